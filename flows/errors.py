@@ -1,0 +1,59 @@
+"""What can go wrong between damp and the world, as errors for people.
+
+    FlowError                 exit code 1
+    ├── StoreError            a file or folder could not be read or written
+    ├── DataError             a data set cannot be used
+    ├── ModelError            a model file or architecture cannot be used
+    ├── RecipeError           a training recipe is unknown or incomplete
+    ├── DataVersionError      DVC refused
+    ├── RegistryError         MLflow refused, or holds something else than expected
+    ├── ServerError           a local server did not start
+    ├── EventError            an event cannot be run as asked
+    └── BusyError             exit code 4: another event holds this model
+"""
+
+from __future__ import annotations
+
+
+class FlowError(Exception):
+    """Something outside damp is not as it must be; the message says what, where and what to do."""
+
+    exit_code = 1
+
+
+class StoreError(FlowError):
+    """A file or folder could not be read or written."""
+
+
+class DataError(FlowError):
+    """A data set cannot be used."""
+
+
+class ModelError(FlowError):
+    """A model file or an architecture cannot be used."""
+
+
+class RecipeError(FlowError):
+    """A training recipe is unknown or incomplete."""
+
+
+class DataVersionError(FlowError):
+    """DVC refused, or a data version does not match its record."""
+
+
+class RegistryError(FlowError):
+    """MLflow refused, or holds something else than expected."""
+
+
+class ServerError(FlowError):
+    """A local server did not start or did not answer."""
+
+
+class EventError(FlowError):
+    """An unlearning event cannot be run as asked."""
+
+
+class BusyError(FlowError):
+    """Another event holds this model's lineage."""
+
+    exit_code = 4

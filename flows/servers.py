@@ -1,0 +1,183 @@
+"""A private Prefect server that cannot outlive the command that started it.
+
+Prefect's own ephemeral mode leaves its server behind when the process is killed. This one asks
+the kernel to end it together with its parent, writes down who it is, and is reaped at the next
+start where the kernel could not help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from flows.errors import ServerError
+
+START_SECONDS = 90.0
+
+
+@dataclass(slots=True, kw_only=True)
+class PrefectServer:
+    """A Prefect API on 127.0.0.1, started by `launch` and ready after `wait`."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "prefect" / "server.log"
+
+    def wait(self, seconds: float = START_SECONDS) -> None:
+        """Return when the server answers.
+
+        Raises:
+            ServerError: It died, or did not answer in time; the message names its log.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process is not None and self.process.poll() is not None:
+                raise ServerError(
+                    f"The private Prefect server ended with code {self.process.returncode} while "
+                    f"starting. Its log is {self.log}."
+                )
+            if _answers(self.port):
+                return
+            time.sleep(0.05)
+        raise ServerError(
+            f"The private Prefect server did not answer on port {self.port} within "
+            f"{seconds:.0f} s. Its log is {self.log}; run the command again."
+        )
+
+    def stop(self) -> None:
+        """End the server and forget about it. Safe to call twice."""
+        if self.process is None:
+            return
+        _end(psutil.Process(self.process.pid) if self.process.poll() is None else None)
+        self.process.wait()
+        self.process = None
+        record_path(self.home, os.getpid()).unlink(missing_ok=True)
+
+
+def launch(home: Path, *, scheduler: bool = False) -> PrefectServer:
+    """Start a server and return at once; it needs some ten seconds until it answers.
+
+    Args:
+        home: The state folder; the server's database lies in `home/prefect`.
+        scheduler: Run Prefect's background services too (schedules, late runs).
+    """
+    reap(home)
+    folder = home / "prefect"
+    folder.mkdir(parents=True, exist_ok=True)
+    server = PrefectServer(home=home, port=_free_port())
+    with server.log.open("ab") as log:
+        server.process = subprocess.Popen(
+            [sys.executable, "-m", "flows.tethered", str(os.getpid()), *_uvicorn(server.port)],
+            env=os.environ | _server_environment(scheduler),
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the flow, which then ends the server in order
+        )
+    child = psutil.Process(server.process.pid)
+    record_path(home, os.getpid()).write_text(
+        json.dumps({"pid": child.pid, "started": child.create_time(), "owner": os.getpid()})
+    )
+    return server
+
+
+@contextlib.contextmanager
+def prefect_server(home: Path, *, scheduler: bool = False) -> Iterator[PrefectServer]:
+    """A server for the length of a `with` block, ended on every way out but SIGKILL."""
+    server = launch(home, scheduler=scheduler)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def record_path(home: Path, owner: int) -> Path:
+    """Where the server that process `owner` started is written down."""
+    return home / "prefect" / f"server-{owner}.json"
+
+
+def reap(home: Path) -> list[int]:
+    """End servers whose owner is gone; returns their process ids."""
+    ended = []
+    for record in sorted((home / "prefect").glob("server-*.json")):
+        facts = json.loads(record.read_text() or "{}")
+        if facts and psutil.pid_exists(facts["owner"]) and facts["owner"] != os.getpid():
+            continue
+        stale = _same_process(facts)
+        if stale is not None:
+            _end(stale)
+            ended.append(stale.pid)
+        record.unlink(missing_ok=True)
+    return ended
+
+
+def _same_process(facts: dict[str, float]) -> psutil.Process | None:
+    """The recorded process, unless its number has gone to another one since."""
+    try:
+        process = psutil.Process(int(facts["pid"]))
+    except (KeyError, psutil.NoSuchProcess):
+        return None
+    return process if abs(process.create_time() - facts["started"]) < 1 else None
+
+
+def _end(process: psutil.Process | None) -> None:
+    if process is None:
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.terminate()
+        try:
+            process.wait(5)
+        except psutil.TimeoutExpired:
+            process.kill()
+
+
+def _uvicorn(port: int) -> list[str]:
+    application = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
+    return ["uvicorn", *application, "--host", "127.0.0.1", "--port", str(port)] + [
+        "--log-level",
+        "error",
+    ]
+
+
+def _server_environment(scheduler: bool) -> dict[str, str]:
+    off = "true" if scheduler else "false"
+    services = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS")
+    return {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": off for name in services} | {
+        "PREFECT_UI_ENABLED": "false",
+        "PREFECT_API_URL": "",
+    }
+
+
+def _answers(port: int) -> bool:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as reply:  # noqa: S310 - our own address
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def _free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

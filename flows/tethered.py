@@ -1,0 +1,30 @@
+"""Become another Python module whose life ends with that of the process that started it.
+
+    python -m flows.tethered OWNER_PID MODULE [ARGUMENTS ...]
+
+Kept free of imports of our own: it stands between a command and its server for a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Ask the kernel to end this process with its owner, then run the module in its place."""
+    owner, module = int(sys.argv[1]), sys.argv[2]
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:  # Linux; elsewhere the next start reaps what was left
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != owner:  # the owner died before the kernel was told
+        raise SystemExit(1)
+    os.execv(sys.executable, [sys.executable, "-m", module, *sys.argv[3:]])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()
