@@ -15,15 +15,19 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
-    """Ask the kernel to end this process with its owner, then run the module in its place."""
-    owner, module = int(sys.argv[1]), sys.argv[2]
+def die_with(owner: int) -> None:
+    """Ask the kernel to end this process when its parent `owner` dies, even by SIGKILL."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:  # Linux; elsewhere the next start reaps what was left
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != owner:  # the owner died before the kernel was told
+    if os.getppid() != owner:  # it died before the kernel was told
         raise SystemExit(1)
-    os.execv(sys.executable, [sys.executable, "-m", module, *sys.argv[3:]])  # noqa: S606
+
+
+def main() -> None:
+    """Tie this process to its owner, then run the module in its place."""
+    die_with(int(sys.argv[1]))
+    os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""What a person sees: progress while it works, one panel at the end, errors in three lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from flows import progress
+
+out = Console()
+err = Console(stderr=True)
+
+LOOKS = {"PASSED": ("✔", "green"), "FAILED": ("✘", "red"), "INCONCLUSIVE": ("?", "yellow")}
+
+
+class Bars:
+    """The ten steps as one bar, the parts of the running step as another."""
+
+    def __init__(self, bars: Progress, steps: int) -> None:
+        self.bars = bars
+        self.all = bars.add_task("starting", total=steps)
+        self.part = bars.add_task("", total=None, visible=False)
+
+    def step(self, number: int, title: str) -> None:
+        """Show that step `number` runs."""
+        self.bars.update(self.all, completed=number - 1, description=f"[bold]{title}[/bold]")
+        self.bars.update(self.part, visible=False)
+        if not self.bars.console.is_terminal:
+            self.bars.console.print(f"  {number:>2}  {title}")
+
+    def advance(self, text: str, done: int, total: int) -> None:
+        """Show how far the running step is."""
+        self.bars.update(
+            self.part, visible=True, description=f"  {text}", completed=done, total=total
+        )
+
+
+@contextmanager
+def bars(steps: int = 10) -> Iterator[Bars]:
+    """Progress on standard error, so that standard output stays clean for `--json`."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as shown:
+        reporter = Bars(shown, steps)
+        with progress.reporting_to(reporter):
+            yield reporter
+
+
+def emit(data: Any) -> None:
+    """Write `data` as JSON to standard output."""
+    sys.stdout.write(json.dumps(data, indent=2) + "\n")
+
+
+def verdict_panel(result: str, lines: list[tuple[str, str]], reasons: list[str]) -> None:
+    """The verdict and why, where the report is, and what to type next."""
+    sign, colour = LOOKS[result]
+    text = Text(f"{sign} {result}\n", style=f"bold {colour}")
+    for reason in reasons:
+        text.append(f"  {reason}\n", style="default not bold")
+    text.append("\n")
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        text.append(f"{name:<{width}}  ", style="dim")
+        text.append(f"{value}\n", style="default not bold", )
+    out.print(Panel(text, title="unlearning event", border_style=colour, expand=False), soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """An error for a person: thing, reason, remedy; no traceback."""
+    err.print(Text("error: ", style="bold red") + Text(message, style="default"), soft_wrap=True)

@@ -1,0 +1,105 @@
+"""Step 6: extract prototypes and cut the class out, or take the retrained model instead."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from flows.journal import entered
+from flows.layout import Attempt, Home
+from flows.store import Artifact, write_atomically
+
+if TYPE_CHECKING:
+    import damp
+    from flows.datasets import Dataset
+
+Facts = dict[str, Any]
+
+SAMPLES_PER_CLASS = 1000
+"""Training rows of each class that the statistics are taken from."""
+BATCH = 256
+
+
+def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Facts) -> Facts:
+    """Make the model after, under its final name in one rename, with the record of what changed."""
+    home, attempt = Home.of(where), Attempt.of(where)
+    with entered(attempt, "cut"):
+        if accepted["method"]["preset"] == "retrain":
+            record = _retrained(home, attempt, accepted, model, references)
+        else:
+            record = _edited(home, attempt, accepted, data, model)
+        write_atomically(attempt.edit, json.dumps(record, indent=2).encode())
+    return {
+        "after": Artifact.of(home.root, attempt.after).to_json(),
+        "record": Artifact.of(home.root, attempt.edit).to_json(),
+        "retired": sorted(model["retired"] + accepted["forget"]),
+    }
+
+
+def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
+    import damp
+    from flows import datasets, models
+    from flows.settings import settings
+
+    dataset = datasets.load(datasets.DataSpec(**data["spec"])).without(model["retired"])
+    network, _ = models.load_weights(
+        home.root / model["file"]["path"],
+        architecture=model["architecture"],
+        classes=data["classes"],
+        input_shape=dataset.input_shape,
+    )
+    method = accepted["method"]
+    edited = damp.forget(
+        network,
+        batches(dataset),
+        forget=accepted["forget"],
+        preset=method["preset"],
+        gain=method["gain"],
+        sequential=method["sequential"],
+        skip=method["skip"],
+        device=settings().device,
+    )
+    retired = sorted(model["retired"] + accepted["forget"])
+    models.save_weights(edited.unretired, attempt.after, _metadata(attempt, retired))
+    return described(edited)
+
+
+def batches(dataset: Dataset) -> list[tuple[Any, Any]]:
+    """The rows that the statistics see: the first of each class, in the data set's order."""
+    import torch
+
+    labels = dataset.train_labels
+    rows = torch.cat(
+        [torch.nonzero(labels == c).flatten()[:SAMPLES_PER_CLASS] for c in labels.unique()]
+    )
+    return [(dataset.train_inputs[part], labels[part]) for part in rows.split(BATCH)]
+
+
+def described(edited: damp.EditedModel) -> Facts:
+    """What was done to the weights, as the statement records it."""
+    changed = [operator for operator in edited.operators if operator.relative_change > 0]
+    return {
+        "operators": [asdict(operator) for operator in edited.operators],
+        "skipped": [asdict(skipped) for skipped in edited.skipped],
+        "recalibrated": list(edited.recalibrated),
+        "samples": edited.samples,
+        "headOnly": bool(changed) and all(o.name == edited.operators[-1].name for o in changed),
+    }
+
+
+def _retrained(
+    home: Home, attempt: Attempt, accepted: Facts, model: Facts, references: Facts
+) -> Facts:
+    """The candidate of a retraining attempt is a model that never saw the class."""
+    attempt.folder.mkdir(parents=True, exist_ok=True)
+    aside = attempt.after.with_suffix(".aside")
+    shutil.copyfile(home.root / references["candidate"]["path"], aside)
+    aside.replace(attempt.after)
+    return {"operators": [], "skipped": [], "recalibrated": [], "samples": 0, "headOnly": False}
+
+
+def _metadata(attempt: Attempt, retired: list[int]) -> dict[str, str]:
+    """What the weights file says of itself: nothing that differs between two runs of one event."""
+    return {"damp.retired": json.dumps(retired)}

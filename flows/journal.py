@@ -1,0 +1,58 @@
+"""What an attempt has begun and finished: one line each, read by `damp status` and by people."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flows import progress
+from flows.layout import Attempt
+
+STEPS = {
+    "accept": "Accept the request",
+    "version_data": "Version the data",
+    "pin_model": "Pin the model",
+    "references": "Retrain references",
+    "register_plan": "Register the audit plan",
+    "cut": "Extract prototypes and cut",
+    "audit": "Audit candidate and controls",
+    "record": "Judge, report and sign",
+    "register": "Register in MLflow",
+    "close": "Close the event",
+}
+"""The ten steps of DESIGN.md in order, with the words a person sees."""
+
+
+@contextmanager
+def entered(attempt: Attempt, step: str) -> Iterator[None]:
+    """Note that `step` runs, and when it is done. Only executed steps come here, not cached ones."""
+    progress.current().step(list(STEPS).index(step) + 1, STEPS[step])
+    attempt.folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    _note(attempt, {"step": step, "what": "began"})
+    yield
+    _note(attempt, {"step": step, "what": "done", "seconds": round(time.monotonic() - began, 3)})
+
+
+def read(attempt: Attempt) -> list[dict[str, Any]]:
+    """The notes of an attempt, oldest first; a line cut short by a crash is left out."""
+    if not attempt.journal.exists():
+        return []
+    notes = []
+    for line in attempt.journal.read_text().splitlines():
+        try:
+            notes.append(json.loads(line))
+        except json.JSONDecodeError:  # the process died while writing it: it says nothing
+            continue
+    return notes
+
+
+def _note(attempt: Attempt, facts: dict[str, Any]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    with attempt.journal.open("a") as journal:
+        journal.write(json.dumps(facts | {"at": now, "pid": os.getpid()}) + "\n")

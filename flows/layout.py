@@ -1,0 +1,119 @@
+"""Where everything lies under the state folder. The names of files are part of the interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The state folder, `$DAMP_HOME` or `.damp`."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, where: dict[str, Any]) -> Home:
+        """The home that a step was told to work in."""
+        return cls(Path(where["home"]))
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.jsonl"
+
+    @property
+    def trust(self) -> Path:
+        return self.root / "trust.json"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def mlflow_db(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def references(self) -> Path:
+        """Retrained references, named by the content of what made them."""
+        return self.root / "references"
+
+    @property
+    def observations(self) -> Path:
+        """What the audits saw of each model, named by model and data version."""
+        return self.root / "observations"
+
+    @property
+    def models(self) -> Path:
+        """Base models that `damp train` made."""
+        return self.root / "models"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events"
+
+    def event(self, event: str) -> Path:
+        return self.events / event
+
+    def request(self, event: str) -> Path:
+        return self.event(event) / "request.yaml"
+
+    def relative(self, path: Path) -> str:
+        """`path` as it is written into facts: relative to the state folder."""
+        return path.relative_to(self.root).as_posix()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The folder of one attempt of one event."""
+
+    home: Home
+    event: str
+    number: int
+
+    @property
+    def folder(self) -> Path:
+        return self.home.event(self.event) / f"attempt-{self.number}"
+
+    @property
+    def statement(self) -> Path:
+        return self.folder / "statement.dsse.json"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def report_json(self) -> Path:
+        return self.folder / "report.json"
+
+    @property
+    def findings(self) -> Path:
+        return self.folder / "findings.json"
+
+    @property
+    def after(self) -> Path:
+        return self.folder / "after.safetensors"
+
+    @property
+    def edit(self) -> Path:
+        return self.folder / "edit.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def journal(self) -> Path:
+        """One line when a step begins and one when it is done: what `damp status` reads."""
+        return self.folder / "journal.jsonl"
+
+    @classmethod
+    def of(cls, where: dict[str, Any]) -> Attempt:
+        """The attempt that a step was told to work on."""
+        return cls(Home.of(where), where["event"], where["attempt"])

@@ -1,0 +1,135 @@
+"""Step 4: models trained from scratch on the successor data, the yardstick of every audit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flows import progress
+from flows.layout import Attempt, Home
+from flows.store import Artifact, canonical, digest_bytes, is_intact
+
+Facts = dict[str, Any]
+
+FIRST_SEED = 1000
+"""References take seeds from here on, so that none is the seed of a base model."""
+WORTH_A_PROCESS = 8.0
+"""Seconds one training must take before a second process (which imports torch anew) pays."""
+
+
+def references(where: Facts, accepted: Facts, data: Facts, model: Facts) -> Facts:
+    """Train, or find, one reference per seed; the same inputs give the same bytes.
+
+    A retraining attempt needs one model more: the candidate, which is never among its own judges.
+    """
+    from flows.journal import entered
+
+    home, attempt = Home.of(where), Attempt.of(where)
+    count = accepted["policy"]["references"]
+    wanted = count + (accepted["method"]["preset"] == "retrain")
+    jobs = [_job(home, accepted, data, model, FIRST_SEED + index) for index in range(wanted)]
+    with entered(attempt, "references"):
+        found = _all(home, jobs)
+    return {
+        "models": found[:count],
+        "candidate": found[count] if wanted > count else None,
+        "seeds": [job["seed"] for job in jobs],
+    }
+
+
+def _job(home: Home, accepted: Facts, data: Facts, model: Facts, seed: int) -> Facts:
+    from flows import recipes
+
+    recipe = recipes.get(accepted["recipe"])
+    content: Facts = {
+        "architecture": model["architecture"],
+        "classes": data["classes"],
+        "exclude": sorted(accepted["forget"] + model["retired"]),
+        "data": data["before"]["version"],
+        "recipe": asdict(recipe.training),
+        "seed": seed,
+    }
+    key = digest_bytes(canonical(content))
+    return content | {
+        "home": str(home.root),
+        "spec": data["spec"],
+        "path": str(home.references / f"{key}.safetensors"),
+    }
+
+
+def _all(home: Home, jobs: list[Facts]) -> list[Facts]:
+    """Every job's model, in order; trained here or, where that pays, by a second process too."""
+    done: list[Facts] = []
+    seconds = 0.0
+    for number, job in enumerate(jobs):
+        if seconds > WORTH_A_PROCESS and len(jobs) - number > 1:
+            return done + _together(jobs[number:], done=number, total=len(jobs))
+        progress.current().advance(f"seed {job['seed']}", number, len(jobs))
+        began = time.monotonic()
+        done.append(train_one(job))
+        seconds = time.monotonic() - began
+    progress.current().advance("all references are there", len(jobs), len(jobs))
+    return done
+
+
+def _together(jobs: list[Facts], *, done: int, total: int) -> list[Facts]:
+    found = []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        max_workers=os.cpu_count(), mp_context=context, initializer=_tie, initargs=(os.getpid(),)
+    ) as pool:
+        for job, result in zip(jobs, pool.map(train_one, jobs), strict=True):
+            found.append(result)
+            progress.current().advance(f"seed {job['seed']}", done + len(found), total)
+    return found
+
+
+def _tie(owner: int) -> None:
+    from flows.tethered import die_with
+
+    die_with(owner)
+
+
+def train_one(job: Facts) -> Facts:
+    """One reference as `{path, sha256}`: from the cache, else trained and kept.
+
+    Trained with one thread, so that the bytes do not depend on how many workers there are.
+    """
+    home, path = Home(Path(job["home"])), Path(job["path"])
+    note = path.with_suffix(".sha256")
+    if path.exists() and note.exists():
+        known = Artifact(path=home.relative(path), sha256=note.read_text().strip())
+        if is_intact(home.root, known):
+            return known.to_json()
+    return _train(home, job, path, note)
+
+
+def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
+    import torch
+
+    from audits.references import Recipe, train
+    from flows import datasets, models
+    from flows.store import write_atomically
+
+    dataset = datasets.load(datasets.DataSpec(**job["spec"]))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        trained = train(
+            lambda: models.build(job["architecture"], job["classes"], dataset.input_shape),
+            dataset.train_inputs,
+            dataset.train_labels,
+            recipe=Recipe(**job["recipe"]),
+            seed=job["seed"],
+            exclude=job["exclude"],
+        )
+    finally:
+        torch.set_num_threads(threads)
+    sha256 = models.save_weights(trained, path, {"damp.seed": str(job["seed"])})
+    write_atomically(note, sha256.encode())
+    return Artifact(path=home.relative(path), sha256=sha256).to_json()

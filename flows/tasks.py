@@ -1,0 +1,74 @@
+"""The ten steps as Prefect tasks: one call each, remembered by their inputs.
+
+A step that finished before the process died is not run again: its key is made of the event, the
+attempt, the step, the package version and its inputs. What it left behind is checked byte by byte
+when it is taken from memory; where a file has changed, the step runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prefect import task
+from prefect.context import TaskRunContext
+
+from damp.version import __version__
+from flows import audit, cut, plan, prepare, publish, record, retraining
+from flows.layout import Home
+from flows.store import Artifact, is_intact
+
+Facts = dict[str, Any]
+
+
+def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    told = json.dumps([context.task.name, __version__, parameters], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _step(function: Callable[..., Facts]) -> Any:
+    return task(
+        function,
+        name=function.__name__,
+        persist_result=True,
+        result_serializer="json",
+        cache_key_fn=_key,
+        task_run_name=function.__name__,
+    )
+
+
+accept = _step(prepare.accept)
+version_data = _step(prepare.version_data)
+pin_model = _step(prepare.pin_model)
+references = _step(retraining.references)
+register_plan = _step(plan.register_plan)
+cut_class = _step(cut.cut)
+audit_all = _step(audit.audit)
+record_event = _step(record.record)
+register = _step(publish.register)
+close = _step(publish.close)
+
+
+def once(step: Any, **inputs: Any) -> Facts:
+    """The step's facts: from memory if its files are as it left them, else by running it."""
+    facts: Facts = step(**inputs)
+    home = Home.of(inputs["where"])
+    if all(is_intact(home.root, artifact) for artifact in _artifacts(facts)):
+        return facts
+    again: Facts = step.with_options(refresh_cache=True)(**inputs)
+    return again
+
+
+def _artifacts(facts: Any) -> Iterator[Artifact]:
+    """Every `{path, sha256}` in a step's facts."""
+    if isinstance(facts, dict):
+        if facts.keys() == {"path", "sha256"}:
+            yield Artifact(**facts)
+        else:
+            for value in facts.values():
+                yield from _artifacts(value)
+    elif isinstance(facts, list):
+        for value in facts:
+            yield from _artifacts(value)

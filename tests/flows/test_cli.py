@@ -1,0 +1,81 @@
+"""The command line: light to start, clear in its refusals, stable in its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ["demo", "train", "request", "submit", "run", "status", "verify", "serve", "keys"]
+HEAVY = {"torch", "mlflow", "prefect", "dvc", "sklearn", "matplotlib"}
+
+
+def damp(*arguments: str, home: Path, **options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--home", str(home), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=home.parent,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str, tmp_path: Path) -> None:
+    told = damp(command, "--help", home=tmp_path / "state")
+    assert told.returncode == 0
+    assert "Usage: damp" in told.stdout
+    if command != "keys":
+        assert f"damp {command}" in told.stdout.split("Examples:")[1]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["verify", "missing.json"], ["status"]])
+def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from flows import cli\n"
+        f"sys.argv = ['damp', '--home', {str(tmp_path)!r}, *{arguments!r}]\n"
+        "try:\n    cli.main()\n"
+        "except SystemExit:\n    pass\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    from damp.version import __version__
+
+    assert damp("--version", home=tmp_path).stdout.strip() == f"damp {__version__}"
+
+
+def test_a_mistyped_option_is_refused_in_one_line_with_exit_code_1(tmp_path: Path) -> None:
+    told = damp("run", "--evnt", "x", home=tmp_path)
+    assert told.returncode == 1
+    assert told.stderr.startswith("error: No such option '--evnt'")
+    assert "Traceback" not in told.stderr
+
+
+def test_an_error_is_json_too_where_json_was_asked_for(tmp_path: Path) -> None:
+    told = damp("submit", "no-such-request.yaml", "--json", home=tmp_path)
+    answer = json.loads(told.stdout)
+    assert told.returncode == answer["exit_code"] == 1
+    assert "no-such-request.yaml" in answer["error"]
+
+
+def test_an_empty_home_has_no_events(tmp_path: Path) -> None:
+    told = damp("status", "--json", home=tmp_path / "state")
+    assert told.returncode == 0
+    assert json.loads(told.stdout) == []
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_each_shell(shell: str, tmp_path: Path) -> None:
+    assert "_DAMP_COMPLETE" in damp("completion", shell, home=tmp_path).stdout

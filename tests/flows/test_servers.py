@@ -1,0 +1,80 @@
+"""The private Prefect server answers, ends with its owner, and is reaped where it could not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows import servers
+from flows.settings import prepare_environment
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from flows import servers
+from flows.settings import prepare_environment
+home = Path(sys.argv[1])
+prepare_environment(home)
+server = servers.launch(home)
+print(server.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_a_server_dies_with_an_owner_that_is_killed(tmp_path: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with owner:
+        assert owner.stdout is not None
+        child = psutil.Process(int(owner.stdout.readline()))
+        assert child.is_running()
+        os.kill(owner.pid, signal.SIGKILL)
+        owner.wait()
+        child.wait(10)
+
+
+def test_a_server_whose_owner_is_gone_is_reaped(tmp_path: Path) -> None:
+    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    record = servers.record_path(tmp_path, 2**22 - 7)
+    record.parent.mkdir(parents=True)
+    started = psutil.Process(orphan.pid).create_time()
+    record.write_text(json.dumps({"pid": orphan.pid, "started": started, "owner": 2**22 - 7}))
+
+    assert servers.reap(tmp_path) == [orphan.pid]
+    assert orphan.wait(10) == -signal.SIGTERM
+    assert not record.exists()
+
+
+def test_a_process_that_took_over_an_old_number_is_left_alone(tmp_path: Path) -> None:
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    record = servers.record_path(tmp_path, 2**22 - 7)
+    record.parent.mkdir(parents=True)
+    record.write_text(
+        json.dumps({"pid": bystander.pid, "started": time.time() - 9999, "owner": 2**22 - 7})
+    )
+    try:
+        assert servers.reap(tmp_path) == []
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_the_environment_keeps_what_the_user_has_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
+    monkeypatch.delenv("DO_NOT_TRACK", raising=False)
+    prepare_environment(tmp_path)
+    assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+    assert os.environ["DO_NOT_TRACK"] == "true"
