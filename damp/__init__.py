@@ -1,1 +1,61 @@
+"""The knife: make an image classifier forget whole classes, in closed form.
+
+    edited = damp.forget(model, batches, forget=3)
+    edited.model          # ready for use, output 3 retired
+    edited.operators      # what was done to which layer
+    edited.skipped        # what was left alone, and why
+
+`damp.operators` says which layers can be cut, `damp.errors` draws the tree of what can go wrong.
+Tensors go in and come out: no paths, no clock, no logging. Names are imported when first used, so
+that `import damp` alone costs nothing.
+"""
+
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from damp.version import __version__
+
+if TYPE_CHECKING:
+    from damp import errors, operators
+    from damp.aftercare import RetiredOutputs
+    from damp.edited import EditedModel, OperatorEdit
+    from damp.errors import DampError
+    from damp.operators import Skipped, head
+    from damp.surgery import forget
+
+__all__ = [
+    "DampError",
+    "EditedModel",
+    "OperatorEdit",
+    "RetiredOutputs",
+    "Skipped",
+    "__version__",
+    "errors",
+    "forget",
+    "head",
+    "operators",
+]
+
+_HOMES = {
+    "DampError": "errors",
+    "EditedModel": "edited",
+    "OperatorEdit": "edited",
+    "RetiredOutputs": "aftercare",
+    "Skipped": "operators",
+    "forget": "surgery",
+    "head": "operators",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in ("errors", "operators"):
+        return import_module(f"damp.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"damp.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'damp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

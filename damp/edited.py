@@ -1,0 +1,63 @@
+"""What a surgery gives back: the edited model, and what was done to which layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from damp.operators import Skipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OperatorEdit:
+    """One edited operator.
+
+    Attributes:
+        name: Name of the module in the model, "fc1".
+        kind: Its class, "Linear".
+        strength: a_j, share of each direction that was taken away, between 0 and 1.
+        separability: s_j^2 per direction, squared distance between forget prototype and mixture
+            in the retain-whitened metric; for `paper` one number, 2 AUC - 1 of a probe.
+        relative_change: |W' - W| / |W|, Frobenius norms.
+        residual: |d_f| / |mu_f|, the largest over the forget classes.
+    """
+
+    name: str
+    kind: str
+    strength: tuple[float, ...]
+    separability: tuple[float, ...]
+    relative_change: float
+    residual: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EditedModel:
+    """A model after surgery.
+
+    Attributes:
+        model: Ready for use; its forgotten outputs are retired unless that was declined.
+        unretired: The edited network itself, in the plain architecture, with all its logits.
+            Layers that were edited may have gained a bias: see `operators.add_missing_biases`.
+        operators: Edited layers, in forward order.
+        skipped: Layers left alone, and why.
+        forget: Classes forgotten, sorted.
+        classes: Number of outputs, C.
+        preset: "paper" or "mixture".
+        gain: Multiplier on the separability.
+        sequential: Statistics were re-estimated after every edit.
+        recalibrated: Batch norms re-estimated on retain samples.
+        samples: Rows that the statistics were taken from.
+    """
+
+    model: nn.Module
+    unretired: nn.Module
+    operators: tuple[OperatorEdit, ...]
+    skipped: tuple[Skipped, ...]
+    forget: tuple[int, ...]
+    classes: int
+    preset: str
+    gain: float
+    sequential: bool
+    recalibrated: tuple[str, ...]
+    samples: int

@@ -1,0 +1,164 @@
+"""What only the forget classes hold at an operator's input: residuals, and the space they span.
+
+Two presets, two answers. `paper`: what no linear combination of retain prototypes explains.
+`mixture`: what the nearest convex mixture of them does not explain, seen in the metric in which
+the retain samples are round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from damp.errors import NoConvergence
+
+GATE = 1e-3
+"""|d_f| / |mu_f| at or below which a residual is numerical noise."""
+
+RIDGE = 0.01
+"""Added to the diagonal of a covariance, as a share of its mean diagonal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subspace:
+    """Directions that only the forget classes hold: x loses basis @ diag(a) @ dual' @ x.
+
+    Attributes:
+        basis: Directions taken away, (D, k).
+        dual: How much of them an input holds, (D, k); dual' basis = I.
+        separability: s_j^2 per direction, (k,): squared distance between the forget prototypes
+            and their mixtures where retain samples are round. Ones for `paper`.
+    """
+
+    basis: Tensor
+    dual: Tensor
+    separability: Tensor
+
+
+def span_residuals(targets: Tensor, retain: Tensor) -> Tensor:
+    """What no linear combination of retain prototypes explains, d_f = mu_f - R R^+ mu_f.
+
+    Args:
+        targets: Forget prototypes, (f, D).
+        retain: Retain prototypes, (r, D).
+    Returns:
+        Residuals, (f, D), orthogonal to every retain prototype.
+    Source: arXiv:2604.15166; METHOD notation in docs/method.md.
+
+    >>> span_residuals(torch.tensor([[3., 4.]]), torch.tensor([[2., 0.]]))
+    tensor([[0., 4.]])
+    """
+    span = orthonormal(retain)
+    once = targets - targets @ span @ span.T
+    return once - once @ span @ span.T  # twice: orthogonal to rounding error
+
+
+def orthonormal(rows: Tensor) -> Tensor:
+    """Orthonormal basis (D, k) of the space that rows (n, D) span, k their numerical rank.
+
+    An SVD, where the paper says QR: the same space, and well-behaved where rows repeat.
+    """
+    _, s, vh = torch.linalg.svd(rows, full_matrices=False)
+    precision = torch.finfo(rows.dtype).eps * max(rows.shape)
+    return vh[s > precision * s.max()].T
+
+
+def nearest_mixture(target: Tensor, retain: Tensor, whitener: Tensor) -> Tensor:
+    """Weights of the convex combination of retain prototypes nearest to a forget prototype.
+
+    Minimises |L (mu_f - sum_r w_r mu_r)| over w >= 0, sum w = 1. With A = L (R - mu_f)' this is
+    the point of a hull nearest to the origin. Non-negative least squares on [A; 1'] u = [0; 1]
+    gives it exactly: along u = t w the best t leaves |A w|^2 / (1 + |A w|^2), which grows with
+    |A w|, so w = u / sum(u).
+
+    Args:
+        target: Forget prototype, (D,).
+        retain: Retain prototypes, (r, D).
+        whitener: L with L'L = S^-1, (D, D).
+    Returns:
+        Weights, (r,), non-negative, summing to one.
+    Raises:
+        NoConvergence: the solver gave up.
+    Source: C. Lawson, R. Hanson, Solving Least Squares Problems, 1974, chapter 23.
+
+    >>> nearest_mixture(torch.tensor([.5, .5]), torch.eye(2), torch.eye(2))
+    tensor([0.5000, 0.5000])
+    """
+    hull = ((retain - target) @ whitener.T).T.to("cpu", torch.float64)
+    matrix = hull / hull.norm(dim=0).max().clamp_min(torch.finfo(torch.float64).tiny)
+    if matrix.shape[0] > matrix.shape[1]:
+        matrix = torch.linalg.qr(matrix, mode="r").R
+    system = np.vstack([matrix.numpy(), np.ones(matrix.shape[1])])
+    right = np.append(np.zeros(matrix.shape[0]), 1.0)
+    weights = torch.from_numpy(_nnls(system, right))
+    return (weights / weights.sum()).to(retain)
+
+
+def _nnls(system: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Non-negative least squares with room to converge."""
+    try:
+        return np.asarray(nnls(system, right, maxiter=30 * system.shape[1])[0])
+    except RuntimeError as error:
+        raise NoConvergence(
+            f"The nearest mixture of {system.shape[1]} retain prototypes was not found ({error}). "
+            "Add the operator to `skip`, or use the preset 'paper'."
+        ) from error
+
+
+def mixture_residuals(targets: Tensor, retain: Tensor, whitener: Tensor) -> Tensor:
+    """d_f = mu_f - t_f, t_f the nearest mixture of retain prototypes, (f, D)."""
+    weights = [nearest_mixture(target, retain, whitener) for target in targets]
+    return targets - torch.stack(weights) @ retain
+
+
+def relative(residuals: Tensor, targets: Tensor) -> Tensor:
+    """|d_f| / |mu_f| per forget class, (f,); 0 where a prototype is 0."""
+    sizes = targets.norm(dim=1)
+    return torch.where(sizes > 0, residuals.norm(dim=1) / sizes, 0.0)
+
+
+def ridged(covariance: Tensor, ridge: float = RIDGE) -> Tensor:
+    """S = covariance + ridge * mean(diagonal) * I, (D, D)."""
+    scale = covariance.diagonal().mean()
+    return covariance + ridge * scale * torch.eye(len(covariance)).to(covariance)
+
+
+def whitener(covariance: Tensor) -> Tensor:
+    """L with L'L = S^-1, (D, D): the inverse of the Cholesky factor of S."""
+    factor = torch.linalg.cholesky(covariance)
+    unit = torch.eye(len(covariance)).to(covariance)
+    return torch.linalg.solve_triangular(factor, unit, upper=False)
+
+
+def span_subspace(residuals: Tensor) -> Subspace:
+    """The space of the residuals (f, D) in the plain metric (`paper`).
+
+    >>> span_subspace(torch.tensor([[0., 2.]])).basis.abs()
+    tensor([[0.],
+            [1.]])
+    """
+    basis = orthonormal(residuals)
+    return Subspace(basis=basis, dual=basis, separability=torch.ones_like(basis[0]))
+
+
+def whitened_subspace(residuals: Tensor, covariance: Tensor) -> Subspace:
+    """The space of the residuals (f, D) in the metric in which S is round (`mixture`).
+
+    With S = C C' (Cholesky) and L = C^-1: D L' = U diag(s) V', basis = C V, dual = L' V, so that
+    basis diag(a) dual' = L^-1 V diag(a) V' L.
+
+    Args:
+        residuals: d_f as rows, (f, D).
+        covariance: S, ridged, (D, D).
+    """
+    factor = torch.linalg.cholesky(covariance)
+    whitened = torch.linalg.solve_triangular(factor, residuals.T, upper=False).T
+    _, s, vh = torch.linalg.svd(whitened, full_matrices=False)
+    kept = s > torch.finfo(s.dtype).eps * max(whitened.shape) * s.max()
+    directions = vh[kept].T
+    dual = torch.linalg.solve_triangular(factor.T, directions, upper=True)
+    return Subspace(basis=factor @ directions, dual=dual, separability=s[kept] ** 2)

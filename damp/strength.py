@@ -1,0 +1,57 @@
+"""How much of each direction is taken away, from what a probe could read.
+
+`mixture` reads it off the residuals; `paper` asks a forget-versus-retain probe, times a ramp that
+grows with depth.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from damp.residuals import ridged
+from damp.statistics import Statistics
+
+
+def shrinkage(separability: Tensor, gain: float = 1.0) -> Tensor:
+    """a_j = g s_j^2 / (1 + g s_j^2), per direction (`mixture`).
+
+    With g = 1 it minimises (1 - a)^2 s^2 + a^2: the forget signal that is left, plus the
+    disturbance of retain samples, whose spread along every direction is 1 in this metric.
+
+    >>> shrinkage(torch.tensor([0., 1., 9.]))
+    tensor([0.0000, 0.5000, 0.9000])
+    """
+    scaled = gain * separability
+    return scaled / (1 + scaled)
+
+
+def linear_ramp(position: int, operators: int) -> float:
+    """(l + 1) / n for the operator at `position` (from 0) of n: the ramp of `paper`.
+
+    The paper says only that its ramp grows with depth.
+
+    >>> [linear_ramp(position, 4) for position in range(4)]
+    [0.25, 0.5, 0.75, 1.0]
+    """
+    return (position + 1) / operators
+
+
+def probe_separability(statistics: Statistics) -> float:
+    """2 AUC - 1 of a linear probe that tells forget from retain samples, between 0 and 1.
+
+    The probe is Fisher's discriminant u = S^-1 (mu_F - mu_R) on pooled inputs, S the mean of the
+    two covariances, ridged. Its AUC is the binormal one, Phi(u'(mu_F - mu_R) / sqrt(2 u'S u)), so
+    that means and covariances are all it takes, and no sample needs to be seen again.
+
+    Source: R. Fisher 1936; J. Hanley 1988 for the binormal AUC.
+    """
+    forget, retain = statistics.forget_covariance(), statistics.retain_covariance()
+    distance = statistics.mean(statistics.forget) - statistics.mean(statistics.retain)
+    pooled = ridged((forget + retain) / 2)
+    probe = torch.linalg.solve(pooled, distance)
+    margin, spread = float(probe @ distance), float(probe @ (2 * pooled) @ probe)
+    auc = 0.5 * (1 + math.erf(margin / math.sqrt(2 * spread))) if spread > 0 else 0.5
+    return 2 * auc - 1
