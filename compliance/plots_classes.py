@@ -1,0 +1,117 @@
+"""Class by class: how many images are recognised, and where the forgotten images go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compliance import plots_svg
+from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, mean, picture, series
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DRAWN = 40  # with more classes, the forgotten ones and those that differ most are drawn
+Line = tuple[Any, float | None, float | None, float | None, float | None, float | None]
+HEADER = ("Class", "This model", "Retrained, mean", "lowest", "highest", "Original")
+
+
+def accuracy(findings: Sequence[Mapping[str, Any]]) -> Picture | None:
+    """Accuracy per class; None where the finding brings no such series."""
+    return _by_class(
+        series(findings, "accuracy", "per_class"),
+        "classes",
+        "Accuracy per class",
+        "share recognised",
+        "Share of test images recognised, class by class, before retiring. A forgotten class "
+        "(marked *) should stand where the retrained models stand, the others should not move.",
+    )
+
+
+def routing(findings: Sequence[Mapping[str, Any]]) -> Picture | None:
+    """Where the forgotten images go; None where the finding brings no such series."""
+    return _by_class(
+        series(findings, "routing", "routing"),
+        "routing",
+        "Where images of the forgotten class go",
+        "share of forgotten images",
+        "Share of the forgotten class's test images that are taken for each other class.",
+    )
+
+
+def _by_class(
+    data: Mapping[str, Any] | None, name: str, title: str, axis: str, caption: str
+) -> Picture | None:
+    if data is None or not data.get("candidate"):
+        return None
+    lines = _lines(data)
+    drawn = _drawn(lines)
+    if len(drawn) < len(lines):
+        caption += f" Drawn are the {len(drawn)} classes that differ most."
+    return picture(
+        name,
+        lambda figure: _draw(figure, drawn, axis),
+        size=(7.2, 2.9),
+        title=title,
+        caption=caption,
+        header=HEADER,
+        rows=lines,
+    )
+
+
+def _lines(data: Mapping[str, Any]) -> list[Line]:
+    forget = set(data.get("forget") or ())
+    classes = data.get("classes") or range(len(data["candidate"]))
+    return [
+        (
+            f"{c}*" if c in forget else str(c),
+            _at(data["candidate"], i),
+            mean(_column(data, i)),
+            min(_column(data, i), default=None),
+            max(_column(data, i), default=None),
+            _at(data.get("original"), i),
+        )
+        for i, c in enumerate(classes)
+    ]
+
+
+def _column(data: Mapping[str, Any], index: int) -> list[float]:
+    values = (_at(reference, index) for reference in data.get("references") or ())
+    return [x for x in values if x is not None]
+
+
+def _at(values: Sequence[float] | None, index: int) -> float | None:
+    return values[index] if values and index < len(values) else None
+
+
+def _drawn(lines: list[Line]) -> list[Line]:
+    if len(lines) <= DRAWN:
+        return lines
+    worst = sorted(lines, key=lambda x: (not str(x[0]).endswith("*"), -_gap(x)))[:DRAWN]
+    return [line for line in lines if line in worst]
+
+
+def _gap(line: Line) -> float:
+    return abs((line[1] or 0.0) - (line[2] or 0.0))
+
+
+def _draw(figure: Figure, lines: Sequence[Line], axis: str) -> None:
+    axes = figure.add_subplot()
+    nothing = {"linestyle": "none"}
+    places = list(range(len(lines)))
+    for at, (_, _, _, low, high, _) in zip(places, lines, strict=True):
+        if low is not None and high is not None:
+            axes.plot([at, at], [low, high], color=RETRAINED["color"], linewidth=5, alpha=0.35)
+    for column, style, shift, name in (
+        (5, ORIGINAL, 0.22, "original"),
+        (2, RETRAINED, 0.0, "retrained, mean and range"),
+        (1, MODEL, -0.22, "this model"),
+    ):
+        heights = [float("nan") if (h := line[column]) is None else h for line in lines]
+        axes.plot([x + shift for x in places], heights, **{**style, **nothing}, label=name)
+    axes.set_xticks(places, [plots_svg.label(line[0], 9) for line in lines])
+    axes.tick_params(axis="x", rotation=90 if len(lines) > 20 else 0)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.set_xlabel("class")
+    axes.set_ylabel(axis)
+    figure.legend(loc="outside upper center", ncols=3)

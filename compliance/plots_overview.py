@@ -1,0 +1,84 @@
+"""All required measurements on one scale: the difference to the yardstick in units of its margin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compliance import plots_svg, report_rows, report_strip
+from compliance.plots_picture import MODEL, Picture, picture
+from compliance.report_palette import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REACH = 3.0  # further out is drawn as an arrow at the rim
+Place = tuple[float, float, float]
+
+
+def picture_of(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
+    """The overview; None where no required row has a margin and a value."""
+    placed = [(report_rows.worded(r), place(r)) for r in rows if r.get("required")]
+    shown = [(row, at) for row, at in placed if at is not None]
+    if not shown:
+        return None
+    return picture(
+        "overview",
+        lambda figure: _draw(figure, shown),
+        size=(7.2, 0.9 + 0.27 * len(shown)),
+        title="Required measurements in units of their margin",
+        caption="0 is the mean of the retrained models (or the other yardstick of the rule), the "
+        "band from -1 to +1 is the margin, bars are the intervals that are judged. An arrow marks "
+        "what lies further out than 3 margins.",
+        header=("Measurement", "Difference / margin", "from", "to", "Outcome"),
+        rows=[(row["name"], *at, row["word"]) for row, at in shown],
+    )
+
+
+def place(row: Mapping[str, Any]) -> Place | None:
+    """Value, lower and upper end of a row in units of its margin; None where it has none."""
+    margin = row.get("margin") or {}
+    if margin.get("atMost"):
+        return _scaled([row.get("value"), *(row.get("interval") or ())], None, margin["atMost"])
+    ends = [row.get("difference"), *(row.get("differenceInterval") or ())]
+    return _scaled(ends, margin.get("below"), margin.get("above"))
+
+
+def _scaled(ends: Sequence[Any], below: Any, above: Any) -> Place | None:
+    numbers = report_strip.finite(ends)
+    if len(numbers) != 3 or (below is None and above is None):
+        return None
+    value, low, high = (_units(x, below if x < 0 else above) for x in numbers)
+    return value, low, high
+
+
+def _units(distance: float, margin: Any) -> float:
+    if distance == 0 or margin is None:  # no limit on this side
+        return 0.0
+    return distance / margin if margin else float("inf") * distance
+
+
+def _draw(figure: Figure, shown: Sequence[tuple[Mapping[str, Any], Place]]) -> None:
+    axes = figure.add_subplot()
+    axes.axvspan(-1, 1, color=COLOURS["allowed"], linewidth=0)
+    for edge in (-1, 1):
+        axes.axvline(edge, color=COLOURS["muted"], linewidth=1.2)
+    axes.axvline(0, color=COLOURS["retrained"], linewidth=1)
+    for height, (_, at) in enumerate(shown):
+        _mark(axes, height, *(min(max(x, -REACH), REACH) for x in at))
+    axes.set_yticks(range(len(shown)), [plots_svg.label(r["name"]) for r, _ in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(-REACH - 0.1, REACH + 0.1)
+    axes.set_xlabel("difference in units of the margin")
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(range(len(shown)), [r["word"] for r, _ in shown])
+    right.tick_params(length=0)
+    right.spines["right"].set_visible(False)
+
+
+def _mark(axes: Any, height: int, value: float, low: float, high: float) -> None:
+    axes.plot([low, high], [height, height], color=COLOURS["ink"], linewidth=3.5)
+    out = abs(value) >= REACH
+    marker = (">" if value > 0 else "<") if out else MODEL["marker"]
+    axes.plot([value], [height], marker=marker, color=COLOURS["ink"], markersize=6,
+              markeredgecolor=COLOURS["paper"], clip_on=False)

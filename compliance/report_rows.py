@@ -1,0 +1,117 @@
+"""The evidence, grouped by audit: each judged row with its outcome and margin in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from compliance import report_questions, report_words
+
+Row = Mapping[str, Any]
+
+
+def by_audit(rows: Sequence[Row], findings: Sequence[Row]) -> list[dict[str, Any]]:
+    """One entry per audit, in the order in which the statement names them."""
+    asked = {f["audit"]: f["question"] for f in findings if f.get("question")}
+    names = dict.fromkeys(str(row.get("audit", "")) for row in rows)
+    return [_audit(n, asked.get(n), [r for r in rows if str(r.get("audit")) == n]) for n in names]
+
+
+def _audit(name: str, question: str | None, rows: list[Row]) -> dict[str, Any]:
+    known, reading, words = report_questions.AUDITS.get(name, (f"Audit {name}", "", ()))
+    return {
+        "audit": name,
+        "question": question or known,
+        "reading": reading,
+        "words": list(words),
+        "rows": [worded(r) for r in rows if ran(r)],
+        "notRun": [worded(r) for r in rows if not ran(r)],
+    }
+
+
+def ran(row: Row) -> bool:
+    """Whether a row holds a measurement."""
+    return row.get("status", "RUN") == "RUN" and row.get("outcome") != "not_run"
+
+
+KEYS = (
+    *("audit", "name", "label", "value", "interval", "null", "nullMean", "nullSd", "original"),
+    *("difference", "differenceInterval", "against", "margin", "rule", "sizes", "reason"),
+)
+
+
+def worded(row: Row) -> dict[str, Any]:
+    """The row, with outcome, margin and the ground of the outcome in words.
+
+    Every key of a judged row is there, None where the row does not hold it: a row that was not
+    run has only its audit and the reason.
+    """
+    name = row.get("outcome") if ran(row) else "not_run"
+    word, tone, icon = report_words.outcome(name)
+    power = row.get("power") or {}
+    return {
+        **{key: row.get(key) for key in KEYS},
+        "status": row.get("status", "RUN"),
+        "power": {k: power.get(k) for k in ("acceptRetrained", "detectOriginal")},
+        "outcome": name,
+        "word": _limit_word(row, word),
+        "tone": tone,
+        "icon": icon,
+        "allowedWords": allowed_words(row),
+        "because": because(row, name),
+        "required": bool(row.get("required")),
+    }
+
+
+def _limit_word(row: Row, word: str) -> str:
+    absolute = _margin(row).get("atMost") is not None
+    return word.replace("margin", "limit") if absolute else word
+
+
+def allowed_words(row: Row) -> str:
+    """What the rule allows: "at most 0.050", "−0.200 to +0.100"; a dash without a margin."""
+    margin = _margin(row)
+    below, above = margin.get("below"), margin.get("above")
+    if margin.get("atMost") is not None:
+        return f"at most {report_words.number(margin['atMost'])}"
+    if below is not None and above is not None:
+        return report_words.span((-below, above), sign=True)
+    if below is not None:
+        return f"not below {report_words.signed(-below)}"
+    if above is not None:
+        return f"not above {report_words.signed(above)}"
+    return report_words.NOTHING
+
+
+def because(row: Row, outcome: str | None) -> str:
+    """Why the outcome is what it is, in one sentence."""
+    if outcome == "not_run":
+        return str(row.get("reason") or "No reason was recorded.")
+    if outcome == "informational":
+        return "No rule applies; shown for completeness."
+    absolute = _margin(row).get("atMost") is not None
+    return (_LIMIT if absolute else _MARGIN).get(str(outcome), "")
+
+
+_MARGIN = {
+    "within": "The whole interval of the difference lies inside the margin.",
+    "outside": "The whole interval of the difference lies beyond the margin.",
+    "undecided": "The interval of the difference crosses the edge of the margin: "
+    "these samples cannot tell.",
+}
+_LIMIT = {
+    "within": "The whole interval of the value lies under the limit.",
+    "outside": "The whole interval of the value lies above the limit.",
+    "undecided": "The interval of the value crosses the limit: these samples cannot tell.",
+}
+
+
+def _margin(row: Row) -> Mapping[str, Any]:
+    return row.get("margin") or {}
+
+
+def tally(rows: Iterable[Row]) -> dict[str, int]:
+    """How many required rows there are, and how many of each outcome."""
+    outcomes = [worded(row)["outcome"] for row in rows if row.get("required")]
+    counts = {name: outcomes.count(name) for name in report_words.OUTCOMES}
+    return {**counts, "total": len(outcomes), "unknown": len(outcomes) - sum(counts.values())}
