@@ -1,0 +1,178 @@
+"""Models that must fail: the audits prove themselves on them in every event.
+
+A bench that passes one of these cannot be believed on the candidate. The models that must pass
+need no building: they are the references, each judged by the others.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from audits.errors import BadControl
+from audits.features import called_operators, head_inputs
+from damp.operators import add_bias, add_missing_biases
+
+SHIFT = -1e9
+"""What the retired output's bias is shifted by."""
+SILENT = -1e4
+"""Bias of an output that the refitted head was never shown: low, finite in any precision."""
+
+
+def must_fail(
+    original: nn.Module,
+    candidate: nn.Module,
+    *,
+    forget: Sequence[int],
+    inputs: Tensor,
+    labels: Tensor,
+    seed: int,
+) -> dict[str, nn.Module]:
+    """The controls by name, made of the original; neither model is changed.
+
+    Args:
+        original: The model before.
+        candidate: The edited model, before its outputs are retired; same architecture.
+        forget: Classes that were to be forgotten.
+        inputs: Training rows, (n, ...); those of the forget classes are not used.
+        labels: Their classes, (n,).
+        seed: Of the random directions.
+    Returns:
+        `original`: as it is. `output_retired`: its outputs pushed down and nothing else.
+        `head_refitted`: a fresh head, fitted without the classes, on its untouched backbone.
+        `random_direction`: every tensor that the candidate changed, changed as much at random.
+    Raises:
+        BadControl: a control cannot be built from these models.
+    """
+    kept = ~torch.isin(labels.cpu(), torch.tensor(list(forget)))
+    return {
+        "original": copy.deepcopy(original).eval(),
+        "output_retired": output_retired(original, forget, inputs[:2]),
+        "head_refitted": head_refitted(original, forget, inputs[kept], labels[kept]),
+        "random_direction": random_direction(original, candidate, seed=seed),
+    }
+
+
+def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -> nn.Module:
+    """The original with the forgotten outputs' biases shifted by -1e9 and nothing else."""
+    model = copy.deepcopy(original).eval()
+    head = _head(model, inputs, forget)
+    with torch.no_grad():
+        head.bias[list(forget)] += SHIFT
+    return model
+
+
+def head_refitted(
+    original: nn.Module, forget: Sequence[int], inputs: Tensor, labels: Tensor
+) -> nn.Module:
+    """The original with a fresh logistic head, fitted on retain rows only (CF-k, k = 1).
+
+    Args:
+        inputs: Retain rows, (n, ...).
+        labels: Their classes, (n,), at least two different ones.
+    """
+    model = copy.deepcopy(original).eval()
+    head = _head(model, inputs[:2], forget)
+    weight, bias = _logistic_head(head_inputs(model, inputs), labels.cpu().numpy())
+    classes = np.unique(labels.cpu().numpy())
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(SILENT)
+        head.weight[classes] = torch.as_tensor(weight).to(head.weight)
+        head.bias[classes] = torch.as_tensor(bias).to(head.bias)
+    return model
+
+
+def _logistic_head(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (r, D) and biases (r,) of a multinomial head on raw features."""
+    if len(np.unique(labels)) < 2:
+        raise BadControl("A fresh head needs rows of two retain classes: give more of the data.")
+    features = features.astype(np.float64)
+    centre, spread = features.mean(0), features.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    fitted = LogisticRegression(C=1.0, max_iter=1000, tol=1e-3)
+    fitted.fit((features - centre) / spread, labels)
+    weight, bias = fitted.coef_, fitted.intercept_
+    if len(weight) == 1:
+        weight, bias = np.vstack([-weight, weight]) / 2, np.append(-bias, bias) / 2
+    return weight / spread, bias - weight @ (centre / spread)
+
+
+def random_direction(original: nn.Module, candidate: nn.Module, *, seed: int) -> nn.Module:
+    """The original with every tensor changed as much as the candidate's, in a random direction.
+
+    A weight loses its part along one random input direction, scaled to the Frobenius norm of the
+    candidate's change. A vector (bias, running statistic) gets the candidate's own change with its
+    entries shuffled. Made from the two state dicts alone.
+
+    Raises:
+        BadControl: the architectures differ.
+    """
+    model = copy.deepcopy(original).cpu().eval()
+    after = {name: value.cpu() for name, value in candidate.state_dict().items()}
+    add_missing_biases(model, after)
+    before = model.state_dict()
+    _refuse_other_architecture(before, after)
+    generator = torch.Generator().manual_seed(seed)
+    changed = {
+        name: _changed(value, after[name], generator)
+        for name, value in before.items()
+        if value.is_floating_point() and not torch.equal(value, after[name])
+    }
+    model.load_state_dict(before | changed)
+    return model
+
+
+def _changed(before: Tensor, after: Tensor, generator: torch.Generator) -> Tensor:
+    start, change = before.double(), after.double() - before.double()
+    if before.ndim < 2:
+        return _shuffled(start, change, generator).to(before.dtype)
+    matrix = start.flatten(2).movedim(1, -1) if start.ndim > 2 else start
+    direction = torch.randn(matrix.shape[-1], dtype=torch.float64, generator=generator)
+    direction /= direction.norm()
+    removed = (matrix @ direction).unsqueeze(-1) * direction
+    removed = removed.movedim(-1, 1).reshape(start.shape) if start.ndim > 2 else removed
+    scale = change.norm() / removed.norm().clamp_min(torch.finfo(torch.float64).tiny)
+    return (start - scale * removed).to(before.dtype)
+
+
+def _shuffled(start: Tensor, change: Tensor, generator: torch.Generator) -> Tensor:
+    """The change with its entries in another order; what was nowhere negative stays so."""
+    order = torch.randperm(change.numel(), generator=generator)
+    moved = start + change.flatten()[order].reshape(start.shape)
+    least = torch.minimum(start, start + change).min() if start.numel() else start
+    return moved.clamp_min(float(least)) if float(least) >= 0 else moved
+
+
+def _refuse_other_architecture(before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
+    shapes, others = ({n: tuple(v.shape) for n, v in state.items()} for state in (before, after))
+    differ = sorted(n for n in shapes.keys() | others.keys() if shapes.get(n) != others.get(n))
+    if differ:
+        raise BadControl(
+            f"Original and candidate differ in {_named(differ)}: a random edit of equal norm can "
+            "only be made of two models of one architecture."
+        )
+
+
+def _named(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+
+
+def _head(model: nn.Module, inputs: Tensor, forget: Sequence[int]) -> nn.Linear:
+    """The model's last Linear layer, with a bias and an output for every class to forget."""
+    operator = called_operators(model, inputs)[-1]
+    layer = operator.layer
+    if not isinstance(layer, nn.Linear) or layer.out_features <= max(forget):
+        raise BadControl(
+            f"The last operator {operator.name!r} ({operator.kind}) is no Linear layer with an "
+            "output per class: this control needs one. Use a model that ends in one."
+        )
+    if layer.bias is None:
+        add_bias(layer)
+    return layer

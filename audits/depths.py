@@ -1,0 +1,48 @@
+"""Which features of a model the representation audits read, and what they are called."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audits.evidence import Evidence
+from audits.observation import LOGITS, PENULTIMATE, Observation
+from audits.outputs import retain_logits
+
+
+def at(evidence: Evidence, seen: Observation, depth: str) -> np.ndarray:
+    """Features of the test rows at a depth, (n_test, D), float64."""
+    if depth == LOGITS:
+        return retain_logits(evidence, seen)
+    return np.asarray(seen.features[depth], dtype=np.float64)
+
+
+def available(evidence: Evidence) -> list[str]:
+    """Depths that all models have, shallow to deep, the retain logits last."""
+    shared = [
+        depth
+        for depth in evidence.candidate.features
+        if all(depth in seen.features for _, seen in evidence.models())
+    ]
+    return [*shared, LOGITS]
+
+
+def words(depth: str) -> str:
+    """The depth in plain words."""
+    if depth == LOGITS:
+        return "the outputs of the classes that stay"
+    if depth == PENULTIMATE:
+        return "the last features before the head"
+    return f"the features that enter {depth}"
+
+
+def narrowed(features: np.ndarray, widest: int, generator: np.random.Generator) -> np.ndarray:
+    """Features of at most `widest` dimensions, by one random projection shared by all models.
+
+    Source: Johnson and Lindenstrauss 1984.
+    """
+    width = features.shape[1]
+    if width <= widest:
+        return features
+    directions = generator.standard_normal((width, widest)) / np.sqrt(widest)
+    projected: np.ndarray = features @ directions
+    return projected

@@ -1,0 +1,133 @@
+"""What is put before the audits: models as observed, labels, what was to be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from audits.errors import BadEvidence
+from audits.observation import Observation
+
+LEAST_REFERENCES = 3
+"""Fewer retrained models than this give no null distribution."""
+
+Signal = TypeVar("Signal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """One candidate, the original it came from and the retrained models that are the yardstick.
+
+    Attributes:
+        original: The model before.
+        candidate: The model that is audited.
+        references: Models trained from scratch without the forget classes, several seeds.
+        train_labels: (n_train,), int64; members of the training set.
+        test_labels: (n_test,), int64; held out.
+        forget: Classes that were to be forgotten.
+        seed: Where all draws of all audits come from.
+        memo: What was measured on each model; shared by the evidences of one event, so that each
+            model is measured once however often it is compared.
+        least_references: References below which an audit that needs them does not run.
+    """
+
+    original: Observation
+    candidate: Observation
+    references: tuple[Observation, ...]
+    train_labels: np.ndarray
+    test_labels: np.ndarray
+    forget: tuple[int, ...]
+    seed: int
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+    least_references: int = LEAST_REFERENCES
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise BadEvidence(" ".join(problems))
+
+    def judging(
+        self, candidate: Observation, references: Sequence[Observation] | None = None
+    ) -> Evidence:
+        """The same evidence with another candidate: a control, or a reference left out.
+
+        A reference judged by the others has one judge less, so one reference less is enough then.
+        """
+        judges = self.references if references is None else tuple(references)
+        left_out = len(judges) == len(self.references) - 1
+        least = min(self.least_references, LEAST_REFERENCES - left_out)
+        return replace(self, candidate=candidate, references=judges, least_references=least)
+
+    def of(
+        self, signal: Callable[..., Signal], observation: Observation, **settings: Any
+    ) -> Signal:
+        """`signal(evidence, observation, **settings)`, computed once per model and settings."""
+        name = f"{signal.__module__}.{signal.__qualname__}"
+        key = (name, observation.digest, observation.retired, tuple(sorted(settings.items())))
+        if key not in self.memo:
+            self.memo[key] = signal(self, observation, **settings)
+        found: Signal = self.memo[key]
+        return found
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """The draws of one purpose: the same for every model, so that all are compared paired."""
+        return np.random.default_rng([self.seed, *purpose.encode()])
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs, C."""
+        return int(self.original.test_logits.shape[1])
+
+    @property
+    def live(self) -> tuple[int, ...]:
+        """Classes of the original's label space: all but those retired by an earlier event."""
+        return tuple(c for c in range(self.classes) if c not in self.original.retired)
+
+    @property
+    def retain(self) -> tuple[int, ...]:
+        """Classes that are to stay."""
+        return tuple(c for c in self.live if c not in self.forget)
+
+    def train_rows(self, classes: Sequence[int]) -> np.ndarray:
+        """Row numbers of the training rows of these classes."""
+        return np.flatnonzero(np.isin(self.train_labels, classes))
+
+    def test_rows(self, classes: Sequence[int]) -> np.ndarray:
+        """Row numbers of the test rows of these classes."""
+        return np.flatnonzero(np.isin(self.test_labels, classes))
+
+    def models(self) -> Iterator[tuple[str, Observation]]:
+        """Every model with its name, for reasons that must say which one."""
+        yield "the candidate", self.candidate
+        yield "the original", self.original
+        for index, reference in enumerate(self.references):
+            yield f"reference {index}", reference
+
+
+def _problems(evidence: Evidence) -> Iterator[str]:
+    """Everything that does not fit, each with its remedy."""
+    classes = evidence.classes
+    for who, seen in evidence.models():
+        for part, logits, labels in (
+            ("training", seen.train_logits, evidence.train_labels),
+            ("test", seen.test_logits, evidence.test_labels),
+        ):
+            if logits.shape != (len(labels), classes):
+                yield (
+                    f"The {part} logits of {who} are {logits.shape}, {len(labels)} labels and "
+                    f"{classes} classes are given: observe all models on the same rows."
+                )
+        for depth, features in seen.features.items():
+            if features.ndim != 2 or len(features) != len(evidence.test_labels):
+                yield (
+                    f"The features {depth!r} of {who} are {features.shape}: give "
+                    f"({len(evidence.test_labels)}, D), one row per test label."
+                )
+    unknown = sorted(set(evidence.forget) - set(evidence.live))
+    if unknown or not evidence.forget:
+        yield f"Classes to forget {list(evidence.forget)}: name at least one of {evidence.live}."
+    if len(evidence.retain) < 2:
+        yield "Fewer than two classes are kept: there is nothing to compare with."

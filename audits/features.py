@@ -1,0 +1,155 @@
+"""What a model says about the audit rows, read off once by hooks and shared by all audits."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audits.errors import BadEvidence
+from audits.observation import PENULTIMATE, Observation, from_arrays, to_arrays
+from damp.operators import Operator, find
+
+__all__ = ["Observation", "called_operators", "from_arrays", "head_inputs", "observe", "to_arrays"]
+
+Pooled = dict[str, list[np.ndarray]]
+
+
+def observe(
+    model: nn.Module,
+    train_inputs: Tensor,
+    test_inputs: Tensor,
+    *,
+    depths: int = 5,
+    batch_size: int = 512,
+    device: str | torch.device | None = None,
+    retired: Sequence[int] = (),
+    digest: str,
+) -> Observation:
+    """Logits of all rows and pooled operator inputs of the test rows; the model stays as it is.
+
+    Args:
+        model: The plain network, before any output is retired.
+        train_inputs: Members of the training set, (n_train, ...).
+        test_inputs: Held-out rows, (n_test, ...).
+        depths: Operators whose inputs are kept, evenly spaced in the order of the forward pass;
+            the head's is always among them. The first operator reads the image itself, the same
+            for every model, and is left out.
+        batch_size: Rows per forward pass.
+        device: Where to run; by default where the model is.
+        retired: Outputs that the deployed model masks.
+        digest: Identity of the weights.
+    Raises:
+        BadEvidence: no rows, no operator, or outputs that are not (n, C).
+    """
+    copied = copy.deepcopy(model).eval()
+    if device is not None:
+        copied = copied.to(device)
+    chosen = _spread(called_operators(copied, test_inputs[:2]), depths)
+    features: Pooled = {name: [] for name in chosen}
+    test_logits = _logits(copied, test_inputs, batch_size, chosen, features)
+    train_logits = _logits(copied, train_inputs, batch_size)
+    return Observation(
+        digest=digest,
+        train_logits=train_logits,
+        test_logits=test_logits,
+        features={name: np.concatenate(parts) for name, parts in features.items()},
+        retired=tuple(int(c) for c in retired),
+    )
+
+
+def called_operators(model: nn.Module, inputs: Tensor) -> list[Operator]:
+    """Operators in the order in which a forward pass calls them, each once; the head is the last.
+
+    Raises:
+        BadEvidence: none is called, or there is no input to show.
+    """
+    if not len(inputs):
+        raise BadEvidence("There are no rows to observe: give at least one.")
+    order: dict[str, Operator] = {}
+    found, _ = find(model)
+
+    def note(operator: Operator) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            order.setdefault(operator.name, operator)
+
+        return hook
+
+    with _hooked([(operator, note(operator)) for operator in found]):
+        _forward(model, inputs)
+    if not order:
+        raise BadEvidence(
+            "The forward pass calls no Linear, Conv1d or Conv2d layer, so there are no features "
+            "to read: give a model that has one."
+        )
+    return list(order.values())
+
+
+def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:
+    """Pooled inputs of the head, (n, D), float32. The model must be in evaluation mode."""
+    chosen = {PENULTIMATE: called_operators(model, inputs[:2])[-1]}
+    features: Pooled = {PENULTIMATE: []}
+    _logits(model, inputs, batch_size, chosen, features)
+    return np.concatenate(features[PENULTIMATE])
+
+
+def _spread(called: Sequence[Operator], depths: int) -> dict[str, Operator]:
+    """Evenly spaced operators by depth name, the head last."""
+    if depths < 1:
+        raise BadEvidence(f"{depths} depths were asked for: the last features need at least 1.")
+    inner, head = called[1:-1], called[-1]
+    count = min(depths - 1, len(inner))
+    positions = np.linspace(len(inner) - 1, 0, count).round().astype(int)[::-1]
+    return {inner[i].name: inner[i] for i in positions} | {PENULTIMATE: head}
+
+
+def _logits(
+    model: nn.Module,
+    inputs: Tensor,
+    batch_size: int,
+    chosen: dict[str, Operator] | None = None,
+    features: Pooled | None = None,
+) -> np.ndarray:
+    """Logits (n, C) in float64; pooled inputs of the chosen operators are added to `features`."""
+    watched = [
+        (operator, _keep(operator, features[name] if features is not None else []))
+        for name, operator in (chosen or {}).items()
+    ]
+    with _hooked(watched):
+        parts = [_forward(model, batch) for batch in inputs.split(batch_size)]
+    return np.concatenate([part.double().cpu().numpy() for part in parts])
+
+
+def _keep(operator: Operator, kept: list[np.ndarray]) -> Callable[..., None]:
+    """A hook that keeps the pooled input of each forward pass."""
+
+    def hook(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        pooled = operator.pool(arguments[0].detach())
+        kept.append(pooled.float().cpu().numpy())
+
+    return hook
+
+
+@contextmanager
+def _hooked(watched: Sequence[tuple[Operator, Callable[..., None]]]) -> Iterator[None]:
+    handles = [operator.layer.register_forward_pre_hook(hook) for operator, hook in watched]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _forward(model: nn.Module, inputs: Tensor) -> Tensor:
+    parameter = next(model.parameters(), None)
+    with torch.inference_mode():
+        logits: Tensor = model(inputs if parameter is None else inputs.to(parameter.device))
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise BadEvidence(
+            "The model's output is no (n, C) tensor of logits: wrap it so that it is."
+        )
+    return logits

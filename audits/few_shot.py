@@ -1,0 +1,163 @@
+"""How ready is the forgotten class to come back from a few labelled images?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from audits import depths, gates, measuring, sampling
+from audits.estimates import Estimate, draws, images
+from audits.evidence import Evidence
+from audits.finding import JSON, Finding, not_run
+from audits.measuring import Models, rounded
+from audits.observation import Observation
+
+AUDIT = "few_shot"
+QUESTION = "How ready is the forgotten class to come back from a few labelled images?"
+QUERIES = 10
+"""Images of a forget class that must be left to score when the support images are taken out."""
+BLOCK = 4_000_000
+"""Distances held in memory at once."""
+
+
+def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int = 100) -> Finding:
+    """Nearest-prototype accuracy on the forgotten class, frozen features, all classes to choose.
+
+    Prototypes are means of `shots` test images a class, drawn many times; the other test images of
+    the forgotten class are scored. Read at the last features, one block earlier, and at the
+    outputs of the classes that stay.
+
+    Args:
+        shots: Labelled images a class.
+        draws: Random draws of them.
+    """
+    parameters: dict[str, JSON] = {"shots": list(shots), "draws": draws, "distance": "euclidean"}
+    least = min(shots)
+    obstacle = gates.obstacle(evidence, forget_test=least + QUERIES, retain_test=least)
+    if obstacle:
+        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+    levels = depths.available(evidence)[-3:]
+    models = Models.of(evidence, recognised, shots=tuple(shots), draws=draws, levels=tuple(levels))
+    labels = {f"{AUDIT}.{k}@{d}": _label(k, d) for d in levels for k in shots}
+    sizes = measuring.sizes(evidence)
+    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
+    return measuring.conclude(
+        AUDIT,
+        QUESTION,
+        evidence,
+        made,
+        parameters=parameters,
+        left_out=left_out,
+        series=_series(models, shots, levels),
+    )
+
+
+def _label(shots: int, depth: str) -> str:
+    plural = "" if shots == 1 else "s"
+    where = depths.words(depth)
+    return f"Forgotten class recognised from {shots} labelled image{plural} a class, by {where}"
+
+
+def recognised(
+    evidence: Evidence,
+    seen: Observation,
+    *,
+    shots: Sequence[int],
+    draws: int,
+    levels: Sequence[str],
+) -> dict[str, Estimate | str]:
+    """Accuracies of one model, for each number of shots and each depth."""
+    found: dict[str, Estimate | str] = {}
+    for depth in levels:
+        features = depths.at(evidence, seen, depth)
+        for k in shots:
+            found[f"{AUDIT}.{k}@{depth}"] = (
+                _too_few(evidence, k)
+                or gates.unusable(features)
+                or _accuracy(evidence, features, k, draws)
+            )
+    return found
+
+
+def _too_few(evidence: Evidence, shots: int) -> str:
+    forget = min(len(evidence.test_rows([c])) for c in evidence.forget)
+    retain = min(len(evidence.test_rows([c])) for c in evidence.retain)
+    if forget >= shots + QUERIES and retain >= shots:
+        return ""
+    return f"{shots} labelled images a class leave too few to score: give more test rows"
+
+
+def _accuracy(evidence: Evidence, features: np.ndarray, shots: int, count: int) -> Estimate:
+    """Accuracy with both sources of error: which images are scored, which are the labelled ones."""
+    generator = evidence.rng(f"few_shot.{shots}")
+    chosen = sampling.supports(
+        evidence.test_labels, evidence.live, shots=shots, draws=count, generator=generator
+    )
+    queries = evidence.test_rows(evidence.forget)
+    own = np.searchsorted(evidence.live, evidence.test_labels[queries])
+    hits = np.concatenate(
+        [
+            nearest_prototypes(features, block, queries) == own
+            for block in _blocks(chosen, len(queries))
+        ]
+    )
+    used = np.array([np.isin(queries, support) for support in chosen])
+    return averaged(np.where(used, np.nan, hits), independent=_disjoint(evidence, shots))
+
+
+def _blocks(chosen: np.ndarray, queries: int) -> Iterable[np.ndarray]:
+    step = max(1, BLOCK // (queries * chosen.shape[1]))
+    return (chosen[start : start + step] for start in range(0, len(chosen), step))
+
+
+def _disjoint(evidence: Evidence, shots: int) -> int:
+    """Supports without a common image that the rarest forget class can give."""
+    return min(len(evidence.test_rows([c])) for c in evidence.forget) // shots
+
+
+def nearest_prototypes(
+    features: np.ndarray, supports: np.ndarray, queries: np.ndarray
+) -> np.ndarray:
+    """Position of the class whose prototype is nearest to each query, for each draw.
+
+    Args:
+        features: (n, D).
+        supports: Row numbers, (draws, classes, shots).
+        queries: Row numbers, (q,).
+    Returns:
+        (draws, q), int64.
+    Source: Snell et al. 2017, arXiv:1703.05175.
+    """
+    prototypes = np.stack(
+        [features[supports[:, c]].mean(1) for c in range(supports.shape[1])], axis=1
+    )
+    flat = prototypes.reshape(-1, features.shape[1])
+    distances = (flat**2).sum(1)[:, None] - 2 * flat @ features[queries].T
+    nearest: np.ndarray = distances.reshape(*prototypes.shape[:2], -1).argmin(1)
+    return nearest
+
+
+def averaged(hits: np.ndarray, *, independent: int) -> Estimate:
+    """Mean over images and draws, (draws, images) with NaN where an image was a support itself."""
+    by_image, by_draw = np.nanmean(hits, axis=0), np.nanmean(hits, axis=1)
+    return Estimate(
+        value=float(by_image.mean()),
+        parts=(images(by_image), draws(by_draw, independent=independent)),
+        bounds=(0.0, 1.0),
+    )
+
+
+def _series(models: Models, shots: Sequence[int], levels: Sequence[str]) -> dict[str, JSON]:
+    """Accuracy by number of labelled images, one curve per depth, for the picture."""
+    series: dict[str, JSON] = {}
+    for depth in levels:
+        usable = [k for k in shots if not models.missing(f"{AUDIT}.{k}@{depth}")]
+        told = [models.all_of(f"{AUDIT}.{k}@{depth}") for k in usable]
+        series[depth] = {
+            "shots": list(usable),
+            "candidate": rounded([candidate.value for candidate, _, _ in told]),
+            "original": rounded([original.value for _, original, _ in told]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
+        }
+    return {"depths": series}

@@ -1,0 +1,159 @@
+"""What an audit hands over: figures with their yardstick, or the reason why there are none.
+
+This module needs the standard library only: the desk reads findings without the bench's tools.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from audits.errors import BadMeasurement
+
+JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+
+RUN = "RUN"
+NOT_RUN = "NOT_RUN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One figure of one audit, with everything needed to judge it.
+
+    Attributes:
+        name: Stable and unique, "few_shot.1@penultimate"; `@` precedes the depth.
+        label: The same in plain words.
+        value: What was measured on the candidate.
+        interval: 95% interval of `value`, sampling error only.
+        null: The same figure of each retrained reference; empty where there is none.
+        original: The same figure of the original model, None where it has no meaning.
+        difference: `value` minus the mean of `null` (or minus `original`, see `against`); None
+            where there is nothing to compare with.
+        standard_error: Of `difference`: paired sampling error and, against retrained models, the
+            error of their mean.
+        degrees_of_freedom: Of `standard_error`, by Welch and Satterthwaite.
+        against: "retrained", "original" or "none".
+        sizes: Sample sizes, {"forget_test": 90, "references": 5}.
+        standard_error_original: Of `original` minus the mean of `null`; None where either lacks.
+    """
+
+    name: str
+    label: str
+    value: float
+    interval: tuple[float, float]
+    null: tuple[float, ...] = ()
+    original: float | None = None
+    difference: float | None = None
+    standard_error: float | None = None
+    degrees_of_freedom: float | None = None
+    against: str = "none"
+    sizes: dict[str, int] = field(default_factory=dict)
+    standard_error_original: float | None = None
+
+    def __post_init__(self) -> None:
+        told = (self.value, *self.interval, *self.null, self.original, self.difference)
+        errors = (self.standard_error, self.degrees_of_freedom, self.standard_error_original)
+        if any(x is not None and not math.isfinite(x) for x in (*told, *errors)):
+            raise BadMeasurement(
+                f"Measurement {self.name!r} holds NaN or infinity: leave it out and say why."
+            )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Measurement:
+        """The measurement that `dataclasses.asdict` and JSON have taken apart."""
+        _refuse_unknown(cls, content)
+        told = dict(content)
+        told["interval"] = tuple(told["interval"])
+        told["null"] = tuple(told["null"])
+        return cls(**told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one audit found on one candidate. It stands alone.
+
+    Attributes:
+        audit: Name of the audit, "few_shot".
+        question: What it asks, in one sentence.
+        status: "RUN" or "NOT_RUN".
+        reason: Why it did not run and what to do about it; empty where it did.
+        measurements: The figures; empty where it did not run.
+        parameters: Every setting, and under "left_out" the figures that could not be measured
+            with the reason of each.
+        seed: Where its random draws came from.
+        series: Data for pictures, small and JSON-able.
+
+    >>> finding = not_run("routing", "Where to?", "No reference was given: train three.", seed=1)
+    >>> Finding.from_json(finding.to_json()) == finding
+    True
+    """
+
+    audit: str
+    question: str
+    status: str
+    reason: str = ""
+    measurements: tuple[Measurement, ...] = ()
+    parameters: dict[str, JSON] = field(default_factory=dict)
+    seed: int = 0
+    series: dict[str, JSON] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status not in (RUN, NOT_RUN):
+            raise BadMeasurement(
+                f"Audit {self.audit!r} has status {self.status!r}: RUN or NOT_RUN."
+            )
+        if (self.status == NOT_RUN) != bool(self.reason):
+            raise BadMeasurement(
+                f"Audit {self.audit!r}: a reason belongs to NOT_RUN and only there."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers; `from_json` brings the finding back."""
+        content = asdict(self)
+        for measurement in content["measurements"]:
+            measurement["interval"] = list(measurement["interval"])
+            measurement["null"] = list(measurement["null"])
+        content["measurements"] = list(content["measurements"])
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Finding:
+        """The finding that `to_json` has taken apart.
+
+        Raises:
+            BadMeasurement: unknown keys, or figures that are not finite.
+        """
+        _refuse_unknown(cls, content)
+        told = dict(content)
+        told["measurements"] = tuple(Measurement.from_json(m) for m in told["measurements"])
+        return cls(**told)
+
+
+def not_run(
+    audit: str,
+    question: str,
+    reason: str,
+    *,
+    seed: int,
+    parameters: Mapping[str, JSON] | None = None,
+) -> Finding:
+    """A finding that says what is missing and what to do about it."""
+    return Finding(
+        audit=audit,
+        question=question,
+        status=NOT_RUN,
+        reason=reason,
+        parameters=dict(parameters or {}),
+        seed=seed,
+    )
+
+
+def _refuse_unknown(kind: type, content: Mapping[str, Any]) -> None:
+    unknown = sorted(set(content) - {f.name for f in fields(kind)})
+    if unknown:
+        raise BadMeasurement(
+            f"A {kind.__name__} has no field {', '.join(unknown)}: it was written by another "
+            "version of this package, or changed by hand."
+        )

@@ -1,0 +1,75 @@
+"""Whether an audit can run on this evidence at all; if not, why and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from audits.evidence import Evidence
+from audits.observation import Observation
+
+
+def obstacle(
+    evidence: Evidence,
+    *,
+    references: bool = True,
+    forget_train: int = 0,
+    forget_test: int = 1,
+    retain_test: int = 1,
+) -> str:
+    """All that stands in an audit's way, in sentences; empty where nothing does.
+
+    Args:
+        references: Whether it needs retrained references.
+        forget_train: Training rows it needs of each forget class.
+        forget_test: Test rows it needs of each forget class.
+        retain_test: Test rows it needs of each retain class.
+    """
+    found = list(_few_rows(evidence, forget_train, forget_test, retain_test))
+    count, least = len(evidence.references), evidence.least_references
+    if references and count < least:
+        found.append(
+            f"{count} retrained references were given and {least} are needed for a null "
+            "distribution: train more, with other seeds."
+        )
+    found += [
+        f"The logits of {who} hold NaN or infinity: observe the plain network, before its outputs "
+        "are retired, and check its weights."
+        for who, seen in evidence.models()
+        if not evidence.of(_finite_logits, seen)
+    ]
+    return " ".join(found)
+
+
+def _few_rows(evidence: Evidence, train: int, test: int, retain: int) -> Iterator[str]:
+    wanted = [
+        ("training", evidence.train_labels, evidence.forget, train),
+        ("test", evidence.test_labels, evidence.forget, test),
+        ("test", evidence.test_labels, evidence.retain, retain),
+    ]
+    for part, labels, classes, least in wanted:
+        for c in classes:
+            count = int(np.count_nonzero(labels == c))
+            if count < least:
+                yield (
+                    f"Class {c} has {count} {part} rows and {least} are needed: give more rows, "
+                    "or pool several classes or seeds in the plan."
+                )
+
+
+def _finite_logits(evidence: Evidence, seen: Observation) -> bool:
+    return bool(np.isfinite(seen.test_logits).all() and np.isfinite(seen.train_logits).all())
+
+
+def unusable(features: np.ndarray) -> str:
+    """Why features cannot be probed; empty where they can.
+
+    >>> unusable(np.ones((3, 2)))
+    'the features are the same for every image'
+    """
+    if not np.isfinite(features).all():
+        return "the features hold NaN or infinity"
+    if not (features != features[:1]).any():
+        return "the features are the same for every image"
+    return ""

@@ -1,0 +1,90 @@
+"""How much of the forgotten class does a fresh head recover from a few images a class?"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from audits import depths, gates, measuring, sampling
+from audits.estimates import Estimate
+from audits.evidence import Evidence
+from audits.few_shot import averaged
+from audits.finding import JSON, Finding, not_run
+from audits.measuring import Models
+from audits.observation import PENULTIMATE, Observation
+
+AUDIT = "head_refit"
+QUESTION = "How much of the forgotten class does a fresh head recover from a few images a class?"
+QUERIES = 10
+"""Images of a class that must be left to score."""
+
+
+def audit(
+    evidence: Evidence, *, shots: int = 10, draws: int = 10, penalty: float = 1.0, rows: int = 4000
+) -> Finding:
+    """Accuracy of a logistic head fitted on frozen last features of a few test images a class.
+
+    All classes are refitted together; the head is scored on test images that it was not fitted on.
+
+    Args:
+        shots: Labelled images a class.
+        draws: Random draws of them, one fit each.
+        penalty: Strength of the squared penalty on standardised features.
+        rows: Test rows at most, a seeded stratified sample.
+    """
+    parameters: dict[str, JSON] = {
+        "shots": shots,
+        "draws": draws,
+        "penalty": penalty,
+        "rows": rows,
+        "depth": PENULTIMATE,
+    }
+    obstacle = gates.obstacle(evidence, forget_test=shots + QUERIES, retain_test=shots + 1)
+    if obstacle:
+        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+    models = Models.of(evidence, refitted, shots=shots, draws=draws, penalty=penalty, rows=rows)
+    labels = {
+        f"{AUDIT}.forget": f"Forgotten class after a head refit from {shots} images a class",
+        f"{AUDIT}.retain": f"Other classes after a head refit from {shots} images a class",
+    }
+    sizes = measuring.sizes(evidence)
+    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
+    return measuring.conclude(
+        AUDIT, QUESTION, evidence, made, parameters=parameters, left_out=left_out, series={}
+    )
+
+
+def refitted(
+    evidence: Evidence, seen: Observation, *, shots: int, draws: int, penalty: float, rows: int
+) -> dict[str, Estimate | str]:
+    """Accuracy on forget and on retain images of one model's refitted heads."""
+    features = depths.at(evidence, seen, PENULTIMATE)
+    reason = gates.unusable(features)
+    if reason:
+        return {f"{AUDIT}.forget": reason, f"{AUDIT}.retain": reason}
+    kept = sampling.capped(evidence, rows, "head_refit.rows")
+    features, labels = features[kept], evidence.test_labels[kept]
+    chosen = sampling.supports(
+        labels, evidence.live, shots=shots, draws=draws, generator=evidence.rng("head_refit")
+    )
+    hits = np.stack([_scored(features, labels, draw.ravel(), penalty) for draw in chosen])
+    return {
+        f"{AUDIT}.{part}": averaged(
+            hits[:, np.isin(labels, classes)],
+            independent=min(int(np.count_nonzero(labels == c)) for c in classes) // shots,
+        )
+        for part, classes in (("forget", evidence.forget), ("retain", evidence.retain))
+    }
+
+
+def _scored(
+    features: np.ndarray, labels: np.ndarray, support: np.ndarray, penalty: float
+) -> np.ndarray:
+    """Hits of a head fitted on the support rows, (n,), NaN on these rows themselves."""
+    centre, spread = features[support].mean(0), features[support].std(0)
+    scaled = (features - centre) / np.where(spread > 0, spread, 1.0)
+    head = LogisticRegression(C=1 / penalty, max_iter=1000, tol=1e-3)
+    head.fit(scaled[support], labels[support])
+    hits = (head.predict(scaled) == labels).astype(np.float64)
+    hits[support] = np.nan
+    return hits

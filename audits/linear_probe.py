@@ -1,0 +1,168 @@
+"""Can a linear probe still read the forgotten class from frozen features?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from audits import depths, gates, measuring, sampling
+from audits.estimates import Estimate
+from audits.evidence import Evidence
+from audits.finding import JSON, Finding, not_run
+from audits.measuring import Models, rounded
+from audits.observation import Observation
+from audits.statistics import auc, dprime, proportion
+
+AUDIT = "linear_probe"
+QUESTION = "Can a linear probe still read the forgotten class from frozen features?"
+FIGURES = {
+    "dprime": "Distance d' of the forgotten class from the others, seen by a linear probe at {}",
+    "auc": "Area under ROC of a linear probe for the forgotten class at {}",
+    "recall": "Share of the forgotten class that a linear probe finds at {}",
+}
+
+
+def audit(
+    evidence: Evidence,
+    *,
+    folds: int = 5,
+    shrinkage: float = 0.01,
+    rows: int = 4000,
+    widest: int = 512,
+) -> Finding:
+    """Held-out d', AUC and recall of a discriminant probe, forget class against retain classes.
+
+    Every row is scored by a probe that was fitted without it. A perfect AUC does not condemn a
+    model: one that never saw the class separates it as well; only the retrained models tell.
+
+    Args:
+        folds: Folds of the cross-validation, stratified by class.
+        shrinkage: Share of the covariance that is replaced by its mean diagonal.
+        rows: Test rows at most, a seeded stratified sample.
+        widest: Features at most; wider ones go through one random projection.
+    """
+    parameters: dict[str, JSON] = {
+        "folds": folds,
+        "shrinkage": shrinkage,
+        "rows": rows,
+        "widest": widest,
+        "priors": "equal",
+    }
+    obstacle = gates.obstacle(evidence, forget_test=2 * folds, retain_test=2)
+    if obstacle:
+        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+    levels = depths.available(evidence)
+    models = Models.of(evidence, probed, **{k: v for k, v in parameters.items() if k != "priors"})
+    sizes = measuring.sizes(evidence)
+    labels = {
+        f"{AUDIT}.{figure}@{depth}": text.format(depths.words(depth))
+        for depth in levels
+        for figure, text in FIGURES.items()
+    }
+    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
+    return measuring.conclude(
+        AUDIT,
+        QUESTION,
+        evidence,
+        made,
+        parameters=parameters,
+        left_out=left_out,
+        series=_series(models, levels),
+    )
+
+
+def probed(
+    evidence: Evidence, seen: Observation, *, folds: int, shrinkage: float, rows: int, widest: int
+) -> dict[str, Estimate | str]:
+    """The three figures at every depth of one model."""
+    chosen = sampling.capped(evidence, rows, "linear_probe.rows")
+    labels = evidence.test_labels[chosen]
+    fold = sampling.folds(labels, folds, evidence.rng("linear_probe.folds"))
+    found: dict[str, Estimate | str] = {}
+    for depth in (*seen.features, depths.LOGITS):
+        features = depths.at(evidence, seen, depth)[chosen]
+        reason = gates.unusable(features)
+        narrow = depths.narrowed(features, widest, evidence.rng("linear_probe.width"))
+        if reason:
+            found |= {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
+        else:
+            found |= _figures(evidence, narrow, labels, fold, shrinkage, depth)
+    return found
+
+
+def _figures(
+    evidence: Evidence,
+    features: np.ndarray,
+    labels: np.ndarray,
+    fold: np.ndarray,
+    shrinkage: float,
+    depth: str,
+) -> dict[str, Estimate | str]:
+    """Figures of one depth: each forget class against the retain classes, then their mean."""
+    pairs = []
+    for c in evidence.forget:
+        kept = np.isin(labels, [c, *evidence.retain])
+        scores = held_out_scores(features[kept], labels[kept] == c, fold[kept], shrinkage)
+        pairs.append((scores[labels[kept] == c], scores[labels[kept] != c]))
+    if any(np.ptp(scores) == 0 for pair in pairs for scores in pair):
+        reason = "the probe gives all images of a kind the same score"
+        return {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
+    return {
+        f"{AUDIT}.dprime@{depth}": _mean([dprime(*pair) for pair in pairs]),
+        f"{AUDIT}.auc@{depth}": _mean([auc(*pair) for pair in pairs]),
+        f"{AUDIT}.recall@{depth}": _mean([proportion(high > 0) for high, _ in pairs]),
+    }
+
+
+def held_out_scores(
+    features: np.ndarray, positive: np.ndarray, fold: np.ndarray, shrinkage: float
+) -> np.ndarray:
+    """Log odds of each row by a discriminant fitted on the other folds, equal priors, (n,).
+
+    Args:
+        features: (n, D).
+        positive: (n,), whether the row is of the class that is looked for.
+        fold: (n,), fold of each row.
+    Source: Fisher 1936; shrinkage towards the mean diagonal, Ledoit and Wolf 2004.
+    """
+    scores = np.empty(len(features))
+    for number in np.unique(fold):
+        held = fold == number
+        probe = LinearDiscriminantAnalysis(
+            solver="lsqr", shrinkage=shrinkage, priors=[0.5, 0.5]
+        ).fit(features[~held], positive[~held])
+        scores[held] = probe.decision_function(features[held])
+    return scores
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """Mean over forget classes; the retain images are the same, so their contributions add."""
+    if len(estimates) == 1:
+        return estimates[0]
+    parts = [estimate.parts[0].scaled(1 / len(estimates)) for estimate in estimates]
+    retain = [estimate.parts[1] for estimate in estimates if len(estimate.parts) > 1]
+    if retain:
+        mean = np.mean([part.contributions for part in retain], axis=0)
+        parts.append(retain[0].with_contributions(mean))
+    return Estimate(
+        value=float(np.mean([estimate.value for estimate in estimates])),
+        parts=tuple(parts),
+        bounds=estimates[0].bounds,
+    )
+
+
+def _series(models: Models, levels: Sequence[str]) -> dict[str, JSON]:
+    """d' and AUC by depth, for the picture; depths that some model lacks are left out."""
+    series: dict[str, JSON] = {}
+    for figure in ("dprime", "auc"):
+        usable = [d for d in levels if not models.missing(f"{AUDIT}.{figure}@{d}")]
+        told = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
+        series[figure] = {
+            "depths": list(usable),
+            "candidate": rounded([candidate.value for candidate, _, _ in told]),
+            "original": rounded([original.value for _, original, _ in told]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
+        }
+    return series

@@ -1,0 +1,53 @@
+"""What a model answers: predictions over a label space, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from audits.evidence import Evidence
+from audits.observation import Observation
+
+
+def predictions(
+    evidence: Evidence, seen: Observation, *, masked: Sequence[int] | None = None
+) -> np.ndarray:
+    """Predicted class of each test row, (n_test,), over the label space that is left.
+
+    Args:
+        masked: Outputs that cannot be chosen; by default those the deployed model masks. Outputs
+            that an earlier event retired can never be chosen.
+    """
+    hidden = seen.retired if masked is None else masked
+    logits = seen.test_logits.copy()
+    logits[:, sorted({*hidden, *evidence.original.retired})] = -np.inf
+    found: np.ndarray = logits.argmax(1)
+    return found
+
+
+def correct(
+    evidence: Evidence, seen: Observation, *, masked: Sequence[int] | None = None
+) -> np.ndarray:
+    """Whether each test row is predicted right, (n_test,) of 0.0 and 1.0."""
+    right = predictions(evidence, seen, masked=masked) == evidence.test_labels
+    return right.astype(np.float64)
+
+
+def confidence(evidence: Evidence, seen: Observation) -> np.ndarray:
+    """Largest softmax probability over the label space that is left, (n_test,)."""
+    kept = [c for c in evidence.live if c not in seen.retired]
+    probabilities: np.ndarray = special.softmax(seen.test_logits[:, kept], axis=1).max(1)
+    return probabilities
+
+
+def retain_logits(evidence: Evidence, seen: Observation) -> np.ndarray:
+    """Test logits of the retain classes only, centred per row, (n_test, r).
+
+    The forgotten class's own output is left out, so that pushing it down hides nothing; centring
+    takes away what a softmax does not see.
+    """
+    kept = seen.test_logits[:, list(evidence.retain)]
+    centred: np.ndarray = kept - kept.mean(1, keepdims=True)
+    return centred

@@ -1,0 +1,112 @@
+"""Do forgotten images go where a model that never saw their class sends them?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from audits import gates, measuring
+from audits.estimates import Estimate, bootstrap
+from audits.evidence import Evidence
+from audits.finding import JSON, Finding, not_run
+from audits.measuring import Measured, Models, rounded
+from audits.observation import Observation
+from audits.statistics import bootstrap_weights, jensen_shannon, total_variation
+
+AUDIT = "routing"
+QUESTION = "Do forgotten images go where a model that never saw their class sends them?"
+LABELS = {
+    "routing.js": "Jensen-Shannon divergence of where forgotten images go, from where retrained "
+    "models send them",
+    "routing.tv": "Share of forgotten images that would have to go elsewhere to match the "
+    "retrained models",
+}
+
+
+def audit(evidence: Evidence, *, replicates: int = 400) -> Finding:
+    """Distance of the candidate's destinations to the mean of the retrained models'.
+
+    A divergence of finite counts is biased upwards; the null (each reference against the mean of
+    the others) is measured on the same images and carries the same bias.
+
+    Args:
+        replicates: Image bootstraps for the standard error.
+    """
+    parameters: dict[str, JSON] = {"replicates": replicates, "destinations": "retain classes"}
+    obstacle = gates.obstacle(evidence, forget_test=10)
+    if obstacle:
+        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+    models = _distances(evidence, replicates)
+    sizes = measuring.sizes(evidence)
+    made, left_out = measuring.measure_all(evidence, models, LABELS, sizes=sizes)
+    return measuring.conclude(
+        AUDIT,
+        QUESTION,
+        evidence,
+        made,
+        parameters=parameters,
+        left_out=left_out,
+        series=_series(evidence, replicates),
+    )
+
+
+def destinations(evidence: Evidence, seen: Observation, *, replicates: int) -> np.ndarray:
+    """Where forgotten images go among the retain classes.
+
+    Returns:
+        Shares (1 + replicates, r): of all images first, then of each bootstrap sample, which is
+        the same for every model.
+    """
+    rows = evidence.test_rows(evidence.forget)
+    logits = seen.test_logits[np.ix_(rows, np.array(evidence.retain))]
+    sent = np.eye(len(evidence.retain))[logits.argmax(1)]
+    groups = evidence.test_labels[rows]
+    weights = bootstrap_weights(groups, replicates, evidence.rng("routing"))
+    counts = np.concatenate([np.ones((1, len(rows)), dtype=np.int64), weights]) @ sent
+    shares: np.ndarray = counts / len(rows)
+    return shares
+
+
+def _distances(evidence: Evidence, replicates: int) -> Models:
+    """Candidate and original against the references' mean, each reference against the others'."""
+    shares = [evidence.of(destinations, r, replicates=replicates) for r in evidence.references]
+    images = len(evidence.test_rows(evidence.forget))
+    candidate = evidence.of(destinations, evidence.candidate, replicates=replicates)
+    original = evidence.of(destinations, evidence.original, replicates=replicates)
+    return Models(
+        candidate=_from(candidate, shares, images),
+        original=_from(original, shares, images),
+        references=tuple(
+            _from(own, shares[:i] + shares[i + 1 :], images) for i, own in enumerate(shares)
+        ),
+    )
+
+
+def _from(own: np.ndarray, others: Sequence[np.ndarray], images: int) -> Measured:
+    mean = np.mean(others, axis=0)
+    return {
+        "routing.js": _estimate(jensen_shannon(own, mean), float(np.log(2)), images),
+        "routing.tv": _estimate(total_variation(own, mean), 1.0, images),
+    }
+
+
+def _estimate(distances: np.ndarray, bound: float, images: int) -> Estimate:
+    return Estimate(
+        value=float(distances[0]),
+        parts=(bootstrap(distances[1:], units=images),),
+        bounds=(0.0, bound),
+    )
+
+
+def _series(evidence: Evidence, replicates: int) -> dict[str, JSON]:
+    """Shares of forgotten images per retain class, for the picture."""
+    shown = {"candidate": evidence.candidate, "original": evidence.original}
+    null = [evidence.of(destinations, r, replicates=replicates)[0] for r in evidence.references]
+    routes: dict[str, JSON] = {"classes": list(evidence.retain)}
+    for name, seen in shown.items():
+        routes[name] = rounded(evidence.of(destinations, seen, replicates=replicates)[0])
+    routes["retrained"] = rounded(np.mean(null, axis=0))
+    routes["retrained_low"] = rounded(np.min(null, axis=0))
+    routes["retrained_high"] = rounded(np.max(null, axis=0))
+    return {"shares": routes}
