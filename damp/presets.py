@@ -20,7 +20,6 @@ from damp.residuals import (
     span_residuals,
     span_subspace,
     whitened_subspace,
-    whitener,
 )
 from damp.statistics import Statistics
 from damp.strength import probe_separability, shrinkage
@@ -65,12 +64,12 @@ def mixture(statistics: Statistics, settings: Settings) -> Plan | str:
     """Residuals to the nearest mixtures, strengths from their separability, bias compensated."""
     retain = statistics.prototypes(statistics.retain)
     targets = statistics.prototypes(statistics.forget)
-    covariance = ridged(statistics.retain_covariance())
-    residuals = mixture_residuals(targets, retain, whitener(covariance))
+    factor = torch.linalg.cholesky(ridged(statistics.retain_covariance()))
+    residuals = mixture_residuals(targets, retain, factor)
     shares = relative(residuals, targets)
     if not (shares > GATE).any():
         return below_gate(shares)
-    subspace = whitened_subspace(residuals[shares > GATE], covariance)
+    subspace = whitened_subspace(residuals[shares > GATE], factor)
     return Plan(
         subspace=subspace,
         strength=shrinkage(subspace.separability, settings.gain),
@@ -108,9 +107,7 @@ def plan(preset: str, statistics: Statistics, settings: Settings) -> Plan | str:
     """The plan for one operator, or the reason why it stays as it is."""
     if not statistics.forget:
         return "there is no class to forget"
-    energy = statistics.retain_gram.diagonal().mean() / statistics.counts.sum()
-    variance = statistics.retain_covariance().diagonal().mean()
-    if not variance > 1e-12 * energy:
+    if not statistics.varies():
         return "the samples to keep are all alike at its input"
     return PRESETS[preset].plan(statistics, settings)
 

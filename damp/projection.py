@@ -57,7 +57,7 @@ def cut(
     Returns:
         |W' - W| / |W|, Frobenius norms.
     """
-    original = operator.weight().to(subspace.basis)
+    original = operator.weight().to(subspace.basis, copy=True)
     edited = fold(original, subspace, strength)
     _write(operator.layer.get_parameter("weight"), edited)
     if reference is not None:

@@ -67,29 +67,28 @@ def orthonormal(rows: Tensor) -> Tensor:
     return vh[s > precision * s.max()].T
 
 
-def nearest_mixture(target: Tensor, retain: Tensor, whitener: Tensor) -> Tensor:
+def nearest_mixture(target: Tensor, retain: Tensor) -> Tensor:
     """Weights of the convex combination of retain prototypes nearest to a forget prototype.
 
-    Minimises |L (mu_f - sum_r w_r mu_r)| over w >= 0, sum w = 1. With A = L (R - mu_f)' this is
-    the point of a hull nearest to the origin. Non-negative least squares on [A; 1'] u = [0; 1]
-    gives it exactly: along u = t w the best t leaves |A w|^2 / (1 + |A w|^2), which grows with
-    |A w|, so w = u / sum(u).
+    Minimises |mu_f - sum_r w_r mu_r| over w >= 0, sum w = 1, all prototypes whitened. With
+    A = (R - mu_f)' this is the point of a hull nearest to the origin. Non-negative least squares
+    on [A; 1'] u = [0; 1] gives it exactly: along u = t w the best t leaves
+    |A w|^2 / (1 + |A w|^2), which grows with |A w|, so w = u / sum(u).
 
     Args:
-        target: Forget prototype, (D,).
-        retain: Retain prototypes, (r, D).
-        whitener: L with L'L = S^-1, (D, D).
+        target: Whitened forget prototype, L mu_f, (D,).
+        retain: Whitened retain prototypes, R L', (r, D).
     Returns:
         Weights, (r,), non-negative, summing to one.
     Raises:
         NoConvergence: the solver gave up.
     Source: C. Lawson, R. Hanson, Solving Least Squares Problems, 1974, chapter 23.
 
-    >>> nearest_mixture(torch.tensor([.5, .5]), torch.eye(2), torch.eye(2))
+    >>> nearest_mixture(torch.tensor([.5, .5]), torch.eye(2))
     tensor([0.5000, 0.5000])
     """
-    hull = ((retain - target) @ whitener.T).T.to("cpu", torch.float64)
-    matrix = hull / hull.norm(dim=0).max().clamp_min(torch.finfo(torch.float64).tiny)
+    matrix = (retain - target).T.to("cpu", torch.float64)
+    matrix = matrix / matrix.norm(dim=0).max().clamp_min(torch.finfo(torch.float64).tiny)
     if matrix.shape[0] > matrix.shape[1]:
         matrix = torch.linalg.qr(matrix, mode="r").R
     system = np.vstack([matrix.numpy(), np.ones(matrix.shape[1])])
@@ -109,10 +108,19 @@ def _nnls(system: np.ndarray, right: np.ndarray) -> np.ndarray:
         ) from error
 
 
-def mixture_residuals(targets: Tensor, retain: Tensor, whitener: Tensor) -> Tensor:
-    """d_f = mu_f - t_f, t_f the nearest mixture of retain prototypes, (f, D)."""
-    weights = [nearest_mixture(target, retain, whitener) for target in targets]
-    return targets - torch.stack(weights) @ retain
+def mixture_residuals(targets: Tensor, retain: Tensor, factor: Tensor) -> Tensor:
+    """d_f = mu_f - t_f, t_f the nearest mixture of retain prototypes.
+
+    Args:
+        targets: Forget prototypes, (f, D).
+        retain: Retain prototypes, (r, D).
+        factor: Cholesky factor of S, (D, D).
+    Returns:
+        Residuals, (f, D).
+    """
+    goals, hull = whiten(targets, factor), whiten(retain, factor)
+    weights = torch.stack([nearest_mixture(goal, hull) for goal in goals])
+    return targets - weights @ retain
 
 
 def relative(residuals: Tensor, targets: Tensor) -> Tensor:
@@ -123,15 +131,18 @@ def relative(residuals: Tensor, targets: Tensor) -> Tensor:
 
 def ridged(covariance: Tensor, ridge: float = RIDGE) -> Tensor:
     """S = covariance + ridge * mean(diagonal) * I, (D, D)."""
-    scale = covariance.diagonal().mean()
-    return covariance + ridge * scale * torch.eye(len(covariance)).to(covariance)
+    raised = covariance.clone()
+    raised.diagonal().add_(ridge * covariance.diagonal().mean())
+    return raised
 
 
-def whitener(covariance: Tensor) -> Tensor:
-    """L with L'L = S^-1, (D, D): the inverse of the Cholesky factor of S."""
-    factor = torch.linalg.cholesky(covariance)
-    unit = torch.eye(len(covariance)).to(covariance)
-    return torch.linalg.solve_triangular(factor, unit, upper=False)
+def whiten(rows: Tensor, factor: Tensor) -> Tensor:
+    """Rows (n, D) in the metric in which S is round, x -> L x with L = C^-1, S = C C'.
+
+    >>> whiten(torch.tensor([[2., 3.]]), torch.diag(torch.tensor([2., 1.])))
+    tensor([[1., 3.]])
+    """
+    return torch.linalg.solve_triangular(factor, rows.T, upper=False).T
 
 
 def span_subspace(residuals: Tensor) -> Subspace:
@@ -145,18 +156,17 @@ def span_subspace(residuals: Tensor) -> Subspace:
     return Subspace(basis=basis, dual=basis, separability=torch.ones_like(basis[0]))
 
 
-def whitened_subspace(residuals: Tensor, covariance: Tensor) -> Subspace:
+def whitened_subspace(residuals: Tensor, factor: Tensor) -> Subspace:
     """The space of the residuals (f, D) in the metric in which S is round (`mixture`).
 
-    With S = C C' (Cholesky) and L = C^-1: D L' = U diag(s) V', basis = C V, dual = L' V, so that
+    With S = C C' and L = C^-1: D L' = U diag(s) V', basis = C V, dual = L' V, so that
     basis diag(a) dual' = L^-1 V diag(a) V' L.
 
     Args:
         residuals: d_f as rows, (f, D).
-        covariance: S, ridged, (D, D).
+        factor: C, Cholesky factor of S, (D, D).
     """
-    factor = torch.linalg.cholesky(covariance)
-    whitened = torch.linalg.solve_triangular(factor, residuals.T, upper=False).T
+    whitened = whiten(residuals, factor)
     _, s, vh = torch.linalg.svd(whitened, full_matrices=False)
     kept = s > torch.finfo(s.dtype).eps * max(whitened.shape) * s.max()
     directions = vh[kept].T

@@ -15,6 +15,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 
+STRIP = 256
+"""Columns of a Gram matrix that are added at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Statistics:
     """What the surgery knows of one operator's pooled inputs, in float64.
@@ -42,6 +46,13 @@ class Statistics:
     def finite(self) -> bool:
         """No NaN and no infinity among the sums."""
         return bool(torch.isfinite(self.sums).all() and torch.isfinite(self.retain_gram).all())
+
+    def varies(self) -> bool:
+        """Whether the samples to keep differ from each other by more than rounding."""
+        index = torch.tensor(self.retain, device=self.sums.device)
+        energy = self.retain_gram.diagonal().mean() / self.counts[index].sum()
+        variance = energy - self.mean(self.retain).square().mean()
+        return bool(variance > 1e-10 * energy)
 
     def prototypes(self, classes: Sequence[int]) -> Tensor:
         """Mean pooled input of each class, (len(classes), D)."""
@@ -103,15 +114,35 @@ class Accumulator:
         self.counts += rows.one_hot.sum(1)
         self.sums.addmm_(rows.one_hot, values)
         kept, cut = values[rows.retain], values[rows.forget]
-        self.retain_gram.addmm_(kept.T, kept)
-        self.forget_gram.addmm_(cut.T, cut)
+        add_gram(self.retain_gram, kept)
+        add_gram(self.forget_gram, cut)
 
     def freeze(self, forget: tuple[int, ...]) -> Statistics:
         """The result."""
         return Statistics(
             counts=self.counts,
             sums=self.sums,
-            retain_gram=self.retain_gram,
-            forget_gram=self.forget_gram,
+            retain_gram=mirrored(self.retain_gram),
+            forget_gram=mirrored(self.forget_gram),
             forget=forget,
         )
+
+
+def add_gram(gram: Tensor, rows: Tensor) -> None:
+    """Add X'X of rows X (n, D) to a Gram matrix (D, D), in place; above the diagonal only.
+
+    In strips of `STRIP` columns, so that a wide matrix takes little more than half the products.
+    """
+    for start in range(0, len(gram), STRIP):
+        strip = gram[start : start + STRIP, start:]
+        strip.addmm_(rows[:, start : start + STRIP].T, rows[:, start:])
+
+
+def mirrored(gram: Tensor) -> Tensor:
+    """The symmetric matrix (D, D) whose upper triangle is given.
+
+    >>> mirrored(torch.tensor([[1., 2.], [0., 3.]]))
+    tensor([[1., 2.],
+            [2., 3.]])
+    """
+    return gram.triu() + gram.triu(1).T

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from damp.residuals import ridged
+from damp.residuals import ridged, whiten
 from damp.statistics import Statistics
 
 
@@ -43,15 +43,14 @@ def probe_separability(statistics: Statistics) -> float:
     """2 AUC - 1 of a linear probe that tells forget from retain samples, between 0 and 1.
 
     The probe is Fisher's discriminant u = S^-1 (mu_F - mu_R) on pooled inputs, S the mean of the
-    two covariances, ridged. Its AUC is the binormal one, Phi(u'(mu_F - mu_R) / sqrt(2 u'S u)), so
-    that means and covariances are all it takes, and no sample needs to be seen again.
+    two covariances, ridged. Its AUC is the binormal one, Phi(u'(mu_F - mu_R) / sqrt(2 u'S u)) =
+    Phi(D / sqrt 2) with D the Mahalanobis distance |L (mu_F - mu_R)|, so that 2 AUC - 1 =
+    erf(D / 2): means and covariances are all it takes, no sample needs to be seen again.
 
     Source: R. Fisher 1936; J. Hanley 1988 for the binormal AUC.
     """
     forget, retain = statistics.forget_covariance(), statistics.retain_covariance()
     distance = statistics.mean(statistics.forget) - statistics.mean(statistics.retain)
-    pooled = ridged((forget + retain) / 2)
-    probe = torch.linalg.solve(pooled, distance)
-    margin, spread = float(probe @ distance), float(probe @ (2 * pooled) @ probe)
-    auc = 0.5 * (1 + math.erf(margin / math.sqrt(2 * spread))) if spread > 0 else 0.5
-    return 2 * auc - 1
+    factor = torch.linalg.cholesky(ridged((forget + retain) / 2))
+    squared = float(whiten(distance[None], factor).square().sum())
+    return math.erf(math.sqrt(squared) / 2)
