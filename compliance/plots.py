@@ -15,11 +15,7 @@ from compliance import plots_classes, plots_depth, plots_overview, plots_roc, pl
 Json = Mapping[str, Any]
 
 
-def draw(
-    statement: Json,
-    findings: Sequence[Json],
-    controls: Mapping[str, Sequence[Json]] | None = None,
-) -> dict[str, Any]:
+def draw(statement: Json, findings: Sequence[Json]) -> dict[str, Any]:
     """All pictures that the statement and the findings can fill; None for the others.
 
     Returns:
@@ -34,6 +30,6 @@ def draw(
         "audits": {
             "accuracy": plots_classes.accuracy(findings),
             "routing": plots_classes.routing(findings),
-            "membership": plots_roc.picture_of(findings, controls or {}),
+            "membership": plots_roc.picture_of(findings),
         },
     }

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compliance import plots_svg
-from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, mean, picture, series
+from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture, series
+from compliance.report_strip import finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWN = 40  # with more classes, the forgotten ones and those that differ most are drawn
-Line = tuple[Any, float | None, float | None, float | None, float | None, float | None]
+Line = tuple[Any, ...]  # class, then one figure or None per column
+COLUMNS = ("candidate", "retrained", "retrained_low", "retrained_high", "original")
 HEADER = ("Class", "This model", "Retrained, mean", "lowest", "highest", "Original")
 
 
@@ -31,7 +33,7 @@ def accuracy(findings: Sequence[Mapping[str, Any]]) -> Picture | None:
 def routing(findings: Sequence[Mapping[str, Any]]) -> Picture | None:
     """Where the forgotten images go; None where the finding brings no such series."""
     return _by_class(
-        series(findings, "routing", "routing"),
+        series(findings, "routing", "shares"),
         "routing",
         "Where images of the forgotten class go",
         "share of forgotten images",
@@ -42,7 +44,7 @@ def routing(findings: Sequence[Mapping[str, Any]]) -> Picture | None:
 def _by_class(
     data: Mapping[str, Any] | None, name: str, title: str, axis: str, caption: str
 ) -> Picture | None:
-    if data is None or not data.get("candidate"):
+    if data is None or not data.get("candidate") or not data.get("classes"):
         return None
     lines = _lines(data)
     drawn = _drawn(lines)
@@ -60,28 +62,17 @@ def _by_class(
 
 
 def _lines(data: Mapping[str, Any]) -> list[Line]:
-    forget = set(data.get("forget") or ())
-    classes = data.get("classes") or range(len(data["candidate"]))
+    forgotten = data.get("forgotten") or ()
+    marks = ["*" if f else "" for f in forgotten] or [""] * len(data["classes"])
+    columns = [data.get(key) or () for key in COLUMNS]
     return [
-        (
-            f"{c}*" if c in forget else str(c),
-            _at(data["candidate"], i),
-            mean(_column(data, i)),
-            min(_column(data, i), default=None),
-            max(_column(data, i), default=None),
-            _at(data.get("original"), i),
-        )
-        for i, c in enumerate(classes)
+        (f"{c}{mark}", *(_at(column, i) for column in columns))
+        for i, (c, mark) in enumerate(zip(data["classes"], marks, strict=True))
     ]
 
 
-def _column(data: Mapping[str, Any], index: int) -> list[float]:
-    values = (_at(reference, index) for reference in data.get("references") or ())
-    return [x for x in values if x is not None]
-
-
-def _at(values: Sequence[float] | None, index: int) -> float | None:
-    return values[index] if values and index < len(values) else None
+def _at(values: Sequence[Any], index: int) -> float | None:
+    return next(iter(finite(values[index : index + 1])), None)
 
 
 def _drawn(lines: list[Line]) -> list[Line]:

@@ -42,6 +42,7 @@ def picture_of(rows: Sequence[Json]) -> Picture | None:
         "Above it the model still knows more, below it the change overshot.",
         header=("Measured at", "This model", "Retrained, mean", "lowest", "highest", "Original"),
         rows=[_table(row) for _, profile_rows in shown for row in profile_rows],
+        on_paper=False,
     )
 
 
@@ -67,8 +68,13 @@ def _draw(figure: Figure, shown: Sequence[tuple[str, list[Json]]]) -> None:
 def _panel(axes: Any, rows: list[Json], named: bool) -> None:
     places = list(range(len(rows)))
     null = [finite(r["null"]) for r in rows]
-    axes.fill_between(places, [min(n) for n in null], [max(n) for n in null],
-                      color=COLOURS["allowed"], linewidth=0)
+    axes.fill_between(
+        places,
+        [min(n) for n in null],
+        [max(n) for n in null],
+        color=COLOURS["allowed"],
+        linewidth=0,
+    )
     lines = (
         (ORIGINAL, [_or_nan(r.get("original")) for r in rows], "original"),
         (RETRAINED, [sum(n) / len(n) for n in null], "retrained, mean and range"),
@@ -77,8 +83,12 @@ def _panel(axes: Any, rows: list[Json], named: bool) -> None:
     for style, heights, label in lines:
         axes.plot(places, heights, **style, label=label if named else None)
     for at, row in zip(places, rows, strict=True):
-        axes.plot([at, at], finite(row.get("interval")) or [row["value"]] * 2,
-                  color=COLOURS["ink"], linewidth=1)
+        axes.plot(
+            [at, at],
+            finite(row.get("interval")) or [row["value"]] * 2,
+            color=COLOURS["ink"],
+            linewidth=1,
+        )
     names = [plots_svg.label(r["name"].partition("@")[2], 18) for r in rows]
     axes.set_xticks(places, names, rotation=45, ha="right")
 

@@ -1,4 +1,4 @@
-"""All required measurements on one scale: the difference to the yardstick in units of its margin."""
+"""All required measurements on one scale: distance to the yardstick in units of the margin."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def picture_of(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
         "what lies further out than 3 margins.",
         header=("Measurement", "Difference / margin", "from", "to", "Outcome"),
         rows=[(row["name"], *at, row["word"]) for row, at in shown],
+        on_paper=False,
     )
 
 
@@ -72,6 +73,8 @@ def _draw(figure: Figure, shown: Sequence[tuple[Mapping[str, Any], Place]]) -> N
     axes.set_xlabel("difference in units of the margin")
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(shown)), [r["word"] for r, _ in shown])
+    for tick, (row, _) in zip(right.get_yticklabels(), shown, strict=True):
+        tick.set(color=COLOURS[row["tone"]], fontweight="bold")
     right.tick_params(length=0)
     right.spines["right"].set_visible(False)
 
@@ -80,5 +83,12 @@ def _mark(axes: Any, height: int, value: float, low: float, high: float) -> None
     axes.plot([low, high], [height, height], color=COLOURS["ink"], linewidth=3.5)
     out = abs(value) >= REACH
     marker = (">" if value > 0 else "<") if out else MODEL["marker"]
-    axes.plot([value], [height], marker=marker, color=COLOURS["ink"], markersize=6,
-              markeredgecolor=COLOURS["paper"], clip_on=False)
+    axes.plot(
+        [value],
+        [height],
+        marker=marker,
+        color=COLOURS["ink"],
+        markersize=6,
+        markeredgecolor=COLOURS["paper"],
+        clip_on=False,
+    )

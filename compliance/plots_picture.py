@@ -49,6 +49,7 @@ class Picture:
     header: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     left_out: str
+    on_paper: bool  # whether the table is printed: not where its figures stand in rows anyway
 
 
 def picture(
@@ -60,6 +61,7 @@ def picture(
     caption: str,
     header: Sequence[str],
     rows: Sequence[Sequence[Any]],
+    on_paper: bool = True,
 ) -> Picture:
     """Draw it, and cut a table that would be too long for the page."""
     from markupsafe import Markup
@@ -73,12 +75,8 @@ def picture(
         header=tuple(header),
         rows=tuple(tuple(r) for r in rows[:TABLE_ROWS]),
         left_out=f"{more} more rows are in findings.json." if more > 0 else "",
+        on_paper=on_paper,
     )
-
-
-def mean(values: Sequence[float]) -> float | None:
-    """The mean of the numbers; None where there are none."""
-    return sum(values) / len(values) if values else None
 
 
 def series(findings: Sequence[Mapping[str, Any]], audit: str, key: str) -> Mapping[str, Any] | None:

@@ -7,12 +7,14 @@ script, no address.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compliance import (
     plots,
     report_glossary,
+    report_numbers,
     report_page,
     report_palette,
     report_strip,
@@ -21,6 +23,7 @@ from compliance import (
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 Json = Mapping[str, Any]
 
@@ -52,7 +55,8 @@ def render_html(
     Args:
         statement: The decoded in-toto statement, valid by the statement schema.
         findings: The candidate's findings as JSON; their `series` feed the pictures.
-        controls: Findings of the controls by name, for pictures that show them; may be left out.
+        controls: Findings of the controls by name; what could not be measured on them is shown
+            under coverage. May be left out.
         signatures: One dict per signature or awaited signature: `role`, `keyId` (None while it is
             awaited), `demo`, `note`.
         verify_command: The command with which a reader checks the statement.
@@ -67,7 +71,7 @@ def render_html(
         reproduce_command=reproduce_command,
     )
     template = _environment().get_template("report.html")
-    return template.render(page=page, plots=plots.draw(statement, findings, controls or {}))
+    return template.render(page=page, plots=plots.draw(statement, findings))
 
 
 def report_json(
@@ -81,11 +85,19 @@ def report_json(
 ) -> dict[str, Any]:
     """What the page says, as JSON for machines: figures, outcomes and the words for them.
 
-    Takes what `render_html` takes; `controls` only feed pictures, so nothing of them is here.
+    Takes what `render_html` takes.
     """
     return report_page.page(
-        statement, findings, signatures, verify_command, reproduce_command
+        statement, findings, controls or {}, signatures, verify_command, reproduce_command
     )
+
+
+def _breakable(name: object) -> Markup:
+    """A dotted name that may break after its separators instead of anywhere."""
+    from markupsafe import Markup, escape
+
+    shown = str(escape(report_words.visible(str(name))))
+    return Markup(re.sub(r"([._@])(?=\w)", r"\1<wbr>", shown))  # noqa: S704  escaped above
 
 
 def _environment() -> Environment:
@@ -100,14 +112,17 @@ def _environment() -> Environment:
         finalize=report_words.visible,
     )
     environment.filters |= {
-        "number": report_words.number,
-        "signed": report_words.signed,
-        "span": report_words.span,
-        "signed_span": lambda interval: report_words.span(interval, sign=True),
-        "chance": report_words.chance,
-        "clock": report_words.clock,
+        "number": report_numbers.number,
+        "figure": report_numbers.figure,
+        "setting": report_numbers.setting,
+        "signed": report_numbers.signed,
+        "span": report_numbers.span,
+        "signed_span": lambda interval: report_numbers.span(interval, sign=True),
+        "chance": report_numbers.chance,
+        "clock": report_numbers.clock,
         "strip": report_strip.strip,
-        "tick": report_words.tick,
+        "tick": report_numbers.tick,
+        "breakable": _breakable,
     }
     words = sorted(report_glossary.GLOSSARY.items(), key=lambda item: item[1][0].lower())
     environment.globals |= {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compliance import report_questions, report_words
+from compliance import report_numbers, report_questions, report_words
+from compliance.report_strip import finite
 
 Row = Mapping[str, Any]
 
@@ -24,6 +25,8 @@ def _audit(name: str, question: str | None, rows: list[Row]) -> dict[str, Any]:
         "question": question or known,
         "reading": reading,
         "words": list(words),
+        "required": sum(bool(r.get("required")) for r in rows if ran(r)),
+        "references": max((len(r.get("null") or ()) for r in rows), default=0),
         "rows": [worded(r) for r in rows if ran(r)],
         "notRun": [worded(r) for r in rows if not ran(r)],
     }
@@ -31,9 +34,18 @@ def _audit(name: str, question: str | None, rows: list[Row]) -> dict[str, Any]:
 
 def ran(row: Row) -> bool:
     """Whether a row holds a measurement."""
-    return row.get("status", "RUN") == "RUN" and row.get("outcome") != "not_run"
+    return row.get("status", "RUN") == "RUN"
 
 
+def _outcome(row: Row) -> str:
+    """The outcome; "not_judged" where there are figures, but the rule could not be applied."""
+    if not ran(row):
+        return "not_run"
+    outcome = str(row.get("outcome"))
+    return "not_judged" if outcome == "not_run" else outcome
+
+
+WEAK = 0.5  # an audit that notices the original less often than this deserves a remark
 KEYS = (
     *("audit", "name", "label", "value", "interval", "null", "nullMean", "nullSd", "original"),
     *("difference", "differenceInterval", "against", "margin", "rule", "sizes", "reason"),
@@ -46,13 +58,14 @@ def worded(row: Row) -> dict[str, Any]:
     Every key of a judged row is there, None where the row does not hold it: a row that was not
     run has only its audit and the reason.
     """
-    name = row.get("outcome") if ran(row) else "not_run"
+    name = _outcome(row)
     word, tone, icon = report_words.outcome(name)
     power = row.get("power") or {}
     return {
         **{key: row.get(key) for key in KEYS},
         "status": row.get("status", "RUN"),
         "power": {k: power.get(k) for k in ("acceptRetrained", "detectOriginal")},
+        "weak": any(p < WEAK for p in finite([power.get("detectOriginal")])),
         "outcome": name,
         "word": _limit_word(row, word),
         "tone": tone,
@@ -73,20 +86,22 @@ def allowed_words(row: Row) -> str:
     margin = _margin(row)
     below, above = margin.get("below"), margin.get("above")
     if margin.get("atMost") is not None:
-        return f"at most {report_words.number(margin['atMost'])}"
+        return f"at most {report_numbers.number(margin['atMost'])}"
     if below is not None and above is not None:
-        return report_words.span((-below, above), sign=True)
+        return report_numbers.span((-below, above), sign=True)
     if below is not None:
-        return f"not below {report_words.signed(-below)}"
+        return f"not below {report_numbers.signed(-below)}"
     if above is not None:
-        return f"not above {report_words.signed(above)}"
-    return report_words.NOTHING
+        return f"not above {report_numbers.signed(above)}"
+    return report_numbers.NOTHING
 
 
 def because(row: Row, outcome: str | None) -> str:
     """Why the outcome is what it is, in one sentence."""
-    if outcome == "not_run":
-        return str(row.get("reason") or "No reason was recorded.")
+    if row.get("reason"):
+        return str(row["reason"])
+    if outcome in ("not_run", "not_judged"):
+        return "No reason was recorded."
     if outcome == "informational":
         return "No rule applies; shown for completeness."
     absolute = _margin(row).get("atMost") is not None

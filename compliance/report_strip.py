@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 WIDTH = 640.0
 EDGE = 12.0
-REACH = 1.5     # a margin edge further out than this many spans of the points is not on the axis
+REACH = 1.5  # a margin edge further out than this many spans of the points is not on the axis
 NO_SPAN = 0.02  # width of the axis where all points coincide
 
 
@@ -49,7 +49,7 @@ def allowed(row: Mapping[str, Any]) -> tuple[float | None, float | None]:
     margin = row.get("margin") or {}
     if is_finite(margin.get("atMost")):
         return None, margin["atMost"]
-    centre = row.get("original") if row.get("against") == "original" else row.get("nullMean")
+    centre: object = row.get("original" if row.get("against") == "original" else "nullMean")
     if not is_finite(centre):
         return None, None
     below, above = margin.get("below"), margin.get("above")
@@ -80,7 +80,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 def _points(row: Mapping[str, Any]) -> list[float]:
     several = (*_pair(row.get("interval")), *judged(row), *finite(row.get("null")))
     single = (row.get("value"), row.get("original"), row.get("nullMean"))
-    return [*several, *(x for x in single if is_finite(x))]
+    return [*several, *finite(single)]
 
 
 def _domain(points: list[float], *edges: float | None) -> tuple[float, float]:
@@ -107,7 +107,7 @@ def _band(
     }
 
 
-def is_finite(value: object) -> bool:
+def is_finite(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and math.isfinite(value)  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def is_finite(value: object) -> bool:
 
 def finite(values: object) -> list[float]:
     """The finite numbers among values, in order."""
-    return [x for x in values if is_finite(x)] if isinstance(values, Iterable) else []
+    return [float(x) for x in values if is_finite(x)] if isinstance(values, Iterable) else []
 
 
 def _pair(values: object) -> list[float]:

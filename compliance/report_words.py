@@ -1,14 +1,10 @@
-"""Numbers, dates and outcomes in words a compliance officer reads without help."""
+"""Outcomes, levels and states in words that a compliance officer reads without help."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from types import MappingProxyType
-
-MINUS = "\N{MINUS SIGN}"
-NOTHING = "\N{EM DASH}"
 
 # outcome -> (word, tone of the palette, icon); one shape per outcome, so black and white suffices
 OUTCOMES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
@@ -17,6 +13,7 @@ OUTCOMES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "outside": ("outside margin", "bad", "cross"),
         "undecided": ("cannot tell", "open", "question"),
         "not_run": ("not run", "open", "dash"),
+        "not_judged": ("not judged", "open", "dash"),
         "informational": ("for information", "muted", "info"),
     }
 )
@@ -38,7 +35,7 @@ RESULTS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "INCONCLUSIVE": (
             "open",
             "question",
-            "The audits could not decide. This is not a pass: the model must not be put into use "
+            "No decision could be reached. This is not a pass: the model must not be put into use "
             "on the strength of this record.",
         ),
     }
@@ -76,89 +73,6 @@ PROPAGATION: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 def outcome(name: str | None) -> tuple[str, str, str]:
     """Word, tone and icon of an outcome; an unknown one is shown as it is, never as a pass."""
     return OUTCOMES.get(str(name), (str(name), "open", "question"))
-
-
-def number(value: object) -> str:
-    """A number with three decimals, more where it is small, and a real minus sign.
-
-    >>> number(0.5351), number(-0.00042), number(7), number(None)
-    ('0.535', '−0.00042', '7', '—')
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        return NOTHING if value is None or value != value else str(value)
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", MINUS)
-    return _decimals(float(value)).replace("-", MINUS)
-
-
-def _decimals(value: float) -> str:
-    size = abs(value)
-    if size == 0 or size >= 0.01:
-        return f"{value:.3f}" if size < 100 else f"{value:.1f}"
-    if size < 0.000001:
-        return f"{value:.0e}"
-    return f"{value:.6f}" if size < 0.0001 else f"{value:.5f}"
-
-
-def signed(value: object) -> str:
-    """A difference: like `number`, with its sign always shown.
-
-    >>> signed(0.02), signed(-0.02), signed(0.0)
-    ('+0.020', '−0.020', '0.000')
-    """
-    plain = number(value)
-    positive = isinstance(value, int | float) and value > 0
-    return f"+{plain}" if positive else plain
-
-
-def span(interval: object, *, sign: bool = False) -> str:
-    """An interval in words: "0.490 to 0.571"."""
-    if not isinstance(interval, Sequence) or isinstance(interval, str) or len(interval) != 2:
-        return NOTHING
-    write = signed if sign else number
-    return f"{write(interval[0])} to {write(interval[1])}"
-
-
-def tick(value: float) -> str:
-    """The number at a tick of an axis, as short as it can be.
-
-    >>> tick(0.5), tick(-2.0), tick(0.0)
-    ('0.5', '−2', '0')
-    """
-    return f"{value:.6g}".replace("-", MINUS)
-
-
-def chance(value: object) -> str:
-    """A probability as a count out of 100, never rounded up to certainty.
-
-    >>> chance(0.9996), chance(0.5), chance(0.001)
-    ('more than 99 of 100', '50 of 100', 'less than 1 of 100')
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "not known"
-    if value > 0.99:
-        return "more than 99 of 100"
-    return "less than 1 of 100" if value < 0.01 else f"{100 * value:.0f} of 100"
-
-
-def moment(value: object) -> datetime | None:
-    """The time in an ISO 8601 string with a zone; None where there is none to read."""
-    if not isinstance(value, str):
-        return None
-    try:
-        parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo is not None else None
-
-
-def clock(value: object) -> str:
-    """A recorded time for readers: "2026-09-20 08:00 UTC"; anything else as it was recorded."""
-    parsed = moment(value)
-    if parsed is None:
-        return NOTHING if value in (None, "") else str(value)
-    shown = parsed.strftime("%Y-%m-%d %H:%M")
-    return f"{shown} UTC" if not parsed.utcoffset() else f"{shown} {parsed.strftime('%z')}"
 
 
 def visible(value: object) -> object:

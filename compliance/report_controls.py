@@ -1,0 +1,55 @@
+"""The controls: models whose right answer is known, and what the audits made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compliance import report_rows
+
+
+def control(judged: Mapping[str, Any]) -> dict[str, Any]:
+    """One control with its expected and its found result in words."""
+    right = bool(judged["asExpected"])
+    return {
+        "name": judged["name"],
+        "words": _control_words(judged["name"]),
+        "expected": judged["expected"],
+        "found": judged["found"],
+        "asExpected": right,
+        "word": "as expected" if right else "not as expected",
+        "tone": "good" if right else "bad",
+        "icon": "tick" if right else "cross",
+        "required": report_rows.tally(judged["rows"]),
+    }
+
+
+def figures(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One line per required measurement, one cell per control; None where a control has no row."""
+    columns = [{_row_name(r): r for r in c["rows"] if r.get("required")} for c in controls]
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [
+        {
+            "name": name,
+            "cells": [report_rows.worded(c[name]) if name in c else None for c in columns],
+        }
+        for name in names
+    ]
+
+
+def _row_name(row: Mapping[str, Any]) -> str:
+    return str(row.get("name") or row.get("audit"))
+
+
+def _control_words(name: str) -> str:
+    if name.startswith("reference_"):
+        return "a retrained model, judged by the other retrained models"
+    return _CONTROLS.get(name, "")
+
+
+_CONTROLS = {
+    "original": "the model before the change, untouched",
+    "output_retired": "the untouched model with the output switched off and nothing else",
+    "head_refitted": "the untouched inner layers with a new last layer that never saw the class",
+    "random_direction": "the model changed by as much, but in random directions",
+}

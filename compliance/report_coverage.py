@@ -1,0 +1,47 @@
+"""What the audits looked at, and what they did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compliance import report_questions, report_rows
+
+
+def coverage(
+    predicate: Mapping[str, Any],
+    findings: Sequence[Mapping[str, Any]],
+    controls: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> dict[str, Any]:
+    """What ran, what was planned and did not run, what was left out, what was never planned."""
+    rows = predicate["audits"]
+    spoken = {str(row.get("audit")) for row in rows}
+    ran = {str(row.get("audit")) for row in rows if report_rows.ran(row)}
+    return {
+        "ran": [{"audit": a, "name": _attack(a)[0], "what": _attack(a)[1]} for a in sorted(ran)],
+        "notRun": [report_rows.worded(r) for r in rows if not report_rows.ran(r)],
+        "leftOut": _left_out(findings, controls),
+        "outside": [
+            {"audit": key, "name": name, "what": what}
+            for key, (name, what) in report_questions.ATTACKS.items()
+            if key not in spoken
+        ],
+    }
+
+
+def _left_out(
+    findings: Sequence[Mapping[str, Any]],
+    controls: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Figures that an audit which ran had to leave out, on this model or only on a control."""
+    found: dict[tuple[str, str], str] = {}
+    for where, those in (("", findings), *sorted(controls.items())):
+        for finding in those:
+            reasons = (finding.get("parameters") or {}).get("left_out") or {}
+            for name, reason in reasons.items():
+                found.setdefault((name, str(reason)), where)
+    return [{"name": n, "reason": r, "control": where} for (n, r), where in found.items()]
+
+
+def _attack(key: str) -> tuple[str, str]:
+    return report_questions.ATTACKS.get(key, (key, ""))

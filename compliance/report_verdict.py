@@ -1,0 +1,66 @@
+"""The first part of the report: the verdict, and what a reader must know before anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compliance import report_numbers, report_rows, report_words, statement
+
+
+def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The verdict box: result, reasons, deadline, what still holds data, who signed."""
+    predicate = whole["predicate"]
+    said = predicate["verdict"]
+    tone, icon, meaning = report_words.RESULTS.get(
+        said["result"], ("open", "question", "This result is not known to this page.")
+    )
+    controls = predicate["controls"]
+    return {
+        **said,
+        "tone": tone,
+        "icon": icon,
+        "meaning": meaning,
+        "assuranceWords": report_words.ASSURANCE.get(said["assurance"], ""),
+        "contradictions": statement.contradictions(whole),
+        "required": report_rows.tally(predicate["audits"]),
+        "decisive": _decisive(predicate["audits"]),
+        "controls": {"total": len(controls), "right": sum(bool(c["asExpected"]) for c in controls)},
+        "deadline": deadline(predicate),
+        "stillHolds": [artefact(a) for a in predicate["propagation"] if a["status"] != "DELETED"],
+        "artefacts": len(predicate["propagation"]),
+        "signedBy": [s.get("role", "") for s in signatures if s.get("keyId")],
+        "demoKey": bool(predicate["demoKey"]),
+        "headOnly": bool(predicate["method"].get("headOnly")),
+    }
+
+
+def _decisive(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Required rows that are not within their margin: what stands between the model and a pass."""
+    worded = [report_rows.worded(r) for r in rows if r.get("required")]
+    return [r for r in worded if r["outcome"] != "within"]
+
+
+def deadline(predicate: Mapping[str, Any]) -> dict[str, Any]:
+    """Due and finish times, whole days left (negative: late), and the answer in words."""
+    due, finished = predicate["request"]["dueAt"], predicate["event"]["finishedAt"]
+    end, last = report_numbers.moment(finished), report_numbers.moment(due)
+    base = {"dueAt": due, "finishedAt": finished, "daysLeft": None, "inTime": None}
+    if end is None or last is None:
+        return base | {"word": "Not known", "tone": "open", "icon": "question"}
+    days, in_time = (last - end).days, end <= last
+    word, tone, icon = ("No, late", "bad", "cross")
+    if in_time and predicate["verdict"]["result"] == "PASSED":
+        word, tone, icon = ("On course", "good", "tick")
+    elif in_time:
+        word, tone, icon = ("Not yet", "open", "question")
+    known = {"daysLeft": days, "inTime": in_time, "word": word, "tone": tone, "icon": icon}
+    return base | known
+
+
+def artefact(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy or descendant of the old model, with its state in words."""
+    word, tone, icon = report_words.PROPAGATION.get(
+        recorded["status"], (str(recorded["status"]), "open", "question")
+    )
+    return {**recorded, "word": word, "tone": tone, "icon": icon}
