@@ -1,1 +1,82 @@
+"""The desk: what was asked, by which rules it is judged, and the record that is left of it.
+
+A walk through the room, in the order of an event:
+
+    request.py      what a person asks for            request.yaml -> Request
+    policy.py       what must be shown, and how well  default-v1 -> Policy
+    ledger.py       append-only chain of what happened
+    states.py       where an event stands, read from the ledger; deadlines.py its clock
+    verdict.py      findings + controls + policy -> Verdict; judging.py row by row
+    statement.py    the verdict with all that it rests on, as an in-toto statement
+    signing.py      Ed25519 signatures over it (DSSE); keys.py and trust.py whose they are
+    verify.py       the check that needs none of the above to be believed
+    report.py       the page for people
+
+No network, no torch. Nothing heavy is imported before it is used: checking a statement takes a
+fraction of a second.
+"""
+
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compliance.errors import ComplianceError
+    from compliance.findings import load_findings
+    from compliance.judging import judge_rows
+    from compliance.ledger import Ledger
+    from compliance.policy import Policy, load_policy
+    from compliance.report import render_html, report_json
+    from compliance.request import Request, load_request
+    from compliance.trust import Trust, load_trust
+    from compliance.verdict import Verdict, judge
+    from compliance.verify import Verification, verify_statement
+
+__all__ = [
+    "ComplianceError",
+    "Ledger",
+    "Policy",
+    "Request",
+    "Trust",
+    "Verdict",
+    "Verification",
+    "judge",
+    "judge_rows",
+    "load_findings",
+    "load_policy",
+    "load_request",
+    "load_trust",
+    "render_html",
+    "report_json",
+    "verify_statement",
+]
+
+_WHERE = {
+    "ComplianceError": "errors",
+    "Ledger": "ledger",
+    "Policy": "policy",
+    "Request": "request",
+    "Trust": "trust",
+    "Verdict": "verdict",
+    "Verification": "verify",
+    "judge": "verdict",
+    "judge_rows": "judging",
+    "load_findings": "findings",
+    "load_policy": "policy",
+    "load_request": "request",
+    "load_trust": "trust",
+    "render_html": "report",
+    "report_json": "report",
+    "verify_statement": "verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

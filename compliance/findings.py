@@ -1,0 +1,44 @@
+"""Findings as a file: what the bench hands to the desk, for candidate and controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from audits.errors import AuditError
+from audits.finding import Finding
+from compliance import strictjson
+from compliance.errors import FindingsError, JsonError
+
+Found = tuple[list[Finding], dict[str, list[Finding]]]
+
+
+def load_findings(path: Path) -> Found:
+    """The candidate's findings, and those of each control by name.
+
+    Raises:
+        FindingsError: unreadable, or not `{"candidate": [...], "controls": {name: [...]}}`.
+    """
+    try:
+        content = strictjson.loads(path.read_bytes(), path.name)
+        controls = {name: _all(found) for name, found in content["controls"].items()}
+        return _all(content["candidate"]), controls
+    except OSError as error:
+        raise FindingsError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (JsonError, AuditError, KeyError, TypeError, AttributeError) as error:
+        raise FindingsError(
+            f"{path}: these are no findings of this version ({error}). Run the audits again."
+        ) from error
+
+
+def to_json(findings: Sequence[Finding], controls: Mapping[str, Sequence[Finding]]) -> Any:
+    """What `load_findings` reads, as plain JSON values."""
+    return {
+        "candidate": [finding.to_json() for finding in findings],
+        "controls": {name: [f.to_json() for f in found] for name, found in controls.items()},
+    }
+
+
+def _all(content: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    return [Finding.from_json(finding) for finding in content]

@@ -1,0 +1,163 @@
+"""The policy: what must be measured, within which margins, at which level of assurance.
+
+It is fixed, and its digest written into the ledger, before an audit runs.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from compliance import strictjson, yamlfile
+from compliance.documents import API_VERSION, Strict, check
+from compliance.errors import PolicyError
+
+DEEP = ("few_shot", "linear_probe", "head_refit", "relearning", "similarity")
+"""Audits that look inside the network; at `@logits` they look at outputs only."""
+LEAST_REFERENCES = 3
+
+Share = Annotated[float, Field(ge=0)]
+Days = Annotated[int, Field(gt=0)]
+Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
+Role = Literal["executor", "reviewer"]
+Assurance = Literal["L1", "L2", "L3"]
+
+
+class Rule(Strict):
+    """A margin for the measurements that a glob names.
+
+    Either `at_most` (the upper end of the value's 95% interval), or `below` and `above` (the 90%
+    interval of the difference to the yardstick lies between -below and +above; one left out is no
+    limit on that side).
+    """
+
+    measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
+    at_most: float | None = None
+    below: Share | None = None
+    above: Share | None = None
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind_of_margin(self) -> Rule:
+        two_sided = self.below is not None or self.above is not None
+        if (self.at_most is not None) == two_sided:
+            raise ValueError("give either `at_most`, or `below` and `above`")
+        if self.at_most is None and not (self.below or self.above):
+            raise ValueError("margins of 0 allow nothing: give `below` or `above` more than 0")
+        return self
+
+    def names(self, measurement: str) -> bool:
+        """Whether the rule speaks about this measurement."""
+        return fnmatchcase(measurement, self.measurement)
+
+    @property
+    def deep(self) -> bool:
+        """Whether it speaks about what is inside the network."""
+        audit, _, depth = self.measurement.partition("@")
+        return audit.split(".")[0] in DEEP and depth != "logits"
+
+    def sentence(self) -> str:
+        """The rule in words.
+
+        >>> Rule(measurement="few_shot.1@penultimate", below=0.2, above=0.1).sentence()
+        'the 90% interval of the difference lies between -0.2 and +0.1'
+        """
+        if self.at_most is not None:
+            return f"the upper end of the 95% interval is at most {self.at_most:g}"
+        if self.above is None:
+            return f"the 90% interval of the difference lies above -{self.below:g}"
+        if self.below is None:
+            return f"the 90% interval of the difference lies below +{self.above:g}"
+        between = f"-{self.below:g} and +{self.above:g}"
+        return f"the 90% interval of the difference lies between {between}"
+
+
+class Policy(Strict):
+    """What the verdict rests on. `docs/policies.md` explains each key."""
+
+    apiVersion: Literal["damp/v1"] = API_VERSION  # noqa: N815 - the key in the file
+    kind: Literal["Policy"] = "Policy"
+    name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._-]+$")]
+    assurance: Assurance
+    references: Annotated[int, Field(ge=0, le=50)]
+    alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
+    rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
+    minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    fallback: Literal["retrain", "none"] = "none"
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
+    signoffs: Annotated[tuple[Role, ...], Field(strict=False, min_length=1)] = ("executor",)
+    unknown_artefacts: Literal["report", "inconclusive"] = "report"
+    clocks: dict[Regulation, Days] = Field(default_factory=dict)
+    reaudit_days: Days = 90
+    keep_days: Days = 2190
+    limits: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+    @field_validator("references")
+    @classmethod
+    def _enough_references(cls, count: int, info: ValidationInfo) -> int:
+        if info.data.get("assurance") == "L3" and count < LEAST_REFERENCES:
+            raise ValueError(f"assurance L3 needs at least {LEAST_REFERENCES} retrained references")
+        return count
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_that_can_judge(
+        cls, rules: tuple[Rule, ...], info: ValidationInfo
+    ) -> tuple[Rule, ...]:
+        if not any(rule.required for rule in rules):
+            raise ValueError("no rule is required, so that anything would pass: require some")
+        for number, rule in enumerate(rules):
+            for earlier in rules[:number]:
+                if earlier.names(rule.measurement):
+                    raise ValueError(
+                        f"the rule for {rule.measurement} is never reached, as the one for "
+                        f"{earlier.measurement} stands before it: put it first"
+                    )
+        deep = any(rule.required and rule.deep for rule in rules)
+        if info.data.get("assurance") in ("L2", "L3") and not deep:
+            raise ValueError(
+                "assurance L2 and L3 need a required rule on the inside of the network: "
+                f"{', '.join(DEEP)}, not at @logits"
+            )
+        return rules
+
+    def rule_for(self, measurement: str) -> Rule | None:
+        """The first rule that names the measurement."""
+        return next((rule for rule in self.rules if rule.names(measurement)), None)
+
+    def days(self, regulation: str) -> int:
+        """Days from receipt to the due date."""
+        return self.clocks.get(regulation, 30)  # type: ignore[call-overload,no-any-return]
+
+    def digest(self) -> str:
+        """SHA-256 of the content in canonical form: the same rules, the same digest."""
+        return strictjson.digest(self.model_dump(mode="json"))
+
+
+def shipped() -> list[str]:
+    """Names of the policies that come with the package."""
+    folder = files("compliance").joinpath("policies")
+    names = (item.name for item in folder.iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def load_policy(name_or_path: str | Path) -> Policy:
+    """A shipped policy by name, or the policy in a file.
+
+    Raises:
+        PolicyError: neither a shipped name nor a readable file, or mistakes in it.
+    """
+    if str(name_or_path) in shipped():
+        resource = files("compliance").joinpath("policies", f"{name_or_path}.yaml")
+        text, name = resource.read_text("utf-8"), resource.name
+        return check(Policy, yamlfile.parse(text, name, PolicyError), PolicyError)
+    path = Path(name_or_path)
+    if not path.exists():
+        raise PolicyError(
+            [f"{path}: no such policy. Give a file, or one of: {', '.join(shipped())}."]
+        )
+    return check(Policy, yamlfile.read(path, PolicyError), PolicyError)

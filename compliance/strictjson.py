@@ -1,0 +1,70 @@
+"""JSON that means one thing only: refused where it is ambiguous, written in canonical form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, NoReturn
+
+from compliance.errors import JsonError
+
+
+def loads(text: bytes | str, what: str = "This text") -> Any:
+    """The value of a JSON text.
+
+    Python's own reader keeps the last of two equal keys and takes NaN; both are refused here, so
+    that two readers cannot see two different documents.
+
+    Args:
+        text: UTF-8 bytes or a string.
+        what: Name of the text for messages.
+    Raises:
+        JsonError: no UTF-8, no JSON, equal keys, NaN or Infinity, nested beyond reading.
+
+    >>> loads('{"verdict": "FAILED", "verdict": "PASSED"}')
+    Traceback (most recent call last):
+    compliance.errors.JsonError: This text holds the key 'verdict' twice: it has been tampered with.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise JsonError(f"{what} holds the key {twice!r} twice: it has been tampered with.")
+        return found
+
+    def no_constant(name: str) -> NoReturn:
+        raise JsonError(f"{what} holds {name}, which is no JSON number.")
+
+    try:
+        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        return json.loads(decoded, object_pairs_hook=once, parse_constant=no_constant)
+    except UnicodeDecodeError as error:
+        raise JsonError(f"{what} is no UTF-8 at byte {error.start}.") from error
+    except json.JSONDecodeError as error:
+        raise JsonError(f"{what} is no JSON: {error}.") from error
+    except RecursionError as error:
+        raise JsonError(f"{what} is nested too deeply to be read.") from error
+
+
+def canonical(value: Any) -> bytes:
+    """The one byte sequence for a JSON value, RFC 8785.
+
+    Raises:
+        JsonError: NaN, infinity, integers beyond 2^53, or what JSON has no form for.
+
+    >>> canonical({"b": 1.0, "a": [True, None]})
+    b'{"a":[true,null],"b":1}'
+    """
+    import rfc8785
+
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, RecursionError) as error:
+        raise JsonError(f"A value has no canonical JSON form: {error}.") from error
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical form, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(value)).hexdigest()

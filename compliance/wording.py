@@ -1,0 +1,122 @@
+"""Verdicts in plain words: sober, bounded, and each with the figures that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from compliance.policy import Policy
+from compliance.rows import MISSING, OUTSIDE, UNDECIDED, WITHIN, JudgedRow
+
+if TYPE_CHECKING:
+    from compliance.verdict import Control
+
+NO_POWER = 0.5
+"""Below this chance to catch the original, a measurement is said to have no power."""
+
+SIDE_EFFECTS = ("accuracy.retain", "*.retain", "*.retain.*", "utility.*")
+"""Measurements of what must stay as it was: the original is no case to be caught there."""
+
+BOUND = "evidence against the attacks listed, at this power"
+
+
+def claim(result: str, rows: Sequence[JudgedRow], policy: Policy) -> str:
+    """The verdict in one sentence that claims no more than was measured."""
+    required = [row for row in rows if row.required]
+    out = sum(row.outcome == OUTSIDE for row in required)
+    if result == "PASSED":
+        return (
+            f"In all {len(required)} required measurements the edited model lies within the "
+            f"margins of policy {policy.name} {_yardstick(required)}: {BOUND}."
+        )
+    if result == "FAILED":
+        return (
+            f"In {out} of {len(required)} required measurements the edited model lies outside the "
+            f"margins of policy {policy.name} {_yardstick(required)}."
+        )
+    return f"No claim is made: the evidence does not decide the question by policy {policy.name}."
+
+
+def _yardstick(rows: Sequence[JudgedRow]) -> str:
+    counts = [len(row.measurement.null) for row in rows if row.measurement]
+    if not any(counts):
+        return "for the figures themselves, without retrained models to compare with"
+    return f"around {max(counts)} models retrained without the class"
+
+
+def reasons(rows: Sequence[JudgedRow]) -> Iterator[str]:
+    """Why the required rows do not pass; the gravest first."""
+    order = {OUTSIDE: 0, MISSING: 1, UNDECIDED: 2}
+    open_rows = [row for row in rows if row.required and row.outcome != WITHIN]
+    for row in sorted(open_rows, key=lambda row: order[row.outcome]):
+        yield _reason(row)
+
+
+def _reason(row: JudgedRow) -> str:
+    if row.measurement is None or row.outcome == MISSING:
+        return f"{row.name} is required and was not measured. {row.reason}"
+    verb = "lies outside" if row.outcome == OUTSIDE else "cannot be told from the edge of"
+    told = f"{row.measurement.label} ({row.name}) is {row.measurement.value:.3f}{_against(row)}"
+    ending = f" {row.reason}" if row.reason else ""
+    return f"{told}: it {verb} {_allowed(row)}.{ending}"
+
+
+def _against(row: JudgedRow) -> str:
+    seen, interval = row.measurement, row.difference_interval
+    if seen is None or seen.against == "none" or seen.difference is None or interval is None:
+        return ""
+    if seen.against == "original":
+        yardstick = f"the original's is {seen.original:.3f}" if seen.original is not None else ""
+    else:
+        yardstick = f"the retrained mean is {fmean(seen.null):.3f}"
+    low, high = interval
+    return f", {yardstick}, the difference {seen.difference:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _allowed(row: JudgedRow) -> str:
+    rule = row.rule
+    if rule is None:
+        return "its margin"
+    if rule.at_most is not None and row.measurement is not None:
+        low, high = row.measurement.interval
+        return f"the limit of {rule.at_most:g} (95% interval {low:.3f} to {high:.3f})"
+    below = "no limit" if rule.below is None else f"-{rule.below:g}"
+    above = "no limit" if rule.above is None else f"+{rule.above:g}"
+    return f"the margin {below} to {above}"
+
+
+def misbehaved(control: Control) -> str:
+    """A control that did not come out as it must."""
+    if control.expected == "FAILED":
+        why = "the bench did not see what that model still knows"
+    else:
+        wrong = ", ".join(r.name for r in control.rows if r.required and r.outcome == OUTSIDE)
+        why = f"the bench fails a model that never saw the class ({wrong})"
+    return (
+        f"Control {control.name} came out {control.found}, it must "
+        f"{'' if control.expected == 'FAILED' else 'not '}come out FAILED: {why}, so these figures "
+        "decide nothing."
+    )
+
+
+def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
+    """What the verdict does not say."""
+    yield from policy.limits
+    blind = [row for row in rows if no_power(row)]
+    for row in blind:
+        yield (
+            f"{row.name} has no power here: the original itself would be told from retrained "
+            f"models with a chance of {row.detect_original:.2f} only."
+        )
+    idle = [row for row in rows if row.outcome == MISSING and not row.required]
+    for row in idle:
+        yield f"{row.name} was not measured. {row.reason}"
+
+
+def no_power(row: JudgedRow) -> bool:
+    """Whether a row could hardly have told the original from a retrained model."""
+    if any(fnmatchcase(row.name, glob) for glob in SIDE_EFFECTS):
+        return False
+    return row.detect_original is not None and row.detect_original < NO_POWER
