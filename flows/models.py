@@ -1,0 +1,216 @@
+"""Architectures by name, and weights as safetensors only, checked before they are believed."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows import named
+from flows.errors import ModelError
+from flows.store import digest_bytes, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADER_LIMIT = 64 << 20
+"""Bytes of a safetensors header at most: a hundred thousand tensors need less."""
+LISTED = 5
+"""Names in a message before it says how many more there are."""
+
+
+def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """A fresh network with random weights.
+
+    Args:
+        architecture: `damp:cnn`, `damp:vit`, `torchvision:NAME`, or `package.module:callable`,
+            which is called with `classes` and `input_shape`.
+        classes: Outputs, C.
+        input_shape: (channels, height, width).
+
+    Raises:
+        ModelError: No such architecture, or it does not take such images.
+    """
+    family, _, name = architecture.partition(":")
+    if family == "damp":
+        return _own(name, classes, input_shape)
+    if family == "torchvision":
+        return _torchvision(name, classes, input_shape)
+    if named.is_named(architecture):
+        return _users(architecture, classes, input_shape)
+    raise ModelError(
+        f"'{architecture}' is no architecture. Name damp:cnn, damp:vit, torchvision:NAME such as "
+        "torchvision:resnet18, or a function of your own as package.module:callable."
+    )
+
+
+def _own(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    from flows import nets
+
+    channels, height, width = input_shape
+    if name == "cnn":
+        return nets.SmallCNN(channels, classes)
+    if name != "vit":
+        raise ModelError(f"'damp:{name}' is no architecture: there are damp:cnn and damp:vit.")
+    if height != width or height % 4:
+        raise ModelError(
+            f"damp:vit cuts images into square patches; these are {height}x{width}. Give square "
+            "images with a side that 4 divides, or use damp:cnn."
+        )
+    return nets.SmallViT(channels, classes, height)
+
+
+def _torchvision(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    from torchvision import models as zoo
+
+    if name not in zoo.list_models(module=zoo):
+        raise ModelError(
+            f"torchvision has no classifier '{name}'. `torchvision.models.list_models()` lists "
+            "them; resnet18 and mobilenet_v3_small are small ones."
+        )
+    if input_shape[0] != 3:
+        raise ModelError(
+            f"torchvision:{name} takes images with 3 channels, these have {input_shape[0]}. Repeat "
+            "the channel in a data set of your own, or use damp:cnn."
+        )
+    network: nn.Module = zoo.get_model(name, weights=None, num_classes=classes)
+    return network
+
+
+def _users(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    from torch import nn
+
+    made = named.find(architecture, ModelError)(classes=classes, input_shape=input_shape)
+    if not isinstance(made, nn.Module):
+        raise ModelError(f"'{architecture}' gave a {type(made).__name__}, not a torch module.")
+    return made
+
+
+def save_weights(model: nn.Module, path: Path, metadata: dict[str, str]) -> str:
+    """Write a model's tensors; the same tensors and metadata give the same bytes.
+
+    Returns:
+        sha256 of the file.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
+    content = _with_metadata(save(tensors), metadata)
+    write_atomically(path, content)
+    return digest_bytes(content)
+
+
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    """Put sorted metadata into a safetensors header: the library writes them in any order."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict with tied tensors once each, since safetensors keeps no sharing."""
+    return {name: value.clone() for name, value in sorted(model.state_dict().items())}
+
+
+def load_weights(
+    path: Path, *, architecture: str, classes: int, input_shape: tuple[int, ...]
+) -> tuple[nn.Module, dict[str, str]]:
+    """A network with the weights of a file, and the file's metadata.
+
+    Layers that the architecture builds without a bias gain one where the file holds one: an edit
+    adds it.
+
+    Raises:
+        ModelError: The file is missing, no safetensors, cut short, of another architecture, or
+            holds values that are not finite.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    _look_at_the_first_bytes(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except SafetensorError as problem:
+        raise ModelError(
+            f"{path} is damaged: {problem}. Fetch it again and compare its sha256."
+        ) from problem
+    infinite = [n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if infinite:
+        raise ModelError(
+            f"{path} holds values that are not finite in {_some(infinite)}. Such a model predicts "
+            "nothing; export it again."
+        )
+    network = build(architecture, classes, input_shape)
+    _add_biases(network, state)
+    _check_shapes(path, architecture, network.state_dict(), state)
+    with torch.no_grad():
+        network.load_state_dict(state)
+    return network.eval(), metadata
+
+
+def retired_outputs(metadata: dict[str, str]) -> list[int]:
+    """The classes that a weights file says have left the label space."""
+    return [int(c) for c in json.loads(metadata.get("damp.retired", "[]"))]
+
+
+def _look_at_the_first_bytes(path: Path) -> None:
+    """Refuse what is no safetensors file before any parser sees it."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(10)
+    except OSError as problem:
+        raise ModelError(f"Cannot read the weights {path}: {problem.strerror}.") from problem
+    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise ModelError(
+            f"{path} is a pickle, and unpickling runs whatever code it holds: damp does not open "
+            "it. Load it where it is trusted, and save its state dict with safetensors."
+        )
+    length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else -1
+    if not 0 < length <= min(size - 8, HEADER_LIMIT):
+        raise ModelError(
+            f"{path} is no safetensors file, or it is cut short ({size} bytes). Fetch it again, or "
+            "save the state dict with safetensors."
+        )
+
+
+def _add_biases(network: nn.Module, state: dict[str, Tensor]) -> None:
+    import torch
+    from torch import nn
+
+    for name, module in network.named_modules():
+        value = state.get(f"{name}.bias" if name else "bias")
+        mixing = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+        if mixing and module.bias is None and value is not None:
+            module.bias = nn.Parameter(torch.zeros(len(module.weight), dtype=value.dtype))
+
+
+def _check_shapes(
+    path: Path, architecture: str, expected: dict[str, Tensor], found: dict[str, Tensor]
+) -> None:
+    """All departures from the architecture, in one message."""
+    problems = []
+    if missing := [name for name in expected if name not in found]:
+        problems.append(f"lacks {_some(missing)}")
+    if unknown := [name for name in found if name not in expected]:
+        problems.append(f"has {_some(unknown)} too many")
+    common = [name for name in expected if name in found]
+    if other := [n for n in common if expected[n].shape != found[n].shape]:
+        shapes = [f"{n} {tuple(found[n].shape)} for {tuple(expected[n].shape)}" for n in other]
+        problems.append(f"has other shapes: {_some(shapes)}")
+    if problems:
+        raise ModelError(
+            f"{path} does not fit {architecture}: it {'; '.join(problems)}. Is it the right "
+            "architecture, number of classes and image size?"
+        )
+
+
+def _some(names: list[str]) -> str:
+    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + rest

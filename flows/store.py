@@ -1,0 +1,130 @@
+"""Files as facts: digests, and writes that are either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.errors import StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that a step has left behind: where, under the state folder, and its content."""
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, root: Path, path: Path) -> Artifact:
+        """The artifact of a file as it is now."""
+        return cls(path=path.relative_to(root).as_posix(), sha256=digest_file(path))
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def is_intact(root: Path, artifact: Artifact) -> bool:
+    """Whether the file is there with the bytes that were recorded."""
+    path = root / artifact.path
+    return path.is_file() and digest_file(path) == artifact.sha256
+
+
+def canonical(content: Any) -> bytes:
+    """RFC 8785: the one way to write this content as JSON."""
+    import rfc8785
+
+    return rfc8785.dumps(content)
+
+
+def digest_bytes(content: bytes) -> str:
+    """sha256, as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that its name never shows a half: aside, flushed to disk, then renamed.
+
+    Raises:
+        StoreError: No space, no permission or no such folder; the old file, if any, is as it was.
+    """
+    with aside(path) as (_, handle):
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(content)
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[tuple[Path, int]]:
+    """A temporary file beside `path` that takes its name when the block ends without error.
+
+    Yields:
+        The temporary path and an open descriptor of it; write through either.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary, handle
+        os.fsync(handle)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        os.close(handle)
+        temporary.unlink(missing_ok=True)
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Arrays as one safetensors file, written atomically."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    # safetensors writes memory as it lies: a view would come out in another order
+    whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    write_atomically(path, save(whole, metadata=dict(sorted(metadata.items()))))
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a file that `save_arrays` wrote."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"Cannot write {path}: {error.strerror or error}. Nothing under that name was changed. "
+        "Free some space or make the folder writable, then run the same command again."
+    )
