@@ -12,6 +12,9 @@ from damp.errors import NoSamples, UnknownClass
 from damp.operators import Skipped
 from damp.survey import Batches, evaluating, exemplar, reading
 
+FEWEST = 32
+"""Rows that a batch norm sees at once, where there are so many: few rows normalise badly."""
+
 
 class RetiredOutputs(nn.Module):
     """A classifier some of whose classes have left the label space: their logits are -inf.
@@ -118,20 +121,20 @@ def _averaging(
 
 
 def retain_only(batches: Batches, forget: Iterable[int], like: Tensor) -> Iterator[Tensor]:
-    """Inputs without the classes to forget, joined where fewer than two would stay alone.
+    """Inputs without the classes to forget, small batches joined to `FEWEST` rows or more.
 
     Raises:
         NoSamples: fewer than two samples in all.
     """
     gone = torch.tensor(sorted(forget), dtype=torch.int64)
-    waiting: Tensor | None = None
+    ready: list[Tensor] = []
+    small: list[Tensor] = []
     for inputs, labels in reading(batches, like):
-        kept = inputs[(~torch.isin(labels, gone)).to(inputs.device)]
-        if waiting is None or min(len(waiting), len(kept)) < 2:
-            waiting = kept if waiting is None else torch.cat([waiting, kept])
-        else:
-            yield waiting
-            waiting = kept
-    if waiting is None or len(waiting) < 2:
+        small.append(inputs[(~torch.isin(labels, gone)).to(inputs.device)])
+        if sum(map(len, small)) >= FEWEST:
+            yield from ready
+            ready, small = [torch.cat(small)], []
+    rest = [*ready, *small]
+    if sum(map(len, rest)) < 2:
         raise NoSamples("Batch norms need at least two samples to keep: give more data.")
-    yield waiting
+    yield torch.cat(rest)

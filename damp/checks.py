@@ -95,7 +95,7 @@ def of_model(model: nn.Module, skip: Sequence[str]) -> Iterator[DampError]:
 
 def of_batches(batches: object) -> Iterator[DampError]:
     """Problems of the data that show before it is read."""
-    if not isinstance(batches, Iterable) or iter(batches) is batches:
+    if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
         yield BadBatches(
             f"The batches ({type(batches).__name__}) can be read only once or not at all: "
             "give a list or a DataLoader."

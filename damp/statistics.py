@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-
 STRIP = 256
 """Columns of a Gram matrix that are added at once."""
 

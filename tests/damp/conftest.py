@@ -66,6 +66,13 @@ class Brute:
         return basis @ basis.T
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers_every_time():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def brute():
     return Brute()

@@ -1,0 +1,54 @@
+"""How much is taken away."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import roc_auc_score
+
+from damp.operators import find
+from damp.strength import linear_ramp, probe_separability, shrinkage
+from damp.survey import survey
+
+
+@pytest.mark.parametrize("separability", [0.01, 0.5, 3.0, 200.0])
+def test_shrinkage_balances_leftover_signal_and_disturbance(separability):
+    best = minimize_scalar(lambda a: (1 - a) ** 2 * separability + a**2, bounds=(0, 1))
+    found = float(shrinkage(torch.tensor(separability, dtype=torch.float64)))
+    assert found == pytest.approx(best.x, abs=1e-5)
+
+
+def test_shrinkage_stays_between_nothing_and_all():
+    values = shrinkage(torch.tensor([0.0, 1e-9, 1.0, 1e9]), gain=3.0)
+    assert values[0] == 0
+    assert bool((values <= 1).all())
+    assert bool((values.diff() > 0).all())
+
+
+def test_the_ramp_grows_with_depth_and_ends_at_one():
+    ramp = [linear_ramp(position, 5) for position in range(5)]
+    assert ramp == sorted(ramp)
+    assert ramp[-1] == 1
+
+
+@pytest.mark.parametrize("spread", [1.0, 3.0, 8.0])
+def test_probe_separability_is_that_of_an_independent_discriminant(clouds, split, spread):
+    inputs, labels = clouds(3, 2, (5,), samples=2000, spread=spread)
+    model = torch.nn.Linear(5, 2).double()
+    found = survey(model, find(model)[0], split(inputs, labels), (1,)).statistics[""]
+    probe = LinearDiscriminantAnalysis().fit(inputs.numpy(), labels.numpy())
+    scores = probe.decision_function(inputs.numpy())
+    auc = roc_auc_score(labels.numpy(), scores)
+    assert probe_separability(found) == pytest.approx(2 * auc - 1, abs=0.02)
+
+
+def test_classes_that_cannot_be_told_apart_have_no_separability(split):
+    generator = np.random.default_rng(0)
+    inputs = torch.from_numpy(generator.normal(size=(4000, 3)))
+    labels = torch.arange(4000) % 2
+    model = torch.nn.Linear(3, 2).double()
+    found = survey(model, find(model)[0], split(inputs, labels), (1,)).statistics[""]
+    assert probe_separability(found) < 0.06

@@ -1,0 +1,292 @@
+"""Forgetting, from end to end."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import damp
+
+PRESETS = pytest.mark.parametrize("preset", ["paper", "mixture"])
+
+
+@pytest.fixture
+def images(clouds):
+    inputs, labels = clouds(0, 4, (2, 6, 6))
+    return inputs.float(), labels
+
+
+@pytest.fixture
+def batches(images, split):
+    return split(*images)
+
+
+def same(first, second):
+    pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
+def accuracies(model, inputs, labels, forget):
+    """Share of correct answers on the classes to forget, and on the others."""
+    with torch.no_grad():
+        correct = (model(inputs).argmax(1) == labels).double()
+    cut = torch.isin(labels, torch.tensor(forget))
+    return float(correct[cut].mean()), float(correct[~cut].mean())
+
+
+@pytest.mark.parametrize("forget", [[3], [8], [1, 6]])
+@pytest.mark.parametrize("sequential", [False, True])
+def test_digits_are_forgotten_and_the_others_kept(digits, digit_net, split, forget, sequential):
+    training, test = digits
+    edited = damp.forget(digit_net, split(*training, 100), forget=forget, sequential=sequential)
+    before, kept_before = accuracies(digit_net, *test, forget)
+    after, kept = accuracies(edited.unretired, *test, forget)
+    assert before > 0.9
+    assert after < 0.3
+    assert kept > kept_before - 0.06
+    assert accuracies(edited.model, *test, forget)[0] == 0
+
+
+def test_mixture_cuts_deeper_where_the_class_is_easier_to_tell(digits, digit_net, split):
+    edited = damp.forget(digit_net, split(*digits[0], 100), forget=3)
+    strengths = {edit.name: edit.strength[0] for edit in edited.operators}
+    assert strengths["0"] < 0.3 < strengths["4"] < strengths["11"]
+    assert strengths["11"] > 0.9
+
+
+@PRESETS
+@pytest.mark.parametrize("sequential", [False, True])
+def test_the_model_that_is_passed_stays_bit_identical(cnn, batches, preset, sequential):
+    model = cnn().train()
+    model[1].eval()
+    before = copy.deepcopy(model)
+    edited = damp.forget(model, batches, forget=1, preset=preset, sequential=sequential)
+    assert same(model, before)
+    assert model[0].bias is None
+    for layer, old, new in zip(
+        model.modules(), before.modules(), edited.unretired.modules(), strict=True
+    ):
+        assert layer.training == old.training == new.training
+        assert not layer._forward_pre_hooks
+        assert not layer._forward_hooks
+        assert not new._forward_pre_hooks
+    assert all(value.grad is None for value in model.parameters())
+
+
+@PRESETS
+def test_no_class_to_forget_gives_the_same_model_back(cnn, batches, preset):
+    model = cnn()
+    edited = damp.forget(model, batches, forget=[], preset=preset)
+    assert same(edited.unretired, model)
+    assert edited.operators == edited.recalibrated == edited.forget == ()
+    assert {skipped.reason for skipped in edited.skipped} == {"there is no class to forget"}
+
+
+def test_paper_gives_the_same_model_back_where_retain_classes_fill_the_space(clouds, split):
+    inputs, labels = clouds(0, 12, (5,))
+    model = nn.Linear(5, 12).double()
+    edited = damp.forget(model, split(inputs, labels), forget=1, preset="paper")
+    assert same(edited.unretired, model)
+    assert "not above the gate" in edited.skipped[0].reason
+
+
+def test_mixture_gives_the_same_model_back_where_a_mixture_is_the_class(seeded):
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.randn(3, 5, generator=generator).repeat(8, 1)
+    noise = torch.randn(24, 5, generator=generator)
+    noise -= torch.stack([noise[row::3].mean(0) for row in range(3)]).repeat(8, 1)
+    inputs = torch.cat([corners + noise, corners])
+    labels = torch.cat([torch.arange(24) % 3, torch.full((24,), 3)])
+    model = seeded(lambda: nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 4)))
+    edited = damp.forget(model, [(inputs, labels)], forget=3)
+    assert same(edited.unretired, model)
+    assert [skipped.name for skipped in edited.skipped] == ["0", "2"]
+    assert edited.recalibrated == ()
+
+
+@PRESETS
+def test_splitting_the_data_in_other_batches_gives_the_same_edit(cnn, images, split, preset):
+    first, second = (
+        damp.forget(cnn(), split(*images, size), forget=1, preset=preset, recalibrate=False)
+        for size in (160, 7)
+    )
+    for ours, theirs in zip(
+        first.unretired.parameters(), second.unretired.parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+@PRESETS
+def test_a_float32_model_is_edited_as_a_float64_one(cnn, batches, preset):
+    single, double = cnn(), cnn().double()
+    first = damp.forget(single, batches, forget=[1, 2], preset=preset).unretired
+    second = damp.forget(double, batches, forget=[1, 2], preset=preset).unretired
+    assert {value.dtype for value in first.parameters()} == {torch.float32}
+    assert {value.dtype for value in second.parameters()} == {torch.float64}
+    for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(ours.double(), theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_one_shot_edits_take_all_statistics_from_the_original(cnn, batches):
+    model = cnn()
+    whole = damp.forget(model, batches, forget=1, recalibrate=False).unretired
+    alone = damp.forget(model, batches, forget=1, recalibrate=False, skip=["0", "3"]).unretired
+    torch.testing.assert_close(whole[7].weight, alone[7].weight, rtol=0, atol=0)
+
+
+def test_sequential_edits_take_the_statistics_anew(cnn, batches):
+    model = cnn()
+    options = {"forget": 1, "recalibrate": False}
+    first = damp.forget(model, batches, skip=["3", "7"], **options).unretired
+    second = damp.forget(first, batches, skip=["0", "7"], **options).unretired
+    third = damp.forget(second, batches, skip=["0", "3"], **options).unretired
+    edited = damp.forget(model, batches, sequential=True, **options)
+    for ours, theirs in zip(edited.unretired.parameters(), third.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert edited.sequential
+
+
+def test_the_report_tells_what_was_done(cnn, batches):
+    edited = damp.forget(cnn(), batches, forget=[2, 1], gain=2.0)
+    assert [(edit.name, edit.kind) for edit in edited.operators] == [
+        ("0", "Conv2d"),
+        ("3", "Conv2d"),
+        ("7", "Linear"),
+    ]
+    for edit in edited.operators:
+        assert len(edit.strength) == len(edit.separability) <= 2
+        assert all(0 < strength < 1 for strength in edit.strength)
+        assert edit.relative_change > 0
+        assert edit.residual > 1e-3
+    assert edited.forget == (1, 2)
+    assert (edited.classes, edited.samples, edited.gain) == (4, 160, 2.0)
+    assert edited.recalibrated == ("1", "4")
+    assert edited.preset == "mixture"
+    assert edited.model.model is edited.unretired
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        edited.gain = 1.0
+
+
+def test_outputs_are_not_retired_when_that_is_declined(cnn, batches):
+    edited = damp.forget(cnn(), batches, forget=1, retire=False)
+    assert edited.model is edited.unretired
+
+
+def test_paper_touches_neither_biases_nor_batch_norms(cnn, batches):
+    model = cnn(bias=True)
+    edited = damp.forget(model, batches, forget=1, preset="paper").unretired
+    changed = {
+        name
+        for (name, ours), theirs in zip(
+            edited.state_dict().items(), model.state_dict().values(), strict=True
+        )
+        if not torch.equal(ours, theirs)
+    }
+    assert changed == {"3.weight", "7.weight"}
+
+
+def test_the_strength_of_paper_is_separability_times_ramp(cnn, batches):
+    edited = damp.forget(cnn(), batches, forget=1, preset="paper", ramp=lambda at, of: at / of)
+    positions = {"3": 1, "7": 2}
+    for edit in edited.operators:
+        expected = edit.separability[0] * positions[edit.name] / 3
+        assert edit.strength == pytest.approx((expected,))
+
+
+@pytest.mark.parametrize("recalibrated", [True, False])
+def test_recalibration_can_be_asked_for_or_declined(cnn, batches, recalibrated):
+    for preset in ("paper", "mixture"):
+        edited = damp.forget(cnn(), batches, forget=1, preset=preset, recalibrate=recalibrated)
+        assert bool(edited.recalibrated) == recalibrated
+
+
+def test_layers_in_skip_stay_with_all_that_is_inside_them(images, split):
+    model = nn.Sequential(
+        nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3)), nn.Flatten(), nn.Linear(16, 4)
+    )
+    edited = damp.forget(model, split(*images), forget=1, skip=["0"])
+    assert [edit.name for edit in edited.operators] == ["2"]
+    assert [(s.name, s.reason) for s in edited.skipped] == [
+        ("0.0", "it is named in `skip`"),
+        ("0.1", "it is named in `skip`"),
+    ]
+    assert same(edited.unretired[0], model[0])
+
+
+def test_what_cannot_be_cut_is_named_and_stays(clouds, split):
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+            self.depthwise = nn.Conv1d(8, 8, 3, groups=8)
+            self.norm = nn.BatchNorm1d(8, track_running_stats=False)
+            self.unused = nn.Linear(8, 8)
+            self.last = nn.Linear(8, 4)
+
+        def forward(self, tokens):
+            mixed = self.depthwise(self.attention(tokens).mT)
+            return self.last(self.norm(mixed).mean(-1))
+
+    inputs, labels = clouds(0, 4, (6, 8))
+    model = Mixed()
+    edited = damp.forget(model, split(inputs.float(), labels), forget=1)
+    assert [edit.name for edit in edited.operators] == [
+        "attention.linear1",
+        "attention.linear2",
+        "last",
+    ]
+    assert {skipped.name for skipped in edited.skipped} == {
+        "attention.self_attn",
+        "depthwise",
+        "norm",
+        "unused",
+    }
+    for name in ("attention.self_attn", "depthwise", "unused"):
+        assert same(edited.unretired.get_submodule(name), model.get_submodule(name))
+
+
+def test_random_states_are_put_back(cnn, images):
+    loader = DataLoader(TensorDataset(*images), batch_size=32, shuffle=True)
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    python_state = random.getstate()
+    damp.forget(cnn(), loader, forget=1)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)
+    assert random.getstate() == python_state
+
+
+def test_it_works_under_inference_mode_and_gives_trainable_weights(cnn, images, split):
+    with torch.inference_mode():
+        batches = split(*(part.clone() for part in images))
+        edited = damp.forget(cnn(), batches, forget=1).unretired
+    edited(images[0]).sum().backward()
+    assert all(value.grad is not None for value in edited.parameters())
+
+
+def test_frozen_weights_stay_frozen(cnn, batches):
+    model = cnn().requires_grad_(False)
+    edited = damp.forget(model, batches, forget=1).unretired
+    assert not any(value.requires_grad for value in edited.parameters())
+
+
+def test_the_result_is_where_the_model_is(cnn, batches):
+    edited = damp.forget(cnn(), batches, forget=1, device="cpu")
+    assert {value.device.type for value in edited.unretired.parameters()} == {"cpu"}
+
+
+def test_numpy_integers_are_classes(cnn, batches):
+    assert damp.forget(cnn(), batches, forget=np.int64(1)).forget == (1,)
+    assert damp.forget(cnn(), batches, forget=np.array([2, 1])).forget == (1, 2)
+    assert damp.forget(cnn(), batches, forget=torch.tensor([3])).forget == (3,)
+
+
+def test_the_same_call_gives_the_same_bits(cnn, batches):
+    first, second = (damp.forget(cnn(), batches, forget=1).unretired for _ in range(2))
+    assert same(first, second)
