@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from damp.errors import NoSamples, UnknownClass
 from damp.operators import Skipped
-from damp.survey import Batches, evaluating, exemplar, reading
+from damp.running import Batches, evaluating, exemplar, reading
 
 FEWEST = 32
 """Rows that a batch norm sees at once, where there are so many: few rows normalise badly."""

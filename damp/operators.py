@@ -70,7 +70,7 @@ class Operator:
         return weight.reshape(weight.shape[0], weight.shape[1], -1)
 
     def pool(self, inputs: Tensor) -> Tensor:
-        """Inputs averaged over positions or tokens, (B, D).
+        """Inputs averaged over positions or tokens, (B, D), in memory of their own.
 
         >>> operator = find(nn.Conv2d(3, 8, 3))[0][0]
         >>> operator.pool(torch.ones(2, 3, 5, 5)).shape
@@ -78,7 +78,7 @@ class Operator:
         """
         kept = (0, self.view.axis % inputs.ndim)
         pooled = [axis for axis in range(inputs.ndim) if axis not in kept]
-        return inputs.mean(pooled) if pooled else inputs
+        return inputs.mean(pooled) if pooled else inputs.clone()
 
     def unusable(self, inputs: Tensor, samples: int) -> str | None:
         """Why these inputs cannot be pooled per sample, None where they can."""
@@ -126,10 +126,28 @@ def _unsupported(layer: nn.Module) -> str | None:
         return "transposed convolutions are not supported"
     if isinstance(layer, _ConvNd):
         return "only one- and two-dimensional convolutions are supported"
-    own = [name for name, value in layer.named_parameters(recurse=False) if value.ndim > 1]
-    if own and not isinstance(layer, ELEMENTWISE):
+    own = _matrices(layer)
+    if own and not any(True for _ in layer.children()):
         return f"its weights ({', '.join(own)}) are of a kind that is not supported"
     return None
+
+
+def _matrices(layer: nn.Module) -> list[str]:
+    """Names of a layer's own parameters that might mix features."""
+    if isinstance(layer, ELEMENTWISE):
+        return []
+    return [name for name, value in layer.named_parameters(recurse=False) if value.ndim > 1]
+
+
+def _loose(name: str, layer: nn.Module) -> Iterator[Skipped]:
+    """Parameters that a container holds beside its layers, such as position embeddings."""
+    if any(True for _ in layer.children()) and not isinstance(layer, nn.MultiheadAttention):
+        for own in _matrices(layer):
+            yield Skipped(
+                name=f"{name}.{own}".lstrip("."),
+                kind="Parameter",
+                reason="it belongs to no layer that can be cut",
+            )
 
 
 def _view(layer: nn.Module) -> WeightView | str | None:
@@ -184,6 +202,8 @@ def find(model: nn.Module) -> tuple[list[Operator], list[Skipped]]:
             operators.append(Operator(name=name, kind=kind, layer=layer, view=view))
         elif view:
             skipped.append(Skipped(name=name, kind=kind, reason=view))
+        else:
+            skipped.extend(_loose(name, layer))
     return operators, skipped
 
 

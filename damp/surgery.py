@@ -18,9 +18,10 @@ from damp.edited import EditedModel, OperatorEdit
 from damp.errors import BadBatches, DampError, Unsupported, raise_together
 from damp.operators import Operator, Skipped, find
 from damp.presets import Plan, Settings, plan
+from damp.running import Batches, exemplar
 from damp.statistics import Statistics
 from damp.strength import linear_ramp
-from damp.survey import Batches, Survey, exemplar, survey
+from damp.survey import Survey, survey
 
 
 def forget(

@@ -7,7 +7,7 @@ way, so that looking before the first cut costs no pass of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,9 +17,8 @@ from torch.utils.hooks import RemovableHandle
 
 from damp.errors import BadBatches, DampError, NonFinite, Unsupported
 from damp.operators import Operator, Skipped
+from damp.running import Batches, evaluating, exemplar, reading
 from damp.statistics import Accumulator, Rows, Statistics
-
-Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,50 +38,6 @@ class Survey:
     counts: Tensor
     problems: tuple[DampError, ...]
     monotony: float
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards each module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def exemplar(model: nn.Module) -> Tensor:
-    """A parameter whose device and precision the inputs take."""
-    return next(value for value in model.parameters() if value.is_floating_point())
-
-
-def reading(batches: Batches, like: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches as the model needs them: inputs like a parameter, labels int64 on the CPU.
-
-    Raises:
-        BadBatches: something is not a pair of float inputs (B, ...) and integer labels (B,).
-    """
-    for number, batch in enumerate(batches):
-        inputs, labels = _pair(batch, number)
-        yield inputs.to(like), labels.to("cpu", torch.int64)
-
-
-def _pair(batch: object, number: int) -> tuple[Tensor, Tensor]:
-    """The two tensors of a batch, looked at."""
-    pair = tuple(batch) if isinstance(batch, tuple | list) else ()
-    if len(pair) != 2 or not all(isinstance(part, Tensor) for part in pair):
-        raise BadBatches(f"Batch {number} is no pair of tensors: give (inputs, labels).")
-    inputs, labels = pair
-    if not inputs.is_floating_point():
-        raise BadBatches(f"Batch {number} has {inputs.dtype} inputs: convert them to float.")
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise BadBatches(f"Batch {number} has {labels.dtype} labels: give class numbers.")
-    if labels.ndim != 1 or len(labels) != len(inputs):
-        shapes = f"{tuple(inputs.shape)} inputs and {tuple(labels.shape)} labels"
-        raise BadBatches(f"Batch {number} has {shapes}: give one label per sample.")
-    return inputs, labels
 
 
 def survey(

@@ -79,7 +79,9 @@ def test_parameters_of_the_model_itself_are_named():
             self.position = nn.Parameter(torch.zeros(1, 7, 4))
             self.last = nn.Linear(4, 2)
 
-    assert "position" in reasons(Tokens())[""]
+    assert reasons(Tokens()) == {"position": "it belongs to no layer that can be cut"}
+    inside = reasons(nn.Sequential(Tokens()))
+    assert inside == {"0.position": "it belongs to no layer that can be cut"}
 
 
 def test_layers_without_features_to_mix_are_not_worth_a_word():

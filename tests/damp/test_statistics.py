@@ -86,6 +86,23 @@ def test_a_layer_used_twice_counts_both_uses(clouds, split):
     assert found.counts.tolist() == [80.0] * 4
 
 
+def test_inputs_are_noted_before_the_model_overwrites_them(clouds, split):
+    class Overwriting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.last = nn.Linear(6, 6).double(), nn.Linear(6, 4).double()
+
+        def forward(self, inputs):
+            rows = inputs.clone()
+            rows += self.mix(rows)
+            return self.last(rows)
+
+    model = Overwriting()
+    inputs, labels = clouds(0)
+    found = survey(model, find(model)[0], split(inputs, labels), (0,)).statistics["mix"]
+    torch.testing.assert_close(found.prototypes([2])[0], inputs[labels == 2].mean(0))
+
+
 def test_an_input_given_by_keyword_is_seen(clouds, split):
     class ByKeyword(nn.Module):
         def __init__(self):
