@@ -8,15 +8,13 @@ from sklearn.linear_model import LogisticRegression
 from audits import depths, gates, measuring, sampling
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.few_shot import averaged
+from audits.few_shot import QUERIES, averaged
 from audits.finding import JSON, Finding, not_run
 from audits.measuring import Models
 from audits.observation import PENULTIMATE, Observation
 
 AUDIT = "head_refit"
 QUESTION = "How much of the forgotten class does a fresh head recover from a few images a class?"
-QUERIES = 10
-"""Images of a class that must be left to score."""
 
 
 def audit(
@@ -62,7 +60,7 @@ def refitted(
     reason = gates.unusable(features)
     if reason:
         return {f"{AUDIT}.forget": reason, f"{AUDIT}.retain": reason}
-    kept = sampling.capped(evidence, rows, "head_refit.rows")
+    kept = sampling.capped(evidence, rows, "head_refit.rows", least=shots + QUERIES)
     features, labels = features[kept], evidence.test_labels[kept]
     chosen = sampling.supports(
         labels, evidence.live, shots=shots, draws=draws, generator=evidence.rng("head_refit")

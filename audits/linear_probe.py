@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from scipy import linalg
 
 from audits import depths, gates, measuring, sampling
 from audits.estimates import Estimate
@@ -101,14 +101,12 @@ def _figures(
     depth: str,
 ) -> dict[str, Estimate | str]:
     """Figures of one depth: each forget class against the retain classes, then their mean."""
-    pairs = []
-    for c in evidence.forget:
-        kept = np.isin(labels, [c, *evidence.retain])
-        scores = held_out_scores(features[kept], labels[kept] == c, fold[kept], shrinkage)
-        pairs.append((scores[labels[kept] == c], scores[labels[kept] != c]))
-    if any(np.ptp(scores) == 0 for pair in pairs for scores in pair):
-        reason = "the probe gives all images of a kind the same score"
+    retain = np.isin(labels, evidence.retain)
+    if all(gates.unusable(features[rows]) for rows in (retain, ~retain)):
+        reason = "the features are the same for all images of a kind"
         return {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
+    scores = held_out_scores(features, labels, fold, evidence.forget, shrinkage)
+    pairs = [(own[labels == c], own[retain]) for c, own in scores.items()]
     return {
         f"{AUDIT}.dprime@{depth}": _mean([dprime(*pair) for pair in pairs]),
         f"{AUDIT}.auc@{depth}": _mean([auc(*pair) for pair in pairs]),
@@ -117,24 +115,45 @@ def _figures(
 
 
 def held_out_scores(
-    features: np.ndarray, positive: np.ndarray, fold: np.ndarray, shrinkage: float
-) -> np.ndarray:
-    """Log odds of each row by a discriminant fitted on the other folds, equal priors, (n,).
+    features: np.ndarray,
+    labels: np.ndarray,
+    fold: np.ndarray,
+    forget: Sequence[int],
+    shrinkage: float,
+) -> dict[int, np.ndarray]:
+    """Log odds of each forget class against the rest, by discriminants fitted on the other folds.
+
+    Equal priors; each covariance is shrunk towards its mean diagonal. The rest are the rows of no
+    forget class, so their moments serve all forget classes.
 
     Args:
         features: (n, D).
-        positive: (n,), whether the row is of the class that is looked for.
+        labels: (n,), class of each row.
         fold: (n,), fold of each row.
-    Source: Fisher 1936; shrinkage towards the mean diagonal, Ledoit and Wolf 2004.
+        shrinkage: Above 0, so that the covariance can be inverted.
+    Returns:
+        Forget class -> log odds of every row, (n,).
+    Source: Fisher 1936; Friedman 1989 (regularised discriminant analysis).
     """
-    scores = np.empty(len(features))
+    scores = {c: np.empty(len(features)) for c in forget}
+    rest = ~np.isin(labels, forget)
     for number in np.unique(fold):
         held = fold == number
-        probe = LinearDiscriminantAnalysis(
-            solver="lsqr", shrinkage=shrinkage, priors=[0.5, 0.5]
-        ).fit(features[~held], positive[~held])
-        scores[held] = probe.decision_function(features[held])
+        others, spread = _moments(features[~held & rest], shrinkage)
+        for c, found in scores.items():
+            centre, own_spread = _moments(features[~held & (labels == c)], shrinkage)
+            axis = linalg.solve((spread + own_spread) / 2, centre - others, assume_a="pos")
+            found[held] = (features[held] - (centre + others) / 2) @ axis
     return scores
+
+
+def _moments(rows: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and shrunk covariance (D, D) of rows."""
+    centre = rows.mean(0)
+    covariance = (rows - centre).T @ (rows - centre) / len(rows)
+    width = len(covariance)
+    level = shrinkage * np.trace(covariance) / width
+    return centre, (1 - shrinkage) * covariance + level * np.eye(width)
 
 
 def _mean(estimates: Sequence[Estimate]) -> Estimate:

@@ -27,8 +27,10 @@ LABELS = {
 def audit(evidence: Evidence, *, replicates: int = 400) -> Finding:
     """Distance of the candidate's destinations to the mean of the retrained models'.
 
-    A divergence of finite counts is biased upwards; the null (each reference against the mean of
-    the others) is measured on the same images and carries the same bias.
+    Measured class by class and averaged: a model that swaps the destinations of two forgotten
+    classes must not look like one that does not. A divergence of finite counts is biased upwards;
+    the null (each reference against the mean of the others) is measured on the same images and
+    carries the same bias.
 
     Args:
         replicates: Image bootstraps for the standard error.
@@ -52,20 +54,26 @@ def audit(evidence: Evidence, *, replicates: int = 400) -> Finding:
 
 
 def destinations(evidence: Evidence, seen: Observation, *, replicates: int) -> np.ndarray:
-    """Where forgotten images go among the retain classes.
+    """Where the images of each forgotten class go among the retain classes.
 
     Returns:
-        Shares (1 + replicates, r): of all images first, then of each bootstrap sample, which is
-        the same for every model.
+        Shares (1 + replicates, f, r), each class's summing to one: of all images first, then of
+        each bootstrap sample, which is the same for every model.
     """
-    rows = evidence.test_rows(evidence.forget)
-    logits = seen.test_logits[np.ix_(rows, np.array(evidence.retain))]
-    sent = np.eye(len(evidence.retain))[logits.argmax(1)]
-    groups = evidence.test_labels[rows]
-    weights = bootstrap_weights(groups, replicates, evidence.rng("routing"))
-    counts = np.concatenate([np.ones((1, len(rows)), dtype=np.int64), weights]) @ sent
-    shares: np.ndarray = counts / len(rows)
-    return shares
+    generator = evidence.rng("routing")
+    shares = [
+        _shares(seen.test_logits[np.ix_(rows, np.array(evidence.retain))], replicates, generator)
+        for rows in (evidence.test_rows([c]) for c in evidence.forget)
+    ]
+    return np.stack(shares, axis=1)
+
+
+def _shares(logits: np.ndarray, replicates: int, generator: np.random.Generator) -> np.ndarray:
+    count, width = logits.shape
+    weights = bootstrap_weights(np.zeros(count), replicates, generator)
+    everyone = np.ones((1, count), dtype=np.int64)
+    found: np.ndarray = np.concatenate([everyone, weights]) @ np.eye(width)[logits.argmax(1)]
+    return found / count
 
 
 def _distances(evidence: Evidence, replicates: int) -> Models:
@@ -86,8 +94,8 @@ def _distances(evidence: Evidence, replicates: int) -> Models:
 def _from(own: np.ndarray, others: Sequence[np.ndarray], images: int) -> Measured:
     mean = np.mean(others, axis=0)
     return {
-        "routing.js": _estimate(jensen_shannon(own, mean), float(np.log(2)), images),
-        "routing.tv": _estimate(total_variation(own, mean), 1.0, images),
+        "routing.js": _estimate(jensen_shannon(own, mean).mean(1), float(np.log(2)), images),
+        "routing.tv": _estimate(total_variation(own, mean).mean(1), 1.0, images),
     }
 
 
@@ -101,12 +109,19 @@ def _estimate(distances: np.ndarray, bound: float, images: int) -> Estimate:
 
 def _series(evidence: Evidence, replicates: int) -> dict[str, JSON]:
     """Shares of forgotten images per retain class, for the picture."""
-    shown = {"candidate": evidence.candidate, "original": evidence.original}
-    null = [evidence.of(destinations, r, replicates=replicates)[0] for r in evidence.references]
-    routes: dict[str, JSON] = {"classes": list(evidence.retain)}
-    for name, seen in shown.items():
-        routes[name] = rounded(evidence.of(destinations, seen, replicates=replicates)[0])
-    routes["retrained"] = rounded(np.mean(null, axis=0))
-    routes["retrained_low"] = rounded(np.min(null, axis=0))
-    routes["retrained_high"] = rounded(np.max(null, axis=0))
-    return {"shares": routes}
+
+    def shares(seen: Observation) -> np.ndarray:
+        found: np.ndarray = evidence.of(destinations, seen, replicates=replicates)[0].mean(0)
+        return found
+
+    null = [shares(reference) for reference in evidence.references]
+    return {
+        "shares": {
+            "classes": list(evidence.retain),
+            "candidate": rounded(shares(evidence.candidate)),
+            "original": rounded(shares(evidence.original)),
+            "retrained": rounded(np.mean(null, axis=0)),
+            "retrained_low": rounded(np.min(null, axis=0)),
+            "retrained_high": rounded(np.max(null, axis=0)),
+        }
+    }

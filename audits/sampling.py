@@ -9,20 +9,25 @@ import numpy as np
 from audits.evidence import Evidence
 
 
-def capped(evidence: Evidence, rows: int, purpose: str) -> np.ndarray:
-    """At most `rows` test rows of the live classes, in order, each class in its proportion.
+def capped(evidence: Evidence, rows: int, purpose: str, *, least: int = 2) -> np.ndarray:
+    """About `rows` test rows at most, each class in its proportion, in ascending order.
 
-    Every forget row is as likely to stay as any other; the result is sorted.
+    The forget classes are the scarce ones: half of the rows are theirs if they have as many.
+
+    Args:
+        least: Rows that a class keeps in any case, where it has them.
     """
-    chosen = evidence.test_rows(evidence.live)
-    if len(chosen) <= rows:
-        return chosen
     generator = evidence.rng(purpose)
+    own = len(evidence.test_rows(evidence.forget))
+    room = {True: rows // 2, False: rows - min(own, rows // 2)}
     kept = []
-    for c in evidence.live:
-        own = evidence.test_rows([c])
-        share = round(len(own) * rows / len(chosen))
-        kept.append(generator.permutation(own)[:share])
+    for part in (evidence.forget, evidence.retain):
+        total = len(evidence.test_rows(part))
+        share = min(1.0, room[part is evidence.forget] / total)
+        for c in part:
+            found = evidence.test_rows([c])
+            count = max(least, round(len(found) * share))
+            kept.append(generator.permutation(found)[:count])
     return np.sort(np.concatenate(kept))
 
 
