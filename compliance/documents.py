@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from compliance.errors import DocumentError
-from compliance.yamlfile import Document, Keys
+from compliance.yamlfile import Document
 
 API_VERSION = "damp/v1"
 
@@ -31,24 +31,20 @@ def check(kind: type[M], document: Document, refusal: type[DocumentError]) -> M:
     Raises:
         refusal: one line per mistake, in the order of the file.
     """
+    wrong = dict(document.problems)
+    made = None
     if not isinstance(document.content, Mapping):
-        raise refusal([document.problem((), "must be a list of `key: value` lines.")])
-    try:
-        return kind.model_validate(document.content)
-    except ValidationError as error:
-        found = [(_keys(e["loc"], document), _reason(kind, e)) for e in error.errors()]
-    located = [(document.problem(keys, reason), keys) for keys, reason in dict(found).items()]
-    raise refusal([line for line, keys in sorted(located, key=lambda x: _order(document, x[1]))])
-
-
-def _keys(location: tuple[str | int, ...], document: Document) -> Keys:
-    """The location in the file: pydantic's own, less what it adds for unions."""
-    return tuple(part for part in location if not str(part).startswith("function-"))
-
-
-def _order(document: Document, keys: Keys) -> tuple[int, int]:
-    known = next(keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in document.places)
-    return document.places[known]
+        wrong.setdefault((), "must be a list of `key: value` lines.")
+    else:
+        try:
+            made = kind.model_validate(document.content)
+        except ValidationError as error:
+            for found in error.errors():
+                wrong.setdefault(found["loc"], _reason(kind, found))
+    if made is None or wrong:
+        order = sorted(wrong, key=document.place)
+        raise refusal([document.problem(keys, wrong[keys]) for keys in order])
+    return made
 
 
 def _reason(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
@@ -56,11 +52,14 @@ def _reason(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
         return _unknown(kind, error["loc"])
     if error["type"] == "missing":
         return "is missing: add it."
-    message = str(error["msg"]).removeprefix("Value error, ")
-    ending = "" if message.endswith((".", "?")) else "."
+    if error["type"] == "model_type":
+        return "must hold keys of its own, like `{key: value}`."
+    if error["type"] == "value_error":  # our own words; they never repeat what was given
+        return f"{str(error['msg']).removeprefix('Value error, ')}."
+    message = str(error["msg"]).removeprefix("Input ")
     given = error.get("input")
     shown = f" Given: {given!r}." if isinstance(given, str | int | float | bool) else ""
-    return f"{message[0].lower()}{message[1:]}{ending}{shown}"
+    return f"{message}.{shown}"
 
 
 def _unknown(kind: type[BaseModel], location: tuple[str | int, ...]) -> str:

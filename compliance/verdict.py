@@ -138,7 +138,7 @@ def judge(
         result=result,
         assurance=min(policy.assurance, reached(rows)),
         claim=wording.claim(result, rows, policy),
-        reasons=tuple([*doubts, *wording.reasons(rows)]),
+        reasons=(*doubts, *wording.reasons(rows)),
         limits=tuple(wording.limits(rows, policy)),
         rows=tuple(rows),
         controls=tuple(judged),

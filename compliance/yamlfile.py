@@ -6,7 +6,7 @@ are refused, dates stay text (their reader must see the zone). All problems are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,23 @@ class Document:
         name: Name of the file, for messages.
         content: Plain data.
         places: Keys from the top, ("scope", "selector", "index"), to (line, column), from 1.
+        problems: What is wrong with the YAML itself, as keys and reason; the content is what is
+            left without it.
     """
 
     name: str
     content: Any
     places: Mapping[Keys, Place]
+    problems: Sequence[tuple[Keys, str]] = ()
+
+    def place(self, keys: Keys) -> Place:
+        """Line and column of a key; where it is missing, of what should hold it."""
+        known = next(keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in self.places)
+        return self.places[known]
 
     def problem(self, keys: Keys, reason: str) -> str:
-        """One line that points at a key; where the key is missing, at what should hold it."""
-        known = next(keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in self.places)
-        line, column = self.places[known]
+        """One line that points at a key."""
+        line, column = self.place(keys)
         dotted = ".".join(str(key) for key in keys) or "the file"
         return f"{self.name}, line {line}, column {column}, {dotted}: {reason}"
 
@@ -48,7 +55,7 @@ def read(path: Path, refusal: type[DocumentError]) -> Document:
     """The file's content.
 
     Raises:
-        refusal: unreadable, too large, no UTF-8, or anything that `parse` refuses.
+        refusal: unreadable, too large, no UTF-8, and what `parse` refuses.
     """
     try:
         with path.open("rb") as stream:
@@ -68,8 +75,11 @@ def read(path: Path, refusal: type[DocumentError]) -> Document:
 def parse(text: str, name: str, refusal: type[DocumentError]) -> Document:
     """The content of a YAML text.
 
+    Equal keys, tags and anchors are among the `problems` of what is returned, so that they can be
+    told together with the mistakes in the content.
+
     Raises:
-        refusal: no YAML, several documents, equal keys, tags, anchors.
+        refusal: no YAML, or several documents.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -85,16 +95,12 @@ def parse(text: str, name: str, refusal: type[DocumentError]) -> Document:
         raise refusal([f"{name}: no YAML: {' '.join(str(error).split())[:200]}."]) from error
     if node is None:
         raise refusal([f"{name}: the file is empty."])
-    return _document(reader, node, name, refusal)
-
-
-def _document(reader: Any, node: Any, name: str, refusal: type[DocumentError]) -> Document:
     walk = _Walk(constructor=reader.constructor)
-    content = walk.value(node, ())
-    document = Document(name=name, content=content, places=walk.places)
-    if walk.problems:
-        raise refusal([document.problem(keys, reason) for keys, reason in walk.problems])
-    return document
+    try:
+        content = walk.value(node, ())
+    except (RecursionError, ValueError) as error:
+        raise refusal([f"{name}: no plain YAML: {error}."]) from error
+    return Document(name=name, content=content, places=walk.places, problems=walk.problems)
 
 
 @dataclass(slots=True)

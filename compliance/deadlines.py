@@ -1,0 +1,41 @@
+"""The clock of a request: it starts at receipt. Pure: the time is an argument."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from compliance.policy import Policy
+
+WARNINGS = (14, 21, 28)
+"""Days after receipt at which an open request is pointed out."""
+SHORT = 7
+"""Days before the due date from which on only retraining is started."""
+FAILURES = 2
+"""Failed attempts after which only retraining is started."""
+
+
+def due_at(received: datetime, regulation: str, policy: Policy) -> datetime:
+    """When a request must have been dealt with."""
+    return received + timedelta(days=policy.days(regulation))
+
+
+def days_left(due: datetime, now: datetime) -> int:
+    """Whole days to the due date, negative once it has gone by."""
+    return (due - now) // timedelta(days=1)
+
+
+def warning(received: datetime, now: datetime) -> int | None:
+    """The last warning day that has been reached, None before the first.
+
+    >>> from datetime import UTC
+    >>> start = datetime(2026, 9, 1, tzinfo=UTC)
+    >>> warning(start, start + timedelta(days=22))
+    21
+    """
+    age = (now - received) // timedelta(days=1)
+    return max((day for day in WARNINGS if day <= age), default=None)
+
+
+def must_retrain(due: datetime, now: datetime, failed_attempts: int) -> bool:
+    """Whether there is no time, or no trust, left for another edit."""
+    return failed_attempts >= FAILURES or days_left(due, now) < SHORT

@@ -1,0 +1,218 @@
+"""The ledger: an append-only file, one entry a line, chained by hashes.
+
+One writer at a time (a lock that the kernel frees when its holder dies), every entry on the disk
+before `append` returns. A line that a crash has cut short was never acknowledged: the next writer
+removes it and says so in an entry of its own.
+
+A chain shows what was changed, removed or reordered inside. It cannot show that its tail was cut
+off: for that a second party keeps `position()` from time to time, and `verify` is told it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from compliance import appendfile, chain, strictjson
+from compliance.chain import Check, Entry
+from compliance.errors import LedgerBroken, LedgerConflict, LedgerError
+
+FORMAT = "damp/ledger/v1"
+OPENED, REPAIRED = "ledger_opened", "tail_repaired"
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """The ledger in one file; nothing is kept in memory between calls.
+
+    Args:
+        path: The JSONL file; made with its first entry. A lock file lies beside it.
+        now: Where the time comes from.
+    """
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = utc_now) -> None:
+        self.path = Path(path)
+        self._now = now
+
+    def entries(self) -> list[Entry]:
+        """All entries, oldest first; a line that is being written is not there yet.
+
+        Raises:
+            LedgerBroken: an entry cannot be read or does not follow the one before.
+        """
+        return self._parsed(chain.split(appendfile.read(self.path))[0])
+
+    def of(self, event: str, kind: str | None = None) -> list[Entry]:
+        """The entries of one event, of one kind where it is given."""
+        found = (entry for entry in self.entries() if entry["event"] == event)
+        return [entry for entry in found if kind is None or entry["kind"] == kind]
+
+    def find(self, kind: str, event: str, key: str) -> Entry | None:
+        """The entry that `append_once` made, None where it has not."""
+        return _find(self.entries(), kind, event, key)
+
+    def head(self) -> str:
+        """Hash of the last entry; 64 zeros where there is none."""
+        return str(self.position()["previous"])
+
+    def position(self) -> dict[str, Any]:
+        """Where the ledger stands, as a statement's `event.ledger` holds it.
+
+        Returns:
+            `origin`: the ledger's name; `sequence`: the number of entries, which is the number of
+            the next; `previous`: the last one's hash.
+        """
+        entries = self.entries()
+        return {
+            "origin": entries[0]["body"].get("origin", "") if entries else "",
+            "sequence": len(entries),
+            "previous": entries[-1]["hash"] if entries else chain.START,
+        }
+
+    def append(self, kind: str, event: str, body: Mapping[str, Any]) -> Entry:
+        """Write an entry; it is on the disk when this returns.
+
+        Raises:
+            LedgerBroken: the last entry does not hold.
+            LedgerError: the disk refused; nothing is left behind.
+            JsonError: a body that is no JSON.
+        """
+        with self._writing() as descriptor:
+            return self._add(descriptor, kind, event, "", body)
+
+    def append_once(self, kind: str, event: str, key: str, body: Mapping[str, Any]) -> Entry:
+        """Write an entry unless it is there; the same call again has no second effect.
+
+        Args:
+            kind: And `event` and `key`: together they name the entry.
+            body: The facts; at a second call the same as at the first.
+        Returns:
+            The entry, new or found.
+        Raises:
+            LedgerConflict: it is there with other facts.
+            And what `append` raises.
+        """
+        if not key:
+            raise LedgerError(f"{kind} of event {event} needs a key to be entered once: give one.")
+        with self._writing() as descriptor:
+            known = _find(self.entries(), kind, event, key)
+            if known is None:
+                return self._add(descriptor, kind, event, key, body)
+        if strictjson.digest(known["body"]) != strictjson.digest(dict(body)):
+            raise LedgerConflict(
+                f"Entry {known['seq']} of the ledger holds {kind} {key!r} of event {event} with "
+                "other content. What is written stays: use another id, or the same content."
+            )
+        return known
+
+    def repair(self) -> bool:
+        """Remove a line that a crash has cut short, and log it. Each writer does so first.
+
+        Returns:
+            Whether there was one.
+        """
+        if not chain.split(appendfile.read(self.path))[1]:
+            return False
+        with self._writing():
+            return True
+
+    def verify(self) -> Check:
+        """Compute every hash anew; see `verify` below."""
+        return verify(self.path)
+
+    def _parsed(self, lines: list[bytes]) -> list[Entry]:
+        found = []
+        for index, entry in chain.parse(lines):
+            if entry is None:
+                raise LedgerBroken(
+                    f"{self.path}: entry {index} cannot be read or does not follow the one before. "
+                    "Compare with a copy; `damp verify --ledger` says more.",
+                    index,
+                )
+            found.append(entry)
+        return found
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
+        """A descriptor to append with, alone, behind a whole last line."""
+        with appendfile.locked(self.path) as descriptor:
+            lines, torn = chain.split(appendfile.read(self.path))
+            if torn:
+                appendfile.cut(descriptor, sum(len(text) + 1 for text in lines))
+            if not lines:
+                body = {"origin": f"ledger-{secrets.token_hex(8)}", "format": FORMAT}
+                self._add(descriptor, OPENED, "", "", body)
+            if torn:
+                body = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
+                self._add(descriptor, REPAIRED, "", "", body)
+            yield descriptor
+
+    def _add(
+        self, descriptor: int, kind: str, event: str, key: str, body: Mapping[str, Any]
+    ) -> Entry:
+        time = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
+        content = {"kind": kind, "event": event, "key": key, "body": dict(body)}
+        content["time"] = time.replace("+00:00", "Z")
+        entry = chain.seal(content, self._last())
+        appendfile.add(descriptor, chain.line(entry))
+        return entry
+
+    def _last(self) -> Entry | None:
+        """The last entry, if it is as it was written."""
+        lines, _ = chain.split(appendfile.read(self.path))
+        if not lines:
+            return None
+        entries = self._parsed(lines)
+        previous = entries[-2]["hash"] if len(entries) > 1 else chain.START
+        problem = chain.fault(lines[-1], len(lines) - 1, previous)
+        if problem:
+            raise LedgerBroken(f"{self.path}: {problem} Nothing is added to it.", len(lines) - 1)
+        return entries[-1]
+
+
+def _find(entries: list[Entry], kind: str, event: str, key: str) -> Entry | None:
+    wanted = (kind, event, key)
+    return next((e for e in entries if (e["kind"], e["event"], e["key"]) == wanted), None)
+
+
+def verify(path: Path, *, held: tuple[int, str] | None = None) -> Check:
+    """Whether a ledger's chain holds, every hash computed anew.
+
+    Args:
+        path: The JSONL file.
+        held: `sequence` and `previous` of an earlier `position()` that a second party kept.
+    Returns:
+        What was found; `broken` is the number of the first bad entry.
+    Raises:
+        LedgerError: the file cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be read: {error.strerror}.") from error
+    found = chain.check(content)
+    if held is None or found.broken is not None:
+        return found
+    return _against(found, chain.split(content)[0], held)
+
+
+def _against(found: Check, lines: list[bytes], held: tuple[int, str]) -> Check:
+    """The check, with what a second party knows of the chain."""
+    count, head = held
+    if found.count < count:
+        problem = f"The ledger had {count} entries and has {found.count}: its tail was cut off."
+        return Check(count=found.count, head=found.head, broken=found.count, problem=problem)
+    known = strictjson.loads(lines[count - 1])["hash"] if count else chain.START
+    if known != head:
+        problem = f"Entry {count - 1} is not the one that was kept: the ledger was written anew."
+        return Check(count=found.count, head=found.head, broken=count - 1, problem=problem)
+    return found

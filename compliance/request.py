@@ -1,0 +1,234 @@
+"""The request: which classes of which model are to be forgotten, on what ground, by which policy.
+
+    apiVersion: damp/v1
+    kind: ErasureRequest
+    subject_request_id: 5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11    # UUIDv4
+    regulation: gdpr
+    submitted_time: 2026-09-20T08:00:00Z
+    scope: {type: class, selector: {index: 3}}
+    model: {registry: "digits@champion"}
+    data: {name: digits}
+    recipe: digits
+    policy: default-v1
+    method: {preset: mixture}
+
+A class is named by its index: the name of a class can be the name of a person.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    UUID4,
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from compliance import strictjson, yamlfile
+from compliance.documents import API_VERSION, Strict, check
+from compliance.errors import RequestError
+from compliance.policy import Regulation
+
+DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
+REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
+
+
+def _index(given: Any) -> Any:
+    if isinstance(given, str):
+        raise ValueError(
+            "a class is named by its index, a whole number from 0, never by its name, which may "
+            "be personal data: look the index up in your data set"
+        )
+    return given
+
+
+def _zoned(given: Any) -> Any:
+    """Text with a zone only: a bare number or a local time could be anything."""
+    if isinstance(given, datetime):
+        return given
+    if not isinstance(given, str):
+        raise ValueError("write a time with its zone, like 2026-09-20T08:00:00Z")
+    try:
+        found = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise ValueError("no time: write it like 2026-09-20T08:00:00Z") from error
+    if found.tzinfo is None:
+        raise ValueError("a time without zone: add Z for UTC, or an offset like +02:00")
+    return found.astimezone(UTC)
+
+
+def _source(given: str) -> str:
+    if not re.fullmatch(DATA, given):
+        raise ValueError(
+            "no known data set: digits, mnist, mnist5k, cifar10, cifar100, tiny-imagenet, "
+            "imagefolder:PATH, or a callable of your own as package.module:name"
+        )
+    return given
+
+
+def _registered(given: str) -> str:
+    if not re.fullmatch(REGISTRY, given):
+        raise ValueError("name a registered model by alias, digits@champion, or version, digits/2")
+    return given
+
+
+Index = Annotated[int, BeforeValidator(_index), Field(ge=0)]
+Text = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Selector(Strict):
+    """The classes: `{index: 3}` or `{indices: [3, 5]}`."""
+
+    index: Index | None = None
+    indices: Annotated[tuple[Index, ...], Field(strict=False, min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Selector:
+        if (self.index is None) == (self.indices is None):
+            raise ValueError("give either `index: 3` or `indices: [3, 5]`")
+        return self
+
+    @field_validator("indices")
+    @classmethod
+    def _each_once(cls, indices: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if indices is not None and len(set(indices)) < len(indices):
+            raise ValueError("a class is listed twice: list each once")
+        return indices
+
+
+class Scope(Strict):
+    """What is to be forgotten; whole classes so far."""
+
+    type: Literal["class"]
+    selector: Selector
+
+
+class ModelSource(Strict):
+    """The model: `{registry: "name@alias"}`, or `{file: ..., architecture: ...}`."""
+
+    registry: Annotated[str, AfterValidator(_registered)] | None = None
+    file: Text | None = None
+    architecture: Text | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _safe_format(cls, file: str | None) -> str | None:
+        if file is not None and not file.endswith(".safetensors"):
+            raise ValueError("only .safetensors files are read: a pickle can run code")
+        return file
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ModelSource:
+        if (self.registry is None) == (self.file is None):
+            raise ValueError('give either `registry: "name@alias"`, or `file` and `architecture`')
+        if (self.file is None) != (self.architecture is None):
+            raise ValueError("`file` and `architecture` belong together: weights do not say how")
+        return self
+
+
+class DataSource(Strict):
+    """The data set that the model was trained on."""
+
+    name: Annotated[str, AfterValidator(_source)]
+    root: Text | None = None
+    test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    image_size: Annotated[int, Field(gt=0, le=4096)] | None = None
+
+
+class Method(Strict):
+    """How to forget: presets of the surgery, or training anew."""
+
+    preset: Literal["mixture", "paper", "retrain"] = "mixture"
+    gain: Annotated[float, Field(gt=0)] = 1.0
+    sequential: bool = False
+    skip: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _surgery_settings_for_surgery(self) -> Method:
+        changed = self.gain != 1.0 or self.sequential or self.skip
+        if self.preset == "retrain" and changed:
+            raise ValueError("`retrain` cuts nothing: leave out gain, sequential and skip")
+        return self
+
+
+class Request(Strict):
+    """A request as it was filed; docs/record.md explains each key."""
+
+    apiVersion: Literal["damp/v1"]  # noqa: N815 - the key in the file
+    kind: Literal["ErasureRequest"]
+    subject_request_id: Annotated[UUID4, Field(strict=False)]
+    regulation: Regulation
+    submitted_time: Annotated[AwareDatetime, BeforeValidator(_zoned)]
+    scope: Scope
+    model: ModelSource
+    data: DataSource
+    recipe: Text
+    policy: Text
+    method: Method = Field(default_factory=Method)
+
+    @field_validator("apiVersion", mode="before")
+    @classmethod
+    def _known_version(cls, given: Any, info: ValidationInfo) -> Any:
+        if given != API_VERSION:
+            raise ValueError(f"this version of damp reads {API_VERSION}: write that, or update")
+        return given
+
+    @field_validator("subject_request_id", mode="before")
+    @classmethod
+    def _uuid(cls, given: Any) -> Any:
+        if not isinstance(given, str) and type(given).__name__ != "UUID":
+            raise ValueError("write a UUID of version 4 in quotes; `uuidgen -r` makes one")
+        return given
+
+    @field_serializer("submitted_time")
+    def _utc(self, time: datetime) -> str:
+        return time.isoformat().replace("+00:00", "Z")
+
+    @property
+    def id(self) -> str:
+        """The request's id, which names its event."""
+        return str(self.subject_request_id)
+
+    @property
+    def forget(self) -> tuple[int, ...]:
+        """Classes to forget, sorted."""
+        selector = self.scope.selector
+        return (
+            (selector.index,)
+            if selector.index is not None
+            else tuple(sorted(selector.indices or ()))
+        )
+
+    def content(self) -> dict[str, Any]:
+        """The request in one form, whatever order, zone or defaults it was written with."""
+        told = self.model_dump(mode="json")
+        told["scope"]["selector"] = {"indices": list(self.forget)}
+        return told
+
+    def digest(self) -> str:
+        """SHA-256 of `content`: the same request, the same digest."""
+        return strictjson.digest(self.content())
+
+
+def load_request(path: str | Path) -> Request:
+    """The request in a YAML file.
+
+    Raises:
+        RequestError: one line per mistake, with line, column and key.
+    """
+    return check(Request, yamlfile.read(Path(path), RequestError), RequestError)
+
+
+def parse_request(text: str, name: str = "request") -> Request:
+    """The request in a YAML text; raises what `load_request` raises."""
+    return check(Request, yamlfile.parse(text, name, RequestError), RequestError)
