@@ -6,19 +6,64 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows import console, intake
+from flows import console, overview
 from flows.layout import Home
 from flows.settings import prepare_environment, settings
+
+if TYPE_CHECKING:
+    from flows.servers import PrefectServer
 
 Facts = dict[str, Any]
 
 DONE, NOT_PASSED = 0, 2
 
 
+def demo(forget: int, *, as_json: bool) -> int:
+    """From nothing to a signed report: train on digits, request, run. Again: show it again."""
+    from flows import demo as story
+
+    home = _prepared()
+    event = story.event_id(forget)
+    if not home.request(event).exists():
+        with console.bars(), engine(home) as server:
+            story.prepare(home, forget)
+            server.wait()
+            _run_in_order(home, [event])
+    else:
+        _carry_out(home, [event])
+    outcome = overview.one_event(home, event)
+    if as_json:
+        console.emit(outcome)
+    else:
+        show(home, outcome)
+    return DONE if outcome["verdict"] == "PASSED" else NOT_PASSED
+
+
+def train(name: str, *, as_json: bool, **asked: Any) -> int:
+    """Train a base model and register it."""
+    from flows import training
+
+    home = _prepared()
+    with console.bars():
+        made = training.base_model(home, name=name, **asked)
+    if as_json:
+        console.emit(made)
+    else:
+        console.out.print(
+            f"Registered {made['name']} version {made['version']}, test accuracy "
+            f"{made['test_accuracy']:.4f}.\nWeights: {made['weights']}\nNext: damp request --model "
+            f"{made['name']}@champion --data {asked['data']} --forget 3 > request.yaml",
+            soft_wrap=True,
+        )
+    return DONE
+
+
 def submit(file: Path, *, as_json: bool) -> int:
     """Check a request and write it into the ledger."""
+    from flows import intake
+
     home = _prepared()
     answer = intake.submit(home, file)
     if as_json:
@@ -33,51 +78,91 @@ def submit(file: Path, *, as_json: bool) -> int:
 
 def run(event: str | None, *, as_json: bool) -> int:
     """Carry out one event or all pending ones."""
+    from flows import intake
+
     home = _prepared()
+    if event is not None:
+        overview.one_event(home, event)
     events = [event] if event else intake.pending(home)
-    if event:
-        intake.must_exist(home, event)
-    outcomes = [_run_one(home, each, as_json=as_json) for each in events]
+    _carry_out(home, events)
+    outcomes = [overview.one_event(home, each) for each in events]
     if as_json:
         console.emit(outcomes[0] if event else outcomes)
     elif not events:
         console.out.print("Nothing is pending. `damp submit request.yaml` files a request.")
+    else:
+        for outcome in outcomes:
+            show(home, outcome)
     return DONE if all(o["verdict"] == "PASSED" for o in outcomes) else NOT_PASSED
 
 
-def _run_one(home: Home, event: str, *, as_json: bool) -> Facts:
-    from flows import overview
+def _carry_out(home: Home, events: list[str]) -> None:
+    """Run those of the events that have work to do; a decided one costs nothing."""
+    waiting = [each for each in events if overview.one_event(home, each)["pending"]]
+    if not waiting:
+        return
+    with console.bars(), engine(home) as server:
+        import flows.event  # noqa: F401 - imported while the server starts
 
-    if overview.state_of(home, event)["state"] not in overview.FINISHED:
-        with engine(home), console.bars():
-            from flows.runner import run_event
+        server.wait()
+        _run_in_order(home, waiting)
 
-            run_event(home, event)
-    outcome = overview.state_of(home, event)
-    if not as_json:
-        _show(home, outcome)
-    return outcome
+
+def _run_in_order(home: Home, events: list[str]) -> None:
+    from flows.runner import run_event
+
+    for event in events:
+        run_event(home, event)
+
+
+def show(home: Home, outcome: Facts) -> None:
+    """The panel at the end: verdict and why, the report, what to type next."""
+    if outcome["verdict"] is None:
+        console.out.print(f"Event {outcome['id']} is {outcome['state']}: nothing was decided.")
+        return
+    folder = Path(outcome["report"]).parent
+    lines = [
+        ("event", f"{outcome['id']}, attempt {outcome['attempt']}, {outcome['state']}"),
+        ("report", outcome["report"]),
+        ("statement", outcome["statement"]),
+        ("open it", f"xdg-open {console.short(outcome['report'])}"),
+        (
+            "verify it",
+            f"damp verify {console.short(outcome['statement'])} "
+            f"--model {console.short(folder / 'after.safetensors')}",
+        ),
+        ("lineage", f"mlflow ui --backend-store-uri sqlite:///{home.mlflow_db}"),
+    ]
+    console.verdict_panel(outcome["verdict"], lines, outcome["reasons"])
+
+
+class _Given:
+    """A Prefect server of the user's own: it is up, or the first call to it says so."""
+
+    def wait(self) -> None:
+        """Nothing to wait for."""
 
 
 @contextmanager
-def engine(home: Home, *, scheduler: bool = False) -> Iterator[None]:
-    """A Prefect API for the length of a command: the one that was configured, or a private one."""
+def engine(home: Home, *, scheduler: bool = False) -> Iterator[PrefectServer | _Given]:
+    """A Prefect API for the length of a command: the one that was configured, or a private one.
+
+    The private one takes some seconds to come up: do what needs none before `wait`.
+    """
     from flows import servers
 
     url = settings().prefect_api_url
     if url is not None:
         os.environ["PREFECT_API_URL"] = url
-        yield
+        yield _Given()
         return
     with servers.prefect_server(home.root, scheduler=scheduler) as server:
         os.environ["PREFECT_API_URL"] = server.api_url
-        yield
+        yield server
 
 
 def status(*, as_json: bool) -> int:
     """Every event with its state, verdict and report."""
-    from flows import overview
-
     home = Home(settings().home)
     events = overview.all_events(home)
     if as_json:
@@ -92,9 +177,10 @@ def status(*, as_json: bool) -> int:
 def serve(every: str) -> int:
     """Stay and carry out pending requests on Prefect's schedule."""
     home = _prepared()
-    with engine(home, scheduler=True):
+    with engine(home, scheduler=True) as server:
         from flows import schedule
 
+        server.wait()
         console.out.print(f"Pending requests are carried out every {every}; Ctrl-C ends this.")
         console.out.print(f"State: {home.root}   Prefect API: {os.environ['PREFECT_API_URL']}")
         schedule.serve(home, every)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -76,10 +77,24 @@ def verdict_panel(result: str, lines: list[tuple[str, str]], reasons: list[str])
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         text.append(f"{name:<{width}}  ", style="dim")
-        text.append(f"{value}\n", style="default not bold", )
-    out.print(Panel(text, title="unlearning event", border_style=colour, expand=False), soft_wrap=True)
+        text.append(
+            f"{value}\n",
+            style="default not bold",
+        )
+    out.print(
+        Panel(text, title="unlearning event", border_style=colour, expand=False), soft_wrap=True
+    )
 
 
 def error(message: str) -> None:
     """An error for a person: thing, reason, remedy; no traceback."""
     err.print(Text("error: ", style="bold red") + Text(message, style="default"), soft_wrap=True)
+
+
+def short(path: Path | str) -> str:
+    """A path as one would type it: relative where it lies under the working directory."""
+    given = Path(path)
+    try:
+        return str(given.relative_to(Path.cwd()))
+    except ValueError:  # it lies elsewhere
+        return str(given)

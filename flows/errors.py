@@ -1,15 +1,15 @@
 """What can go wrong between damp and the world, as errors for people.
 
-    FlowError                 exit code 1
-    ├── StoreError            a file or folder could not be read or written
-    ├── DataError             a data set cannot be used
-    ├── ModelError            a model file or architecture cannot be used
-    ├── RecipeError           a training recipe is unknown or incomplete
-    ├── DataVersionError      DVC refused
-    ├── RegistryError         MLflow refused, or holds something else than expected
-    ├── ServerError           a local server did not start
-    ├── EventError            an event cannot be run as asked
-    └── BusyError             exit code 4: another event holds this model
+FlowError                 exit code 1
+├── StoreError            a file or folder could not be read or written
+├── DataError             a data set cannot be used
+├── ModelError            a model file or architecture cannot be used
+├── RecipeError           a training recipe is unknown or incomplete
+├── DataVersionError      DVC refused
+├── RegistryError         MLflow refused, or holds something else than expected
+├── ServerError           a local server did not start
+├── EventError            an event cannot be run as asked
+└── BusyError             exit code 4: another event holds this model
 """
 
 from __future__ import annotations

@@ -35,10 +35,21 @@ def unlearning_event(home: str, event: str, attempt: int) -> Facts:
     references = once(tasks.references, where=where, accepted=accepted, data=data, model=model)
     plan = once(tasks.register_plan, where=where, accepted=accepted, data=data, model=model)
     edit = once(
-        tasks.cut_class, where=where, accepted=accepted, data=data, model=model, references=references
+        tasks.cut_class,
+        where=where,
+        accepted=accepted,
+        data=data,
+        model=model,
+        references=references,
     )
     found = once(
-        tasks.audit_all, where=where, data=data, model=model, references=references, plan=plan, edit=edit
+        tasks.audit_all,
+        where=where,
+        data=data,
+        model=model,
+        references=references,
+        plan=plan,
+        edit=edit,
     )
     record = once(
         tasks.record_event,
@@ -52,6 +63,14 @@ def unlearning_event(home: str, event: str, attempt: int) -> Facts:
         found=found,
     )
     registration = once(
-        tasks.register, where=where, accepted=accepted, data=data, model=model, edit=edit, record=record
+        tasks.register,
+        where=where,
+        accepted=accepted,
+        data=data,
+        model=model,
+        edit=edit,
+        record=record,
     )
-    return once(tasks.close, where=where, record=record, registration=registration)
+    return once(
+        tasks.close, where=where, accepted=accepted, record=record, registration=registration
+    )

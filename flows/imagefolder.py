@@ -136,8 +136,7 @@ def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -
         classes=len(classes),
         description=f"{len(images)} image files in {len(classes)} folders",
         files=tuple(
-            (image.path.relative_to(folder).as_posix(), image.part, image.label)
-            for image in images
+            (image.path.relative_to(folder).as_posix(), image.part, image.label) for image in images
         ),
         folder=folder,
     )
@@ -145,7 +144,9 @@ def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -
 
 def _refuse_empty(name: str, classes: list[str], images: Iterable[Image]) -> None:
     seen = {(image.part, image.label) for image in images}
-    empty = [f"{c} ({p})" for n, c in enumerate(classes) for p in ("train", "test") if (p, n) not in seen]
+    empty = [
+        f"{c} ({p})" for n, c in enumerate(classes) for p in ("train", "test") if (p, n) not in seen
+    ]
     if empty:
         rest = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
         raise DataError(
@@ -190,12 +191,16 @@ def _pixels(path: Path, shape: tuple[int, ...] | None) -> np.ndarray | str:
     try:
         with Pillow.open(path) as image:
             if max(image.size) > SIDE_LIMIT:
-                return f"{path} is {image.size[0]}x{image.size[1]}; {SIDE_LIMIT} a side is the most."
+                return (
+                    f"{path} is {image.size[0]}x{image.size[1]}; {SIDE_LIMIT} a side is the most."
+                )
             grey = image.mode in ("L", "1", "I;16") if shape is None else shape[0] == 1
             pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32) / 255
     except (UnidentifiedImageError, OSError, ValueError, Pillow.DecompressionBombError) as problem:
         return f"{path} cannot be read as an image ({type(problem).__name__}): mend or remove it."
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if shape is not None and pixels.shape != shape:
-        return f"{path} is {pixels.shape[1:]}, the first image is {shape[1:]}: bring all to one size."
+        return (
+            f"{path} is {pixels.shape[1:]}, the first image is {shape[1:]}: bring all to one size."
+        )
     return pixels

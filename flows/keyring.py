@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-
-from flows import console
-from flows.layout import Home
 
 
 def passphrase() -> bytes | None:

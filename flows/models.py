@@ -214,3 +214,19 @@ def _check_shapes(
 def _some(names: list[str]) -> str:
     rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + rest
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a weights file says of itself, without loading its tensors.
+
+    Raises:
+        ModelError: It is missing or no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    _look_at_the_first_bytes(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as problem:
+        raise ModelError(f"{path} is damaged: {problem}. Fetch it again.") from problem

@@ -38,7 +38,7 @@ def current() -> Reporter:
 @contextmanager
 def reporting_to(reporter: Reporter) -> Iterator[None]:
     """Send progress to `reporter` for the length of a `with` block."""
-    global _current  # noqa: PLW0603 - one terminal, one reporter
+    global _current
     before, _current = _current, reporter
     try:
         yield

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
 from compliance import states
 from compliance.ledger import Ledger
 from flows import intake, locks
@@ -23,27 +25,27 @@ def run_event(home: Home, event: str) -> Facts:
     Raises:
         BusyError: Another event holds this model.
     """
-    from flows.event import unlearning_event
-
     with locks.lineage(home, intake.lineage_of(home, event)):
-        facts = unlearning_event(home=str(home.root), event=event, attempt=attempt_of(home, event))
-        while retrains(home, event, facts):
-            attempt = attempt_of(home, event)
-            facts = unlearning_event(home=str(home.root), event=event, attempt=attempt)
+        facts = _attempt(home, event)
+        while facts["ending"] == "retrain_required":
+            facts = _attempt(home, event)
     return facts
 
 
-def attempt_of(home: Home, event: str) -> int:
-    """The attempt to run or resume: one more than those that are closed."""
-    return 1 + len(Ledger(home.ledger).of(event, "attempt_closed"))
+def _attempt(home: Home, event: str) -> Facts:
+    """Begin or resume the attempt that is due."""
+    from flows.event import unlearning_event
+
+    # the heartbeat costs a second at the end of every flow, and only servers look for it
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        facts: Facts = unlearning_event(
+            home=str(home.root), event=event, attempt=attempt_due(home, event)
+        )
+    return facts
 
 
-def retrains(home: Home, event: str, facts: Facts) -> bool:
-    """Whether the policy answers this verdict with a retrained model."""
-    policy = intake.policy_of(home, event)
-    tried = len(Ledger(home.ledger).of(event, "attempt_closed"))
-    return (
-        facts["verdict"] == "FAILED"
-        and policy.fallback == "retrain"
-        and tried < policy.max_attempts
-    )
+def attempt_due(home: Home, event: str) -> int:
+    """The number of the attempt to begin or resume."""
+    known = states.current(Ledger(home.ledger).entries(), event)
+    begins = known.attempt == 0 or known.state is states.State.RETRAIN_REQUIRED
+    return known.attempt + 1 if begins else known.attempt

@@ -65,9 +65,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: No space, no permission or no such folder; the old file, if any, is as it was.
     """
-    with aside(path) as (_, handle):
-        with os.fdopen(os.dup(handle), "wb") as file:
-            file.write(content)
+    with aside(path) as (_, handle), os.fdopen(os.dup(handle), "wb") as file:
+        file.write(content)
 
 
 @contextmanager

@@ -1,0 +1,55 @@
+"""The story that `damp demo` tells: a small company, a digit classifier, one request to forget."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from datetime import UTC, datetime
+
+from flows import intake, training
+from flows.layout import Home
+from flows.store import write_atomically
+
+MODEL, POLICY = "digits", "demo-v1"
+
+REQUEST = """\
+# The request that `damp demo` files. `damp request` prints one for a model of your own.
+apiVersion: damp/v1
+kind: ErasureRequest
+subject_request_id: {id}
+regulation: other
+submitted_time: {now}
+scope: {{type: class, selector: {{index: {forget}}}}}
+model: {{registry: "{model}@champion"}}
+data: {{name: digits}}
+recipe: digits
+policy: {policy}
+method: {{preset: mixture}}
+"""
+
+
+def event_id(forget: int) -> str:
+    """The demo's event for a digit: always the same, so that a second call finds the first."""
+    content = hashlib.sha256(f"damp demo: forget {forget}".encode()).digest()
+    return str(uuid.UUID(bytes=content[:16], version=4))
+
+
+def prepare(home: Home, forget: int) -> None:
+    """Train and register the classifier, unless that was done, and file the request."""
+    from flows import registry
+
+    if registry.champion(home, MODEL) is None:
+        training.base_model(
+            home,
+            name=MODEL,
+            data="digits",
+            data_root=None,
+            recipe="digits",
+            architecture=None,
+            seed=0,
+        )
+    file = home.root / "demo" / f"request-{forget}.yaml"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    told = REQUEST.format(id=event_id(forget), now=now, forget=forget, model=MODEL, policy=POLICY)
+    write_atomically(file, told.encode())
+    intake.submit(home, file)

@@ -1,0 +1,230 @@
+"""Requests on their way in: checked as a whole, written into the ledger, found again."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance import deadlines, states
+from compliance.ledger import Ledger
+from compliance.policy import Policy, load_policy
+from compliance.request import Request, load_request
+from flows.errors import EventError
+from flows.layout import Home
+from flows.store import write_atomically
+
+if TYPE_CHECKING:
+    from flows.datasets import Dataset, DataSpec
+
+Facts = dict[str, Any]
+
+
+def submit(home: Home, file: Path) -> Facts:
+    """Check a request against its policy, data and model, and log its receipt.
+
+    Returns:
+        `id`, `due`, and whether it was `new`: the same id with the same content has no effect.
+
+    Raises:
+        RequestError, PolicyError, DataError, EventError: It cannot be carried out as it stands;
+            nothing was written.
+        LedgerConflict: The id is taken by another content.
+    """
+    request = load_request(file)
+    known = known_content(home, request)
+    if known is None:
+        origin = file.resolve().parent
+        policy = load_policy(_policy_source(request, origin))
+        _check(home, request, policy, origin)
+        _file(home, request, policy, file.read_bytes(), origin)
+    due = states.current(Ledger(home.ledger).entries(), request.id).due
+    return {"id": request.id, "due": due, "new": known is None}
+
+
+def known_content(home: Home, request: Request) -> Facts | None:
+    """The receipt of this very request, if there is one.
+
+    Raises:
+        EventError: The id is known with other content.
+    """
+    entry = Ledger(home.ledger).find("request_received", request.id, "receipt")
+    if entry is None:
+        return None
+    if entry["body"]["request"] != request.digest():
+        raise EventError(
+            f"Request {request.id} was received before with other content (ledger entry "
+            f"{entry['seq']}). An id names one request for ever: give this one a new UUIDv4 under "
+            "`subject_request_id`."
+        )
+    return dict(entry["body"])
+
+
+def _file(home: Home, request: Request, policy: Policy, content: bytes, origin: Path) -> None:
+    """Keep the request's bytes, then log its receipt: the entry is what makes it an event."""
+    write_atomically(home.request(request.id), content)
+    place = json.dumps({"folder": str(origin)}).encode()
+    write_atomically(home.event(request.id) / "origin.json", place)
+    received = datetime.now(UTC)
+    due = deadlines.due_at(received, request.regulation, policy)
+    body = {
+        "request": request.digest(),
+        "received": received.isoformat(timespec="seconds"),
+        "due": due.isoformat(timespec="seconds"),
+        "regulation": request.regulation,
+    }
+    Ledger(home.ledger).append_once("request_received", request.id, "receipt", body)
+
+
+def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
+    """Whether the request can be carried out on its data and model at all."""
+    from flows import datasets, recipes
+
+    recipes.get(request.recipe)
+    retired = retired_before(home, request, origin)
+    dataset = datasets.load(data_spec(request, origin)).without(retired)
+    check_classes(dataset, list(request.forget), policy)
+
+
+def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
+    """Refuse classes that are not there, all of them, or too few samples for the policy.
+
+    Raises:
+        EventError: With every problem.
+    """
+    present = sorted(dataset.train_labels.unique().tolist())
+    problems = []
+    for index in forget:
+        if index not in present:
+            problems.append(f"class {index} is not in the data, which have {present}")
+            continue
+        counts = {
+            "forget_train": int((dataset.train_labels == index).sum()),
+            "forget_test": int((dataset.test_labels == index).sum()),
+        }
+        for part, least in policy.minimum_samples.items():
+            if counts.get(part, least) < least:
+                problems.append(
+                    f"class {index} has {counts[part]} {part.removeprefix('forget_')} samples, "
+                    f"the policy '{policy.name}' needs {least} to say anything"
+                )
+    if len(set(present) - set(forget)) < 2:
+        problems.append("at least two classes must stay, or there is nothing to compare with")
+    if problems:
+        raise EventError(f"The scope cannot be carried out: {'; '.join(problems)}.")
+
+
+def retired_before(home: Home, request: Request, origin: Path) -> list[int]:
+    """Classes that earlier events took out of this model; the model must exist."""
+    from flows import models, registry
+
+    if request.model.registry is not None:
+        return list(registry.resolve(home, request.model.registry).retired)
+    file = (origin / str(request.model.file)).resolve()
+    return models.retired_outputs(models.read_metadata(file))
+
+
+def data_spec(request: Request, origin: Path) -> DataSpec:
+    """The request's data, with paths made absolute from the folder the request was in."""
+    from flows.datasets import DataSpec
+
+    name, root = request.data.name, request.data.root
+    family, _, path = name.partition(":")
+    if family == "imagefolder":
+        name = f"imagefolder:{(origin / Path(path).expanduser()).resolve()}"
+    return DataSpec(name=name, root=str((origin / root).resolve()) if root else None)
+
+
+def origin_of(home: Home, event: str) -> Path:
+    """The folder that the event's request was submitted from."""
+    return Path(json.loads((home.event(event) / "origin.json").read_text())["folder"])
+
+
+def request_of(home: Home, event: str) -> Request:
+    """The event's request, unchanged since it was received.
+
+    Raises:
+        EventError: The file is not what the ledger says was received.
+    """
+    must_exist(home, event)
+    request = load_request(home.request(event))
+    entry = Ledger(home.ledger).find("request_received", event, "receipt")
+    if entry is None or entry["body"]["request"] != request.digest():
+        raise EventError(
+            f"{home.request(event)} is not the request that the ledger received. Restore the file, "
+            "or submit a new request with a new id."
+        )
+    return request
+
+
+def policy_of(home: Home, event: str) -> Policy:
+    """The policy that the event's request names."""
+    request = request_of(home, event)
+    return load_policy(_policy_source(request, origin_of(home, event)))
+
+
+def _policy_source(request: Request, origin: Path) -> str | Path:
+    """A shipped policy's name, or a file beside the request."""
+    file = origin / request.policy
+    return file if request.policy.endswith((".yaml", ".yml")) else request.policy
+
+
+def lineage_of(home: Home, event: str) -> str:
+    """The model lineage that an event edits: one event at a time on each."""
+    model = request_of(home, event).model
+    if model.registry is not None:
+        return model.registry.partition("@")[0].partition("/")[0]
+    return str((origin_of(home, event) / str(model.file)).resolve())
+
+
+def pending(home: Home) -> list[str]:
+    """Ids of the events with work to do, the nearest due date first."""
+    return [event.id for event in states.pending(Ledger(home.ledger).entries())]
+
+
+def must_exist(home: Home, event: str) -> None:
+    """Refuse an event that was never submitted."""
+    if not home.request(event).exists():
+        raise EventError(
+            f"There is no event {event} in {home.root}. `damp status` lists the known ones; "
+            "`damp submit` files a request."
+        )
+
+
+def template(
+    *,
+    forget: tuple[int, ...],
+    model: str,
+    architecture: str | None,
+    data: str,
+    data_root: Path | None,
+    recipe: str | None,
+    policy: str,
+    regulation: str,
+    preset: str,
+) -> str:
+    """A request file with a new id, ready to be looked through and submitted."""
+    from flows import recipes
+
+    if model.endswith(".safetensors"):
+        source = f"{{file: {json.dumps(model)}, architecture: {json.dumps(architecture or '')}}}"
+    else:
+        source = f"{{registry: {json.dumps(model)}}}"
+    root = f", root: {json.dumps(str(data_root))}" if data_root else ""
+    selector = f"{{index: {forget[0]}}}" if len(forget) == 1 else f"{{indices: {list(forget)}}}"
+    lines = [
+        "apiVersion: damp/v1",
+        "kind: ErasureRequest",
+        f"subject_request_id: {uuid.uuid4()}",
+        f"regulation: {regulation}",
+        f"submitted_time: {datetime.now(UTC).isoformat(timespec='seconds')}",
+        f"scope: {{type: class, selector: {selector}}}",
+        f"model: {source}",
+        f"data: {{name: {json.dumps(data)}{root}}}",
+        f"recipe: {recipe or recipes.of_data(data)}",
+        f"policy: {policy}",
+        f"method: {{preset: {preset}}}",
+    ]
+    return "\n".join(lines) + "\n"

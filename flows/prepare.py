@@ -1,0 +1,150 @@
+"""Steps 1 to 3: accept the request, version the data, pin the model."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from compliance import states
+from compliance.ledger import Ledger
+from flows import intake
+from flows.errors import EventError
+from flows.journal import entered
+from flows.layout import Attempt, Home
+from flows.store import Artifact, aside
+
+if TYPE_CHECKING:
+    from compliance.request import Request
+
+Facts = dict[str, Any]
+
+
+def accept(where: Facts) -> Facts:
+    """Fix what the attempt will do, and log that it starts, before anything else happens."""
+    home, attempt = Home.of(where), Attempt.of(where)
+    with entered(attempt, "accept"):
+        request = intake.request_of(home, attempt.event)
+        policy = intake.policy_of(home, attempt.event)
+        event = states.current(Ledger(home.ledger).entries(), attempt.event)
+        method = _method(request, retrain=event.state is states.State.RETRAIN_REQUIRED)
+        entry = Ledger(home.ledger).append_once(
+            "attempt_started",
+            attempt.event,
+            f"attempt-{attempt.number}",
+            {"attempt": attempt.number, "method": method},
+        )
+    return {
+        "request": request.content(),
+        "request_digest": request.digest(),
+        "regulation": request.regulation,
+        "received": event.received,
+        "due": event.due,
+        "forget": list(request.forget),
+        "recipe": request.recipe,
+        "policy": policy.model_dump(mode="json"),
+        "policy_digest": policy.digest(),
+        "method": method,
+        "started": entry["time"],
+        "previous": _previous(home, attempt),
+    }
+
+
+def _method(request: Request, *, retrain: bool) -> Facts:
+    """The preset that was asked for, or retraining where the attempt before has failed."""
+    asked = request.method
+    return {
+        "preset": "retrain" if retrain else asked.preset,
+        "gain": asked.gain,
+        "sequential": asked.sequential,
+        "skip": list(asked.skip),
+    }
+
+
+def _previous(home: Home, attempt: Attempt) -> list[Facts]:
+    """Every earlier attempt with its verdict: a failure cannot be left out of the record."""
+    signed = Ledger(home.ledger).of(attempt.event, "statement_signed")
+    return [
+        {
+            "attempt": entry["body"]["attempt"],
+            "statementDigest": entry["body"]["statement"],
+            "verdict": entry["body"]["verdict"],
+        }
+        for entry in signed
+        if entry["body"]["attempt"] < attempt.number
+    ]
+
+
+def version_data(where: Facts, accepted: Facts) -> Facts:
+    """The data version that the model was trained on, and its successor without the class."""
+    from flows import datasets, dataversions
+
+    home, attempt = Home.of(where), Attempt.of(where)
+    with entered(attempt, "version_data"):
+        request = intake.request_of(home, attempt.event)
+        spec = intake.data_spec(request, intake.origin_of(home, attempt.event))
+        gone = intake.retired_before(home, request, intake.origin_of(home, attempt.event))
+        whole = datasets.load(spec)
+        before, after = dataversions.before_and_after(whole, accepted["forget"], home, retired=gone)
+        dataset = whole.without(gone)
+        forgotten = dataversions.forget_set(dataset, accepted["forget"], home)
+        retained = dataversions.retain_set(dataset, accepted["forget"])
+    return {
+        "spec": {"name": spec.name, "root": spec.root},
+        "name": request.data.name.partition(":")[0],
+        "classes": dataset.classes,
+        "forget": accepted["forget"],
+        "before": before.to_json(),
+        "after": after.to_json(),
+        "forget_set": forgotten,
+        "retain_set": retained,
+    }
+
+
+def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
+    """The model before as bytes with a digest: an alias may move, these bytes may not."""
+    from flows import datasets, models
+
+    home, attempt = Home.of(where), Attempt.of(where)
+    with entered(attempt, "pin_model"):
+        request = intake.request_of(home, attempt.event)
+        source = _source(home, request, attempt)
+        pinned = attempt.folder / "before.safetensors"
+        with aside(pinned) as (temporary, _):
+            shutil.copyfile(source["path"], temporary)
+        shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
+        network, metadata = models.load_weights(
+            pinned,
+            architecture=source["architecture"],
+            classes=data["classes"],
+            input_shape=shape,
+        )
+        file = Artifact.of(home.root, pinned)
+        if source["sha256"] not in (None, file.sha256):
+            raise EventError(
+                f"The bytes of {source['registry']} changed while they were copied. Run it again."
+            )
+    return {
+        "file": file.to_json(),
+        "architecture": source["architecture"],
+        "input_shape": list(shape),
+        "parameters": sum(value.numel() for value in network.parameters()),
+        "registry": source["registry"],
+        "retired": models.retired_outputs(metadata),
+    }
+
+
+def _source(home: Home, request: Request, attempt: Attempt) -> Facts:
+    """Where the model before lies: a registered version, or a file."""
+    if request.model.registry is None:
+        path = intake.origin_of(home, attempt.event) / str(request.model.file)
+        architecture = request.model.architecture
+        return {"path": path, "architecture": architecture, "registry": None, "sha256": None}
+    from flows import registry
+
+    found = registry.resolve(home, request.model.registry)
+    return {
+        "path": found.weights,
+        "architecture": found.architecture,
+        "registry": {"name": found.name, "version": str(found.version)},
+        "sha256": found.sha256,
+    }

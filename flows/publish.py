@@ -1,0 +1,108 @@
+"""Steps 9 and 10: register the model with its lineage, then close what is finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.journal import entered
+from flows.layout import Attempt, Home
+from flows.record import CHAMPION, registered_name
+
+Facts = dict[str, Any]
+
+
+def register(
+    where: Facts, accepted: Facts, data: Facts, model: Facts, edit: Facts, record: Facts
+) -> Facts:
+    """A new version with its parent, data, verdict, report and statement; the alias moves last.
+
+    A retraining attempt's model is registered like an edited one: its parent is the model that it
+    replaces.
+    """
+    from compliance.ledger import Ledger
+    from flows import registry
+
+    home, attempt = Home.of(where), Attempt.of(where)
+    passed = record["verdict"] == "PASSED"
+    with entered(attempt, "register"):
+        parent = _parent(home, attempt, data, model)
+        made = registry.register_successor(
+            home,
+            name=parent["name"],
+            parent_version=parent["version"],
+            event=attempt.event,
+            attempt=attempt.number,
+            weights=attempt.after,
+            statement=attempt.statement,
+            report=attempt.report,
+            verdict=record["verdict"],
+            data_before=data["before"]["version"],
+            data_after=data["after"]["version"],
+            data_name=data["name"],
+            architecture=model["architecture"],
+            classes=data["classes"],
+            input_shape=tuple(model["input_shape"]),
+            retired=edit["retired"],
+            move_alias=passed,
+        )
+        if passed:
+            body = {"attempt": attempt.number, "name": made.name, "version": str(made.version)}
+            Ledger(home.ledger).append_once(
+                "model_promoted",
+                attempt.event,
+                f"attempt-{attempt.number}",
+                body | {"alias": CHAMPION, "model": edit["after"]["sha256"]},
+            )
+    return made.to_json()
+
+
+def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:
+    """The registered version of the model before; a file is registered first."""
+    if model["registry"] is not None:
+        return dict(model["registry"])
+    from flows import registry
+
+    base = registry.register_base(
+        home,
+        name=registered_name(data, model),
+        weights=attempt.folder / "before.safetensors",
+        architecture=model["architecture"],
+        classes=data["classes"],
+        input_shape=tuple(model["input_shape"]),
+        data_version=data["before"]["version"],
+        data_name=data["name"],
+        retired=model["retired"],
+    )
+    return {"name": base.name, "version": str(base.version)}
+
+
+def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> Facts:
+    """One ledger entry that ends the attempt: closed, to be retrained, or for a person to see."""
+    from compliance.ledger import Ledger
+
+    home, attempt = Home.of(where), Attempt.of(where)
+    with entered(attempt, "close"):
+        kind = _ending(attempt, accepted["policy"], record["verdict"])
+        Ledger(home.ledger).append_once(
+            kind,
+            attempt.event,
+            f"attempt-{attempt.number}",
+            {"attempt": attempt.number, "verdict": record["verdict"]},
+        )
+    return {
+        "attempt": attempt.number,
+        "ending": kind,
+        "verdict": record["verdict"],
+        "reasons": record["reasons"],
+        "statement": record["statement"],
+        "report": record["report"],
+        "registration": registration,
+    }
+
+
+def _ending(attempt: Attempt, policy: Facts, verdict: str) -> str:
+    """PASSED fulfils the request; FAILED is retrained while the policy has attempts left."""
+    if verdict == "PASSED":
+        return "event_closed"
+    again = policy["fallback"] == "retrain" and attempt.number < policy["max_attempts"]
+    return "retrain_required" if verdict == "FAILED" and again else "attempt_closed"

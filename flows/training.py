@@ -1,0 +1,75 @@
+"""Base models: trained by a recipe, registered with the version of the data they were trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows import progress
+from flows.layout import Home
+
+Facts = dict[str, Any]
+
+
+def base_model(
+    home: Home,
+    *,
+    name: str,
+    data: str,
+    data_root: Path | None,
+    recipe: str | None,
+    architecture: str | None,
+    seed: int,
+) -> Facts:
+    """Train a classifier and register it; its alias `champion` is set where the name has none.
+
+    Returns:
+        Name and version in the registry, the weights' path and sha256, the test accuracy.
+    """
+    from audits.references import train
+    from flows import datasets, dataversions, models, recipes, registry
+
+    chosen = recipes.get(recipe or recipes.of_data(data))
+    built = architecture or chosen.architecture
+    dataset = datasets.load(
+        datasets.DataSpec(name=data, root=str(data_root) if data_root else None)
+    )
+    network = train(
+        lambda: models.build(built, dataset.classes, dataset.input_shape),
+        dataset.train_inputs,
+        dataset.train_labels,
+        recipe=chosen.training,
+        seed=seed,
+        progress=lambda epoch, epochs, loss: progress.current().advance(
+            f"epoch {epoch}, loss {loss:.3f}", epoch, epochs
+        ),
+    )
+    weights = home.models / f"{name}-seed-{seed}.safetensors"
+    sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
+    version = dataversions.version(dataset, home)
+    registered = registry.register_base(
+        home,
+        name=name,
+        weights=weights,
+        architecture=built,
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+        data_version=version.version,
+        data_name=data.partition(":")[0],
+    )
+    return {
+        "name": registered.name,
+        "version": str(registered.version),
+        "weights": str(weights),
+        "sha256": sha256,
+        "test_accuracy": _accuracy(network, dataset),
+    }
+
+
+def _accuracy(network: Any, dataset: Any) -> float:
+    import torch
+
+    with torch.inference_mode():
+        parts = zip(dataset.test_inputs.split(1000), dataset.test_labels.split(1000), strict=True)
+        right = sum(int((network(x).argmax(1) == y).sum()) for x, y in parts)
+    return right / len(dataset.test_labels)
