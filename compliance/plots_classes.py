@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DRAWN = 40  # with more classes, the forgotten ones and those that differ most are drawn
 Line = tuple[Any, ...]  # class, then one figure or None per column
+FORGOTTEN = "*"
 COLUMNS = ("candidate", "retrained", "retrained_low", "retrained_high", "original")
 HEADER = ("Class", "This model", "Retrained, mean", "lowest", "highest", "Original")
 
@@ -62,12 +63,11 @@ def _by_class(
 
 
 def _lines(data: Mapping[str, Any]) -> list[Line]:
-    forgotten = data.get("forgotten") or ()
-    marks = ["*" if f else "" for f in forgotten] or [""] * len(data["classes"])
+    marks = [FORGOTTEN if f else "" for f in data.get("forgotten") or ()]
     columns = [data.get(key) or () for key in COLUMNS]
     return [
-        (f"{c}{mark}", *(_at(column, i) for column in columns))
-        for i, (c, mark) in enumerate(zip(data["classes"], marks, strict=True))
+        (f"{c}{''.join(marks[i : i + 1])}", *(_at(column, i) for column in columns))
+        for i, c in enumerate(data["classes"])
     ]
 
 
@@ -78,7 +78,7 @@ def _at(values: Sequence[Any], index: int) -> float | None:
 def _drawn(lines: list[Line]) -> list[Line]:
     if len(lines) <= DRAWN:
         return lines
-    worst = sorted(lines, key=lambda x: (not str(x[0]).endswith("*"), -_gap(x)))[:DRAWN]
+    worst = sorted(lines, key=lambda x: (not str(x[0]).endswith(FORGOTTEN), -_gap(x)))[:DRAWN]
     return [line for line in lines if line in worst]
 
 

@@ -15,6 +15,7 @@ def control(judged: Mapping[str, Any]) -> dict[str, Any]:
         "name": judged["name"],
         "words": _control_words(judged["name"]),
         "expected": judged["expected"],
+        "hadTo": "fail" if judged["expected"] == "FAILED" else "pass, or not fail",
         "found": judged["found"],
         "asExpected": right,
         "word": "as expected" if right else "not as expected",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
-from compliance import report_numbers, report_questions, report_words
+from compliance import report_numbers, report_questions, report_words, wording
 from compliance.report_strip import finite
 
 Row = Mapping[str, Any]
@@ -45,7 +46,6 @@ def _outcome(row: Row) -> str:
     return "not_judged" if outcome == "not_run" else outcome
 
 
-WEAK = 0.5  # an audit that notices the original less often than this deserves a remark
 KEYS = (
     *("audit", "name", "label", "value", "interval", "null", "nullMean", "nullSd", "original"),
     *("difference", "differenceInterval", "against", "margin", "rule", "sizes", "reason"),
@@ -65,7 +65,9 @@ def worded(row: Row) -> dict[str, Any]:
         **{key: row.get(key) for key in KEYS},
         "status": row.get("status", "RUN"),
         "power": {k: power.get(k) for k in ("acceptRetrained", "detectOriginal")},
-        "weak": any(p < WEAK for p in finite([power.get("detectOriginal")])),
+        "sideEffect": side_effect(row),
+        "weak": not side_effect(row)
+        and any(p < wording.NO_POWER for p in finite([power.get("detectOriginal")])),
         "outcome": name,
         "word": _limit_word(row, word),
         "tone": tone,
@@ -74,6 +76,11 @@ def worded(row: Row) -> dict[str, Any]:
         "because": because(row, name),
         "required": bool(row.get("required")),
     }
+
+
+def side_effect(row: Row) -> bool:
+    """Whether a row is about what must stay as it was; the original is no case to notice there."""
+    return any(fnmatchcase(str(row.get("name")), glob) for glob in wording.SIDE_EFFECTS)
 
 
 def _limit_word(row: Row, word: str) -> str:

@@ -72,7 +72,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     [0.45, 0.5, 0.55, 0.6, 0.65, 0.7]
     """
     base = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(base * f for f in (1, 2, 5, 10) if (high - low) / (base * f) <= most)
+    step = next(base * f for f in (1, 2, 5, 10, 20) if (high - low) / (base * f) < most)
     first = math.ceil(low / step)
     return [round(i * step, 10) for i in range(first, math.floor(high / step) + 1)]
 

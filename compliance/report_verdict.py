@@ -29,7 +29,8 @@ def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -
         "deadline": deadline(predicate),
         "stillHolds": [artefact(a) for a in predicate["propagation"] if a["status"] != "DELETED"],
         "artefacts": len(predicate["propagation"]),
-        "signedBy": [s.get("role", "") for s in signatures if s.get("keyId")],
+        "signedBy": [str(s.get("role")) for s in signatures if s.get("keyId")],
+        "awaited": [str(s.get("role")) for s in signatures if not s.get("keyId")],
         "demoKey": bool(predicate["demoKey"]),
         "headOnly": bool(predicate["method"].get("headOnly")),
     }

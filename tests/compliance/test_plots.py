@@ -1,0 +1,266 @@
+"""The pictures: right places, right tables, clean markup, and none where there is no data."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from compliance import (
+    plots,
+    plots_classes,
+    plots_depth,
+    plots_overview,
+    plots_roc,
+    plots_strength,
+    plots_svg,
+    report_strip,
+)
+from compliance.plots_picture import Picture
+
+PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
+
+
+@pytest.fixture(scope="module")
+def drawn(example: ModuleType) -> dict[str, Picture]:
+    """All six pictures by name."""
+    made = plots.draw(PAGES.passed(example), PAGES.findings(example))
+    return {**made.pop("audits"), **made}
+
+
+def row(**more: Any) -> dict[str, Any]:
+    given = {
+        "audit": "few_shot",
+        "name": "few_shot.1@penultimate",
+        "label": "From one image",
+        "status": "RUN",
+        "value": 0.5,
+        "interval": [0.4, 0.6],
+        "null": [0.5, 0.6, 0.7],
+        "nullMean": 0.6,
+        "original": 0.9,
+        "difference": -0.1,
+        "differenceInterval": [-0.15, -0.05],
+        "against": "retrained",
+        "margin": {"below": 0.2, "above": 0.1, "atMost": None},
+        "required": True,
+        "outcome": "within",
+    }
+    return given | more
+
+
+def test_six_pictures_are_drawn_when_the_data_are_there(drawn: dict[str, Picture]) -> None:
+    assert set(drawn) == {"overview", "strength", "depth", "accuracy", "routing", "membership"}
+    assert all(isinstance(picture, Picture) for picture in drawn.values())
+
+
+def test_a_picture_is_parsable_and_has_one_title_and_one_description(
+    drawn: dict[str, Picture],
+) -> None:
+    for picture in drawn.values():
+        root = ElementTree.fromstring(picture.svg)  # noqa: S314  our own
+        assert root.tag == "svg"
+        assert root.attrib["role"] == "img"
+        assert root[0].tag == "title"
+        assert root[0].text == picture.title
+        assert root[1].tag == "desc"
+        assert root[1].text == picture.caption
+        assert [e.tag for e in root.iter()].count("title") == 1
+        assert [e.tag for e in root.iter()].count("desc") == 1
+
+
+def test_a_picture_carries_no_address_no_date_and_no_metadata(drawn: dict[str, Picture]) -> None:
+    for picture in drawn.values():
+        for unwanted in ("http", "xmlns", "metadata", "doctype", "<?xml", "xlink"):
+            assert unwanted not in picture.svg.lower()
+
+
+def test_no_id_is_used_twice_over_all_pictures(drawn: dict[str, Picture]) -> None:
+    ids = [x for picture in drawn.values() for x in re.findall(r' id="([^"]+)"', picture.svg)]
+    assert len(ids) == len(set(ids))
+    for picture in drawn.values():
+        own = set(re.findall(r' id="([^"]+)"', picture.svg))
+        assert set(re.findall(r'href="#([^"]+)"', picture.svg)) <= own
+        assert set(re.findall(r"url\(#([^)]+)\)", picture.svg)) <= own
+
+
+def test_drawing_twice_gives_the_same_bytes(drawn: dict[str, Picture], example: ModuleType) -> None:
+    again = plots.draw(PAGES.passed(example), PAGES.findings(example))
+    assert again["overview"] == drawn["overview"]
+    assert again["audits"]["membership"] == drawn["membership"]
+
+
+def test_importing_the_plots_does_not_import_matplotlib() -> None:
+    code = "import sys, compliance.plots; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_global_settings_of_matplotlib_are_left_alone(drawn: dict[str, Picture]) -> None:
+    import matplotlib
+
+    assert matplotlib.rcParams["svg.hashsalt"] != plots_svg.SALT
+    assert drawn
+
+
+def test_hostile_names_stay_names_in_every_picture() -> None:
+    operators = [
+        {"name": t, "kind": t, "strength": [0.5], "separability": [1.0], "relative_change": 0.1}
+        for t in PAGES.HOSTILE
+    ]
+    rows = [row(name=f"few_shot.1@{t}") for t in PAGES.HOSTILE]
+    found = [
+        {
+            "audit": "accuracy",
+            "series": {
+                "per_class": {
+                    "classes": list(PAGES.HOSTILE),
+                    "candidate": [0.5] * len(PAGES.HOSTILE),
+                }
+            },
+        }
+    ]
+    for picture in (
+        plots_strength.picture_of(operators),
+        plots_overview.picture_of(rows),
+        plots_depth.picture_of(rows),
+        plots_classes.accuracy(found),
+    ):
+        assert picture is not None
+        root = ElementTree.fromstring(picture.svg)  # noqa: S314  our own
+        tags = {e.tag for e in root.iter()}
+        assert tags <= {"svg", "title", "desc", "defs", "style", "g", "path", "use", "text"} | {
+            "clipPath",
+            "rect",
+        }
+
+
+def test_a_picture_without_data_is_left_out() -> None:
+    assert plots_overview.picture_of([]) is None
+    assert plots_overview.picture_of([row(required=False)]) is None
+    assert (
+        plots_overview.picture_of([{"audit": "a", "status": "NOT_RUN", "required": True}]) is None
+    )
+    assert plots_depth.picture_of([row()]) is None  # one depth is no profile
+    assert plots_strength.picture_of([]) is None
+    for found in ([], [{"audit": "accuracy"}], [{"audit": "accuracy", "series": {}}]):
+        assert plots_classes.accuracy(found) is None
+        assert plots_classes.routing(found) is None
+        assert plots_roc.picture_of(found) is None
+
+
+def test_missing_references_leave_gaps_and_no_invented_values() -> None:
+    data = {"classes": [0, 1], "candidate": [0.9, None], "original": [0.8]}
+    found = [{"audit": "accuracy", "series": {"per_class": data}}]
+    picture = plots_classes.accuracy(found)
+    assert picture is not None
+    assert picture.rows == (("0", 0.9, None, None, None, 0.8), ("1", *(None,) * 5))
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, (-0.5, -0.75, -0.25)),
+        ({"difference": 0.05, "differenceInterval": [-0.1, 0.2]}, (0.5, -0.5, 2.0)),
+        ({"margin": {"below": 0.2, "above": None}}, (-0.5, -0.75, -0.25)),
+        ({"margin": {"below": None, "above": 0.1}}, (0.0, 0.0, 0.0)),
+        ({"margin": {"atMost": 0.5}}, (1.0, 0.8, 1.2)),
+        ({"margin": {}}, None),
+        ({"difference": None}, None),
+    ],
+)
+def test_the_overview_counts_in_margins(
+    more: dict[str, Any], expected: tuple[float, ...] | None
+) -> None:
+    found = plots_overview.place(row(**more))
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_the_depth_picture_keeps_the_order_of_the_statement_and_its_numbers() -> None:
+    rows = [row(name=f"few_shot.1@{d}", value=v) for d, v in (("conv1", 0.3), ("fc1", 0.5))]
+    picture = plots_depth.picture_of(rows)
+    assert picture is not None
+    assert picture.rows == (
+        ("few_shot.1@conv1", 0.3, 0.6, 0.5, 0.7, 0.9),
+        ("few_shot.1@fc1", 0.5, 0.6, 0.5, 0.7, 0.9),
+    )
+
+
+def test_many_classes_are_cut_to_those_that_matter() -> None:
+    found = [{"audit": "accuracy", "series": PAGES.per_class(400)}]
+    picture = plots_classes.accuracy(found)
+    assert picture is not None
+    assert ">398*<" in picture.svg  # the forgotten one
+    assert "Drawn are the 40 classes" in picture.caption
+    assert len(picture.rows) == 120
+    assert picture.left_out == "280 more rows are in findings.json."
+
+
+def test_a_roc_on_log_axes_starts_above_zero_and_stays_small() -> None:
+    grid = [i / 9999 for i in range(10_000)]
+    data = {"fpr": grid, "candidate": grid, "original": grid}
+    picture = plots_roc.picture_of([{"audit": "membership", "series": {"roc": data}}])
+    assert picture is not None
+    assert len(picture.svg) < 60_000
+    assert len(picture.rows) == 16
+    assert picture.rows[-1] == (1.0, 1.0, None, None, None, 1.0)
+
+
+def test_a_roc_whose_columns_do_not_match_is_not_drawn() -> None:
+    data = {"fpr": [0.0, 0.5, 1.0], "candidate": [0.1, 0.2]}
+    assert plots_roc.picture_of([{"audit": "membership", "series": {"roc": data}}]) is None
+
+
+# The small pictures
+
+
+def test_the_strip_puts_every_mark_in_the_order_of_its_value() -> None:
+    marks = report_strip.strip(row())
+    assert marks is not None
+    assert marks["value"] < marks["mean"] < marks["original"]
+    assert marks["retrained"] == sorted(marks["retrained"])
+    assert marks["sampled"][0] < marks["judged"][0] < marks["value"] < marks["judged"][1]
+    assert all(0 <= x <= report_strip.WIDTH for x in (*marks["sampled"], marks["original"]))
+
+
+def test_the_strip_shows_the_comparison_that_is_judged() -> None:
+    """The bar crosses the edge of the band exactly where the interval crosses the margin."""
+    for interval, crosses in (([-0.15, -0.05], False), ([-0.25, 0.05], True)):
+        marks = report_strip.strip(row(differenceInterval=interval))
+        assert marks is not None
+        assert marks["allowed"]["left_edge"]
+        assert (marks["judged"][0] < marks["allowed"]["left"]) is crosses
+
+
+def test_a_limit_allows_everything_below_it() -> None:
+    assert report_strip.allowed(row(margin={"atMost": 0.05})) == (None, 0.05)
+    assert report_strip.allowed(row(margin={})) == (None, None)
+    assert report_strip.allowed(row(against="original")) == pytest.approx((0.7, 1.0))
+
+
+def test_equal_points_and_missing_values_still_make_a_strip() -> None:
+    same = row(value=0.0, interval=[0.0, 0.0], null=[0.0], nullMean=0.0, original=0.0)
+    marks = report_strip.strip(same | {"difference": 0.0, "differenceInterval": [0.0, 0.0]})
+    assert marks is not None
+    assert marks["value"] == marks["original"]
+    bare = row(null=[], nullMean=None, original=None, difference=None, differenceInterval=None)
+    assert report_strip.strip(bare) is not None
+    assert report_strip.strip({"value": None}) is None
+    assert report_strip.strip(row(value=float("nan"))) is None
+
+
+@pytest.mark.parametrize("scale", [1e-5, 0.003, 1.0, 7.7, 4e4])
+def test_ticks_are_round_inside_the_axis_and_not_too_many(scale: float) -> None:
+    for start in (-3.3, 0.0, 1.7):
+        found = report_strip.ticks(start * scale, (start + 1) * scale)
+        assert 2 <= len(found) <= 6
+        assert all(start * scale - 1e-12 <= t <= (start + 1) * scale + 1e-12 for t in found)
+        steps = {round((b - a) / scale, 6) for a, b in pairwise(found)}
+        assert len(steps) == 1

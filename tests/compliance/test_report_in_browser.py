@@ -1,0 +1,236 @@
+"""The report in a real browser: nothing of it runs or loads, it fits its window and its paper.
+
+Set DAMP_REQUIRE_BROWSER=1 where a missing Chromium must be a failure (CI); elsewhere these tests
+are skipped, and say so.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from compliance.report import render_html
+
+PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--no-proxy-server", "--hide-scrollbars", "--force-device-scale-factor=1"),
+)
+HIT = "document.documentElement.setAttribute('data-hit','1')"
+PAYLOADS = (
+    f"<script>{HIT}</script>",
+    f"<img src=x onerror={HIT}>",
+    f'"><img src=x onerror="{HIT}">',
+    f"'><svg onload={HIT}>",
+    f"</svg><svg><script>{HIT}</script></svg>",
+    f"</title></style><script>{HIT}</script>",
+    f"</desc></svg><iframe srcdoc='<script>parent.{HIT}</script>'></iframe>",
+    f"<details open ontoggle={HIT}>",
+    f"<input autofocus onfocus={HIT}>",
+    f"<!--><script>{HIT}</script-->",
+)
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """The path of Chromium; the tests are skipped, or fail, where there is none."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        message = "Chromium is not installed, so the report was NOT seen in a real browser"
+        if os.environ.get("DAMP_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"{message}, and DAMP_REQUIRE_BROWSER=1 asks for it.")
+        pytest.skip(f"{message}. Install it (apt-get install chromium) and run again.")
+    return found
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(browser: str, tmp_path: Path) -> Run:
+    """Runs Chromium with a fresh profile on a page given as text; returns what it prints."""
+
+    def start(page: str, *options: str) -> str:
+        file = tmp_path / "page.html"
+        file.write_text(page, encoding="utf-8")
+        profile = tmp_path / f"profile{len(list(tmp_path.iterdir()))}"
+        done = subprocess.run(
+            [browser, *FLAGS, f"--user-data-dir={profile}", *options, file.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    return start
+
+
+def page_of(example: ModuleType, kind: str = "INCONCLUSIVE", **more: Any) -> str:
+    return render_html(
+        PAGES.KINDS[kind](example), findings=PAGES.findings(example), **PAGES.COMMANDS | more
+    )
+
+
+def poisoned(example: ModuleType, payloads: tuple[str, ...]) -> str:
+    """A page with every payload in many places, names of layers and figures included."""
+    statement, found = PAGES.inconclusive(example), PAGES.findings(example)
+    predicate = statement["predicate"]
+    predicate["verdict"] |= {"claim": payloads[0], "reasons": payloads, "limits": payloads}
+    predicate["propagation"] = [
+        {"artefact": p, "location": p, "status": "UNKNOWN", "note": p} for p in payloads
+    ]
+    operator = predicate["method"]["operators"][0]
+    predicate["method"]["operators"] = [operator | {"name": p, "kind": p} for p in payloads]
+    for row, payload in zip(predicate["audits"], payloads * 9, strict=False):
+        row |= {"name": payload, "label": payload, "reason": payload}
+    for finding, payload in zip(found, payloads, strict=False):
+        finding["question"] = payload
+        finding["parameters"] = {"left_out": {payload: payload}}
+    found[0]["series"]["per_class"]["classes"] = list(payloads)[:10]
+    predicate["inputs"]["environment"]["packages"] = {p: p for p in payloads}
+    return render_html(
+        statement,
+        findings=found,
+        controls={payloads[0]: found},
+        verify_command=payloads[1],
+        reproduce_command=payloads[2],
+    )
+
+
+def test_hostile_text_executes_nowhere(run: Run, example: ModuleType) -> None:
+    page = poisoned(example, PAYLOADS)
+    dom = run(page, "--dump-dom", "--virtual-time-budget=2000")
+    assert "data-hit" not in dom.partition("<head")[0]
+    assert "1. Verdict" in dom
+
+
+def test_the_check_itself_sees_what_executes(run: Run) -> None:
+    """The positive control: each payload does execute on a page that escapes nothing."""
+    for payload in PAYLOADS[:4]:
+        page = f"<!doctype html><html><head><title>x</title></head><body>{payload}</body></html>"
+        assert "data-hit" in run(page, "--dump-dom", "--virtual-time-budget=2000")
+
+
+def test_the_policy_stops_what_escaping_would_miss(run: Run, example: ModuleType) -> None:
+    broken = page_of(example).replace("<main>", f"<main>{''.join(PAYLOADS[:4])}", 1)
+    root = run(broken, "--dump-dom", "--virtual-time-budget=2000").partition("<head")[0]
+    assert "data-hit" not in root
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[str]]]:
+    """A local server that writes down who asks for what."""
+    asked: list[str] = []
+
+    class Note(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Silent."""
+
+    server = HTTPServer(("127.0.0.1", 0), Note)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_page_asks_nobody_for_anything(
+    run: Run, example: ModuleType, listener: tuple[str, list[str]]
+) -> None:
+    address, asked = listener
+    payloads = (
+        f"<img src={address}a>",
+        f"<link rel=stylesheet href={address}b>",
+        f"<style>@import url({address}c)</style>",
+        f"</style><iframe src={address}d>",
+        f"<object data={address}e>",
+    )
+    run(poisoned(example, payloads), "--dump-dom", "--virtual-time-budget=2000")
+    broken = page_of(example).replace("<main>", f"<main>{''.join(payloads)}", 1)
+    run(broken, "--dump-dom", "--virtual-time-budget=2000")
+    assert asked == []
+    run(f"<!doctype html><body>{payloads[0]}", "--dump-dom", "--virtual-time-budget=2000")
+    assert asked == ["/a"]  # the listener does hear a page that asks
+
+
+MEASURE = """<script>
+const wide = document.documentElement.scrollWidth, seen = document.documentElement.clientWidth;
+document.documentElement.setAttribute("data-wide", wide + " " + seen);
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [1200, 600])
+def test_the_page_fits_its_window_also_at_twice_the_size(
+    run: Run, example: ModuleType, width: int
+) -> None:
+    """600 pixels are a window of 1200 at 200% zoom; wide tables scroll inside themselves."""
+    statement = PAGES.failed(example)
+    statement["predicate"]["propagation"][0]["artefact"] = "x" * 300
+    statement["predicate"]["verdict"]["reasons"] = ["y" * 300]
+    page = render_html(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    page = page.replace("</body>", MEASURE)
+    told = re.search(
+        r'data-wide="(\d+) (\d+)"', run(page, "--dump-dom", f"--window-size={width},900")
+    )
+    assert told is not None
+    wide, seen = map(int, told.groups())
+    assert seen <= width
+    assert wide <= seen
+
+
+@pytest.mark.parametrize("kind", list(PAGES.KINDS))
+def test_the_print_is_a4_starts_with_the_verdict_and_numbers_its_pages(
+    run: Run, example: ModuleType, tmp_path: Path, kind: str
+) -> None:
+    from pypdf import PdfReader
+
+    paper = tmp_path / "report.pdf"
+    run(page_of(example, kind), f"--print-to-pdf={paper}", "--no-pdf-header-footer")
+    pages = PdfReader(paper).pages
+    assert 5 < len(pages) < 25
+    for page in pages:
+        assert float(page.mediabox.width) == pytest.approx(595, abs=2)
+        assert float(page.mediabox.height) == pytest.approx(842, abs=2)
+    first = pages[0].extract_text()
+    assert kind in first
+    assert f"Page 1 of {len(pages)}" in first
+    whole = " ".join(page.extract_text() for page in pages)
+    assert "10. Reproduce" in whole
+    assert whole.count("This model") > 5  # the heads of the tables are repeated
+
+
+def test_the_verdict_can_be_read_without_colour(
+    run: Run, example: ModuleType, tmp_path: Path
+) -> None:
+    """In greys the three boxes still differ: other word, other icon."""
+    pictures = set()
+    for kind in PAGES.KINDS:
+        shot = tmp_path / f"{kind}.png"
+        grey = page_of(example, kind).replace("</style>", "html{filter:grayscale(1)}</style>", 1)
+        run(grey, f"--screenshot={shot}", "--window-size=1200,420")
+        pictures.add(base64.b64encode(shot.read_bytes()))
+    assert len(pictures) == len(PAGES.KINDS)
