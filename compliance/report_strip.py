@@ -1,8 +1,8 @@
 """Where the marks of one row's strip picture stand: the model, the retrained models, the margin.
 
-Pure geometry, in a box of `WIDTH` units; the template draws it. The interval that is judged (90%,
-of the difference) is drawn around the value as a thick bar, the 95% interval of the value itself
-as a thin line, so that the picture shows the same comparison as the rule.
+Pure geometry, in a box of `WIDTH` units; the template draws it. The interval that the rule looks at
+(as a rule the 90% interval of the difference) is drawn around the value as a thick bar, the 95%
+interval of the value itself as a thin line, so that the picture shows what was judged.
 """
 
 from __future__ import annotations
@@ -58,7 +58,12 @@ def allowed(row: Mapping[str, Any]) -> tuple[float | None, float | None]:
 
 
 def judged(row: Mapping[str, Any]) -> list[float]:
-    """The 90% interval of the difference, moved to stand around the value; [] where none is."""
+    """The interval that the rule looks at, around the value; [] where there is none.
+
+    Under a limit that of the value itself, else the 90% interval of the difference, moved.
+    """
+    if is_finite((row.get("margin") or {}).get("atMost")):
+        return _pair(row.get("interval"))
     interval, difference = _pair(row.get("differenceInterval")), row.get("difference")
     if not interval or not is_finite(difference):
         return []

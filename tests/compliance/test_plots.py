@@ -12,8 +12,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from audits import accuracy, membership, routing
+from audits.evidence import Evidence
+from audits.observation import Observation
 from compliance import (
     plots,
     plots_classes,
@@ -216,6 +220,41 @@ def test_a_roc_on_log_axes_starts_above_zero_and_stays_small() -> None:
 def test_a_roc_whose_columns_do_not_match_is_not_drawn() -> None:
     data = {"fpr": [0.0, 0.5, 1.0], "candidate": [0.1, 0.2]}
     assert plots_roc.picture_of([{"audit": "membership", "series": {"roc": data}}]) is None
+
+
+def made_up_evidence() -> Evidence:
+    """Random models with six classes: enough for the audits to run and to write their series."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(180) % 6
+
+    def model(name: str) -> Observation:
+        inside, outside = generator.standard_normal((2, 180, 6))
+        features = {d: generator.standard_normal((180, 8)) for d in ("body", "penultimate")}
+        return Observation(digest=name, train_logits=inside, test_logits=outside, features=features)
+
+    return Evidence(
+        original=model("original"),
+        candidate=model("candidate"),
+        references=tuple(model(f"reference {i}") for i in range(3)),
+        train_labels=labels,
+        test_labels=labels,
+        forget=(2,),
+        seed=1,
+    )
+
+
+def test_the_series_of_the_real_audits_fill_the_pictures() -> None:
+    evidence = made_up_evidence()
+    found = [audit(evidence).to_json() for audit in (accuracy.audit, routing.audit)]
+    found.append(membership.audit(evidence).to_json())
+    assert {f["status"] for f in found} == {"RUN"}
+    per_class, shares = plots_classes.accuracy(found), plots_classes.routing(found)
+    roc = plots_roc.picture_of(found)
+    assert per_class is not None
+    assert shares is not None
+    assert roc is not None
+    assert [line[0] for line in per_class.rows] == ["0", "1", "2*", "3", "4", "5"]
+    assert all(None not in line for line in (*per_class.rows, *shares.rows, *roc.rows))
 
 
 # The small pictures
