@@ -160,7 +160,7 @@ class Ledger:
         self, descriptor: int, kind: str, event: str, key: str, body: Mapping[str, Any]
     ) -> Entry:
         time = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
-        content = {"kind": kind, "event": event, "key": key, "body": dict(body)}
+        content: Entry = {"kind": kind, "event": event, "key": key, "body": dict(body)}
         content["time"] = time.replace("+00:00", "Z")
         entry = chain.seal(content, self._last())
         appendfile.add(descriptor, chain.line(entry))

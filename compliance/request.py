@@ -137,12 +137,10 @@ class ModelSource(Strict):
 
 
 class DataSource(Strict):
-    """The data set that the model was trained on."""
+    """The data set that the model was trained on, and where its files lie if they need a place."""
 
     name: Annotated[str, AfterValidator(_source)]
     root: Text | None = None
-    test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
-    image_size: Annotated[int, Field(gt=0, le=4096)] | None = None
 
 
 class Method(Strict):
