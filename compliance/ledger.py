@@ -152,8 +152,8 @@ class Ledger:
                 body = {"origin": f"ledger-{secrets.token_hex(8)}", "format": FORMAT}
                 self._add(descriptor, OPENED, "", "", body)
             if torn:
-                body = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-                self._add(descriptor, REPAIRED, "", "", body)
+                gone = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
+                self._add(descriptor, REPAIRED, "", "", gone)
             yield descriptor
 
     def _add(

@@ -7,9 +7,12 @@ The controls by the same rules. A model that must fail must come out FAILED: a b
 fail the original cannot pass anybody. A retrained model, judged by the others, must not come out
 FAILED: it forgot by never knowing. INCONCLUSIVE is no misbehaviour there: with one reference less
 its intervals are wider than the candidate's, so undecided rows say that references are few, not
-that the bench is wrong. At least one of them must come out PASSED, as a bench that passes no
-honest model says nothing by failing another. Any control that misbehaves, or is missing, makes the
-event INCONCLUSIVE whatever the candidate's figures are.
+that the bench is wrong. Any control that misbehaves, or is missing, makes the event INCONCLUSIVE
+whatever the candidate's figures are.
+
+A PASSED needs more: at least one retrained model that came out PASSED (a bench that cannot pass an
+honest model has no pass to give), the level of assurance and the sample sizes that the policy asks
+for, and, where the policy says so, no copy of the old weights whose fate nobody knows.
 
 Wording is bounded: evidence against the attacks listed, at this power. Never more.
 """
@@ -125,20 +128,20 @@ def judge(
     """
     rows = judge_rows(findings, policy)
     judged = [_control(name, found, policy) for name, found in controls.items()]
+    broken = list(_misbehaviour(judged, policy))
     doubts = [
-        *_doubts_about_controls(judged, policy),
+        *_doubts_about_references(judged),
         *_doubts_about_level(rows, policy),
         *_doubts_about_samples(rows, policy),
         *_doubts_about_copies(propagation, policy),
     ]
     by_rules = result_of(rows)
-    broken = bool(_doubts_about_controls(judged, policy))
     result = INCONCLUSIVE if broken or (doubts and by_rules == PASSED) else by_rules
     return Verdict(
         result=result,
         assurance=min(policy.assurance, reached(rows)),
         claim=wording.claim(result, rows, policy),
-        reasons=(*doubts, *wording.reasons(rows)),
+        reasons=(*broken, *doubts, *wording.reasons(rows)),
         limits=tuple(wording.limits(rows, policy)),
         rows=tuple(rows),
         controls=tuple(judged),
@@ -173,21 +176,27 @@ def _control(name: str, findings: Sequence[Finding], policy: Policy) -> Control:
     return Control(name=name, expected=expected, found=result_of(rows), rows=rows)
 
 
-def _doubts_about_controls(controls: Sequence[Control], policy: Policy) -> list[str]:
-    doubts = [wording.misbehaved(c) for c in controls if not c.as_expected]
+def _misbehaviour(controls: Sequence[Control], policy: Policy) -> Iterator[str]:
+    """Controls that came out wrong, and controls that are not there."""
+    for control in controls:
+        if not control.as_expected:
+            yield wording.misbehaved(control)
     names = {control.name for control in controls}
     absent = [name for name in MUST_FAIL if name not in names]
-    references = [control for control in controls if control.expected == PASSED]
-    if policy.assurance == "L3" and len(references) < LEAST_REFERENCES:
+    references = sum(control.expected == PASSED for control in controls)
+    if policy.assurance == "L3" and references < LEAST_REFERENCES:
         absent.append("retrained references judged by the others")
     if absent:
-        doubts.append(f"Controls are missing: {', '.join(absent)}. Run them.")
-    if references and not any(control.found == PASSED for control in references):
-        doubts.append(
-            "No retrained model came out PASSED by these rules, so the bench cannot tell forgotten "
-            "from known here: bring more samples or references, or widen the margins."
+        yield f"Controls are missing: {', '.join(absent)}. Run them."
+
+
+def _doubts_about_references(controls: Sequence[Control]) -> Iterator[str]:
+    found = [control.found for control in controls if control.expected == PASSED]
+    if found and PASSED not in found:
+        yield (
+            "No retrained model came out PASSED by these rules, so that a pass would say nothing: "
+            "bring more samples or references, or widen the margins."
         )
-    return doubts
 
 
 def _doubts_about_level(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:

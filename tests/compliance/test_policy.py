@@ -1,0 +1,103 @@
+"""Policies: the shipped ones, and those that could not judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from compliance.errors import PolicyError
+from compliance.policy import Policy, load_policy, shipped
+
+RULES = """\
+rules:
+  - {measurement: accuracy.retain, below: 0.02, above: 1.0, required: true}
+  - {measurement: few_shot.1@penultimate, below: 0.3, above: 0.2, required: true}
+"""
+GOOD = f"apiVersion: damp/v1\nkind: Policy\nname: own\nassurance: L3\nreferences: 3\n{RULES}"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "policy.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_shipped_policies_are_valid_and_at_the_highest_level(name: str) -> None:
+    policy = load_policy(name)
+    assert policy.name == name
+    assert policy.assurance == "L3"
+    assert set(policy.clocks) == {"gdpr", "ccpa", "contract", "recall", "other"}
+
+
+def test_there_are_a_default_and_a_demo_policy() -> None:
+    assert {"default-v1", "demo-v1"} <= set(shipped())
+
+
+def test_a_policy_is_read_from_a_file_and_survives_json(tmp_path: Path) -> None:
+    policy = load_policy(written(tmp_path, GOOD))
+    assert Policy.model_validate(policy.model_dump(mode="json")) == policy
+
+
+def test_the_same_rules_have_the_same_digest(tmp_path: Path) -> None:
+    first = load_policy(written(tmp_path, GOOD)).digest()
+    again = GOOD.replace("name: own\n", "").replace("kind: Policy\n", "kind: Policy\nname: own\n")
+    assert load_policy(written(tmp_path, again + "alpha: 0.05\n")).digest() == first
+    assert load_policy(written(tmp_path, GOOD.replace("0.02", "0.03"))).digest() != first
+
+
+def test_the_first_rule_that_names_a_measurement_counts(example: ModuleType) -> None:
+    content: dict[str, Any] = example.policy().model_dump(mode="json")
+    content["rules"].insert(0, {"measurement": "few_shot.1@fc1", "below": 9.0, "above": 9.0})
+    content["rules"].append({"measurement": "few_shot.*", "below": 0.1, "above": 0.1})
+    policy = Policy.model_validate(content)
+
+    def margin(name: str) -> float | None:
+        rule = policy.rule_for(name)
+        return rule.below if rule else None
+
+    assert margin("few_shot.1@fc1") == 9.0
+    assert margin("few_shot.20@fc1") == 0.1
+    assert policy.rule_for("utility.ece") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told"),
+    [
+        ("references: 3", "references: 2", 5, "at least 3"),
+        ("few_shot.1@penultimate", "few_shot.1@logits", 6, "inside of the network"),
+        ("above: 0.2, required: true", "above: 0.2", 6, "inside of the network"),
+        ("required: true", "required: false", 6, "no rule is required"),
+        ("accuracy.retain,", "'few_shot.*',", 6, "never reached"),
+        ("below: 0.02, above: 1.0", "at_most: 0.1, above: 1.0", 7, "give either"),
+        ("below: 0.02, above: 1.0, ", "", 7, "give either"),
+        ("below: 0.02, above: 1.0", "below: 0, above: 0", 7, "allow nothing"),
+        ("below: 0.02", "below: -0.02", 7, "greater than or equal to 0"),
+        ("below: 0.02", "belov: 0.02", 7, "Did you mean `below`"),
+        ("assurance: L3", "assurance: L4", 4, "'L1', 'L2' or 'L3'"),
+        ("references: 3", "references: 3\nalpha: 0.5", 6, "less than or equal to 0.1"),
+        ("references: 3", "references: 3\nsignoffs: [owner]", 6, "'executor' or 'reviewer'"),
+        ("references: 3", "references: 3\nclocks: {gdpr: 0}", 6, "greater than 0"),
+        ("references: 3", "references: 3\nlimit: [x]", 6, "Did you mean `limits`"),
+    ],
+)
+def test_a_policy_that_cannot_judge_is_refused_with_its_place(
+    tmp_path: Path, old: str, new: str, line: int, told: str
+) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_policy(written(tmp_path, GOOD.replace(old, new)))
+    assert any(f"line {line}, " in p and told in p for p in caught.value.problems), caught.value
+
+
+def test_an_unknown_policy_is_refused_with_the_known_names() -> None:
+    with pytest.raises(PolicyError, match="default-v1, demo-v1"):
+        load_policy("defualt-v1")
+
+
+def test_l1_and_l2_need_fewer_references(tmp_path: Path) -> None:
+    text = GOOD.replace("references: 3", "references: 0")
+    for level in ("L1", "L2"):
+        assert load_policy(written(tmp_path, text.replace("L3", level))).references == 0

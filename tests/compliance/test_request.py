@@ -1,0 +1,178 @@
+"""Requests: what is read, what is refused, and that a refusal points at line and key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compliance.errors import RequestError
+from compliance.request import Request, load_request, parse_request
+
+GOOD = """\
+apiVersion: damp/v1
+kind: ErasureRequest
+subject_request_id: 5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11
+regulation: gdpr
+submitted_time: 2026-09-20T08:00:00Z
+scope: {type: class, selector: {index: 3}}
+model: {registry: "digits@champion"}
+data: {name: digits}
+recipe: digits
+policy: default-v1
+method: {preset: mixture}
+"""
+
+
+def changed(old: str, new: str) -> str:
+    assert old in GOOD
+    return GOOD.replace(old, new)
+
+
+def refusals(text: str) -> tuple[str, ...]:
+    with pytest.raises(RequestError) as caught:
+        parse_request(text, "request.yaml")
+    return caught.value.problems
+
+
+def test_a_request_is_read_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "request.yaml"
+    file.write_text(GOOD)
+    request = load_request(file)
+    assert request.id == "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"
+    assert request.forget == (3,)
+    assert request.method.gain == 1.0
+
+
+def test_a_request_survives_json() -> None:
+    request = parse_request(GOOD)
+    assert Request.model_validate(json.loads(request.model_dump_json())) == request
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("08:00:00Z", "10:00:00+02:00"),
+        ("08:00:00Z", "08:00:00.000Z"),
+        ("{index: 3}", "{indices: [3]}"),
+        ("method: {preset: mixture}\n", ""),
+        ("{preset: mixture}", "{gain: 1, preset: mixture}"),
+        ("recipe: digits\npolicy: default-v1", "policy: default-v1\nrecipe: digits"),
+        ("gdpr", "'gdpr'   # the ground"),
+    ],
+)
+def test_the_same_content_has_the_same_digest(old: str, new: str) -> None:
+    assert parse_request(changed(old, new)).digest() == parse_request(GOOD).digest()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("index: 3", "index: 5"),
+        ("gdpr", "ccpa"),
+        ("08:00:00Z", "08:00:01Z"),
+        ("mixture", "paper"),
+        ("digits@champion", "digits/2"),
+        ("default-v1", "demo-v1"),
+    ],
+)
+def test_other_content_has_another_digest(old: str, new: str) -> None:
+    assert parse_request(changed(old, new)).digest() != parse_request(GOOD).digest()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "told"),
+    [
+        ("regulation: gdpr", "regulation: gpdr", 4, "regulation", "'gdpr', 'ccpa'"),
+        ("policy:", "polici:", 10, "polici", "Did you mean `policy`"),
+        ("policy: default-v1\n", "", 1, "policy", "is missing"),
+        ("index: 3", "index: dog", 6, "scope.selector.index", "never by its name"),
+        ("index: 3", 'index: "3"', 6, "scope.selector.index", "whole number"),
+        ("{index: 3}", "{indices: [3, cat]}", 6, "scope.selector.indices.1", "never by its name"),
+        ("index: 3", "index: 3.0", 6, "scope.selector.index", "integer"),
+        ("index: 3", "index: true", 6, "scope.selector.index", "integer"),
+        ("index: 3", "index: -1", 6, "scope.selector.index", "greater than or equal to 0"),
+        ("{index: 3}", "{}", 6, "scope.selector", "either `index: 3`"),
+        ("{index: 3}", "{index: 3, indices: [3]}", 6, "scope.selector", "either `index: 3`"),
+        ("{index: 3}", "{indices: []}", 6, "scope.selector.indices", "at least 1"),
+        ("{index: 3}", "{indices: [3, 3]}", 6, "scope.selector.indices", "listed twice"),
+        ("type: class", "type: person", 6, "scope.type", "'class'"),
+        ("08:00:00Z", "08:00:00", 5, "submitted_time", "without zone"),
+        ("2026-09-20T08:00:00Z", "1790000000", 5, "submitted_time", "with its zone"),
+        ("2026-09-20T08:00:00Z", "today", 5, "submitted_time", "write it like"),
+        ("-4a53-4d0b-", "-4a53-1d0b-", 3, "subject_request_id", "version 4"),
+        ("5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", "7", 3, "subject_request_id", "UUID"),
+        ("damp/v1", "damp/v2", 1, "apiVersion", "reads damp/v1"),
+        ("ErasureRequest", "Wish", 2, "kind", "'ErasureRequest'"),
+        ('"digits@champion"', "digits", 7, "model.registry", "digits@champion"),
+        ('registry: "digits@champion"', "file: a.safetensors", 7, "model", "belong together"),
+        (
+            'registry: "digits@champion"',
+            "file: a.pkl, architecture: damp:cnn",
+            7,
+            "model.file",
+            "a pickle can run code",
+        ),
+        ("{name: digits}", "{name: imagenet}", 8, "data.name", "imagefolder:PATH"),
+        ("{name: digits}", "digits", 8, "data", "keys of its own"),
+        ("preset: mixture", "preset: mixture, gain: 0", 11, "method.gain", "greater than 0"),
+        ("preset: mixture", "preset: mixture, gain: .inf", 11, "method.gain", "finite"),
+        ("preset: mixture", "preset: retrain, gain: 2", 11, "method", "cuts nothing"),
+        ("preset: mixture", "preset: mixture, zeal: 2", 11, "method.zeal", "Known here: preset"),
+        ("recipe: digits", "recipe: digits\nrecipe: mnist", 9, "recipe", "in line 10"),
+        ("recipe: digits", "recipe: &r digits", 9, "recipe", "anchors"),
+        ("recipe: digits", "recipe: !!python/name:os.system x", 9, "recipe", "the tag"),
+        ("recipe: digits", "recipe: digits\n3: x", 10, "3", "must be text"),
+    ],
+)
+def test_a_mistake_is_told_with_line_and_key(
+    old: str, new: str, line: int, key: str, told: str
+) -> None:
+    problems = refusals(changed(old, new))
+    place = [p for p in problems if f"line {line}, column " in p and f", {key}: " in p]
+    assert place, problems
+    assert told in place[0]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+    text = GOOD.replace("gdpr", "gpdr").replace("index: 3", "index: dog")
+    text = text.replace("recipe: digits", "recipe: digits\nrecipe: mnist")
+    lines = [problem.split(",")[1] for problem in refusals(text)]
+    assert lines == [" line 4", " line 6", " line 9"]
+
+
+def test_a_refusal_never_repeats_the_name_of_a_class() -> None:
+    assert "Jane Doe" not in "\n".join(refusals(changed("index: 3", "index: Jane Doe")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# only a remark\n",
+        "- 1\n- 2\n",
+        "a: [1\nb: 2\n",
+        "a: *unknown\n",
+        GOOD + "---\n" + GOOD,
+        "\tapiVersion: damp/v1",
+        "a: \x00",
+        "[" * 5000,
+        "&a [*a]",
+        "recipe: &x [&y [1, 1], *y, *y]",
+        "{? [a, b] : c}",
+        "x: !!timestamp nonsense",
+        "x: !!int nonsense",
+    ],
+)
+def test_what_is_no_plain_yaml_is_refused(text: str) -> None:
+    assert refusals(text)[0].startswith("request.yaml")
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    latin, large = tmp_path / "latin.yaml", tmp_path / "large.yaml"
+    latin.write_bytes(b"recipe: caf\xe9\n")
+    large.write_bytes(b"#" * 300_000)
+    for path, told in ((latin, "UTF-8"), (large, "larger"), (tmp_path / "gone.yaml", "path")):
+        with pytest.raises(RequestError, match=told):
+            load_request(path)

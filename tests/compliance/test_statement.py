@@ -1,0 +1,173 @@
+"""The statement: strict in form, free of contradictions, one form of bytes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from compliance import statement
+from compliance.errors import StatementError
+from compliance.findings import load_findings, to_json
+
+Json = dict[str, Any]
+FREE = {"packages", "sizes", "parameters"}  # maps whose keys are data
+
+
+def objects(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Json]]:
+    """Every object of a statement with its place; of lists the first item only."""
+    if isinstance(value, dict):
+        yield path, value
+        for key, inner in value.items():
+            yield from objects(inner, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from objects(value[0], (*path, 0))
+
+
+def small(example: ModuleType) -> Json:
+    """The example with one row of each kind: the schema is asked often below."""
+    made: Json = example.example()
+    predicate = made["predicate"]
+    predicate["audits"] = [predicate["audits"][0]]
+    predicate["controls"] = [predicate["controls"][0]]
+    predicate["controls"][0]["rows"] = [predicate["controls"][0]["rows"][0]]
+    return made
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+def refused(made: Json) -> str:
+    with pytest.raises(StatementError) as caught:
+        statement.validate(made)
+    return "\n".join(caught.value.problems)
+
+
+def test_the_example_is_valid_and_about_the_model_after_only(example: ModuleType) -> None:
+    made = example.example()
+    assert [s["digest"]["sha256"] for s in made["subject"]] == [example.digest("after")]
+    assert made["predicateType"] == "urn:damp:attestation:unlearning-event:v1"
+
+
+def test_the_same_content_gives_the_same_bytes(example: ModuleType) -> None:
+    made = example.example()
+    turned = json.loads(json.dumps(made, sort_keys=True, indent=3))
+    assert statement.canonical(turned) == statement.canonical(made)
+
+
+def test_an_unknown_key_is_refused_at_every_level(example: ModuleType) -> None:
+    made = small(example)
+    places = [path for path, _ in objects(made) if not (path and path[-1] in FREE)]
+    assert len(places) > 30
+    for path in places:
+        changed = copy.deepcopy(made)
+        at(changed, path)["surprise"] = 1
+        assert statement.schema_problems(changed), path
+
+
+def test_a_missing_key_is_refused_at_every_level(example: ModuleType) -> None:
+    made = small(example)
+    for path, found in objects(made):
+        for key in found if not (path and path[-1] in FREE) else ():
+            changed = copy.deepcopy(made)
+            del at(changed, path)[key]
+            assert statement.schema_problems(changed), (path, key)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("subject", 0, "digest", "sha256"), "ABC"),
+        (("predicate", "verdict", "result"), "OK"),
+        (("predicate", "verdict", "assurance"), "L4"),
+        (("predicate", "event", "attempt"), 0),
+        (("predicate", "event", "startedAt"), "2026-09-20 08:00"),
+        (("predicate", "event", "finishedAt"), "2026-09-20T08:00:00+02:00"),
+        (("predicate", "event", "monotonicSeconds"), "1"),
+        (("predicate", "request", "scope", "indices"), ["cat"]),
+        (("predicate", "request", "scope", "indices"), []),
+        (("predicate", "request", "regulation"), "law"),
+        (("predicate", "audits"), []),
+        (("predicate", "audits", 0, "outcome"), "fine"),
+        (("predicate", "audits", 0, "interval"), [1]),
+        (("predicate", "propagation", 0, "status"), "GONE"),
+        (("predicate", "demoKey"), None),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_refused(
+    example: ModuleType, path: tuple[Any, ...], value: Any
+) -> None:
+    made = example.example()
+    at(made, path[:-1])[path[-1]] = value
+    assert "/".join(map(str, path)) in refused(made)
+
+
+def change(path: str, value: Any) -> Callable[[Json], None]:
+    def apply(predicate: Json) -> None:
+        *way, last = [int(p) if p.isdigit() else p for p in path.split("/")]
+        at(predicate, tuple(way))[last] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("audits/0/outcome", "outside", "is outside"),
+        ("audits/0/outcome", "not_run", "is not_run"),
+        ("controls/2/asExpected", False, "head_refitted"),
+        ("controls/2/found", "PASSED", "is not FAILED"),
+        ("controls", [], "controls misbehaved or are missing"),
+        ("verdict/assurance", "L1", "outputs alone"),
+        ("event/attempt", 2, "must list every earlier attempt"),
+        ("auditPlan/ledgerSequence", 6, "after the statement"),
+    ],
+)
+def test_a_pass_that_contradicts_itself_is_refused(
+    example: ModuleType, path: str, value: Any, told: str
+) -> None:
+    made = example.example()
+    change(path, value)(made["predicate"])
+    assert told in refused(made)
+
+
+def test_a_pass_that_required_nothing_is_refused(example: ModuleType) -> None:
+    made = example.example()
+    for row in made["predicate"]["audits"]:
+        row["required"] = False
+    assert "no measurement was required" in refused(made)
+
+
+def test_the_model_before_is_never_the_subject(example: ModuleType) -> None:
+    parts = example.parts()
+    parts["sha256"] = parts["inputs"]["modelBefore"]["digest"]["sha256"]
+    with pytest.raises(StatementError, match="nothing was changed"):
+        statement.build(**parts)
+
+
+def test_numbers_that_json_has_not_are_refused(example: ModuleType) -> None:
+    parts = example.parts()
+    parts["event"]["monotonicSeconds"] = float("nan")
+    with pytest.raises(ValueError, match="canonical"):
+        statement.build(**parts)
+
+
+def test_findings_survive_their_file(example: ModuleType, tmp_path: Any) -> None:
+    file = tmp_path / "findings.json"
+    file.write_text(json.dumps(to_json(example.with_gap(), example.controls())))
+    assert load_findings(file) == (example.with_gap(), example.controls())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"candidate": 1, "controls": {}}', '{"a": NaN}'])
+def test_a_broken_findings_file_is_refused(tmp_path: Any, text: str) -> None:
+    file = tmp_path / "findings.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"findings\.json"):
+        load_findings(file)
