@@ -1,0 +1,169 @@
+"""What was forgotten, committed to without showing it; what was kept, as one digest.
+
+A plain hash of a record could be matched against a guess. A keyed one cannot, and once the key is
+destroyed the commitment leads to nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.errors import StoreError
+from flows.layout import Home
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from flows.datasets import Dataset
+
+ALGORITHM = "hmac-sha256-sorted-merkle-rfc6962"
+KEY_BYTES = 32
+LEAF, NODE = b"\x00", b"\x01"
+"""RFC 6962, 2.1: what is hashed before a leaf and before a pair, so that neither passes for the
+other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitment:
+    """The root of a Merkle tree over keyed digests of records.
+
+    Attributes:
+        count: Records.
+        root: 64 hexadecimal digits.
+        algorithm: How it was made.
+    """
+
+    count: int
+    root: str
+    algorithm: str
+
+    def to_json(self) -> dict[str, int | str]:
+        """As the statement holds it."""
+        return {"count": self.count, "commitment": self.root, "algorithm": self.algorithm}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetainSet:
+    """The training records that stay.
+
+    Attributes:
+        count: Records.
+        sha256: Of the concatenated sha256 digests (32 bytes each) of the records, sorted.
+    """
+
+    count: int
+    sha256: str
+
+    def to_json(self) -> dict[str, int | str]:
+        return asdict(self)
+
+
+def commitment(rows: Sequence[bytes], key: bytes) -> Commitment:
+    """Commit to records: HMAC-SHA256 of each, sorted, as the leaves of a Merkle tree."""
+    leaves = sorted(hmac.digest(key, row, "sha256") for row in rows)
+    return Commitment(count=len(leaves), root=merkle_root(leaves).hex(), algorithm=ALGORITHM)
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """The Merkle tree hash of RFC 6962, section 2.1.
+
+    >>> merkle_root([]).hex()[:16]
+    'e3b0c44298fc1c14'
+    """
+    if not leaves:
+        return hashlib.sha256().digest()
+    level = [hashlib.sha256(LEAF + leaf).digest() for leaf in leaves]
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        odd = level[-1:] if len(level) % 2 else []
+        level = [hashlib.sha256(NODE + left + right).digest() for left, right in pairs] + odd
+    return level[0]
+
+
+def forget_set(dataset: Dataset, forget: Sequence[int], home: Home) -> dict[str, int | str]:
+    """The commitment to the training records of some classes, under this home's key."""
+    return commitment(list(records(dataset, _of(dataset, forget))), forget_key(home)).to_json()
+
+
+def retain_set(dataset: Dataset, forget: Sequence[int]) -> dict[str, int | str]:
+    """Number and digest of the training records that stay."""
+    kept = ~_of(dataset, forget)
+    return RetainSet(count=int(kept.sum()), sha256=retain_digest(dataset, forget)).to_json()
+
+
+def retain_digest(dataset: Dataset, forget: Sequence[int]) -> str:
+    """sha256 over the sorted sha256 digests of the training records of all other classes."""
+    kept = records(dataset, ~_of(dataset, forget))
+    digests = sorted(hashlib.sha256(record).digest() for record in kept)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def records(dataset: Dataset, chosen: np.ndarray) -> Iterator[bytes]:
+    """Training rows as bytes: inputs in row-major order, then the label as 64 bits; little-endian.
+
+    Args:
+        dataset: Where they are from.
+        chosen: (n,) bool.
+    """
+    import numpy as np
+
+    inputs = dataset.train_inputs.numpy().astype("<f4", copy=False)
+    labels = dataset.train_labels.numpy().astype("<i8", copy=False)
+    for row in np.flatnonzero(chosen):
+        yield inputs[row].tobytes() + labels[row].tobytes()
+
+
+def forget_key(home: Home) -> bytes:
+    """The controller's key, made once; only its owner can read it.
+
+    Raises:
+        StoreError: It cannot be made or read, or it is not 32 bytes long.
+    """
+    path = home.keys / "forget-set.key"
+    try:
+        if not path.exists():
+            _make_key(path)
+        key = path.read_bytes()
+    except OSError as problem:
+        raise StoreError(
+            f"Cannot read or make the key {path}: {problem.strerror or problem}. Make the folder "
+            "writable for this user; a lost key makes old commitments unlinkable."
+        ) from problem
+    if len(key) != KEY_BYTES:
+        raise StoreError(
+            f"{path} holds {len(key)} bytes, a key has {KEY_BYTES}. Restore it from where it is "
+            "kept; a new one would not fit the commitments made so far."
+        )
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """Whole or not at all, and never over a key that another process made meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".forget-set.")  # 0600 from the start
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    except FileExistsError:
+        return  # theirs counts
+    finally:
+        temporary.unlink()
+
+
+def _of(dataset: Dataset, classes: Sequence[int]) -> np.ndarray:
+    """Which training rows are of these classes, (n,) bool."""
+    import numpy as np
+
+    return np.isin(dataset.train_labels.numpy(), list(classes))

@@ -1,0 +1,93 @@
+"""The files of a data set and their digests, and DVC's digest of a folder in plain Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows import shards
+from flows.errors import DataVersionError
+
+if TYPE_CHECKING:
+    from flows.datasets import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One file of a data set: a shard that damp makes of it, or an image where it lies.
+
+    Attributes:
+        relpath: Below the version's folder, with forward slashes.
+        md5: Of its bytes.
+        part: `train` or `test`.
+        label: Its rows' class.
+    """
+
+    relpath: str
+    md5: str
+    part: str
+    label: int
+
+
+def listing(dataset: Dataset) -> list[Listed]:
+    """Every file of a data set as it is now.
+
+    Raises:
+        DataVersionError: An image is gone or cannot be read.
+    """
+    if dataset.files is None or dataset.folder is None:
+        return [
+            Listed(relpath=shards.name(part, label), md5=shards.md5(shard), part=part, label=label)
+            for part, label, shard in shards.shards(dataset)
+        ]
+    return [
+        Listed(relpath=relpath, md5=md5_of(dataset.folder / relpath), part=part, label=label)
+        for relpath, part, label in dataset.files
+    ]
+
+
+def without(listed: Iterable[Listed], classes: Sequence[int]) -> list[Listed]:
+    """The list less the training files of some classes; test files stay, audits need them."""
+    return [file for file in listed if file.part != "train" or file.label not in classes]
+
+
+def dir_digest(entries: Iterable[dict[str, str]]) -> str:
+    """DVC's digest of a folder, `<md5>.dir`.
+
+    Args:
+        entries: `{"md5", "relpath"}` of each file, in any order.
+
+    >>> dir_digest([{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": "empty"}])
+    '6b9ca2b7353cc1ee14fbb24eb5fe5183.dir'
+    """
+    told = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
+    return f"{shards.md5(told.encode())}.dir"
+
+
+def digest(listed: Iterable[Listed]) -> str:
+    """The version, `<md5>.dir`, of a folder that holds exactly these files."""
+    return dir_digest({"md5": file.md5, "relpath": file.relpath} for file in listed)
+
+
+def md5_of(path: Path) -> str:
+    """md5 of a file's bytes.
+
+    Raises:
+        DataVersionError: It is gone or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, _md5).hexdigest()
+    except OSError as problem:
+        raise DataVersionError(
+            f"Cannot read {path}: {problem.strerror or problem}. A data version needs every file "
+            "of the data set; bring it back, or load the data set again."
+        ) from problem
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)

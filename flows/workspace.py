@@ -1,0 +1,96 @@
+"""The DVC workspace under the state folder: written through DVC's command line, read as files.
+
+Shards are hard links into DVC's cache, so a successor version takes no space of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.errors import DataVersionError
+from flows.layout import Home
+from flows.store import write_atomically
+
+CONFIG = """\
+[core]
+    no_scm = True
+    analytics = false
+    check_update = false
+[cache]
+    type = "hardlink,copy"
+"""
+KEPT = {"DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"}
+"""Of the variables that DVC reads. The others tell of a stage that damp may be running in."""
+
+
+def workspace(home: Home) -> Path:
+    """Where the data versions lie."""
+    return home.root / "data"
+
+
+def note(folder: Path) -> Path:
+    """The file in which DVC records a folder's version."""
+    return folder.with_name(f"{folder.name}.dvc")
+
+
+def recorded(folder: Path) -> str | None:
+    """The version `<md5>.dir` that DVC has recorded of a folder; None where there is none."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        out = YAML(typ="safe").load(note(folder))["outs"][0]
+        return str(out["md5"]) if out["path"] == folder.name else None
+    except (OSError, YAMLError, KeyError, IndexError, TypeError):
+        return None  # missing or cut short by a kill: DVC records it anew
+
+
+def add(home: Home, folders: Sequence[Path]) -> None:
+    """Record the folders' versions, all in one call of DVC (each costs a second).
+
+    Raises:
+        DataVersionError: DVC refused.
+    """
+    here = workspace(home)
+    config = here / ".dvc" / "config"
+    if not config.is_file():
+        _dvc(here, "init", "--no-scm", "--force")
+        write_atomically(config, CONFIG.encode())
+    for torn in here.glob("*.dvc"):
+        if torn.is_file() and recorded(torn.with_suffix("")) is None:
+            torn.unlink()  # DVC reads all notes, and stops at one that a kill cut short
+    _dvc(here, "--wait-for-lock", "add", *(folder.name for folder in folders))
+
+
+def _dvc(folder: Path, *arguments: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env=_environment(folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise DataVersionError(
+            f"DVC refused `dvc {' '.join(arguments)}` in {folder}: "
+            f"{' '.join(told) or done.stderr.strip() or f'exit code {done.returncode}'}. "
+            f"Run it there by hand to see more; deleting {folder} starts it afresh."
+        )
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """What DVC sees: no telemetry, no stage that damp runs in, its own files in the workspace."""
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("DVC_") or name in KEPT
+    }
+    return mine | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
