@@ -86,6 +86,24 @@ def render(statement: Any, example: ModuleType, **more: Any) -> str:
     return render_html(statement, **given)
 
 
+DRAWN: dict[str, Any] = {}
+draw = plots.draw
+
+
+@pytest.fixture(autouse=True)
+def _draw_the_same_pictures_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests change words only; test_plots.py draws anew each time."""
+
+    def remembered(statement: Any, findings: Any) -> Any:
+        predicate = statement["predicate"]
+        key = json.dumps([predicate["audits"], predicate["method"]["operators"], findings])
+        if key not in DRAWN:
+            DRAWN[key] = draw(statement, findings)
+        return DRAWN[key]
+
+    monkeypatch.setattr(plots, "draw", remembered)
+
+
 @pytest.fixture(scope="module", params=list(PAGES.KINDS))
 def shown(request: pytest.FixtureRequest, example: ModuleType) -> tuple[str, Any, str]:
     """Result, statement and page of each kind of verdict."""
