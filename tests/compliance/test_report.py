@@ -288,6 +288,17 @@ def test_a_page_can_be_made_without_registration_keeping_or_pictures(example: Mo
     assert "None" not in re.sub(r"None (known|of|:)|None: ", "", Reader(page).text)
 
 
+@pytest.mark.parametrize(
+    ("method", "words"), [("retrain", "trained anew, without the class"), ("other", "not known")]
+)
+def test_a_model_whose_layers_are_not_listed_is_not_said_to_be_unchanged(
+    example: ModuleType, method: str, words: str
+) -> None:
+    statement = PAGES.passed(example)
+    statement["predicate"]["method"] |= {"name": method, "operators": []}
+    assert words in Reader(render(statement, example)).text
+
+
 def test_signatures_and_awaited_ones_are_told_apart(example: ModuleType) -> None:
     signatures = [{"role": "executor", "keyId": "ab" * 32}, {"role": "reviewer", "keyId": None}]
     page = render(PAGES.failed(example), example, signatures=signatures)
