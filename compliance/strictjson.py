@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any, NoReturn
 
 from compliance.errors import JsonError
+
+EXACT = 2**53  # from here on doubles do not tell neighbouring integers apart
 
 
 def loads(text: bytes | str, what: str = "This text") -> Any:
@@ -39,13 +42,28 @@ def loads(text: bytes | str, what: str = "This text") -> Any:
 
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        return json.loads(decoded, object_pairs_hook=once, parse_constant=no_constant)
+        return json.loads(
+            decoded,
+            object_pairs_hook=once,
+            parse_constant=no_constant,
+            parse_int=lambda digits: _number(digits, what),
+            parse_float=lambda digits: _number(digits, what),
+        )
     except UnicodeDecodeError as error:
         raise JsonError(f"{what} is no UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
         raise JsonError(f"{what} is no JSON: {error}.") from error
     except RecursionError as error:
         raise JsonError(f"{what} is nested too deeply to be read.") from error
+
+
+def _number(digits: str, what: str) -> int | float:
+    """Numbers are doubles, as RFC 8785 has it: beyond 2^53 an integer is none any more."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise JsonError(f"{what} holds {digits[:20]}, which is larger than any JSON number.")
+    whole = digits.lstrip("-").isdigit() and abs(number) < EXACT
+    return int(digits) if whole else number
 
 
 def canonical(value: Any) -> bytes:

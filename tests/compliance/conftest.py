@@ -1,13 +1,20 @@
-"""What the desk's tests share: one example event."""
+"""What the desk's tests share: one example event, and a signed statement with its keys."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from compliance import signing
+from compliance.keys import SigningKey
+from compliance.trust import Trust, TrustedKey, save_trust
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +28,57 @@ def example() -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A folder with a statement signed by an executor, and the trust file that knows the key."""
+
+    folder: Path
+    executor: SigningKey
+    reviewer: SigningKey
+
+    @property
+    def statement(self) -> Path:
+        return self.folder / "statement.dsse.json"
+
+    @property
+    def trust(self) -> Path:
+        return self.folder / "trust.json"
+
+    def write(self, statement: dict[str, Any], *more: SigningKey) -> Path:
+        content = signing.sign(statement, self.executor)
+        for key in more:
+            content = signing.countersign(content, key)
+        self.statement.write_bytes(content)
+        return self.statement
+
+
+def trusted(key: SigningKey, role: str = "executor", **changes: Any) -> TrustedKey:
+    """A line of the trust file that was valid at the example's time."""
+    told = {
+        "role": role,
+        "public_key": key.public_key,
+        "not_before": "2026-09-01T00:00:00Z",
+        "not_after": "2027-09-01T00:00:00Z",
+        "demo": key.demo,
+    }
+    return TrustedKey(**(told | changes))
+
+
+@pytest.fixture(scope="session")
+def trust_line() -> Callable[..., TrustedKey]:
+    """`trusted` above."""
+    return trusted
+
+
+@pytest.fixture
+def desk(tmp_path: Path, example: ModuleType) -> Desk:
+    """A signed example."""
+    executor = signing.generate(tmp_path / "keys", demo=True)
+    reviewer = signing.generate(tmp_path / "keys", demo=True)
+    made = Desk(folder=tmp_path, executor=executor, reviewer=reviewer)
+    trust = Trust(keys={}).with_key(executor.keyid, trusted(executor))
+    save_trust(made.trust, trust.with_key(reviewer.keyid, trusted(reviewer, "reviewer")))
+    made.write(example.example())
+    return made

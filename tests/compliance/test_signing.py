@@ -1,0 +1,244 @@
+"""Keys, trust and envelopes: what is accepted, and that nothing changed is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compliance import keys, signing
+from compliance.errors import EnvelopeError, SigningError, TrustError
+from compliance.trust import Trust, TrustedKey, load_trust, save_trust
+
+Line = Callable[..., TrustedKey]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> keys.SigningKey:
+    return signing.generate(tmp_path / "keys")
+
+
+def test_a_private_key_is_its_owners_alone(tmp_path: Path, key: keys.SigningKey) -> None:
+    file = tmp_path / "keys" / f"{key.keyid}.pem"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert signing.load(file).keyid == key.keyid
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, key: keys.SigningKey) -> None:
+    file = tmp_path / "keys" / f"{key.keyid}.pem"
+    file.chmod(0o640)
+    with pytest.raises(SigningError, match="can be read by others"):
+        signing.load(file)
+
+
+def test_a_passphrase_locks_the_file(tmp_path: Path) -> None:
+    made = signing.generate(tmp_path, passphrase=b"correct horse")
+    file = tmp_path / f"{made.keyid}.pem"
+    assert b"ENCRYPTED" in file.read_bytes()
+    assert signing.load(file, passphrase=b"correct horse").keyid == made.keyid
+    for wrong in (b"battery", None):
+        with pytest.raises(SigningError, match="passphrase"):
+            signing.load(file, passphrase=wrong)
+
+
+def test_a_file_under_another_keys_name_is_refused(tmp_path: Path, key: keys.SigningKey) -> None:
+    file = tmp_path / "keys" / f"{key.keyid}.pem"
+    file.rename(file.with_name("mine.pem"))
+    with pytest.raises(SigningError, match="name the file after"):
+        signing.load(file.with_name("mine.pem"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"])
+def test_what_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "x.pem"
+    file.write_bytes(content)
+    file.chmod(0o600)
+    with pytest.raises(SigningError):
+        signing.load(file)
+
+
+def test_keys_stay_out_of_repositories(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(SigningError, match="lies in the git repository"):
+        signing.generate(tmp_path / "state" / "keys")
+    assert not (tmp_path / "state").exists()
+    assert signing.generate(tmp_path / "state" / "keys", demo=True).demo
+    assert signing.generate(tmp_path / "own", inside_repository=True)
+
+
+def test_the_id_of_a_key_is_what_openssl_computes(tmp_path: Path, key: keys.SigningKey) -> None:
+    file = tmp_path / "keys" / f"{key.keyid}.pem"
+    der = subprocess.run(
+        ["openssl", "pkey", "-in", file, "-pubout", "-outform", "DER"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert hashlib.sha256(der).hexdigest() == key.keyid
+
+
+def test_the_trust_file_survives_its_disk(
+    tmp_path: Path, key: keys.SigningKey, trust_line: Line
+) -> None:
+    trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
+    save_trust(tmp_path / "trust.json", trust)
+    assert load_trust(tmp_path / "trust.json") == trust
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["trust.json"]
+
+
+def trust_json(keyid: str, line: dict[str, Any], **more: Any) -> str:
+    return json.dumps({"format": "damp/trust/v1", "keys": {keyid: line}, **more})
+
+
+def test_a_trust_file_that_cannot_be_relied_on_is_refused(
+    tmp_path: Path, key: keys.SigningKey, trust_line: Line
+) -> None:
+    other = signing.generate(tmp_path / "keys")
+    line = {field: getattr(trust_line(key), field) for field in TrustedKey.__slots__}
+    twice = trust_json(key.keyid, line)[:-2] + f', "{key.keyid}": {json.dumps(line)}}}}}'
+    cases = {
+        "recomputed": trust_json(other.keyid, line),
+        "two names": trust_json("0" * 64, line),
+        "twice": twice,
+        "role": trust_json(key.keyid, line | {"role": "owner"}),
+        "extra": trust_json(key.keyid, line | {"note": "x"}),
+        "missing": trust_json(key.keyid, {k: v for k, v in line.items() if k != "demo"}),
+        "type": trust_json(key.keyid, line | {"demo": 0}),
+        "order": trust_json(key.keyid, line | {"not_before": "2028-01-01T00:00:00Z"}),
+        "zone": trust_json(key.keyid, line | {"not_before": "2026-01-01T00:00:00"}),
+        "pem": trust_json(key.keyid, line | {"public_key": "x"}),
+        "format": json.dumps({"format": "damp/trust/v2", "keys": {}}),
+        "more": trust_json(key.keyid, line, comment="x"),
+        "list": "[]",
+    }
+    for case, text in cases.items():
+        (tmp_path / "trust.json").write_text(text)
+        with pytest.raises(TrustError):
+            print(case, load_trust(tmp_path / "trust.json"))
+    with pytest.raises(TrustError, match="trusted already"):
+        Trust(keys={key.keyid: trust_line(key)}).with_key(key.keyid, trust_line(key))
+
+
+def test_a_key_of_another_type_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "p256.pem"
+    curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(["openssl", "genpkey", *curve, "-out", file], check=True, capture_output=True)
+    file.chmod(0o600)
+    with pytest.raises(SigningError, match="Ed25519"):
+        signing.load(file)
+
+
+def test_signing_again_gives_the_same_bytes(example: Any, key: keys.SigningKey) -> None:
+    made = example.example()
+    assert signing.sign(made, key) == signing.sign(made, key)
+
+
+def test_a_sign_off_is_over_the_same_bytes(
+    tmp_path: Path, example: Any, key: keys.SigningKey, trust_line: Line
+) -> None:
+    other = signing.generate(tmp_path / "keys")
+    once = signing.sign(example.example(), key)
+    both = signing.countersign(once, other)
+    assert signing.digest(both) == signing.digest(once)
+    assert signing.countersign(both, other) == both
+    trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
+    trust = trust.with_key(other.keyid, trust_line(other, "reviewer"))
+    found = signing.judge(signing.open_envelope(both), trust)
+    assert [(s.role, s.holds) for s in found] == [("executor", True), ("reviewer", True)]
+
+
+def tiny(key: keys.SigningKey) -> bytes:
+    """A small envelope: every bit of it can be turned."""
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(b'{"verdict":"FAILED"}', signing.PAYLOAD_TYPE, {})
+    envelope.sign(key.signer)
+    return json.dumps(envelope.to_dict()).encode()
+
+
+def believed(content: bytes, trust: Trust) -> bytes | None:
+    """The payload that a reader would believe, None where the envelope is refused."""
+    try:
+        opened = signing.open_envelope(content)
+    except EnvelopeError:
+        return None
+    if opened.payload_type != signing.PAYLOAD_TYPE:
+        return None
+    holds = [s.holds for s in signing.judge(opened, trust)]
+    return opened.payload if True in holds and False not in holds else None
+
+
+def test_no_turned_bit_changes_what_is_believed(key: keys.SigningKey, trust_line: Line) -> None:
+    trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
+    content = tiny(key)
+    assert believed(content, trust) == b'{"verdict":"FAILED"}'
+    kept = 0
+    for place in range(len(content)):
+        for bit in range(8):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            found = believed(bytes(changed), trust)
+            assert found in (None, b'{"verdict":"FAILED"}'), (place, bit)
+            kept += found is not None
+    assert kept < 0.01 * 8 * len(content)  # blanks between the parts, nothing else
+
+
+def test_a_changed_envelope_of_a_real_statement_is_refused(
+    example: Any, key: keys.SigningKey, trust_line: Line
+) -> None:
+    trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
+    content = signing.sign(example.example(), key)
+    payload = believed(content, trust)
+    assert payload is not None
+    draw = random.Random(7)
+    for _ in range(150):
+        changed = bytearray(content)
+        changed[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        assert believed(bytes(changed), trust) in (None, payload)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told | {"more": 1},
+        lambda told: {k: v for k, v in told.items() if k != "payloadType"},
+        lambda told: told | {"signatures": []},
+        lambda told: told | {"signatures": told["signatures"] * 2},
+        lambda told: told | {"signatures": [told["signatures"][0] | {"cert": "x"}]},
+        lambda told: told | {"signatures": [{"keyid": "x"}]},
+        lambda told: told | {"signatures": ["x"]},
+        lambda told: told | {"signatures": [{"keyid": 1, "sig": "AA=="}]},
+        lambda told: told | {"payload": told["payload"] + "\n"},
+        lambda told: told | {"payload": told["payload"].rstrip("=") + "!"},
+        lambda told: told | {"payload": 1},
+        lambda told: [told],
+    ],
+)
+def test_an_envelope_of_another_shape_is_refused(key: keys.SigningKey, change: Any) -> None:
+    told = json.loads(tiny(key))
+    with pytest.raises(EnvelopeError):
+        signing.open_envelope(json.dumps(change(told)).encode())
+
+
+def test_a_second_payload_under_the_same_key_is_refused(key: keys.SigningKey) -> None:
+    forged = base64.b64encode(b'{"verdict":"PASSED"}').decode()
+    text = tiny(key).decode().replace('{"payload"', f'{{"payload": "{forged}", "payload"')
+    with pytest.raises(EnvelopeError, match="twice"):
+        signing.open_envelope(text.encode())
+
+
+def test_base64_of_a_second_form_is_refused(key: keys.SigningKey) -> None:
+    told = json.loads(tiny(key))
+    assert told["payload"].endswith("=")
+    spare = told["payload"][:-2] + chr(ord(told["payload"][-2]) + 1) + "="
+    assert base64.b64decode(spare) == base64.b64decode(told["payload"])
+    with pytest.raises(EnvelopeError, match="second form"):
+        signing.open_envelope(json.dumps(told | {"payload": spare}).encode())

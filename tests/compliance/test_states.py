@@ -1,0 +1,163 @@
+"""Where an event stands, from what the ledger tells; and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from compliance import deadlines, states
+from compliance.errors import StateError
+from compliance.states import KINDS, TRANSITIONS, State
+
+PASSED = {"attempt": 1, "verdict": "PASSED", "statement": "a" * 64}
+FAILED = PASSED | {"verdict": "FAILED"}
+
+
+def told(*steps: str | tuple[str, dict[str, Any]], event: str = "e1") -> list[dict[str, Any]]:
+    """Ledger entries of one event, received first."""
+    every: Sequence[Any] = ("request_received", *steps)
+    pairs = [step if isinstance(step, tuple) else (step, {"attempt": 1}) for step in every]
+    return [
+        {"seq": n, "kind": kind, "event": event, "time": f"2026-09-20T08:00:{n:02}Z", "body": body}
+        for n, (kind, body) in enumerate(pairs)
+    ]
+
+
+def signed(**body: Any) -> tuple[str, dict[str, Any]]:
+    return ("statement_signed", PASSED | body)
+
+
+@pytest.mark.parametrize(
+    ("steps", "state"),
+    [
+        ([], "received"),
+        (["request_verified"], "verified"),
+        (["event_scheduled"], "scheduled"),
+        (["request_denied"], "denied"),
+        (["request_duplicate"], "duplicate"),
+        (["event_cancelled"], "cancelled"),
+        (["attempt_started"], "executing"),
+        (["attempt_started", "plan_registered"], "executing"),
+        (["attempt_started", "attempt_failed"], "error"),
+        (["attempt_started", "attempt_failed", "attempt_started"], "executing"),
+        (["attempt_started", signed()], "audited"),
+        (["attempt_started", signed(verdict="FAILED")], "failed_audit"),
+        (["attempt_started", signed(verdict="INCONCLUSIVE"), "attempt_closed"], "audited"),
+        (["attempt_started", signed(verdict="FAILED"), "retrain_required"], "retrain_required"),
+        (["attempt_started", signed(), "signed_off"], "approved"),
+        (["attempt_started", signed(), "model_promoted"], "deployed"),
+        (["attempt_started", signed(), "signed_off", "model_promoted", "event_closed"], "closed"),
+        (["event_paused"], "paused"),
+        (["attempt_started", "event_paused", "event_resumed"], "executing"),
+        (["attempt_started", signed(), "event_closed", "reaudited"], "closed"),
+    ],
+)
+def test_the_state_follows_from_the_entries(steps: list[Any], state: str) -> None:
+    found = states.current(told(*steps), "e1")
+    assert (found.state.value, found.problem) == (state, "")
+
+
+@pytest.mark.parametrize(
+    ("steps", "kind"),
+    [
+        (["request_denied"], "attempt_started"),
+        (["event_cancelled"], "event_scheduled"),
+        ([], "statement_signed"),
+        ([], "model_promoted"),
+        (["attempt_started"], "model_promoted"),
+        (["attempt_started", signed(verdict="FAILED")], "model_promoted"),
+        (["attempt_started", signed(verdict="INCONCLUSIVE")], "model_promoted"),
+        (["attempt_started", signed(verdict="INCONCLUSIVE")], "signed_off"),
+        (["attempt_started", signed(), "model_promoted"], "attempt_started"),
+        (["attempt_started", signed(), "event_closed"], "attempt_started"),
+        (["event_paused"], "attempt_started"),
+        ([], "coffee_made"),
+    ],
+)
+def test_a_step_that_the_state_does_not_allow_is_refused(steps: list[Any], kind: str) -> None:
+    with pytest.raises(StateError):
+        states.check(told(*steps), kind, "e1", {})
+
+
+def test_a_step_that_should_not_be_there_is_told_and_changes_nothing() -> None:
+    found = states.current(told("attempt_started", "model_promoted"), "e1")
+    assert found.state is State.EXECUTING
+    assert "entry 2" in found.problem
+    assert "model_promoted is not possible" in found.problem
+
+
+def test_an_event_that_was_never_received_is_told() -> None:
+    (found,) = states.events(told("attempt_started")[1:]).values()
+    assert "never received" in found.problem
+    with pytest.raises(StateError, match="submit its request"):
+        states.current([], "e1")
+
+
+def test_the_rooms_of_the_ledger_itself_are_no_events() -> None:
+    assert states.events(told(event="")) == {}
+
+
+def test_every_kind_leads_somewhere_and_every_state_has_its_exits() -> None:
+    assert set(KINDS.values()) - {None} | {State.FAILED_AUDIT} == set(State)
+    assert set(TRANSITIONS) == set(State)
+
+
+def test_attempts_verdicts_and_statements_are_counted() -> None:
+    steps = ["attempt_started", ("statement_signed", FAILED), "attempt_closed"]
+    second = ("attempt_started", {"attempt": 2})
+    found = states.current(told(*steps, second), "e1")
+    assert (found.attempt, found.attempt_closed, found.verdict) == (2, False, "FAILED")
+    assert found.statements == ("a" * 64,)
+
+
+@pytest.mark.parametrize(
+    ("steps", "pending"),
+    [
+        ([], True),
+        (["attempt_started"], True),
+        (["attempt_started", signed()], True),
+        (["attempt_started", signed(), "attempt_closed"], False),
+        (["attempt_started", signed(verdict="FAILED"), "attempt_closed"], False),
+        (["attempt_started", signed(verdict="FAILED"), "retrain_required"], True),
+        (["event_paused"], False),
+        (["attempt_started", "attempt_failed"], False),
+        (["request_denied"], False),
+    ],
+)
+def test_pending_is_what_a_run_should_take_up(steps: list[Any], pending: bool) -> None:
+    assert bool(states.pending(told(*steps))) is pending
+
+
+def test_the_nearest_due_date_comes_first() -> None:
+    entries = [
+        {"seq": n, "kind": "request_received", "event": event, "time": "t", "body": body}
+        for n, (event, body) in enumerate(
+            [("late", {"due": "2026-12-01"}), ("none", {}), ("soon", {"due": "2026-10-01"})]
+        )
+    ]
+    assert [event.id for event in states.pending(entries)] == ["soon", "late", "none"]
+
+
+def test_the_clock_runs_by_regulation(example: ModuleType) -> None:
+    received = datetime(2026, 9, 20, 8, tzinfo=UTC)
+    due = deadlines.due_at(received, "ccpa", example.policy())
+    assert due == received + timedelta(days=45)
+    assert deadlines.days_left(due, received + timedelta(days=44, hours=1)) == 0
+    assert deadlines.days_left(due, received + timedelta(days=46)) == -1
+
+
+@pytest.mark.parametrize(("day", "warned"), [(0, None), (13, None), (14, 14), (27, 21), (90, 28)])
+def test_warnings_come_at_their_days(day: int, warned: int | None) -> None:
+    received = datetime(2026, 9, 20, tzinfo=UTC)
+    assert deadlines.warning(received, received + timedelta(days=day)) == warned
+
+
+def test_little_time_or_two_failures_force_retraining() -> None:
+    due = datetime(2026, 10, 20, tzinfo=UTC)
+    assert not deadlines.must_retrain(due, due - timedelta(days=10), 1)
+    assert deadlines.must_retrain(due, due - timedelta(days=10), 2)
+    assert deadlines.must_retrain(due, due - timedelta(days=6, hours=23), 0)

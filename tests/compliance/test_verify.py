@@ -1,0 +1,295 @@
+"""The check of a statement: its exit codes, and that it needs little to answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from compliance import signing
+from compliance.ledger import Ledger
+from compliance.trust import Trust, TrustedKey, load_trust
+from compliance.verify import Verification, verify_statement
+
+Line = Callable[..., TrustedKey]
+HEAVY = ["torch", "mlflow", "prefect", "sklearn", "matplotlib", "scipy", "numpy", "pydantic"]
+
+
+def failing(example: ModuleType) -> dict[str, Any]:
+    from compliance.verdict import judge
+
+    found = example.findings(few_shot__1_at_penultimate=0.92)
+    made: dict[str, Any] = example.example(judge(found, example.controls(), example.policy()))
+    return made
+
+
+def resigned(desk: Any, payload: bytes, payload_type: str = signing.PAYLOAD_TYPE) -> Path:
+    """Any bytes, properly signed by the executor."""
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(payload, payload_type, {})
+    envelope.sign(desk.executor.signer)
+    desk.statement.write_text(json.dumps(envelope.to_dict()))
+    return desk.statement  # type: ignore[no-any-return]
+
+
+def invalid(found: Verification, told: str) -> None:
+    assert found.exit_code == 1
+    assert any(told in problem for problem in found.problems), found.problems
+    assert (found.verdict, found.statement) == ("", None)
+
+
+def test_a_valid_pass_is_0_and_tells_that_its_key_is_a_demo(desk: Any) -> None:
+    found = verify_statement(desk.statement, desk.trust)
+    assert (found.exit_code, found.verdict, found.problems) == (0, "PASSED", ())
+    assert "demo key" in found.notes[0]
+    told = found.to_json()
+    assert told["valid"]
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_a_valid_failure_is_2(desk: Any, example: ModuleType) -> None:
+    found = verify_statement(desk.write(failing(example)), desk.trust)
+    assert (found.exit_code, found.verdict) == (2, "FAILED")
+
+
+def test_a_missing_or_broken_file_is_1(desk: Any, tmp_path: Path) -> None:
+    invalid(verify_statement(tmp_path / "gone.json", desk.trust), "cannot be read")
+    invalid(verify_statement(desk.statement, tmp_path / "gone.json"), "cannot be read")
+    desk.statement.write_text("{")
+    invalid(verify_statement(desk.statement, desk.trust), "no JSON")
+
+
+def test_an_unknown_key_is_1(desk: Any) -> None:
+    invalid(verify_statement(desk.statement, Trust(keys={})), "No trusted executor has signed")
+
+
+def test_the_wrong_role_is_1(desk: Any, trust_line: Line) -> None:
+    reviewing = {desk.executor.keyid: trust_line(desk.executor, "reviewer")}
+    found = verify_statement(desk.statement, Trust(keys=reviewing))
+    invalid(found, "No trusted executor has signed")
+
+
+def test_the_executor_alone_never_counts_as_reviewer(desk: Any, example: ModuleType) -> None:
+    both = ("executor", "reviewer")
+    found = verify_statement(desk.statement, desk.trust, roles=both)
+    invalid(found, "No trusted reviewer has signed")
+    desk.write(example.example(), desk.reviewer)
+    assert verify_statement(desk.statement, desk.trust, roles=both).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-01-01T00:00:00Z", "2026-09-19T00:00:00Z"),
+        ("2026-09-21T00:00:00Z", "2027-01-01T00:00:00Z"),
+    ],
+)
+def test_a_key_that_was_not_valid_then_is_1(
+    desk: Any, trust_line: Line, start: str, end: str
+) -> None:
+    line = trust_line(desk.executor, not_before=start, not_after=end)
+    found = verify_statement(desk.statement, Trust(keys={desk.executor.keyid: line}))
+    invalid(found, "the attempt ended at")
+
+
+def test_a_reviewer_may_be_appointed_later(
+    desk: Any, example: ModuleType, trust_line: Line
+) -> None:
+    desk.write(example.example(), desk.reviewer)
+    later = {"not_before": "2026-09-22T00:00:00Z"}
+    trust = Trust(
+        keys={
+            desk.executor.keyid: trust_line(desk.executor),
+            desk.reviewer.keyid: trust_line(desk.reviewer, "reviewer", **later),
+        }
+    )
+    assert verify_statement(desk.statement, trust, roles=["reviewer"]).exit_code == 0
+
+
+def test_a_demo_key_that_hides_is_1(desk: Any, example: ModuleType) -> None:
+    desk.write(example.example() | {})
+    made = example.example()
+    made["predicate"]["demoKey"] = False
+    invalid(verify_statement(desk.write(made), desk.trust), "hides it")
+
+
+def test_a_signature_of_another_statement_is_1(desk: Any, example: ModuleType) -> None:
+    other = json.loads(signing.sign(failing(example), desk.executor))
+    told = json.loads(desk.statement.read_bytes())
+    desk.statement.write_text(json.dumps(told | {"signatures": other["signatures"]}))
+    invalid(verify_statement(desk.statement, desk.trust), "does not hold")
+
+
+def test_one_bad_signature_among_good_ones_is_1(desk: Any, example: ModuleType) -> None:
+    desk.write(example.example(), desk.reviewer)
+    told = json.loads(desk.statement.read_bytes())
+    told["signatures"][1]["sig"] = told["signatures"][0]["sig"]
+    desk.statement.write_text(json.dumps(told))
+    invalid(verify_statement(desk.statement, desk.trust), "does not hold")
+
+
+def test_a_signature_by_a_stranger_is_noted(desk: Any, example: ModuleType) -> None:
+    desk.write(example.example(), desk.reviewer)
+    known = load_trust(desk.trust).keys
+    trust = Trust(keys={desk.executor.keyid: known[desk.executor.keyid]})
+    found = verify_statement(desk.statement, trust)
+    assert found.exit_code == 0
+    assert any("not in the trust file" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("_type", "https://in-toto.io/Statement/v2"),
+        ("predicateType", "urn:damp:attestation:unlearning-event:v2"),
+        ("predicateType", "https://slsa.dev/provenance/v1"),
+    ],
+)
+def test_a_newer_or_foreign_statement_is_3_and_says_what_reads_it(
+    desk: Any, example: ModuleType, path: str, value: str
+) -> None:
+    from compliance import statement
+
+    made = example.example() | {path: value}
+    found = verify_statement(resigned(desk, statement.canonical(made)), desk.trust)
+    assert found.exit_code == 3
+    assert value in found.problems[0]
+    assert "use a version of damp" in found.problems[0]
+
+
+def test_an_unknown_payload_type_is_3(desk: Any, example: ModuleType) -> None:
+    from compliance import statement
+
+    made = statement.canonical(example.example())
+    assert verify_statement(resigned(desk, made, "text/plain"), desk.trust).exit_code == 3
+
+
+def test_a_newer_statement_without_a_signature_that_holds_is_1(
+    desk: Any, example: ModuleType
+) -> None:
+    told = json.loads(desk.statement.read_bytes()) | {"payloadType": "application/other"}
+    desk.statement.write_text(json.dumps(told))
+    invalid(verify_statement(desk.statement, desk.trust), "does not hold")
+
+
+def test_signed_bytes_that_are_no_proper_statement_are_1(desk: Any, example: ModuleType) -> None:
+    from compliance import statement
+
+    made = example.example()
+    text = statement.canonical(made).decode()
+    twice = text.replace('"result":"PASSED"', '"result":"FAILED","result":"PASSED"')
+    assert twice != text
+    invalid(verify_statement(resigned(desk, twice.encode()), desk.trust), "twice")
+    pretty = json.dumps(made, indent=1).encode()
+    invalid(verify_statement(resigned(desk, pretty), desk.trust), "canonical")
+    made["predicate"]["extra"] = 1
+    invalid(verify_statement(resigned(desk, statement.canonical(made)), desk.trust), "extra")
+    invalid(verify_statement(resigned(desk, b"\xff"), desk.trust), "UTF-8")
+
+
+def test_a_signed_pass_that_contradicts_itself_is_1(desk: Any, example: ModuleType) -> None:
+    from compliance import statement
+
+    made = example.example()
+    made["predicate"]["audits"][0]["outcome"] = "outside"
+    invalid(verify_statement(resigned(desk, statement.canonical(made)), desk.trust), "is outside")
+
+
+def test_the_model_must_be_the_one_after(desk: Any, example: ModuleType, tmp_path: Path) -> None:
+    import hashlib
+
+    after, before, other = (tmp_path / n for n in ("after", "before", "other"))
+    for file in (after, before, other):
+        file.write_bytes(file.name.encode())
+    parts = example.parts()
+    parts["sha256"] = hashlib.sha256(b"after").hexdigest()
+    parts["inputs"]["modelBefore"]["digest"]["sha256"] = hashlib.sha256(b"before").hexdigest()
+    from compliance import statement
+
+    desk.write(statement.build(**parts))
+    assert verify_statement(desk.statement, desk.trust, model=after).exit_code == 0
+    invalid(verify_statement(desk.statement, desk.trust, model=before), "the model before")
+    invalid(verify_statement(desk.statement, desk.trust, model=other), "the statement is about")
+    invalid(verify_statement(desk.statement, desk.trust, model=tmp_path / "gone"), "cannot be read")
+
+
+@pytest.fixture
+def booked(desk: Any, example: ModuleType) -> Callable[..., Ledger]:
+    """Books the example's event in a ledger as an event is; writes the statement that fits."""
+    from compliance import statement
+
+    def book(**changes: Any) -> Ledger:
+        ledger = Ledger(desk.folder / "ledger.jsonl")
+        event = example.EVENT
+        parts = example.parts()
+        ledger.append("request_received", event, {"due": "2026-10-20T08:00:00Z"})
+        plan = {"attempt": 1, "digest": changes.get("plan", parts["auditPlan"]["digest"])}
+        entry = ledger.append("plan_registered", changes.get("plan_event", event), plan)
+        parts["auditPlan"]["ledgerSequence"] = entry["seq"]
+        if "hidden" in changes:
+            body = {"attempt": 0, "verdict": "FAILED", "statement": "a" * 64}
+            ledger.append("statement_signed", event, body)
+        parts["event"]["ledger"] = ledger.position() | changes.get("position", {})
+        desk.write(statement.build(**parts))
+        digest = signing.digest(desk.statement.read_bytes())
+        body = {"attempt": 1, "verdict": "PASSED", "statement": digest} | changes.get("signed", {})
+        if "unsigned" not in changes:
+            ledger.append("statement_signed", event, body)
+        return ledger
+
+    return book
+
+
+def test_a_ledger_that_holds_plan_and_statement_bears_it_out(
+    desk: Any, booked: Callable[..., Ledger]
+) -> None:
+    ledger = booked()
+    assert verify_statement(desk.statement, desk.trust, ledger=ledger.path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"plan": "b" * 64}, "another audit plan"),
+        ({"plan_event": "other"}, "is not the audit plan"),
+        ({"unsigned": True}, "does not hold this statement"),
+        ({"signed": {"statement": "c" * 64}}, "does not hold this statement"),
+        ({"signed": {"verdict": "FAILED"}}, "another verdict"),
+        ({"hidden": True}, "1 earlier attempts"),
+        ({"position": {"origin": "ledger-other"}}, "belongs to ledger-other"),
+        ({"position": {"previous": "d" * 64}}, "is not the one that the statement was written"),
+        ({"position": {"sequence": 9}}, "its tail was cut off"),
+    ],
+)
+def test_a_ledger_that_says_otherwise_is_1(
+    desk: Any, booked: Callable[..., Ledger], changes: dict[str, Any], told: str
+) -> None:
+    ledger = booked(**changes)
+    invalid(verify_statement(desk.statement, desk.trust, ledger=ledger.path), told)
+
+
+def test_a_broken_or_missing_ledger_is_1(desk: Any, booked: Callable[..., Ledger]) -> None:
+    ledger = booked()
+    ledger.path.write_bytes(ledger.path.read_bytes().replace(b"2026-10-20", b"2027-10-20"))
+    found = verify_statement(desk.statement, desk.trust, ledger=ledger.path)
+    invalid(found, "does not hold from entry 1")
+    ledger.path.unlink()
+    invalid(verify_statement(desk.statement, desk.trust, ledger=ledger.path), "cannot be read")
+
+
+def test_checking_a_statement_imports_nothing_heavy(desk: Any) -> None:
+    code = (
+        "import sys, time\n"
+        "from compliance.verify import verify_statement\n"
+        f"found = verify_statement({str(desk.statement)!r}, {str(desk.trust)!r})\n"
+        f"print(found.exit_code, [m for m in {HEAVY} if m in sys.modules])\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "0 []\n"
