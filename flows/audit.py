@@ -1,4 +1,4 @@
-"""Step 7: observe every model once, then put the candidate and the controls before the same bench."""
+"""Step 7: observe every model once; candidate and controls face the same bench."""
 
 from __future__ import annotations
 

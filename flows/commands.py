@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import console, overview
+from flows import console, keyring, overview
 from flows.layout import Home
 from flows.settings import prepare_environment, settings
 
@@ -101,6 +101,7 @@ def _carry_out(home: Home, events: list[str]) -> None:
     waiting = [each for each in events if overview.one_event(home, each)["pending"]]
     if not waiting:
         return
+    keyring.signing_key(home, "executor")  # found out now, not after an hour of audits
     with console.bars(), engine(home) as server:
         import flows.event  # noqa: F401 - imported while the server starts
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from flows import progress
@@ -98,3 +99,12 @@ def short(path: Path | str) -> str:
         return str(given.relative_to(Path.cwd()))
     except ValueError:  # it lies elsewhere
         return str(given)
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Rows with the same keys as a table; yes and no for truth values."""
+    shown = Table(*rows[0])
+    for row in rows:
+        told = ({True: "yes", False: "no", None: "-"}.get(v, str(v)) for v in row.values())
+        shown.add_row(*told)
+    return shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "cut"):
         if accepted["method"]["preset"] == "retrain":
-            record = _retrained(home, attempt, accepted, model, references)
+            record = _retrained(home, attempt, accepted, data, model, references)
         else:
             record = _edited(home, attempt, accepted, data, model)
         write_atomically(attempt.edit, json.dumps(record, indent=2).encode())
@@ -35,6 +34,7 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
         "after": Artifact.of(home.root, attempt.after).to_json(),
         "record": Artifact.of(home.root, attempt.edit).to_json(),
         "retired": sorted(model["retired"] + accepted["forget"]),
+        "seed": references["seeds"][-1] if references["candidate"] else None,
     }
 
 
@@ -61,8 +61,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
         skip=method["skip"],
         device=settings().device,
     )
-    retired = sorted(model["retired"] + accepted["forget"])
-    models.save_weights(edited.unretired, attempt.after, _metadata(attempt, retired))
+    models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
     return described(edited)
 
 
@@ -90,16 +89,21 @@ def described(edited: damp.EditedModel) -> Facts:
 
 
 def _retrained(
-    home: Home, attempt: Attempt, accepted: Facts, model: Facts, references: Facts
+    home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts, references: Facts
 ) -> Facts:
     """The candidate of a retraining attempt is a model that never saw the class."""
-    attempt.folder.mkdir(parents=True, exist_ok=True)
-    aside = attempt.after.with_suffix(".aside")
-    shutil.copyfile(home.root / references["candidate"]["path"], aside)
-    aside.replace(attempt.after)
+    from flows import models
+
+    network, _ = models.load_weights(
+        home.root / references["candidate"]["path"],
+        architecture=model["architecture"],
+        classes=data["classes"],
+        input_shape=tuple(model["input_shape"]),
+    )
+    models.save_weights(network, attempt.after, _metadata(accepted, model))
     return {"operators": [], "skipped": [], "recalibrated": [], "samples": 0, "headOnly": False}
 
 
-def _metadata(attempt: Attempt, retired: list[int]) -> dict[str, str]:
+def _metadata(accepted: Facts, model: Facts) -> dict[str, str]:
     """What the weights file says of itself: nothing that differs between two runs of one event."""
-    return {"damp.retired": json.dumps(retired)}
+    return {"damp.retired": json.dumps(sorted(model["retired"] + accepted["forget"]))}

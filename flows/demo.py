@@ -36,8 +36,9 @@ def event_id(forget: int) -> str:
 
 def prepare(home: Home, forget: int) -> None:
     """Train and register the classifier, unless that was done, and file the request."""
-    from flows import registry
+    from flows import keyring, registry
 
+    keyring.ensure_demo_key(home)
     if registry.champion(home, MODEL) is None:
         training.base_model(
             home,

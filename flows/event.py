@@ -57,7 +57,6 @@ def unlearning_event(home: str, event: str, attempt: int) -> Facts:
         accepted=accepted,
         data=data,
         model=model,
-        references=references,
         plan=plan,
         edit=edit,
         found=found,

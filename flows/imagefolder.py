@@ -1,4 +1,4 @@
-"""Images on disk: a folder per class, or Tiny ImageNet's layout. Every file is checked, none moved."""
+"""Images on disk: a folder per class, or Tiny ImageNet's layout. All are checked, none moved."""
 
 from __future__ import annotations
 

@@ -118,10 +118,12 @@ def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
 
 def retired_before(home: Home, request: Request, origin: Path) -> list[int]:
     """Classes that earlier events took out of this model; the model must exist."""
-    from flows import models, registry
-
     if request.model.registry is not None:
+        from flows import registry
+
         return list(registry.resolve(home, request.model.registry).retired)
+    from flows import models
+
     file = (origin / str(request.model.file)).resolve()
     return models.retired_outputs(models.read_metadata(file))
 

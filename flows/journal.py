@@ -30,7 +30,7 @@ STEPS = {
 
 @contextmanager
 def entered(attempt: Attempt, step: str) -> Iterator[None]:
-    """Note that `step` runs, and when it is done. Only executed steps come here, not cached ones."""
+    """Note that `step` runs and when it is done. Steps taken from memory do not come here."""
     progress.current().step(list(STEPS).index(step) + 1, STEPS[step])
     attempt.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()

@@ -1,11 +1,133 @@
-"""`damp keys`: make signing keys and show which are trusted."""
+"""Signing keys: where the private halves lie, which one signs, and `damp keys`."""
 
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance import keys
+from compliance.trust import ROLES, Trust, TrustedKey, load_trust, save_trust
+from flows import console
+from flows.errors import EventError
+from flows.layout import Home
+
+if TYPE_CHECKING:
+    from compliance.keys import SigningKey
+
+DEMO_DAYS = 3650
 
 
-def passphrase() -> bytes | None:
-    """The passphrase of private keys, from the environment; None where none is set."""
+def folders(home: Home) -> list[Path]:
+    """Where private keys are looked for: the user's folder, then the demo's."""
+    own = os.environ.get("DAMP_KEYS")
+    default = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")) / "damp" / "keys"
+    return [Path(own or default).expanduser().absolute(), home.keys]
+
+
+def signing_key(home: Home, role: str) -> SigningKey:
+    """The private key that signs in a role: trusted, valid now, its file here; demo keys last.
+
+    Raises:
+        EventError: There is none.
+        SigningError: Its file is readable by others, or the passphrase is wrong.
+    """
+    now = datetime.now(UTC)
+    found = [
+        (key.demo, folder / f"{keyid}.pem")
+        for keyid, key in trusted(home).keys.items()
+        for folder in folders(home)
+        if key.role == role and key.covers(now) and (folder / f"{keyid}.pem").exists()
+    ]
+    if not found:
+        raise EventError(
+            f"No key here can sign as {role}: make one with `damp keys new --role {role}`. It is "
+            f"trusted in {home.trust}; its private half goes to {folders(home)[0]}."
+        )
+    demo, path = min(found)
+    return keys.load(path, passphrase=_passphrase(), demo=demo)
+
+
+def trusted(home: Home) -> Trust:
+    """The trust file; empty where there is none yet."""
+    return load_trust(home.trust) if home.trust.exists() else Trust(keys={})
+
+
+def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
+    """Make a key pair and trust it.
+
+    Raises:
+        EventError: There is no such role.
+        SigningError: The folder cannot be written, or lies in a git repository.
+    """
+    if role not in ROLES:
+        raise EventError(f"'{role}' is no role. Keys are for {' or '.join(ROLES)}.")
+    trust = trusted(home)
+    folder = home.keys if demo else folders(home)[0]
+    made = keys.generate(folder, passphrase=_passphrase(), demo=demo)
+    now = datetime.now(UTC).replace(microsecond=0)
+    entry = TrustedKey(
+        role=role,
+        public_key=made.public_key,
+        not_before=now.isoformat(),
+        not_after=(now + timedelta(days=days)).isoformat(),
+        demo=demo,
+    )
+    save_trust(home.trust, trust.with_key(made.keyid, entry))
+    return made
+
+
+def ensure_demo_key(home: Home) -> None:
+    """Give the demo something to sign with, unless there is a key already."""
+    if not any(key.role == "executor" for key in trusted(home).keys.values()):
+        new(home, role="executor", days=DEMO_DAYS, demo=True)
+
+
+def make(root: Path, *, role: str, days: int, as_json: bool) -> int:
+    """`damp keys new`."""
+    home = Home(root)
+    made = new(home, role=role, days=days)
+    folder = folders(home)[0]
+    if as_json:
+        console.emit(
+            {"keyid": made.keyid, "role": role, "private": str(folder), "trust": str(home.trust)}
+        )
+    else:
+        console.out.print(
+            f"Key {made.keyid}\nrole {role}, valid {days} days\nprivate half: {folder} (mode 0600; "
+            f"back it up, share it with nobody)\ntrusted in:   {home.trust} (give this file to "
+            "those who verify)",
+            soft_wrap=True,
+        )
+    return 0
+
+
+def show(root: Path, *, as_json: bool) -> int:
+    """`damp keys list`."""
+    home = Home(root)
+    rows = [_row(home, keyid, key) for keyid, key in trusted(home).keys.items()]
+    if as_json:
+        console.emit(rows)
+    elif not rows:
+        console.out.print(f"No key is trusted in {home.trust}. `damp keys new` makes one.")
+    else:
+        console.out.print(console.table(rows))
+    return 0
+
+
+def _row(home: Home, keyid: str, key: TrustedKey) -> dict[str, Any]:
+    return {
+        "keyid": keyid,
+        "role": key.role,
+        "from": key.not_before[:10],
+        "until": key.not_after[:10],
+        "valid": key.covers(datetime.now(UTC)),
+        "signs_here": any((folder / f"{keyid}.pem").exists() for folder in folders(home)),
+        "demo": key.demo,
+    }
+
+
+def _passphrase() -> bytes | None:
     told = os.environ.get("DAMP_KEY_PASSPHRASE")
     return told.encode() if told else None

@@ -76,7 +76,7 @@ def _previous(home: Home, attempt: Attempt) -> list[Facts]:
 
 def version_data(where: Facts, accepted: Facts) -> Facts:
     """The data version that the model was trained on, and its successor without the class."""
-    from flows import datasets, dataversions
+    from flows import commitment, datasets, dataversions
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "version_data"):
@@ -86,8 +86,8 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
         whole = datasets.load(spec)
         before, after = dataversions.before_and_after(whole, accepted["forget"], home, retired=gone)
         dataset = whole.without(gone)
-        forgotten = dataversions.forget_set(dataset, accepted["forget"], home)
-        retained = dataversions.retain_set(dataset, accepted["forget"])
+        forgotten = commitment.forget_set(dataset, accepted["forget"], home)
+        retained = commitment.retain_set(dataset, accepted["forget"])
     return {
         "spec": {"name": spec.name, "root": spec.root},
         "name": request.data.name.partition(":")[0],

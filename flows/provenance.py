@@ -1,4 +1,4 @@
-"""Where a statement was made: code, environment, device. Facts only, no names of people or hosts."""
+"""Where a statement was made: code, environment, device. Facts, no names of people or hosts."""
 
 from __future__ import annotations
 

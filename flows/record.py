@@ -26,7 +26,6 @@ def record(
     accepted: Facts,
     data: Facts,
     model: Facts,
-    references: Facts,
     plan: Facts,
     edit: Facts,
     found: Facts,
@@ -55,15 +54,16 @@ def record(
 
 def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
     """What was signed before, if its bytes are still there."""
-    from compliance.signing import decoded
+    from compliance import signing
 
-    if not attempt.statement.exists() or digest_file(attempt.statement) != body["statement"]:
+    there = attempt.statement.exists()
+    if not there or signing.digest(attempt.statement.read_bytes()) != body["statement"]:
         raise EventError(
             f"The ledger says that attempt {attempt.number} of {attempt.event} was signed, but "
             f"{attempt.statement} is gone or changed. Restore it from a copy; a signed verdict is "
             "never written again."
         )
-    verdict = decoded(attempt.statement)["predicate"]["verdict"]
+    verdict = signing.decoded(attempt.statement)["predicate"]["verdict"]
     return _facts(home, attempt, verdict["result"], verdict["reasons"])
 
 
@@ -87,9 +87,8 @@ def _judged(attempt: Attempt, accepted: Facts) -> Verdict:
 
 def _written(home: Home, attempt: Attempt, parts: Facts) -> str:
     """Report first, so that the statement can name its digest; returns the statement's digest."""
-    from compliance.signing import sign
 
-    from compliance import render_html, report_json, statement
+    from compliance import render_html, report_json, signing, statement
     from flows import keyring
 
     key = keyring.signing_key(home, "executor")
@@ -110,8 +109,9 @@ def _written(home: Home, attempt: Attempt, parts: Facts) -> str:
     write_atomically(attempt.report_json, page.encode())
     named = _byproducts(attempt, attempt.findings, attempt.report, attempt.report_json)
     final = statement.build(**parts, byproducts=named)
-    write_atomically(attempt.statement, sign(final, key))
-    return digest_file(attempt.statement)
+    envelope = signing.sign(final, key)
+    write_atomically(attempt.statement, envelope)
+    return signing.digest(envelope)
 
 
 def _byproducts(attempt: Attempt, *files: Any) -> list[Facts]:
@@ -222,7 +222,7 @@ def _method(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
     return {
         "name": "retrain" if method["preset"] == "retrain" else "damp",
         "version": __version__,
-        "parameters": method | {"retire": True, "retired": edit["retired"]},
+        "parameters": method | {"retire": True, "retired": edit["retired"], "seed": edit["seed"]},
         "operators": done["operators"],
         "skipped": done["skipped"],
         "recalibrated": done["recalibrated"],

@@ -96,10 +96,7 @@ def _tie(owner: int) -> None:
 
 
 def train_one(job: Facts) -> Facts:
-    """One reference as `{path, sha256}`: from the cache, else trained and kept.
-
-    Trained with one thread, so that the bytes do not depend on how many workers there are.
-    """
+    """One reference as `{path, sha256}`: from the cache, else trained and kept."""
     home, path = Home(Path(job["home"])), Path(job["path"])
     note = path.with_suffix(".sha256")
     if path.exists() and note.exists():
@@ -110,26 +107,19 @@ def train_one(job: Facts) -> Facts:
 
 
 def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
-    import torch
-
     from audits.references import Recipe, train
     from flows import datasets, models
     from flows.store import write_atomically
 
     dataset = datasets.load(datasets.DataSpec(**job["spec"]))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        trained = train(
-            lambda: models.build(job["architecture"], job["classes"], dataset.input_shape),
-            dataset.train_inputs,
-            dataset.train_labels,
-            recipe=Recipe(**job["recipe"]),
-            seed=job["seed"],
-            exclude=job["exclude"],
-        )
-    finally:
-        torch.set_num_threads(threads)
+    trained = train(
+        lambda: models.build(job["architecture"], job["classes"], dataset.input_shape),
+        dataset.train_inputs,
+        dataset.train_labels,
+        recipe=Recipe(**job["recipe"]),
+        seed=job["seed"],
+        exclude=job["exclude"],
+    )
     sha256 = models.save_weights(trained, path, {"damp.seed": str(job["seed"])})
     write_atomically(note, sha256.encode())
     return Artifact(path=home.relative(path), sha256=sha256).to_json()

@@ -151,10 +151,8 @@ def _end(process: psutil.Process | None) -> None:
 
 def _uvicorn(port: int) -> list[str]:
     application = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
-    return ["uvicorn", *application, "--host", "127.0.0.1", "--port", str(port)] + [
-        "--log-level",
-        "error",
-    ]
+    place = ["--host", "127.0.0.1", "--port", str(port)]
+    return ["uvicorn", *application, *place, "--log-level", "error"]
 
 
 def _server_environment(scheduler: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Base models: trained by a recipe, registered with the version of the data they were trained on."""
+"""Base models: trained by a recipe, registered with the version of their training data."""
 
 from __future__ import annotations
 
