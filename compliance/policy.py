@@ -77,7 +77,7 @@ class Rule(Strict):
 
 
 class Policy(Strict):
-    """What the verdict rests on. `docs/policies.md` explains each key."""
+    """What the verdict rests on. docs/record.md explains each key."""
 
     apiVersion: Literal["damp/v1"] = "damp/v1"  # noqa: N815 - the key in the file
     kind: Literal["Policy"] = "Policy"

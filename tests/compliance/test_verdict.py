@@ -201,9 +201,7 @@ def test_a_margin_without_a_yardstick_was_not_measured(example: ModuleType) -> N
 def test_too_few_samples_make_a_pass_undecided_but_no_failure_undone(example: ModuleType) -> None:
     policy = with_policy(example, minimum_samples={"forget_test": 100})
     passing = judge(example.findings(), example.controls(), policy)
-    failing = judge(
-        example.findings(few_shot__1_at_penultimate=0.99), example.controls(), policy
-    )
+    failing = judge(example.findings(few_shot__1_at_penultimate=0.99), example.controls(), policy)
     assert passing.result == "INCONCLUSIVE"
     assert any("90 samples of forget_test" in reason for reason in passing.reasons)
     assert failing.result == "FAILED"
@@ -216,7 +214,9 @@ def test_a_count_that_nobody_tells_is_a_doubt(example: ModuleType) -> None:
     assert any("shadow_models" in reason for reason in verdict.reasons)
 
 
-@pytest.mark.parametrize(("stance", "result"), [("report", "PASSED"), ("inconclusive", "INCONCLUSIVE")])
+@pytest.mark.parametrize(
+    ("stance", "result"), [("report", "PASSED"), ("inconclusive", "INCONCLUSIVE")]
+)
 def test_unknown_copies_cap_the_verdict_where_the_policy_says_so(
     example: ModuleType, stance: str, result: str
 ) -> None:
