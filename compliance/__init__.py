@@ -6,7 +6,7 @@ A walk through the room, in the order of an event:
     policy.py       what must be shown, and how well  default-v1 -> Policy
     ledger.py       append-only chain of what happened
     states.py       where an event stands, read from the ledger; deadlines.py its clock
-    verdict.py      findings + controls + policy -> Verdict; judging.py row by row
+    verdict.py      findings + controls + policy -> Verdict; judging.py, controls.py, doubts.py
     statement.py    the verdict with all that it rests on, as an in-toto statement
     signing.py      Ed25519 signatures over it (DSSE); keys.py and trust.py whose they are
     verify.py       the check that needs none of the above to be believed

@@ -4,7 +4,7 @@ An entry is one line of canonical JSON:
 
     seq        number from 0, without gaps
     time       UTC, when it was written
-    kind       what happened: "request_received", "plan_registered" ... (states.py lists them)
+    kind       what happened: "request_received", "plan_registered" ... (transitions.py lists)
     event      id of the event, "" for what concerns the ledger itself
     key        idempotency key, unique with kind and event; "" where there is none
     body       the facts

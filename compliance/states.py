@@ -6,89 +6,32 @@
                                        failed_audit -> retrain_required
     exits: denied, cancelled, duplicate; paused and back; error, which a person clears
 
-An entry's kind says what happened; `KINDS` names the state that follows.
+An entry's kind says what happened; `transitions.py` names the state that follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from compliance.errors import StateError
+from compliance.transitions import KINDS, TRANSITIONS, State
+
+__all__ = [
+    "KINDS",
+    "TRANSITIONS",
+    "Event",
+    "State",
+    "check",
+    "current",
+    "events",
+    "follow",
+    "pending",
+]
 
 Entry = Mapping[str, Any]
 
-
-class State(StrEnum):
-    """A state of an event."""
-
-    RECEIVED = "received"
-    VERIFIED = "verified"
-    SCHEDULED = "scheduled"
-    EXECUTING = "executing"
-    AUDITED = "audited"
-    FAILED_AUDIT = "failed_audit"
-    RETRAIN_REQUIRED = "retrain_required"
-    APPROVED = "approved"
-    DEPLOYED = "deployed"
-    CLOSED = "closed"
-    PAUSED = "paused"
-    ERROR = "error"
-    DENIED = "denied"
-    CANCELLED = "cancelled"
-    DUPLICATE = "duplicate"
-
-
-KINDS: Mapping[str, State | None] = MappingProxyType(
-    {
-        "request_received": State.RECEIVED,
-        "request_verified": State.VERIFIED,
-        "request_denied": State.DENIED,
-        "request_duplicate": State.DUPLICATE,
-        "event_scheduled": State.SCHEDULED,
-        "attempt_started": State.EXECUTING,
-        "plan_registered": State.EXECUTING,
-        "statement_signed": State.AUDITED,  # FAILED_AUDIT where the body's verdict is FAILED
-        "attempt_closed": None,  # the verdict has been dealt with; the state stays
-        "retrain_required": State.RETRAIN_REQUIRED,
-        "signed_off": State.APPROVED,
-        "model_promoted": State.DEPLOYED,
-        "event_closed": State.CLOSED,
-        "event_paused": State.PAUSED,
-        "event_resumed": None,  # the state before the pause
-        "event_cancelled": State.CANCELLED,
-        "attempt_failed": State.ERROR,
-        "reaudited": None,
-    }
-)
-"""Kinds of entries and the states that follow; None: none of its own."""
-
-_ALWAYS = frozenset({State.PAUSED, State.CANCELLED, State.ERROR})
-_RUN = frozenset({State.SCHEDULED, State.EXECUTING})
-
-TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
-    {
-        State.RECEIVED: _ALWAYS | _RUN | {State.VERIFIED, State.DENIED, State.DUPLICATE},
-        State.VERIFIED: _ALWAYS | _RUN | {State.DENIED},
-        State.SCHEDULED: _ALWAYS | _RUN | {State.DENIED},
-        State.EXECUTING: _ALWAYS | {State.EXECUTING, State.AUDITED, State.FAILED_AUDIT},
-        State.AUDITED: _ALWAYS
-        | {State.EXECUTING, State.RETRAIN_REQUIRED, State.APPROVED, State.DEPLOYED, State.CLOSED},
-        State.FAILED_AUDIT: _ALWAYS | {State.EXECUTING, State.RETRAIN_REQUIRED, State.CLOSED},
-        State.RETRAIN_REQUIRED: _ALWAYS | _RUN | {State.CLOSED},
-        State.APPROVED: _ALWAYS | {State.APPROVED, State.DEPLOYED, State.CLOSED},
-        State.DEPLOYED: frozenset({State.CLOSED}),
-        State.ERROR: _ALWAYS | _RUN | {State.RETRAIN_REQUIRED, State.CLOSED},
-        State.PAUSED: frozenset({State.CANCELLED}),
-        State.CLOSED: frozenset(),
-        State.DENIED: frozenset(),
-        State.CANCELLED: frozenset(),
-        State.DUPLICATE: frozenset(),
-    }
-)
 
 WAITING = frozenset({State.RECEIVED, State.VERIFIED, State.SCHEDULED, State.EXECUTING})
 
@@ -188,7 +131,9 @@ def follow(event: Event | None, entry: Entry) -> Event:
     """
     kind, body = entry["kind"], entry["body"]
     if kind not in KINDS:
-        raise StateError(f"Ledger entries of kind {kind!r} are unknown: see states.KINDS.")
+        raise StateError(
+            f"Ledger entries of kind {kind!r} are unknown: see compliance/transitions.py."
+        )
     if event is None:
         if kind != "request_received":
             raise StateError(f"{kind} of event {entry['event']}, which was never received.")

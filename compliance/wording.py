@@ -11,7 +11,7 @@ from compliance.policy import Policy
 from compliance.rows import MISSING, OUTSIDE, UNDECIDED, WITHIN, JudgedRow
 
 if TYPE_CHECKING:
-    from compliance.verdict import Control
+    from compliance.controls import Control
 
 NO_POWER = 0.5
 """Below this chance to catch the original, a measurement is said to have no power."""

@@ -1,0 +1,70 @@
+"""Models of known nature before the same bench: an audit proves itself every time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audits.finding import Finding
+from compliance import wording
+from compliance.judging import judge_rows
+from compliance.levels import FAILED, PASSED, result_of
+from compliance.policy import LEAST_REFERENCES, Policy
+from compliance.rows import JudgedRow
+
+MUST_FAIL = ("original", "output_retired", "head_refitted", "random_direction")
+MUST_PASS = "reference_"  # noqa: S105 - a prefix of names of controls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A model of known nature before the same bench.
+
+    Attributes:
+        name: "original", "reference_0" and so on.
+        expected: "FAILED" or "PASSED".
+        found: What the rules say about it.
+        rows: The judged rows.
+    """
+
+    name: str
+    expected: str
+    found: str
+    rows: tuple[JudgedRow, ...]
+
+    @property
+    def as_expected(self) -> bool:
+        """A model that must fail came out FAILED; one that must pass came out anything else."""
+        return self.found == FAILED if self.expected == FAILED else self.found != FAILED
+
+    def to_json(self) -> dict[str, Any]:
+        """The control as the statement holds it."""
+        return {
+            "name": self.name,
+            "expected": self.expected,
+            "found": self.found,
+            "asExpected": self.as_expected,
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def judge_control(name: str, findings: Sequence[Finding], policy: Policy) -> Control:
+    """One control, judged by the same rules as the candidate."""
+    rows = tuple(judge_rows(findings, policy))
+    expected = PASSED if name.startswith(MUST_PASS) else FAILED
+    return Control(name=name, expected=expected, found=result_of(rows), rows=rows)
+
+
+def misbehaviour(controls: Sequence[Control], policy: Policy) -> Iterator[str]:
+    """Controls that came out wrong, and controls that are not there."""
+    for control in controls:
+        if not control.as_expected:
+            yield wording.misbehaved(control)
+    names = {control.name for control in controls}
+    absent = [name for name in MUST_FAIL if name not in names]
+    references = sum(control.expected == PASSED for control in controls)
+    if policy.assurance == "L3" and references < LEAST_REFERENCES:
+        absent.append("retrained references judged by the others")
+    if absent:
+        yield f"Controls are missing: {', '.join(absent)}. Run them."
