@@ -1,0 +1,89 @@
+"""A model as MLflow keeps it: weights, specification, serving code and what describes them.
+
+Written through `Model` and `pyfunc.add_to_model` rather than `pyfunc.save_model`, which runs the
+serving code, warns, and leaves this machine's paths in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.store import canonical
+
+WEIGHTS, SPEC, SERVING = "weights.safetensors", "spec.json", "serving.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What must be known beside the weights to run a model.
+
+    Attributes:
+        architecture: As `flows.models.build` takes it.
+        classes: Outputs, the retired ones included.
+        input_shape: (channels, height, width).
+        retired: Classes whose outputs are masked.
+    """
+
+    architecture: str
+    classes: int
+    input_shape: tuple[int, ...]
+    retired: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        shape, retired = list(self.input_shape), sorted(set(self.retired))
+        return asdict(self) | {"input_shape": shape, "retired": retired}
+
+    def tags(self) -> dict[str, str]:
+        """As tags of a model version, which are text."""
+        told = self.to_json()
+        return {
+            "damp.architecture": self.architecture,
+            "damp.classes": str(self.classes),
+            "damp.input_shape": json.dumps(told["input_shape"]),
+            "damp.retired": json.dumps(told["retired"]),
+        }
+
+
+def pack(folder: Path, weights: Path, spec: Spec, model_id: str) -> None:
+    """Fill `folder` with a model that `mlflow.pyfunc` can load; the weights are linked to."""
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    from damp.version import __version__
+
+    (folder / WEIGHTS).symlink_to(weights.absolute())
+    (folder / SPEC).write_bytes(canonical(spec.to_json()))
+    (folder / SERVING).write_bytes(Path(__file__).with_name(SERVING).read_bytes())
+    (folder / "requirements.txt").write_text(f"damp-unlearning=={__version__}\n")
+    (folder / "python_env.yaml").write_text(
+        f"python: {platform.python_version()}\ndependencies:\n- -r requirements.txt\n"
+    )
+    described = Model(signature=_signature(spec), model_id=model_id)
+    pyfunc.add_to_model(
+        described,
+        loader_module="mlflow.pyfunc.loaders.code_model",
+        model_code_path=SERVING,
+        python_env="python_env.yaml",
+        artifacts={
+            "weights": {"path": WEIGHTS, "uri": WEIGHTS},
+            "spec": {"path": SPEC, "uri": SPEC},
+        },
+        streamable=False,
+    )
+    described.save(str(folder / "MLmodel"))
+
+
+def _signature(spec: Spec) -> Any:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    number = np.dtype("float32")
+    return ModelSignature(
+        inputs=Schema([TensorSpec(number, (-1, *spec.input_shape))]),
+        outputs=Schema([TensorSpec(number, (-1, spec.classes))]),
+    )
