@@ -45,7 +45,7 @@ def app(home: Path | None) -> None:
 
 
 @app.command()
-@click.option("--forget", default=8, show_default=True, help="The digit to forget, 0 to 9.")
+@click.option("--forget", default=3, show_default=True, help="The digit to forget, 0 to 9.")
 @as_json
 def demo(forget: int, as_json: bool) -> int:
     """Train a digit classifier, make it forget a digit, audit it, report.
@@ -55,7 +55,7 @@ def demo(forget: int, as_json: bool) -> int:
     \b
     Examples:
       damp demo
-      damp demo --forget 3 --json
+      damp demo --forget 8 --json
     """
     from flows import commands
 

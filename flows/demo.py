@@ -10,7 +10,7 @@ from flows import intake, training
 from flows.layout import Home
 from flows.store import write_atomically
 
-MODEL, POLICY = "digits", "demo-v1"
+MODEL, POLICY, DIGIT = "digits", "demo-v1", 3
 
 REQUEST = """\
 # The request that `damp demo` files. `damp request` prints one for a model of your own.

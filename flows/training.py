@@ -26,14 +26,49 @@ def base_model(
     Returns:
         Name and version in the registry, the weights' path and sha256, the test accuracy.
     """
+    from flows import dataversions, models, registry
+
+    made = trained(
+        data=data, data_root=data_root, recipe=recipe, architecture=architecture, seed=seed
+    )
+    network, dataset = made["network"], made["dataset"]
+    weights = home.models / f"{name}-seed-{seed}.safetensors"
+    sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
+    registered = registry.register_base(
+        home,
+        name=name,
+        weights=weights,
+        architecture=made["architecture"],
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+        data_version=dataversions.version(dataset, home).version,
+        data_name=data.partition(":")[0],
+    )
+    return {
+        "name": registered.name,
+        "version": str(registered.version),
+        "weights": str(weights),
+        "sha256": sha256,
+        "test_accuracy": _accuracy(network, dataset),
+    }
+
+
+def trained(
+    *,
+    data: str,
+    data_root: Path | None,
+    recipe: str | None,
+    seed: int,
+    architecture: str | None = None,
+) -> Facts:
+    """A classifier trained from scratch: `network`, `dataset`, `architecture`."""
     from audits.references import train
-    from flows import datasets, dataversions, models, recipes, registry
+    from flows import datasets, models, recipes
 
     chosen = recipes.get(recipe or recipes.of_data(data))
     built = architecture or chosen.architecture
-    dataset = datasets.load(
-        datasets.DataSpec(name=data, root=str(data_root) if data_root else None)
-    )
+    root = str(data_root.resolve()) if data_root else None
+    dataset = datasets.load(datasets.DataSpec(name=data, root=root))
     network = train(
         lambda: models.build(built, dataset.classes, dataset.input_shape),
         dataset.train_inputs,
@@ -44,26 +79,7 @@ def base_model(
             f"epoch {epoch}, loss {loss:.3f}", epoch, epochs
         ),
     )
-    weights = home.models / f"{name}-seed-{seed}.safetensors"
-    sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
-    version = dataversions.version(dataset, home)
-    registered = registry.register_base(
-        home,
-        name=name,
-        weights=weights,
-        architecture=built,
-        classes=dataset.classes,
-        input_shape=dataset.input_shape,
-        data_version=version.version,
-        data_name=data.partition(":")[0],
-    )
-    return {
-        "name": registered.name,
-        "version": str(registered.version),
-        "weights": str(weights),
-        "sha256": sha256,
-        "test_accuracy": _accuracy(network, dataset),
-    }
+    return {"network": network, "dataset": dataset, "architecture": built}
 
 
 def _accuracy(network: Any, dataset: Any) -> float:
