@@ -32,7 +32,7 @@ def demo(forget: int, *, as_json: bool) -> int:
             server.wait()
             _run_in_order(home, [event])
     else:
-        _carry_out(home, [event])
+        carry_out(home, [event])
     outcome = overview.one_event(home, event)
     if as_json:
         console.emit(outcome)
@@ -84,7 +84,7 @@ def run(event: str | None, *, as_json: bool) -> int:
     if event is not None:
         overview.one_event(home, event)
     events = [event] if event else intake.pending(home)
-    _carry_out(home, events)
+    carry_out(home, events)
     outcomes = [overview.one_event(home, each) for each in events]
     if as_json:
         console.emit(outcomes[0] if event else outcomes)
@@ -96,7 +96,7 @@ def run(event: str | None, *, as_json: bool) -> int:
     return DONE if all(o["verdict"] == "PASSED" for o in outcomes) else NOT_PASSED
 
 
-def _carry_out(home: Home, events: list[str]) -> None:
+def carry_out(home: Home, events: list[str]) -> None:
     """Run those of the events that have work to do; a decided one costs nothing."""
     waiting = [each for each in events if overview.one_event(home, each)["pending"]]
     if not waiting:

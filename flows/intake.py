@@ -197,6 +197,8 @@ def must_exist(home: Home, event: str) -> None:
 
 def template(
     *,
+    identity: str | None = None,
+    submitted: datetime | None = None,
     forget: tuple[int, ...],
     model: str,
     architecture: str | None,
@@ -219,9 +221,9 @@ def template(
     lines = [
         "apiVersion: damp/v1",
         "kind: ErasureRequest",
-        f"subject_request_id: {uuid.uuid4()}",
+        f"subject_request_id: {identity or uuid.uuid4()}",
         f"regulation: {regulation}",
-        f"submitted_time: {datetime.now(UTC).isoformat(timespec='seconds')}",
+        f"submitted_time: {(submitted or datetime.now(UTC)).isoformat(timespec='seconds')}",
         f"scope: {{type: class, selector: {selector}}}",
         f"model: {source}",
         f"data: {{name: {json.dumps(data)}{root}}}",

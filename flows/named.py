@@ -42,4 +42,4 @@ def find(text: str, error: type[FlowError]) -> Callable[..., Any]:
     found = getattr(module, attribute, None)
     if not callable(found):
         raise error(f"'{text}': the module '{module_name}' has no callable '{attribute}'.")
-    return found  # type: ignore[no-any-return]  # just shown to be callable
+    return found

@@ -142,6 +142,13 @@ def _source(home: Home, request: Request, attempt: Attempt) -> Facts:
     from flows import registry
 
     found = registry.resolve(home, request.model.registry)
+    champion = registry.champion(home, found.name)
+    if champion not in (None, int(found.version)):
+        raise EventError(
+            f"The request is about {found.name} version {found.version}, but the champion is "
+            f"version {champion}: a model made from the older one could not take its place. "
+            f"Request it of '{found.name}@champion'."
+        )
     return {
         "path": found.weights,
         "architecture": found.architecture,

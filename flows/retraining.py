@@ -29,12 +29,16 @@ def references(where: Facts, accepted: Facts, data: Facts, model: Facts) -> Fact
     """
     from flows.journal import entered
 
-    home, attempt = Home.of(where), Attempt.of(where)
+    with entered(Attempt.of(where), "references"):
+        return trained_for(Home.of(where), accepted, data, model)
+
+
+def trained_for(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts:
+    """The references that an event with these facts will be judged by."""
     count = accepted["policy"]["references"]
     wanted = count + (accepted["method"]["preset"] == "retrain")
     jobs = [_job(home, accepted, data, model, FIRST_SEED + index) for index in range(wanted)]
-    with entered(attempt, "references"):
-        found = _all(home, jobs)
+    found = _all(home, jobs)
     return {
         "models": found[:count],
         "candidate": found[count] if wanted > count else None,

@@ -1,9 +1,9 @@
-"""The stages of dvc.yaml: from a data version to the tables of docs/results-digits.md.
+"""The stages of dvc.yaml: from a data version to the tables of docs/results-*.md.
 
     python -m flows.stages STAGE
 
-The references of an event are trained by the event itself; the stage before it trains them ahead,
-which a schedule would do at night. State lies in data/state, each stage leaves one small file.
+Each stage leaves one small file in data/; models, references, ledger and registry lie in the state
+folder data/state. Another data set is another params file: DAMP_PARAMS=params-mnist.yaml.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import uuid
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from flows.layout import Home
+from flows.layout import Attempt, Home
+from flows.store import write_atomically
 
 Facts = dict[str, Any]
 
@@ -25,12 +29,12 @@ def main() -> None:
     """Run the stage that the command line names."""
     from ruamel.yaml import YAML
 
+    os.environ.setdefault("DAMP_HOME", str(FOLDER / "state"))
     from flows.settings import prepare_environment, settings
 
-    os.environ["DAMP_HOME"] = str(FOLDER / "state")
     home = Home(settings().home)
     prepare_environment(home.root)
-    params = YAML(typ="safe").load(Path("params.yaml"))
+    params = YAML(typ="safe").load(Path(os.environ.get("DAMP_PARAMS", "params.yaml")))
     STAGES[sys.argv[1]](home, params)
 
 
@@ -38,27 +42,155 @@ def data_version(home: Home, params: Facts) -> None:
     """The digest of the data as they are now."""
     from flows import datasets, dataversions
 
-    dataset = datasets.load(datasets.DataSpec(name=params["data"]))
-    _leave("version", {"description": dataset.description} | _relative(home, dataversions, dataset))
-
-
-def _relative(home: Home, dataversions: Any, dataset: Any) -> Facts:
-    told: Facts = dataversions.version(dataset, home).to_json()
-    return {key: told[key] for key in ("name", "version", "rows")}
+    dataset = datasets.load(_spec(params))
+    told = dataversions.version(dataset, home).to_json()
+    kept = {key: told[key] for key in ("name", "version", "rows")}
+    _leave("version.json", {"description": dataset.description} | kept)
 
 
 def base_model(home: Home, params: Facts) -> None:
-    """The model before, registered as `champion`."""
-    from flows import keyring, training
+    """The model before: trained once, registered once for each event, which must not collide."""
+    from flows import dataversions, keyring, models, registry, training
 
     keyring.ensure_demo_key(home)
-    made = training.base_model(
-        home,
-        name=params["data"],
+    made = training.trained(
         data=params["data"],
-        data_root=None,
+        data_root=Path(params["root"]) if params.get("root") else None,
         recipe=params["recipe"],
-        architecture=None,
         seed=params["seed"],
     )
-    _leave("base", made | {"weights": home.relative(Path(made["weights"]))})
+    weights = home.models / f"{params['data']}-seed-{params['seed']}.safetensors"
+    digest = models.save_weights(made["network"], weights, {"damp.seed": str(params["seed"])})
+    version = dataversions.version(made["dataset"], home).version
+    for wanted in params["events"]:
+        registry.register_base(
+            home,
+            name=_name(params, wanted),
+            weights=weights,
+            architecture=made["architecture"],
+            classes=made["dataset"].classes,
+            input_shape=made["dataset"].input_shape,
+            data_version=version,
+            data_name=params["data"],
+        )
+    _leave("base.json", {"weights": home.relative(weights), "sha256": digest, "data": version})
+
+
+def references(home: Home, params: Facts) -> None:
+    """The retrained models of every event, ahead of time."""
+    from compliance.policy import load_policy
+    from flows import datasets, dataversions, recipes, retraining
+
+    dataset = datasets.load(_spec(params))
+    spec = _spec(params)
+    data = {
+        "classes": dataset.classes,
+        "before": dataversions.version(dataset, home).to_json(),
+        "spec": {"name": spec.name, "root": spec.root},
+    }
+    model = {"architecture": recipes.get(params["recipe"]).architecture, "retired": []}
+    found = {}
+    for wanted in params["events"]:
+        accepted = {
+            "recipe": params["recipe"],
+            "forget": sorted(wanted["forget"]),
+            "policy": load_policy(params["policy"]).model_dump(mode="json"),
+            "method": {"preset": wanted["preset"]},
+        }
+        found[_name(params, wanted)] = retraining.trained_for(home, accepted, data, model)
+    _leave("references.json", found)
+
+
+def event(home: Home, params: Facts) -> None:
+    """Every event, from its request to its closed ledger entry."""
+    from flows import commands, intake, overview
+
+    for wanted in params["events"]:
+        file = home.root / "requests" / f"{_name(params, wanted)}.yaml"
+        if not file.exists():
+            write_atomically(file, _request(params, wanted).encode())
+        intake.submit(home, file)
+    commands.carry_out(home, intake.pending(home))
+    _leave("events.json", overview.all_events(home))
+
+
+def results(home: Home, params: Facts) -> None:
+    """The tables, from the signed statements alone."""
+    from flows import tables
+
+    parts = [f"# Results on `{params['data']}`", "", "Made by `make results`; do not edit.", ""]
+    for wanted in params["events"]:
+        number = 1
+        statements = []
+        while (attempt := Attempt(home, _id(params, wanted), number)).statement.exists():
+            statements.append(attempt.statement)
+            number += 1
+        classes = " and ".join(map(str, wanted["forget"]))
+        title = f"Forget {classes}, preset `{wanted['preset']}`"
+        parts.append(tables.event(statements, title=title, command=_command(params, wanted)))
+    target = Path("docs") / f"results-{params['data']}.md"
+    write_atomically(target, ("\n".join(parts).rstrip() + "\n").encode())
+
+
+STAGES = {
+    "data-version": data_version,
+    "base-model": base_model,
+    "references": references,
+    "event": event,
+    "results": results,
+}
+
+
+def _spec(params: Facts) -> Any:
+    from flows.datasets import DataSpec
+
+    root = params.get("root")
+    return DataSpec(name=params["data"], root=str(Path(root).resolve()) if root else None)
+
+
+def _name(params: Facts, wanted: Facts) -> str:
+    """A registered name for each event."""
+    return "-".join([params["data"], *map(str, wanted["forget"]), wanted["preset"]])
+
+
+def _id(params: Facts, wanted: Facts) -> str:
+    """The same request has the same id at every run."""
+    digest = sha256(f"damp results: {_name(params, wanted)}".encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def _request(params: Facts, wanted: Facts) -> str:
+    from flows import intake
+
+    return intake.template(
+        identity=_id(params, wanted),
+        submitted=datetime.now(UTC),
+        forget=tuple(wanted["forget"]),
+        model=f"{_name(params, wanted)}@champion",
+        architecture=None,
+        data=params["data"],
+        data_root=Path(params["root"]).resolve() if params.get("root") else None,
+        recipe=params["recipe"],
+        policy=params["policy"],
+        regulation="other",
+        preset=wanted["preset"],
+    )
+
+
+def _command(params: Facts, wanted: Facts) -> str:
+    """The command that files such a request by hand."""
+    forget = " ".join(f"--forget {c}" for c in wanted["forget"])
+    root = f" --data-root {params['root']}" if params.get("root") else ""
+    return (
+        f"damp request {forget} --model {params['data']}@champion --data {params['data']}{root} "
+        f"--policy {params['policy']} --preset {wanted['preset']} > request.yaml; "
+        "damp submit request.yaml; damp run"
+    )
+
+
+def _leave(name: str, content: Any) -> None:
+    write_atomically(FOLDER / name, (json.dumps(content, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -29,14 +29,14 @@ def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 
 
 def _step(function: Callable[..., Facts]) -> Any:
-    return task(
-        function,
+    remembered = task(
         name=function.__name__,
+        task_run_name=function.__name__,
         persist_result=True,
         result_serializer="json",
         cache_key_fn=_key,
-        task_run_name=function.__name__,
     )
+    return remembered(function)
 
 
 accept = _step(prepare.accept)
