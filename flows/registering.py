@@ -109,7 +109,7 @@ def model_id(version: ModelVersion) -> str:
 def _run(client: MlflowClient, experiment: str, job: Job) -> Run:
     found = client.search_runs([experiment], _tagged(job.identity), max_results=1)
     if found:
-        return found[0]
+        return client.get_run(found[0].info.run_id)  # a search leaves out the model inputs
     return client.create_run(experiment, run_name=job.title, tags=job.all_tags())
 
 
