@@ -122,19 +122,20 @@ def show(home: Home, outcome: Facts) -> None:
         console.out.print(f"Event {outcome['id']} is {outcome['state']}: nothing was decided.")
         return
     folder = Path(outcome["report"]).parent
-    lines = [
-        ("event", f"{outcome['id']}, attempt {outcome['attempt']}, {outcome['state']}"),
-        ("report", outcome["report"]),
-        ("statement", outcome["statement"]),
-        ("open it", f"xdg-open {console.short(outcome['report'])}"),
-        (
-            "verify it",
-            f"damp verify {console.short(outcome['statement'])} "
-            f"--model {console.short(folder / 'after.safetensors')}",
-        ),
-        ("lineage", f"mlflow ui --backend-store-uri sqlite:///{home.mlflow_db}"),
-    ]
-    console.verdict_panel(outcome["verdict"], lines, outcome["reasons"])
+    statement, after = folder / "statement.dsse.json", folder / "after.safetensors"
+    console.verdict_panel(
+        outcome["verdict"],
+        outcome["reasons"],
+        {
+            "event": f"{outcome['id']}, attempt {outcome['attempt']}, {outcome['state']}",
+            "report": console.short(outcome["report"]),
+        },
+        {
+            "open the report": f"xdg-open {console.short(outcome['report'])}",
+            "verify it": f"damp verify {console.short(statement)} --model {console.short(after)}",
+            "see the lineage": f"mlflow ui --backend-store-uri sqlite:///{home.mlflow_db}",
+        },
+    )
 
 
 class _Given:

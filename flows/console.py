@@ -68,23 +68,20 @@ def emit(data: Any) -> None:
     sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 
-def verdict_panel(result: str, lines: list[tuple[str, str]], reasons: list[str]) -> None:
-    """The verdict and why, where the report is, and what to type next."""
+def verdict_panel(
+    result: str, reasons: list[str], facts: dict[str, str], commands: dict[str, str]
+) -> None:
+    """The verdict, why, and where the report is; below, unboxed to be copied, what to type next."""
     sign, colour = LOOKS[result]
-    text = Text(f"{sign} {result}\n", style=f"bold {colour}")
+    text = Text(f"{sign} {result}\n", style=f"bold {colour}", overflow="fold")
     for reason in reasons:
-        text.append(f"  {reason}\n", style="default not bold")
-    text.append("\n")
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        text.append(f"{name:<{width}}  ", style="dim")
-        text.append(
-            f"{value}\n",
-            style="default not bold",
-        )
-    out.print(
-        Panel(text, title="unlearning event", border_style=colour, expand=False), soft_wrap=True
-    )
+        text.append(f"• {reason}\n", style="default not bold")
+    for name, value in facts.items():
+        text.append(f"\n{name}\n", style="dim not bold")
+        text.append(f"{value}", style="default not bold")
+    out.print(Panel(text, title="unlearning event", border_style=colour))
+    for name, command in commands.items():
+        out.print(f"{name}\n  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def error(message: str) -> None:

@@ -49,6 +49,7 @@ def prepare_environment(home: Path) -> None:
         "DVC_NO_ANALYTICS": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "prefect" / "results"),
         # A profile of the user's may point at a cloud; damp asks only the server it was given.
