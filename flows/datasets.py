@@ -96,7 +96,7 @@ def load(spec: DataSpec) -> Dataset:
     if family == "imagefolder" and rest:
         from flows import imagefolder
 
-        return _checked(imagefolder.load(spec.name, Path(rest)))
+        return _checked(imagefolder.load(spec.name, Path(rest).expanduser()))
     if named.is_named(spec.name):
         return _checked(_users(spec.name))
     raise DataError(
@@ -192,7 +192,9 @@ def _users(name: str) -> Dataset:
     """A data set from a function of the user's own."""
     import torch
 
-    made = named.find(name, DataError)()
+    function = named.find(name, DataError)
+    named.must_take(name, function, DataError)
+    made = function()
     if isinstance(made, Dataset):
         return made
     if not isinstance(made, tuple) or len(made) != 4:
@@ -200,8 +202,19 @@ def _users(name: str) -> Dataset:
             f"'{name}' gave a {type(made).__name__}. It must return (train_inputs, train_labels, "
             "test_inputs, test_labels), or a flows.datasets.Dataset."
         )
-    parts = [torch.as_tensor(part) for part in made]
-    train_x, train_y, test_x, test_y = parts
+    try:
+        train_x, train_y, test_x, test_y = (torch.as_tensor(part) for part in made)
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise DataError(
+            f"'{name}' gave something that is no array of numbers: {problem}. Let it return "
+            "tensors or numpy arrays."
+        ) from problem
+    if any(y.ndim != 1 or y.is_floating_point() or len(y) == 0 for y in (train_y, test_y)):
+        raise DataError(
+            f"'{name}' must give labels as whole numbers from 0, one per image and at least one; "
+            f"these are {tuple(train_y.shape)} {train_y.dtype} and {tuple(test_y.shape)} "
+            f"{test_y.dtype}. Give the index of each image's class."
+        )
     return _from_arrays(name, (train_x.float(), test_x.float(), train_y, test_y), f"By {name}")
 
 
@@ -212,7 +225,7 @@ def _checked(dataset: Dataset) -> Dataset:
         ("training", dataset.train_inputs, dataset.train_labels),
         ("test", dataset.test_inputs, dataset.test_labels),
     ):
-        if x.ndim != 4 or len(x) != len(y) or len(y) == 0:
+        if x.ndim != 4 or y.ndim != 1 or len(x) != len(y) or len(y) == 0:
             problems.append(
                 f"its {part} inputs are {tuple(x.shape)} for {len(y)} labels, not (n, channels, "
                 "height, width) with one label each"
@@ -221,8 +234,14 @@ def _checked(dataset: Dataset) -> Dataset:
             problems.append(f"its {part} inputs hold values that are not finite")
         elif y.min() < 0 or y.max() >= dataset.classes:
             problems.append(f"its {part} labels are not all in 0..{dataset.classes - 1}")
+    if dataset.train_inputs.shape[1:] != dataset.test_inputs.shape[1:]:
+        train, test = dataset.train_inputs.shape[1:], dataset.test_inputs.shape[1:]
+        problems.append(f"training images are {tuple(train)}, test images {tuple(test)}")
     if dataset.train_labels.unique().numel() < 2:
         problems.append("it has fewer than two classes, so nothing would be left to keep")
     if problems:
-        raise DataError(f"Data set '{dataset.name}' cannot be used: {'; '.join(problems)}.")
+        raise DataError(
+            f"Data set '{dataset.name}' cannot be used: {'; '.join(problems)}. Mend it where it is "
+            "made, then run the same command again."
+        )
     return dataset

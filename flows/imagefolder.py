@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from flows.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image as Picture
+    from PIL.ImageFile import ImageFile
 
     from flows.datasets import Dataset
 
@@ -22,6 +25,8 @@ MEMORY_LIMIT = 4 << 30
 HELD_OUT = 0.2
 """Share of each class that becomes test data where the folder has no test/ of its own."""
 LISTED = 5
+GREY = {"1", "L", "I", "I;16", "I;16B"}
+"""Pillow's modes of pictures without colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,16 @@ def load(name: str, folder: Path) -> Dataset:
     if not folder.is_dir():
         raise DataError(f"'{name}': {folder} is no folder. Name one that holds a folder per class.")
     parts = [part for part in ("train", "test") if (folder / part).is_dir()]
-    if parts == ["train"]:
-        raise DataError(f"'{name}': {folder} has train/ but no test/. Add test/, or drop train/.")
+    if len(parts) == 1:
+        (there,) = parts
+        other = "test" if there == "train" else "train"
+        raise DataError(
+            f"'{name}': {folder} has {there}/ but no {other}/. Add {other}/, or move the class "
+            "folders up and let damp hold out test images."
+        )
     if parts:
         classes = _classes(name, folder / "train")
+        _refuse_unknown(name, folder / "test", classes)
         images = [i for part in parts for i in _listed(folder / part, classes, part)]
     else:
         classes = _classes(name, folder)
@@ -72,21 +83,51 @@ def load_tiny_imagenet(name: str, folder: Path) -> Dataset:
         for wnid in classes
         for path in _images(folder / "train" / wnid / "images")
     ]
-    for line in notes.read_text().splitlines():
-        file, wnid = line.split("\t")[:2]
-        if wnid in number:
-            images.append(Image(folder / "val" / "images" / file, "test", number[wnid]))
+    images += [
+        Image(folder / "val" / "images" / file, "test", number[wnid])
+        for file, wnid in _annotations(name, notes)
+        if wnid in number
+    ]
     return _dataset(name, folder, classes, images)
 
 
+def _annotations(name: str, notes: Path) -> list[tuple[str, str]]:
+    """File and class of each validation image, which lie in tab-separated columns."""
+    found = []
+    for number, line in enumerate(notes.read_text(errors="replace").splitlines(), start=1):
+        file, _, rest = line.partition("\t")
+        if not rest or "/" in file:
+            raise DataError(
+                f"'{name}': {notes}, line {number}: {line[:60]!r} does not name an image and its "
+                "class, with a tab between. Fetch the file again."
+            )
+        found.append((file, rest.partition("\t")[0]))
+    return found
+
+
 def _classes(name: str, folder: Path) -> list[str]:
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    found = _folders(folder)
     if len(found) < 2:
         raise DataError(
             f"'{name}': {folder} holds {len(found)} class folder(s). A classifier needs two, and "
             "forgetting one needs another to keep."
         )
     return found
+
+
+def _folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder; hidden ones belong to tools."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+
+
+def _refuse_unknown(name: str, folder: Path, classes: list[str]) -> None:
+    unknown = [found for found in _folders(folder) if found not in classes]
+    if unknown:
+        rest = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        raise DataError(
+            f"'{name}': {folder} holds {', '.join(unknown[:LISTED])}{rest}, which train/ does not. "
+            "Both parts must have the same class folders: add, rename or remove."
+        )
 
 
 def _listed(folder: Path, classes: list[str], part: str) -> list[Image]:
@@ -159,7 +200,8 @@ def _read(name: str, images: list[Image]) -> np.ndarray:
     """All images as (n, 3 or 1, height, width), float32 in [0, 1]; problems are told together."""
     import numpy as np
 
-    first = _pixels(images[0].path, None)
+    grey = not any(_is_coloured(image.path) for image in images)
+    first = _pixels(images[0].path, None, grey=grey)
     if isinstance(first, str):
         raise DataError(f"'{name}': {first}")
     if first.nbytes * len(images) > MEMORY_LIMIT:
@@ -171,7 +213,7 @@ def _read(name: str, images: list[Image]) -> np.ndarray:
     held = np.empty((len(images), *first.shape), dtype=np.float32)
     problems = []
     for number, image in enumerate(images):
-        pixels = _pixels(image.path, first.shape)
+        pixels = _pixels(image.path, first.shape, grey=grey)
         if isinstance(pixels, str):
             problems.append(pixels)
         else:
@@ -182,25 +224,52 @@ def _read(name: str, images: list[Image]) -> np.ndarray:
     return held
 
 
-def _pixels(path: Path, shape: tuple[int, ...] | None) -> np.ndarray | str:
-    """One image, or in words why not."""
-    import numpy as np
+def _is_coloured(path: Path) -> bool:
+    """Whether a file's header tells of colours; a file without a header tells nothing."""
     from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
 
     try:
-        with Pillow.open(path) as image:
+        with _opened(path) as image:
+            return image.mode not in GREY
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
+        return False  # `_pixels` says what is wrong with it
+
+
+def _pixels(path: Path, shape: tuple[int, ...] | None, *, grey: bool) -> np.ndarray | str:
+    """One image, or in words why not."""
+    from PIL import Image as Pillow
+
+    try:
+        with _opened(path) as image:
             if max(image.size) > SIDE_LIMIT:
                 return (
-                    f"{path} is {image.size[0]}x{image.size[1]}; {SIDE_LIMIT} a side is the most."
+                    f"{path} is {image.size[0]}x{image.size[1]}; {SIDE_LIMIT} a side is the most: "
+                    "make it smaller, or remove it."
                 )
-            grey = image.mode in ("L", "1", "I;16") if shape is None else shape[0] == 1
-            pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32) / 255
-    except (UnidentifiedImageError, OSError, ValueError, Pillow.DecompressionBombError) as problem:
+            pixels = _scaled(image, grey=grey)
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as problem:
         return f"{path} cannot be read as an image ({type(problem).__name__}): mend or remove it."
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if shape is not None and pixels.shape != shape:
-        return (
-            f"{path} is {pixels.shape[1:]}, the first image is {shape[1:]}: bring all to one size."
-        )
+        size, first = (f"{s[2]}x{s[1]}" for s in (pixels.shape, shape))
+        return f"{path} is {size}, the first image is {first}: bring all to one size."
     return pixels
+
+
+def _opened(path: Path) -> ImageFile:
+    """The file with its header read; of large pictures `SIDE_LIMIT` warns, not Pillow."""
+    from PIL import Image as Pillow
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        return Pillow.open(path)
+
+
+def _scaled(image: Picture, *, grey: bool) -> np.ndarray:
+    """Pixels as (1 or 3, height, width) in [0, 1]."""
+    import numpy as np
+
+    if image.mode.startswith("I"):  # Pillow would cut 16 bits off at 255
+        deep = np.asarray(image, dtype=np.float32)[None] / 65535
+        return deep if grey else deep.repeat(3, axis=0)
+    pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32) / 255
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)

@@ -195,6 +195,21 @@ def must_exist(home: Home, event: str) -> None:
         )
 
 
+def reproduction(home: Home, event: str, model: Facts) -> bytes:
+    """The event's request about `before.safetensors` beside it, for another state folder.
+
+    On the same kind of machine it leads to a model after with the same digest. JSON is YAML.
+    """
+    request, origin = request_of(home, event), origin_of(home, event)
+    spec = data_spec(request, origin)
+    content = request.content() | {
+        "model": {"file": "before.safetensors", "architecture": model["architecture"]},
+        "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
+        "policy": str(_policy_source(request, origin)),
+    }
+    return json.dumps(content, indent=2).encode() + b"\n"
+
+
 def template(
     *,
     identity: str | None = None,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from flows import progress
 from flows.layout import Attempt
@@ -44,7 +44,7 @@ def read(attempt: Attempt) -> list[dict[str, Any]]:
     if not attempt.journal.exists():
         return []
     notes = []
-    for line in attempt.journal.read_text().splitlines():
+    for line in attempt.journal.read_text(errors="replace").splitlines():
         try:
             notes.append(json.loads(line))
         except json.JSONDecodeError:  # the process died while writing it: it says nothing
@@ -54,5 +54,13 @@ def read(attempt: Attempt) -> list[dict[str, Any]]:
 
 def _note(attempt: Attempt, facts: dict[str, Any]) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    with attempt.journal.open("a") as journal:
-        journal.write(json.dumps(facts | {"at": now, "pid": os.getpid()}) + "\n")
+    line = json.dumps(facts | {"at": now, "pid": os.getpid()}) + "\n"
+    with attempt.journal.open("ab+") as journal:
+        if journal.tell() and _last_byte(journal) != b"\n":  # a crash cut the line before short
+            line = "\n" + line
+        journal.write(line.encode())
+
+
+def _last_byte(journal: BinaryIO) -> bytes:
+    journal.seek(-1, os.SEEK_END)
+    return journal.read(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance import keys
+from compliance.errors import TrustError
 from compliance.trust import ROLES, Trust, TrustedKey, load_trust, save_trust
 from flows import console
 from flows.errors import EventError
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from compliance.keys import SigningKey
 
 DEMO_DAYS = 3650
+LONGEST = 36500
+"""Days of a key's validity at most."""
 
 
 def folders(home: Home) -> list[Path]:
     """Where private keys are looked for: the user's folder, then the demo's."""
     own = os.environ.get("DAMP_KEYS")
-    default = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")) / "damp" / "keys"
+    default = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "damp" / "keys"
     return [Path(own or default).expanduser().absolute(), home.keys]
 
 
@@ -58,11 +61,14 @@ def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
     """Make a key pair and trust it.
 
     Raises:
-        EventError: There is no such role.
-        SigningError: The folder cannot be written, or lies in a git repository.
+        EventError: There is no such role, or the days are out of range.
+        SigningError: The folder cannot be written, or lies in a git repository; or the trust file
+            cannot be written, and then there is no private half left without its public one.
     """
     if role not in ROLES:
         raise EventError(f"'{role}' is no role. Keys are for {' or '.join(ROLES)}.")
+    if not 1 <= days <= LONGEST:
+        raise EventError(f"A key cannot be valid for {days} days. Say 1 to {LONGEST} with --days.")
     trust = trusted(home)
     folder = home.keys if demo else folders(home)[0]
     made = keys.generate(folder, passphrase=_passphrase(), demo=demo)
@@ -74,7 +80,11 @@ def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
         not_after=(now + timedelta(days=days)).isoformat(),
         demo=demo,
     )
-    save_trust(home.trust, trust.with_key(made.keyid, entry))
+    try:
+        save_trust(home.trust, trust.with_key(made.keyid, entry))
+    except TrustError:
+        (folder / f"{made.keyid}.pem").unlink()
+        raise
     return made
 
 

@@ -109,6 +109,11 @@ class Attempt:
         return self.folder / "plan.json"
 
     @property
+    def reproduce(self) -> Path:
+        """A request that asks for the same of the pinned bytes, for somebody who checks."""
+        return self.folder / "reproduce.yaml"
+
+    @property
     def journal(self) -> Path:
         """One line when a step begins and one when it is done: what `damp status` reads."""
         return self.folder / "journal.jsonl"

@@ -30,7 +30,10 @@ def lineage(home: Home, name: str) -> Iterator[None]:
             "lineage. Wait for it (`damp status` shows how far it is), then run this one."
         ) from None
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror}. Is it yours to write?") from error
+        raise StoreError(
+            f"Cannot lock {path}: {error.strerror or error}. Make the folder writable for you, or "
+            "name another state folder with --home or DAMP_HOME."
+        ) from error
     try:
         yield
     finally:

@@ -81,9 +81,14 @@ def _torchvision(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Mo
 def _users(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     from torch import nn
 
-    made = named.find(architecture, ModelError)(classes=classes, input_shape=input_shape)
+    function = named.find(architecture, ModelError)
+    named.must_take(architecture, function, ModelError, "classes", "input_shape")
+    made = function(classes=classes, input_shape=input_shape)
     if not isinstance(made, nn.Module):
-        raise ModelError(f"'{architecture}' gave a {type(made).__name__}, not a torch module.")
+        raise ModelError(
+            f"'{architecture}' gave a {type(made).__name__}, not a torch module. Let it return an "
+            "nn.Module with `classes` outputs."
+        )
     return made
 
 
@@ -155,8 +160,22 @@ def load_weights(
 
 
 def retired_outputs(metadata: dict[str, str]) -> list[int]:
-    """The classes that a weights file says have left the label space."""
-    return [int(c) for c in json.loads(metadata.get("damp.retired", "[]"))]
+    """The classes that a weights file says have left the label space.
+
+    Raises:
+        ModelError: It says so in a form that damp does not write.
+    """
+    told = metadata.get("damp.retired", "[]")
+    try:
+        classes = json.loads(told)
+    except ValueError:
+        classes = None
+    if not isinstance(classes, list) or any(type(c) is not int or c < 0 for c in classes):
+        raise ModelError(
+            f"The weights say 'damp.retired: {told[:60]}', which is no list of class indices such "
+            "as [3]. Fetch the file again, or save it with the key mended or left out."
+        )
+    return classes
 
 
 def _look_at_the_first_bytes(path: Path) -> None:
@@ -166,18 +185,22 @@ def _look_at_the_first_bytes(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(10)
     except OSError as problem:
-        raise ModelError(f"Cannot read the weights {path}: {problem.strerror}.") from problem
+        raise ModelError(
+            f"Cannot read the weights {path}: {problem.strerror}. Name a safetensors file that is "
+            "there and that you may read."
+        ) from problem
+    length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else -1
+    if 0 < length <= min(size - 8, HEADER_LIMIT) and start[8:9] == b"{":
+        return  # first of all: a header of 640 bytes has the first two bytes of a pickle
     if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise ModelError(
             f"{path} is a pickle, and unpickling runs whatever code it holds: damp does not open "
             "it. Load it where it is trusted, and save its state dict with safetensors."
         )
-    length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else -1
-    if not 0 < length <= min(size - 8, HEADER_LIMIT):
-        raise ModelError(
-            f"{path} is no safetensors file, or it is cut short ({size} bytes). Fetch it again, or "
-            "save the state dict with safetensors."
-        )
+    raise ModelError(
+        f"{path} is no safetensors file, or it is cut short ({size} bytes). Fetch it again, or "
+        "save the state dict with safetensors."
+    )
 
 
 def _add_biases(network: nn.Module, state: dict[str, Tensor]) -> None:

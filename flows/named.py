@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -34,12 +35,33 @@ def find(text: str, error: type[FlowError]) -> Callable[..., Any]:
         sys.path.append(os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except ImportError as problem:
+    except (ImportError, SyntaxError) as problem:
         raise error(
             f"'{text}': the module '{module_name}' cannot be imported ({problem}). Run damp in the "
             "folder that holds it, or install it into this environment."
         ) from problem
     found = getattr(module, attribute, None)
     if not callable(found):
-        raise error(f"'{text}': the module '{module_name}' has no callable '{attribute}'.")
+        raise error(
+            f"'{text}': the module '{module_name}' ({module.__file__}) has no callable "
+            f"'{attribute}'. Mend the name, or define it there."
+        )
     return found
+
+
+def must_take(
+    text: str, function: Callable[..., Any], error: type[FlowError], *keywords: str
+) -> None:
+    """Refuse a callable that cannot be called with exactly these keywords.
+
+    Raises:
+        error: With the signature that it must have.
+    """
+    try:
+        inspect.signature(function).bind(**dict.fromkeys(keywords))
+    except (TypeError, ValueError) as problem:
+        name = text.partition(":")[2]
+        raise error(
+            f"'{text}' cannot be called as {name}({', '.join(f'{k}=...' for k in keywords)}): "
+            f"{problem}. Give it these parameters."
+        ) from problem

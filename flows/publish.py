@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.journal import entered
 from flows.layout import Attempt, Home
-from flows.record import CHAMPION, registered_name
+from flows.predicate import CHAMPION, registered_name
 
 Facts = dict[str, Any]
 

@@ -55,7 +55,7 @@ def get(name: str) -> NamedRecipe:
         RecipeError: There is none.
     """
     if name not in RECIPES:
-        raise RecipeError(f"'{name}' is no recipe. There are {', '.join(RECIPES)}.")
+        raise RecipeError(f"'{name}' is no recipe. Name one of {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 

@@ -20,6 +20,8 @@ from flows.runner import run_event
 Facts = dict[str, Any]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+DIGITS = 6
+"""Of an interval's number at most: longer ones overflow."""
 
 
 @flow(name="compliance-run", validate_parameters=False)
@@ -50,7 +52,7 @@ def interval(text: str) -> timedelta:
     datetime.timedelta(seconds=90)
     """
     found = re.fullmatch(r"(\d+)([smhd])", text)
-    if found is None or int(found[1]) == 0:
+    if found is None or int(found[1]) == 0 or len(found[1]) > DIGITS:
         raise EventError(f"--every '{text}' is no interval. Write 60s, 15m, 6h or 1d.")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 

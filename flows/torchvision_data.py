@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 from flows.errors import DataError
 from flows.settings import settings
-from flows.store import write_atomically
+from flows.store import digest_bytes, digest_file, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from flows.datasets import Dataset, DataSpec
+
+BROKEN = (TypeError, KeyError, AssertionError)
+"""What torchvision raises on a damaged file, beside the errors of reading."""
 
 
 def load(spec: DataSpec) -> Dataset:
@@ -47,11 +51,14 @@ def _part(kind: Any, spec: DataSpec, root: Path, *, train: bool) -> Any:
     """The training or the test part; fetched first where no folder was named."""
     try:
         return kind(root=str(root), train=train, download=spec.root is None)
-    except (URLError, OSError, RuntimeError) as problem:
+    except (URLError, OSError, RuntimeError, ValueError, *BROKEN) as problem:
+        # torchvision advises a download that nobody asked for
+        told = str(problem).partition(" You can use download=True")[0].strip().rstrip(".")
         where = f"in {spec.root}" if spec.root else "by download"
         raise DataError(
-            f"Data set '{spec.name}' cannot be had {where}: {problem}. Put its files in a folder "
-            f"as torchvision's {kind.__name__}(root=...) expects them and name it with --data-root."
+            f"Data set '{spec.name}' cannot be had {where}: {told or 'a file is damaged'}. Put its "
+            f"files in a folder as torchvision's {kind.__name__}(root=...) expects them and name "
+            "it with --data-root."
         ) from problem
 
 
@@ -66,15 +73,28 @@ def _tensors(part: Any) -> tuple[Tensor, Tensor]:
 
 def _root(spec: DataSpec) -> Path:
     """Where torchvision should look; compressed MNIST files of a read-only folder are unpacked."""
-    own = settings().home / "downloads"
+    downloads = settings().home / "downloads"
     if spec.root is None:
-        return own
+        return downloads
     given = Path(spec.root).expanduser()
     packed = sorted((given / "MNIST" / "raw").glob("*-ubyte.gz"))
-    if spec.name != "mnist" or not packed or packed[0].with_suffix("").exists():
+    if spec.name != "mnist" or all(path.with_suffix("").exists() for path in packed):
         return given
+    # named by content: what two folders hold is never mixed up, nor with what was downloaded
+    content = "".join(digest_file(path) for path in packed)
+    own = downloads / f"unpacked-{digest_bytes(content.encode())[:16]}"
     for path in packed:
         unpacked = own / "MNIST" / "raw" / path.stem
         if not unpacked.exists():
-            write_atomically(unpacked, gzip.decompress(path.read_bytes()))
+            write_atomically(unpacked, _unpacked(path))
     return own
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as problem:
+        raise DataError(
+            f"Data set 'mnist': {path} cannot be unpacked ({problem}): it is damaged or cut short. "
+            "Fetch it again."
+        ) from problem

@@ -1,0 +1,165 @@
+"""The statement's parts, from the facts that the steps have left behind."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flows import provenance
+from flows.journal import read
+from flows.layout import Attempt, Home
+
+if TYPE_CHECKING:
+    from compliance.verdict import Verdict
+
+Facts = dict[str, Any]
+
+CHAMPION = "champion"
+"""The alias that moves on PASSED."""
+
+
+def parts(
+    home: Home,
+    attempt: Attempt,
+    accepted: Facts,
+    data: Facts,
+    model: Facts,
+    plan: Facts,
+    edit: Facts,
+    verdict: Verdict,
+) -> Facts:
+    """The statement's parts, all but the byproducts."""
+    from compliance.ledger import Ledger
+    from flows import keyring
+
+    now = datetime.now(UTC)
+    return {
+        "name": attempt.after.name,
+        "sha256": edit["after"]["sha256"],
+        "event": {
+            "id": attempt.event,
+            "attempt": attempt.number,
+            "previousAttempts": accepted["previous"],
+            "ledger": Ledger(home.ledger).position(),
+            "startedAt": accepted["started"],
+            "finishedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "monotonicSeconds": _worked(attempt),
+        },
+        "request": {
+            "id": attempt.event,
+            "digest": accepted["request_digest"],
+            "regulation": accepted["regulation"],
+            "receivedAt": accepted["received"],
+            "dueAt": accepted["due"],
+            "scope": {"type": "class", "indices": accepted["forget"]},
+            "verifiedBy": "submitter",
+        },
+        "inputs": _inputs(data, model),
+        "method": _method(attempt, accepted, edit),
+        "auditPlan": {
+            "digest": plan["digest"],
+            "ledgerSequence": plan["sequence"],
+            "registeredAt": plan["registered_at"],
+            "seed": plan["seed"],
+            "seedSource": plan["seed_source"],
+            "policy": {"name": accepted["policy"]["name"], "digest": accepted["policy_digest"]},
+            "expectedPower": None,
+        },
+        "audits": verdict.audits_json(),
+        "controls": verdict.controls_json(),
+        "verdict": verdict.to_json(),
+        "propagation": _propagation(home, attempt, data, model),
+        "registration": {
+            "name": registered_name(data, model),
+            "version": None,
+            "intendedAlias": CHAMPION,
+            "aliasMoves": verdict.result == "PASSED",
+        },
+        "retention": _retention(now, accepted["policy"]),
+        "demoKey": keyring.signing_key(home, "executor").demo,
+    }
+
+
+def registered_name(data: Facts, model: Facts) -> str:
+    """The model's name in the registry: its own, or that of its data where it came as a file."""
+    registry = model["registry"]
+    return str(registry["name"] if registry else f"{data['name']}-from-file")
+
+
+def _worked(attempt: Attempt) -> float:
+    """Seconds that the attempt's steps took, by a clock that cannot jump."""
+    return round(sum(note.get("seconds", 0.0) for note in read(attempt)), 3)
+
+
+def _inputs(data: Facts, model: Facts) -> Facts:
+    from flows.settings import settings
+
+    def version(part: str) -> Facts:
+        return {"name": data["name"]} | {k: data[part][k] for k in ("version", "rows")}
+
+    return {
+        "modelBefore": {
+            "digest": {"sha256": model["file"]["sha256"]},
+            "registry": model["registry"],
+            "architecture": model["architecture"],
+            "parameters": model["parameters"],
+        },
+        "dataBefore": version("before"),
+        "dataAfter": version("after"),
+        "forgetSet": data["forget_set"],
+        "retainSet": data["retain_set"],
+        "code": provenance.code(),
+        "environment": provenance.environment(),
+        "device": provenance.device(settings().device),
+    }
+
+
+def _method(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
+    from damp.version import __version__
+
+    done = json.loads(attempt.edit.read_text())
+    method = accepted["method"]
+    return {
+        "name": "retrain" if method["preset"] == "retrain" else "damp",
+        "version": __version__,
+        "parameters": method | {"retire": True, "retired": edit["retired"], "seed": edit["seed"]},
+        "operators": done["operators"],
+        "skipped": done["skipped"],
+        "recalibrated": done["recalibrated"],
+        "headOnly": done["headOnly"],
+    }
+
+
+def _propagation(home: Home, attempt: Attempt, data: Facts, model: Facts) -> list[Facts]:
+    """What still holds the class: damp deletes nothing behind its user's back, it says so."""
+    kept = "The old weights stay for audits. Delete them when they are no longer needed."
+    rows = "The forgotten rows stay until `dvc gc` removes the version from cache and remotes."
+    held = [
+        ("model before, pinned copy", home.relative(attempt.folder / "before.safetensors"), kept),
+        ("data version before", f"{data['before']['version']}", rows),
+    ]
+    if model["registry"] is not None:
+        registered = "{name} version {version}".format(**model["registry"])
+        held.insert(0, ("model before, in the registry", registered, kept))
+    entries = [
+        {"artefact": artefact, "location": location, "status": "RETAINED", "note": note}
+        for artefact, location, note in held
+    ]
+    unknown = "Copies outside this state folder are not known to damp: exports, backups, replicas."
+    return [
+        *entries,
+        {
+            "artefact": "copies elsewhere",
+            "location": "unknown",
+            "status": "UNKNOWN",
+            "note": unknown,
+        },
+    ]
+
+
+def _retention(now: datetime, policy: Facts) -> Facts:
+    def after(days: int) -> str:
+        return (now + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    return {"keepUntil": after(policy["keep_days"]), "reauditDue": after(policy["reaudit_days"])}
