@@ -45,7 +45,7 @@ def app(home: Path | None) -> None:
 
 
 @app.command()
-@click.option("--forget", default=3, show_default=True, help="The digit to forget, 0 to 9.")
+@click.option("--forget", type=click.IntRange(0, 9), default=3, show_default=True, help="Digit.")
 @as_json
 def demo(forget: int, as_json: bool) -> int:
     """Train a digit classifier, make it forget a digit, audit it, report.
@@ -275,8 +275,9 @@ def _exit_code() -> int:
 
 def _explain(error: Exception) -> int:
     """Our own errors speak for themselves; anything unforeseen is a defect and shows where."""
-    room = type(error).__module__.split(".")[0]
-    if room in {"damp", "audits", "compliance", "flows"}:
+    from flows.errors import is_refusal
+
+    if is_refusal(error):
         return _say(str(error), getattr(error, "exit_code", INVALID))
     if isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""

@@ -26,7 +26,7 @@ def demo(forget: int, *, as_json: bool) -> int:
 
     home = _prepared()
     event = story.event_id(forget)
-    if not home.request(event).exists():
+    if event not in {known["id"] for known in overview.all_events(home)}:
         with console.bars(), engine(home) as server:
             story.prepare(home, forget)
             server.wait()
@@ -110,10 +110,21 @@ def carry_out(home: Home, events: list[str]) -> None:
 
 
 def _run_in_order(home: Home, events: list[str]) -> None:
+    """One event after the other; one that is refused does not keep the others from their turn."""
+    from flows.errors import EventError, is_refusal
     from flows.runner import run_event
 
+    refused: list[Exception] = []
     for event in events:
-        run_event(home, event)
+        try:
+            run_event(home, event)
+        except Exception as error:
+            if not is_refusal(error) or len(events) == 1:
+                raise
+            refused.append(error)
+    if refused:
+        reasons = " ".join(f"({n}) {error}" for n, error in enumerate(refused, 1))
+        raise EventError(f"{len(refused)} of {len(events)} events could not be run: {reasons}")
 
 
 def show(home: Home, outcome: Facts) -> None:

@@ -57,3 +57,11 @@ class BusyError(FlowError):
     """Another event holds this model's lineage."""
 
     exit_code = 4
+
+
+ROOMS = frozenset({"damp", "audits", "compliance", "flows"})
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error is one of ours, made for people; anything else is a defect."""
+    return type(error).__module__.split(".")[0] in ROOMS

@@ -13,7 +13,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
 from flows import intake
-from flows.errors import BusyError, EventError, FlowError
+from flows.errors import BusyError, EventError, is_refusal
 from flows.layout import Home
 from flows.runner import run_event
 
@@ -37,10 +37,11 @@ def _decide(home: Home, event: str) -> Facts:
     """One event's outcome as a row; a refusal is an outcome, written down with its reason."""
     try:
         facts = run_event(home, event)
-    except BusyError as error:
-        return {"event": event, "outcome": "BUSY", "report": "", "why": str(error)}
-    except (FlowError, ValueError) as error:
-        return {"event": event, "outcome": "ERROR", "report": "", "why": str(error)}
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        outcome = "BUSY" if isinstance(error, BusyError) else "ERROR"
+        return {"event": event, "outcome": outcome, "report": "", "why": str(error)}
     report = str(home.root / facts["report"]["path"])
     return {"event": event, "outcome": facts["verdict"], "report": report, "why": ""}
 

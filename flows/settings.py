@@ -54,7 +54,7 @@ def prepare_environment(home: Path) -> None:
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "prefect" / "results"),
         # A profile of the user's may point at a cloud; damp asks only the server it was given.
         "PREFECT_PROFILES_PATH": str(home / "prefect" / "profiles.toml"),
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach people as messages, not as tracebacks
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLI_COLORS": "false",
         "GIT_PYTHON_REFRESH": "quiet",
