@@ -2,7 +2,7 @@
 
     python -m flows.stages STAGE
 
-Each stage leaves one small file in data/; models, references, ledger and registry lie in the state
+Each stage leaves one small file in data/ (or where `leave` says); models, references, ledger and registry lie in the state
 folder data/state. Another data set is another params file: DAMP_PARAMS=params-mnist.yaml.
 """
 
@@ -45,7 +45,7 @@ def data_version(home: Home, params: Facts) -> None:
     dataset = datasets.load(_spec(params))
     told = dataversions.version(dataset, home).to_json()
     kept = {key: told[key] for key in ("name", "version", "rows")}
-    _leave("version.json", {"description": dataset.description} | kept)
+    _leave(params, "version.json", {"description": dataset.description} | kept)
 
 
 def base_model(home: Home, params: Facts) -> None:
@@ -73,7 +73,9 @@ def base_model(home: Home, params: Facts) -> None:
             data_version=version,
             data_name=params["data"],
         )
-    _leave("base.json", {"weights": home.relative(weights), "sha256": digest, "data": version})
+    _leave(
+        params, "base.json", {"weights": home.relative(weights), "sha256": digest, "data": version}
+    )
 
 
 def references(home: Home, params: Facts) -> None:
@@ -98,7 +100,7 @@ def references(home: Home, params: Facts) -> None:
             "method": {"preset": wanted["preset"]},
         }
         found[_name(params, wanted)] = retraining.trained_for(home, accepted, data, model)
-    _leave("references.json", found)
+    _leave(params, "references.json", found)
 
 
 def event(home: Home, params: Facts) -> None:
@@ -111,7 +113,7 @@ def event(home: Home, params: Facts) -> None:
             write_atomically(file, _request(params, wanted).encode())
         intake.submit(home, file)
     commands.carry_out(home, intake.pending(home))
-    _leave("events.json", overview.all_events(home))
+    _leave(params, "events.json", overview.all_events(home))
 
 
 def results(home: Home, params: Facts) -> None:
@@ -188,8 +190,9 @@ def _command(params: Facts, wanted: Facts) -> str:
     )
 
 
-def _leave(name: str, content: Any) -> None:
-    write_atomically(FOLDER / name, (json.dumps(content, indent=2) + "\n").encode())
+def _leave(params: Facts, name: str, content: Any) -> None:
+    folder = Path(params.get("leave", FOLDER))
+    write_atomically(folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":
