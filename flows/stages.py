@@ -2,8 +2,8 @@
 
     python -m flows.stages STAGE
 
-Each stage leaves one small file in data/ (or where `leave` says); models, references, ledger and registry lie in the state
-folder data/state. Another data set is another params file: DAMP_PARAMS=params-mnist.yaml.
+Each stage leaves one small file in data/ (or where `leave` says); models, references, ledger and
+registry lie in the state folder data/state. DAMP_PARAMS names another parameter file.
 """
 
 from __future__ import annotations
