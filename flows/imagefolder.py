@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from flows.datasets import Dataset
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm"}
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")
+"""What Pillow may take a file for, whatever its ending says: left to itself it tells by the first
+bytes, and starts Ghostscript on PostScript that is named .png."""
 SIDE_LIMIT = 1024
 """Pixels of a side at most: larger images are for a data set of the user's own."""
 MEMORY_LIMIT = 4 << 30
@@ -163,7 +166,7 @@ def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -
 
     from flows.datasets import Dataset
 
-    _refuse_empty(name, classes, images)
+    _refuse_empty(name, folder, classes, images)
     pixels = _read(name, images)
     part = {p: [n for n, image in enumerate(images) if image.part == p] for p in ("train", "test")}
     labels = torch.tensor([image.label for image in images])
@@ -183,7 +186,7 @@ def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -
     )
 
 
-def _refuse_empty(name: str, classes: list[str], images: Iterable[Image]) -> None:
+def _refuse_empty(name: str, folder: Path, classes: list[str], images: Iterable[Image]) -> None:
     seen = {(image.part, image.label) for image in images}
     empty = [
         f"{c} ({p})" for n, c in enumerate(classes) for p in ("train", "test") if (p, n) not in seen
@@ -191,8 +194,8 @@ def _refuse_empty(name: str, classes: list[str], images: Iterable[Image]) -> Non
     if empty:
         rest = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
         raise DataError(
-            f"'{name}': no image in {', '.join(empty[:LISTED])}{rest}. Every class needs training "
-            f"and test images; these endings count: {', '.join(sorted(SUFFIXES))}."
+            f"'{name}': {folder} has no image in {', '.join(empty[:LISTED])}{rest}. Every class "
+            f"needs training and test images; these endings count: {', '.join(sorted(SUFFIXES))}."
         )
 
 
@@ -261,7 +264,7 @@ def _opened(path: Path) -> ImageFile:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-        return Pillow.open(path)
+        return Pillow.open(path, formats=FORMATS)
 
 
 def _scaled(image: Picture, *, grey: bool) -> np.ndarray:

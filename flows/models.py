@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows import named
 from flows.errors import ModelError
@@ -18,6 +19,9 @@ HEADER_LIMIT = 64 << 20
 """Bytes of a safetensors header at most: a hundred thousand tensors need less."""
 LISTED = 5
 """Names in a message before it says how many more there are."""
+FLOATS = {"F16", "BF16", "F32", "F64"}
+WHOLE = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
+"""safetensors' types of which every value can be checked and converted; others are refused."""
 
 
 def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
@@ -127,7 +131,8 @@ def load_weights(
     """A network with the weights of a file, and the file's metadata.
 
     Layers that the architecture builds without a bias gain one where the file holds one: an edit
-    adds it.
+    adds it. Names, shapes and types are compared before any tensor is read, so that a file of
+    another model takes no memory; values are checked in the type that the network computes in.
 
     Raises:
         ModelError: The file is missing, no safetensors, cut short, of another architecture, or
@@ -137,9 +142,14 @@ def load_weights(
     from safetensors import SafetensorError, safe_open
 
     _look_at_the_first_bytes(path)
+    network = build(architecture, classes, input_shape)
     try:
         with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            told = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            _add_biases(network, told)
+            wanted = network.state_dict()
+            _check_header(path, architecture, wanted, told)
+            state = {name: file.get_tensor(name).to(wanted[name].dtype) for name in wanted}
             metadata = file.metadata() or {}
     except SafetensorError as problem:
         raise ModelError(
@@ -151,9 +161,6 @@ def load_weights(
             f"{path} holds values that are not finite in {_some(infinite)}. Such a model predicts "
             "nothing; export it again."
         )
-    network = build(architecture, classes, input_shape)
-    _add_biases(network, state)
-    _check_shapes(path, architecture, network.state_dict(), state)
     with torch.no_grad():
         network.load_state_dict(state)
     return network.eval(), metadata
@@ -184,9 +191,10 @@ def _look_at_the_first_bytes(path: Path) -> None:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(10)
-    except OSError as problem:
+    except (OSError, ValueError) as problem:  # ValueError: a null character in the path
+        reason = getattr(problem, "strerror", None) or problem
         raise ModelError(
-            f"Cannot read the weights {path}: {problem.strerror}. Name a safetensors file that is "
+            f"Cannot read the weights {path}: {reason}. Name a safetensors file that is "
             "there and that you may read."
         ) from problem
     length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else -1
@@ -203,34 +211,46 @@ def _look_at_the_first_bytes(path: Path) -> None:
     )
 
 
-def _add_biases(network: nn.Module, state: dict[str, Tensor]) -> None:
+def _add_biases(network: nn.Module, names: Collection[str]) -> None:
     import torch
     from torch import nn
 
     for name, module in network.named_modules():
-        value = state.get(f"{name}.bias" if name else "bias")
         mixing = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
-        if mixing and module.bias is None and value is not None:
-            module.bias = nn.Parameter(torch.zeros(len(module.weight), dtype=value.dtype))
+        if mixing and module.bias is None and (f"{name}.bias" if name else "bias") in names:
+            outputs = getattr(module, "out_features", None) or module.out_channels
+            module.bias = nn.Parameter(torch.zeros(outputs, dtype=module.weight.dtype))
 
 
-def _check_shapes(
-    path: Path, architecture: str, expected: dict[str, Tensor], found: dict[str, Tensor]
+def _check_header(
+    path: Path, architecture: str, expected: dict[str, Tensor], found: dict[str, Any]
 ) -> None:
-    """All departures from the architecture, in one message."""
+    """All departures from the architecture that a file's header tells, in one message.
+
+    Args:
+        path: The file, for the message.
+        architecture: For the message.
+        expected: The network's own tensors.
+        found: safetensors' slices of the file's tensors, which know shape and type.
+    """
     problems = []
     if missing := [name for name in expected if name not in found]:
         problems.append(f"lacks {_some(missing)}")
     if unknown := [name for name in found if name not in expected]:
         problems.append(f"has {_some(unknown)} too many")
     common = [name for name in expected if name in found]
-    if other := [n for n in common if expected[n].shape != found[n].shape]:
-        shapes = [f"{n} {tuple(found[n].shape)} for {tuple(expected[n].shape)}" for n in other]
-        problems.append(f"has other shapes: {_some(shapes)}")
+    shapes = {n: (tuple(found[n].get_shape()), tuple(expected[n].shape)) for n in common}
+    if other := [f"{n} {has} for {needs}" for n, (has, needs) in shapes.items() if has != needs]:
+        problems.append(f"has other shapes: {_some(other)}")
+    types = {n: (found[n].get_dtype(), expected[n].is_floating_point()) for n in common}
+    if other := [
+        f"{n} {t}" for n, (t, real) in types.items() if t not in (FLOATS if real else WHOLE)
+    ]:
+        problems.append(f"has types that do not fit: {_some(other)}")
     if problems:
         raise ModelError(
-            f"{path} does not fit {architecture}: it {'; '.join(problems)}. Is it the right "
-            "architecture, number of classes and image size?"
+            f"{path} does not fit {architecture}: it {'; '.join(problems)}. Check the "
+            "architecture, the number of classes and the image size."
         )
 
 

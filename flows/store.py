@@ -54,9 +54,19 @@ def digest_bytes(content: bytes) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """sha256 of a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """sha256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        StoreError: It is gone or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(
+            f"Cannot read {path}: {error.strerror or error}. Bring the file back or make it "
+            "readable, then run the same command again."
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -106,11 +116,20 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, s
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and metadata of a file that `save_arrays` wrote."""
-    from safetensors import safe_open
+    """Arrays and metadata of a file that `save_arrays` wrote.
 
-    with safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+    Raises:
+        StoreError: It is gone, cannot be read or is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise StoreError(
+            f"Cannot read {path}: {error}. Delete it; the same command computes it again."
+        ) from error
 
 
 def _flush_folder(folder: Path) -> None:
