@@ -190,18 +190,32 @@ LOADERS: dict[str, Callable[[DataSpec], Dataset]] = {
 
 def _users(name: str) -> Dataset:
     """A data set from a function of the user's own."""
-    import torch
-
     function = named.find(name, DataError)
     named.must_take(name, function, DataError)
     made = function()
     if isinstance(made, Dataset):
-        return made
+        x = made.train_inputs, made.test_inputs
+        arrays = _from_users(name, (x[0], made.train_labels, x[1], made.test_labels))
+        return replace(
+            arrays,
+            classes=made.classes,
+            description=made.description,
+            files=made.files,
+            folder=made.folder,
+        )
     if not isinstance(made, tuple) or len(made) != 4:
         raise DataError(
             f"'{name}' gave a {type(made).__name__}. It must return (train_inputs, train_labels, "
             "test_inputs, test_labels), or a flows.datasets.Dataset."
         )
+    return _from_users(name, made)
+
+
+def _from_users(name: str, made: Sequence[Any]) -> Dataset:
+    """Training inputs and labels, test inputs and labels, in damp's types."""
+    import torch
+
+    whole = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
     try:
         train_x, train_y, test_x, test_y = (torch.as_tensor(part) for part in made)
     except (TypeError, ValueError, RuntimeError) as problem:
@@ -209,7 +223,9 @@ def _users(name: str) -> Dataset:
             f"'{name}' gave something that is no array of numbers: {problem}. Let it return "
             "tensors or numpy arrays."
         ) from problem
-    if any(y.ndim != 1 or y.is_floating_point() or len(y) == 0 for y in (train_y, test_y)):
+    if train_x.is_complex() or test_x.is_complex():
+        raise DataError(f"'{name}' gave complex numbers as images. Give their real values.")
+    if any(y.ndim != 1 or y.dtype not in whole or len(y) == 0 for y in (train_y, test_y)):
         raise DataError(
             f"'{name}' must give labels as whole numbers from 0, one per image and at least one; "
             f"these are {tuple(train_y.shape)} {train_y.dtype} and {tuple(test_y.shape)} "
@@ -230,10 +246,17 @@ def _checked(dataset: Dataset) -> Dataset:
                 f"its {part} inputs are {tuple(x.shape)} for {len(y)} labels, not (n, channels, "
                 "height, width) with one label each"
             )
+        elif x.numel() == 0:
+            problems.append(f"its {part} inputs are {tuple(x.shape)}: there is no pixel in them")
         elif not x.isfinite().all():
             problems.append(f"its {part} inputs hold values that are not finite")
         elif y.min() < 0 or y.max() >= dataset.classes:
             problems.append(f"its {part} labels are not all in 0..{dataset.classes - 1}")
+    if dataset.classes > len(dataset.train_labels):
+        problems.append(
+            f"it has {dataset.classes} classes, counted by the highest label, but only "
+            f"{len(dataset.train_labels)} training images"
+        )
     if dataset.train_inputs.shape[1:] != dataset.test_inputs.shape[1:]:
         train, test = dataset.train_inputs.shape[1:], dataset.test_inputs.shape[1:]
         problems.append(f"training images are {tuple(train)}, test images {tuple(test)}")

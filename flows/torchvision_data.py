@@ -34,6 +34,7 @@ def load(spec: DataSpec) -> Dataset:
     kinds = {"mnist": zoo.MNIST, "cifar10": zoo.CIFAR10, "cifar100": zoo.CIFAR100}
     kind = kinds[spec.name]
     root = _root(spec)
+    _refuse_pickles(spec, root)
     train, test = (_part(kind, spec, root, train=part) for part in (True, False))
     (train_x, train_y), (test_x, test_y) = _tensors(train), _tensors(test)
     return Dataset(
@@ -60,6 +61,17 @@ def _part(kind: Any, spec: DataSpec, root: Path, *, train: bool) -> Any:
             f"files in a folder as torchvision's {kind.__name__}(root=...) expects them and name "
             "it with --data-root."
         ) from problem
+
+
+def _refuse_pickles(spec: DataSpec, root: Path) -> None:
+    """torchvision would unpickle MNIST as it was kept years ago. (CIFAR's pickles it opens only
+    with the published digests.)"""
+    old = sorted((root / "MNIST" / "processed").glob("*.pt")) if spec.name == "mnist" else []
+    if old:
+        raise DataError(
+            f"Data set 'mnist': {old[0]} is a pickle, and unpickling can run code: damp does not "
+            "open it. Remove that folder; the files in MNIST/raw are enough."
+        )
 
 
 def _tensors(part: Any) -> tuple[Tensor, Tensor]:

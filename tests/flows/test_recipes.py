@@ -1,0 +1,74 @@
+"""Recipes by name: each builds its network for its data, and digits are learned in seconds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from audits.references import Recipe, train
+from flows import datasets, models, recipes
+from flows.datasets import DataSpec
+from flows.errors import RecipeError
+
+SHAPES = {
+    "digits": (10, (1, 8, 8)),
+    "digits-vit": (10, (1, 8, 8)),
+    "mnist": (10, (1, 28, 28)),
+    "mnist5k": (10, (1, 28, 28)),
+    "cifar10": (10, (3, 32, 32)),
+    "cifar100": (100, (3, 32, 32)),
+    "tiny-imagenet": (200, (3, 64, 64)),
+    "default": (3, (3, 50, 40)),
+}
+
+
+def test_every_recipe_is_tested_here() -> None:
+    assert set(SHAPES) == set(recipes.RECIPES)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_recipe_builds_a_network_for_its_images(name: str) -> None:
+    recipe, (classes, shape) = recipes.get(name), SHAPES[name]
+    network = models.build(recipe.architecture, classes, shape).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, *shape)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_bench_takes_a_recipe_as_it_is_written(name: str) -> None:
+    recipe = recipes.get(name)
+    assert recipe.training == Recipe(
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(datasets.LOADERS))
+def test_every_named_data_set_has_a_recipe_of_its_own(name: str) -> None:
+    assert recipes.of_data(name) == name
+
+
+@pytest.mark.parametrize("name", ["imagefolder:pictures", "shop.data:load"])
+def test_data_of_the_users_own_takes_the_default(name: str) -> None:
+    assert recipes.of_data(name) == "default"
+
+
+def test_an_unknown_recipe_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(RecipeError, match=r"'digit' is no recipe. Name one of digits, .*default\."):
+        recipes.get("digit")
+
+
+def test_digits_are_learned_to_98_in_100() -> None:
+    data, recipe = datasets.load(DataSpec(name="digits")), recipes.get("digits")
+    network = train(
+        lambda: models.build(recipe.architecture, data.classes, data.input_shape),
+        data.train_inputs,
+        data.train_labels,
+        recipe=recipe.training,
+        seed=0,
+    )
+    with torch.inference_mode():
+        right = network(data.test_inputs).argmax(1) == data.test_labels
+    assert right.float().mean() >= 0.98
