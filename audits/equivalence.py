@@ -77,7 +77,7 @@ def power_to_accept(
         TooFewSamples: fewer than two references.
 
     >>> round(power_to_accept([0.50, 0.52, 0.48], 0.01, 20, below=0.2, above=0.2), 2)
-    0.99
+    0.98
     """
     _check(0.0, standard_error, below, above)
     count = len(null)
@@ -114,7 +114,7 @@ def power_to_detect(
         TooFewSamples: no reference.
 
     >>> round(power_to_detect(0.9, [0.5, 0.6, 0.7], 0.05, 20, below=0.2, above=0.1), 2)
-    0.99
+    0.98
     """
     if not null:
         raise TooFewSamples("Without a reference there is nothing to differ from: give some.")

@@ -188,8 +188,8 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
     Source: Lin 1991.
 
-    >>> float(jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0]))) == np.log(2)
-    True
+    >>> round(float(jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0]))), 4)  # ln 2
+    0.6931
     """
     middle = (p + q) / 2
     return (special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum(-1) / 2

@@ -37,7 +37,7 @@ def trained_for(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts
     """The references that an event with these facts will be judged by."""
     count = accepted["policy"]["references"]
     wanted = count + (accepted["method"]["preset"] == "retrain")
-    jobs = [_job(home, accepted, data, model, FIRST_SEED + index) for index in range(wanted)]
+    jobs = [job(home, accepted, data, model, FIRST_SEED + index) for index in range(wanted)]
     found = _all(home, jobs)
     return {
         "models": found[:count],
@@ -46,7 +46,8 @@ def trained_for(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts
     }
 
 
-def _job(home: Home, accepted: Facts, data: Facts, model: Facts, seed: int) -> Facts:
+def job(home: Home, accepted: Facts, data: Facts, model: Facts, seed: int) -> Facts:
+    """What one training is made of, and where its model is kept: named by all that decides it."""
     from flows import recipes
 
     recipe = recipes.get(accepted["recipe"])
@@ -70,12 +71,12 @@ def _all(home: Home, jobs: list[Facts]) -> list[Facts]:
     """Every job's model, in order; trained here or, where that pays, by a second process too."""
     done: list[Facts] = []
     seconds = 0.0
-    for number, job in enumerate(jobs):
+    for number, each in enumerate(jobs):
         if seconds > WORTH_A_PROCESS and len(jobs) - number > 1:
             return done + _together(jobs[number:], done=number, total=len(jobs))
-        progress.current().advance(f"seed {job['seed']}", number, len(jobs))
+        progress.current().advance(f"seed {each['seed']}", number, len(jobs))
         began = time.monotonic()
-        done.append(train_one(job))
+        done.append(train_one(each))
         seconds = time.monotonic() - began
     progress.current().advance("all references are there", len(jobs), len(jobs))
     return done

@@ -50,48 +50,32 @@ def data_version(home: Home, params: Facts) -> None:
 
 def base_model(home: Home, params: Facts) -> None:
     """The model before: trained once, registered once for each event, which must not collide."""
-    from flows import dataversions, keyring, models, registry, training
+    from flows import keyring, registry, retraining
 
     keyring.ensure_demo_key(home)
-    made = training.trained(
-        data=params["data"],
-        data_root=Path(params["root"]) if params.get("root") else None,
-        recipe=params["recipe"],
-        seed=params["seed"],
-    )
-    weights = home.models / f"{params['data']}-seed-{params['seed']}.safetensors"
-    digest = models.save_weights(made["network"], weights, {"damp.seed": str(params["seed"])})
-    version = dataversions.version(made["dataset"], home).version
+    data, model = _data(home, params), _model(params)
+    accepted = {"recipe": params["recipe"], "forget": []}
+    made = retraining.train_one(retraining.job(home, accepted, data, model, params["seed"]))
     for wanted in params["events"]:
         registry.register_base(
             home,
             name=_name(params, wanted),
-            weights=weights,
-            architecture=made["architecture"],
-            classes=made["dataset"].classes,
-            input_shape=made["dataset"].input_shape,
-            data_version=version,
+            weights=home.root / made["path"],
+            architecture=model["architecture"],
+            classes=data["classes"],
+            input_shape=data["input_shape"],
+            data_version=data["before"]["version"],
             data_name=params["data"],
         )
-    _leave(
-        params, "base.json", {"weights": home.relative(weights), "sha256": digest, "data": version}
-    )
+    _leave(params, "base.json", made | {"data": data["before"]["version"]})
 
 
 def references(home: Home, params: Facts) -> None:
     """The retrained models of every event, ahead of time."""
     from compliance.policy import load_policy
-    from flows import datasets, dataversions, recipes, retraining
+    from flows import retraining
 
-    dataset = datasets.load(_spec(params))
-    spec = _spec(params)
-    data = {
-        "classes": dataset.classes,
-        "before": dataversions.version(dataset, home).to_json(),
-        "spec": {"name": spec.name, "root": spec.root},
-    }
-    model = {"architecture": recipes.get(params["recipe"]).architecture, "retired": []}
-    found = {}
+    data, model, found = _data(home, params), _model(params), {}
     for wanted in params["events"]:
         accepted = {
             "recipe": params["recipe"],
@@ -150,14 +134,37 @@ def _spec(params: Facts) -> Any:
     return DataSpec(name=params["data"], root=str(Path(root).resolve()) if root else None)
 
 
+def _data(home: Home, params: Facts) -> Facts:
+    """The facts that `prepare.version_data` gives an event, as far as training needs them."""
+    from flows import datasets, dataversions
+
+    spec = _spec(params)
+    dataset = datasets.load(spec)
+    return {
+        "classes": dataset.classes,
+        "input_shape": dataset.input_shape,
+        "before": dataversions.version(dataset, home).to_json(),
+        "spec": {"name": spec.name, "root": spec.root},
+    }
+
+
+def _model(params: Facts) -> Facts:
+    from flows import recipes
+
+    return {"architecture": recipes.get(params["recipe"]).architecture, "retired": []}
+
+
 def _name(params: Facts, wanted: Facts) -> str:
     """A registered name for each event."""
     return "-".join([params["data"], *map(str, wanted["forget"]), wanted["preset"]])
 
 
 def _id(params: Facts, wanted: Facts) -> str:
-    """The same request has the same id at every run."""
-    digest = sha256(f"damp results: {_name(params, wanted)}".encode()).digest()
+    """The same request under the same policy has the same id at every run."""
+    from compliance.policy import load_policy
+
+    told = f"damp results: {_name(params, wanted)} {load_policy(params['policy']).digest()}"
+    digest = sha256(told.encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=4))
 
 

@@ -149,7 +149,8 @@ def policy() -> Policy:
         {"measurement": "few_shot.5@penultimate", "below": 0.25, "above": 0.2, **both},
         {"measurement": "head_refit.forget", "below": 0.15, "above": 0.1, **both},
     ]
-    return Policy.model_validate(content | {"name": "example-v1"})
+    minimum = {"forget_train": 20, "forget_test": 20}
+    return Policy.model_validate(content | {"name": "example-v1", "minimum_samples": minimum})
 
 
 def verdict() -> Verdict:

@@ -224,6 +224,21 @@ def test_the_print_is_a4_starts_with_the_verdict_and_numbers_its_pages(
     assert whole.count("This model") > 5  # the heads of the tables are repeated
 
 
+def test_the_print_starts_with_the_verdict_however_much_it_has_to_say(
+    run: Run, example: ModuleType, tmp_path: Path
+) -> None:
+    from pypdf import PdfReader
+
+    statement = PAGES.KINDS["INCONCLUSIVE"](example)
+    statement["predicate"]["verdict"]["reasons"] = [f"Reason {n}. " * 40 for n in range(30)]
+    paper = tmp_path / "report.pdf"
+    page = render_html(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    run(page, f"--print-to-pdf={paper}", "--no-pdf-header-footer")
+    first = PdfReader(paper).pages[0].extract_text()
+    assert "INCONCLUSIVE" in first
+    assert "Reason 0" in first
+
+
 def test_the_verdict_can_be_read_without_colour(
     run: Run, example: ModuleType, tmp_path: Path
 ) -> None:

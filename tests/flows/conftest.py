@@ -1,0 +1,134 @@
+"""What the flows' tests share: a state folder of their own, hostile disks, refusals that change
+nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows import datasets
+from flows.layout import Home
+from flows.settings import settings
+
+Refusal = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A state folder that is not there yet, and a folder for private keys outside of it."""
+    monkeypatch.setenv("DAMP_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DAMP_KEYS", str(tmp_path / "keys"))
+    monkeypatch.delenv("DAMP_KEY_PASSPHRASE", raising=False)
+    settings.cache_clear()
+    datasets.load.cache_clear()
+    yield Home(tmp_path / "state")
+    settings.cache_clear()
+    datasets.load.cache_clear()
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below a folder with its digest, locks left out."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refusal:
+    """`with refused(Error, "thing", "remedy"):` - the words are in the message, no file changed."""
+
+    @contextmanager
+    def block(error: type[Exception], *words: str) -> Iterator[None]:
+        before = contents(tmp_path)
+        with pytest.raises(error) as caught:
+            yield
+        for word in words:
+            assert word in str(caught.value)
+        assert str(caught.value).endswith(".")
+        assert contents(tmp_path) == before
+
+    return block
+
+
+@pytest.fixture
+def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Writes a module of the user's into the working directory; gives its name."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    made = []
+
+    def write(text: str) -> str:
+        name = f"users_{uuid.uuid4().hex}"
+        (folder / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+        made.append(name)
+        return name
+
+    yield write
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A file system of its own at `folder`; the test is skipped where none can be mounted."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        why = done.stderr.strip() if done.returncode else ""
+    except OSError as error:
+        why = str(error)
+    if why:
+        pytest.skip(f"NOT TESTED: no tmpfs can be mounted here, which takes root ({why})")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 64 KiB."""
+    yield from mounted(tmp_path / "tiny", "size=64k")
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system that refuses to be written, root or not."""
+    yield from mounted(tmp_path / "frozen", "size=64k,ro")
+
+
+@pytest.fixture
+def below_a_file(tmp_path: Path) -> Path:
+    """A folder that nobody can make: a file is in the way."""
+    (tmp_path / "file").write_text("in the way")
+    return tmp_path / "file" / "state"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The real images beside the repository."""
+    folder = Path(__file__).parents[2].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"NOT TESTED on real images: there is no {folder}")
+    return folder
+
+
+@pytest.fixture
+def child_environment() -> dict[str, str]:
+    """For processes that import torch: one thread each."""
+    return os.environ | {"OMP_NUM_THREADS": "1"}
