@@ -1,0 +1,70 @@
+"""Commands about what is left behind: statements, signatures, keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from flows.cli_options import FILE, as_json, home
+
+
+@click.command()
+@click.argument("statement", type=FILE)
+@click.option("--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]")
+@click.option("--model", type=FILE, help="The model file that the statement must be about.")
+@click.option("--ledger", type=FILE, help="The ledger that must hold the statement.")
+@as_json
+def verify(as_json: bool, **asked: Any) -> int:
+    """Check a signed statement offline.
+
+    Exit codes: 0 valid and PASSED, 1 invalid, 2 valid but not PASSED, 3 unsupported schema.
+
+    \b
+    Examples:
+      damp verify .damp/events/ID/attempt-1/statement.dsse.json
+      damp verify statement.dsse.json --trust trust.json --model after.safetensors
+    """
+    from flows import verifying
+
+    return verifying.verify(home=home(), as_json=as_json, **asked)
+
+
+@click.group()
+def keys() -> None:
+    """Signing keys, and which keys are trusted."""
+
+
+@keys.command("list")
+@as_json
+def keys_list(as_json: bool) -> int:
+    """Show the keys in trust.json: role, validity, whether it can sign here.
+
+    \b
+    Examples:
+      damp keys list
+    """
+    from flows import keyring
+
+    return keyring.show(home(), as_json=as_json)
+
+
+@keys.command("new")
+@click.option("--role", default="executor", show_default=True, help="executor or reviewer.")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Validity.")
+@as_json
+def keys_new(role: str, days: int, as_json: bool) -> int:
+    """Make an Ed25519 key pair and trust it.
+
+    A passphrase for the private half is taken from DAMP_KEY_PASSPHRASE.
+
+    \b
+    Examples:
+      damp keys new --role executor --days 365
+    """
+    from flows import keyring
+
+    return keyring.make(home(), role=role, days=days, as_json=as_json)
+
+
+COMMANDS = (verify, keys)
