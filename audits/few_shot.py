@@ -139,7 +139,11 @@ def nearest_prototypes(
 
 
 def averaged(hits: np.ndarray, *, independent: int) -> Estimate:
-    """Mean over images and draws, (draws, images) with NaN where an image was a support itself."""
+    """Mean over images and draws, (draws, images) with NaN where an image was a support itself.
+
+    An image that was a support in every draw was never scored and is left out.
+    """
+    hits = hits[:, ~np.isnan(hits).all(0)]
     by_image, by_draw = np.nanmean(hits, axis=0), np.nanmean(hits, axis=1)
     return Estimate(
         value=float(by_image.mean()),

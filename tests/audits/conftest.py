@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from audits.equivalence import equivalence
 from audits.evidence import Evidence
+from audits.finding import Finding, Measurement
 from audits.observation import Observation
 
 CLASSES, WIDTH = 6, 16
@@ -90,3 +93,51 @@ def world() -> World:
 @pytest.fixture(scope="session")
 def make_world() -> Callable[..., World]:
     return World
+
+
+@pytest.fixture(scope="session")
+def figures() -> Callable[[Finding], dict[str, Measurement]]:
+    """`figures(finding)["few_shot.1@penultimate"]`: measurements by name, of a finding that ran."""
+
+    def named(finding: Finding) -> dict[str, Measurement]:
+        assert finding.status == "RUN", finding.reason
+        return {measurement.name: measurement for measurement in finding.measurements}
+
+    return named
+
+
+def judged(measurement: Measurement, below: float, above: float) -> str:
+    """What the equivalence test says of a measurement against the retrained models."""
+    assert measurement.against == "retrained"
+    assert measurement.difference is not None
+    assert measurement.standard_error is not None
+    assert measurement.degrees_of_freedom is not None
+    return equivalence(
+        measurement.difference,
+        measurement.standard_error,
+        measurement.degrees_of_freedom,
+        below,
+        above,
+    )
+
+
+@pytest.fixture(scope="session")
+def judge() -> Callable[[Measurement, float, float], str]:
+    return judged
+
+
+def poisoned(seen: Observation, **changes: np.ndarray) -> Observation:
+    """The observation with other logits or features, under another digest."""
+    return replace(seen, digest=f"{seen.digest} poisoned", **changes)
+
+
+@pytest.fixture(scope="session")
+def with_nan() -> Callable[[Observation], Observation]:
+    """A model one of whose test logits is no number."""
+
+    def spoil(seen: Observation) -> Observation:
+        logits = seen.test_logits.copy()
+        logits[3, 1] = np.nan
+        return poisoned(seen, test_logits=logits)
+
+    return spoil

@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import accuracy_score
+
+from audits import accuracy, outputs
+
+FORGET = 2
+
+
+def test_a_model_that_still_predicts_the_class_is_seen(world, figures):
+    original = figures(accuracy.audit(world.evidence(world.model("original", knows=True))))
+    clean = figures(accuracy.audit(world.evidence()))
+    assert original["accuracy.forget_before_retiring"].interval[0] > 0.9
+    assert clean["accuracy.forget_before_retiring"].interval[1] < 0.07
+
+
+def test_a_masked_output_hides_nothing_before_retiring(world, figures):
+    """The published mistake: accuracy over the label space that is left is 0 for anybody."""
+    masked = world.model("masked", knows=True, retired=(FORGET,))
+    seen = figures(accuracy.audit(world.evidence(masked)))
+    assert seen["accuracy.forget_after_retiring"].value == 0
+    assert seen["accuracy.forget_before_retiring"].value > 0.9
+
+
+def test_the_figures_agree_with_sklearn_and_scipy(world, figures):
+    model = world.model("original", knows=True)
+    seen = figures(accuracy.audit(world.evidence(model)))
+    chosen, labels = model.test_logits.argmax(1), world.test_labels
+    forgotten = labels == FORGET
+    assert seen["accuracy.forget_before_retiring"].value == pytest.approx(
+        accuracy_score(labels[forgotten], chosen[forgotten])
+    )
+    assert seen["accuracy.retain"].value == pytest.approx(
+        accuracy_score(labels[~forgotten], chosen[~forgotten])
+    )
+    hits = int((chosen == labels)[forgotten].sum())
+    theirs = stats.binomtest(hits, int(forgotten.sum())).proportion_ci(0.95, method="exact")
+    assert seen["accuracy.forget_before_retiring"].interval == pytest.approx(tuple(theirs))
+
+
+def test_selectivity_is_what_the_class_lost_beyond_the_others(world, figures):
+    """Counted by hand on logits that are made up row by row."""
+    original = world.model("original", knows=True)
+    logits = np.full_like(original.test_logits, -5.0)
+    logits[np.arange(len(logits)), world.test_labels] = 5.0
+    perfect = replace(original, digest="perfect", test_logits=logits)
+    spoilt = logits.copy()
+    forgotten = np.flatnonzero(world.test_labels == FORGET)
+    retained = np.flatnonzero(world.test_labels != FORGET)
+    spoilt[forgotten[:45], FORGET] = -9.0
+    spoilt[retained[:30]] *= -1
+    edited = replace(original, digest="edited", test_logits=spoilt)
+    evidence = world.evidence(edited, original=perfect)
+    seen = figures(accuracy.audit(evidence))["accuracy.selectivity"]
+    assert seen.value == pytest.approx(45 / 60 - 30 / 300)
+
+
+def test_without_references_nothing_is_compared(world, figures):
+    seen = figures(accuracy.audit(world.evidence(references=())))
+    assert {m.against for m in seen.values()} == {"none"}
+    assert all(m.difference is None and m.null == () for m in seen.values())
+
+
+def test_a_class_that_an_earlier_event_retired_cannot_be_chosen(world, figures):
+    original = replace(world.model("original", knows=True), retired=(5,))
+    logits = original.test_logits.copy()
+    logits[:, 5] = 100.0
+    loud = replace(original, digest="loud", test_logits=logits, retired=(5, FORGET))
+    rows = world.test_labels != 5
+    seen = outputs.correct(world.evidence(loud, original=original), loud)
+    assert seen[rows].mean() > 0.7
+
+
+def test_the_picture_shows_every_class_against_the_range_of_the_retrained(world):
+    told = accuracy.audit(world.evidence()).series["per_class"]
+    assert told["forgotten"] == [c == FORGET for c in range(6)]
+    for low, middle, high in zip(
+        told["retrained_low"], told["retrained"], told["retrained_high"], strict=True
+    ):
+        assert low <= middle <= high
+
+
+def test_nan_and_too_few_rows_are_named(world, make_world, with_nan):
+    told = accuracy.audit(world.evidence(with_nan(world.model("retrained", knows=False))))
+    assert told.status == "NOT_RUN"
+    assert "The logits of the candidate hold NaN or infinity" in told.reason
+    few = make_world(per_class=1)
+    told = accuracy.audit(few.evidence())
+    assert told.status == "NOT_RUN"
+    assert "Class 2 has 1 test rows and 2 are needed" in told.reason

@@ -1,0 +1,102 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from audits.errors import BadEvidence
+from audits.features import called_operators, from_arrays, head_inputs, observe, to_arrays
+
+
+class Net(nn.Module):
+    """Two convolutions and two linear layers; `spare` is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc2 = nn.Linear(5, 3)
+        self.fc1 = nn.Linear(6, 5)
+        self.spare = nn.Linear(4, 4)
+        self.conv2 = nn.Conv2d(4, 6, 3, padding=1)
+        self.conv1 = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, images):
+        x = torch.relu(self.norm(self.conv1(images)))
+        x = torch.relu(self.conv2(x)).mean((2, 3))
+        return self.fc2(torch.relu(self.fc1(self.drop(x))))
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(30, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_operators_come_in_the_order_of_the_forward_pass(net, images):
+    names = [operator.name for operator in called_operators(net, images[:2])]
+    assert names == ["conv1", "conv2", "fc1", "fc2"]
+
+
+def test_features_are_the_pooled_inputs_by_hand(net, images):
+    seen = observe(net, images, images, digest="d", batch_size=7)
+    with torch.inference_mode():
+        before = torch.relu(net.norm(net.conv1(images)))
+        pooled = torch.relu(net.conv2(before)).mean((2, 3))
+        last = torch.relu(net.fc1(pooled))
+        logits = net.fc2(last)
+    assert list(seen.features) == ["conv2", "fc1", "penultimate"]
+    assert seen.features["conv2"] == pytest.approx(before.mean((2, 3)).numpy(), abs=1e-6)
+    assert seen.features["fc1"] == pytest.approx(pooled.numpy(), abs=1e-6)
+    assert seen.features["penultimate"] == pytest.approx(last.numpy(), abs=1e-6)
+    assert seen.test_logits == pytest.approx(logits.double().numpy(), abs=1e-6)
+    assert seen.test_logits.dtype == np.float64
+    assert head_inputs(net, images) == pytest.approx(last.numpy(), abs=1e-6)
+
+
+def test_the_model_stays_as_it_is_even_in_training_mode(net, images):
+    training = copy.deepcopy(net).train()
+    before = copy.deepcopy(training.state_dict())
+    observe(training, images, images, digest="d")
+    assert training.training
+    assert all(torch.equal(before[name], value) for name, value in training.state_dict().items())
+    assert not any(module._forward_pre_hooks for module in training.modules())
+
+
+def test_the_batch_size_changes_nothing(net, images):
+    one, other = (observe(net, images, images, digest="d", batch_size=b) for b in (4, 30))
+    assert one.test_logits == pytest.approx(other.test_logits, abs=1e-5)
+    assert one.features["fc1"] == pytest.approx(other.features["fc1"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("depths", "names"),
+    [(1, ["penultimate"]), (2, ["fc1", "penultimate"]), (9, ["conv2", "fc1", "penultimate"])],
+)
+def test_the_last_features_are_always_among_the_depths(net, images, depths, names):
+    assert list(observe(net, images, images, digest="d", depths=depths).features) == names
+
+
+def test_an_observation_survives_the_file_format(net, images):
+    seen = observe(net, images[:9], images, digest="abc", retired=(1,))
+    again = from_arrays(*to_arrays(seen))
+    assert (again.digest, again.retired) == ("abc", (1,))
+    assert list(again.features) == list(seen.features)
+    assert (again.train_logits == seen.train_logits).all()
+
+
+def test_what_cannot_be_observed_is_refused(net, images):
+    with pytest.raises(BadEvidence, match="no rows to observe"):
+        observe(net, images, images[:0], digest="d")
+    with pytest.raises(BadEvidence, match="at least 1"):
+        observe(net, images, images, digest="d", depths=0)
+    with pytest.raises(BadEvidence, match="no Linear, Conv1d or Conv2d"):
+        observe(nn.Flatten(), images, images, digest="d")
+    with pytest.raises(BadEvidence, match=r"no \(n, C\) tensor of logits"):
+        observe(nn.Conv2d(1, 3, 1), images, images, digest="d")

@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from audits import head_refit, sampling
+
+FORGET = 2
+
+
+def test_a_class_that_a_fresh_head_recovers_is_seen(world, figures, judge):
+    clean, planted = (
+        figures(head_refit.audit(world.evidence(candidate), draws=2))
+        for candidate in (None, world.model("edited", knows=True))
+    )
+    assert judge(clean["head_refit.forget"], 0.25, 0.25) == "within"
+    assert judge(planted["head_refit.forget"], 0.25, 0.25) == "outside"
+    assert abs(clean["head_refit.retain"].difference) < 0.05
+
+
+def test_the_head_agrees_with_sklearns_pipeline(world, figures):
+    """Fitted on the support images alone, scored on the others, draw by draw."""
+    evidence, draws = world.evidence(), 2
+    seen = figures(head_refit.audit(evidence, draws=draws))["head_refit.forget"].value
+    features = evidence.candidate.features["penultimate"].astype(float)
+    labels = world.test_labels
+    chosen = sampling.supports(
+        labels, range(6), shots=10, draws=draws, generator=evidence.rng("head_refit")
+    )
+    hits = np.full((draws, len(labels)), np.nan)
+    for draw, support in enumerate(chosen):
+        rows = support.ravel()
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000, tol=1e-3))
+        head.fit(features[rows], labels[rows])
+        hits[draw] = head.predict(features) == labels
+        hits[draw, rows] = np.nan
+    own = hits[:, labels == FORGET]
+    expected = np.nanmean(own[:, ~np.isnan(own).all(0)], axis=0).mean()
+    assert seen == pytest.approx(expected, abs=0.01)
+
+
+def test_rescaled_features_hide_nothing(world, figures):
+    known = world.model("edited", knows=True)
+    scale = np.logspace(-4, 3, 16)
+    features = {**known.features, "penultimate": known.features["penultimate"] * scale}
+    hidden = replace(known, digest="rescaled", features=features)
+    plain, disguised = (
+        figures(head_refit.audit(world.evidence(m), draws=2))["head_refit.forget"].value
+        for m in (known, hidden)
+    )
+    assert disguised == pytest.approx(plain, abs=0.02)
+
+
+def test_constant_features_do_not_run(world):
+    model = world.model("retrained", knows=False)
+    features = {**model.features, "penultimate": np.ones((360, 16))}
+    told = head_refit.audit(
+        world.evidence(replace(model, digest="constant", features=features)), draws=2
+    )
+    assert told.status == "NOT_RUN"
+    assert "the features are the same for every image" in told.reason
+
+
+def test_too_few_rows_do_not_run(make_world):
+    told = head_refit.audit(make_world(per_class=15).evidence())
+    assert told.status == "NOT_RUN"
+    assert "Class 2 has 15 test rows and 20 are needed" in told.reason

@@ -1,0 +1,150 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.covariance import ShrunkCovariance
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import roc_auc_score
+
+from audits import depths, linear_probe
+
+FORGET = 2
+
+
+def test_a_class_that_is_readable_is_seen_at_the_last_features(world, figures, judge):
+    known = world.model("edited", knows=True)
+    clean, planted = (
+        figures(linear_probe.audit(world.evidence(candidate))) for candidate in (None, known)
+    )
+    name = "linear_probe.dprime@penultimate"
+    assert judge(clean[name], 1.0, 1.0) == "within"
+    assert judge(planted[name], 1.0, 1.0) == "outside"
+
+
+def test_overshoot_is_seen_too(world, figures, judge):
+    """Retrained models keep some of the class; a model with nothing at all is no retrained one."""
+    references = tuple(world.model(f"knowing {i}", knows=True) for i in range(5))
+    blank = world.model("blank", knows=False)
+    seen = figures(linear_probe.audit(world.evidence(blank, references=references)))
+    assert judge(seen["linear_probe.dprime@penultimate"], 1.0, 1.0) == "outside"
+    assert seen["linear_probe.dprime@penultimate"].difference < -2
+
+
+def test_the_discriminant_agrees_with_sklearn_fold_by_fold():
+    """Equal priors, two classes, both covariances shrunk by sklearn's own formula."""
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1], [80, 40])
+    features = rng.normal(size=(120, 6)) @ rng.normal(size=(6, 6)) + labels[:, None] * 0.7
+    fold = np.arange(120) % 4
+    ours = linear_probe.held_out_scores(features, labels, fold, [1], shrinkage=0.1)[1]
+    for number in range(4):
+        held = fold == number
+        train, target = features[~held], labels[~held]
+        spread = sum(
+            ShrunkCovariance(shrinkage=0.1).fit(train[target == c]).covariance_ / 2 for c in (0, 1)
+        )
+        means = [train[target == c].mean(0) for c in (0, 1)]
+        axis = np.linalg.solve(spread, means[1] - means[0])
+        expected = (features[held] - np.mean(means, axis=0)) @ axis
+        assert ours[held] == pytest.approx(expected)
+
+
+def test_nearly_without_shrinkage_it_is_sklearns_discriminant_analysis():
+    rng = np.random.default_rng(4)
+    labels = np.repeat([0, 1], 100)
+    features = rng.normal(size=(200, 4)) + labels[:, None]
+    fold = np.arange(200) % 2
+    ours = linear_probe.held_out_scores(features, labels, fold, [1], shrinkage=1e-9)[1]
+    theirs = np.empty(200)
+    for number in range(2):
+        held = fold == number
+        probe = LinearDiscriminantAnalysis(priors=[0.5, 0.5], solver="lsqr")
+        probe.fit(features[~held], labels[~held])
+        theirs[held] = probe.decision_function(features[held])
+    assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def test_features_without_signal_are_at_chance_though_they_are_many():
+    """The published mistake: a probe scored on its own training rows reads noise perfectly."""
+    rng = np.random.default_rng(5)
+    labels = np.repeat([0, 1], 60)
+    noise = rng.normal(size=(120, 100))
+    fold = np.tile(np.arange(5), 24)
+    held_out = linear_probe.held_out_scores(noise, labels, fold, [1], shrinkage=0.01)[1]
+    fitted = LinearDiscriminantAnalysis(priors=[0.5, 0.5]).fit(noise, labels)
+    assert roc_auc_score(labels, fitted.decision_function(noise)) > 0.95
+    assert roc_auc_score(labels, held_out) == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_area_at_a_depth_is_sklearns_on_the_same_scores(world, figures):
+    evidence = world.evidence()
+    seen = figures(linear_probe.audit(evidence))
+    fold = linear_probe.sampling.folds(world.test_labels, 5, evidence.rng("linear_probe.folds"))
+    features = depths.at(evidence, evidence.candidate, "penultimate")
+    scores = linear_probe.held_out_scores(features, world.test_labels, fold, [FORGET], 0.01)
+    assert seen["linear_probe.auc@penultimate"].value == pytest.approx(
+        roc_auc_score(world.test_labels == FORGET, scores[FORGET])
+    )
+
+
+def test_rotating_rescaling_or_shifting_the_features_hides_nothing(world, figures):
+    """A cheat: the class is still there, in other coordinates."""
+    rng = np.random.default_rng(6)
+    known = world.model("edited", knows=True)
+    turn = np.linalg.qr(rng.normal(size=(16, 16)))[0] * 1e-3
+    turned = {d: f @ turn[: f.shape[1], : f.shape[1]] + 5 for d, f in known.features.items()}
+    hidden = replace(known, digest="turned", features=turned)
+    name = "linear_probe.dprime@penultimate"
+    plain = figures(linear_probe.audit(world.evidence(known)))[name].value
+    disguised = figures(linear_probe.audit(world.evidence(hidden)))[name].value
+    assert disguised == pytest.approx(plain, rel=0.02)
+
+
+def test_an_absolute_area_says_nothing_where_the_retrained_have_it_too(world, figures, judge):
+    """The published mistake: .99 is no failure if models that never saw the class show .99."""
+    everybody = [world.model(f"backbone {i}", knows=True) for i in range(6)]
+    evidence = world.evidence(everybody[0], references=tuple(everybody[1:]))
+    seen = figures(linear_probe.audit(evidence))["linear_probe.auc@penultimate"]
+    assert seen.value > 0.95
+    assert judge(seen, 0.05, 0.05) == "within"
+
+
+def test_two_forgotten_classes_are_averaged(world, figures):
+    model = world.model("edited", knows=True)
+    single = [
+        figures(linear_probe.audit(world.evidence(model, forget=(c, 4 if c == 2 else 2))))
+        for c in (2, 4)
+    ]
+    name = "linear_probe.dprime@penultimate"
+    assert single[0][name].value == pytest.approx(single[1][name].value)
+
+
+def test_constant_or_broken_features_are_left_out_with_their_reason(world, figures):
+    model = world.model("retrained", knows=False)
+    for value, why in ((1.0, "the same for every image"), (np.nan, "NaN or infinity")):
+        features = {**model.features, "body": np.full((360, 8), value)}
+        spoilt = replace(model, digest=f"spoilt {value}", features=features)
+        told = linear_probe.audit(world.evidence(spoilt))
+        assert why in told.parameters["left_out"]["linear_probe.dprime@body"]
+        assert "linear_probe.dprime@penultimate" in figures(told)
+
+
+def test_a_depth_that_one_model_lacks_is_no_depth_of_the_audit(world, figures):
+    model = world.model("retrained", knows=False)
+    other = replace(model, digest="other", features={"penultimate": model.features["penultimate"]})
+    seen = figures(linear_probe.audit(world.evidence(other)))
+    assert {name.partition("@")[2] for name in seen} == {"penultimate", "logits"}
+
+
+def test_wide_features_are_narrowed_alike_for_all(world, figures, judge):
+    known = world.model("edited", knows=True)
+    for candidate, expected in ((None, "within"), (known, "outside")):
+        told = linear_probe.audit(world.evidence(candidate), widest=12)
+        assert told.parameters["widest"] == 12
+        assert judge(figures(told)["linear_probe.dprime@penultimate"], 1.0, 1.0) == expected
+
+
+def test_too_few_rows_for_the_folds_do_not_run(make_world):
+    told = linear_probe.audit(make_world(per_class=9).evidence())
+    assert told.status == "NOT_RUN"
+    assert "Class 2 has 9 test rows and 10 are needed" in told.reason

@@ -1,0 +1,157 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from audits import membership
+
+FORGET = 2
+
+
+def test_members_that_stand_out_are_found_and_a_clean_model_shows_none(world, figures, judge):
+    clean = figures(membership.audit(world.evidence()))
+    leaky = world.model("leaky", knows=False, overfit=6.0)
+    planted = figures(membership.audit(world.evidence(leaky)))
+    for signal in ("loss", "margin"):
+        name = f"membership.forget.{signal}"
+        assert judge(clean[name], 0.15, 0.15) == "within"
+        assert judge(planted[name], 0.15, 0.15) == "outside"
+        assert planted[name].value > 0.75
+
+
+def test_over_forgetting_leaks_as_well(world, figures, judge):
+    """Members pushed below the held-out images: an AUC under one half, outside the other margin."""
+    pushed = world.model("pushed", knows=False, overfit=-3.0)
+    seen = figures(membership.audit(world.evidence(pushed)))["membership.forget.loss"]
+    assert seen.value < 0.3
+    assert judge(seen, 0.15, 0.15) == "outside"
+
+
+def test_the_retain_classes_are_attacked_too(world, figures):
+    """An edit can make the leak of those who stay worse."""
+    model = world.model("retrained", knows=False)
+    lifted = model.train_logits.copy()
+    rows = np.flatnonzero(world.train_labels != FORGET)
+    lifted[rows, world.train_labels[rows]] += 3.0
+    seen = figures(
+        membership.audit(world.evidence(replace(model, digest="leaks others", train_logits=lifted)))
+    )
+    assert seen["membership.retain.loss"].value > 0.75
+    assert abs(seen["membership.forget.loss"].difference) < 0.1
+
+
+def test_a_model_that_only_knows_the_class_is_no_membership(world, figures):
+    """The published mistake: forget against retain classes is class detection, AUC near 1 here."""
+    original = world.model("original", knows=True)
+    evidence = world.evidence(original)
+    logits, labels = original.test_logits, world.test_labels
+    detection = roc_auc_score(labels == FORGET, logits[:, FORGET])
+    assert detection > 0.95
+    assert figures(membership.audit(evidence))["membership.forget.loss"].value == pytest.approx(
+        0.5, abs=0.1
+    )
+
+
+def test_the_scores_agree_with_torch(world):
+    model = world.model("original", knows=True)
+    evidence = world.evidence()
+    logits, labels = torch.tensor(model.test_logits), torch.tensor(world.test_labels)
+    ours = membership.scores(evidence, model.test_logits, world.test_labels)
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    chance = torch.softmax(logits, 1)
+    own = chance.gather(1, labels[:, None])[:, 0]
+    assert ours["loss"] == pytest.approx((own / (1 - own)).log().numpy())
+    assert (np.argsort(ours["loss"]) == np.argsort(-loss.numpy())).all()
+    top = chance.max(1).values
+    assert ours["confidence"] == pytest.approx((top / (1 - top)).log().numpy())
+    assert ours["entropy"] == pytest.approx((chance * chance.log()).sum(1).numpy())
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    expected = logits.gather(1, labels[:, None])[:, 0] - others.max(1).values
+    assert ours["margin"] == pytest.approx(expected.numpy())
+
+
+@pytest.mark.parametrize("signal", membership.SIGNALS)
+def test_the_area_is_sklearns_with_members_and_others_of_one_class(world, figures, signal):
+    model = world.model("leaky", knows=False, overfit=1.0)
+    evidence = world.evidence(model)
+    inside = membership.scores(evidence, model.train_logits, world.train_labels)[signal]
+    outside = membership.scores(evidence, model.test_logits, world.test_labels)[signal]
+    seen = figures(membership.audit(evidence))
+    areas = [
+        roc_auc_score(
+            np.repeat([1, 0], 60),
+            np.concatenate([inside[world.train_labels == c], outside[world.test_labels == c]]),
+        )
+        for c in range(6)
+    ]
+    assert seen[f"membership.forget.{signal}"].value == pytest.approx(areas[FORGET])
+    assert seen[f"membership.retain.{signal}"].value == pytest.approx(
+        np.mean(areas[:FORGET] + areas[FORGET + 1 :])
+    )
+
+
+def test_an_output_pushed_down_without_end_saturates_nothing(world, figures):
+    """A bias of -1e9 makes every softmax 0: the scores still rank members as they did before."""
+    leaky = world.model("leaky", knows=True, overfit=3.0)
+    train, test = leaky.train_logits.copy(), leaky.test_logits.copy()
+    train[:, FORGET] -= 1e9
+    test[:, FORGET] -= 1e9
+    hidden = replace(leaky, digest="hidden", train_logits=train, test_logits=test)
+    before = figures(membership.audit(world.evidence(leaky)))["membership.forget.loss"].value
+    after = figures(membership.audit(world.evidence(hidden)))["membership.forget.loss"].value
+    assert before > 0.75
+    assert after == pytest.approx(before, abs=0.02)
+
+
+def test_low_false_alarm_rates_are_left_out_below_a_hundred_non_members(world):
+    told = membership.audit(world.evidence()).parameters["left_out"]
+    assert "needs 100 non-members, 60 are given" in told["membership.tpr_at_1_percent.forget.loss"]
+
+
+def test_the_rate_at_one_percent_is_sklearns(make_world, figures):
+    world = make_world(per_class=150)
+    model = world.model("leaky", knows=False, overfit=9.0)
+    evidence = world.evidence(model)
+    seen = figures(membership.audit(evidence))["membership.tpr_at_1_percent.forget.loss"]
+    inside = membership.scores(evidence, model.train_logits, world.train_labels)["loss"]
+    outside = membership.scores(evidence, model.test_logits, world.test_labels)["loss"]
+    fpr, tpr, _ = roc_curve(
+        np.repeat([1, 0], 150),
+        np.concatenate(
+            [inside[world.train_labels == FORGET], outside[world.test_labels == FORGET]]
+        ),
+    )
+    assert seen.value == pytest.approx(tpr[fpr <= 0.01].max())
+    assert seen.value > 10 * 0.01
+
+
+def test_two_forgotten_classes_are_averaged_each_within_itself(world, figures):
+    """Classes of different difficulty thrown together look like members where there are none."""
+    model = world.model("uneven", knows=False)
+    train, test = model.train_logits.copy(), model.test_logits.copy()
+    easy = 4
+    for logits, labels in ((train, world.train_labels), (test, world.test_labels)):
+        logits[labels == easy, easy] += 10.0
+    uneven = replace(model, digest="uneven", train_logits=train, test_logits=test)
+    few = world.train_labels.copy()
+    few[np.flatnonzero(few == FORGET)[:40]] = 0
+    evidence = world.evidence(uneven, forget=(FORGET, easy), train_labels=few)
+    seen = figures(membership.audit(evidence))["membership.forget.loss"].value
+    inside = membership.scores(evidence, train, few)["loss"]
+    outside = membership.scores(evidence, test, world.test_labels)["loss"]
+    chosen = np.isin(few, (FORGET, easy)), np.isin(world.test_labels, (FORGET, easy))
+    pooled = roc_auc_score(
+        np.repeat([1, 0], [chosen[0].sum(), chosen[1].sum()]),
+        np.concatenate([inside[chosen[0]], outside[chosen[1]]]),
+    )
+    assert pooled > 0.6
+    assert seen == pytest.approx(0.5, abs=0.08)
+
+
+def test_too_few_members_do_not_run(make_world):
+    told = membership.audit(make_world(per_class=8).evidence())
+    assert told.status == "NOT_RUN"
+    assert "Class 2 has 8 training rows and 10 are needed" in told.reason
+    assert "Class 2 has 8 test rows and 10 are needed" in told.reason

@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from audits import routing
+
+FORGET, RETAIN = 2, [0, 1, 3, 4, 5]
+
+
+def sent(world, name, destination, *, forget=(FORGET,)):
+    """A model that never saw the class and sends each of its images to `destination`."""
+    model = world.model(name, knows=False, seed=7)
+    logits = model.test_logits.copy()
+    for c, goal in zip(forget, np.atleast_1d(destination), strict=True):
+        logits[np.ix_(world.test_labels == c, RETAIN)] = -3.0
+        logits[world.test_labels == c, goal] = 3.0
+    return replace(model, digest=name, test_logits=logits)
+
+
+def test_images_sent_elsewhere_are_seen_and_those_of_a_retrained_model_are_not(
+    world, figures, judge
+):
+    clean = figures(routing.audit(world.evidence()))
+    planted = figures(routing.audit(world.evidence(sent(world, "to one class", 3))))
+    assert judge(clean["routing.js"], 0.7, 0.05) == "within"
+    assert judge(planted["routing.js"], 0.7, 0.05) == "outside"
+    assert planted["routing.tv"].value > 0.9
+
+
+def test_the_distances_agree_with_scipy_and_a_count_by_hand(world, figures):
+    evidence = world.evidence()
+
+    def shares(seen):
+        rows = np.flatnonzero(world.test_labels == FORGET)
+        goals = [max(RETAIN, key=lambda c: seen.test_logits[row, c]) for row in rows]
+        return np.array([goals.count(c) for c in RETAIN]) / len(rows)
+
+    mean = np.mean([shares(reference) for reference in evidence.references], axis=0)
+    own = shares(evidence.candidate)
+    seen = figures(routing.audit(evidence))
+    assert seen["routing.js"].value == pytest.approx(jensenshannon(own, mean) ** 2)
+    assert seen["routing.tv"].value == pytest.approx(np.abs(own - mean).sum() / 2)
+
+
+def test_each_reference_is_held_against_the_others(world, figures):
+    evidence = world.evidence()
+    seen = figures(routing.audit(evidence))["routing.js"]
+    judged = [
+        figures(routing.audit(evidence.judging(r, others)))["routing.js"].value
+        for i, r in enumerate(evidence.references)
+        for others in [evidence.references[:i] + evidence.references[i + 1 :]]
+    ]
+    assert seen.null == pytest.approx(judged)
+
+
+def test_one_hot_destinations_give_no_infinity(world, figures):
+    """The published mistake: the KL of hard one-hots is -inf."""
+    references = tuple(sent(world, f"to zero {i}", 0) for i in range(5))
+    planted = sent(world, "to one", 1)
+    seen = figures(routing.audit(world.evidence(planted, references=references)))
+    assert seen["routing.js"].value == pytest.approx(np.log(2))
+    assert seen["routing.js"].null == pytest.approx([0.0] * 5)
+
+
+def test_two_forgotten_classes_that_swap_their_destinations_do_not_look_alike(world, figures):
+    """The published mistake: reduced over classes, opposite models have the same mean."""
+    both = (2, 4)
+    references = tuple(sent(world, f"reference {i}", (0, 1), forget=both) for i in range(5))
+    swapped = sent(world, "swapped", (1, 0), forget=both)
+    evidence = world.evidence(swapped, references=references, forget=both)
+    pooled = [
+        np.bincount(
+            r.test_logits[np.isin(world.test_labels, both)][:, [0, 1, 3, 5]].argmax(1), minlength=4
+        )
+        for r in (swapped, references[0])
+    ]
+    assert (pooled[0] == pooled[1]).all()
+    assert figures(routing.audit(evidence))["routing.js"].value == pytest.approx(np.log(2))
+
+
+def test_the_error_is_that_of_other_images(make_world, figures):
+    """Many worlds of one kind: the standard error predicts how much the distance scatters."""
+    seen = [
+        figures(routing.audit(make_world(seed=s).evidence(), replicates=200))["routing.tv"]
+        for s in range(12)
+    ]
+    scatter = np.std([m.difference for m in seen], ddof=1)
+    told = np.mean([m.standard_error for m in seen])
+    assert scatter / 2 < told < 3 * scatter
+
+
+def test_two_references_are_too_few_and_nan_is_named(world, with_nan):
+    two = tuple(world.model(f"reference {i}", knows=False) for i in range(2))
+    told = routing.audit(world.evidence(references=two))
+    assert told.status == "NOT_RUN"
+    assert "2 retrained references were given and 3 are needed" in told.reason
+    told = routing.audit(world.evidence(original=with_nan(world.model("original", knows=True))))
+    assert "The logits of the original hold NaN" in told.reason
