@@ -1,0 +1,83 @@
+"""LEACE: the smallest linear edit after which no linear probe can tell a class from the others.
+
+It guards against every linear reader of the pooled inputs, which is more than a retrained model
+offers: an extreme to compare with, not a target.
+
+Source: N. Belrose et al., LEACE: Perfect linear concept erasure in closed form, NeurIPS 2023,
+arXiv:2306.03819, theorem 4.3.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from damp.operators import find
+from damp.projection import cut
+from damp.residuals import Subspace
+from damp.running import Batches
+from damp.statistics import Statistics
+from damp.survey import survey
+
+RANK = 1e-9
+"""Eigenvalues of a covariance below this share of the largest count as zero."""
+
+
+def forget(
+    model: nn.Module, batches: Batches, *, forget: list[int], only_features: bool = False
+) -> nn.Module:
+    """A copy of a classifier with the classes erased from the inputs of its operators.
+
+    Args:
+        model: Gives logits, (B, C).
+        batches: Pairs of inputs and labels, of all classes.
+        forget: Classes to erase; several are erased together.
+        only_features: Erase at the input of the last operator only.
+    """
+    edited = copy.deepcopy(model).eval()
+    operators = {operator.name: operator for operator in find(edited)[0]}
+    seen = survey(edited, list(operators.values()), batches, sorted(forget)).statistics
+    with torch.no_grad():
+        for name in list(seen)[-1:] if only_features else seen:
+            subspace, mean = of_statistics(seen[name])
+            cut(operators[name], subspace, torch.ones_like(subspace.separability), mean)
+    return edited
+
+
+def of_statistics(seen: Statistics) -> tuple[Subspace, Tensor]:
+    """The eraser of one operator's forget classes, and the mean that it leaves in place."""
+    everybody = [*seen.retain, *seen.forget]
+    mean = seen.mean(everybody)
+    covariance = seen.covariance(everybody, seen.retain_gram + seen.forget_gram)
+    shares = seen.counts[list(seen.forget)] / seen.counts.sum()
+    cross = shares[:, None] * (seen.prototypes(seen.forget) - mean)
+    return eraser(covariance, cross.T), mean
+
+
+def eraser(covariance: Tensor, cross: Tensor) -> Subspace:
+    """What to take away, P = W^+ U U' W with W = covariance^(-1/2), U a basis of W cross.
+
+    Args:
+        covariance: Of the inputs, (D, D).
+        cross: Covariance of inputs and labels, (D, k): one column per class to erase.
+    Returns:
+        Directions so that x - P (x - mean) has no covariance with the labels.
+
+    >>> found = eraser(torch.diag(torch.tensor([4., 1.])), torch.tensor([[2.], [1.]]))
+    >>> found.basis @ found.dual.T
+    tensor([[0.5000, 1.0000],
+            [0.2500, 0.5000]])
+    """
+    values, vectors = torch.linalg.eigh(covariance)
+    kept = values > RANK * values.max()
+    roots, axes = values[kept].sqrt(), vectors[:, kept]
+    whitened = (axes.T @ cross) / roots[:, None]
+    left, sizes, _ = torch.linalg.svd(whitened, full_matrices=False)
+    left = left[:, sizes > RANK * sizes.max()]
+    return Subspace(
+        basis=axes @ (roots[:, None] * left),
+        dual=axes @ (left / roots[:, None]),
+        separability=torch.ones_like(left[0]),
+    )
