@@ -9,7 +9,8 @@ ComplianceError (a ValueError)      exit code 1
 ├── StatementError                  a statement that breaks its schema or contradicts itself
 ├── SigningError                    a key or an envelope that cannot be used
 │   ├── TrustError                  a trust file that cannot be relied on
-│   └── EnvelopeError               an envelope that is no proper DSSE
+│   ├── EnvelopeError               an envelope that is no proper DSSE
+│   └── NoteError                   a checkpoint or proof that shows nothing
 ├── LedgerError                     a ledger that cannot be written or read
 │   ├── LedgerBroken                its chain does not hold; `index` is the first bad entry
 │   └── LedgerConflict              the same key was entered before with other content
@@ -78,6 +79,10 @@ class TrustError(SigningError):
 
 class EnvelopeError(SigningError):
     """An envelope that is no proper DSSE."""
+
+
+class NoteError(SigningError):
+    """A checkpoint or a proof of the ledger that shows nothing."""
 
 
 class LedgerError(ComplianceError):

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compliance import plots_svg, report_rows, report_strip
-from compliance.plots_picture import MODEL, Picture, picture
+from compliance.plots_picture import MODEL, ORIGINAL, Picture, picture
 from compliance.report_palette import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REACH = 3.0  # further out is drawn as an arrow at the rim
+LOWER = 0.27  # the original's mark stands a little below the row's line
 Place = tuple[float, float, float]
 
 
@@ -25,13 +26,14 @@ def picture_of(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
     return picture(
         "overview",
         lambda figure: _draw(figure, shown),
-        size=(7.2, 0.9 + 0.27 * len(shown)),
+        size=(7.2, 1.15 + 0.27 * len(shown)),
         title="Required measurements in units of their margin",
         caption="0 is the mean of the retrained models (or the other yardstick of the rule), the "
-        "band from -1 to +1 is the margin, bars are the intervals that are judged. An arrow marks "
-        "what lies further out than 3 margins.",
-        header=("Measurement", "Difference / margin", "from", "to", "Outcome"),
-        rows=[(row["name"], *at, row["word"]) for row, at in shown],
+        "band from -1 to +1 is the margin, bars are the intervals that are judged. Where the "
+        "original lies inside the band, that measurement alone does not tell it from a retrained "
+        "model. An arrow marks what lies further out than 3 margins.",
+        header=("Measurement", "Difference / margin", "from", "to", "Original", "Outcome"),
+        rows=[(row["name"], *at, original(row), row["word"]) for row, at in shown],
         on_paper=False,
     )
 
@@ -43,6 +45,20 @@ def place(row: Mapping[str, Any]) -> Place | None:
         return _scaled([row.get("value"), *(row.get("interval") or ())], None, margin["atMost"])
     ends = [row.get("difference"), *(row.get("differenceInterval") or ())]
     return _scaled(ends, margin.get("below"), margin.get("above"))
+
+
+def original(row: Mapping[str, Any]) -> float | None:
+    """The original's distance in units of the margin; None where the row is no case for it."""
+    margin, value = row.get("margin") or {}, row.get("original")
+    if report_rows.side_effect(row) or not report_strip.is_finite(value):
+        return None
+    if margin.get("atMost"):
+        return value / margin["atMost"]
+    centre = row.get("nullMean")
+    if row.get("against") == "original" or not report_strip.is_finite(centre):
+        return None
+    away = value - centre
+    return _units(away, margin.get("below" if away < 0 else "above"))
 
 
 def _scaled(ends: Sequence[Any], below: Any, above: Any) -> Place | None:
@@ -65,12 +81,14 @@ def _draw(figure: Figure, shown: Sequence[tuple[Mapping[str, Any], Place]]) -> N
     for edge in (-1, 1):
         axes.axvline(edge, color=COLOURS["muted"], linewidth=1.2)
     axes.axvline(0, color=COLOURS["retrained"], linewidth=1)
-    for height, (_, at) in enumerate(shown):
+    for height, (row, at) in enumerate(shown):
         _mark(axes, height, *(min(max(x, -REACH), REACH) for x in at))
+        _mark_original(axes, height, original(row))
     axes.set_yticks(range(len(shown)), [plots_svg.label(r["name"]) for r, _ in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(-REACH - 0.1, REACH + 0.1)
     axes.set_xlabel("difference in units of the margin")
+    _explain(axes)
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(shown)), [r["word"] for r, _ in shown])
     for tick, (row, _) in zip(right.get_yticklabels(), shown, strict=True):
@@ -92,3 +110,29 @@ def _mark(axes: Any, height: int, value: float, low: float, high: float) -> None
         markeredgecolor=COLOURS["paper"],
         clip_on=False,
     )
+
+
+def _mark_original(axes: Any, height: int, at: float | None) -> None:
+    if at is None:
+        return
+    out = abs(at) >= REACH
+    axes.plot(
+        [min(max(at, -REACH), REACH)],
+        [height + LOWER],
+        marker=(">" if at > 0 else "<") if out else ORIGINAL["marker"],
+        color=COLOURS["original"],
+        markersize=4.5,
+        linestyle="none",
+        clip_on=False,
+    )
+
+
+def _explain(axes: Any) -> None:
+    """What the marks stand for, above the picture."""
+    kinds = (
+        ("original", COLOURS["original"], ORIGINAL["marker"], "none", 0.0),
+        ("this model, with the interval that is judged", COLOURS["ink"], MODEL["marker"], "-", 3.5),
+    )
+    for name, colour, marker, line, width in kinds:
+        axes.plot([], [], color=colour, marker=marker, linestyle=line, linewidth=width, label=name)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -35,13 +35,13 @@ def figure(value: object) -> str:
 def setting(value: object) -> str:
     """A setting in words: yes, no, not set; lists with commas.
 
-    >>> setting(True), setting(None), setting([8, 9])
-    ('yes', 'not set', '8, 9')
+    >>> setting(True), setting(None), setting([8, 9]), setting([])
+    ('yes', 'not set', '8, 9', 'none')
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(setting(v) for v in value)
+        return ", ".join(setting(v) for v in value) or "none"
     return "not set" if value is None else str(value)
 
 

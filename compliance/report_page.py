@@ -13,6 +13,9 @@ from compliance import report_controls, report_coverage, report_rows, report_ver
 
 FORMAT = "damp/report/v1"
 
+OWN_FILES = frozenset({"report.html", "report.json"})
+"""Byproducts that the report itself is: it cannot hold their digests."""
+
 STANDING_LIMITS = (
     "The claim is evidence against the attacks listed here, at the power stated. It says nothing "
     "about attacks that were not run.",
@@ -34,11 +37,15 @@ def page(
     signatures: Sequence[Mapping[str, Any]],
     verify_command: str,
     reproduce_command: str,
+    since: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of the report, JSON-able; `whole` is the decoded in-toto statement."""
+    whole = whole if since is None else _brought_up_to_date(whole, since)
     predicate = whole["predicate"]
     return {
         "format": FORMAT,
+        "about": _about(predicate),
+        "since": None if since is None else {k: since[k] for k in ("entries", "at", "facts")},
         "verdict": report_verdict.verdict(whole, signatures),
         "asked": predicate["request"] | {"scopeWords": scope(predicate["request"]["scope"])},
         "done": _done(whole),
@@ -60,6 +67,24 @@ def scope(wanted: Mapping[str, Any]) -> str:
     if len(indices) == 1:
         return f"class {indices[0]}"
     return f"classes {', '.join(indices[:-1])} and {indices[-1]}" if indices else "no class named"
+
+
+def _brought_up_to_date(whole: Mapping[str, Any], since: Mapping[str, Any]) -> dict[str, Any]:
+    """The statement's content with the artefacts as the ledger knows them now."""
+    predicate = whole["predicate"] | {"propagation": since["propagation"]}
+    return {**whole, "predicate": predicate}
+
+
+def _about(predicate: Mapping[str, Any]) -> dict[str, Any]:
+    """What identifies the page: the header's facts."""
+    return {
+        "event": predicate["event"]["id"],
+        "attempt": predicate["event"]["attempt"],
+        "endedAt": predicate["event"]["finishedAt"],
+        "policy": predicate["auditPlan"]["policy"]["name"],
+        "ledger": predicate["event"]["ledger"]["origin"],
+        "version": predicate["inputs"]["code"]["version"],
+    }
 
 
 def _done(whole: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +126,6 @@ def _reproduce(
         "methodSeed": predicate["method"].get("parameters", {}).get("seed"),
         **{k: predicate["inputs"][k] for k in ("code", "environment", "device")},
         "forgetSet": predicate["inputs"]["forgetSet"],
-        "byproducts": list(predicate["byproducts"]),
+        "byproducts": [b for b in predicate["byproducts"] if b["name"] not in OWN_FILES],
         "retention": predicate["retention"],
     }

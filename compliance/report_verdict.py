@@ -25,6 +25,7 @@ def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -
         "contradictions": statement.contradictions(whole),
         "required": report_rows.tally(predicate["audits"]),
         "decisive": _decisive(predicate["audits"]),
+        "power": _power(predicate["audits"]),
         "controls": {"total": len(controls), "right": sum(bool(c["asExpected"]) for c in controls)},
         "deadline": deadline(predicate),
         "stillHolds": [artefact(a) for a in predicate["propagation"] if a["status"] != "DELETED"],
@@ -40,6 +41,14 @@ def _decisive(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Required rows that are not within their margin: what stands between the model and a pass."""
     worded = [report_rows.worded(r) for r in rows if r.get("required")]
     return [r for r in worded if r["outcome"] != "within"]
+
+
+def _power(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many required rows could have noticed the original, and which hardly could."""
+    worded = [report_rows.worded(r) for r in rows if r.get("required")]
+    known = [r for r in worded if not r["sideEffect"] and r["power"]["detectOriginal"] is not None]
+    weak = [r["label"] or r["name"] for r in known if r["weak"]]
+    return {"stated": len(known), "able": len(known) - len(weak), "weak": weak}
 
 
 def deadline(predicate: Mapping[str, Any]) -> dict[str, Any]:

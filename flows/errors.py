@@ -8,6 +8,7 @@ FlowError                 exit code 1
 ├── DataVersionError      DVC refused
 ├── RegistryError         MLflow refused, or holds something else than expected
 ├── ServerError           a local server did not start
+├── BrowserError          no browser to print with, or it refused
 ├── EventError            an event cannot be run as asked
 └── BusyError             exit code 4: another event holds this model
 """
@@ -47,6 +48,10 @@ class RegistryError(FlowError):
 
 class ServerError(FlowError):
     """A local server did not start or did not answer."""
+
+
+class BrowserError(FlowError):
+    """No browser to print with, or it refused."""
 
 
 class EventError(FlowError):

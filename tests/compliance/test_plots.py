@@ -187,6 +187,27 @@ def test_the_overview_counts_in_margins(
     assert found == (None if expected is None else pytest.approx(expected))
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, 2.0),  # original 0.9, mean 0.6, above 0.15
+        ({"original": 0.3}, -1.5),
+        ({"margin": {"atMost": 0.5}}, 1.8),
+        ({"margin": {"below": None, "above": 0.1}, "original": 0.3}, 0.0),
+        ({"against": "original"}, None),
+        ({"name": "accuracy.retain"}, None),  # what must stay: the original is no case there
+        ({"original": None}, None),
+        ({"nullMean": None}, None),
+    ],
+)
+def test_the_overview_places_the_original_in_margins_too(
+    more: dict[str, Any], expected: float | None
+) -> None:
+    given = row(margin={"below": 0.2, "above": 0.15}, nullMean=0.6, original=0.9) | more
+    found = plots_overview.original(given)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
 def test_the_depth_picture_keeps_the_order_of_the_statement_and_its_numbers() -> None:
     rows = [row(name=f"few_shot.1@{d}", value=v) for d, v in (("conv1", 0.3), ("fc1", 0.5))]
     picture = plots_depth.picture_of(rows)

@@ -245,6 +245,20 @@ def test_low_power_is_said_where_it_matters(example: ModuleType) -> None:
     assert "Low power" in render(statement, example)
 
 
+def test_the_verdict_box_says_how_many_measurements_could_have_noticed(
+    example: ModuleType,
+) -> None:
+    statement = PAGES.passed(example)
+    rows = [r for r in statement["predicate"]["audits"] if r.get("required")]
+    for row in rows:
+        row["power"]["detectOriginal"] = 0.9
+    rows[-1]["power"]["detectOriginal"] = 0.2
+    text = Reader(render(statement, example)).text
+    able = len(rows) - 2  # one weak, and accuracy.retain is no case for the original
+    assert f"Of the {able + 1} required measurements that look for the class, {able} can" in text
+    assert f"1 hardly can : {rows[-1]['label']}" in text
+
+
 @pytest.mark.parametrize(
     ("finished", "result", "words"),
     [
@@ -384,6 +398,22 @@ def test_invisible_and_turning_signs_are_spelled_out(example: ModuleType) -> Non
     assert "\\u202eDETELED\\u001b\\ud800" in page
     assert "\u202e" not in page
     page.encode("utf-8")
+
+
+def test_what_stands_between_backticks_is_set_as_code(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    statement["predicate"]["propagation"][0]["note"] = "run `dvc gc <x>` there"
+    assert "run <code>dvc gc &lt;x&gt;</code> there" in render(statement, example)
+
+
+def test_the_digests_of_the_report_itself_are_left_out_so_that_it_can_be_made_again(
+    example: ModuleType,
+) -> None:
+    statement = PAGES.passed(example)
+    before = render(statement, example)
+    for name in ("report.html", "report.json"):
+        statement["predicate"]["byproducts"].append({"name": name, "sha256": "ab" * 32})
+    assert render(statement, example) == before
 
 
 # Size and sameness

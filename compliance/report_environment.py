@@ -1,0 +1,115 @@
+"""How templates become text: what is escaped, and which filters and words every template knows."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from compliance import (
+    report_glossary,
+    report_numbers,
+    report_palette,
+    report_strip,
+    report_words,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+PARTS = (
+    ("h-verdict", "Verdict"),
+    ("asked", "Asked and done"),
+    ("evidence", "Evidence"),
+    ("controls", "Controls"),
+    ("coverage", "Coverage"),
+    ("limits", "Limits"),
+    ("attempts", "Attempt history"),
+    ("propagation", "Propagation"),
+    ("signoff", "Sign-off"),
+    ("reproduce", "Reproduce"),
+)
+
+
+@cache
+def html() -> Environment:
+    """For pages: everything is escaped that is not markup of our own."""
+    environment = _environment(autoescape=True)
+    environment.filters |= {"breakable": _breakable, "coded": _coded}
+    return environment
+
+
+@cache
+def markdown() -> Environment:
+    """For Markdown: each value passes `md`, which leaves nothing that could be markup."""
+    environment = _environment(autoescape=False)
+    environment.filters |= {"md": _plain_markdown, "code": _code, "bare": _bare}
+    return environment
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("compliance", "templates"),
+        autoescape=autoescape,  # noqa: S701 - Markdown has rules of its own, see `markdown`
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=report_words.visible,
+    )
+    environment.filters |= {
+        "number": report_numbers.number,
+        "figure": report_numbers.figure,
+        "setting": report_numbers.setting,
+        "signed": report_numbers.signed,
+        "span": report_numbers.span,
+        "signed_span": lambda interval: report_numbers.span(interval, sign=True),
+        "chance": report_numbers.chance,
+        "clock": report_numbers.clock,
+        "strip": report_strip.strip,
+        "tick": report_numbers.tick,
+    }
+    words = sorted(report_glossary.GLOSSARY.items(), key=lambda item: item[1][0].lower())
+    environment.globals |= {
+        "colours": report_palette.COLOURS,
+        "glossary": dict(words),
+        "parts": PARTS,
+        "regulations": report_words.REGULATIONS,
+    }
+    return environment
+
+
+def _breakable(name: object) -> Markup:
+    """A dotted name that may break after its separators instead of anywhere."""
+    from markupsafe import Markup, escape
+
+    shown = str(escape(report_words.visible(str(name))))
+    return Markup(re.sub(r"([._@])(?=\w)", r"\1<wbr>", shown))  # noqa: S704  escaped above
+
+
+def _coded(text: object) -> Markup:
+    """Text in which what stands between backticks is set as code."""
+    from markupsafe import Markup, escape
+
+    shown = str(escape(report_words.visible(str(text))))
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", shown))  # noqa: S704  escaped above
+
+
+def _plain_markdown(value: Any) -> str:
+    """A value as Markdown that means only itself: on one line, without markup, link or mention."""
+    shown = " ".join(str(report_words.visible(str(value))).split())
+    escaped = re.sub(r"([\\`*_\[\]#|~$@])", r"\\\1", shown)
+    unlinked = re.sub(r"(?i)(www)\.|:(?=//)", lambda m: f"{m[1]}\\." if m[1] else "\\:", escaped)
+    return unlinked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _code(value: Any) -> str:
+    """A value as a code span; signs that could end it are left out."""
+    return f"`{_bare(value).replace('|', '/')}`"
+
+
+def _bare(value: Any) -> str:
+    """A value on one line, without backticks."""
+    return " ".join(str(report_words.visible(str(value))).split()).replace("`", "")
