@@ -25,6 +25,18 @@ def read(path: Path) -> bytes:
         raise LedgerError(f"{path}: cannot be read: {error.strerror}.") from error
 
 
+def must_read(path: Path) -> bytes:
+    """The bytes of a file that must be there.
+
+    Raises:
+        LedgerError: it is not, or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
     """A descriptor to append with, while nobody else has one.

@@ -14,6 +14,8 @@ An entry is one line of canonical JSON:
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,43 +75,101 @@ def split(content: bytes) -> tuple[list[bytes], bytes]:
 
 def fault(text: bytes, index: int, previous: str) -> str:
     """Why a line cannot be entry `index` after one with hash `previous`; empty where it can."""
+    return opened(text, index, previous)[1]
+
+
+def opened(text: bytes, index: int, previous: str) -> tuple[Entry | None, str]:
+    """The entry in a line, or why it cannot be number `index` after one with hash `previous`."""
     try:
         entry = strictjson.loads(text, f"Entry {index}")
-        unsealed = {k: v for k, v in entry.items() if k != "hash"}
-        same, told = strictjson.canonical(entry) == text, strictjson.digest(unsealed)
+        told = _digest(text, entry)
     except (JsonError, AttributeError) as error:
-        return f"Entry {index} cannot be read: {error}"
-    if entry.keys() != FIELDS or not same:
-        return f"Entry {index} was not written by this ledger: its form differs."
+        return None, f"Entry {index} cannot be read: {error}"
+    if not told:
+        return None, f"Entry {index} was not written by this ledger: its form differs."
     if entry["seq"] != index:
-        return f"Entry {index} carries number {entry['seq']}: one was removed, added or moved."
+        return (
+            None,
+            f"Entry {index} carries number {entry['seq']}: one was removed, added or moved.",
+        )
     if entry["previous"] != previous:
-        return f"Entry {index} does not follow the one before it: the chain is cut there."
-    return "" if entry["hash"] == told else f"Entry {index} was changed after it was written."
+        return None, f"Entry {index} does not follow the one before it: the chain is cut there."
+    if entry["hash"] != told:
+        return None, f"Entry {index} was changed after it was written."
+    return entry, ""
+
+
+def _digest(text: bytes, entry: Entry) -> str:
+    """The hash that a line's content has; empty where the line is not in the ledger's form.
+
+    Python's own JSON writes plain ASCII entries without fractions exactly as RFC 8785 does, and
+    thirty times as fast; all others take the long way.
+    """
+    texts = entry.keys() == FIELDS and all(isinstance(entry[name], str) for name in _TEXTS)
+    if not texts or type(entry["seq"]) is not int:
+        return ""
+    if _is_plain(text, entry):
+        start = text.rindex(_HASH)  # the entry's own: what follows it holds no object
+        end = start + len(_HASH) + len(entry["hash"]) + 1
+        return hashlib.sha256(text[:start] + text[end:]).hexdigest()
+    if strictjson.canonical(entry) != text:
+        return ""
+    return strictjson.digest({key: value for key, value in entry.items() if key != "hash"})
+
+
+_TEXTS = ("event", "hash", "key", "kind", "previous", "time")
+_HASH = b',"hash":"'
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def _is_plain(text: bytes, entry: Entry) -> bool:
+    """Whether a line is in canonical form and so simple that Python's own JSON can tell."""
+    if not text.isascii() or b"\\u" in text or _has_fractions(entry["body"]):
+        return False
+    return _PLAIN(entry).encode() == text
+
+
+def _has_fractions(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_fractions, value.values()))
+    return any(map(_has_fractions, value)) if isinstance(value, list) else isinstance(value, float)
 
 
 def check(content: bytes) -> Check:
     """Whether the chain holds from its start to its end."""
+    return read(content)[1]
+
+
+def read(content: bytes) -> tuple[list[Entry], Check]:
+    """The entries that hold, from the start, every hash computed anew; and what was found."""
     lines, torn = split(content)
     head = START
+    entries: list[Entry] = []
     for index, text in enumerate(lines):
-        problem = fault(text, index, head)
-        if problem:
-            return Check(count=index, head=head, broken=index, problem=problem)
-        head = strictjson.loads(text)["hash"]
+        entry, problem = opened(text, index, head)
+        if entry is None:
+            return entries, Check(count=index, head=head, broken=index, problem=problem)
+        head = entry["hash"]
+        entries.append(entry)
     if torn:
         problem = f"Entry {len(lines)} is cut short; the next entry made will repair that."
-        return Check(count=len(lines), head=head, broken=len(lines), problem=problem)
-    return Check(count=len(lines), head=head)
+        return entries, Check(count=len(lines), head=head, broken=len(lines), problem=problem)
+    return entries, Check(count=len(lines), head=head)
 
 
-def parse(lines: Sequence[bytes]) -> Iterator[tuple[int, Entry | None]]:
+def parse(
+    lines: Sequence[bytes], *, start: int = 0, previous: str = START
+) -> Iterator[tuple[int, Entry | None]]:
     """Number and entry of each line, None from the first on that does not follow the one before.
 
     Cheaper than `check`, which also computes every hash anew.
+
+    Args:
+        lines: From number `start` on.
+        start: Number of the first of them.
+        previous: Hash of the entry before it.
     """
-    previous = START
-    for index, text in enumerate(lines):
+    for index, text in enumerate(lines, start):
         try:
             entry = strictjson.loads(text)
             linked = entry["seq"] == index and entry["previous"] == previous

@@ -32,7 +32,10 @@ def utc_now() -> datetime:
 
 
 class Ledger:
-    """The ledger in one file; nothing is kept in memory between calls.
+    """The ledger in one file.
+
+    The file is read anew at every call; what was parsed before is kept and used again only where
+    the file still begins with exactly those bytes.
 
     Args:
         path: The JSONL file; made with its first entry. A lock file lies beside it.
@@ -49,7 +52,7 @@ class Ledger:
         Raises:
             LedgerBroken: an entry cannot be read or does not follow the one before.
         """
-        return self._parsed(chain.split(appendfile.read(self.path))[0])
+        return self._parsed(appendfile.read(self.path))
 
     def of(self, event: str, kind: str | None = None) -> list[Entry]:
         """The entries of one event, of one kind where it is given."""
@@ -63,6 +66,10 @@ class Ledger:
     def head(self) -> str:
         """Hash of the last entry; 64 zeros where there is none."""
         return str(self.position()["previous"])
+
+    def lines(self) -> list[bytes]:
+        """The whole lines as they stand in the file, without line ends, their chain not checked."""
+        return chain.split(appendfile.read(self.path))[0]
 
     def position(self) -> dict[str, Any]:
         """Where the ledger stands, as a statement's `event.ledger` holds it.
@@ -129,17 +136,25 @@ class Ledger:
         """Compute every hash anew; see `verify` below."""
         return verify(self.path)
 
-    def _parsed(self, lines: list[bytes]) -> list[Entry]:
-        found = []
-        for index, entry in chain.parse(lines):
+    def _parsed(self, content: bytes) -> list[Entry]:
+        known, entries = _PARSED.get(self.path, (b"", []))
+        if not known or not content.startswith(known):
+            known, entries = b"", []
+        whole = content[: content.rfind(b"\n") + 1]
+        fresh = chain.split(whole[len(known) :])[0]
+        previous = entries[-1]["hash"] if entries else chain.START
+        found = list(entries)
+        for index, entry in chain.parse(fresh, start=len(found), previous=previous):
             if entry is None:
                 raise LedgerBroken(
                     f"{self.path}: entry {index} cannot be read or does not follow the one before. "
-                    "Compare with a copy; `damp verify --ledger` says more.",
+                    "Compare with a copy; `damp ledger verify` says more.",
                     index,
                 )
             found.append(entry)
-        return found
+        _PARSED.clear()  # one ledger at a time: they can be large
+        _PARSED[self.path] = whole, found
+        return list(found)
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
@@ -167,16 +182,21 @@ class Ledger:
         return entry
 
     def _last(self) -> Entry | None:
-        """The last entry, if it is as it was written."""
-        lines, _ = chain.split(appendfile.read(self.path))
-        if not lines:
+        """The last entry, if it is as it was written and all before it are linked."""
+        content = appendfile.read(self.path)
+        entries = self._parsed(content)
+        if not entries:
             return None
-        entries = self._parsed(lines)
+        text = content[:-1].rpartition(b"\n")[2]
         previous = entries[-2]["hash"] if len(entries) > 1 else chain.START
-        problem = chain.fault(lines[-1], len(lines) - 1, previous)
+        problem = chain.fault(text, len(entries) - 1, previous)
         if problem:
-            raise LedgerBroken(f"{self.path}: {problem} Nothing is added to it.", len(lines) - 1)
+            raise LedgerBroken(f"{self.path}: {problem} Nothing is added to it.", len(entries) - 1)
         return entries[-1]
+
+
+_PARSED: dict[Path, tuple[bytes, list[Entry]]] = {}
+"""Path of the ledger read last: its whole lines as bytes, and the entries in them."""
 
 
 def _find(entries: list[Entry], kind: str, event: str, key: str) -> Entry | None:

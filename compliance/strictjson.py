@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from compliance.errors import JsonError
 
 EXACT = 2**53  # from here on doubles do not tell neighbouring integers apart
+SURE = 16  # characters of a number that stays below it for sure
 
 
 def loads(text: bytes | str, what: str = "This text") -> Any:
@@ -29,41 +30,53 @@ def loads(text: bytes | str, what: str = "This text") -> Any:
     compliance.errors.JsonError: This text holds the key 'verdict' twice: it has been tampered with.
     """
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise JsonError(f"{what} holds the key {twice!r} twice: it has been tampered with.")
-        return found
-
-    def no_constant(name: str) -> NoReturn:
-        raise JsonError(f"{what} holds {name}, which is no JSON number.")
-
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        return json.loads(
-            decoded,
-            object_pairs_hook=once,
-            parse_constant=no_constant,
-            parse_int=lambda digits: _number(digits, what),
-            parse_float=lambda digits: _number(digits, what),
-        )
+        return _DECODER.decode(decoded)
     except UnicodeDecodeError as error:
         raise JsonError(f"{what} is no UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
         raise JsonError(f"{what} is no JSON: {error}.") from error
+    except _RefusedError as error:
+        raise JsonError(f"{what} holds {error}") from error
     except RecursionError as error:
         raise JsonError(f"{what} is nested too deeply to be read.") from error
 
 
-def _number(digits: str, what: str) -> int | float:
+class _RefusedError(Exception):
+    """What a text holds and must not."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _RefusedError(f"the key {twice!r} twice: it has been tampered with.")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _RefusedError(f"{name}, which is no JSON number.")
+
+
+def _number(digits: str) -> int | float:
     """Numbers are doubles, as RFC 8785 has it: beyond 2^53 an integer is none any more."""
+    if len(digits) < SURE and digits.lstrip("-").isdigit():
+        return int(digits)
     number = float(digits)
     if not math.isfinite(number):
-        raise JsonError(f"{what} holds {digits[:20]}, which is larger than any JSON number.")
+        raise _RefusedError(f"{digits[:20]}, which is larger than any JSON number.")
     whole = digits.lstrip("-").isdigit() and abs(number) < EXACT
     return int(digits) if whole else number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_once,
+    parse_constant=_no_constant,
+    parse_int=_number,
+    parse_float=_number,
+)
 
 
 def canonical(value: Any) -> bytes:

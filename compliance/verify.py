@@ -73,6 +73,8 @@ def verify_statement(
     *,
     model: str | Path | None = None,
     ledger: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    proof: str | Path | None = None,
     roles: Sequence[str] = ("executor",),
 ) -> Verification:
     """Check a statement's file.
@@ -82,8 +84,13 @@ def verify_statement(
         trust: Trusted keys, or the path of their file.
         model: The model file that the statement must be about.
         ledger: The ledger that must hold the statement, and its plan before it.
+        checkpoint: A signed checkpoint of that ledger, which it must continue.
+        proof: Instead of the ledger, the proof that its entry stands behind a checkpoint.
         roles: Roles that must have signed.
     """
+    if checkpoint is not None and ledger is None:
+        told = "A checkpoint says nothing without its ledger: give both, or a proof of the entry."
+        return Verification(exit_code=INVALID, problems=(told,))
     try:
         known = trust if isinstance(trust, Trust) else load_trust(trust)
         opened = signing.open_envelope(_bytes(Path(path)))
@@ -94,7 +101,9 @@ def verify_statement(
     problems = _signature_problems(signatures, roles)
     if problems:
         return replace(found, problems=tuple(problems))
-    return _content(found, opened, known, model, ledger)
+    asked = {"model": model, "ledger": ledger, "checkpoint": checkpoint, "proof": proof}
+    given = {name: Path(path) for name, path in asked.items() if path is not None}
+    return _content(found, opened, known, given)
 
 
 def _bytes(path: Path) -> bytes:
@@ -123,10 +132,9 @@ def _content(
     found: Verification,
     opened: Opened,
     trust: Trust,
-    model: str | Path | None,
-    ledger: str | Path | None,
+    given: Mapping[str, Path],
 ) -> Verification:
-    """The statement itself, whose signatures hold."""
+    """The statement itself, whose signatures hold, and what was given to check it against."""
     try:
         told = strictjson.loads(opened.payload, "The statement")
         same = strictjson.canonical(told) == opened.payload
@@ -142,8 +150,8 @@ def _content(
         return replace(found, problems=tuple(problems))
     problems = [
         *_validity_problems(found.signatures, trust, told["predicate"]),
-        *_model_problems(told, model),
-        *(verify_ledger.problems(Path(ledger), told, opened.digest) if ledger else ()),
+        *_model_problems(told, given.get("model")),
+        *_ledger_problems(told, opened.digest, trust, given),
     ]
     return _concluded(replace(found, problems=tuple(problems)), told)
 
@@ -199,12 +207,24 @@ def _validity_problems(
     return problems
 
 
-def _model_problems(told: Mapping[str, Any], model: str | Path | None) -> list[str]:
+def _ledger_problems(
+    told: Mapping[str, Any], digest: str, trust: Trust, given: Mapping[str, Path]
+) -> list[str]:
+    found = []
+    if "ledger" in given:
+        held = given.get("checkpoint")
+        found += verify_ledger.problems(given["ledger"], told, digest, trust=trust, held=held)
+    if "proof" in given:
+        found += verify_ledger.proof_problems(given["proof"], told, digest, trust=trust)
+    return found
+
+
+def _model_problems(told: Mapping[str, Any], model: Path | None) -> list[str]:
     if model is None:
         return []
     wanted = told["subject"][0]["digest"]["sha256"]
     try:
-        with Path(model).open("rb") as stream:
+        with model.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         return [f"{model}: cannot be read: {error.strerror}."]

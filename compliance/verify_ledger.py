@@ -1,7 +1,6 @@
-"""Whether a ledger bears a statement out: plan before audit, every attempt told, nothing rewritten.
+"""Whether a ledger bears a statement out: its place, its plan, its entry, its earlier attempts.
 
-Of each kind of entry these parts of the body are read: `plan_registered`: attempt, digest.
-`statement_signed`: attempt, verdict, statement (SHA-256 of the signed bytes).
+The whole ledger can be at hand, or only a signed checkpoint of it with the proof of one entry.
 """
 
 from __future__ import annotations
@@ -10,27 +9,92 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compliance import appendfile, chain, checkpoint, merkle, proofs
 from compliance.chain import START, Entry
-from compliance.errors import LedgerError
-from compliance.ledger import Ledger, verify
+from compliance.checkpoint import Checkpoint
+from compliance.errors import LedgerError, NoteError
+from compliance.trust import Trust
 
 
-def problems(path: Path, told: Mapping[str, Any], digest: str) -> list[str]:
+def problems(
+    path: Path,
+    told: Mapping[str, Any],
+    digest: str,
+    *,
+    trust: Trust,
+    held: Path | None = None,
+) -> list[str]:
     """What speaks against it; empty where nothing does.
 
     Args:
         path: The ledger.
         told: The statement.
         digest: SHA-256 of its signed bytes.
+        trust: Whose checkpoints count.
+        held: File of a checkpoint that somebody else kept.
     """
     try:
-        check = verify(path)
+        content = appendfile.must_read(path)
+        entries, check = chain.read(content)
         if check.broken is not None:
             return [f"The ledger does not hold from entry {check.broken} on. {check.problem}"]
-        entries = Ledger(path).entries()
-    except LedgerError as error:
+        kept = [] if held is None else [checkpoint.load(held, trust)]
+    except (LedgerError, NoteError) as error:
         return [str(error)]
-    return list(_problems(entries, told["predicate"], digest))
+    lines = chain.split(content)[0]
+    behind = [problem for one in kept for problem in against(one, lines, entries)]
+    return [*behind, *_problems(entries, told["predicate"], digest)]
+
+
+def against(held: Checkpoint, lines: Sequence[bytes], entries: Sequence[Entry]) -> Iterator[str]:
+    """Why a ledger is not the one of a checkpoint, or has lost or changed what stood there."""
+    origin = entries[0]["body"].get("origin") if entries else None
+    if held.origin != origin:
+        yield f"The checkpoint is of {held.origin}, this is ledger {origin}."
+    elif held.size > len(lines):
+        yield (
+            f"The ledger had {held.size} entries at the checkpoint and has {len(lines)}: its tail "
+            "was cut off."
+        )
+    elif merkle.root(map(merkle.leaf_hash, lines[: held.size])) != held.root:
+        yield (
+            f"The first {held.size} entries are not those of the checkpoint: the ledger was "
+            "written anew, or two ledgers carry one name."
+        )
+
+
+def proof_problems(path: Path, told: Mapping[str, Any], digest: str, *, trust: Trust) -> list[str]:
+    """What speaks against a statement whose ledger entry comes with a proof instead of the ledger.
+
+    Args:
+        path: File of the proof.
+        told: The statement.
+        digest: SHA-256 of its signed bytes.
+        trust: Whose checkpoints count.
+    """
+    try:
+        found = proofs.check_inclusion(appendfile.must_read(path), trust)
+    except (LedgerError, NoteError) as error:
+        return [str(error)]
+    return list(_proof_problems(found, told["predicate"], digest))
+
+
+def _proof_problems(
+    found: proofs.Included, predicate: Mapping[str, Any], digest: str
+) -> Iterator[str]:
+    event, entry = predicate["event"], found.entry
+    if found.checkpoint.origin != event["ledger"]["origin"]:
+        yield (
+            f"The proof is of {found.checkpoint.origin}; the statement belongs to "
+            f"{event['ledger']['origin']}."
+        )
+    named = (entry.get("kind"), entry.get("event"), entry.get("body", {}).get("statement"))
+    if named != ("statement_signed", event["id"], digest):
+        yield f"Entry {found.index}, which is proved, is not the one of this statement."
+    elif entry["body"].get("verdict") != predicate["verdict"]["result"]:
+        yield f"Ledger entry {found.index} tells another verdict than the statement."
+    elif found.index < event["ledger"]["sequence"]:
+        yield f"Ledger entry {found.index} is older than the statement that it names."
 
 
 def _problems(entries: Sequence[Entry], predicate: Mapping[str, Any], digest: str) -> Iterator[str]:

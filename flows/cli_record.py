@@ -14,6 +14,8 @@ from flows.cli_options import FILE, as_json, home
 @click.option("--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]")
 @click.option("--model", type=FILE, help="The model file that the statement must be about.")
 @click.option("--ledger", type=FILE, help="The ledger that must hold the statement.")
+@click.option("--checkpoint", type=FILE, help="A checkpoint that the ledger must continue.")
+@click.option("--proof", type=FILE, help="Instead of the ledger: `damp ledger prove --statement`.")
 @as_json
 def verify(as_json: bool, **asked: Any) -> int:
     """Check a signed statement offline.
@@ -24,6 +26,7 @@ def verify(as_json: bool, **asked: Any) -> int:
     Examples:
       damp verify .damp/events/ID/attempt-1/statement.dsse.json
       damp verify statement.dsse.json --trust trust.json --model after.safetensors
+      damp verify statement.dsse.json --trust trust.json --proof statement.tlog-proof
     """
     from flows import verifying
 

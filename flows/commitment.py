@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compliance import merkle
 from flows.errors import StoreError
 from flows.layout import Home
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 ALGORITHM = "hmac-sha256-sorted-merkle-rfc6962"
 KEY_BYTES = 32
-LEAF, NODE = b"\x00", b"\x01"
-"""RFC 6962, 2.1: what is hashed before a leaf and before a pair, so that neither passes for the
-other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +67,8 @@ class RetainSet:
 def commitment(rows: Sequence[bytes], key: bytes) -> Commitment:
     """Commit to records: HMAC-SHA256 of each, sorted, as the leaves of a Merkle tree."""
     leaves = sorted(hmac.digest(key, row, "sha256") for row in rows)
-    return Commitment(count=len(leaves), root=merkle_root(leaves).hex(), algorithm=ALGORITHM)
-
-
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The Merkle tree hash of RFC 6962, section 2.1.
-
-    >>> merkle_root([]).hex()[:16]
-    'e3b0c44298fc1c14'
-    """
-    if not leaves:
-        return hashlib.sha256().digest()
-    level = [hashlib.sha256(LEAF + leaf).digest() for leaf in leaves]
-    while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        odd = level[-1:] if len(level) % 2 else []
-        level = [hashlib.sha256(NODE + left + right).digest() for left, right in pairs] + odd
-    return level[0]
+    root = merkle.root(map(merkle.leaf_hash, leaves))
+    return Commitment(count=len(leaves), root=root.hex(), algorithm=ALGORITHM)
 
 
 def forget_set(dataset: Dataset, forget: Sequence[int], home: Home) -> dict[str, int | str]:

@@ -50,6 +50,11 @@ class Home:
         return self.root / "models"
 
     @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of the ledger that were signed here, by number of entries."""
+        return self.root / "checkpoints"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 

@@ -12,9 +12,11 @@ from flows.layout import Home
 def verify(
     statement: Path,
     trust: Path | None,
+    *,
     model: Path | None,
     ledger: Path | None,
-    *,
+    checkpoint: Path | None,
+    proof: Path | None,
     home: Path,
     as_json: bool,
 ) -> int:
@@ -23,17 +25,25 @@ def verify(
     Returns:
         0 valid and PASSED, 1 invalid, 2 valid but not PASSED, 3 unsupported schema.
     """
-    found = verify_statement(statement, trust or Home(home).trust, model=model, ledger=ledger)
+    found = verify_statement(
+        statement,
+        trust or Home(home).trust,
+        model=model,
+        ledger=ledger,
+        checkpoint=checkpoint,
+        proof=proof,
+    )
     if as_json:
         console.emit(found.to_json())
     else:
-        _tell(found, statement, checked_model=model is not None, checked_ledger=ledger is not None)
+        checked = "holds plan and statement" if ledger else ""
+        checked += ", and continues the checkpoint" if checkpoint else ""
+        checked = checked or ("proved to hold the statement" if proof else "")
+        _tell(found, statement, checked_model=model is not None, ledger=checked)
     return found.exit_code
 
 
-def _tell(
-    found: Verification, statement: Path, *, checked_model: bool, checked_ledger: bool
-) -> None:
+def _tell(found: Verification, statement: Path, *, checked_model: bool, ledger: str) -> None:
     """The finding for a person: what holds, what does not, and what was not looked at."""
     if found.statement is None:
         word = "UNSUPPORTED" if found.exit_code == 3 else "INVALID"
@@ -51,7 +61,7 @@ def _tell(
         "claim": told["predicate"]["verdict"]["claim"],
         "model after": told["subject"][0]["digest"]["sha256"],
         "model bytes": "match" if checked_model else "not checked: give --model",
-        "ledger": "holds plan and statement" if checked_ledger else "not checked: give --ledger",
+        "ledger": ledger or "not checked: give --ledger or --proof",
     }
     for name, value in checks.items():
         console.out.print(f"  {name:<12} {value}", markup=False, soft_wrap=True)

@@ -150,6 +150,46 @@ def test_any_turned_bit_is_found(ledger: Ledger) -> None:
         assert verify(ledger.path, held=held).broken is not None
 
 
+def test_entries_that_plain_json_would_write_otherwise_hold_and_are_watched(
+    tmp_path: Path,
+) -> None:
+    """What the quick check cannot decide takes the long way: both must agree with RFC 8785."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    bodies = [
+        {"text": "caf\u00e9 \U0001f512", "zero": 0.0, "one": 1.0, "small": 1e-7, "large": 1e21},
+        {"del": "\x7f", "control": "\x01\n", "slash": "/", "html": "<&>"},
+        {"\ue000": 1, "\U0001f512": 2},  # sorted by UTF-16 units, not by code points
+        {"hash": "0" * 64, "deep": [{"hash": ",", "x": ',"hash":"'}], "numbers": [1.5, -3, 2**53 - 1]},
+    ]
+    for body in bodies:
+        ledger.append("attempt_started", ',"hash":"', body)
+    assert ledger.verify().broken is None
+    content = ledger.path.read_bytes()
+    for old, new in (
+        ("caf\u00e9".encode(), b"cafe"),
+        (b"\x7f", b"\\u007f"),
+        (b'"large":1e+21', b'"large":1000000000000000000000'),
+        (b"1.5", b"1.50"),
+        (b'"one":1', b'"one":1.0'),
+        (b"\\u0001", b"\\u0002"),
+    ):
+        assert old in content
+        ledger.path.write_bytes(content.replace(old, new))
+        assert verify(ledger.path).broken is not None, old
+
+
+def test_a_ledger_changed_under_a_reader_is_read_anew(ledger: Ledger) -> None:
+    assert len(ledger.entries()) == ENTRIES
+    written = lines(ledger)
+    ledger.path.write_bytes(b"".join(written[:3]))
+    assert len(ledger.entries()) == 3
+    ledger.append("attempt_started", "e9", {"attempt": 9})
+    assert [e["event"] for e in ledger.entries()][-1] == "e9"
+    ledger.path.write_bytes(b"".join([*written[:2], *written[3:]]))
+    with pytest.raises(LedgerBroken):
+        ledger.entries()
+
+
 def test_a_blank_line_or_a_blank_is_found(ledger: Ledger) -> None:
     content = ledger.path.read_bytes()
     for changed in (content + b"\n", content.replace(b'"seq":1', b'"seq": 1'), b"\n" + content):

@@ -275,6 +275,76 @@ def test_a_ledger_that_says_otherwise_is_1(
     invalid(verify_statement(desk.statement, desk.trust, ledger=ledger.path), told)
 
 
+def signed_checkpoint(desk: Any, ledger: Ledger, key: Any = None) -> Path:
+    from compliance import checkpoint
+
+    made = checkpoint.of(ledger.position()["origin"], ledger.lines())
+    path: Path = desk.folder / "checkpoint.txt"
+    path.write_text(checkpoint.sign(made, key or desk.executor))
+    return path
+
+
+def test_a_ledger_must_continue_the_checkpoint(desk: Any, booked: Callable[..., Ledger]) -> None:
+    ledger = booked()
+    held = signed_checkpoint(desk, ledger)
+    given = {"ledger": ledger.path, "checkpoint": held}
+    ledger.append("attempt_closed", "other", {})
+    assert verify_statement(desk.statement, desk.trust, **given).exit_code == 0
+    held = signed_checkpoint(desk, ledger)
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(lines[:-1]))
+    invalid(verify_statement(desk.statement, desk.trust, **given), "its tail was cut off")
+
+
+def test_a_checkpoint_alone_or_by_a_stranger_shows_nothing(
+    desk: Any, booked: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    ledger = booked()
+    held = signed_checkpoint(desk, ledger)
+    told = verify_statement(desk.statement, desk.trust, checkpoint=held)
+    invalid(told, "nothing without its ledger")
+    stranger = signing.generate(tmp_path / "more-keys", demo=True)
+    given = {"ledger": ledger.path, "checkpoint": signed_checkpoint(desk, ledger, stranger)}
+    invalid(verify_statement(desk.statement, desk.trust, **given), "No trusted key")
+
+
+def proof_of(desk: Any, ledger: Ledger, index: int) -> Path:
+    from compliance import proofs
+
+    path: Path = desk.folder / "statement.tlog-proof"
+    signed = signed_checkpoint(desk, ledger).read_text()
+    path.write_text(proofs.inclusion(ledger.lines(), index, signed))
+    return path
+
+
+def test_a_proof_stands_for_the_ledger(desk: Any, booked: Callable[..., Ledger]) -> None:
+    ledger = booked()
+    last = len(ledger.lines()) - 1
+    for other in range(5):
+        ledger.append("request_received", f"other {other}", {})
+    proof = proof_of(desk, ledger, last)
+    assert verify_statement(desk.statement, desk.trust, proof=proof).exit_code == 0
+    other_entry = proof_of(desk, ledger, last + 1)
+    told = verify_statement(desk.statement, desk.trust, proof=other_entry)
+    invalid(told, "is not the one of this statement")
+
+
+def test_a_proof_from_another_ledger_or_of_another_verdict_is_1(
+    desk: Any, booked: Callable[..., Ledger]
+) -> None:
+    ledger = booked(signed={"verdict": "FAILED"})
+    last = len(ledger.lines()) - 1
+    told = verify_statement(desk.statement, desk.trust, proof=proof_of(desk, ledger, last))
+    invalid(told, "another verdict")
+    elsewhere = Ledger(desk.folder / "elsewhere.jsonl")
+    elsewhere.append("request_received", "e", {})
+    entry = ledger.entries()[last]
+    elsewhere.append("statement_signed", entry["event"], entry["body"])
+    told = verify_statement(desk.statement, desk.trust, proof=proof_of(desk, elsewhere, 2))
+    invalid(told, "the statement belongs to")
+    assert verify_statement(desk.statement, desk.trust, proof=desk.trust).exit_code == 1
+
+
 def test_a_broken_or_missing_ledger_is_1(desk: Any, booked: Callable[..., Ledger]) -> None:
     ledger = booked()
     ledger.path.write_bytes(ledger.path.read_bytes().replace(b"2026-10-20", b"2027-10-20"))

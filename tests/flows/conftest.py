@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,38 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     yield Home(tmp_path / "state")
     settings.cache_clear()
     datasets.load.cache_clear()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Damp = Callable[..., Told]
+
+
+@pytest.fixture
+def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Damp:
+    """The command line on `home`, in this process: `damp("ledger", "verify")`."""
+    from flows import cli
+
+    def run(*arguments: str | Path) -> Told:
+        monkeypatch.setattr(sys, "argv", ["damp", "--home", str(home.root), *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Told(code=int(ended.value.code or 0), out=printed.out, err=printed.err)
+
+    return run
 
 
 def contents(folder: Path) -> dict[str, str]:

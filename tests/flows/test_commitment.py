@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flows import commitment
 from flows.datasets import Dataset
@@ -48,11 +46,6 @@ def tree_hash(leaves: list[bytes]) -> bytes:
     while 2 * k < len(leaves):
         k *= 2
     return sha256(b"\x01", tree_hash(leaves[:k]), tree_hash(leaves[k:]))
-
-
-@given(st.lists(st.binary(max_size=40), max_size=40))
-def test_the_root_is_the_tree_hash_of_the_rfc(leaves: list[bytes]) -> None:
-    assert commitment.merkle_root(leaves) == tree_hash(leaves)
 
 
 def test_a_commitment_is_the_tree_over_the_sorted_keyed_digests() -> None:
