@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from compliance.policy import Policy
+from compliance.errors import StateError
+
+if TYPE_CHECKING:
+    from compliance.policy import Policy
 
 WARNINGS = (14, 21, 28)
 """Days after receipt at which an open request is pointed out."""
@@ -17,6 +21,31 @@ FAILURES = 2
 def due_at(received: datetime, regulation: str, policy: Policy) -> datetime:
     """When a request must have been dealt with."""
     return received + timedelta(days=policy.days(regulation))
+
+
+def extended(due: datetime, now: datetime, days: int, longest: int) -> datetime:
+    """The due date moved once.
+
+    Args:
+        due: The first due date.
+        now: The time; the requester has to be told before the first due date.
+        days: By how many.
+        longest: What the policy allows for this regulation.
+    Raises:
+        StateError: too late, or more than is allowed.
+    """
+    if longest == 0:
+        raise StateError(
+            "The policy allows no extension for this regulation: see `extensions` in the policy."
+        )
+    if not 1 <= days <= longest:
+        raise StateError(f"The policy allows an extension of 1 to {longest} days, not {days}.")
+    if now > due:
+        raise StateError(
+            f"The due date {due:%Y-%m-%d} has gone by: an extension must be told before it. Close "
+            "or carry out the request, and tell the requester why it is late."
+        )
+    return due + timedelta(days=days)
 
 
 def days_left(due: datetime, now: datetime) -> int:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import appendfile, chain, strictjson
+from compliance import appendfile, chain, states, strictjson
 from compliance.chain import Check, Entry
 from compliance.errors import LedgerBroken, LedgerConflict, LedgerError
 
@@ -85,23 +85,42 @@ class Ledger:
             "previous": entries[-1]["hash"] if entries else chain.START,
         }
 
-    def append(self, kind: str, event: str, body: Mapping[str, Any]) -> Entry:
+    def append(
+        self, kind: str, event: str, body: Mapping[str, Any], *, checked: bool = False
+    ) -> Entry:
         """Write an entry; it is on the disk when this returns.
 
+        Args:
+            kind: What happened.
+            event: Whose it is.
+            body: The facts.
+            checked: Whether the event's state must allow it, by what stands before the entry.
         Raises:
             LedgerBroken: the last entry does not hold.
             LedgerError: the disk refused; nothing is left behind.
             JsonError: a body that is no JSON.
+            StateError: the event's state does not allow it.
         """
         with self._writing() as descriptor:
+            if checked:
+                states.check(self.entries(), kind, event, body)
             return self._add(descriptor, kind, event, "", body)
 
-    def append_once(self, kind: str, event: str, key: str, body: Mapping[str, Any]) -> Entry:
+    def append_once(
+        self,
+        kind: str,
+        event: str,
+        key: str,
+        body: Mapping[str, Any],
+        *,
+        checked: bool = False,
+    ) -> Entry:
         """Write an entry unless it is there; the same call again has no second effect.
 
         Args:
             kind: And `event` and `key`: together they name the entry.
             body: The facts; at a second call the same as at the first.
+            checked: Whether the event's state must allow a new entry.
         Returns:
             The entry, new or found.
         Raises:
@@ -113,6 +132,8 @@ class Ledger:
         with self._writing() as descriptor:
             known = _find(self.entries(), kind, event, key)
             if known is None:
+                if checked:
+                    states.check(self.entries(), kind, event, body)
                 return self._add(descriptor, kind, event, key, body)
         if strictjson.digest(known["body"]) != strictjson.digest(dict(body)):
             raise LedgerConflict(

@@ -91,7 +91,10 @@ class Policy(Strict):
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
     signoffs: Annotated[tuple[Role, ...], Field(strict=False, min_length=1)] = ("executor",)
     unknown_artefacts: Literal["report", "inconclusive"] = "report"
+    identity: Literal["report", "required"] = "report"
+    callbacks: bool = False
     clocks: dict[Regulation, Days] = Field(default_factory=dict)
+    extensions: dict[Regulation, Days] = Field(default_factory=dict)
     reaudit_days: Days = 90
     keep_days: Days = 2190
     limits: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -132,6 +135,10 @@ class Policy(Strict):
     def days(self, regulation: str) -> int:
         """Days from receipt to the due date."""
         return self.clocks.get(regulation, 30)  # type: ignore[call-overload]
+
+    def extension(self, regulation: str) -> int:
+        """Days by which the due date may be moved, once; 0 where it may not."""
+        return self.extensions.get(regulation, 0)  # type: ignore[call-overload]
 
     def digest(self) -> str:
         """SHA-256 of the content in canonical form: the same rules, the same digest."""

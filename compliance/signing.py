@@ -3,6 +3,7 @@
     key = signing.generate(folder)                  # once
     envelope = signing.sign(statement, key)         # the executor
     envelope = signing.countersign(envelope, other) # the reviewer: the same bytes, signed again
+    envelope = signing.merge(envelope, copy)        # or: take over the signature from a copy
     opened = signing.open_envelope(envelope)        # strict; signatures not yet judged
     signing.judge(opened, trust)                    # whose they are, and whether they hold
 
@@ -39,6 +40,7 @@ __all__ = [
     "generate",
     "judge",
     "load",
+    "merge",
     "open_envelope",
     "sign",
 ]
@@ -109,6 +111,25 @@ def countersign(content: bytes, key: SigningKey) -> bytes:
     if key.keyid in opened.envelope.signatures:
         return content
     opened.envelope.sign(key.signer)
+    return _written(opened.envelope)
+
+
+def merge(content: bytes, other: bytes) -> bytes:
+    """The envelope with the signatures that another one over the same bytes has more.
+
+    Raises:
+        EnvelopeError: no proper envelopes, or over other bytes.
+    """
+    opened, more = open_envelope(content), open_envelope(other)
+    if (opened.payload, opened.payload_type) != (more.payload, more.payload_type):
+        raise EnvelopeError(
+            f"The two envelopes are over different statements, {opened.digest[:16]} and "
+            f"{more.digest[:16]}: a signature counts only for the bytes that it was made over."
+        )
+    fresh = more.envelope.signatures.keys() - opened.envelope.signatures.keys()
+    if not fresh:
+        return content
+    opened.envelope.signatures |= {k: more.envelope.signatures[k] for k in sorted(fresh)}
     return _written(opened.envelope)
 
 

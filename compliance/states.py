@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compliance.errors import StateError
-from compliance.transitions import KINDS, TRANSITIONS, State
+from compliance.transitions import ENDED, KINDS, OPEN_ONLY, TRANSITIONS, State
 
 __all__ = [
+    "ENDED",
     "KINDS",
     "TRANSITIONS",
     "Event",
@@ -44,11 +45,18 @@ class Event:
         id: Its id, which is its request's.
         state: Where it stands.
         received: Time of receipt.
-        due: Due date, "" where none was entered.
+        due: Due date, "" where none was entered; the last one where it was extended.
+        regulation: The ground that was named; "" where none was entered.
+        extended: Whether the due date was moved.
+        identity: "required" where nothing runs before the requester's identity is verified.
+        verified_by: The role that verified it; "" where nobody has.
         attempt: Number of the latest attempt, 0 before the first.
         attempt_closed: Whether that attempt has been dealt with.
         verdict: Of the latest statement; "" before the first.
         statements: Digests of its statements, in order.
+        signoffs: Roles whose signatures a promotion needs.
+        signed_off: Roles that have signed the latest statement beside the executor.
+        reason: Why it ended, is paused, or was extended; "" where nothing was said.
         before_pause: Where it goes on after a pause.
         problem: The first entry that should not be there; empty where there is none.
     """
@@ -57,19 +65,41 @@ class Event:
     state: State
     received: str
     due: str = ""
+    regulation: str = ""
+    extended: bool = False
+    identity: str = ""
+    verified_by: str = ""
     attempt: int = 0
     attempt_closed: bool = False
     verdict: str = ""
     statements: tuple[str, ...] = ()
+    signoffs: tuple[str, ...] = ("executor",)
+    signed_off: tuple[str, ...] = ()
+    reason: str = ""
     before_pause: State | None = None
     problem: str = ""
 
     @property
     def pending(self) -> bool:
         """Whether there is work that a compliance run should take up."""
+        if self.identity == "required" and not self.verified_by:
+            return False
         if self.state in (State.AUDITED, State.FAILED_AUDIT):
             return not self.attempt_closed
         return self.state in WAITING or self.state is State.RETRAIN_REQUIRED
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can happen to it."""
+        return self.state in ENDED
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Roles whose sign-off of a PASSED statement is still missing; the executor has signed."""
+        if self.verdict != "PASSED":
+            return ()
+        done = {"executor", *self.signed_off}
+        return tuple(role for role in self.signoffs if role not in done)
 
 
 def events(entries: Sequence[Entry]) -> dict[str, Event]:
@@ -137,16 +167,28 @@ def follow(event: Event | None, entry: Entry) -> Event:
     if event is None:
         if kind != "request_received":
             raise StateError(f"{kind} of event {entry['event']}, which was never received.")
-        due = str(body.get("due", ""))
-        received = str(body.get("received", entry["time"]))
-        return Event(id=entry["event"], state=State.RECEIVED, received=received, due=due)
+        return _received(entry)
     target = _target(event, kind, body)
-    if target is not event.state and target not in _allowed(event, kind):
+    late = kind in OPEN_ONLY and event.ended
+    if late or (target is not event.state and target not in _allowed(event, kind)):
         raise StateError(
             f"Event {event.id} is {event.state.value}: {kind} is not possible there. "
             f"`damp status` shows what comes next."
         )
     return _noted(event, kind, body, target)
+
+
+def _received(entry: Entry) -> Event:
+    body = entry["body"]
+    return Event(
+        id=entry["event"],
+        state=State.RECEIVED,
+        received=str(body.get("received", entry["time"])),
+        due=str(body.get("due", "")),
+        regulation=str(body.get("regulation", "")),
+        identity=str(body.get("identity", "")),
+        signoffs=tuple(body.get("signoffs", ("executor",))),
+    )
 
 
 def _target(event: Event, kind: str, body: Mapping[str, Any]) -> State:
@@ -161,20 +203,33 @@ def _allowed(event: Event, kind: str) -> frozenset[State]:
     """States that may follow; a model is promoted on a PASSED only."""
     if kind == "event_resumed" and event.before_pause:
         return frozenset({event.before_pause})
+    if kind in ("request_denied", "request_duplicate") and event.before_pause:
+        return TRANSITIONS[event.state] | TRANSITIONS[event.before_pause]
     if kind in ("signed_off", "model_promoted") and event.verdict != "PASSED":
         return frozenset()
     return TRANSITIONS[event.state]
 
 
 def _noted(event: Event, kind: str, body: Mapping[str, Any], target: State) -> Event:
-    """The event with what the entry says about its attempts."""
+    """The event with what the entry says about its clock, its attempts and its signatures."""
     changed: dict[str, Any] = {"state": target}
+    if "reason" in body:
+        changed["reason"] = str(body["reason"])
     if kind == "event_paused":
         changed["before_pause"] = event.state
+    if kind == "event_resumed":
+        changed |= {"before_pause": None, "reason": ""}
+    if kind == "request_verified":
+        changed["verified_by"] = str(body.get("role", ""))
+    if kind == "deadline_extended":
+        changed |= {"due": str(body.get("due", event.due)), "extended": True}
+    if kind == "signed_off":
+        changed["signed_off"] = (*event.signed_off, str(body.get("role", "")))
     if kind in ("attempt_started", "plan_registered") and body.get("attempt", 0) > event.attempt:
         changed |= {"attempt": body["attempt"], "attempt_closed": False}
     if kind == "statement_signed":
         changed |= {"verdict": str(body.get("verdict", "")), "attempt_closed": False}
+        changed["signed_off"] = ()
         changed["statements"] = (*event.statements, str(body.get("statement", "")))
     if kind == "attempt_closed":
         changed["attempt_closed"] = True

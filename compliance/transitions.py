@@ -47,9 +47,21 @@ KINDS: Mapping[str, State | None] = MappingProxyType(
         "event_cancelled": State.CANCELLED,
         "attempt_failed": State.ERROR,
         "reaudited": None,
+        "batch_formed": State.SCHEDULED,
+        "deadline_extended": None,
+        "deadline_warning": None,
+        "artefact_declared": None,
+        "artefacts_purged": None,
+        "callback_sent": None,
     }
 )
 """Kinds of entries and the states that follow; None: none of its own."""
+
+OPEN_ONLY = frozenset({"deadline_extended", "deadline_warning"})
+"""Kinds that make no sense once an event has ended."""
+
+ENDED = frozenset({State.CLOSED, State.DENIED, State.CANCELLED, State.DUPLICATE})
+"""States that nothing leads out of."""
 
 _ALWAYS = frozenset({State.PAUSED, State.CANCELLED, State.ERROR})
 _RUN = frozenset({State.SCHEDULED, State.EXECUTING})
@@ -57,8 +69,8 @@ _RUN = frozenset({State.SCHEDULED, State.EXECUTING})
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         State.RECEIVED: _ALWAYS | _RUN | {State.VERIFIED, State.DENIED, State.DUPLICATE},
-        State.VERIFIED: _ALWAYS | _RUN | {State.DENIED},
-        State.SCHEDULED: _ALWAYS | _RUN | {State.DENIED},
+        State.VERIFIED: _ALWAYS | _RUN | {State.DENIED, State.DUPLICATE},
+        State.SCHEDULED: _ALWAYS | _RUN | {State.VERIFIED, State.DENIED, State.DUPLICATE},
         State.EXECUTING: _ALWAYS | {State.EXECUTING, State.AUDITED, State.FAILED_AUDIT},
         State.AUDITED: _ALWAYS
         | {State.EXECUTING, State.RETRAIN_REQUIRED, State.APPROVED, State.DEPLOYED, State.CLOSED},

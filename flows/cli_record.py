@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -70,4 +71,62 @@ def keys_new(role: str, days: int, as_json: bool) -> int:
     return keyring.make(home(), role=role, days=days, as_json=as_json)
 
 
-COMMANDS = (verify, keys)
+@keys.command("rotate")
+@click.option("--role", default="executor", show_default=True, help="executor or reviewer.")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Validity.")
+@as_json
+def keys_rotate(role: str, days: int, as_json: bool) -> int:
+    """Make a new key for a role and end those that it follows.
+
+    What the old keys have signed still holds.
+
+    \b
+    Examples:
+      damp keys rotate --role executor --days 365
+    """
+    from flows import keyring
+
+    return keyring.tell_rotated(home(), role=role, days=days, as_json=as_json)
+
+
+@keys.command("revoke")
+@click.argument("keyid")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="When it stopped being trustworthy, in UTC: 2026-09-20T08:00:00Z. [default: now]",
+)
+@as_json
+def keys_revoke(keyid: str, since: datetime | None, as_json: bool) -> int:
+    """End a key's validity, now or at a moment in the past.
+
+    Statements of attempts that ended later do not hold any more.
+
+    \b
+    Examples:
+      damp keys revoke 0496b10ed3a376ab --since 2026-09-20T08:00:00Z
+    """
+    from flows import keyring
+
+    return keyring.tell_revoked(home(), keyid, since=since, as_json=as_json)
+
+
+@click.command()
+@click.argument("statement", type=FILE)
+@click.option("--role", default="reviewer", show_default=True, help="What the key signs as.")
+@click.option("--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]")
+@click.option("--output", "-o", type=FILE, help="Where to write it. [default: the same file]")
+@as_json
+def sign(as_json: bool, **asked: Any) -> int:
+    """Add a signature to a statement that holds: the same bytes, a second role.
+
+    \b
+    Examples:
+      damp sign statement.dsse.json --role reviewer --trust trust.json -o signed.dsse.json
+    """
+    from flows import answering
+
+    return answering.sign(home(), as_json=as_json, **asked)
+
+
+COMMANDS = (verify, sign, keys)

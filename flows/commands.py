@@ -78,11 +78,12 @@ def submit(file: Path, *, as_json: bool) -> int:
 
 def run(event: str | None, *, as_json: bool) -> int:
     """Carry out one event or all pending ones."""
-    from flows import intake
+    from flows import desk, eventids, intake
 
     home = _prepared()
     if event is not None:
-        overview.one_event(home, event)
+        event = eventids.whole(home, event)
+    desk.remind(home)
     events = [event] if event else intake.pending(home)
     carry_out(home, events)
     outcomes = [overview.one_event(home, each) for each in events]

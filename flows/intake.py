@@ -39,7 +39,7 @@ def submit(home: Home, file: Path) -> Facts:
         origin = file.resolve().parent
         policy = load_policy(_policy_source(request, origin))
         _check(home, request, policy, origin)
-        _file(home, request, policy, file.read_bytes(), origin)
+        receive(home, request, policy, file.read_bytes(), origin)
     due = states.current(Ledger(home.ledger).entries(), request.id).due
     return {"id": request.id, "due": due, "new": known is None}
 
@@ -62,7 +62,7 @@ def known_content(home: Home, request: Request) -> Facts | None:
     return dict(entry["body"])
 
 
-def _file(home: Home, request: Request, policy: Policy, content: bytes, origin: Path) -> None:
+def receive(home: Home, request: Request, policy: Policy, content: bytes, origin: Path) -> None:
     """Keep the request's bytes, then log its receipt: the entry is what makes it an event."""
     write_atomically(home.request(request.id), content)
     place = json.dumps({"folder": str(origin)}).encode()
@@ -74,6 +74,8 @@ def _file(home: Home, request: Request, policy: Policy, content: bytes, origin: 
         "received": received.isoformat(timespec="seconds"),
         "due": due.isoformat(timespec="seconds"),
         "regulation": request.regulation,
+        "identity": policy.identity,
+        "signoffs": list(policy.signoffs),
     }
     Ledger(home.ledger).append_once("request_received", request.id, "receipt", body)
 

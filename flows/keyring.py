@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance import keys
 from compliance.errors import TrustError
-from compliance.trust import ROLES, Trust, TrustedKey, load_trust, save_trust
+from compliance.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
 from flows import console
 from flows.errors import EventError
 from flows.layout import Home
@@ -29,8 +30,13 @@ def folders(home: Home) -> list[Path]:
     return [Path(own or default).expanduser().absolute(), home.keys]
 
 
-def signing_key(home: Home, role: str) -> SigningKey:
+def signing_key(home: Home, role: str, trust: Trust | None = None) -> SigningKey:
     """The private key that signs in a role: trusted, valid now, its file here; demo keys last.
+
+    Args:
+        home: The state folder.
+        role: What it signs as.
+        trust: Trusted keys other than those of the state folder.
 
     Raises:
         EventError: There is none.
@@ -39,7 +45,7 @@ def signing_key(home: Home, role: str) -> SigningKey:
     now = datetime.now(UTC)
     found = [
         (key.demo, folder / f"{keyid}.pem")
-        for keyid, key in trusted(home).keys.items()
+        for keyid, key in (trust or trusted(home)).keys.items()
         for folder in folders(home)
         if key.role == role and key.covers(now) and (folder / f"{keyid}.pem").exists()
     ]
@@ -88,6 +94,57 @@ def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
     return made
 
 
+def rotate(home: Home, *, role: str, days: int) -> tuple[SigningKey, list[str]]:
+    """Make a new key for a role; those that it follows end now, and what they signed still holds.
+
+    Returns:
+        The new key, and the ids of those that ended.
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    old = [i for i, k in trusted(home).keys.items() if k.role == role and k.covers(now)]
+    if not old:
+        raise EventError(f"No key of role {role} is valid now: `damp keys new --role {role}`.")
+    demo = all(trusted(home).keys[keyid].demo for keyid in old)
+    made = new(home, role=role, days=days, demo=demo)
+    _end(home, old, now + timedelta(seconds=1))  # what was signed within this second still holds
+    return made, old
+
+
+def revoke(home: Home, keyid: str, *, since: datetime | None) -> TrustedKey:
+    """End a key's validity; statements of attempts that ended later do not hold any more.
+
+    Args:
+        home: The state folder.
+        keyid: Its id, or the beginning of it.
+        since: When it stopped being trustworthy; None for now.
+    Raises:
+        EventError: There is no such key, or it had ended before.
+    """
+    keys_now = trusted(home).keys
+    found = [known for known in keys_now if known.startswith(keyid)] if len(keyid) >= 8 else []
+    if len(found) != 1:
+        raise EventError(
+            f"{len(found)} keys in {home.trust} begin with '{keyid}': write 8 characters or more "
+            "of its id. `damp keys list` shows them."
+        )
+    moment_of_end = (since or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
+    key = keys_now[found[0]]
+    if not key.covers(moment_of_end) or moment_of_end == moment(key.not_before):
+        raise EventError(
+            f"Key {found[0][:16]} is valid from {key.not_before} to {key.not_after}: it can only "
+            "end between the two."
+        )
+    return _end(home, found, moment_of_end).keys[found[0]]
+
+
+def _end(home: Home, keyids: list[str], moment_of_end: datetime) -> Trust:
+    before = trusted(home).keys
+    ended = {keyid: replace(before[keyid], not_after=moment_of_end.isoformat()) for keyid in keyids}
+    after = Trust(keys={**before, **ended})
+    save_trust(home.trust, after)
+    return after
+
+
 def ensure_demo_key(home: Home) -> None:
     """Give the demo something to sign with, unless there is a key already."""
     if not any(key.role == "executor" for key in trusted(home).keys.values()):
@@ -108,6 +165,39 @@ def make(root: Path, *, role: str, days: int, as_json: bool) -> int:
             f"Key {made.keyid}\nrole {role}, valid {days} days\nprivate half: {folder} (mode 0600; "
             f"back it up, share it with nobody)\ntrusted in:   {home.trust} (give this file to "
             "those who verify)",
+            soft_wrap=True,
+        )
+    return 0
+
+
+def tell_rotated(root: Path, *, role: str, days: int, as_json: bool) -> int:
+    """`damp keys rotate`."""
+    home = Home(root)
+    made, old = rotate(home, role=role, days=days)
+    if as_json:
+        console.emit({"keyid": made.keyid, "role": role, "ended": old, "trust": str(home.trust)})
+    else:
+        console.out.print(
+            f"Key {made.keyid} signs as {role} from now on, for {days} days.\nEnded: "
+            f"{', '.join(keyid[:16] for keyid in old)}; what they signed still holds.\nGive "
+            f"{home.trust} anew to those who verify.",
+            soft_wrap=True,
+        )
+    return 0
+
+
+def tell_revoked(root: Path, keyid: str, *, since: datetime | None, as_json: bool) -> int:
+    """`damp keys revoke`."""
+    home = Home(root)
+    zoned = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
+    ended = revoke(home, keyid, since=zoned)
+    if as_json:
+        console.emit({"keyid": keyid, "role": ended.role, "until": ended.not_after})
+    else:
+        console.out.print(
+            f"Key {keyid[:16]} ({ended.role}) counts until {ended.not_after}; statements of "
+            f"attempts that ended later do not hold any more. Give {home.trust} anew to those who "
+            "verify.",
             soft_wrap=True,
         )
     return 0

@@ -53,7 +53,7 @@ def parts(
             "receivedAt": accepted["received"],
             "dueAt": accepted["due"],
             "scope": {"type": "class", "indices": accepted["forget"]},
-            "verifiedBy": "submitter",
+            "verifiedBy": accepted["verified_by"],
         },
         "inputs": _inputs(data, model),
         "method": _method(attempt, accepted, edit),

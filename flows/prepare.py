@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from compliance import states
+from compliance import deadlines, states
 from compliance.ledger import Ledger
+from compliance.levels import FAILED
+from compliance.trust import moment
 from flows import intake
 from flows.errors import EventError
 from flows.journal import entered
@@ -14,6 +17,8 @@ from flows.layout import Attempt, Home
 from flows.store import Artifact, aside
 
 if TYPE_CHECKING:
+    from compliance.chain import Entry
+    from compliance.policy import Policy
     from compliance.request import Request
 
 Facts = dict[str, Any]
@@ -26,19 +31,15 @@ def accept(where: Facts) -> Facts:
         request = intake.request_of(home, attempt.event)
         policy = intake.policy_of(home, attempt.event)
         event = states.current(Ledger(home.ledger).entries(), attempt.event)
-        method = _method(request, retrain=event.state is states.State.RETRAIN_REQUIRED)
-        entry = Ledger(home.ledger).append_once(
-            "attempt_started",
-            attempt.event,
-            f"attempt-{attempt.number}",
-            {"attempt": attempt.number, "method": method},
-        )
+        entry = _started(home, attempt, request, policy, event)
+        method = entry["body"]["method"]
     return {
         "request": request.content(),
         "request_digest": request.digest(),
         "regulation": request.regulation,
         "received": event.received,
         "due": event.due,
+        "verified_by": event.verified_by or None,
         "forget": list(request.forget),
         "recipe": request.recipe,
         "policy": policy.model_dump(mode="json"),
@@ -49,8 +50,41 @@ def accept(where: Facts) -> Facts:
     }
 
 
+def _started(
+    home: Home, attempt: Attempt, request: Request, policy: Policy, event: states.Event
+) -> Entry:
+    """The entry that the attempt starts with; made once, so that its method stays what it was."""
+    ledger, key = Ledger(home.ledger), f"attempt-{attempt.number}"
+    known = ledger.find("attempt_started", attempt.event, key)
+    if known is not None:
+        return known
+    why = _why_retrain(ledger, policy, event)
+    body = {"attempt": attempt.number, "method": _method(request, retrain=bool(why))}
+    return ledger.append_once(
+        "attempt_started",
+        attempt.event,
+        key,
+        body | ({"reason": why} if why else {}),
+        checked=True,
+    )
+
+
+def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
+    """Why this attempt trains anew whatever the request asked for; empty where it does not."""
+    if event.state is states.State.RETRAIN_REQUIRED:
+        return "the attempt before has failed"
+    if policy.fallback != "retrain":
+        return ""
+    failed = [e for e in ledger.of(event.id, "statement_signed") if e["body"]["verdict"] == FAILED]
+    due = moment(event.due)
+    if not deadlines.must_retrain(due, datetime.now(UTC), len(failed)):
+        return ""
+    left = max(deadlines.days_left(due, datetime.now(UTC)), 0)
+    return f"{len(failed)} failed attempts, {left} days left: no time or trust for another edit"
+
+
 def _method(request: Request, *, retrain: bool) -> Facts:
-    """The preset that was asked for, or retraining where the attempt before has failed."""
+    """The preset that was asked for, or retraining."""
     asked = request.method
     return {
         "preset": "retrain" if retrain else asked.preset,

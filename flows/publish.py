@@ -23,7 +23,7 @@ def register(
     from flows import registry
 
     home, attempt = Home.of(where), Attempt.of(where)
-    passed = record["verdict"] == "PASSED"
+    moves = record["verdict"] == "PASSED" and not _awaited(attempt, accepted)
     with entered(attempt, "register"):
         parent = _parent(home, attempt, data, model)
         made = registry.register_successor(
@@ -43,9 +43,9 @@ def register(
             classes=data["classes"],
             input_shape=tuple(model["input_shape"]),
             retired=edit["retired"],
-            move_alias=passed,
+            move_alias=moves,
         )
-        if passed:
+        if moves:
             body = {"attempt": attempt.number, "name": made.name, "version": str(made.version)}
             Ledger(home.ledger).append_once(
                 "model_promoted",
@@ -54,6 +54,16 @@ def register(
                 body | {"alias": CHAMPION, "model": edit["after"]["sha256"]},
             )
     return made.to_json()
+
+
+def _awaited(attempt: Attempt, accepted: Facts) -> list[str]:
+    """Roles whose signature the policy asks for and the statement does not have."""
+    from compliance import signing
+    from compliance.trust import load_trust
+
+    opened = signing.open_envelope(attempt.statement.read_bytes())
+    there = {s.role for s in signing.judge(opened, load_trust(attempt.home.trust)) if s.holds}
+    return [role for role in accepted["policy"]["signoffs"] if role not in there]
 
 
 def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:
@@ -82,7 +92,7 @@ def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> 
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "close"):
-        kind = _ending(attempt, accepted["policy"], record["verdict"])
+        kind = _ending(attempt, accepted, record["verdict"])
         Ledger(home.ledger).append_once(
             kind,
             attempt.event,
@@ -100,9 +110,10 @@ def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> 
     }
 
 
-def _ending(attempt: Attempt, policy: Facts, verdict: str) -> str:
-    """PASSED fulfils the request; FAILED is retrained while the policy has attempts left."""
+def _ending(attempt: Attempt, accepted: Facts, verdict: str) -> str:
+    """PASSED and signed off fulfils the request; FAILED is retrained while attempts are left."""
+    policy = accepted["policy"]
     if verdict == "PASSED":
-        return "event_closed"
+        return "attempt_closed" if _awaited(attempt, accepted) else "event_closed"
     again = policy["fallback"] == "retrain" and attempt.number < policy["max_attempts"]
     return "retrain_required" if verdict == "FAILED" and again else "attempt_closed"

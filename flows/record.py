@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flows import intake, predicate
@@ -41,7 +42,7 @@ def record(
         verdict = _judged(attempt, accepted)
         write_atomically(attempt.reproduce, intake.reproduction(home, attempt.event, model))
         parts = predicate.parts(home, attempt, accepted, data, model, plan, edit, verdict)
-        digest = _written(home, attempt, parts)
+        digest = _written(home, attempt, parts, accepted["policy"]["signoffs"])
         body = {"attempt": attempt.number, "verdict": verdict.result, "statement": digest}
         Ledger(home.ledger).append_once(
             "statement_signed", attempt.event, f"attempt-{attempt.number}", body
@@ -82,7 +83,7 @@ def _judged(attempt: Attempt, accepted: Facts) -> Verdict:
     return judge(candidate, controls, Policy.model_validate(accepted["policy"]))
 
 
-def _written(home: Home, attempt: Attempt, parts: Facts) -> str:
+def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
     """Report first, so that the statement can name its digest; returns the statement's digest."""
     from compliance import render_html, report_json, signing, statement
     from flows import keyring
@@ -94,7 +95,8 @@ def _written(home: Home, attempt: Attempt, parts: Facts) -> str:
         "findings": findings["candidate"],
         "controls": findings["controls"],
         "signatures": [
-            {"role": "executor", "keyId": key.keyid, "demo": key.demo, "note": "", "signed": True}
+            {"role": "executor", "keyId": key.keyid, "demo": key.demo, "note": ""},
+            *({"role": role, "keyId": None} for role in signoffs if role != "executor"),
         ],
         "verify_command": f"damp verify {home.relative(attempt.statement)} --trust trust.json "
         f"--model {home.relative(attempt.after)} --ledger ledger.jsonl",

@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import intake
+from flows import desk, intake
 from flows.errors import BusyError, EventError, is_refusal
 from flows.layout import Home
 from flows.runner import run_event
@@ -27,6 +27,7 @@ DIGITS = 6
 @flow(name="compliance-run", validate_parameters=False)
 def compliance_run(home: str) -> list[Facts]:
     """Carry out all pending requests of a state folder; one that fails does not stop the others."""
+    desk.remind(Home(Path(home)))
     decided = [_decide(Home(Path(home)), event) for event in intake.pending(Home(Path(home)))]
     if decided:
         create_table_artifact(decided, key="verdicts", description="Decided in this run")

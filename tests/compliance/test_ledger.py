@@ -159,7 +159,11 @@ def test_entries_that_plain_json_would_write_otherwise_hold_and_are_watched(
         {"text": "caf\u00e9 \U0001f512", "zero": 0.0, "one": 1.0, "small": 1e-7, "large": 1e21},
         {"del": "\x7f", "control": "\x01\n", "slash": "/", "html": "<&>"},
         {"\ue000": 1, "\U0001f512": 2},  # sorted by UTF-16 units, not by code points
-        {"hash": "0" * 64, "deep": [{"hash": ",", "x": ',"hash":"'}], "numbers": [1.5, -3, 2**53 - 1]},
+        {
+            "hash": "0" * 64,
+            "deep": [{"hash": ",", "x": ',"hash":"'}],
+            "numbers": [1.5, -3, 2**53 - 1],
+        },
     ]
     for body in bodies:
         ledger.append("attempt_started", ',"hash":"', body)

@@ -32,14 +32,14 @@ def test_a_whole_ledger_holds_and_says_what_that_does_not_show(damp: Damp, booke
     assert told.code == 0
     assert "5 entries" in told.out
     assert "cannot see that its end was cut off" in told.out
-    assert damp("ledger", "verify", "--json").json["valid"]
+    assert damp("ledger", "verify", "--json").json()["valid"]
 
 
 def test_a_changed_entry_is_named(damp: Damp, home: Home, booked: Ledger) -> None:
     home.ledger.write_bytes(home.ledger.read_bytes().replace(b"gdpr", b"ccpa", 1))
     told = damp("ledger", "verify", "--json")
-    assert (told.code, told.json["broken"]) == (1, 1)
-    assert "was changed after" in told.json["problems"][0]
+    assert (told.code, told.json()["broken"]) == (1, 1)
+    assert "was changed after" in told.json()["problems"][0]
 
 
 def test_entries_are_shown_in_words(damp: Damp, booked: Ledger) -> None:
@@ -48,7 +48,7 @@ def test_entries_are_shown_in_words(damp: Damp, booked: Ledger) -> None:
         "Request received. ground gdpr, due 2026-10-20T08:00:00Z",
         "Attempt started. attempt 1",
     ]
-    assert len(damp("ledger", "show", "--last", "2", "--json").json) == 2
+    assert len(damp("ledger", "show", "--last", "2", "--json").json()) == 2
     refused = damp("ledger", "show", "--event", "nobody")
     assert (refused.code, "knows no event nobody" in refused.err) == (1, True)
 
@@ -65,7 +65,7 @@ def test_a_checkpoint_finds_a_cut_tail(
     home.ledger.write_bytes(b"".join(lines[:4]))
     told = damp("ledger", "verify", "--checkpoint", held, "--json")
     assert told.code == 1
-    assert "tail was cut off" in told.json["problems"][0]
+    assert "tail was cut off" in told.json()["problems"][0]
 
 
 def test_growth_is_shown_to_somebody_who_has_no_ledger(
@@ -78,7 +78,7 @@ def test_growth_is_shown_to_somebody_who_has_no_ledger(
     trust.write_bytes(home.trust.read_bytes())
     home.ledger.unlink()
     told = damp("ledger", "consistent", held, proof, "--trust", trust, "--json")
-    assert (told.code, told.json["consistent"], told.json["later"]["size"]) == (0, True, 6)
+    assert (told.code, told.json()["consistent"], told.json()["later"]["size"]) == (0, True, 6)
     proof.write_text(proof.read_text().replace("old 5", "old 4"))
     assert damp("ledger", "consistent", held, proof, "--trust", trust).code == 1
 

@@ -1,0 +1,67 @@
+"""What is due: every open event with its clock and what has to happen next. Pure: time is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from compliance import deadlines
+from compliance.states import Event, State
+from compliance.trust import moment
+
+Row = dict[str, Any]
+
+
+def rows(events: Iterable[Event], now: datetime, *, ended: bool = False) -> list[Row]:
+    """One row for each open event, the nearest due date first; ended ones too where asked for."""
+    chosen = [event for event in events if ended or not event.ended]
+    return [row(event, now) for event in sorted(chosen, key=lambda e: (e.ended, e.due, e.id))]
+
+
+def row(event: Event, now: datetime) -> Row:
+    """An event's clock and next step.
+
+    Returns:
+        `id`, `state`, `regulation`, `received`, `due`, `extended`; `days_left` (negative: late) and
+        `warning` (last warning day reached), None once it has ended; `verdict`; `awaited` roles;
+        `next`, a command or what is waited for.
+    """
+    due = moment(event.due) if event.due and not event.ended else None
+    return {
+        "id": event.id,
+        "state": event.state.value,
+        "regulation": event.regulation or None,
+        "received": event.received,
+        "due": event.due or None,
+        "extended": event.extended,
+        "days_left": None if due is None else deadlines.days_left(due, now),
+        "warning": None if due is None else deadlines.warning(moment(event.received), now),
+        "verdict": event.verdict or None,
+        "awaited": list(event.awaited),
+        "reason": event.reason or None,
+        "next": next_step(event),
+    }
+
+
+def next_step(event: Event) -> str:
+    """What has to happen next, as a command where there is one; empty where nothing has to."""
+    if event.ended:
+        return ""
+    if event.problem:
+        return f"look at it: {event.problem}"
+    if event.state is State.PAUSED:
+        return f"damp resume {event.id}"
+    if event.identity == "required" and not event.verified_by:
+        return f"damp verify-identity {event.id} --role ROLE"
+    if event.pending:
+        return f"damp run --event {event.id}"
+    return _after_the_verdict(event)
+
+
+def _after_the_verdict(event: Event) -> str:
+    if event.awaited:
+        return f"damp approve {event.id} --role {event.awaited[0]}"
+    if event.verdict == "PASSED":
+        return f"damp promote --event {event.id}"
+    return f"read the report, then damp close {event.id} --reason ..., or file a new request"

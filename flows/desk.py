@@ -1,0 +1,144 @@
+"""A request's life between receipt and verdict: each step checked against the ledger, then logged.
+
+A step that the event's state does not allow is refused and leaves nothing behind. While an event
+runs, what would take it from under the run's feet is refused as busy.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from compliance import deadlines, states
+from compliance.chain import Entry
+from compliance.errors import StateError
+from compliance.ledger import Ledger
+from compliance.states import Event
+from compliance.trust import moment
+from flows import eventids, intake, locks
+from flows.errors import EventError
+from flows.layout import Home
+
+Facts = dict[str, Any]
+
+DENIALS = {
+    "unverifiable": "the requester could not be identified",
+    "not-the-person": "it was not made by the person or on their behalf",
+    "exempt": "an exemption applies",
+    "out-of-scope": "it asks for something that this system does not do",
+    "other": "another ground, told in the note",
+}
+"""Grounds on which a request is denied; what `damp stats` counts by."""
+
+ROLE = re.compile(r"[a-z][a-z0-9-]{1,39}")
+TEXT = 300
+"""Characters of a reason or a note at most."""
+
+
+def verify_identity(home: Home, event: str, *, role: str) -> Entry:
+    """Log that a role has verified who asks."""
+    if not ROLE.fullmatch(role):
+        raise EventError(
+            f"'{role}' is no role: small letters, digits and hyphens, as in privacy-desk. Never a "
+            "person's name."
+        )
+    whose = eventids.whole(home, event)
+    ledger = Ledger(home.ledger)
+    return ledger.append_once("request_verified", whose, "identity", {"role": role}, checked=True)
+
+
+def deny(home: Home, event: str, *, reason: str, note: str) -> Entry:
+    """End an event before it runs, on a ground that is counted."""
+    if reason not in DENIALS:
+        raise EventError(f"'{reason}' is no ground. Known are: {', '.join(DENIALS)}.")
+    if reason == "other" and not note.strip():
+        raise EventError("The ground 'other' needs a note that says which: --note TEXT.")
+    body = {"reason": reason} | ({"note": _text(note)} if note.strip() else {})
+    return _exclusively(home, event, "request_denied", body)
+
+
+def duplicate(home: Home, event: str, *, of: str) -> Entry:
+    """End an event that asks for what another one does already."""
+    whose, other = eventids.whole(home, event), eventids.whole(home, of)
+    if whose == other:
+        raise EventError("An event cannot be a duplicate of itself: name the other with --of.")
+    return _exclusively(home, whose, "request_duplicate", {"of": other})
+
+
+def cancel(home: Home, event: str, *, reason: str) -> Entry:
+    """End an event because it was withdrawn."""
+    return _exclusively(home, event, "event_cancelled", {"reason": _text(reason)})
+
+
+def pause(home: Home, event: str, *, reason: str) -> Entry:
+    """Keep an event from being run; its clock goes on."""
+    return _exclusively(home, event, "event_paused", {"reason": _text(reason)})
+
+
+def resume(home: Home, event: str) -> Entry:
+    """Let a paused event go on where it was."""
+    whose = eventids.whole(home, event)
+    if _known(home, whose).state is not states.State.PAUSED:
+        raise StateError(f"Event {whose} is not paused: there is nothing to resume.")
+    return _exclusively(home, whose, "event_resumed", {})
+
+
+def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | None = None) -> Entry:
+    """Move the due date, once, as far as the policy allows."""
+    whose = eventids.whole(home, event)
+    known = _known(home, whose)
+    if known.extended:
+        raise StateError(f"Event {whose} was extended before, to {known.due}: once is all.")
+    longest = intake.policy_of(home, whose).extension(known.regulation)
+    due = deadlines.extended(moment(known.due), now or datetime.now(UTC), days, longest)
+    body = {"days": days, "due": due.isoformat(timespec="seconds"), "reason": _text(reason)}
+    ledger = Ledger(home.ledger)
+    return ledger.append_once("deadline_extended", whose, "extension", body, checked=True)
+
+
+def close(home: Home, event: str, *, reason: str) -> Entry:
+    """End an event by hand, after its verdict."""
+    return _exclusively(home, event, "event_closed", {"reason": _text(reason)})
+
+
+def remind(home: Home, now: datetime | None = None) -> list[Facts]:
+    """Log each warning day that an open event has reached, once; what was new."""
+    if not home.ledger.exists():
+        return []
+    moment_now = now or datetime.now(UTC)
+    ledger = Ledger(home.ledger)
+    entries = ledger.entries()
+    told = {(e["event"], e["key"]) for e in entries if e["kind"] == "deadline_warning"}
+    fresh = []
+    for event in states.events(entries).values():
+        day = None if event.ended else deadlines.warning(moment(event.received), moment_now)
+        if day is None or not event.due or (event.id, f"day-{day}") in told:
+            continue
+        left = deadlines.days_left(moment(event.due), moment_now)
+        body = {"day": day, "left": left}
+        ledger.append_once("deadline_warning", event.id, f"day-{day}", body, checked=True)
+        fresh.append({"event": event.id} | body)
+    return fresh
+
+
+def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
+    """Log a step while no run works on the event's model."""
+    whose = eventids.whole(home, event)
+    with locks.lineage(home, intake.lineage_of(home, whose)):
+        return Ledger(home.ledger).append(kind, whose, body, checked=True)
+
+
+def _known(home: Home, event: str) -> Event:
+    return states.current(Ledger(home.ledger).entries(), event)
+
+
+def _text(given: str) -> str:
+    """A reason on one line."""
+    text = " ".join(given.split())
+    if not text or len(text) > TEXT or not text.isprintable():
+        raise EventError(
+            f"A reason is 1 to {TEXT} printable characters that name no person. Give one with "
+            "--reason or --note."
+        )
+    return text

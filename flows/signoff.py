@@ -1,0 +1,125 @@
+"""Sign-offs: a second signature over the same bytes, by a key of another role.
+
+The reviewer's key need not be on the machine that ran the event: `damp sign` adds the signature to
+a copy of the statement, `damp approve --signed COPY` takes it over.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from compliance import signing, states
+from compliance.appendfile import must_read
+from compliance.errors import EnvelopeError
+from compliance.ledger import Ledger
+from compliance.trust import Trust, load_trust
+from compliance.verify import INVALID, UNSUPPORTED, Verification, verify_statement
+from flows import eventids, keyring
+from flows.errors import EventError
+from flows.layout import Attempt, Home
+from flows.store import write_atomically
+
+Facts = dict[str, Any]
+
+
+def sign(
+    home: Home, statement: Path, *, role: str, trust: Path | None, output: Path | None
+) -> Facts:
+    """Add a role's signature to a statement that holds without it.
+
+    Raises:
+        EventError: It does not hold, or no key here can sign in that role.
+    """
+    known = load_trust(trust or home.trust)
+    found = _holding(verify_statement(statement, known), statement)
+    key = keyring.signing_key(home, role, known)
+    content = signing.countersign(must_read(statement), key)
+    target = output or statement
+    write_atomically(target, content)
+    return _told(found) | {"file": str(target), "role": role, "keyid": key.keyid}
+
+
+def approve(home: Home, event: str, *, role: str, signed: Path | None) -> Facts:
+    """Take a role's sign-off of the event's PASSED statement into file and ledger.
+
+    Args:
+        home: The state folder.
+        event: Which event.
+        role: Whose sign-off.
+        signed: A copy of the statement that already has the signature; None to sign here.
+    Raises:
+        StateError: The event is not at a PASSED that waits for sign-offs.
+        EventError: The statement does not hold, or the signature is not there.
+    """
+    whose = eventids.whole(home, event)
+    ledger = Ledger(home.ledger)
+    known = states.current(ledger.entries(), whose)
+    body = {"attempt": known.attempt, "role": role}
+    if role not in known.signed_off:
+        states.check(ledger.entries(), "signed_off", whose, body)
+    attempt = Attempt(home, whose, known.attempt)
+    checked = verify_statement(
+        attempt.statement, home.trust, model=attempt.after, ledger=home.ledger
+    )
+    found = _holding(checked, attempt.statement)
+    content, keyid = _signed(home, attempt, role, signed)
+    write_atomically(attempt.statement, content)
+    ledger.append_once(
+        "signed_off",
+        whose,
+        f"attempt-{known.attempt}-{role}",
+        body | {"keyid": keyid, "statement": found.digest},
+        checked=True,
+    )
+    after = states.current(ledger.entries(), whose)
+    return (
+        _told(found)
+        | {"event": whose, "role": role, "keyid": keyid}
+        | {"awaited": list(after.awaited)}
+    )
+
+
+def _signed(home: Home, attempt: Attempt, role: str, copy: Path | None) -> tuple[bytes, str]:
+    """The statement's file with the role's signature, and whose it is."""
+    trust = load_trust(home.trust)
+    content = must_read(attempt.statement)
+    if copy is None:
+        there = _signer(content, trust, role)
+        if there is not None:
+            return content, there
+        key = keyring.signing_key(home, role, trust)
+        return signing.countersign(content, key), key.keyid
+    merged = signing.merge(content, must_read(copy))
+    keyid = _signer(merged, trust, role)
+    if keyid is None:
+        raise EventError(
+            f"{copy} has no signature of a trusted {role} that holds: sign it with `damp sign "
+            f"--role {role}`, by a key that {home.trust} lists."
+        )
+    return merged, keyid
+
+
+def _signer(content: bytes, trust: Trust, role: str) -> str | None:
+    found = signing.judge(signing.open_envelope(content), trust)
+    return next((s.keyid for s in found if s.role == role and s.holds), None)
+
+
+def _holding(found: Verification, statement: Path) -> Verification:
+    if found.exit_code in (INVALID, UNSUPPORTED):
+        raise EventError(
+            f"{statement} does not hold, so it is not signed: {' '.join(found.problems)}"
+        )
+    return found
+
+
+def _told(found: Verification) -> Facts:
+    if found.statement is None:
+        raise EnvelopeError("A statement that holds has content.")
+    predicate = found.statement["predicate"]
+    return {
+        "verdict": found.verdict,
+        "claim": predicate["verdict"]["claim"],
+        "subject": found.statement["subject"][0]["digest"]["sha256"],
+        "digest": found.digest,
+    }

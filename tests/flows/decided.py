@@ -1,0 +1,167 @@
+"""A state folder in which an event stands anywhere in its life, made without running anything.
+
+`put(home, ...)` files a request as `damp submit` does after its checks; `decide(home, ...)` leaves
+what an attempt leaves: model, findings, plan, report, signed statement, ledger entries. Figures are
+those of tests/compliance/example.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from compliance import deadlines, render_html, report_json, signing, statement
+from compliance.ledger import Ledger
+from compliance.policy import Policy
+from compliance.request import parse_request
+from compliance.verdict import judge
+from flows import intake, keyring
+from flows.layout import Attempt, Home
+
+Facts = dict[str, Any]
+COMPLIANCE = Path(__file__).parents[1] / "compliance"
+
+REQUEST = """\
+apiVersion: damp/v1
+kind: ErasureRequest
+subject_request_id: {id}
+regulation: {regulation}
+submitted_time: 2026-09-20T08:00:00Z
+scope: {{type: class, selector: {{index: 8}}}}
+model: {{registry: "digits@champion"}}
+data: {{name: digits}}
+recipe: digits
+policy: policy.yaml
+"""
+
+
+def example() -> ModuleType:
+    """tests/compliance/example.py."""
+    name = "compliance_example"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, COMPLIANCE / "example.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def policy(**changes: Any) -> Policy:
+    return Policy.model_validate(example().policy().model_dump(mode="json") | changes)
+
+
+def put(
+    home: Home, *, regulation: str = "gdpr", received: datetime | None = None, **changes: Any
+) -> str:
+    """File a request under a policy with these changes; its id."""
+    identity = str(uuid.uuid4())
+    origin = home.root.parent / f"from-{identity[:8]}"
+    origin.mkdir(parents=True)
+    rules = policy(**changes)
+    (origin / "policy.yaml").write_text(json.dumps(rules.model_dump(mode="json")))
+    text = REQUEST.format(id=identity, regulation=regulation)
+    request = parse_request(text)
+    intake.receive(home, request, rules, text.encode(), origin)
+    if received is not None:
+        _received_at(home, identity, request.regulation, rules, received)
+    return identity
+
+
+def _received_at(
+    home: Home, event: str, regulation: str, rules: Policy, received: datetime
+) -> None:
+    """The same receipt at another time: the ledger's last entry is written anew."""
+    lines = home.ledger.read_bytes().splitlines(keepends=True)
+    body = json.loads(lines[-1])["body"]
+    home.ledger.write_bytes(b"".join(lines[:-1]))
+    due = deadlines.due_at(received, regulation, rules)
+    body |= {"received": received.isoformat(), "due": due.isoformat()}
+    Ledger(home.ledger).append_once("request_received", event, "receipt", body)
+
+
+def decide(home: Home, event: str, *, verdict: str = "PASSED", number: int = 1) -> Attempt:
+    """Leave a decided attempt behind, signed by the executor of this state folder."""
+    keyring.ensure_demo_key(home)
+    attempt, ledger = Attempt(home, event, number), Ledger(home.ledger)
+    attempt.folder.mkdir(parents=True)
+    key = f"attempt-{number}"
+    previous = _previous(ledger, event)
+    body = {"attempt": number, "method": {"preset": "mixture"}}
+    ledger.append_once("attempt_started", event, key, body, checked=True)
+    attempt.after.write_bytes(f"weights {event} {number}".encode())
+    (attempt.folder / "before.safetensors").write_bytes(b"the old weights")
+    parts = _parts(ledger, attempt, verdict, previous)
+    _write(attempt, parts, keyring.signing_key(home, "executor"))
+    digest = signing.digest(attempt.statement.read_bytes())
+    signed = {"attempt": number, "verdict": verdict, "statement": digest}
+    ledger.append_once("statement_signed", event, key, signed, checked=True)
+    ledger.append_once(
+        "attempt_closed", event, key, {"attempt": number, "verdict": verdict}, checked=True
+    )
+    return attempt
+
+
+def _previous(ledger: Ledger, event: str) -> list[Facts]:
+    return [
+        {
+            "attempt": e["body"]["attempt"],
+            "statementDigest": e["body"]["statement"],
+            "verdict": e["body"]["verdict"],
+        }
+        for e in ledger.of(event, "statement_signed")
+    ]
+
+
+def _parts(ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts]) -> Facts:
+    made = example()
+    planted = {"FAILED": {"few_shot__1_at_penultimate": 0.92}}.get(verdict, {})
+    controls = made.controls()
+    if verdict == "INCONCLUSIVE":
+        controls["original"] = made.findings()
+    judged = judge(made.findings(**planted), controls, made.policy())
+    assert judged.result == verdict
+    parts: Facts = made.parts(judged)
+    digest = hashlib.sha256(f"plan {attempt.event} {attempt.number}".encode()).hexdigest()
+    entry = ledger.append_once(
+        "plan_registered",
+        attempt.event,
+        f"attempt-{attempt.number}",
+        {"plan": {}, "digest": digest, "attempt": attempt.number},
+        checked=True,
+    )
+    now = datetime.now(UTC)
+    parts["sha256"] = hashlib.sha256(attempt.after.read_bytes()).hexdigest()
+    parts["auditPlan"] |= {"digest": digest, "ledgerSequence": entry["seq"]}
+    parts["event"] |= {
+        "id": attempt.event,
+        "attempt": attempt.number,
+        "previousAttempts": previous,
+        "ledger": ledger.position(),
+        "startedAt": (now - timedelta(seconds=90)).isoformat(timespec="milliseconds"),
+        "finishedAt": now.isoformat(timespec="milliseconds"),
+    }
+    parts["request"]["id"] = attempt.event
+    before = hashlib.sha256(b"the old weights").hexdigest()
+    parts["inputs"]["modelBefore"]["digest"]["sha256"] = before
+    return parts
+
+
+def _write(attempt: Attempt, parts: Facts, key: Any) -> None:
+    made = example()
+    found = [f.to_json() for f in made.findings()]
+    controls = {name: [f.to_json() for f in fs] for name, fs in made.controls().items()}
+    attempt.findings.write_text(json.dumps({"candidate": found, "controls": controls}))
+    parts["byproducts"] = []
+    final = statement.build(**parts)
+    shown = {"verify_command": "damp verify", "reproduce_command": "damp replay"}
+    attempt.report.write_text(render_html(final, findings=found, **shown))
+    attempt.report_json.write_text(json.dumps(report_json(final, findings=found, **shown)))
+    attempt.statement.write_bytes(signing.sign(final, key))

@@ -1,0 +1,92 @@
+"""Keys are rotated and revoked without what they signed before losing or gaining a day."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from compliance.trust import load_trust, moment
+from compliance.verify import verify_statement
+from flows import keyring
+from flows.errors import EventError
+from flows.layout import Home
+
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+Damp = Callable[..., Any]
+Refusal = Callable[..., Any]
+
+
+def test_after_a_rotation_the_new_key_signs_and_the_old_signatures_hold(home: Home) -> None:
+    keyring.new(home, role="executor", days=30)
+    before = MADE.decide(home, MADE.put(home)).statement
+    made, ended = keyring.rotate(home, role="executor", days=60)
+    assert keyring.signing_key(home, "executor").keyid in (made.keyid, *ended)
+    after_that = datetime.now(UTC) + timedelta(seconds=2)
+    trust = load_trust(home.trust)
+    assert [k for k, v in trust.keys.items() if v.covers(after_that)] == [made.keyid]
+    assert verify_statement(before, home.trust).exit_code == 0
+
+
+def test_a_key_of_another_role_is_left_alone(home: Home) -> None:
+    reviewer = keyring.new(home, role="reviewer", days=30).keyid
+    keyring.new(home, role="executor", days=30)
+    keyring.rotate(home, role="executor", days=30)
+    line = load_trust(home.trust).keys[reviewer]
+    assert line.covers(datetime.now(UTC) + timedelta(days=29))
+
+
+def test_there_is_nothing_to_rotate_without_a_key(home: Home, refused: Refusal) -> None:
+    with refused(EventError, "No key of role executor", "damp keys new"):
+        keyring.rotate(home, role="executor", days=30)
+
+
+def test_what_a_revoked_key_signed_later_does_not_hold(home: Home) -> None:
+    key = keyring.new(home, role="executor", days=30).keyid
+    statement = MADE.decide(home, MADE.put(home)).statement
+    line = load_trust(home.trust).keys[key]
+    long_ago = moment(line.not_before) - timedelta(days=10)
+    early = line.not_before.replace(line.not_before, long_ago.isoformat())
+    _rewrite(home, key, not_before=early)
+    keyring.revoke(home, key[:12], since=long_ago + timedelta(days=1))
+    found = verify_statement(statement, home.trust)
+    assert found.exit_code == 1
+    assert "the attempt ended at" in found.problems[0]
+
+
+def _rewrite(home: Home, keyid: str, **changes: Any) -> None:
+    import json
+
+    told = json.loads(home.trust.read_text())
+    told["keys"][keyid] |= changes
+    home.trust.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("days", [-1, 31])
+def test_a_key_can_only_end_within_its_validity(home: Home, refused: Refusal, days: int) -> None:
+    key = keyring.new(home, role="executor", days=30).keyid
+    with refused(EventError, "can only end between"):
+        keyring.revoke(home, key, since=datetime.now(UTC) + timedelta(days=days))
+
+
+def test_an_unknown_or_short_key_id_is_refused(home: Home, refused: Refusal) -> None:
+    key = keyring.new(home, role="executor", days=30).keyid
+    for told in (key[:7], "ab" * 32, ""):
+        with refused(EventError, "damp keys list"):
+            keyring.revoke(home, told, since=None)
+
+
+def test_the_commands_say_what_to_do_next(damp: Damp, home: Home) -> None:
+    key = damp("keys", "new", "--json").json()["keyid"]
+    told = damp("keys", "rotate", "--json").json()
+    assert told["ended"] == [key]
+    assert "Give" in damp("keys", "rotate").out
+    assert damp("keys", "revoke", "00000000").code == 1
+    assert damp("keys", "revoke", key, "--since", "yesterday").code == 1
+    rows = damp("keys", "list", "--json").json()
+    assert len(rows) == 3
