@@ -123,7 +123,7 @@ def _left(row: Facts) -> tuple[str, str]:
     if days is None:
         return "-", "default"
     if days < 0:
-        return f"{-days} days LATE", "bold red"
+        return f"{-days - 1} days LATE", "bold red"
     told = f"{days} days" + (f", day {warned} passed" if warned else "")
     return told, "yellow" if warned else "default"
 

@@ -46,7 +46,6 @@ class Told:
     out: str
     err: str
 
-    @property
     def json(self) -> Any:
         return json.loads(self.out)
 

@@ -319,7 +319,7 @@ def test_the_inbox_shows_what_is_due_and_what_comes_next(damp: Damp, home: Home)
         "paused": f"damp resume {events['paused']}",
         "waiting": f"damp approve {events['waiting']} --role reviewer",
     }
-    assert (rows[events["late"]]["days_left"], rows[events["unknown"]]["warning"]) == (-3, 21)
+    assert (rows[events["late"]]["days_left"], rows[events["unknown"]]["warning"]) == (-4, 21)
     shown = damp("inbox", "--all").out
     assert "3 days LATE" in shown
     assert "denied" in shown
