@@ -23,9 +23,9 @@ def row(event: Event, now: datetime) -> Row:
     """An event's clock and next step.
 
     Returns:
-        `id`, `state`, `regulation`, `received`, `due`, `extended`; `days_left` (-1: late by less
-        than a day) and `warning` (last warning day reached), None once it has ended; `verdict`; `awaited` roles;
-        `next`, a command or what is waited for.
+        `id`, `state`, `regulation`, `received`, `due`, `extended`, `verdict`; `days_left` (-1: late
+        by less than a day) and `warning` (last warning day reached), None once it has ended;
+        `awaited` roles; `next`, a command or what is waited for.
     """
     due = moment(event.due) if event.due and not event.ended else None
     return {

@@ -96,19 +96,21 @@ def inbox(root: Path, *, ended: bool, as_json: bool) -> int:
 
 
 def _table(rows: list[Facts]) -> Any:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table("event", "state", "ground", "received", "due", "left", "verdict", "awaited")
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("event", "due", "left", "state", "ground", "verdict", "awaited"):
+        shown.add_column(name, no_wrap=name in ("event", "due", "left"))
     for row in rows:
         left, colour = _left(row)
         shown.add_row(
             row["id"][:8],
-            row["state"],
-            row["regulation"] or "-",
-            row["received"][:10],
             (row["due"] or "-")[:10] + ("*" if row["extended"] else ""),
             Text(left, style=colour),
+            row["state"],
+            row["regulation"] or "-",
             row["verdict"] or "-",
             ", ".join(row["awaited"]) or "-",
         )
@@ -124,7 +126,7 @@ def _left(row: Facts) -> tuple[str, str]:
         return "-", "default"
     if days < 0:
         return f"{-days - 1} days LATE", "bold red"
-    told = f"{days} days" + (f", day {warned} passed" if warned else "")
+    told = f"{days} days" + (f" (day {warned})" if warned else "")
     return told, "yellow" if warned else "default"
 
 

@@ -87,7 +87,14 @@ def _received_at(
     Ledger(home.ledger).append_once("request_received", event, "receipt", body)
 
 
-def decide(home: Home, event: str, *, verdict: str = "PASSED", number: int = 1) -> Attempt:
+def decide(
+    home: Home,
+    event: str,
+    *,
+    verdict: str = "PASSED",
+    number: int = 1,
+    with_report: bool = False,
+) -> Attempt:
     """Leave a decided attempt behind, signed by the executor of this state folder."""
     keyring.ensure_demo_key(home)
     attempt, ledger = Attempt(home, event, number), Ledger(home.ledger)
@@ -99,7 +106,7 @@ def decide(home: Home, event: str, *, verdict: str = "PASSED", number: int = 1) 
     attempt.after.write_bytes(f"weights {event} {number}".encode())
     (attempt.folder / "before.safetensors").write_bytes(b"the old weights")
     parts = _parts(ledger, attempt, verdict, previous)
-    _write(attempt, parts, keyring.signing_key(home, "executor"))
+    _write(attempt, parts, keyring.signing_key(home, "executor"), with_report=with_report)
     digest = signing.digest(attempt.statement.read_bytes())
     signed = {"attempt": number, "verdict": verdict, "statement": digest}
     ledger.append_once("statement_signed", event, key, signed, checked=True)
@@ -154,14 +161,16 @@ def _parts(ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts]
     return parts
 
 
-def _write(attempt: Attempt, parts: Facts, key: Any) -> None:
+def _write(attempt: Attempt, parts: Facts, key: Any, *, with_report: bool) -> None:
     made = example()
     found = [f.to_json() for f in made.findings()]
     controls = {name: [f.to_json() for f in fs] for name, fs in made.controls().items()}
     attempt.findings.write_text(json.dumps({"candidate": found, "controls": controls}))
     parts["byproducts"] = []
     final = statement.build(**parts)
+    attempt.statement.write_bytes(signing.sign(final, key))
+    if not with_report:
+        return
     shown = {"verify_command": "damp verify", "reproduce_command": "damp replay"}
     attempt.report.write_text(render_html(final, findings=found, **shown))
     attempt.report_json.write_text(json.dumps(report_json(final, findings=found, **shown)))
-    attempt.statement.write_bytes(signing.sign(final, key))
