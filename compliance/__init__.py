@@ -10,7 +10,8 @@ A walk through the room, in the order of an event:
     statement.py    the verdict with all that it rests on, as an in-toto statement
     signing.py      Ed25519 signatures over it (DSSE); keys.py and trust.py whose they are
     verify.py       the check that needs none of the above to be believed
-    report.py       the page for people
+    report.py       the page for people; report_index.py all events, and several side by side
+    checkpoint.py   what somebody else keeps of the ledger; proofs.py that it only grew
 
 No network, no torch. Nothing heavy is imported before it is used: checking a statement takes a
 fraction of a second.
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from compliance.judging import judge_rows
     from compliance.ledger import Ledger
     from compliance.policy import Policy, load_policy
-    from compliance.report import render_html, report_json
+    from compliance.report import render_html, render_markdown, report_json
+    from compliance.report_index import render_comparison, render_index
     from compliance.request import Request, load_request
     from compliance.trust import Trust, load_trust
     from compliance.verdict import Verdict, judge
@@ -47,7 +49,10 @@ __all__ = [
     "load_policy",
     "load_request",
     "load_trust",
+    "render_comparison",
     "render_html",
+    "render_index",
+    "render_markdown",
     "report_json",
     "verify_statement",
 ]
@@ -66,7 +71,10 @@ _WHERE = {
     "load_policy": "policy",
     "load_request": "request",
     "load_trust": "trust",
+    "render_comparison": "report_index",
     "render_html": "report",
+    "render_index": "report_index",
+    "render_markdown": "report",
     "report_json": "report",
     "verify_statement": "verify",
 }

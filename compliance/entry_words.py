@@ -82,6 +82,7 @@ WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
             "Artefact declared",
             _all(("artefact", "{}"), ("location", "at {}"), ("status", "{}"), _NOTE),
         ),
+        "purge_started": ("Deleting artefacts", _all()),
         "artefacts_purged": ("Artefacts deleted", _all(("count", "{} of them"))),
         "callback_sent": ("Requester's system told", _all(("status", "answer {}"))),
     }

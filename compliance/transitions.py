@@ -51,6 +51,7 @@ KINDS: Mapping[str, State | None] = MappingProxyType(
         "deadline_extended": None,
         "deadline_warning": None,
         "artefact_declared": None,
+        "purge_started": None,
         "artefacts_purged": None,
         "callback_sent": None,
     }

@@ -24,10 +24,12 @@ STEPS: Mapping[str, Any] = {
     "resume": desk.resume,
     "extend": desk.extend,
     "close": desk.close,
+    "declare": desk.declare,
+    "declare_complete": desk.declare_complete,
 }
 
 
-def step(root: Path, name: str, event: str, *, as_json: bool, **asked: Any) -> None:
+def step(root: Path, name: str, event: str, *, as_json: bool, **asked: Any) -> int:
     """Take a step of an event's life and say what follows."""
     home = Home(root)
     whose = eventids.whole(home, event)
@@ -35,7 +37,7 @@ def step(root: Path, name: str, event: str, *, as_json: bool, **asked: Any) -> N
     row = _row(home, whose)
     if as_json:
         console.emit(row | {"entry": entry["seq"]})
-        return
+        return 0
     what, detail = entry_words.words(entry)
     console.out.print(
         f"{what}{f' ({detail})' if detail else ''}. Event {whose} is {row['state']}, ledger entry "
@@ -44,6 +46,7 @@ def step(root: Path, name: str, event: str, *, as_json: bool, **asked: Any) -> N
         soft_wrap=True,
     )
     _say_next(row)
+    return 0
 
 
 def approve(root: Path, event: str, *, role: str, signed: Path | None, as_json: bool) -> int:

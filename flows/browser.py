@@ -85,5 +85,9 @@ def _run(page: Path, *options: str) -> None:
             raise BrowserError(f"{browser} did not answer within {PATIENCE} seconds.") from error
     if done.returncode:
         raise BrowserError(
-            f"{browser} ended with exit code {done.returncode}: {done.stderr[-300:]}"
+            f"{browser} ended with exit code {done.returncode}: {_said(done.stderr)}."
         )
+
+
+def _said(text: str) -> str:
+    return " ".join(text.split())[-300:] or "it said nothing"

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from damp.version import __version__
-from flows import cli_events, cli_ledger, cli_models, cli_record, cli_requests
+from flows import cli_events, cli_ledger, cli_models, cli_record, cli_report, cli_requests
 from flows.cli_options import DONE, FOLDER, INTERRUPTED, INVALID
 
 
@@ -72,7 +72,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Events": cli_events.COMMANDS,
     "Requests": cli_requests.COMMANDS,
     "Models and data": cli_models.COMMANDS,
-    "The record": (*cli_record.COMMANDS, *cli_ledger.COMMANDS),
+    "The record": (*cli_report.COMMANDS, *cli_record.COMMANDS, *cli_ledger.COMMANDS),
     "This command line": (completion,),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import DONE, FILE, as_json, home
+from flows.cli_options import FILE, as_json, home
 
 event = click.argument("event")
 because = click.option("--reason", required=True, help="Why; no person's name.")
@@ -168,8 +168,7 @@ def close(as_json: bool, **asked: Any) -> int:
 def _step(name: str, *, as_json: bool, **asked: Any) -> int:
     from flows import answering
 
-    answering.step(home(), name, as_json=as_json, **asked)
-    return DONE
+    return answering.step(home(), name, as_json=as_json, **asked)
 
 
 COMMANDS = (

@@ -7,10 +7,10 @@ runs, what would take it from under the run's feet is refused as busy.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from compliance import deadlines, states
+from compliance import aftermath, deadlines, states
 from compliance.chain import Entry
 from compliance.errors import StateError
 from compliance.ledger import Ledger
@@ -30,6 +30,9 @@ DENIALS = {
     "other": "another ground, told in the note",
 }
 """Grounds on which a request is denied; what `damp stats` counts by."""
+
+STATUSES = ("DELETED", "QUARANTINED", "EXPIRES_ON", "RETAINED", "UNKNOWN")
+"""What became of an artefact; the words of a statement's `propagation`."""
 
 ROLE = re.compile(r"[a-z][a-z0-9-]{1,39}")
 TEXT = 300
@@ -100,6 +103,56 @@ def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | No
 def close(home: Home, event: str, *, reason: str) -> Entry:
     """End an event by hand, after its verdict."""
     return _exclusively(home, event, "event_closed", {"reason": _text(reason)})
+
+
+def declare(
+    home: Home,
+    event: str,
+    *,
+    artefact: str,
+    location: str,
+    status: str,
+    until: str = "",
+    note: str = "",
+) -> Entry:
+    """Log what became of a copy that is not in this state folder; the last word on it counts."""
+    if status not in STATUSES:
+        raise EventError(f"'{status}' is no status. Known are: {', '.join(STATUSES)}.")
+    if (status == "EXPIRES_ON") != bool(until):
+        raise EventError("EXPIRES_ON and --until DATE belong together: say when it expires.")
+    if until and not _is_date(until):
+        raise EventError(f"'{until}' is no date: write it like 2027-01-31.")
+    told = [_text(note)] if note.strip() else []
+    body = {
+        "artefact": _text(artefact),
+        "location": _text(location),
+        "status": status,
+        "note": ". ".join([f"Until {until}", *told] if until else told),
+    }
+    whose = eventids.whole(home, event)
+    return Ledger(home.ledger).append("artefact_declared", whose, body, checked=True)
+
+
+def declare_complete(home: Home, event: str, *, role: str) -> Entry:
+    """Log a role's word that no copy exists elsewhere but those declared."""
+    if not ROLE.fullmatch(role):
+        raise EventError(f"'{role}' is no role: small letters, digits and hyphens.")
+    body = {
+        "artefact": aftermath.ELSEWHERE,
+        "location": aftermath.NOWHERE,
+        "status": "DELETED",
+        "note": f"There are no others, says {role}.",
+    }
+    whose = eventids.whole(home, event)
+    return Ledger(home.ledger).append("artefact_declared", whose, body, checked=True)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def remind(home: Home, now: datetime | None = None) -> list[Facts]:

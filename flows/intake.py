@@ -141,6 +141,12 @@ def data_spec(request: Request, origin: Path) -> DataSpec:
     return DataSpec(name=name, root=str((origin / root).resolve()) if root else None)
 
 
+def source_of(home: Home, event: str) -> str:
+    """Where the event's data are read from, in words."""
+    spec = data_spec(request_of(home, event), origin_of(home, event))
+    return f"{spec.name}{f' in {spec.root}' if spec.root else ''}"
+
+
 def origin_of(home: Home, event: str) -> Path:
     """The folder that the event's request was submitted from."""
     return Path(json.loads((home.event(event) / "origin.json").read_text())["folder"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def parts(
     plan: Facts,
     edit: Facts,
     verdict: Verdict,
+    propagation: Sequence[Facts],
 ) -> Facts:
     """The statement's parts, all but the byproducts."""
     from compliance.ledger import Ledger
@@ -69,7 +71,7 @@ def parts(
         "audits": verdict.audits_json(),
         "controls": verdict.controls_json(),
         "verdict": verdict.to_json(),
-        "propagation": _propagation(home, attempt, data, model),
+        "propagation": list(propagation),
         "registration": {
             "name": registered_name(data, model),
             "version": None,
@@ -131,31 +133,32 @@ def _method(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
     }
 
 
-def _propagation(home: Home, attempt: Attempt, data: Facts, model: Facts) -> list[Facts]:
+def artefacts(
+    home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts
+) -> list[Facts]:
     """What still holds the class: damp deletes nothing behind its user's back, it says so."""
-    kept = "The old weights stay for audits. Delete them when they are no longer needed."
-    rows = "The forgotten rows stay until `dvc gc` removes the version from cache and remotes."
-    held = [
-        ("model before, pinned copy", home.relative(attempt.folder / "before.safetensors"), kept),
-        ("data version before", f"{data['before']['version']}", rows),
-    ]
-    if model["registry"] is not None:
-        registered = "{name} version {version}".format(**model["registry"])
-        held.insert(0, ("model before, in the registry", registered, kept))
-    entries = [
-        {"artefact": artefact, "location": location, "status": "RETAINED", "note": note}
-        for artefact, location, note in held
-    ]
-    unknown = "Copies outside this state folder are not known to damp: exports, backups, replicas."
-    return [
-        *entries,
-        {
-            "artefact": "copies elsewhere",
-            "location": "unknown",
-            "status": "UNKNOWN",
-            "note": unknown,
-        },
-    ]
+    from flows import intake, propagation
+
+    lineage = propagation.Lineage(
+        event=attempt.event,
+        before=model["file"]["sha256"],
+        failed=tuple(_failed(attempt, accepted)),
+        data=data["name"],
+        source=intake.source_of(home, attempt.event),
+        data_before=data["before"]["version"],
+        data_after=data["after"]["version"],
+    )
+    return propagation.to_json(propagation.inventory(home, lineage))
+
+
+def _failed(attempt: Attempt, accepted: Facts) -> Iterator[str]:
+    """Digests of the models of earlier attempts that did not pass."""
+    from compliance import signing
+
+    for earlier in accepted["previous"]:
+        if earlier["verdict"] != "PASSED":
+            path = Attempt(attempt.home, attempt.event, earlier["attempt"]).statement
+            yield signing.decoded(path)["subject"][0]["digest"]["sha256"]
 
 
 def _retention(now: datetime, policy: Facts) -> Facts:

@@ -39,9 +39,10 @@ def record(
     if known is not None:
         return _as_signed(home, attempt, known["body"])
     with entered(attempt, "record"):
-        verdict = _judged(attempt, accepted)
+        held = predicate.artefacts(home, attempt, accepted, data, model)
+        verdict = _judged(attempt, accepted, held)
         write_atomically(attempt.reproduce, intake.reproduction(home, attempt.event, model))
-        parts = predicate.parts(home, attempt, accepted, data, model, plan, edit, verdict)
+        parts = predicate.parts(home, attempt, accepted, data, model, plan, edit, verdict, held)
         digest = _written(home, attempt, parts, accepted["policy"]["signoffs"])
         body = {"attempt": attempt.number, "verdict": verdict.result, "statement": digest}
         Ledger(home.ledger).append_once(
@@ -75,18 +76,19 @@ def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Fac
     }
 
 
-def _judged(attempt: Attempt, accepted: Facts) -> Verdict:
+def _judged(attempt: Attempt, accepted: Facts, propagation: Sequence[Facts]) -> Verdict:
     from compliance import judge, load_findings
     from compliance.policy import Policy
 
     candidate, controls = load_findings(attempt.findings)
-    return judge(candidate, controls, Policy.model_validate(accepted["policy"]))
+    policy = Policy.model_validate(accepted["policy"])
+    return judge(candidate, controls, policy, propagation=propagation)
 
 
 def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
     """Report first, so that the statement can name its digest; returns the statement's digest."""
     from compliance import render_html, report_json, signing, statement
-    from flows import keyring
+    from flows import keyring, reporting
 
     key = keyring.signing_key(home, "executor")
     draft = statement.build(**parts, byproducts=_byproducts(attempt, attempt.findings))
@@ -98,10 +100,7 @@ def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]
             {"role": "executor", "keyId": key.keyid, "demo": key.demo, "note": ""},
             *({"role": role, "keyId": None} for role in signoffs if role != "executor"),
         ],
-        "verify_command": f"damp verify {home.relative(attempt.statement)} --trust trust.json "
-        f"--model {home.relative(attempt.after)} --ledger ledger.jsonl",
-        "reproduce_command": "damp --home replay keys new; damp --home replay submit "
-        f"{home.relative(attempt.reproduce)}; damp --home replay run",
+        **reporting.commands(home, attempt),
     }
     write_atomically(attempt.report, render_html(draft, **shown).encode())
     page = json.dumps(report_json(draft, **shown), indent=1)

@@ -132,6 +132,21 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         ) from error
 
 
+def load_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a file that `save_arrays` wrote, without its arrays.
+
+    Raises:
+        StoreError: It is gone, cannot be read or is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise StoreError(f"Cannot read {path}: {error}. Delete it; it is made again.") from error
+
+
 def _flush_folder(folder: Path) -> None:
     """Make the rename itself survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)

@@ -66,6 +66,15 @@ def add(home: Home, folders: Sequence[Path]) -> None:
     _dvc(here, "--wait-for-lock", "add", *(folder.name for folder in folders))
 
 
+def collect(home: Home) -> None:
+    """Take out of DVC's cache what no version in the workspace holds any more.
+
+    Raises:
+        DataVersionError: DVC refused.
+    """
+    _dvc(workspace(home), "gc", "--workspace", "--force")
+
+
 def _dvc(folder: Path, *arguments: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(

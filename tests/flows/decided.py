@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from compliance import deadlines, render_html, report_json, signing, statement
+from compliance import deadlines, signing, statement
 from compliance.ledger import Ledger
 from compliance.policy import Policy
 from compliance.request import parse_request
@@ -94,6 +94,8 @@ def decide(
     verdict: str = "PASSED",
     number: int = 1,
     with_report: bool = False,
+    before: bytes = b"the old weights",
+    versions: tuple[str, str] | None = None,
 ) -> Attempt:
     """Leave a decided attempt behind, signed by the executor of this state folder."""
     keyring.ensure_demo_key(home)
@@ -104,8 +106,11 @@ def decide(
     body = {"attempt": number, "method": {"preset": "mixture"}}
     ledger.append_once("attempt_started", event, key, body, checked=True)
     attempt.after.write_bytes(f"weights {event} {number}".encode())
-    (attempt.folder / "before.safetensors").write_bytes(b"the old weights")
+    (attempt.folder / "before.safetensors").write_bytes(before)
     parts = _parts(ledger, attempt, verdict, previous)
+    parts["inputs"]["modelBefore"]["digest"]["sha256"] = hashlib.sha256(before).hexdigest()
+    for part, version in zip(("dataBefore", "dataAfter"), versions or (), strict=False):
+        parts["inputs"][part]["version"] = version
     _write(attempt, parts, keyring.signing_key(home, "executor"), with_report=with_report)
     digest = signing.digest(attempt.statement.read_bytes())
     signed = {"attempt": number, "verdict": verdict, "statement": digest}
@@ -156,8 +161,6 @@ def _parts(ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts]
         "finishedAt": now.isoformat(timespec="milliseconds"),
     }
     parts["request"]["id"] = attempt.event
-    before = hashlib.sha256(b"the old weights").hexdigest()
-    parts["inputs"]["modelBefore"]["digest"]["sha256"] = before
     return parts
 
 
@@ -166,11 +169,8 @@ def _write(attempt: Attempt, parts: Facts, key: Any, *, with_report: bool) -> No
     found = [f.to_json() for f in made.findings()]
     controls = {name: [f.to_json() for f in fs] for name, fs in made.controls().items()}
     attempt.findings.write_text(json.dumps({"candidate": found, "controls": controls}))
-    parts["byproducts"] = []
-    final = statement.build(**parts)
-    attempt.statement.write_bytes(signing.sign(final, key))
-    if not with_report:
-        return
-    shown = {"verify_command": "damp verify", "reproduce_command": "damp replay"}
-    attempt.report.write_text(render_html(final, findings=found, **shown))
-    attempt.report_json.write_text(json.dumps(report_json(final, findings=found, **shown)))
+    digest = hashlib.sha256(attempt.findings.read_bytes()).hexdigest()
+    parts["byproducts"] = [{"name": attempt.findings.name, "sha256": digest}]
+    attempt.statement.write_bytes(signing.sign(statement.build(**parts), key))
+    if with_report:
+        attempt.report.write_text("<!doctype html><title>the page as it was filed</title>")

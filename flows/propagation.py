@@ -1,0 +1,225 @@
+"""Everything that derives from the old weights or holds the forgotten rows, as far as damp knows.
+
+What lies in the state folder is found by its bytes: a file counts as the old weights because its
+SHA-256 is theirs, whatever it is called. What lies elsewhere has to be declared (`damp declare`);
+until somebody does, the inventory says that it is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compliance.aftermath import ELSEWHERE, NOWHERE
+from compliance.ledger import Ledger
+from flows import dvcfiles, tracking
+from flows.layout import Home
+from flows.store import digest_file
+
+Facts = dict[str, Any]
+
+RETAINED, UNKNOWN = "RETAINED", "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """What an inventory goes by.
+
+    Attributes:
+        event: Id of the event.
+        before: SHA-256 of the old weights.
+        failed: SHA-256 of models after of attempts that did not pass; they derive from the old.
+        data: Name of the data set.
+        source: Where its rows are read from, in words.
+        data_before: Version with the forgotten rows.
+        data_after: Version without them.
+    """
+
+    event: str
+    before: str
+    failed: tuple[str, ...]
+    data: str
+    source: str
+    data_before: str
+    data_after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """One thing that still holds the class, or may.
+
+    Attributes:
+        artefact: What it is.
+        location: Where, relative to the state folder where it lies in it.
+        status: "RETAINED", "UNKNOWN", or what was declared.
+        note: What to do about it.
+        files: Files and folders that `damp purge` deletes; empty where it is not damp's to delete.
+        registered: (name, version) in the registry.
+    """
+
+    artefact: str
+    location: str
+    status: str = RETAINED
+    note: str = ""
+    files: tuple[Path, ...] = ()
+    registered: tuple[str, str] | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """The row of a statement's `propagation`."""
+        return {
+            "artefact": self.artefact,
+            "location": self.location,
+            "status": self.status,
+            "note": self.note,
+        }
+
+
+def inventory(home: Home, lineage: Lineage) -> list[Artefact]:
+    """Every artefact on record, what is damp's own first."""
+    return [
+        *_registered(home, lineage),
+        *_copies(home, lineage),
+        *_observations(home, lineage),
+        *_data(home, lineage),
+        *declared(home, lineage.event),
+    ]
+
+
+def _registered(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+    """Versions in the registry that hold the old weights, or an edit of them that did not pass."""
+    if not home.mlflow_db.is_file():
+        return
+    from flows import registering
+
+    with tracking.opened(home) as client:
+        for digest in (lineage.before, *lineage.failed):
+            found = client.search_model_versions(f"tags.`damp.weights_sha256` = '{digest}'")
+            for version in sorted(found, key=lambda v: (v.name, int(v.version))):
+                weights = registering.weights_of(
+                    client.get_logged_model(registering.model_id(version))
+                )
+                if weights.is_file():
+                    yield Artefact(
+                        artefact=f"{_which(lineage, digest)}, in the registry",
+                        location=f"{version.name} version {version.version}",
+                        note="Kept for audits and for going back. `damp purge` deletes the weights "
+                        "and leaves the version's record.",
+                        files=(weights,),
+                        registered=(version.name, str(version.version)),
+                    )
+
+
+def _copies(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+    """Files of weights under the state folder, told by their bytes."""
+    wanted = {lineage.before, *lineage.failed}
+    for path in _weights(home):
+        digest = digest_file(path)
+        if digest in wanted:
+            yield Artefact(
+                artefact=f"{_which(lineage, digest)}, a file",
+                location=home.relative(path),
+                note="Kept for audits. `damp purge` deletes it.",
+                files=(path,),
+            )
+
+
+def _weights(home: Home) -> list[Path]:
+    folders = (home.events, home.models, home.root / "fetched", home.root / "edits")
+    return sorted(
+        path
+        for folder in folders
+        for path in (folder.rglob("*.safetensors") if folder.is_dir() else ())
+        if path.is_file() and not path.is_symlink()
+    )
+
+
+def _observations(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+    """What the audits saw of models, on images of the class among others."""
+    wanted = {lineage.before, *lineage.failed}
+    mine: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(home.observations.glob("*.safetensors")):
+        (mine if _seen(path) in wanted else others).append(path)
+    for files, what in ((mine, "the old model"), (others, "other models")):
+        if files:
+            yield Artefact(
+                artefact=f"cached activations of {what}",
+                location=f"{home.relative(home.observations)}, {len(files)} files",
+                note="Made of images, the class's among them; a cache that is made again when it "
+                "is needed. `damp purge` deletes it.",
+                files=tuple(files),
+            )
+
+
+def _seen(path: Path) -> str:
+    from flows import store
+
+    return str(store.load_metadata(path).get("digest", ""))
+
+
+def _data(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+    """The forgotten rows: in data versions, among the held-out images, and where they came from."""
+    holders = dvcfiles.holders(home, lineage.data_before, lineage.data_after)
+    for folder, is_before in holders:
+        yield Artefact(
+            artefact="training rows of the class",
+            location=f"data version {dvcfiles.short(folder)}",
+            note="`damp purge` deletes this version and its rows from DVC's cache here; remotes "
+            "that it was pushed to need `dvc gc --cloud`."
+            if is_before
+            else "Another version that holds these rows; it goes with its own event.",
+            files=(folder,) if is_before else (),
+        )
+    yield Artefact(
+        artefact="held-out images of the class",
+        location=f"data version {lineage.data_after[:8]}",
+        note="Never trained on. The audits, and audits again later, need them; delete them when "
+        "none is due any more.",
+    )
+    yield Artefact(
+        artefact="the data set itself",
+        location=lineage.source,
+        note="damp only reads it: whoever keeps it has to remove the rows there.",
+    )
+
+
+def declared(home: Home, event: str) -> list[Artefact]:
+    """What people have told about copies elsewhere, the last word on each.
+
+    Until somebody has said that these are all, a line says that more are not known of.
+    """
+    told: dict[tuple[str, str], Artefact] = {}
+    if home.ledger.exists():
+        for entry in Ledger(home.ledger).of(event, "artefact_declared"):
+            body = entry["body"]
+            told[body["artefact"], body["location"]] = Artefact(
+                artefact=body["artefact"],
+                location=body["location"],
+                status=body["status"],
+                note=body.get("note", ""),
+            )
+    if (ELSEWHERE, NOWHERE) not in told:
+        told[ELSEWHERE, "unknown"] = Artefact(
+            artefact=ELSEWHERE,
+            location="unknown",
+            status=UNKNOWN,
+            note="Exports, backups and replicas outside this state folder are not known to damp: "
+            "`damp declare` records them, and that these are all.",
+        )
+    return list(told.values())
+
+
+def _which(lineage: Lineage, digest: str) -> str:
+    return "model before" if digest == lineage.before else "model of an attempt that did not pass"
+
+
+def to_json(artefacts: Iterable[Artefact]) -> list[dict[str, str]]:
+    """The statement's `propagation`."""
+    return [artefact.to_json() for artefact in artefacts]
+
+
+def files(artefacts: Sequence[Artefact]) -> list[Path]:
+    """Every file that a purge of these would delete."""
+    return [path for artefact in artefacts for path in artefact.files]

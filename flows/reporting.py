@@ -1,0 +1,277 @@
+"""`damp report`: the report of an attempt, as filed or brought up to date, in four forms.
+
+The filed page lies beside its statement and never changes. What is made here is a view: from the
+signed statement, the findings whose digest it holds, and the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import webbrowser
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from compliance import aftermath, signing, states
+from compliance.appendfile import must_read
+from compliance.ledger import Ledger
+from compliance.trust import load_trust
+from flows import eventids
+from flows.errors import EventError
+from flows.layout import Attempt, Home
+from flows.store import digest_bytes, write_atomically
+
+Facts = dict[str, Any]
+
+FORMS = ("html", "pdf", "markdown", "json")
+NAMES: Mapping[str, str] = {
+    "html": "report-now.html",
+    "pdf": "report.pdf",
+    "markdown": "report.md",
+    "json": "report-now.json",
+}
+"""Names of what is made, beside the filed report.html and report.json."""
+
+
+def commands(home: Home, attempt: Attempt) -> dict[str, str]:
+    """The commands with which a reader checks the statement, and runs the attempt again."""
+    statement, after = home.relative(attempt.statement), home.relative(attempt.after)
+    return {
+        "verify_command": f"damp verify {statement} --trust trust.json --model {after} "
+        "--ledger ledger.jsonl",
+        "reproduce_command": f"damp replay {statement} --trust trust.json",
+    }
+
+
+def attempt_of(home: Home, event: str, number: int | None) -> Attempt:
+    """The attempt that is meant: the last one with a statement where no number is given.
+
+    Raises:
+        EventError: It has no statement.
+    """
+    whose = eventids.whole(home, event)
+    known = states.current(Ledger(home.ledger).entries(), whose)
+    chosen = number or len(known.statements) or 1
+    attempt = Attempt(home, whose, chosen)
+    if not attempt.statement.is_file():
+        raise EventError(
+            f"Event {whose} has no statement of attempt {chosen}: it is {known.state.value}. "
+            f"`damp status` shows how far it is; `damp run --event {whose}` carries it out."
+        )
+    return attempt
+
+
+def material(attempt: Attempt, *, filed: bool = False) -> Facts:
+    """What `compliance.report` needs: statement, findings, signatures, commands, and since when.
+
+    Args:
+        attempt: Whose report.
+        filed: As it was filed, instead of brought up to date.
+    Raises:
+        EventError: The statement is not the one that the ledger knows, or the findings are not the
+            ones whose digest it holds.
+    """
+    home = attempt.home
+    opened = signing.open_envelope(must_read(attempt.statement))
+    statement: Facts = signing.decoded(attempt.statement)
+    entries = Ledger(home.ledger).entries()
+    _refuse_unknown(attempt, entries, opened.digest)
+    findings = _findings(attempt, statement)
+    told = statement["predicate"]["propagation"]
+    return {
+        "statement": statement,
+        "findings": findings["candidate"],
+        "controls": findings["controls"],
+        "signatures": _as_filed(home, opened, entries) if filed else _now(home, opened, entries),
+        "since": None if filed else aftermath.since(entries, attempt.event, opened.digest, told),
+        **commands(home, attempt),
+    }
+
+
+def _refuse_unknown(attempt: Attempt, entries: list[Facts], digest: str) -> None:
+    for entry in entries:
+        if (entry["kind"], entry["event"]) == ("statement_signed", attempt.event):
+            body = entry["body"]
+            if (body["attempt"], body["statement"]) == (attempt.number, digest):
+                return
+    raise EventError(
+        f"The ledger does not know the statement in {attempt.statement} ({digest[:16]}) as that of "
+        "this attempt: it was changed or put there by hand. No report is made of it."
+    )
+
+
+def _findings(attempt: Attempt, statement: Facts) -> Facts:
+    content = must_read(attempt.findings)
+    wanted = {b["name"]: b["sha256"] for b in statement["predicate"]["byproducts"]}
+    if digest_bytes(content) != wanted.get(attempt.findings.name, ""):
+        raise EventError(
+            f"{attempt.findings} is not the file whose digest the statement holds: restore it from "
+            "a copy. The filed report.html still stands."
+        )
+    found: Facts = json.loads(content)
+    return found
+
+
+def _signoffs(entries: list[Facts], event: str) -> tuple[str, ...]:
+    return states.current(entries, event).signoffs
+
+
+def _now(home: Home, opened: signing.Opened, entries: list[Facts]) -> list[Facts]:
+    """Signatures as they are in the envelope now, and roles that are awaited."""
+    found = signing.judge(opened, load_trust(home.trust))
+    told = [
+        {"role": s.role or "not in the trust file", "keyId": s.keyid, "demo": s.demo, "note": note}
+        for s in found
+        for note in ["" if s.holds else "does not hold" if s.role else "cannot be judged"]
+    ]
+    event = _event(opened)
+    there = {s.role for s in found if s.holds}
+    return told + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
+
+
+def _as_filed(home: Home, opened: signing.Opened, entries: list[Facts]) -> list[Facts]:
+    """Signatures as they were when the page was written: the executor's, the others awaited."""
+    found = signing.judge(opened, load_trust(home.trust))
+    executor = [
+        {"role": "executor", "keyId": s.keyid, "demo": s.demo, "note": ""}
+        for s in found
+        if s.role == "executor"
+    ]
+    awaited = [r for r in _signoffs(entries, _event(opened)) if r != "executor"]
+    return executor[:1] + [{"role": role, "keyId": None} for role in awaited]
+
+
+def _event(opened: signing.Opened) -> str:
+    return str(json.loads(opened.payload)["predicate"]["event"]["id"])
+
+
+def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
+    """The report in a form; a PDF is printed by a browser."""
+    from compliance.report import render_html, render_markdown, report_json
+
+    shown = material(attempt, filed=filed)
+    statement = shown.pop("statement")
+    if form == "json":
+        return json.dumps(report_json(statement, **shown), indent=1).encode()
+    if form == "markdown":
+        return render_markdown(report_json(statement, **shown)).encode()
+    return render_html(statement, **shown).encode()
+
+
+def write(attempt: Attempt, form: str, output: Path | None, *, filed: bool = False) -> Path:
+    """Make the report and write it; returns where."""
+    from flows import browser
+
+    target = (output or attempt.folder / NAMES[form]).absolute()
+    content = render(attempt, form, filed=filed)
+    if form != "pdf":
+        write_atomically(target, content)
+        return target
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        page.write_bytes(content)
+        browser.print_pdf(page, target)
+    return target
+
+
+def compare(home: Home, named: Sequence[str]) -> list[Facts]:
+    """The report's content of several attempts, each named EVENT or EVENT/ATTEMPT.
+
+    Raises:
+        EventError: Fewer than two, or one that has no statement.
+    """
+    from compliance.report import report_json
+
+    if len(named) < 2:
+        raise EventError("Name two or more to compare, as in: damp report --compare ID/1 ID/2.")
+    pages = []
+    for name in named:
+        event, _, number = name.partition("/")
+        if number and not number.isdecimal():
+            raise EventError(f"'{name}' names no attempt: write EVENT/2.")
+        shown = material(attempt_of(home, event, int(number) if number else None))
+        pages.append(report_json(shown.pop("statement"), **shown))
+    return pages
+
+
+def index(home: Home) -> Path:
+    """Write index.html, which leads to every event's reports; returns where."""
+    from compliance import inbox
+    from compliance.report_index import render_index
+
+    entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
+    events = states.events(entries)
+    rows = inbox.rows(events.values(), datetime.now(UTC), ended=True)
+    shown = [row | {"attempts": _attempts(home, entries, row["id"])} for row in rows]
+    target = home.root / "index.html"
+    at = entries[-1]["time"] if entries else ""
+    write_atomically(target, render_index(shown, at=at, entries=len(entries)).encode())
+    return target
+
+
+def _attempts(home: Home, entries: list[Facts], event: str) -> list[Facts]:
+    found = []
+    for entry in entries:
+        if entry["event"] == event and entry["kind"] == "statement_signed":
+            attempt = Attempt(home, event, entry["body"]["attempt"])
+            found.append(
+                {
+                    "number": attempt.number,
+                    "verdict": entry["body"]["verdict"],
+                    "report": _link(home, attempt.report),
+                    "statement": _link(home, attempt.statement),
+                }
+            )
+    return found
+
+
+def _link(home: Home, path: Path) -> str | None:
+    return home.relative(path) if path.is_file() else None
+
+
+def show(path: Path) -> bool:
+    """Open a file in the user's browser; whether there is one."""
+    return webbrowser.open(path.as_uri())
+
+
+def tell(
+    root: Path,
+    events: Sequence[str],
+    *,
+    number: int | None,
+    form: str,
+    output: Path | None,
+    filed: bool,
+    comparing: bool,
+    indexing: bool,
+    opening: bool,
+    as_json: bool,
+) -> int:
+    """`damp report`."""
+    from flows import console
+
+    home = Home(root)
+    if indexing:
+        path = index(home)
+    elif comparing:
+        from compliance.report_index import comparison, render_comparison
+
+        pages = compare(home, events)
+        if form == "json":
+            console.emit(comparison(pages))
+            return 0
+        path = (output or home.root / "comparison.html").absolute()
+        write_atomically(path, render_comparison(pages).encode())
+    elif len(events) == 1:
+        path = write(attempt_of(home, events[0], number), form, output, filed=filed)
+    else:
+        raise EventError("Name one event with --event, or use --compare or --index.")
+    if as_json:
+        console.emit({"file": str(path), "bytes": path.stat().st_size})
+    else:
+        console.out.print(console.short(path), markup=False, soft_wrap=True)
+    if opening and not show(path):
+        raise EventError(f"No browser could be opened: open {path} in yours.")
+    return 0

@@ -1,0 +1,336 @@
+"""What still holds the class is found by its bytes, told honestly, and deleted only when it may."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from compliance.ledger import Ledger
+from flows import (
+    datasets,
+    dataversions,
+    desk,
+    dvcfiles,
+    locks,
+    models,
+    propagation,
+    purge,
+    registry,
+    store,
+    workspace,
+)
+from flows.datasets import Dataset
+from flows.errors import BusyError, EventError
+from flows.layout import Home
+from flows.settings import prepare_environment, settings
+
+# MLflow's own modules warn of a type hint of theirs when `mlflow.pyfunc` is first imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+Damp = Callable[..., Any]
+Refusal = Callable[..., Any]
+
+
+def noise() -> Dataset:
+    generator = torch.Generator().manual_seed(1)
+    return Dataset(
+        name="digits",
+        train_inputs=torch.rand(40, 1, 8, 8, generator=generator),
+        train_labels=torch.arange(40) % 10,
+        test_inputs=torch.rand(20, 1, 8, 8, generator=generator),
+        test_labels=torch.arange(20) % 10,
+        classes=10,
+        description="forty rows of noise",
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """A state folder in which an event has passed, with a real registry and real data versions."""
+
+    home: Home
+    event: str
+    before: bytes
+    versions: tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Made once: MLflow's tables, DVC's workspace and the base model take seconds."""
+    top = tmp_path_factory.mktemp("template")
+    home = Home(top / "state")
+    with mock.patch.dict(os.environ, {"DAMP_HOME": str(home.root), "DAMP_KEYS": str(top / "keys")}):
+        settings.cache_clear()
+        prepare_environment(home.root)
+        pair = dataversions.before_and_after(noise(), [8], home)
+        network = models.build("damp:cnn", 10, (1, 8, 8))
+        weights = home.models / "digits-seed-0.safetensors"
+        models.save_weights(network, weights, {})
+        registry.register_base(
+            home,
+            name="digits",
+            weights=weights,
+            architecture="damp:cnn",
+            classes=10,
+            input_shape=(1, 8, 8),
+            data_version=pair[0].version,
+            data_name="digits",
+        )
+        yield World(home, "", weights.read_bytes(), (pair[0].version, pair[1].version))
+    settings.cache_clear()
+
+
+DATABASES = shutil.ignore_patterns("*.db", "*.db-*")
+"""Left alone: an open connection would go on reading a file that was replaced."""
+
+
+@pytest.fixture
+def world(template: World) -> Iterator[World]:
+    """The template with a closed, passed event; afterwards everything is as it was."""
+    home = template.home
+    kept = home.root.with_name("kept")
+    shutil.copytree(home.root, kept, ignore=DATABASES, copy_function=os.link)
+    event = MADE.put(home)
+    MADE.decide(home, event, before=template.before, versions=template.versions)
+    desk.close(home, event, reason="in use since today")
+    digest = store.digest_bytes(template.before)
+    for name, of in (("a" * 64, digest), ("b" * 64, "c" * 64)):
+        arrays = {"train_logits": np.zeros((2, 2), np.float32)}
+        store.save_arrays(home.observations / f"{name}.safetensors", arrays, {"digest": of})
+    yield replace(template, event=event)
+    for path in list(home.root.iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix != ".db":
+            path.unlink()
+    shutil.copytree(kept, home.root, dirs_exist_ok=True, copy_function=os.link)
+    shutil.rmtree(kept)
+    datasets.load.cache_clear()
+
+
+def shown(world: World) -> dict[str, str]:
+    lineage = purge.lineage_of(world.home, world.event)
+    return {
+        f"{a.artefact}: {a.location}": a.status for a in propagation.inventory(world.home, lineage)
+    }
+
+
+def test_everything_that_holds_the_class_is_listed(world: World) -> None:
+    short = f"digits-{world.versions[0][:8]}"
+    assert shown(world) == {
+        "model before, in the registry: digits version 1": "RETAINED",
+        f"model before, a file: events/{world.event}/attempt-1/before.safetensors": "RETAINED",
+        "model before, a file: models/digits-seed-0.safetensors": "RETAINED",
+        "cached activations of the old model: observations, 1 files": "RETAINED",
+        "cached activations of other models: observations, 1 files": "RETAINED",
+        f"training rows of the class: data version {short}": "RETAINED",
+        f"held-out images of the class: data version {world.versions[1][:8]}": "RETAINED",
+        "the data set itself: digits": "RETAINED",
+        "copies elsewhere: unknown": "UNKNOWN",
+    }
+
+
+def test_a_copy_under_another_name_is_found_by_its_bytes(world: World) -> None:
+    hidden = world.home.events / world.event / "attempt-1" / "harmless.safetensors"
+    hidden.write_bytes(world.before)
+    assert any("harmless" in line for line in shown(world))
+
+
+def test_a_dry_run_touches_nothing(world: World) -> None:
+    before = _contents(world.home)
+    planned = purge.plan(world.home, world.event)
+    assert sum(one["deletes"] for one in planned) == 6
+    assert all(one["bytes"] > 0 for one in planned if one["deletes"])
+    assert _contents(world.home) == before
+
+
+def test_what_is_damps_own_is_deleted_and_logged(world: World) -> None:
+    home = world.home
+    gone = dvcfiles.forgotten(home, *world.versions)
+    assert len(gone) == 1
+    assert all(dvcfiles.cached(home, md5).is_file() for md5 in gone)
+    done = purge.purge(home, world.event)
+    assert len(done["deleted"]) == 6
+    assert {row["artefact"] for row in done["left"]} == {
+        "held-out images of the class",
+        "the data set itself",
+        "copies elsewhere",
+    }
+    assert not any(dvcfiles.cached(home, md5).exists() for md5 in gone)
+    assert not _holding(home, world.before)
+    kinds = [e["kind"] for e in Ledger(home.ledger).of(world.event)][-2:]
+    assert kinds == ["purge_started", "artefacts_purged"]
+    again = purge.purge(home, world.event)
+    assert again["deleted"] == []
+    assert Ledger(home.ledger).of(world.event)[-1]["kind"] == "artefacts_purged"
+
+
+def _holding(home: Home, content: bytes) -> list[Path]:
+    """Files anywhere in the state folder with exactly these bytes."""
+    return [p for p in home.root.rglob("*") if p.is_file() and p.read_bytes() == content]
+
+
+def _contents(home: Home) -> dict[str, str]:
+    return {
+        str(path.relative_to(home.root)): store.digest_file(path)
+        for path in home.root.rglob("*")
+        if path.is_file() and path.suffix not in (".lock", ".db")
+    }
+
+
+def test_the_rows_that_stay_are_untouched(world: World) -> None:
+    kept = dvcfiles.listing(world.home, world.versions[1])
+    purge.purge(world.home, world.event)
+    assert dvcfiles.listing(world.home, world.versions[1]) == kept
+    for md5 in kept.values():
+        assert dvcfiles.cached(world.home, md5).is_file()
+    folder = workspace.workspace(world.home) / f"digits-{world.versions[1][:8]}"
+    assert workspace.recorded(folder) == world.versions[1]
+
+
+def test_the_version_stays_in_the_registry_without_its_weights(world: World) -> None:
+    from flows import tracking
+    from flows.errors import RegistryError
+
+    purge.purge(world.home, world.event)
+    with tracking.opened(world.home) as client:
+        assert client.get_model_version("digits", "1").tags["damp.purged"] == "true"
+    with pytest.raises(RegistryError, match="are gone"):
+        registry.resolve(world.home, "digits/1")
+
+
+def test_rows_that_another_version_holds_are_told_and_kept(world: World) -> None:
+    """The successor of an event about another class still has this one's rows."""
+    dataversions.before_and_after(noise(), [3], world.home)
+    done = purge.purge(world.home, world.event)
+    left = [row for row in done["left"] if row["artefact"] == "training rows of the class"]
+    assert len(left) == 1
+    assert "goes with its own event" in left[0]["note"]
+    for md5 in dvcfiles.forgotten(world.home, *world.versions):
+        assert dvcfiles.cached(world.home, md5).is_file()
+    assert not (workspace.workspace(world.home) / f"digits-{world.versions[0][:8]}").exists()
+
+
+def test_a_purge_that_was_killed_is_finished(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = []
+    real = purge._remove
+
+    def dies(home: Home, path: Path) -> None:
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        removed.append(path)
+        real(home, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(purge, "_remove", dies)
+        with pytest.raises(KeyboardInterrupt):
+            purge.purge(world.home, world.event)
+    done = purge.purge(world.home, world.event)
+    assert len(done["deleted"]) == 6  # what had gone before is told as well
+    assert not _holding(world.home, world.before)
+
+
+def test_nothing_outside_the_state_folder_is_ever_deleted(world: World, tmp_path: Path) -> None:
+    outside = tmp_path / "precious.safetensors"
+    outside.write_bytes(world.before)
+    link = world.home.events / world.event / "attempt-1" / "linked.safetensors"
+    link.symlink_to(outside)
+    folder = world.home.events / world.event / "linked-folder"
+    folder.symlink_to(tmp_path)
+    purge.purge(world.home, world.event)
+    assert outside.read_bytes() == world.before
+
+
+def test_before_the_new_model_is_in_use_nothing_is_deleted(world: World, refused: Any) -> None:
+    for verdict, state in (("PASSED", "audited"), ("FAILED", "failed_audit")):
+        event = MADE.put(world.home)
+        MADE.decide(world.home, event, verdict=verdict, before=b"x", versions=world.versions)
+        with refused(EventError, f"is {state} with verdict {verdict}"):
+            purge.purge(world.home, event)
+    undecided = MADE.put(world.home)
+    with refused(EventError, "has no statement yet"):
+        purge.purge(world.home, undecided)
+
+
+def test_while_an_open_event_needs_the_rows_nothing_is_deleted(world: World) -> None:
+    other = MADE.put(world.home)
+    with pytest.raises(EventError, match=f"still need the old model or its rows: {other}"):
+        purge.purge(world.home, world.event)
+    desk.cancel(world.home, other, reason="withdrawn")
+    assert purge.purge(world.home, world.event)["deleted"]
+
+
+def test_while_an_event_runs_on_the_model_a_purge_is_busy(world: World) -> None:
+    with locks.lineage(world.home, "digits"), pytest.raises(BusyError):
+        purge.purge(world.home, world.event)
+
+
+# Copies that are not damp's
+
+
+def test_a_declared_copy_is_listed_with_the_last_word_on_it(world: World, refused: Any) -> None:
+    home, event = world.home, world.event
+    backup = {"artefact": "nightly backup", "location": "tape 7"}
+    desk.declare(home, event, **backup, status="UNKNOWN")
+    desk.declare(home, event, **backup, status="EXPIRES_ON", until="2027-01-31")
+    assert shown(world)["nightly backup: tape 7"] == "EXPIRES_ON"
+    assert shown(world)["copies elsewhere: unknown"] == "UNKNOWN"
+    desk.declare_complete(home, event, role="privacy-desk")
+    assert shown(world)["copies elsewhere: none but those listed"] == "DELETED"
+    assert "copies elsewhere: unknown" not in shown(world)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"status": "GONE"}, "is no status"),
+        ({"status": "EXPIRES_ON"}, "belong together"),
+        ({"until": "2027-01-31"}, "belong together"),
+        ({"status": "EXPIRES_ON", "until": "soon"}, "is no date"),
+        ({"artefact": ""}, "printable"),
+        ({"location": "a\x1b"}, "printable"),
+    ],
+)
+def test_a_declaration_that_says_nothing_is_refused(
+    home: Home, refused: Refusal, changes: dict[str, str], words: str
+) -> None:
+    event = MADE.put(home)
+    given = {"artefact": "backup", "location": "tape", "status": "DELETED"} | changes
+    with refused(EventError, words):
+        desk.declare(home, event, **given)
+
+
+def test_a_role_must_vouch_that_the_list_is_complete(home: Home, refused: Refusal) -> None:
+    event = MADE.put(home)
+    with refused(EventError, "no role"):
+        desk.declare_complete(home, event, role="")
+
+
+# The command line
+
+
+def test_the_commands_show_first_and_delete_on_yes(world: World, damp: Damp) -> None:
+    def run(*arguments: str) -> Any:
+        return damp("--home", world.home.root, *arguments)
+
+    told = run("purge", "--event", world.event)
+    assert told.code == 0, told.err
+    assert "Nothing was touched" in told.out
+    assert "damp purge --event" in told.out
+    done = run("purge", "--event", world.event, "--yes", "--json").json()
+    assert len(done["deleted"]) == 6
+    assert "nothing left to delete" in run("purge", "--event", world.event, "--yes").out
+    assert run("declare", world.event, "--complete", "--role", "desk-a").code == 0
+    assert "--artefact" in run("declare", world.event).err
