@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import report_controls, report_coverage, report_rows, report_verdict
+from compliance import mappings, report_controls, report_coverage, report_rows, report_verdict
 
 FORMAT = "damp/report/v1"
 
@@ -56,6 +56,7 @@ def page(
         "limits": _limits(predicate["verdict"]),
         "attempts": _attempts(predicate["event"]),
         "propagation": [report_verdict.artefact(a) for a in predicate["propagation"]],
+        "supports": mappings.for_regulation(predicate["request"]["regulation"]),
         "signoff": [_signature(s) for s in signatures],
         "reproduce": _reproduce(predicate, verify_command, reproduce_command),
     }

@@ -43,6 +43,7 @@ __all__ = [
     "merge",
     "open_envelope",
     "sign",
+    "sign_payload",
 ]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -93,10 +94,15 @@ def sign(statement: Mapping[str, Any], key: SigningKey) -> bytes:
     Raises:
         StatementError: the statement breaks its schema or contradicts itself.
     """
+    statements.validate(statement)
+    return sign_payload(statement, key)
+
+
+def sign_payload(told: Mapping[str, Any], key: SigningKey) -> bytes:
+    """The envelope around any in-toto statement, in canonical form; a file's content."""
     from securesystemslib.dsse import Envelope
 
-    statements.validate(statement)
-    envelope = Envelope(statements.canonical(statement), PAYLOAD_TYPE, {})
+    envelope = Envelope(strictjson.canonical(told), PAYLOAD_TYPE, {})
     envelope.sign(key.signer)
     return _written(envelope)
 

@@ -8,6 +8,8 @@ import click
 
 from flows.cli_options import FILE, as_json, home
 
+DAY = click.DateTime(["%Y-%m-%d"])
+
 
 @click.command()
 @click.argument("others", nargs=-1, metavar="[EVENT]...")
@@ -93,4 +95,49 @@ def purge(event: str, yes: bool, as_json: bool) -> int:
     return purging.tell(home(), event, really=yes, as_json=as_json)
 
 
-COMMANDS = (report, declare, purge)
+@click.command()
+@click.option("--year", type=click.IntRange(1970, 9998), help="Requests received in this year.")
+@click.option("--since", type=DAY, help="Requests received from this day on: 2026-01-01.")
+@click.option("--until", type=DAY, help="And before this day.")
+@as_json
+def stats(as_json: bool, **asked: Any) -> int:
+    """Count requests: received, complied with, denied and why, days to answer.
+
+    \b
+    Examples:
+      damp stats --year 2026
+      damp stats --since 2026-07-01 --until 2026-10-01 --json
+    """
+    from flows import exporting
+
+    return exporting.tell_stats(home(), as_json=as_json, **asked)
+
+
+@click.command()
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["openlineage", "in-toto-test-result", "model-card", "csv"]),
+    help="csv is the ledger, the others one attempt's record.",
+)
+@click.option("--event", help="Whose record; for csv: only this event's entries.")
+@click.option("--attempt", "number", type=click.IntRange(1), help="[default: the last one]")
+@click.option("--sign", "signed", is_flag=True, help="Sign the in-toto-test-result (DSSE).")
+@click.option("--output", "-o", type=FILE, help="[default: standard output]")
+def export(**asked: Any) -> int:
+    """Write a record in a published format.
+
+    \b
+    Examples:
+      damp export --format openlineage --event 5f0c7c2e
+      damp export --format in-toto-test-result --event 5f0c7c2e --sign -o result.dsse.json
+      damp export --format model-card --event 5f0c7c2e >> README.md
+      damp export --format csv -o ledger.csv
+    """
+    from flows import exporting
+
+    return exporting.export(home(), **asked)
+
+
+COMMANDS = (report, declare, purge, stats, export)

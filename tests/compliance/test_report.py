@@ -121,6 +121,7 @@ def test_the_ten_parts_stand_in_the_order_of_the_record(shown: tuple[str, Any, s
     parts = [text for level, text in Reader(shown[2]).headings if level == 2]
     assert parts == [
         *(f"{i}. {title}" for i, (_, title) in enumerate(PARTS, 1)),
+        "What this record supports",
         "What the words mean",
     ]
 

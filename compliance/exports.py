@@ -1,0 +1,220 @@
+"""Ways out of a record, each in a published format. Pure: JSON values and text, no file, no clock.
+
+    openlineage           RunEvents, for a lineage catalogue
+    in-toto-test-result   a statement that supply-chain gates understand
+    model-card            a section and metadata for a Hugging Face model card
+    csv                   the ledger, for a spreadsheet
+
+None of them is evidence: they lead back to the signed statement by its digest.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from compliance import report_environment
+from compliance.chain import Entry
+
+Json = dict[str, Any]
+Told = Mapping[str, Any]
+
+SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
+FACETS = "https://openlineage.io/spec/facets"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+NAMESPACE = uuid.UUID("c2b6b5f6-5d0a-4c55-8f0e-0d0b6b1a6a11")
+"""For run ids that are the same at every export."""
+
+
+def openlineage(statement: Told, digest: str) -> list[Json]:
+    """The attempt as two RunEvents of OpenLineage 2-0-2: its start, and its end.
+
+    Data versions and models are datasets. The run's end is COMPLETE whatever the verdict, which
+    stands in the run facet `dampVerdict`.
+
+    Args:
+        statement: The decoded statement.
+        digest: SHA-256 of its signed bytes.
+    """
+    predicate = statement["predicate"]
+    event = predicate["event"]
+    producer = f"urn:damp:version:{predicate['inputs']['code']['version']}"
+    run = str(uuid.uuid5(NAMESPACE, f"{event['id']}/{event['attempt']}"))
+    common = {
+        "producer": producer,
+        "schemaURL": SCHEMA,
+        "job": {"namespace": "damp", "name": "unlearning-event", "facets": {}},
+        "inputs": [
+            _dataset(predicate["inputs"]["dataBefore"], producer),
+            _model("model before", predicate["inputs"]["modelBefore"]["digest"], producer),
+        ],
+    }
+    outputs = [
+        _dataset(predicate["inputs"]["dataAfter"], producer),
+        _model("model after", statement["subject"][0]["digest"], producer),
+    ]
+    facets = {"dampVerdict": _verdict_facet(predicate, digest, producer)}
+    return [
+        common
+        | {"eventType": "START", "eventTime": event["startedAt"], "run": {"runId": run}}
+        | {"outputs": []},
+        common
+        | {"eventType": "COMPLETE", "eventTime": event["finishedAt"]}
+        | {"run": {"runId": run, "facets": facets}, "outputs": outputs},
+    ]
+
+
+def _dataset(data: Told, producer: str) -> Json:
+    return _versioned("damp:data", data["name"], data["version"], producer)
+
+
+def _model(role: str, digest: Told, producer: str) -> Json:
+    return _versioned("damp:models", role, f"sha256:{digest['sha256']}", producer)
+
+
+def _versioned(namespace: str, name: str, version: str, producer: str) -> Json:
+    facet = {
+        "_producer": producer,
+        "_schemaURL": f"{FACETS}/1-0-1/DatasetVersionDatasetFacet.json"
+        "#/$defs/DatasetVersionDatasetFacet",
+        "datasetVersion": version,
+    }
+    return {"namespace": namespace, "name": name, "facets": {"version": facet}}
+
+
+def _verdict_facet(predicate: Told, digest: str, producer: str) -> Json:
+    return {
+        "_producer": producer,
+        "_schemaURL": f"{producer}#dampVerdict",
+        "event": predicate["event"]["id"],
+        "attempt": predicate["event"]["attempt"],
+        "verdict": predicate["verdict"]["result"],
+        "assurance": predicate["verdict"]["assurance"],
+        "policy": predicate["auditPlan"]["policy"]["name"],
+        "statement": digest,
+    }
+
+
+def test_result(statement: Told) -> Json:
+    """The verdict as an in-toto Statement v1 with the predicate test-result v0.1.
+
+    Its subject is the model after. Each required measurement is a test; what is not within its
+    margin has failed, also where it was undecided or not run. INCONCLUSIVE is FAILED there: the
+    format knows PASSED, WARNED (passed with warnings) and FAILED, and no decision is no pass.
+    """
+    predicate = statement["predicate"]
+    plan = predicate["auditPlan"]
+    required = [row for row in predicate["audits"] if row.get("required")]
+    controls = predicate["controls"]
+    passed = [_name(row) for row in required if row["outcome"] == "within"]
+    failed = [_name(row) for row in required if row["outcome"] != "within"]
+    passed += [f"control {c['name']}" for c in controls if c["asExpected"]]
+    failed += [f"control {c['name']}" for c in controls if not c["asExpected"]]
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [dict(subject) for subject in statement["subject"]],
+        "predicateType": TEST_RESULT,
+        "predicate": {
+            "result": "PASSED" if predicate["verdict"]["result"] == "PASSED" else "FAILED",
+            "configuration": [
+                {"name": plan["policy"]["name"], "digest": {"sha256": plan["policy"]["digest"]}},
+                {"name": "audit plan", "digest": {"sha256": plan["digest"]}},
+            ],
+            "url": f"urn:uuid:{predicate['event']['id']}",
+            "passedTests": passed,
+            "warnedTests": [],
+            "failedTests": failed,
+        },
+    }
+
+
+test_result.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test
+
+
+def _name(row: Told) -> str:
+    return str(row.get("name") or row["audit"])
+
+
+def model_card(page: Told, digest: str) -> str:
+    """Metadata and a section for a Hugging Face model card, as Markdown with a YAML head.
+
+    Args:
+        page: What `report_json` made.
+        digest: SHA-256 of the signed statement.
+    """
+    head = {"tags": ["machine-unlearning"], "model-index": [_model_index(page)]}
+    body = report_environment.markdown().get_template("model_card.md")
+    # JSON is YAML; a library that reads cards reads it as well
+    front = json.dumps(head, indent=2, ensure_ascii=True)
+    return f"---\n{front}\n---\n\n{body.render(page=page, digest=digest)}"
+
+
+def _model_index(page: Told) -> Json:
+    rows = [row for audit in page["evidence"] for row in audit["rows"] if row["required"]]
+    data = page["done"]["dataAfter"]
+    metrics = [
+        {
+            "type": row["name"],
+            "name": row["label"],
+            "value": row["value"],
+            "verified": False,
+        }
+        for row in rows
+    ]
+    result = {
+        "task": {"type": "image-classification"},
+        "dataset": {"type": data["name"], "name": data["name"], "revision": data["version"]},
+        "metrics": metrics,
+    }
+    return {"name": page["done"]["modelAfter"][0]["name"], "results": [result]}
+
+
+COLUMNS = ("seq", "time", "kind", "event", "key", "body", "previous", "hash")
+
+
+def ledger_csv(entries: Sequence[Entry]) -> str:
+    """The ledger as CSV (RFC 4180), one row an entry, the body as JSON."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_cells(entries))
+    return out.getvalue()
+
+
+def _cells(entries: Sequence[Entry]) -> Iterator[list[Any]]:
+    for entry in entries:
+        body = json.dumps(entry["body"], sort_keys=True, ensure_ascii=False)
+        yield [_inert(body if name == "body" else entry[name]) for name in COLUMNS]
+
+
+def _inert(cell: Any) -> Any:
+    """Text that a spreadsheet would take for a formula, with a quote before it."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t") else cell
+
+
+def csv_metadata(name: str) -> Json:
+    """What the columns mean, as CSV on the Web (W3C) has it, for a file beside the CSV."""
+    kinds = {"seq": "nonNegativeInteger", "time": "dateTimeStamp", "body": "json"}
+    said = {
+        "seq": "number from 0",
+        "time": "UTC, when it was written",
+        "kind": "what happened",
+        "event": "id of the event; empty for what concerns the ledger itself",
+        "key": "idempotency key",
+        "body": "the facts",
+        "previous": "hash of the entry before",
+        "hash": "SHA-256 of this entry's canonical form without `hash`",
+    }
+    columns = [
+        {"name": c, "titles": c, "datatype": kinds.get(c, "string"), "dc:description": said[c]}
+        for c in COLUMNS
+    ]
+    return {
+        "@context": "http://www.w3.org/ns/csvw",
+        "url": name,
+        "tableSchema": {"columns": columns, "primaryKey": "seq"},
+    }

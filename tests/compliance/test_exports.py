@@ -1,0 +1,207 @@
+"""Exports, each held against the published format by the format's own library."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import runpy
+import uuid
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from compliance import exports
+from compliance.ledger import Ledger
+from compliance.report import report_json
+
+PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
+DIGEST = "ab" * 32
+
+
+# OpenLineage, by openlineage-python, whose classes are generated from the published JSON Schema
+
+
+def as_client(event: dict[str, Any]) -> dict[str, Any]:
+    """The event as the official client builds and writes it; its validators run on the way."""
+    from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent
+    from openlineage.client.facet_v2 import dataset_version_dataset
+    from openlineage.client.generated.base import EventType
+    from openlineage.client.serde import Serde
+
+    def dataset(kind: Any, told: dict[str, Any]) -> Any:
+        version = told["facets"]["version"]["datasetVersion"]
+        facet = dataset_version_dataset.DatasetVersionDatasetFacet(
+            datasetVersion=version, producer=event["producer"]
+        )
+        return kind(namespace=told["namespace"], name=told["name"], facets={"version": facet})
+
+    made = RunEvent(
+        eventTime=event["eventTime"],
+        producer=event["producer"],
+        eventType=EventType(event["eventType"]),
+        run=Run(runId=event["run"]["runId"]),
+        job=Job(namespace=event["job"]["namespace"], name=event["job"]["name"]),
+        inputs=[dataset(InputDataset, told) for told in event["inputs"]],
+        outputs=[dataset(OutputDataset, told) for told in event["outputs"]],
+    )
+    written: dict[str, Any] = json.loads(Serde.to_json(made))
+    return written
+
+
+@pytest.mark.parametrize("kind", list(PAGES.KINDS))
+def test_run_events_are_what_the_official_client_would_write(
+    example: ModuleType, kind: str
+) -> None:
+    statement = PAGES.KINDS[kind](example)
+    start, end = exports.openlineage(statement, DIGEST)
+    for event in (start, end):
+        theirs = as_client(event)
+        for key in ("eventTime", "eventType", "producer"):
+            assert event[key] == theirs[key]
+        assert event["schemaURL"].split("#")[0] == theirs["schemaURL"].split("#")[0]
+        assert event["run"]["runId"] == theirs["run"]["runId"]
+        for side in ("inputs", "outputs"):
+            for ours, other in zip(event[side], theirs[side], strict=True):
+                assert ours["facets"]["version"] == other["facets"]["version"]
+                assert (ours["namespace"], ours["name"]) == (other["namespace"], other["name"])
+    facet = end["run"]["facets"]["dampVerdict"]
+    assert (facet["verdict"], facet["statement"]) == (kind, DIGEST)
+    assert {"_producer", "_schemaURL"} <= facet.keys()
+
+
+def test_a_run_has_one_id_whenever_it_is_exported_and_another_for_each_attempt(
+    example: ModuleType,
+) -> None:
+    statement = PAGES.passed(example)
+    first = [event["run"]["runId"] for event in exports.openlineage(statement, DIGEST)]
+    assert len(set(first)) == 1
+    assert uuid.UUID(first[0])
+    assert exports.openlineage(statement, DIGEST)[0]["run"]["runId"] == first[0]
+    statement["predicate"]["event"]["attempt"] = 2
+    assert exports.openlineage(statement, DIGEST)[0]["run"]["runId"] != first[0]
+
+
+def test_the_officials_validators_do_refuse(example: ModuleType) -> None:
+    """The positive control: what the schema forbids does not get through `as_client`."""
+    event = exports.openlineage(PAGES.passed(example), DIGEST)[0]
+    for key, value, words in (
+        ("eventTime", "yesterday", "invalid"),
+        ("run", {"runId": "no uuid"}, "UUID"),
+        ("eventType", "FINISHED", "EventType"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            as_client(event | {key: value})
+
+
+# in-toto test-result, by the protobuf classes of in-toto-attestation
+
+
+def parsed(told: dict[str, Any]) -> tuple[Any, Any]:
+    from google.protobuf import json_format
+    from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
+    from in_toto_attestation.v1 import statement_pb2
+
+    statement = json_format.ParseDict(told, statement_pb2.Statement())
+    predicate = json_format.ParseDict(told["predicate"], test_result_pb2.TestResult())
+    return statement, predicate
+
+
+@pytest.mark.parametrize(
+    ("kind", "result"), [("PASSED", "PASSED"), ("FAILED", "FAILED"), ("INCONCLUSIVE", "FAILED")]
+)
+def test_a_test_result_is_read_by_the_official_classes(
+    example: ModuleType, kind: str, result: str
+) -> None:
+    statement = PAGES.KINDS[kind](example)
+    _, predicate = parsed(exports.test_result(statement))
+    assert predicate.result == result
+    assert predicate.configuration[0].name == "example-v1"
+    required = [r for r in statement["predicate"]["audits"] if r.get("required")]
+    tests = [*predicate.passed_tests, *predicate.failed_tests]
+    controls = statement["predicate"]["controls"]
+    assert len(tests) == len(required) + len(controls)
+    assert bool(predicate.failed_tests) is (kind != "PASSED")
+
+
+def test_an_unknown_field_is_refused_by_the_official_classes(example: ModuleType) -> None:
+    from google.protobuf import json_format
+
+    told = exports.test_result(PAGES.passed(example))
+    told["predicate"]["verdict"] = "PASSED"
+    with pytest.raises(json_format.ParseError):
+        parsed(told)
+
+
+def test_the_subject_is_the_model_after_alone(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    told = exports.test_result(statement)
+    assert told["subject"] == statement["subject"]
+    before = statement["predicate"]["inputs"]["modelBefore"]["digest"]["sha256"]
+    assert before not in json.dumps(told)
+
+
+# Model card, by huggingface_hub
+
+
+@pytest.mark.parametrize("kind", list(PAGES.KINDS))
+def test_a_model_card_is_read_by_hugging_faces_library(example: ModuleType, kind: str) -> None:
+    from huggingface_hub import ModelCard
+
+    statement = PAGES.KINDS[kind](example)
+    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    card = ModelCard(exports.model_card(page, DIGEST))
+    assert f"**{kind}**" in card.text
+    assert DIGEST in card.text
+    results = card.data.eval_results
+    rows = [
+        row
+        for row in statement["predicate"]["audits"]
+        if row.get("required") and row["status"] == "RUN"
+    ]
+    told = {(result.metric_type, result.metric_value) for result in results}
+    assert told == {(row["name"], row["value"]) for row in rows}
+    assert {result.task_type for result in results} == {"image-classification"}
+
+
+def test_hostile_text_in_a_card_stays_text(example: ModuleType) -> None:
+    from huggingface_hub import ModelCard
+
+    statement = PAGES.passed(example)
+    for row in statement["predicate"]["audits"]:
+        row["label"] = '<script>x</script> | [a](javascript:b) \n---\n "quote'
+    page = report_json(statement, findings=[], verify_command="", reproduce_command="")
+    card = ModelCard(exports.model_card(page, DIGEST))
+    assert "<script" not in card.text
+    assert "](" not in card.text.replace("\\](", "")
+    assert card.data.eval_results
+
+
+# CSV, by the standard library, strictly
+
+
+def test_the_ledger_survives_the_way_through_csv(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    bodies = [{"reason": 'quote " comma , newline \n caf\u00e9'}, {"deep": [{"a": None}]}, {}]
+    for body in bodies:
+        ledger.append("event_cancelled", "e1", body)
+    text = exports.ledger_csv(ledger.entries())
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    back = [{**row, "seq": int(row["seq"]), "body": json.loads(row["body"])} for row in rows]
+    assert back == ledger.entries()
+    assert all(line.endswith("\r\n") for line in text.splitlines(keepends=True))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    entry = dict.fromkeys(exports.COLUMNS, text) | {"seq": 0, "body": {}}
+    row = list(csv.reader(io.StringIO(exports.ledger_csv([entry]), newline="")))[1]
+    assert row[3] == f"'{text}"
+
+
+def test_the_columns_are_explained_beside_the_file() -> None:
+    told = exports.csv_metadata("ledger.csv")
+    assert told["@context"] == "http://www.w3.org/ns/csvw"
+    assert [c["name"] for c in told["tableSchema"]["columns"]] == list(exports.COLUMNS)

@@ -1,0 +1,85 @@
+"""`damp stats` and `damp export` on a state folder."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from compliance import signing
+from compliance.trust import load_trust
+from flows.layout import Home
+
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+Damp = Callable[..., Any]
+
+
+@pytest.fixture
+def event(home: Home) -> str:
+    made: str = MADE.put(home)
+    MADE.decide(home, made)
+    return made
+
+
+def test_counts_are_told_for_people_and_machines(damp: Damp, home: Home, event: str) -> None:
+    told = damp("stats", "--json").json()
+    assert (told["received"], told["open"], told["verdicts"]) == (1, 1, {"PASSED": 1})
+    assert "received           1" in damp("stats").out
+    assert damp("stats", "--year", "1999", "--json").json()["received"] == 0
+    assert damp("stats", "--since", "1999-01-01", "--until", "2000-01-01").code == 0
+
+
+def test_a_period_that_makes_no_sense_is_refused(damp: Damp, home: Home) -> None:
+    assert "is empty" in damp("stats", "--since", "2026-02-01", "--until", "2026-01-01").err
+    assert "either --year" in damp("stats", "--year", "2026", "--since", "2026-01-01").err
+    assert damp("stats", "--since", "yesterday").code == 1
+    assert damp("stats", "--json").json()["received"] == 0
+    assert not home.root.exists()
+
+
+def test_lineage_events_stand_one_on_a_line(damp: Damp, event: str) -> None:
+    lines = damp("export", "--format", "openlineage", "--event", event).out.splitlines()
+    assert [json.loads(line)["eventType"] for line in lines] == ["START", "COMPLETE"]
+
+
+def test_a_test_result_can_be_signed(damp: Damp, home: Home, event: str, tmp_path: Path) -> None:
+    file = tmp_path / "result.dsse.json"
+    told = damp("export", "--format", "in-toto-test-result", "--event", event, "--sign", "-o", file)
+    assert told.code == 0, told.err
+    opened = signing.open_envelope(file.read_bytes())
+    (signature,) = signing.judge(opened, load_trust(home.trust))
+    assert (signature.role, signature.holds) == ("executor", True)
+    assert json.loads(opened.payload)["predicate"]["result"] == "PASSED"
+    told = damp("verify", file)
+    assert told.code == 3  # signed properly, and no statement of an unlearning event
+    assert "test-result" in told.out
+
+
+def test_a_model_card_section_is_printed(damp: Damp, event: str) -> None:
+    told = damp("export", "--format", "model-card", "--event", event[:8])
+    assert told.out.startswith("---\n{")
+    assert "## Unlearning" in told.out
+
+
+def test_the_ledger_goes_out_with_its_columns_explained(
+    damp: Damp, event: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "ledger.csv"
+    assert damp("export", "--format", "csv", "-o", file).code == 0
+    assert file.read_bytes().startswith(b"seq,time,kind")
+    assert json.loads((tmp_path / "ledger.csv-metadata.json").read_text())["url"] == "ledger.csv"
+    assert damp("export", "--format", "csv", "--event", event).out.count("request_received") == 1
+
+
+def test_what_cannot_be_exported_is_refused(damp: Damp, home: Home, event: str) -> None:
+    assert "--event ID" in damp("export", "--format", "openlineage").err
+    assert "leave --sign" in damp("export", "--format", "csv", "--sign").err
+    assert "knows no event" in damp("export", "--format", "model-card", "--event", "nobody").err
+    undecided = MADE.put(home)
+    told = damp("export", "--format", "openlineage", "--event", undecided)
+    assert (told.code, "has no statement" in told.err) == (1, True)
