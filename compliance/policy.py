@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from compliance import strictjson, yamlfile
+from compliance import addresses, strictjson, yamlfile
 from compliance.documents import Strict, check
 from compliance.errors import PolicyError
 
@@ -22,6 +22,7 @@ LEAST_REFERENCES = 3
 
 Share = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(gt=0)]
+Address = Annotated[str, AfterValidator(addresses.checked)]
 Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
 Role = Literal["executor", "reviewer"]
 Assurance = Literal["L1", "L2", "L3"]
@@ -92,7 +93,7 @@ class Policy(Strict):
     signoffs: Annotated[tuple[Role, ...], Field(strict=False, min_length=1)] = ("executor",)
     unknown_artefacts: Literal["report", "inconclusive"] = "report"
     identity: Literal["report", "required"] = "report"
-    callbacks: bool = False
+    callbacks: Annotated[tuple[Address, ...], Field(strict=False)] = ()
     clocks: dict[Regulation, Days] = Field(default_factory=dict)
     extensions: dict[Regulation, Days] = Field(default_factory=dict)
     reaudit_days: Days = 90

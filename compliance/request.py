@@ -34,7 +34,7 @@ from pydantic import (
     model_validator,
 )
 
-from compliance import strictjson, yamlfile
+from compliance import addresses, strictjson, yamlfile
 from compliance.documents import API_VERSION, Strict, check
 from compliance.errors import RequestError
 from compliance.policy import Regulation
@@ -173,6 +173,7 @@ class Request(Strict):
     recipe: Text
     policy: Text
     method: Method = Field(default_factory=Method)
+    callback: Annotated[str, AfterValidator(addresses.checked)] | None = None
 
     @field_validator("apiVersion", mode="before")
     @classmethod
@@ -211,6 +212,8 @@ class Request(Strict):
         """The request in one form, whatever order, zone or defaults it was written with."""
         told = self.model_dump(mode="json")
         told["scope"]["selector"] = {"indices": list(self.forget)}
+        if self.callback is None:
+            del told["callback"]
         return told
 
     def digest(self) -> str:

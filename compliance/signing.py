@@ -43,6 +43,7 @@ __all__ = [
     "merge",
     "open_envelope",
     "sign",
+    "sign_bytes",
     "sign_payload",
 ]
 
@@ -100,9 +101,14 @@ def sign(statement: Mapping[str, Any], key: SigningKey) -> bytes:
 
 def sign_payload(told: Mapping[str, Any], key: SigningKey) -> bytes:
     """The envelope around any in-toto statement, in canonical form; a file's content."""
+    return sign_bytes(strictjson.canonical(told), PAYLOAD_TYPE, key)
+
+
+def sign_bytes(payload: bytes, payload_type: str, key: SigningKey) -> bytes:
+    """The envelope around any bytes of a type."""
     from securesystemslib.dsse import Envelope
 
-    envelope = Envelope(strictjson.canonical(told), PAYLOAD_TYPE, {})
+    envelope = Envelope(payload, payload_type, {})
     envelope.sign(key.signer)
     return _written(envelope)
 

@@ -78,7 +78,7 @@ def submit(file: Path, *, as_json: bool) -> int:
 
 def run(event: str | None, *, as_json: bool) -> int:
     """Carry out one event or all pending ones."""
-    from flows import desk, eventids, intake
+    from flows import callbacks, desk, eventids, intake
 
     home = _prepared()
     if event is not None:
@@ -86,6 +86,7 @@ def run(event: str | None, *, as_json: bool) -> int:
     desk.remind(home)
     events = [event] if event else intake.pending(home)
     carry_out(home, events)
+    _tell_callbacks(callbacks.deliver(home))
     outcomes = [overview.one_event(home, each) for each in events]
     if as_json:
         console.emit(outcomes[0] if event else outcomes)
@@ -95,6 +96,15 @@ def run(event: str | None, *, as_json: bool) -> int:
         for outcome in outcomes:
             show(home, outcome)
     return DONE if all(o["verdict"] == "PASSED" for o in outcomes) else NOT_PASSED
+
+
+def _tell_callbacks(sent: list[Facts]) -> None:
+    """Messages that were not taken, on standard error; the next run tries again."""
+    for one in sent:
+        if "problem" in one:
+            console.err.print(
+                f"note: event {one['event'][:8]}: {one['problem']}", markup=False, soft_wrap=True
+            )
 
 
 def carry_out(home: Home, events: list[str]) -> None:

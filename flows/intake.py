@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import deadlines, states
+from compliance import addresses, deadlines, states
 from compliance.ledger import Ledger
 from compliance.policy import Policy, load_policy
 from compliance.request import Request, load_request
@@ -76,7 +76,7 @@ def receive(home: Home, request: Request, policy: Policy, content: bytes, origin
         "regulation": request.regulation,
         "identity": policy.identity,
         "signoffs": list(policy.signoffs),
-    }
+    } | ({"callback": True} if request.callback else {})
     Ledger(home.ledger).append_once("request_received", request.id, "receipt", body)
 
 
@@ -84,6 +84,7 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     """Whether the request can be carried out on its data and model at all."""
     from flows import datasets, recipes
 
+    check_callback(request, policy)
     recipes.get(request.recipe)
     retired = retired_before(home, request, origin)
     dataset = datasets.load(data_spec(request, origin)).without(retired)
@@ -116,6 +117,20 @@ def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
         problems.append("at least two classes must stay, or there is nothing to compare with")
     if problems:
         raise EventError(f"The scope cannot be carried out: {'; '.join(problems)}.")
+
+
+def check_callback(request: Request, policy: Policy) -> None:
+    """Refuse an address that the policy does not list.
+
+    Raises:
+        EventError: It names one all the same.
+    """
+    if request.callback and not addresses.allowed(request.callback, policy.callbacks):
+        listed = ", ".join(policy.callbacks) or "none"
+        raise EventError(
+            f"The request names {request.callback} to be told at, and the policy '{policy.name}' "
+            f"allows {listed}. Leave `callback` out, or have the policy list it."
+        )
 
 
 def retired_before(home: Home, request: Request, origin: Path) -> list[int]:

@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import desk, intake
+from flows import callbacks, desk, intake
 from flows.errors import BusyError, EventError, is_refusal
 from flows.layout import Home
 from flows.runner import run_event
@@ -28,6 +28,13 @@ DIGITS = 6
 def compliance_run(home: str) -> list[Facts]:
     """Carry out all pending requests of a state folder; one that fails does not stop the others."""
     desk.remind(Home(Path(home)))
+    try:
+        return _decide_all(home)
+    finally:
+        callbacks.deliver(Home(Path(home)))
+
+
+def _decide_all(home: str) -> list[Facts]:
     decided = [_decide(Home(Path(home)), event) for event in intake.pending(Home(Path(home)))]
     if decided:
         create_table_artifact(decided, key="verdicts", description="Decided in this run")

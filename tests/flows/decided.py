@@ -59,15 +59,20 @@ def policy(**changes: Any) -> Policy:
 
 
 def put(
-    home: Home, *, regulation: str = "gdpr", received: datetime | None = None, **changes: Any
+    home: Home,
+    *,
+    regulation: str = "gdpr",
+    received: datetime | None = None,
+    more: str = "",
+    **changes: Any,
 ) -> str:
-    """File a request under a policy with these changes; its id."""
+    """File a request, with more lines, under a policy with these changes; its id."""
     identity = str(uuid.uuid4())
     origin = home.root.parent / f"from-{identity[:8]}"
     origin.mkdir(parents=True)
     rules = policy(**changes)
     (origin / "policy.yaml").write_text(json.dumps(rules.model_dump(mode="json")))
-    text = REQUEST.format(id=identity, regulation=regulation)
+    text = REQUEST.format(id=identity, regulation=regulation) + more
     request = parse_request(text)
     intake.receive(home, request, rules, text.encode(), origin)
     if received is not None:

@@ -1,0 +1,146 @@
+"""The requester's system is told once, signed, where the policy allows it, or not at all."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from compliance import signing
+from compliance.errors import RequestError
+from compliance.ledger import Ledger
+from compliance.request import parse_request
+from compliance.trust import load_trust
+from flows import callbacks, desk, intake, keyring
+from flows.errors import EventError
+from flows.layout import Home
+
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+Refusal = Callable[..., Any]
+
+
+class Desk:
+    """A system that is told: what it was sent, and what it answers."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.answer = 200
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                outer.got.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(outer.answer)
+                if outer.answer == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Silent."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}/told"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def told() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def event(home: Home, told: Desk) -> str:
+    """An event whose request names the desk, under a policy that lists it."""
+    keyring.new(home, role="executor", days=30)
+    made: str = MADE.put(home, more=f"callback: {told.address}\n", callbacks=[told.address])
+    return made
+
+
+def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str) -> None:
+    assert callbacks.deliver(home) == []
+    desk.deny(home, event, reason="exempt", note="")
+    (sent,) = callbacks.deliver(home)
+    assert (sent["answer"], sent["kind"]) == (200, "request_denied")
+    assert callbacks.deliver(home) == []
+    opened = signing.open_envelope(told.got[0])
+    (signature,) = signing.judge(opened, load_trust(home.trust))
+    assert (signature.holds, signature.role) == (True, "executor")
+    assert opened.payload_type == callbacks.TYPE
+    said = json.loads(opened.payload)
+    assert (said["event"], said["state"], said["verdict"]) == (event, "denied", None)
+    assert Ledger(home.ledger).of(event, "callback_sent")[0]["body"]["status"] == 200
+
+
+def test_a_verdict_is_told_with_its_statement(home: Home, told: Desk, event: str) -> None:
+    attempt = MADE.decide(home, event)
+    callbacks.deliver(home)
+    said = json.loads(signing.open_envelope(told.got[0]).payload)
+    assert said["verdict"] == "PASSED"
+    assert said["statement"] == signing.digest(attempt.statement.read_bytes())
+
+
+@pytest.mark.parametrize("answer", [404, 500, 302])
+def test_what_was_not_taken_is_sent_again_and_holds_nothing_up(
+    home: Home, told: Desk, event: str, answer: int
+) -> None:
+    desk.deny(home, event, reason="exempt", note="")
+    told.answer = answer
+    (first,) = callbacks.deliver(home)
+    assert "did not take it" in first["problem"]
+    assert len(told.got) == 1  # a redirect is not followed
+    assert not Ledger(home.ledger).of(event, "callback_sent")
+    told.answer = 204
+    assert callbacks.deliver(home)[0]["answer"] == 204
+
+
+def test_a_system_that_is_gone_holds_nothing_up(home: Home, told: Desk, event: str) -> None:
+    desk.deny(home, event, reason="exempt", note="")
+    told.server.server_close()
+    (found,) = callbacks.deliver(home)
+    assert "did not take it" in found["problem"]
+
+
+def test_a_policy_that_changed_its_mind_stops_it(home: Home, told: Desk, event: str) -> None:
+    desk.deny(home, event, reason="exempt", note="")
+    file = intake.origin_of(home, event) / "policy.yaml"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"callbacks": []}))
+    assert "does not allow" in callbacks.deliver(home)[0]["problem"]
+    assert told.got == []
+
+
+def test_without_a_callback_nobody_is_told(home: Home, told: Desk) -> None:
+    keyring.new(home, role="executor", days=30)
+    event = MADE.put(home, callbacks=[told.address])
+    desk.deny(home, event, reason="exempt", note="")
+    assert callbacks.deliver(home) == []
+
+
+def test_an_address_that_the_policy_does_not_list_is_refused_at_the_door(refused: Refusal) -> None:
+    text = MADE.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
+    request = parse_request(f"{text}callback: https://desk.example.org/\n")
+    for listed in ([], ["https://other.example.org/"]):
+        with refused(EventError, "Leave `callback` out"):
+            intake.check_callback(request, MADE.policy(callbacks=listed))
+    intake.check_callback(request, MADE.policy(callbacks=["https://desk.example.org/"]))
+    with pytest.raises(RequestError, match=r"line 11.*callback: write an https address"):
+        parse_request(f"{text}callback: http://10.0.0.1/\n")
+
+
+def test_a_request_without_a_callback_has_the_digest_that_it_always_had() -> None:
+    text = MADE.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
+    assert "callback" not in parse_request(text).content()
