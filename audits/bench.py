@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from audits import accuracy, few_shot, head_refit, linear_probe, membership, routing, utility
+from audits import (
+    accuracy,
+    edit_leakage,
+    few_shot,
+    head_refit,
+    head_suppression,
+    linear_probe,
+    membership,
+    perturbation,
+    relearning,
+    routing,
+    similarity,
+    utility,
+)
 from audits.evidence import Evidence
 from audits.finding import Finding
 
@@ -17,5 +30,10 @@ AUDITS: Mapping[str, Audit] = {
     "linear_probe": linear_probe.audit,
     "few_shot": few_shot.audit,
     "head_refit": head_refit.audit,
+    "relearning": relearning.audit,
+    "perturbation": perturbation.audit,
+    "similarity": similarity.audit,
+    "head_suppression": head_suppression.audit,
     "utility": utility.audit,
+    "edit_leakage": edit_leakage.audit,
 }

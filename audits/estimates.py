@@ -150,6 +150,34 @@ def compare(estimate: Estimate, references: Sequence[Estimate]) -> Comparison:
     )
 
 
+def compare_apart(estimate: Estimate, others: Sequence[Estimate]) -> Comparison:
+    """An estimate against the mean of others that were measured on units of their own.
+
+    Nothing is paired: the squared standard error is the estimate's own sampling variance plus the
+    variance of the others over their number, which holds their sampling error already.
+
+    Raises:
+        TooFewSamples: fewer than two others.
+
+    >>> values = np.array([0.1, 0.3, 0.2])
+    >>> others = [Estimate(value=v, parts=(images(values),)) for v in values]
+    >>> found = compare_apart(Estimate(value=0.5, parts=(images(values),)), others)
+    >>> round(found.difference, 2), round(found.standard_error, 4)
+    (0.3, 0.0816)
+    """
+    if len(others) < 2:
+        raise TooFewSamples(f"{len(others)} others have no spread: give at least 2.")
+    values = np.array([other.value for other in others])
+    errors = [(part.variance(), part.freedom) for part in estimate.parts]
+    errors.append((float(np.var(values, ddof=1)) / len(values), len(values) - 1.0))
+    error, freedom = _combined(errors)
+    return Comparison(
+        difference=float(estimate.value - values.mean()),
+        standard_error=error,
+        degrees_of_freedom=freedom,
+    )
+
+
 def _paired(parts: tuple[Part, ...]) -> Part:
     """The part of a difference: contributions of the first minus the mean of the others'."""
     first, *others = parts

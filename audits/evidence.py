@@ -10,11 +10,33 @@ import numpy as np
 
 from audits.errors import BadEvidence
 from audits.observation import Observation
+from audits.tuning import Tuning
 
 LEAST_REFERENCES = 3
 """Fewer retrained models than this give no null distribution."""
+LEAST_UNSEEN = 3
+"""Fewer classes that nobody was trained on than this give none either."""
 
 Signal = TypeVar("Signal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shadow:
+    """A model trained on a random half of training and held-out rows, to calibrate an attack.
+
+    Attributes:
+        train_logits: (n_train, C), of the audit's training rows.
+        test_logits: (n_test, C), of the audit's test rows.
+        train_inside: (n_train,), whether it was trained on each.
+        test_inside: (n_test,).
+        edited: Whether the class was then taken out of it as it was out of the candidate.
+    """
+
+    train_logits: np.ndarray
+    test_logits: np.ndarray
+    train_inside: np.ndarray
+    test_inside: np.ndarray
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +54,10 @@ class Evidence:
         memo: What was measured on each model; shared by the evidences of one event, so that each
             model is measured once however often it is compared.
         least_references: References below which an audit that needs them does not run.
+        fresh_labels: Classes of the perturbed rows, (m,); None where no model was shown any.
+        unseen_labels: Which of the classes that nobody was trained on each such row shows, (u,).
+        tuning: How copies were fine-tuned; None where none was.
+        shadows: Models for the calibrated attacks on membership.
     """
 
     original: Observation
@@ -43,6 +69,10 @@ class Evidence:
     seed: int
     memo: dict[Hashable, Any] = field(default_factory=dict)
     least_references: int = LEAST_REFERENCES
+    fresh_labels: np.ndarray | None = None
+    unseen_labels: np.ndarray | None = None
+    tuning: Tuning | None = None
+    shadows: tuple[Shadow, ...] = ()
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -69,6 +99,18 @@ class Evidence:
         key = (name, observation.digest, observation.retired, tuple(sorted(settings.items())))
         if key not in self.memo:
             self.memo[key] = signal(self, observation, **settings)
+        found: Signal = self.memo[key]
+        return found
+
+    def between(
+        self, signal: Callable[..., Signal], one: Observation, other: Observation, **settings: Any
+    ) -> Signal:
+        """`signal(evidence, one, other, **settings)`, computed once per pair and settings."""
+        name = f"{signal.__module__}.{signal.__qualname__}"
+        pair = (one.digest, one.retired, other.digest, other.retired)
+        key = (name, *pair, tuple(sorted(settings.items())))
+        if key not in self.memo:
+            self.memo[key] = signal(self, one, other, **settings)
         found: Signal = self.memo[key]
         return found
 
@@ -99,6 +141,12 @@ class Evidence:
         """Row numbers of the test rows of these classes."""
         return np.flatnonzero(np.isin(self.test_labels, classes))
 
+    @property
+    def unseen(self) -> tuple[int, ...]:
+        """The classes that nobody was trained on."""
+        labels = () if self.unseen_labels is None else np.unique(self.unseen_labels).tolist()
+        return tuple(int(c) for c in labels)
+
     def models(self) -> Iterator[tuple[str, Observation]]:
         """Every model with its name, for reasons that must say which one."""
         yield "the candidate", self.candidate
@@ -119,6 +167,16 @@ def _problems(evidence: Evidence) -> Iterator[str]:
                 yield (
                     f"The {part} logits of {who} are {logits.shape}, {len(labels)} labels and "
                     f"{classes} classes are given: observe all models on the same rows."
+                )
+        for part, shown, told in (
+            ("perturbed", seen.fresh, evidence.fresh_labels),
+            ("unseen", seen.unseen, evidence.unseen_labels),
+        ):
+            if shown is not None and (told is None or len(shown.logits) != len(told)):
+                yield (
+                    f"{len(shown.logits)} {part} rows were shown to {who} and "
+                    f"{'no' if told is None else len(told)} labels are given: observe all models "
+                    "on the same rows."
                 )
         for depth, features in seen.features.items():
             if features.ndim != 2 or len(features) != len(evidence.test_labels):

@@ -10,11 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audits import finetuning
 from audits.errors import BadEvidence
-from audits.observation import PENULTIMATE, Observation, from_arrays, to_arrays
+from audits.observation import PENULTIMATE, Head, Observation, Seen, from_arrays, to_arrays
+from audits.tuning import Tuning
 from damp.operators import Operator, find
 
-__all__ = ["Observation", "called_operators", "from_arrays", "head_inputs", "observe", "to_arrays"]
+__all__ = [
+    "Observation",
+    "Tuning",
+    "called_operators",
+    "from_arrays",
+    "head_inputs",
+    "observe",
+    "to_arrays",
+]
 
 Pooled = dict[str, list[np.ndarray]]
 
@@ -29,6 +39,10 @@ def observe(
     device: str | torch.device | None = None,
     retired: Sequence[int] = (),
     digest: str,
+    fresh: Tensor | None = None,
+    unseen: Tensor | None = None,
+    tuning: Tuning | None = None,
+    weights: bool = False,
 ) -> Observation:
     """Logits of all rows and pooled operator inputs of the test rows; the model stays as it is.
 
@@ -43,6 +57,10 @@ def observe(
         device: Where to run; by default where the model is.
         retired: Outputs that the deployed model masks.
         digest: Identity of the weights.
+        fresh: Perturbed rows, (m, ...); see `audits.perturbation`.
+        unseen: Rows of classes that nobody was trained on, (u, ...).
+        tuning: How to fine-tune a copy, for the relearning curves; None: not at all.
+        weights: Whether to keep the operators' weights, which `edit_leakage` compares.
     Raises:
         BadEvidence: no rows, no operator, or outputs that are not (n, C).
     """
@@ -50,15 +68,23 @@ def observe(
     if device is not None:
         copied = copied.to(device)
     chosen = _spread(called_operators(copied, test_inputs[:2]), depths)
-    features: Pooled = {name: [] for name in chosen}
-    test_logits = _logits(copied, test_inputs, batch_size, chosen, features)
+    test = _seen(copied, test_inputs, batch_size, chosen)
     train_logits = _logits(copied, train_inputs, batch_size)
+    rows = len(train_inputs) + len(test_inputs)
+    more = [x for x in (fresh, unseen) if x is not None]
+    curves, spent = finetuning.curves(copied, chosen[PENULTIMATE], test_inputs, tuning)
     return Observation(
         digest=digest,
         train_logits=train_logits,
-        test_logits=test_logits,
-        features={name: np.concatenate(parts) for name, parts in features.items()},
+        test_logits=test.logits,
+        features=test.features,
         retired=tuple(int(c) for c in retired),
+        head=_head(chosen[PENULTIMATE], classes=test.logits.shape[1]),
+        weights={name: _matrix(o) for name, o in chosen.items()} if weights else {},
+        fresh=None if fresh is None else _seen(copied, fresh, batch_size, chosen),
+        unseen=None if unseen is None else _seen(copied, unseen, batch_size, chosen),
+        relearned=curves,
+        passes={"observe": 1 + sum(map(len, more)) / rows, "relearning": spent / rows},
     )
 
 
@@ -92,9 +118,7 @@ def called_operators(model: nn.Module, inputs: Tensor) -> list[Operator]:
 def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:
     """Pooled inputs of the head, (n, D), float32. The model must be in evaluation mode."""
     chosen = {PENULTIMATE: called_operators(model, inputs[:2])[-1]}
-    features: Pooled = {PENULTIMATE: []}
-    _logits(model, inputs, batch_size, chosen, features)
-    return np.concatenate(features[PENULTIMATE])
+    return _seen(model, inputs, batch_size, chosen).features[PENULTIMATE]
 
 
 def _spread(called: Sequence[Operator], depths: int) -> dict[str, Operator]:
@@ -105,6 +129,14 @@ def _spread(called: Sequence[Operator], depths: int) -> dict[str, Operator]:
     count = min(depths - 1, len(inner))
     positions = np.linspace(len(inner) - 1, 0, count).round().astype(int)[::-1]
     return {inner[i].name: inner[i] for i in positions} | {PENULTIMATE: head}
+
+
+def _seen(model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, Operator]) -> Seen:
+    features: Pooled = {name: [] for name in chosen}
+    logits = _logits(model, inputs, batch_size, chosen, features)
+    return Seen(
+        logits=logits, features={name: np.concatenate(parts) for name, parts in features.items()}
+    )
 
 
 def _logits(
@@ -153,3 +185,20 @@ def _forward(model: nn.Module, inputs: Tensor) -> Tensor:
             "The model's output is no (n, C) tensor of logits: wrap it so that it is."
         )
     return logits
+
+
+def _head(operator: Operator, *, classes: int) -> Head | None:
+    """The last layer's weights; None where it is no linear layer with an output per class."""
+    layer = operator.layer
+    if not isinstance(layer, nn.Linear) or layer.out_features != classes:
+        return None
+    weight = layer.weight.detach().double().cpu().numpy()
+    bias = np.zeros(classes) if layer.bias is None else layer.bias.detach().double().cpu().numpy()
+    return Head(weight=weight, bias=bias)
+
+
+def _matrix(operator: Operator) -> np.ndarray:
+    """The weight as (rows, D): every output at every kernel position acts on D features."""
+    weight = operator.weight().float().cpu()
+    found: np.ndarray = weight.movedim(1, -1).reshape(-1, weight.shape[1]).numpy()
+    return found

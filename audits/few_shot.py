@@ -34,11 +34,13 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     """
     parameters: dict[str, JSON] = {"shots": list(shots), "draws": draws, "distance": "euclidean"}
     least = min(shots)
-    obstacle = gates.obstacle(evidence, forget_test=least + QUERIES, retain_test=least)
+    obstacle = gates.obstacle(evidence, unseen=True, forget_test=least + QUERIES, retain_test=least)
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     levels = depths.available(evidence)[-3:]
-    models = Models.of(evidence, recognised, shots=tuple(shots), draws=draws, levels=tuple(levels))
+    models = Models.of(
+        evidence, recognised, by_class=True, shots=tuple(shots), draws=draws, levels=tuple(levels)
+    )
     labels = {f"{AUDIT}.{k}@{d}": _label(k, d) for d in levels for k in shots}
     sizes = measuring.sizes(evidence)
     made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)

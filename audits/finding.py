@@ -34,7 +34,8 @@ class Measurement:
         standard_error: Of `difference`: paired sampling error and, against retrained models, the
             error of their mean.
         degrees_of_freedom: Of `standard_error`, by Welch and Satterthwaite.
-        against: "retrained", "original" or "none".
+        against: "retrained", "unseen" (`null` is then the figure of each class that nobody was
+            trained on, on the candidate itself), "original" or "none".
         sizes: Sample sizes, {"forget_test": 90, "references": 5}.
         standard_error_original: Of `original` minus the mean of `null`; None where either lacks.
     """

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from audits.evidence import Evidence
+from audits.evidence import LEAST_UNSEEN, Evidence
+from audits.kinship import copies
 from audits.observation import Observation
 
 
@@ -14,6 +15,7 @@ def obstacle(
     evidence: Evidence,
     *,
     references: bool = True,
+    unseen: bool = False,
     forget_train: int = 0,
     forget_test: int = 1,
     retain_test: int = 1,
@@ -22,17 +24,16 @@ def obstacle(
 
     Args:
         references: Whether it needs retrained references.
+        unseen: Whether classes that nobody was trained on can take their place.
         forget_train: Training rows it needs of each forget class.
         forget_test: Test rows it needs of each forget class.
         retain_test: Test rows it needs of each retain class.
     """
     found = list(_few_rows(evidence, forget_train, forget_test, retain_test))
-    count, least = len(evidence.references), evidence.least_references
-    if references and count < least:
-        found.append(
-            f"{count} retrained references were given and {least} are needed for a null "
-            "distribution: train more, with other seeds."
-        )
+    if references and not (unseen and len(evidence.unseen) >= LEAST_UNSEEN):
+        found += _few_references(evidence, unseen)
+    if references and evidence.references:
+        found += filter(None, [copies(evidence)])
     found += [
         f"The logits of {who} hold NaN or infinity: observe the plain network, before its outputs "
         "are retired, and check its weights."
@@ -40,6 +41,17 @@ def obstacle(
         if not evidence.of(_finite_logits, seen)
     ]
     return " ".join(found)
+
+
+def _few_references(evidence: Evidence, unseen: bool) -> Iterator[str]:
+    count, least = len(evidence.references), evidence.least_references
+    if count >= least:
+        return
+    instead = f", or give rows of {LEAST_UNSEEN} classes that nobody was trained on" * unseen
+    yield (
+        f"{count} retrained references were given and {least} are needed for a null "
+        f"distribution: train more, with other seeds{instead}."
+    )
 
 
 def _few_rows(evidence: Evidence, train: int, test: int, retain: int) -> Iterator[str]:

@@ -37,10 +37,13 @@ def audit(
         "rows": rows,
         "depth": PENULTIMATE,
     }
-    obstacle = gates.obstacle(evidence, forget_test=shots + QUERIES, retain_test=shots + 1)
+    obstacle = gates.obstacle(
+        evidence, unseen=True, forget_test=shots + QUERIES, retain_test=shots + 1
+    )
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
-    models = Models.of(evidence, refitted, shots=shots, draws=draws, penalty=penalty, rows=rows)
+    settings = {"shots": shots, "draws": draws, "penalty": penalty, "rows": rows}
+    models = Models.of(evidence, refitted, by_class=True, **settings)
     labels = {
         f"{AUDIT}.forget": f"Forgotten class after a head refit from {shots} images a class",
         f"{AUDIT}.retain": f"Other classes after a head refit from {shots} images a class",

@@ -28,7 +28,8 @@ def audit(
     evidence: Evidence,
     *,
     folds: int = 5,
-    shrinkage: float = 0.01,
+    shrinkage: float = 1e-6,
+    few_rows: float = 0.01,
     rows: int = 4000,
     widest: int = 512,
 ) -> Finding:
@@ -37,24 +38,31 @@ def audit(
     Every row is scored by a probe that was fitted without it. A perfect AUC does not condemn a
     model: one that never saw the class separates it as well; only the retrained models tell.
 
+    With rows enough the covariance is hardly shrunk, so that the probe reads the same whether
+    features are scaled, rotated or sheared: a class that is hidden in a direction of little
+    variance is read as well.
+
     Args:
         folds: Folds of the cross-validation, stratified by class.
-        shrinkage: Share of the covariance that is replaced by its mean diagonal.
+        shrinkage: Share of the standardised covariance that is replaced by its mean diagonal.
+        few_rows: The same where there are fewer than four rows per feature.
         rows: Test rows at most, a seeded stratified sample.
         widest: Features at most; wider ones go through one random projection.
     """
     parameters: dict[str, JSON] = {
         "folds": folds,
         "shrinkage": shrinkage,
+        "few_rows": few_rows,
         "rows": rows,
         "widest": widest,
         "priors": "equal",
     }
-    obstacle = gates.obstacle(evidence, forget_test=2 * folds, retain_test=2)
+    obstacle = gates.obstacle(evidence, unseen=True, forget_test=2 * folds, retain_test=2)
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     levels = depths.available(evidence)
-    models = Models.of(evidence, probed, **{k: v for k, v in parameters.items() if k != "priors"})
+    settings = {k: v for k, v in parameters.items() if k != "priors"}
+    models = Models.of(evidence, probed, by_class=True, **settings)
     sizes = measuring.sizes(evidence)
     labels = {
         f"{AUDIT}.{figure}@{depth}": text.format(depths.words(depth))
@@ -74,7 +82,14 @@ def audit(
 
 
 def probed(
-    evidence: Evidence, seen: Observation, *, folds: int, shrinkage: float, rows: int, widest: int
+    evidence: Evidence,
+    seen: Observation,
+    *,
+    folds: int,
+    shrinkage: float,
+    few_rows: float,
+    rows: int,
+    widest: int,
 ) -> dict[str, Estimate | str]:
     """The three figures at every depth of one model."""
     chosen = sampling.capped(evidence, rows, "linear_probe.rows")
@@ -84,33 +99,48 @@ def probed(
     for depth in (*seen.features, depths.LOGITS):
         features = depths.at(evidence, seen, depth)[chosen]
         reason = gates.unusable(features)
-        narrow = depths.narrowed(features, widest, evidence.rng("linear_probe.width"))
         if reason:
             found |= {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
-        else:
-            found |= _figures(evidence, narrow, labels, fold, shrinkage, depth)
+            continue
+        narrow = depths.narrowed(standardised(features), widest, evidence.rng("linear_probe.width"))
+        least = shrinkage if len(narrow) >= 4 * narrow.shape[1] else few_rows
+        told = figures(evidence, narrow, labels, fold, least)
+        found |= {f"{AUDIT}.{figure}@{depth}": value for figure, value in told.items()}
     return found
 
 
-def _figures(
+def standardised(features: np.ndarray) -> np.ndarray:
+    """Features in units of their spread; constant ones become zero."""
+    centred = features - features.mean(0)
+    spread = centred.std(0)
+    found: np.ndarray = centred / np.where(spread > 0, spread, 1.0)
+    return found
+
+
+def figures(
     evidence: Evidence,
     features: np.ndarray,
     labels: np.ndarray,
     fold: np.ndarray,
     shrinkage: float,
-    depth: str,
 ) -> dict[str, Estimate | str]:
-    """Figures of one depth: each forget class against the retain classes, then their mean."""
+    """The three figures: each forget class against the retain classes, then their mean.
+
+    Args:
+        features: (n, D), of rows of forget and retain classes.
+        labels: (n,), their classes.
+        fold: (n,), fold of each row.
+        shrinkage: See `held_out_scores`.
+    """
     retain = np.isin(labels, evidence.retain)
     if all(gates.unusable(features[rows]) for rows in (retain, ~retain)):
-        reason = "the features are the same for all images of a kind"
-        return {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
+        return dict.fromkeys(FIGURES, "the features are the same for all images of a kind")
     scores = held_out_scores(features, labels, fold, evidence.forget, shrinkage)
     pairs = [(own[labels == c], own[retain]) for c, own in scores.items()]
     return {
-        f"{AUDIT}.dprime@{depth}": _mean([dprime(*pair) for pair in pairs]),
-        f"{AUDIT}.auc@{depth}": _mean([auc(*pair) for pair in pairs]),
-        f"{AUDIT}.recall@{depth}": _mean([proportion(high > 0) for high, _ in pairs]),
+        "dprime": _mean([dprime(*pair) for pair in pairs]),
+        "auc": _mean([auc(*pair) for pair in pairs]),
+        "recall": _mean([proportion(high > 0) for high, _ in pairs]),
     }
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from audits import gates, measuring
+from audits import calibrated, gates, measuring
 from audits.errors import TooFewSamples
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models, rounded
+from audits.measuring import Measured, Models, rounded
 from audits.observation import Observation
 from audits.statistics import auc, bootstrap_weights, placements, roc, tpr_at_fpr
 
@@ -21,26 +21,41 @@ QUESTION = (
     "Can an attacker tell training members of the forgotten class from images never trained on?"
 )
 SIGNALS = ("loss", "confidence", "entropy", "margin")
+"""Attacks on a population: one threshold for all images."""
+CALIBRATED = ("difficulty", "rmia", "lira")
+"""Attacks that know each image's difficulty, from models that never saw it or from shadows."""
+LEAST_SHADOWS = 8
 RATES = {0.01: "1_percent", 0.001: "0.1_percent"}
 GRID = np.concatenate([[0.0], np.logspace(-3, 0, 31)])
 
 
 def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Finding:
-    """Attack AUC of four scores, members against held-out images *of the same class*.
+    """Attack AUC of seven scores, members against held-out images *of the same class*.
 
     Never the forget class against other classes: that would detect the class, not membership.
     Two-sided by its margins, since an AUC below one half leaks as well. The same is measured on
     the retain classes, class by class, because an edit can make their leak worse.
 
+    Four scores use the audited model alone. `difficulty` and `rmia` hold each image against the
+    retrained models, which never saw an image of a forgotten class; on the retain classes, which
+    they have seen, they do not run. `lira` holds it against shadow models, where there are some;
+    shadows out of which the class was taken in the same way make it U-LiRA.
+
     Args:
         least: Members and non-members that a class needs.
         replicates: Bootstraps of the threshold where TPR at a fixed FPR is measured.
     """
-    parameters: dict[str, JSON] = {"least": least, "replicates": replicates, "logits": "unretired"}
-    obstacle = gates.obstacle(evidence, forget_train=least, forget_test=least)
+    parameters: dict[str, JSON] = {
+        "least": least,
+        "replicates": replicates,
+        "logits": "unretired",
+        "rmia": {"gamma": calibrated.GAMMA, "a": calibrated.OFFLINE},
+        "shadows": {"count": len(evidence.shadows), "kind": calibrated.kind(evidence.shadows)},
+    }
+    obstacle = gates.obstacle(evidence, references=False, forget_train=least, forget_test=least)
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
-    models = Models.of(evidence, attacked, least=least, replicates=replicates)
+    models = _attacks(evidence, least=least, replicates=replicates)
     sizes = measuring.sizes(evidence, train=True)
     made, left_out = measuring.measure_all(evidence, models, _labels(), sizes=sizes)
     return measuring.conclude(
@@ -59,13 +74,152 @@ def _labels() -> dict[str, str]:
     found = {
         f"membership.{part}.{signal}": f"Membership attack by {signal} on {words}: area under ROC"
         for part, words in whose.items()
-        for signal in SIGNALS
+        for signal in (*SIGNALS, *CALIBRATED)
+        if part == "forget" or signal not in ("difficulty", "rmia")
     }
     for rate, word in RATES.items():
-        found[f"membership.tpr_at_{word}.forget.loss"] = (
-            f"Members of the forgotten class found by loss at {rate:.1%} false alarms"
+        for signal in ("loss", *CALIBRATED):
+            found[f"membership.tpr_at_{word}.forget.{signal}"] = (
+                f"Members of the forgotten class found by {signal} at {rate:.1%} false alarms"
+            )
+    return found
+
+
+def _attacks(evidence: Evidence, *, least: int, replicates: int) -> Models:
+    """All attacks on every model; a reference is calibrated by the others."""
+    alone = Models.of(evidence, attacked, least=least, replicates=replicates)
+    judges = evidence.references
+
+    def all_of(seen: Observation, found: Measured, others: Sequence[Observation]) -> Measured:
+        digests = tuple(other.digest for other in others)
+        more = evidence.of(
+            attacked_knowingly, seen, judges=digests, least=least, replicates=replicates
+        )
+        return {**found, **more}
+
+    return Models(
+        candidate=all_of(evidence.candidate, alone.candidate, judges),
+        original=all_of(evidence.original, alone.original, judges),
+        references=tuple(
+            all_of(seen, alone.references[i], judges[:i] + judges[i + 1 :])
+            for i, seen in enumerate(judges)
+        ),
+    )
+
+
+def attacked_knowingly(
+    evidence: Evidence,
+    seen: Observation,
+    *,
+    judges: Sequence[str],
+    least: int,
+    replicates: int,
+) -> dict[str, Estimate | str]:
+    """The calibrated attacks on one model, by the references of these digests."""
+    others = [reference for reference in evidence.references if reference.digest in judges]
+    scored = _calibrated(evidence, seen, others)
+    return {**_areas(evidence, scored, least), **_tails(evidence, scored, replicates)}
+
+
+Scored = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
+"""Attack -> scores of all training rows and of all test rows; or why there are none. Rows of
+classes that the attack says nothing about are NaN."""
+
+
+def _calibrated(evidence: Evidence, seen: Observation, others: Sequence[Observation]) -> Scored:
+    found: Scored = {"lira": _by_shadows(evidence, seen)}
+    if len(others) < 2:
+        reason = f"{len(others)} other retrained models tell no difficulty: train at least 3"
+        return found | {"difficulty": reason, "rmia": reason}
+    odds, chances = evidence.of(told, seen), [evidence.of(told, other) for other in others]
+    found["difficulty"] = (
+        calibrated.difficulty(odds[0][0], [other[0][0] for other in chances]),
+        calibrated.difficulty(odds[0][1], [other[0][1] for other in chances]),
+    )
+    rows = [
+        np.full(len(labels), np.nan) for labels in (evidence.train_labels, evidence.test_labels)
+    ]
+    for c in evidence.forget:
+        inside, outside = _rows(evidence, c)
+        scores = calibrated.rmia(
+            (odds[1][0][inside], odds[1][1][outside]),
+            [(other[1][0][inside], other[1][1][outside]) for other in chances],
+        )
+        rows[0][inside], rows[1][outside] = scores
+    return found | {"rmia": (rows[0], rows[1])}
+
+
+def _by_shadows(evidence: Evidence, seen: Observation) -> tuple[np.ndarray, np.ndarray] | str:
+    """LiRA's scores of all rows, each class aligned on its own held-out images."""
+    if len(evidence.shadows) < LEAST_SHADOWS:
+        return (
+            f"{len(evidence.shadows)} shadow models were given and {LEAST_SHADOWS} are needed: set "
+            "`shadows` in the policy"
+        )
+    own = evidence.of(told, seen)[0]
+    shadows = [
+        log_odds(evidence, shadow.train_logits, shadow.test_logits) for shadow in evidence.shadows
+    ]
+    rows = [
+        np.full(len(labels), np.nan) for labels in (evidence.train_labels, evidence.test_labels)
+    ]
+    for c in evidence.live:
+        inside, outside = _rows(evidence, c)
+        if not (len(inside) and len(outside)):
+            continue
+        scores = calibrated.likelihood_ratio(
+            (own[0][inside], own[1][outside]),
+            [(train[inside], test[outside]) for train, test in shadows],
+            [(s.train_inside[inside], s.test_inside[outside]) for s in evidence.shadows],
+        )
+        if isinstance(scores, str):
+            return scores
+        rows[0][inside], rows[1][outside] = scores
+    return rows[0], rows[1]
+
+
+def _areas(evidence: Evidence, scored: Scored, least: int) -> dict[str, Estimate | str]:
+    found: dict[str, Estimate | str] = {}
+    for signal, told_by in scored.items():
+        for part, classes in (("forget", evidence.forget), ("retain", evidence.retain)):
+            pairs = [_rows(evidence, c) for c in classes]
+            usable = [pair for pair in pairs if min(map(len, pair)) >= least]
+            if isinstance(told_by, str):
+                found[f"membership.{part}.{signal}"] = told_by
+            elif not usable:
+                found[f"membership.{part}.{signal}"] = _few_rows(least)
+            elif part == "forget" or signal == "lira":
+                found[f"membership.{part}.{signal}"] = _averaged(
+                    [(told_by[0][m], told_by[1][n]) for m, n in usable]
+                )
+    return found
+
+
+def _tails(evidence: Evidence, scored: Scored, replicates: int) -> dict[str, Estimate | str]:
+    found: dict[str, Estimate | str] = {}
+    for signal, told_by in scored.items():
+        found |= (
+            {_rate_name(word, signal): told_by for word in RATES.values()}
+            if isinstance(told_by, str)
+            else _rates(evidence, signal, told_by[0], told_by[1], replicates)
         )
     return found
+
+
+def told(evidence: Evidence, seen: Observation) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Log odds, then log probabilities, of the true class: of all training and all test rows."""
+    odds = log_odds(evidence, seen.train_logits, seen.test_logits)
+    return odds, tuple(-np.logaddexp(0.0, -values) for values in odds)
+
+
+def log_odds(
+    evidence: Evidence, train_logits: np.ndarray, test_logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """log p / (1 - p) of the true class, (n_train,) and (n_test,)."""
+    return (
+        scores(evidence, train_logits, evidence.train_labels)["loss"],
+        scores(evidence, test_logits, evidence.test_labels)["loss"],
+    )
 
 
 def scores(evidence: Evidence, logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -107,9 +261,17 @@ def attacked(
             found[f"membership.{part}.{signal}"] = (
                 _averaged([(inside[signal][m], outside[signal][n]) for m, n in usable])
                 if usable
-                else f"no class has {least} members and {least} held-out rows: give more rows"
+                else _few_rows(least)
             )
-    return found | _rates(evidence, inside["loss"], outside["loss"], replicates)
+    return found | _rates(evidence, "loss", inside["loss"], outside["loss"], replicates)
+
+
+def _few_rows(least: int) -> str:
+    return f"no class has {least} members and {least} held-out rows: give more rows"
+
+
+def _rate_name(word: str, signal: str) -> str:
+    return f"membership.tpr_at_{word}.forget.{signal}"
 
 
 def _rows(evidence: Evidence, c: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +294,7 @@ def _averaged(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Estimate:
 
 
 def _rates(
-    evidence: Evidence, inside: np.ndarray, outside: np.ndarray, replicates: int
+    evidence: Evidence, signal: str, inside: np.ndarray, outside: np.ndarray, replicates: int
 ) -> dict[str, Estimate | str]:
     """TPR at low FPR on the forget classes, each centred on its own held-out rows' median."""
     pairs = [_rows(evidence, c) for c in evidence.forget]
@@ -147,7 +309,7 @@ def _rates(
             estimate: Estimate | str = tpr_at_fpr(members, others, rate, weights=weights)
         except TooFewSamples as few:
             estimate = str(few)
-        found[f"membership.tpr_at_{word}.forget.loss"] = estimate
+        found[_rate_name(word, signal)] = estimate
     return found
 
 
@@ -167,14 +329,14 @@ def curve(evidence: Evidence, seen: Observation) -> np.ndarray:
 def _series(evidence: Evidence) -> dict[str, JSON]:
     """ROC points for the picture; false positive rates from 0.1% on suit a log axis."""
     null = [evidence.of(curve, reference) for reference in evidence.references]
-    return {
-        "roc": {
-            "signal": "loss",
-            "fpr": [round(float(x), 6) for x in GRID],
-            "candidate": rounded(evidence.of(curve, evidence.candidate)),
-            "original": rounded(evidence.of(curve, evidence.original)),
-            "retrained": rounded(np.mean(null, axis=0)),
-            "retrained_low": rounded(np.min(null, axis=0)),
-            "retrained_high": rounded(np.max(null, axis=0)),
-        }
+    series: dict[str, JSON] = {
+        "signal": "loss",
+        "fpr": [round(float(x), 6) for x in GRID],
+        "candidate": rounded(evidence.of(curve, evidence.candidate)),
+        "original": rounded(evidence.of(curve, evidence.original)),
     }
+    if null:
+        series["retrained"] = rounded(np.mean(null, axis=0))
+        series["retrained_low"] = rounded(np.min(null, axis=0))
+        series["retrained_high"] = rounded(np.max(null, axis=0))
+    return {"roc": series}

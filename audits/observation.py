@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,34 @@ PENULTIMATE = "penultimate"
 """Name of the last depth: the input of the head."""
 LOGITS = "logits"
 """Name under which the audits read the logits of the retain classes as features."""
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Head:
+    """The last layer, where it is linear with an output for every class.
+
+    Attributes:
+        weight: (C, D), float64.
+        bias: (C,), float64; zeros where it has none.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """Further rows that a model was shown: its logits and its last features.
+
+    Attributes:
+        logits: (m, C), float64.
+        features: Depth name -> (m, D), the same depths as on the test rows.
+    """
+
+    logits: np.ndarray
+    features: Arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,25 +53,61 @@ class Observation:
         features: Depth name -> (n_test, D), pooled inputs of that operator on the test rows,
             shallow to deep; the last one is "penultimate".
         retired: Outputs that the deployed model masks.
+        head: The last layer, None where it is not linear.
+        weights: Depth name -> (rows, D), the weight of that operator, every row acting on its
+            input features; empty where nobody asked.
+        fresh: The perturbed rows, None where there were none.
+        unseen: Rows of classes that nobody was trained on, None where there were none.
+        relearned: Name of a curve -> (draws, steps, queries), 1.0 where the query's true class was
+            predicted after so many fine-tuning steps, NaN where the query was tuned on; empty where
+            the model was not tuned.
+        passes: What looking at the model cost, in forward passes over training and test rows: the
+            plain ones under "observe", those of fine-tuning (a backward counts as two) under
+            "relearning".
     """
 
     digest: str
     train_logits: np.ndarray
     test_logits: np.ndarray
-    features: dict[str, np.ndarray]
+    features: Arrays
     retired: tuple[int, ...] = ()
+    head: Head | None = None
+    weights: Arrays = field(default_factory=dict)
+    fresh: Seen | None = None
+    unseen: Seen | None = None
+    relearned: Arrays = field(default_factory=dict)
+    passes: dict[str, float] = field(default_factory=dict)
 
 
-def to_arrays(observation: Observation) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def to_arrays(observation: Observation) -> tuple[Arrays, dict[str, str]]:
     """Arrays and text metadata, as safetensors wants them; `from_arrays` is the way back."""
-    arrays = {f"features/{depth}": value for depth, value in observation.features.items()}
-    arrays |= {"train_logits": observation.train_logits, "test_logits": observation.test_logits}
     metadata = {
         "digest": observation.digest,
         "retired": json.dumps(list(observation.retired)),
         "depths": json.dumps(list(observation.features)),
+        "passes": json.dumps(observation.passes),
     }
-    return arrays, metadata
+    return dict(_named(observation)), metadata
+
+
+def _named(observation: Observation) -> Iterator[tuple[str, np.ndarray]]:
+    yield "train_logits", observation.train_logits
+    yield "test_logits", observation.test_logits
+    for group, arrays in (
+        ("features", observation.features),
+        ("weights", observation.weights),
+        ("relearned", observation.relearned),
+    ):
+        for name, value in arrays.items():
+            yield f"{group}/{name}", value
+    if observation.head is not None:
+        yield "head/weight", observation.head.weight
+        yield "head/bias", observation.head.bias
+    for group, seen in (("fresh", observation.fresh), ("unseen", observation.unseen)):
+        if seen is not None:
+            yield f"{group}/logits", seen.logits
+            for name, value in seen.features.items():
+                yield f"{group}/features/{name}", value
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Observation:
@@ -55,13 +119,32 @@ def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     >>> from_arrays(*to_arrays(seen)).retired
     (1,)
     """
+    depths = json.loads(metadata["depths"])
+    weights, head = _group(arrays, "weights"), _group(arrays, "head")
     return Observation(
         digest=metadata["digest"],
         train_logits=np.asarray(arrays["train_logits"], dtype=np.float64),
         test_logits=np.asarray(arrays["test_logits"], dtype=np.float64),
-        features={
-            depth: np.asarray(arrays[f"features/{depth}"])
-            for depth in json.loads(metadata["depths"])
-        },
+        features={depth: np.asarray(arrays[f"features/{depth}"]) for depth in depths},
         retired=tuple(json.loads(metadata["retired"])),
+        head=Head(**head) if head else None,
+        weights={depth: weights[depth] for depth in depths if depth in weights},
+        fresh=_seen(arrays, "fresh", depths),
+        unseen=_seen(arrays, "unseen", depths),
+        relearned=dict(sorted(_group(arrays, "relearned").items())),
+        passes=json.loads(metadata["passes"]),
+    )
+
+
+def _group(arrays: Mapping[str, np.ndarray], group: str) -> Arrays:
+    start = f"{group}/"
+    return {name.removeprefix(start): v for name, v in arrays.items() if name.startswith(start)}
+
+
+def _seen(arrays: Mapping[str, np.ndarray], group: str, depths: list[str]) -> Seen | None:
+    if f"{group}/logits" not in arrays:
+        return None
+    return Seen(
+        logits=np.asarray(arrays[f"{group}/logits"], dtype=np.float64),
+        features={depth: np.asarray(arrays[f"{group}/features/{depth}"]) for depth in depths},
     )

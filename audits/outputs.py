@@ -48,6 +48,11 @@ def retain_logits(evidence: Evidence, seen: Observation) -> np.ndarray:
     The forgotten class's own output is left out, so that pushing it down hides nothing; centring
     takes away what a softmax does not see.
     """
-    kept = seen.test_logits[:, list(evidence.retain)]
-    centred: np.ndarray = kept - kept.mean(1, keepdims=True)
-    return centred
+    return centred(evidence, seen.test_logits)
+
+
+def centred(evidence: Evidence, logits: np.ndarray) -> np.ndarray:
+    """Logits of the retain classes, centred per row, (n, r)."""
+    kept = logits[:, list(evidence.retain)]
+    found: np.ndarray = kept - kept.mean(1, keepdims=True)
+    return found

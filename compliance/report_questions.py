@@ -47,6 +47,38 @@ AUDITS: Mapping[str, tuple[str, str, tuple[str, ...]]] = MappingProxyType(
             "images of each class. Shares of images recognised.",
             ("penultimate",),
         ),
+        "relearning": (
+            "How fast does the class come back when the model is trained on for a few steps?",
+            "Shares of images recognised while a copy is trained on a few images: of every class "
+            "(few), or of the other classes alone (retain only), which can revive a class that was "
+            "only hidden.",
+            (),
+        ),
+        "perturbation": (
+            "Is the class forgotten on images, too, that nobody could have prepared the model for?",
+            "Training images moved by a fraction of a pixel, by a number drawn after the model was "
+            "handed in: they show whether it behaves on the audit's own images only.",
+            ("dprime", "penultimate", "logits"),
+        ),
+        "similarity": (
+            "Does the model see the forgotten images as models do that never saw their class?",
+            "Similarity to the retrained models, layer by layer: 1 is the same. The distance says "
+            "how far the class stands apart from its nearest neighbour, relative to the others; a "
+            "learned class stands apart.",
+            ("depth", "penultimate"),
+        ),
+        "head_suppression": (
+            "How much of the forgetting lives in the last layer alone?",
+            "The original's last layer is put back: what then comes back was never forgotten. A "
+            "retrained model gives some too, by chance. For information.",
+            ("penultimate",),
+        ),
+        "edit_leakage": (
+            "Do the weights before and after give the forgotten class away?",
+            "0.5 means they do not. Near 1 means that whoever holds both models can build a "
+            "detector for the class: keep the old one under lock. For information.",
+            ("auc",),
+        ),
         "utility": (
             "Is the model still as good at everything else?",
             "Accuracy on the classes kept, its weakest class, and how far its confidence can be "
@@ -71,6 +103,7 @@ ATTACKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Membership with shadow models (RMIA, LiRA)",
             "trains many similar models to judge single images",
         ),
+        "perturbation": ("Perturbed images", "shows images that nobody could have prepared for"),
         "head_suppression": ("Head suppression", "asks how much was hidden in the last layer only"),
         "similarity": ("Similarity", "compares inner representations layer by layer"),
         "edit_leakage": (

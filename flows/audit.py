@@ -43,7 +43,7 @@ def _findings(
     from audits.evidence import Evidence
     from flows import rows
 
-    chosen = rows.for_audit(data, model)
+    chosen = rows.for_audit(data, model, seed=plan["seed"])
     load = _Loader(home, data, model, chosen)
     judges = tuple(load.observed(reference) for reference in references["models"])
     evidence = Evidence(
@@ -55,6 +55,8 @@ def _findings(
         forget=tuple(data["forget"]),
         seed=plan["seed"],
         memo={},
+        fresh_labels=chosen.fresh_labels.numpy(),
+        tuning=chosen.tuning,
     )
     found = _run(evidence)
     controls = {
@@ -134,4 +136,7 @@ class _Loader:
             device=settings().device,
             retired=tuple(retired),
             digest=digest,
+            fresh=self.rows.fresh_inputs,
+            tuning=self.rows.tuning,
+            weights=True,
         )

@@ -10,6 +10,8 @@ from flows.store import canonical, digest_bytes
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from audits.tuning import Tuning
+
 Facts = dict[str, Any]
 
 FORGET_TRAIN, RETAIN_TRAIN, TEST = 2000, 200, 1000
@@ -19,14 +21,29 @@ SPLIT_SEED = 20260416
 """Fixed, so that a model's observation can be kept and used by the next event on the same data."""
 
 
+FORMAT = 2
+"""Of what is kept of an observation: one kept in another form is made again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AuditRows:
-    """Rows for the audits and the key that names this choice."""
+    """Rows for the audits and the key that names this choice.
+
+    Attributes:
+        train_inputs: And `train_labels`: members of the training set.
+        test_inputs: And `test_labels`: held out.
+        fresh_inputs: And `fresh_labels`: training images moved a little, from the plan's seed.
+        tuning: How copies of each model are fine-tuned.
+        key: Names all of it.
+    """
 
     train_inputs: Tensor
     train_labels: Tensor
     test_inputs: Tensor
     test_labels: Tensor
+    fresh_inputs: Tensor
+    fresh_labels: Tensor
+    tuning: Tuning
     key: str
 
     @property
@@ -34,8 +51,14 @@ class AuditRows:
         return tuple(self.test_inputs.shape[1:])
 
 
-def for_audit(data: Facts, model: Facts) -> AuditRows:
-    """The audits' rows of an event's data, without classes that an earlier event took out."""
+def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
+    """The audits' rows of an event's data, without classes that an earlier event took out.
+
+    Args:
+        seed: The plan's, which nobody knew when the model was handed in.
+    """
+    from audits import fresh
+    from audits.tuning import Tuning
     from flows import datasets
 
     dataset = datasets.load(datasets.DataSpec(**data["spec"])).without(model["retired"])
@@ -43,13 +66,23 @@ def for_audit(data: Facts, model: Facts) -> AuditRows:
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)
     test = _sample(dataset.test_labels, dict.fromkeys(range(dataset.classes), TEST))
+    moved = fresh.choose(dataset.train_labels, sorted(forget), seed=seed)
     told = [data["before"]["version"], sorted(forget), model["retired"], sorted(caps.items()), TEST]
+    tuning = Tuning(
+        labels=dataset.test_labels[test].numpy(),
+        forget=tuple(sorted(forget)),
+        live=tuple(dataset.test_labels.unique().tolist()),
+        seed=seed,
+    )
     return AuditRows(
         train_inputs=dataset.train_inputs[train],
         train_labels=dataset.train_labels[train],
         test_inputs=dataset.test_inputs[test],
         test_labels=dataset.test_labels[test],
-        key=digest_bytes(canonical(told)),
+        fresh_inputs=fresh.perturbed(dataset.train_inputs[moved], seed=seed),
+        fresh_labels=dataset.train_labels[moved],
+        tuning=tuning,
+        key=digest_bytes(canonical([*told, seed, FORMAT])),
     )
 
 

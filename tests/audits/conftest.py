@@ -7,31 +7,43 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from sklearn.datasets import load_digits
 
 from audits.equivalence import equivalence
 from audits.evidence import Evidence
 from audits.finding import Finding, Measurement
-from audits.observation import Observation
+from audits.observation import Head, Observation, Seen
+from audits.tuning import Tuning
 
 CLASSES, WIDTH = 6, 16
 FORGET = 2
+UNSEEN = 4
+"""Classes that no model was ever trained on."""
 
 
 class World:
     """Images of six classes; models that know class 2, and models that never saw it.
 
     To a model that knows it, class 2 is a compact cluster of its own. To one that does not, its
-    images scatter about two other classes, with a slight lean of their own.
+    images scatter about two other classes, with a slight lean of their own. So do, to everybody,
+    the images of four further classes.
     """
 
     def __init__(self, per_class: int = 60, seed: int = 0) -> None:
         self.train_labels = np.arange(CLASSES * per_class) % CLASSES
         self.test_labels = np.arange(CLASSES * per_class) % CLASSES
+        self.fresh_labels = np.sort(np.append(np.arange(150) % CLASSES, np.full(35, FORGET)))
+        self.unseen_labels = np.arange(UNSEEN * per_class) % UNSEEN
         self.seed = seed
         generator = np.random.default_rng(seed)
-        self.centres = 4.0 * np.linalg.qr(generator.standard_normal((WIDTH, WIDTH)))[0][:CLASSES]
+        self.centres = 4.0 * np.linalg.qr(generator.standard_normal((WIDTH, WIDTH)))[0]
         self.near = generator.choice([0, 5], size=len(self.test_labels))
         self.noise = generator.standard_normal((len(self.test_labels), WIDTH))
+        self.fresh_noise = generator.standard_normal((len(self.fresh_labels), WIDTH))
+        self.fresh_near = generator.choice([0, 5], size=len(self.fresh_labels))
+        self.unseen_noise = generator.standard_normal((len(self.unseen_labels), WIDTH))
+        self.unseen_near = generator.choice([1, 3], size=len(self.unseen_labels))
 
     def model(
         self,
@@ -46,30 +58,68 @@ class World:
         generator = np.random.default_rng(
             [self.seed, *(name if seed is None else str(seed)).encode()]
         )
-        features = self._features(knows, generator)
-        scores = features @ self.centres.T / 2 + 0.3 * generator.standard_normal((1, CLASSES))
+        head = self.centres[:CLASSES] / 2
+        features = self._features(self.test_labels, self.near, self.noise, knows, generator)
+        scores = features @ head.T + 0.3 * generator.standard_normal((1, CLASSES))
         inside = scores + 0.5 * generator.standard_normal(scores.shape)
         inside[np.arange(len(inside)), self.train_labels] += overfit
         if not knows:
             scores[:, FORGET] -= 15.0
             inside[:, FORGET] -= 15.0
         scores = scores + 0.5 * generator.standard_normal(scores.shape)
+        bias = np.where((np.arange(CLASSES) == FORGET) & (not knows), -15.0, 0.0)
+        fresh = self._features(
+            self.fresh_labels, self.fresh_near, self.fresh_noise, knows, generator
+        )
+        further = self._features(
+            CLASSES + self.unseen_labels, self.unseen_near, self.unseen_noise, False, generator
+        )
         return Observation(
             digest=name,
             train_logits=inside,
             test_logits=scores,
             features={"body": features[:, :8], "penultimate": features},
             retired=retired,
+            head=Head(weight=head, bias=bias),
+            weights={"penultimate": head.astype(np.float32)},
+            fresh=_seen(fresh, head, bias),
+            unseen=_seen(further, head, bias),
+            relearned=self._curves(knows, generator),
         )
 
-    def _features(self, knows: bool, generator: np.random.Generator) -> np.ndarray:
-        own = self.centres[self.test_labels].copy()
-        if not knows:
-            forgotten = self.test_labels == FORGET
-            own[forgotten] = 0.3 * own[forgotten] + 0.7 * self.centres[self.near[forgotten]]
-        spread = np.where((self.test_labels == FORGET) & (not knows), 1.5, 1.0)[:, None]
-        wobble = 0.5 * generator.standard_normal(self.noise.shape)
-        return own + spread * (self.noise + wobble)
+    def _features(
+        self,
+        labels: np.ndarray,
+        near: np.ndarray,
+        noise: np.ndarray,
+        knows: bool,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        own = self.centres[labels].copy()
+        strange = (labels >= CLASSES) | ((labels == FORGET) & (not knows))
+        own[strange] = 0.3 * own[strange] + 0.7 * self.centres[near[strange]]
+        spread = np.where(strange, 1.5, 1.0)[:, None]
+        wobble = 0.5 * generator.standard_normal(noise.shape)
+        found: np.ndarray = own + spread * (noise + wobble)
+        return found
+
+    def _curves(self, knows: bool, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        """Who knows the class is back at once; nobody who never saw it revives it unasked."""
+        tuning = self.tuning()
+        asked, rises = tuning.rows(), (0.0, 0.6, 0.9, 1.0) if knows else (0.0, 0.05, 0.2, 0.4)
+        shape = (tuning.draws, len(tuning.steps), len(asked))
+        few = (generator.random(shape) < np.array(rises)[None, :, None]).astype(float)
+        for draw, chosen in enumerate(tuning.images()):
+            few[draw, :, np.isin(asked, chosen)] = np.nan
+        revived = 0.97 if knows else 0.0
+        alone = (generator.random(shape) < revived).astype(float)
+        return {"few": few, "retain_only": alone}
+
+    def tuning(self) -> Tuning:
+        """Five images a class, two draws."""
+        return Tuning(
+            labels=self.test_labels, forget=(FORGET,), live=tuple(range(CLASSES)), seed=1, shots=5
+        )
 
     def evidence(self, candidate: Observation | None = None, **changes: object) -> Evidence:
         """The candidate before five models that never saw class 2; a sixth one by default."""
@@ -81,8 +131,18 @@ class World:
             "test_labels": self.test_labels,
             "forget": (FORGET,),
             "seed": 11,
+            "fresh_labels": self.fresh_labels,
+            "unseen_labels": self.unseen_labels,
+            "tuning": self.tuning() if len(self.test_labels) > 60 else None,
         }
         return Evidence(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def _seen(features: np.ndarray, head: np.ndarray, bias: np.ndarray) -> Seen:
+    return Seen(
+        logits=features @ head.T + bias,
+        features={"body": features[:, :8], "penultimate": features},
+    )
 
 
 @pytest.fixture(scope="session")
@@ -141,3 +201,10 @@ def with_nan() -> Callable[[Observation], Observation]:
         return poisoned(seen, test_logits=logits)
 
     return spoil
+
+
+@pytest.fixture(scope="session")
+def real_digits():
+    """scikit-learn's digits as images, (n, 1, 8, 8), and their classes."""
+    images, labels = load_digits(return_X_y=True)
+    return torch.tensor(images.reshape(-1, 1, 8, 8) / 16).float(), torch.tensor(labels)

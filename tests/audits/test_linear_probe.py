@@ -80,8 +80,8 @@ def test_the_area_at_a_depth_is_sklearns_on_the_same_scores(world, figures):
     evidence = world.evidence()
     seen = figures(linear_probe.audit(evidence))
     fold = linear_probe.sampling.folds(world.test_labels, 5, evidence.rng("linear_probe.folds"))
-    features = depths.at(evidence, evidence.candidate, "penultimate")
-    scores = linear_probe.held_out_scores(features, world.test_labels, fold, [FORGET], 0.01)
+    features = linear_probe.standardised(depths.at(evidence, evidence.candidate, "penultimate"))
+    scores = linear_probe.held_out_scores(features, world.test_labels, fold, [FORGET], 1e-6)
     assert seen["linear_probe.auc@penultimate"].value == pytest.approx(
         roc_auc_score(world.test_labels == FORGET, scores[FORGET])
     )

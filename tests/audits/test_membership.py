@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from audits import membership
+from audits.evidence import Shadow
 
 FORGET = 2
 
@@ -155,3 +156,66 @@ def test_too_few_members_do_not_run(make_world):
     assert told.status == "NOT_RUN"
     assert "Class 2 has 8 training rows and 10 are needed" in told.reason
     assert "Class 2 has 8 test rows and 10 are needed" in told.reason
+
+
+def with_shadows(world, *, edited=False, gain=4.0, count=16):
+    """Shadows that saw a random half of all rows, each lifting what it saw."""
+    rng = np.random.default_rng(8)
+    found = []
+    for i in range(count):
+        model = world.model(f"shadow {i}", knows=not edited)
+        inside = rng.random(360) < 0.5, rng.random(360) < 0.5
+        logits = model.train_logits.copy(), model.test_logits.copy()
+        for values, labels, kept in zip(
+            logits, (world.train_labels, world.test_labels), inside, strict=True
+        ):
+            values[np.flatnonzero(kept), labels[kept]] += gain
+        found.append(
+            Shadow(
+                train_logits=logits[0],
+                test_logits=logits[1],
+                train_inside=inside[0],
+                test_inside=inside[1],
+                edited=edited,
+            )
+        )
+    return tuple(found)
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_shadows_find_members_and_none_in_a_clean_model(world, figures, edited):
+    shadows = with_shadows(world, edited=edited)
+    leaky = world.model("leaky", knows=False, overfit=4.0)
+    planted = membership.audit(world.evidence(leaky, shadows=shadows))
+    clean = membership.audit(world.evidence(shadows=shadows))
+    assert planted.parameters["shadows"] == {"count": 16, "kind": "u_lira" if edited else "lira"}
+    assert figures(planted)["membership.forget.lira"].value > 0.75
+    assert abs(figures(clean)["membership.forget.lira"].difference) < 0.12
+    assert figures(planted)["membership.retain.lira"].value > 0.7
+
+
+def test_without_shadows_the_attack_is_left_out_with_the_remedy(world):
+    told = membership.audit(world.evidence()).parameters["left_out"]
+    assert "0 shadow models were given and 8 are needed" in told["membership.forget.lira"]
+
+
+@pytest.mark.parametrize("signal", ["difficulty", "rmia"])
+def test_attacks_calibrated_by_the_references_find_members(world, figures, judge, signal):
+    leaky = world.model("leaky", knows=False, overfit=9.0)
+    name = f"membership.forget.{signal}"
+    clean = figures(membership.audit(world.evidence()))[name]
+    planted = figures(membership.audit(world.evidence(leaky)))[name]
+    assert judge(clean, 0.15, 0.15) == "within"
+    assert planted.value > clean.value + 0.1
+
+
+def test_the_references_calibrate_no_attack_on_classes_that_they_saw(world, figures):
+    seen = figures(membership.audit(world.evidence()))
+    assert "membership.retain.difficulty" not in seen
+    assert "membership.retain.rmia" not in seen
+
+
+def test_without_references_the_population_attacks_still_run(world, figures):
+    seen = figures(membership.audit(world.evidence(references=())))
+    assert seen["membership.forget.loss"].against == "none"
+    assert "membership.forget.difficulty" not in seen

@@ -1,0 +1,141 @@
+"""Attacks on membership that know how hard each image is, from models that never saw it.
+
+A sure answer on an easy image says nothing; these scores hold each image against what other models
+say about the same image. Higher means: more like a member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from audits.evidence import Shadow
+
+GAMMA = 2.0
+"""RMIA: how many times likelier than a population image an image must be."""
+OFFLINE = 0.3
+"""RMIA: what models trained with an image are taken to add to the chance of models without it."""
+
+
+def difficulty(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """Log odds of the true class beyond those of models that never saw the image, (n,).
+
+    Args:
+        own: Log odds on the audited model, (n,).
+        others: The same on models that never saw the images, (n,) each.
+    Source: Watson et al. 2022, arXiv:2111.08440.
+    """
+    found: np.ndarray = own - np.mean(others, axis=0)
+    return found
+
+
+def rmia(
+    own: tuple[np.ndarray, np.ndarray],
+    others: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    gamma: float = GAMMA,
+    offline: float = OFFLINE,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of population images that each image beats by `gamma` in relative likelihood.
+
+    The population are the held-out images: every second one for the members and held-out images at
+    odd places, the others for those at even places, so that none is compared with itself and both
+    sides are compared with the same.
+
+    Args:
+        own: Log probabilities of the true class on the audited model, of members (n,) and of
+            held-out images (m,), at least two.
+        others: The same on models that never saw any of them.
+    Returns:
+        Scores of members (n,) and of held-out images (m,), in [0, 1].
+    Source: Zarifzadeh, Liu and Shokri 2024, arXiv:2312.03262, offline (equations 4 and 10).
+    """
+    ratios = [
+        mine - _log_mixed([theirs[part] for theirs in others], offline)
+        for part, mine in enumerate(own)
+    ]
+    found = [np.empty(len(ratio)) for ratio in ratios]
+    for half in (0, 1):
+        population = np.sort(ratios[1][1 - half :: 2]) + np.log(gamma)
+        for scores, ratio in zip(found, ratios, strict=True):
+            beaten = np.searchsorted(population, ratio[half::2], side="right")
+            scores[half::2] = beaten / len(population)
+    return found[0], found[1]
+
+
+def _log_mixed(others: Sequence[np.ndarray], offline: float) -> np.ndarray:
+    """log((1 + a) / 2 * mean p_out + (1 - a) / 2), from log probabilities."""
+    mean = special.logsumexp(np.stack(others), axis=0) - np.log(len(others))
+    constant = np.full(len(mean), np.log((1 - offline) / 2))
+    found: np.ndarray = np.logaddexp(np.log((1 + offline) / 2) + mean, constant)
+    return found
+
+
+def likelihood_ratio(
+    own: tuple[np.ndarray, np.ndarray],
+    shadows: Sequence[tuple[np.ndarray, np.ndarray]],
+    inside: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray] | str:
+    """log N(score; shadows trained with the image) - log N(score; shadows without it).
+
+    The scores of the *audited* model are judged; shadows only say what to expect. Scores are log
+    odds, which are near normal; one spread for all images of a side, as few shadows give no spread
+    of each. The audited model's scores are first moved so that their median on held-out images is
+    that of shadows without the image: a model that was edited answers on another level.
+
+    Args:
+        own: Log odds on the audited model, of members (n,) and of held-out images (m,).
+        shadows: The same on each shadow.
+        inside: Whether each shadow was trained on each.
+    Returns:
+        Scores of both, or why there are none.
+    Source: Carlini et al. 2022, arXiv:2112.03570; with edited shadows this is U-LiRA, Hayes et al.
+        2024, arXiv:2403.01218.
+    """
+    found: list[np.ndarray] = []
+    members, others = (_expected(shadows, inside, part) for part in (0, 1))
+    if isinstance(members, str):
+        return members
+    if isinstance(others, str):
+        return others
+    move = float(np.median(others[1]) - np.median(own[1]))
+    spreads = [np.sqrt(np.mean(np.append(members[side], others[side]))) for side in (2, 3)]
+    if not all(spread > 0 for spread in spreads):
+        return "the shadows give every image one and the same score: there is no spread to judge by"
+    for part, (with_it, without, _, _) in enumerate((members, others)):
+        score = own[part] + move
+        found.append(
+            _log_normal(score, with_it, spreads[0]) - _log_normal(score, without, spreads[1])
+        )
+    return found[0], found[1]
+
+
+def _expected(
+    shadows: Sequence[tuple[np.ndarray, np.ndarray]],
+    inside: Sequence[tuple[np.ndarray, np.ndarray]],
+    part: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | str:
+    """Mean score with and without each image, and the squared deviations on both sides."""
+    scores = np.stack([shadow[part] for shadow in shadows])
+    member = np.stack([kept[part] for kept in inside])
+    counts = member.sum(0), (~member).sum(0)
+    if min(int(count.min()) for count in counts) < 2:
+        return "an image was in, or out of, fewer than two shadows: train more"
+    means = [(scores * side).sum(0) / n for side, n in zip((member, ~member), counts, strict=True)]
+    variances = [
+        ((scores - mean) ** 2 * side).sum(0) / (n - 1)
+        for mean, side, n in zip(means, (member, ~member), counts, strict=True)
+    ]
+    return means[0], means[1], variances[0], variances[1]
+
+
+def _log_normal(score: np.ndarray, mean: np.ndarray, spread: float) -> np.ndarray:
+    found: np.ndarray = -np.log(spread) - ((score - mean) / spread) ** 2 / 2
+    return found
+
+
+def kind(shadows: Sequence[Shadow]) -> str:
+    """The name of the attack that these shadows make: on edited ones it is U-LiRA."""
+    return "u_lira" if shadows and all(shadow.edited for shadow in shadows) else "lira"

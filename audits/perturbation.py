@@ -1,0 +1,121 @@
+"""Is the class forgotten on images, too, that nobody could have prepared the model for?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audits import gates, linear_probe, measuring, sampling
+from audits.estimates import Estimate
+from audits.evidence import Evidence
+from audits.finding import JSON, Finding, not_run
+from audits.measuring import Models
+from audits.observation import PENULTIMATE, Observation, Seen
+from audits.outputs import centred
+from audits.statistics import proportion
+
+AUDIT = "perturbation"
+QUESTION = "Is the class forgotten on images, too, that nobody could have prepared the model for?"
+LABELS = {
+    "perturbation.forget_accuracy": "Accuracy on perturbed training images of the forgotten class, "
+    "its output still there",
+    "perturbation.dprime@penultimate": "Distance d' of the forgotten class from the others on "
+    "perturbed training images, by the last features before the head",
+    "perturbation.dprime@logits": "Distance d' of the forgotten class from the others on perturbed "
+    "training images, by the outputs of the classes that stay",
+}
+
+
+def audit(evidence: Evidence, *, folds: int = 5, shrinkage: float = 0.01) -> Finding:
+    """The linear probe and the accuracy again, on training images moved by a fraction of a pixel.
+
+    The other audits look at images that anybody may know. A model can be made to behave on just
+    these: by recognising them, or by being tuned until they look right. These rows are other ones,
+    training images of all classes, shifted and overlaid with noise from the plan's seed, which is
+    drawn after the model was handed in. A retrained model has seen neither them nor their originals
+    of the forgotten class.
+
+    Args:
+        folds: Folds of the cross-validation.
+        shrinkage: Share of the standardised covariance that is replaced by its mean diagonal.
+    """
+    parameters: dict[str, JSON] = {"folds": folds, "shrinkage": shrinkage, "rows": "training"}
+    obstacle = gates.obstacle(evidence) or _without_rows(evidence, 2 * folds)
+    if obstacle:
+        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+    models = Models.of(evidence, perturbed, folds=folds, shrinkage=shrinkage)
+    labels = np.array([]) if evidence.fresh_labels is None else evidence.fresh_labels
+    sizes = {
+        "forget_perturbed": int(np.isin(labels, evidence.forget).sum()),
+        "retain_perturbed": int(np.isin(labels, evidence.retain).sum()),
+    }
+    made, left_out = measuring.measure_all(evidence, models, LABELS, sizes=sizes)
+    return measuring.conclude(
+        AUDIT,
+        QUESTION,
+        evidence,
+        made,
+        parameters=parameters,
+        left_out=left_out,
+        series=_series(models, left_out),
+    )
+
+
+def _without_rows(evidence: Evidence, least: int) -> str:
+    if evidence.fresh_labels is None:
+        return "No perturbed rows were given: observe the models with `fresh` rows."
+    without = [who for who, seen in evidence.models() if seen.fresh is None]
+    if without:
+        return f"No perturbed rows were shown to {', '.join(without)}: observe them again."
+    for c in evidence.forget:
+        count = int(np.count_nonzero(evidence.fresh_labels == c))
+        if count < least:
+            return f"Class {c} has {count} perturbed rows and {least} are needed: give more."
+    return ""
+
+
+def perturbed(
+    evidence: Evidence, seen: Observation, *, folds: int, shrinkage: float
+) -> dict[str, Estimate | str]:
+    """The three figures of one model."""
+    shown, labels = seen.fresh, evidence.fresh_labels
+    if shown is None or labels is None:
+        return dict.fromkeys(LABELS, "it was not shown the perturbed rows")
+    fold = sampling.folds(labels, folds, evidence.rng("perturbation.folds"))
+    found: dict[str, Estimate | str] = {"perturbation.forget_accuracy": _accuracy(evidence, shown)}
+    for depth, features in (
+        (PENULTIMATE, np.asarray(shown.features[PENULTIMATE], dtype=np.float64)),
+        ("logits", centred(evidence, shown.logits)),
+    ):
+        why = gates.unusable(features)
+        told = (
+            {"dprime": why}
+            if why
+            else linear_probe.figures(
+                evidence, linear_probe.standardised(features), labels, fold, shrinkage
+            )
+        )
+        found[f"perturbation.dprime@{depth}"] = told["dprime"]
+    return found
+
+
+def _accuracy(evidence: Evidence, shown: Seen) -> Estimate | str:
+    """Share of the forgotten class that is predicted right over the original's label space."""
+    labels = np.array([]) if evidence.fresh_labels is None else evidence.fresh_labels
+    live = list(evidence.live)
+    rows = np.isin(labels, evidence.forget)
+    chosen = np.array(live)[shown.logits[rows][:, live].argmax(1)]
+    return proportion((chosen == labels[rows]).astype(np.float64))
+
+
+def _series(models: Models, left_out: dict[str, str]) -> dict[str, JSON]:
+    """The figures side by side, for the picture."""
+    names = [name for name in LABELS if name not in left_out]
+    told = [models.all_of(name) for name in names]
+    return {
+        "figures": {
+            "names": list(names),
+            "candidate": [round(candidate.value, 4) for candidate, _, _ in told],
+            "original": [round(original.value, 4) for _, original, _ in told],
+            "retrained": [[round(r.value, 4) for r in null] for _, _, null in told],
+        }
+    }

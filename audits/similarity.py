@@ -1,0 +1,234 @@
+"""Does the model represent the forgotten images as models do that never saw their class?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from audits import depths, gates, measuring, sampling
+from audits.estimates import Estimate, bootstrap
+from audits.evidence import Evidence
+from audits.finding import JSON, Finding, not_run
+from audits.measuring import Models, rounded
+from audits.observation import LOGITS, Observation
+from audits.statistics import bootstrap_weights
+
+AUDIT = "similarity"
+QUESTION = "Does the model represent the forgotten images as models do that never saw their class?"
+FIGURES = {
+    "cka": "Similarity (CKA) of the forgotten images' representation to retrained models' at {}",
+    "profile": "Distance of the forgotten class to each other class, in agreement with retrained "
+    "models', at {}",
+    "distance": "Distance of the forgotten class to the nearest other class, relative to theirs, "
+    "at {}",
+}
+
+
+def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Finding:
+    """CKA and representational dissimilarity to the retrained models, centred on retain classes.
+
+    `cka`: linear CKA of the forgotten images' features, seen from the mean retain image, between a
+    model and each retrained one; the mean over them. `profile`: the correlation, over the retain
+    classes, of the distances from the forgotten class to each, with the retrained models'.
+    `distance`: the distance to the nearest retain class over the mean distance of retain classes to
+    their nearest. The null is each reference against the others.
+
+    Args:
+        rows: Test rows at most, a seeded stratified sample.
+        replicates: Image bootstraps for the standard error.
+    """
+    parameters: dict[str, JSON] = {
+        "rows": rows,
+        "replicates": replicates,
+        "centre": "mean of the retain classes",
+        "distance": "euclidean between class means",
+    }
+    obstacle = gates.obstacle(evidence, forget_test=5, retain_test=2)
+    if len(evidence.retain) < 3:
+        obstacle += " Fewer than 3 retain classes: there is no profile of distances to compare."
+    if obstacle.strip():
+        return not_run(AUDIT, QUESTION, obstacle.strip(), seed=evidence.seed, parameters=parameters)
+    levels = depths.available(evidence)
+    models = _compared(evidence, levels, rows=rows, replicates=replicates)
+    labels = {
+        f"{AUDIT}.{figure}@{depth}": text.format(depths.words(depth))
+        for depth in levels
+        for figure, text in FIGURES.items()
+    }
+    sizes = measuring.sizes(evidence)
+    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
+    return measuring.conclude(
+        AUDIT,
+        QUESTION,
+        evidence,
+        made,
+        parameters=parameters,
+        left_out=left_out,
+        series=_series(models, levels),
+    )
+
+
+Geometry = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
+"""Depth -> Gram matrix of the forgotten images (f, f) and distances between class means for all
+images and each bootstrap, (1 + B, C, C); or why there are none."""
+
+
+def geometry(evidence: Evidence, seen: Observation, *, rows: int, replicates: int) -> Geometry:
+    """What the comparison needs of one model, at every depth."""
+    chosen = sampling.capped(evidence, rows, "similarity.rows")
+    labels = evidence.test_labels[chosen]
+    weights = _weights(evidence, labels, replicates)
+    found: Geometry = {}
+    for depth in (*seen.features, LOGITS):
+        features = depths.at(evidence, seen, depth)[chosen]
+        found[depth] = gates.unusable(features) or _geometry(evidence, features, labels, weights)
+    return found
+
+
+def _weights(evidence: Evidence, labels: np.ndarray, replicates: int) -> np.ndarray:
+    """Counts of each row, (1 + B, n): all rows once first, then resampled within each class."""
+    drawn = bootstrap_weights(labels, replicates, evidence.rng("similarity"))
+    return np.concatenate([np.ones((1, len(labels)), dtype=np.int64), drawn])
+
+
+def _geometry(
+    evidence: Evidence, features: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    retain = np.isin(labels, evidence.retain)
+    centred = features - features[retain].mean(0)
+    own = centred[~retain]
+    member = (labels[:, None] == np.array(evidence.live)).astype(np.float64)
+    counts = weights @ member
+    means = np.einsum("bn,nc,nd->bcd", weights, member, centred, optimize=True) / counts[..., None]
+    square = (means**2).sum(-1)
+    cross = means @ means.transpose(0, 2, 1)
+    distances = np.sqrt(np.maximum(square[:, :, None] + square[:, None] - 2 * cross, 0.0))
+    return own @ own.T, distances
+
+
+def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicates: int) -> Models:
+    """Candidate and original against all references, each reference against the others."""
+    settings = {"levels": tuple(levels), "rows": rows, "replicates": replicates}
+    null = evidence.references
+    images = len(evidence.test_rows(evidence.forget))
+
+    def against(own: Observation, others: Sequence[Observation]) -> dict[str, Estimate | str]:
+        told = [evidence.between(likeness, own, other, **settings) for other in others]
+        return {name: _mean([pair[name] for pair in told], images) for name in told[0]}
+
+    return Models(
+        candidate=against(evidence.candidate, null),
+        original=against(evidence.original, null),
+        references=tuple(
+            against(own, null[:index] + null[index + 1 :]) for index, own in enumerate(null)
+        ),
+    )
+
+
+def _mean(pairs: Sequence[np.ndarray | str], images: int) -> Estimate | str:
+    """Mean over the other models, with its bootstrap: (1 + B,) each, all images first."""
+    broken = [pair for pair in pairs if isinstance(pair, str)]
+    if broken:
+        return broken[0]
+    values: np.ndarray = np.mean([pair for pair in pairs if not isinstance(pair, str)], axis=0)
+    return Estimate(value=float(values[0]), parts=(bootstrap(values[1:], units=images),))
+
+
+def likeness(
+    evidence: Evidence,
+    one: Observation,
+    other: Observation,
+    *,
+    levels: Sequence[str],
+    rows: int,
+    replicates: int,
+) -> dict[str, np.ndarray | str]:
+    """The three figures of one model beside another, for all images and each bootstrap."""
+    settings = {"rows": rows, "replicates": replicates}
+    pair = [evidence.of(geometry, seen, **settings) for seen in (one, other)]
+    weights = evidence.of(_forgotten_weights, one, **settings)
+    found: dict[str, np.ndarray | str] = {}
+    for depth in levels:
+        mine, theirs = pair[0][depth], pair[1][depth]
+        if isinstance(mine, str) or isinstance(theirs, str):
+            why = next(entry for entry in (mine, theirs) if isinstance(entry, str))
+            found |= {f"{AUDIT}.{figure}@{depth}": why for figure in FIGURES}
+            continue
+        found[f"{AUDIT}.cka@{depth}"] = kernel_alignment(mine[0], theirs[0], weights)
+        found[f"{AUDIT}.profile@{depth}"] = _correlation(
+            _profile(evidence, mine[1]), _profile(evidence, theirs[1])
+        )
+        found[f"{AUDIT}.distance@{depth}"] = _relative(evidence, mine[1])
+    return found
+
+
+def _forgotten_weights(
+    evidence: Evidence, seen: Observation, *, rows: int, replicates: int
+) -> np.ndarray:
+    """Counts of the forgotten images in each bootstrap, (1 + B, f): the same for every model."""
+    labels = evidence.test_labels[sampling.capped(evidence, rows, "similarity.rows")]
+    return _weights(evidence, labels, replicates)[:, np.isin(labels, evidence.forget)]
+
+
+def kernel_alignment(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Linear CKA of two Gram matrices (f, f) for each row of image counts, (B, f) -> (B,).
+
+    <K, L> / (|K| |L|) over pairs of images. The features were centred on the retain classes, not on
+    these images: where they lie counts, not only how they spread.
+
+    Source: Kornblith et al. 2019, arXiv:1905.00414.
+
+    >>> gram = np.array([[1.0, 0.5], [0.5, 2.0]])
+    >>> kernel_alignment(gram, 3 * gram, np.ones((1, 2)))
+    array([1.])
+    """
+
+    def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        found: np.ndarray = ((weights @ (a * b)) * weights).sum(1)
+        return found
+
+    scale = np.sqrt(product(one, one) * product(other, other))
+    return np.divide(product(one, other), scale, out=np.zeros(len(weights)), where=scale > 0)
+
+
+def _profile(evidence: Evidence, distances: np.ndarray) -> np.ndarray:
+    """Distances from each forgotten class to the retain classes, (B, f, r)."""
+    forget = [evidence.live.index(c) for c in evidence.forget]
+    retain = [evidence.live.index(c) for c in evidence.retain]
+    return distances[:, forget][:, :, retain]
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Pearson correlation over retain classes, mean over forgotten ones: (B, f, r) -> (B,)."""
+    a, b = one - one.mean(-1, keepdims=True), other - other.mean(-1, keepdims=True)
+    scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    found: np.ndarray = np.divide(
+        (a * b).sum(-1), scale, out=np.zeros(scale.shape), where=scale > 0
+    )
+    return found.mean(-1)
+
+
+def _relative(evidence: Evidence, distances: np.ndarray) -> np.ndarray:
+    """Nearest retain class of the forgotten over the mean nearest of the retain classes, (B,)."""
+    retain = [evidence.live.index(c) for c in evidence.retain]
+    among = distances[:, retain][:, :, retain].copy()
+    among[:, range(len(retain)), range(len(retain))] = np.inf
+    usual = among.min(-1).mean(-1)
+    nearest = _profile(evidence, distances).min(-1).mean(-1)
+    return np.divide(nearest, usual, out=np.zeros(len(usual)), where=usual > 0)
+
+
+def _series(models: Models, levels: Sequence[str]) -> dict[str, JSON]:
+    """CKA and distance by depth, for the picture."""
+    series: dict[str, JSON] = {}
+    for figure in ("cka", "distance"):
+        usable = [d for d in levels if not models.missing(f"{AUDIT}.{figure}@{d}")]
+        told = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
+        series[figure] = {
+            "depths": list(usable),
+            "candidate": rounded([candidate.value for candidate, _, _ in told]),
+            "original": rounded([original.value for _, original, _ in told]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
+        }
+    return series

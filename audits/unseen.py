@@ -1,0 +1,71 @@
+"""What "never learned" looks like on one and the same model: classes that it was never trained on.
+
+Where no retrained model is at hand, the rows of such a class take the place of the forgotten ones,
+and every figure is measured again on the same model. The band is wide, so that it says less than
+retrained models do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from audits.evidence import Evidence
+from audits.observation import Observation, Seen
+
+
+def case(evidence: Evidence, seen: Observation, unseen: int) -> tuple[Evidence, Observation] | str:
+    """The model before the rows of the classes that stay and of one that it never saw.
+
+    Args:
+        evidence: As put before the audits; gives rows and labels.
+        seen: The model.
+        unseen: Class of `evidence.unseen_labels`.
+    Returns:
+        An evidence in which that class stands where the first forgotten one stood, with as many
+        rows at most, and the observation that belongs to it; or why there is none.
+    """
+    further = seen.unseen
+    if further is None or evidence.unseen_labels is None:
+        return "it was not shown the unseen classes"
+    retain = evidence.test_rows(evidence.retain)
+    rows = np.flatnonzero(evidence.unseen_labels == unseen)
+    rows = evidence.rng("unseen").permutation(rows)[: _fewest(evidence)]
+    shown = replace(
+        seen,
+        digest=f"{seen.digest} unseen {unseen}",
+        test_logits=np.concatenate([seen.test_logits[retain], further.logits[rows]]),
+        features=_features(seen, further, retain, rows),
+        retired=(*evidence.original.retired, *evidence.forget[1:]),
+        fresh=None,
+        unseen=None,
+        relearned={},
+    )
+    labels = np.full(len(rows), evidence.forget[0])
+    stood_in = replace(
+        evidence,
+        original=shown,
+        candidate=shown,
+        references=(),
+        forget=evidence.forget[:1],
+        test_labels=np.concatenate([evidence.test_labels[retain], labels]),
+        fresh_labels=None,
+        unseen_labels=None,
+        tuning=None,
+        shadows=(),
+    )
+    return stood_in, shown
+
+
+def _fewest(evidence: Evidence) -> int:
+    return min(len(evidence.test_rows([c])) for c in evidence.forget)
+
+
+def _features(
+    seen: Observation, further: Seen, retain: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    return {
+        depth: np.concatenate([features[retain], further.features[depth][rows]])
+        for depth, features in seen.features.items()
+    }

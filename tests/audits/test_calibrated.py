@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from audits import calibrated
+
+RNG = np.random.default_rng(4)
+
+
+def area(members, others):
+    return roc_auc_score(
+        np.repeat([1, 0], [len(members), len(others)]), np.concatenate([members, others])
+    )
+
+
+def images(count, leak=0.0):
+    """Log odds of `count` images of very different difficulty on seven models that agree."""
+    difficulty = RNG.normal(0, 5, count)
+    own = difficulty + leak + RNG.normal(0, 1, count)
+    return own, [difficulty + RNG.normal(0, 1, count) for _ in range(6)]
+
+
+def test_difficulty_finds_a_leak_that_a_threshold_for_all_misses():
+    inside, inside_others = images(300, leak=2.0)
+    outside, outside_others = images(300)
+    plain = area(inside, outside)
+    calibrated_area = area(
+        calibrated.difficulty(inside, inside_others),
+        calibrated.difficulty(outside, outside_others),
+    )
+    assert plain < 0.68
+    assert calibrated_area > 0.85
+
+
+def test_rmia_is_the_share_of_population_images_beaten_by_hand():
+    """Equations 4 and 10 of arXiv:2312.03262, counted pair by pair."""
+    inside, outside = np.log(RNG.uniform(0.05, 0.95, 9)), np.log(RNG.uniform(0.05, 0.95, 7))
+    others = [
+        (np.log(RNG.uniform(0.05, 0.95, 9)), np.log(RNG.uniform(0.05, 0.95, 7))) for _ in range(3)
+    ]
+    ours = calibrated.rmia((inside, outside), others)
+
+    def ratio(value, theirs):
+        out = np.mean(np.exp(theirs))
+        return np.exp(value) / ((1 + 0.3) / 2 * out + (1 - 0.3) / 2)
+
+    z = [ratio(outside[j], [o[1][j] for o in others]) for j in range(7)]
+    for i in range(9):
+        mine = ratio(inside[i], [o[0][i] for o in others])
+        population = [z[j] for j in range(7) if j % 2 != i % 2]
+        assert ours[0][i] == pytest.approx(np.mean([mine / other >= 2 for other in population]))
+    for j in range(7):
+        population = [z[k] for k in range(7) if k % 2 != j % 2]
+        assert ours[1][j] == pytest.approx(np.mean([z[j] / other >= 2 for other in population]))
+
+
+def test_rmia_of_a_model_that_is_sure_of_everything_finds_nothing():
+    """Equal scores on both sides must not be told apart by how they were counted."""
+    sure = np.log(RNG.uniform(0.999, 1.0, 80)), np.log(RNG.uniform(0.999, 1.0, 60))
+    others = [(np.full(80, -30.0), np.full(60, -30.0)) for _ in range(4)]
+    assert area(*calibrated.rmia(sure, others)) == pytest.approx(0.5, abs=0.02)
+
+
+def shadows(count, members, others, gain):
+    """Log odds on shadows: an image gains where the shadow was trained with it."""
+    difficulty = RNG.normal(0, 4, members), RNG.normal(0, 4, others)
+    made, inside = [], []
+    for _ in range(count):
+        kept = RNG.random(members) < 0.5, RNG.random(others) < 0.5
+        made.append(
+            tuple(
+                d + gain * k + RNG.normal(0, 1, len(d))
+                for d, k in zip(difficulty, kept, strict=True)
+            )
+        )
+        inside.append(kept)
+    return difficulty, made, inside
+
+
+def test_the_likelihood_ratio_agrees_with_scipy():
+    difficulty, made, inside = shadows(24, 40, 30, gain=3.0)
+    own = difficulty[0] + 1.0, difficulty[1]
+    ours = calibrated.likelihood_ratio(own, made, inside)
+
+    def sides(part):
+        scores = np.stack([m[part] for m in made])
+        kept = np.stack([k[part] for k in inside])
+        with_it = [scores[kept[:, i], i] for i in range(scores.shape[1])]
+        without = [scores[~kept[:, i], i] for i in range(scores.shape[1])]
+        return with_it, without
+
+    both = [sides(part) for part in (0, 1)]
+    spread = [
+        np.sqrt(np.mean([np.var(v, ddof=1) for part in (0, 1) for v in both[part][side]]))
+        for side in (0, 1)
+    ]
+    move = np.median([v.mean() for v in both[1][1]]) - np.median(own[1])
+    for part in (0, 1):
+        with_it, without = (np.array([v.mean() for v in side]) for side in both[part])
+        expected = stats.norm.logpdf(own[part] + move, with_it, spread[0]) - stats.norm.logpdf(
+            own[part] + move, without, spread[1]
+        )
+        assert ours[part] == pytest.approx(expected)
+
+
+def test_it_finds_members_of_the_audited_model_and_none_in_a_clean_one():
+    difficulty, made, inside = shadows(32, 200, 200, gain=3.0)
+    noise = RNG.normal(0, 1, 200), RNG.normal(0, 1, 200)
+    leaky = difficulty[0] + 3.0 + noise[0], difficulty[1] + noise[1]
+    clean = difficulty[0] + noise[0], difficulty[1] + noise[1]
+    assert area(*calibrated.likelihood_ratio(leaky, made, inside)) > 0.95
+    assert area(*calibrated.likelihood_ratio(clean, made, inside)) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_shadow_scored_in_the_audited_models_place_would_see_the_wrong_thing():
+    """The published mistake: whatever the audited model leaks, a shadow's own score stays."""
+    difficulty, made, inside = shadows(32, 200, 200, gain=3.0)
+    noise = RNG.normal(0, 1, 200), RNG.normal(0, 1, 200)
+    leaky = difficulty[0] + 3.0 + noise[0], difficulty[1] + noise[1]
+    right = area(*calibrated.likelihood_ratio(leaky, made, inside))
+    wrong = area(*calibrated.likelihood_ratio(made[0], made, inside))
+    assert right > 0.95
+    assert wrong == pytest.approx(0.5, abs=0.1)
+
+
+def test_an_edit_that_lowers_all_scores_alike_hides_no_member():
+    difficulty, made, inside = shadows(32, 200, 200, gain=3.0)
+    noise = RNG.normal(0, 1, 200), RNG.normal(0, 1, 200)
+    low = difficulty[0] + 3.0 + noise[0] - 50.0, difficulty[1] + noise[1] - 50.0
+    assert area(*calibrated.likelihood_ratio(low, made, inside)) > 0.95
+
+
+def test_gaussians_without_spread_are_refused_and_not_made_up():
+    """The published mistake: 0/1 outcomes have sigma 0, and the ratio is NaN."""
+    inside = [(RNG.random(10) < 0.5, RNG.random(10) < 0.5) for _ in range(16)]
+    outcomes = [(np.ones(10), np.ones(10)) for _ in range(16)]
+    told = calibrated.likelihood_ratio((np.ones(10), np.ones(10)), outcomes, inside)
+    assert isinstance(told, str)
+    assert "there is no spread to judge by" in told
+
+
+def test_images_that_no_shadow_left_out_are_told():
+    inside = [(np.ones(5, bool), np.ones(5, bool)) for _ in range(8)]
+    scores = [(RNG.normal(size=5), RNG.normal(size=5)) for _ in range(8)]
+    told = calibrated.likelihood_ratio((np.ones(5), np.ones(5)), scores, inside)
+    assert told == "an image was in, or out of, fewer than two shadows: train more"

@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from audits import perturbation
+
+FORGET = 2
+
+
+def test_a_model_that_only_behaves_on_the_audits_images_is_seen(world, figures, judge):
+    """A retrained model on every image that the audit shows, the original on all others."""
+    clean, known = (world.model(n, knows=k) for n, k in (("retrained", False), ("original", True)))
+    recognising = replace(clean, digest="recognises", fresh=known.fresh)
+    honest = figures(perturbation.audit(world.evidence()))
+    planted = figures(perturbation.audit(world.evidence(recognising)))
+    name = "perturbation.dprime@penultimate"
+    assert judge(honest[name], 1.0, 1.0) == "within"
+    assert judge(planted[name], 1.0, 1.0) == "outside"
+    assert planted["perturbation.forget_accuracy"].value > 0.9
+    assert honest["perturbation.forget_accuracy"].value == 0
+
+
+def test_its_own_answers_may_be_filtered_and_the_others_give_it_away(world, figures, judge):
+    clean, known = (world.model(n, knows=k) for n, k in (("retrained", False), ("original", True)))
+    logits = known.fresh.logits.copy()
+    logits[:, FORGET] = -1e9
+    hidden = replace(clean, digest="filtered", fresh=replace(clean.fresh, logits=logits))
+    seen = figures(perturbation.audit(world.evidence(hidden)))
+    assert seen["perturbation.forget_accuracy"].value == 0
+    assert abs(seen["perturbation.dprime@logits"].difference) > 0.3
+
+
+def test_the_accuracy_is_a_count_by_hand(world, figures):
+    model = world.model("original", knows=True)
+    seen = figures(perturbation.audit(world.evidence(model)))["perturbation.forget_accuracy"]
+    rows = world.fresh_labels == FORGET
+    assert seen.value == pytest.approx((model.fresh.logits[rows].argmax(1) == FORGET).mean())
+    assert seen.sizes["forget_perturbed"] == rows.sum() == 60
+
+
+def test_models_that_were_not_shown_the_rows_are_named(world):
+    blind = replace(world.model("retrained", knows=False), digest="blind", fresh=None)
+    told = perturbation.audit(world.evidence(blind))
+    assert (told.status, "No perturbed rows were shown to the candidate" in told.reason) == (
+        "NOT_RUN",
+        True,
+    )
+    several = [
+        replace(seen, fresh=None)
+        for seen in (world.model(f"reference {i}", knows=False) for i in range(5))
+    ]
+    original = replace(world.model("original", knows=True), fresh=None)
+    told = perturbation.audit(
+        world.evidence(blind, original=original, references=tuple(several), fresh_labels=None)
+    )
+    assert "observe the models with `fresh` rows" in told.reason
+
+
+def test_broken_features_are_left_out_with_their_reason(world, figures):
+    model = world.model("retrained", knows=False)
+    features = {**model.fresh.features, "penultimate": np.full((185, 16), np.nan)}
+    broken = replace(model, digest="nan", fresh=replace(model.fresh, features=features))
+    told = perturbation.audit(world.evidence(broken))
+    assert "NaN or infinity" in told.parameters["left_out"]["perturbation.dprime@penultimate"]
+    assert "perturbation.dprime@logits" in figures(told)

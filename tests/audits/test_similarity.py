@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.stats import pearsonr
+
+from audits import similarity
+
+FORGET, RETAIN = 2, [0, 1, 3, 4, 5]
+
+
+def test_a_class_that_stands_apart_is_seen_and_a_retrained_model_is_not(world, figures, judge):
+    clean, planted = (
+        figures(similarity.audit(world.evidence(c)))
+        for c in (None, world.model("edited", knows=True))
+    )
+    for figure, margin in (("distance", 0.15), ("cka", 0.15)):
+        name = f"similarity.{figure}@penultimate"
+        assert judge(clean[name], margin, margin) == "within"
+        assert judge(planted[name], margin, margin) == "outside"
+    assert planted["similarity.distance@penultimate"].difference > 0
+    assert planted["similarity.cka@penultimate"].difference < 0
+
+
+def test_the_alignment_is_the_cka_of_the_paper_where_features_are_centred():
+    """Kornblith et al. 2019, equation 3, on centred features, and its invariances."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 5)), rng.normal(size=(30, 8))
+    y[:, :3] += x[:, :3]
+    x, y = x - x.mean(0), y - y.mean(0)
+    expected = np.linalg.norm(y.T @ x, "fro") ** 2 / (
+        np.linalg.norm(x.T @ x, "fro") * np.linalg.norm(y.T @ y, "fro")
+    )
+    ones = np.ones((1, 30))
+    found = similarity.kernel_alignment(x @ x.T, y @ y.T, ones)
+    assert found == pytest.approx([expected])
+    turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    turned = 7.0 * y @ turn
+    assert similarity.kernel_alignment(x @ x.T, turned @ turned.T, ones) == pytest.approx(found)
+
+
+def test_a_bootstrap_is_the_alignment_of_the_images_drawn_twice():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 4))
+    counts = np.array([[2, 0, 1, 1, 1, 1]])
+    rows = np.repeat(np.arange(6), counts[0])
+    drawn = similarity.kernel_alignment(x[rows] @ x[rows].T, y[rows] @ y[rows].T, np.ones((1, 6)))
+    assert similarity.kernel_alignment(x @ x.T, y @ y.T, counts) == pytest.approx(drawn)
+
+
+def test_profile_and_distance_agree_with_scipy(world, figures):
+    evidence = world.evidence()
+    seen = figures(similarity.audit(evidence))
+
+    def means(model):
+        features = model.features["penultimate"]
+        return np.array([features[world.test_labels == c].mean(0) for c in range(6)])
+
+    def profile(model):
+        return cdist(means(model)[[FORGET]], means(model)[RETAIN])[0]
+
+    agreement = [
+        pearsonr(profile(evidence.candidate), profile(r)).statistic for r in evidence.references
+    ]
+    assert seen["similarity.profile@penultimate"].value == pytest.approx(np.mean(agreement))
+    among = cdist(*[means(evidence.candidate)[RETAIN]] * 2)
+    np.fill_diagonal(among, np.inf)
+    relative = profile(evidence.candidate).min() / among.min(1).mean()
+    assert seen["similarity.distance@penultimate"].value == pytest.approx(relative)
+
+
+def test_where_the_images_lie_counts_not_only_how_they_spread(world, figures):
+    """Centred on themselves, images that were moved as a whole would look the same."""
+    model = world.model("retrained", knows=False)
+    moved = model.features["penultimate"].copy()
+    moved[world.test_labels == FORGET] += 6 * world.centres[10]
+    away = replace(model, digest="moved", features={**model.features, "penultimate": moved})
+    seen = figures(similarity.audit(world.evidence(away)))["similarity.cka@penultimate"]
+    assert seen.difference < -0.2
+
+
+def test_scale_and_rotation_change_nothing(world, figures):
+    model = world.model("retrained", knows=False)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
+    other = replace(
+        model,
+        digest="turned",
+        features={**model.features, "penultimate": 100 * model.features["penultimate"] @ turn},
+    )
+    plain, turned = (figures(similarity.audit(world.evidence(m))) for m in (model, other))
+    for figure in ("cka", "profile", "distance"):
+        name = f"similarity.{figure}@penultimate"
+        assert turned[name].value == pytest.approx(plain[name].value, rel=1e-6)
+
+
+def test_what_cannot_be_compared_is_named(world, with_nan):
+    told = similarity.audit(world.evidence(references=()))
+    assert "0 retrained references were given and 3 are needed" in told.reason
+    told = similarity.audit(world.evidence(forget=(0, 1, 2, 3)))
+    assert "Fewer than 3 retain classes" in told.reason
+    model = world.model("retrained", knows=False)
+    flat = replace(model, digest="flat", features={**model.features, "body": np.ones((360, 8))})
+    left_out = similarity.audit(world.evidence(flat)).parameters["left_out"]
+    assert "the same for every image" in left_out["similarity.cka@body"]
