@@ -16,12 +16,25 @@ def at(evidence: Evidence, seen: Observation, depth: str) -> np.ndarray:
     return np.asarray(seen.features[depth], dtype=np.float64)
 
 
+LACKING = "it has no such depth"
+"""Why a model is not measured at a depth that the others have."""
+
+
+def has(seen: Observation, depth: str) -> bool:
+    """Whether a model can be read at a depth."""
+    return depth == LOGITS or depth in seen.features
+
+
 def available(evidence: Evidence) -> list[str]:
-    """Depths that all models have, shallow to deep, the retain logits last."""
+    """Depths that the original and all references have, shallow to deep, the retain logits last.
+
+    Not what the candidate has: one that lacks a depth is not measured there, and that is told.
+    """
+    judges = (evidence.original, *evidence.references)
     shared = [
         depth
-        for depth in evidence.candidate.features
-        if all(depth in seen.features for _, seen in evidence.models())
+        for depth in evidence.original.features
+        if all(depth in seen.features for seen in judges)
     ]
     return [*shared, LOGITS]
 

@@ -72,6 +72,9 @@ def recognised(
     """Accuracies of one model, for each number of shots and each depth."""
     found: dict[str, Estimate | str] = {}
     for depth in levels:
+        if not depths.has(seen, depth):
+            found |= {f"{AUDIT}.{k}@{depth}": depths.LACKING for k in shots}
+            continue
         features = depths.at(evidence, seen, depth)
         for k in shots:
             found[f"{AUDIT}.{k}@{depth}"] = (

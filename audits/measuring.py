@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from audits import unseen
+from audits.depths import LACKING
 from audits.errors import BadMeasurement
 from audits.estimates import Comparison, Estimate, compare, compare_apart
 from audits.evidence import LEAST_UNSEEN, Evidence
@@ -63,7 +64,7 @@ class Models:
         named += [(f"reference {i}", found) for i, found in enumerate(self.references)]
         named += [(f"unseen class {i}", found) for i, found in enumerate(self.unseen)]
         for who, found in named:
-            value = found.get(name, "it has no such depth")
+            value = found.get(name, LACKING)
             if isinstance(value, str):
                 return f"not measured on {who}: {value}"
         return ""

@@ -22,6 +22,7 @@ Progress = Callable[[int, int, float], None]
 """`progress(epoch, epochs, loss)` after each epoch, counted from 1."""
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("onecycle", "constant")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class Recipe:
         optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
         schedule: "onecycle" or "constant".
         label_smoothing: Share of the target that is spread over the classes that are trained.
+        precision: "float32", or "bfloat16" for the forward pass (autocast; images channels last),
+            which trains convolutions on a CPU in about half the time. Weights stay float32.
     """
 
     epochs: int = 30
@@ -45,6 +48,7 @@ class Recipe:
     optimizer: str = "adamw"
     schedule: str = "onecycle"
     label_smoothing: float = 0.0
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -63,6 +67,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         yield f"There is no optimizer {recipe.optimizer!r}: choose one of {OPTIMIZERS}."
     if recipe.schedule not in SCHEDULES:
         yield f"There is no schedule {recipe.schedule!r}: choose one of {SCHEDULES}."
+    if recipe.precision not in PRECISIONS:
+        yield f"There is no precision {recipe.precision!r}: choose one of {PRECISIONS}."
 
 
 def train(
@@ -95,8 +101,12 @@ def train(
     inputs, labels = _kept(inputs, labels, exclude)
     with _seeded(seed, device):
         model = build().to(device).train()
-        _fit(model, inputs.to(device), labels.to(device), recipe, seed, progress)
-    return model.cpu().eval()
+        inputs = inputs.to(device)
+        if recipe.precision == "bfloat16" and inputs.ndim == 4:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        _fit(model, inputs, labels.to(device), recipe, seed, progress)
+    return model.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
 
 def _kept(inputs: Tensor, labels: Tensor, exclude: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -164,7 +174,10 @@ def _step(
     schedule: LRScheduler | None,
 ) -> float:
     optimizer.zero_grad(set_to_none=True)
-    loss = functional.cross_entropy(model(inputs), labels, label_smoothing=recipe.label_smoothing)
+    half = recipe.precision == "bfloat16"
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
+        logits = model(inputs)
+    loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
     loss.backward()
     optimizer.step()
     if schedule is not None:

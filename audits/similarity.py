@@ -150,7 +150,7 @@ def likeness(
     weights = evidence.of(_forgotten_weights, one, **settings)
     found: dict[str, np.ndarray | str] = {}
     for depth in levels:
-        mine, theirs = pair[0][depth], pair[1][depth]
+        mine, theirs = (found_of.get(depth, depths.LACKING) for found_of in pair)
         if isinstance(mine, str) or isinstance(theirs, str):
             why = next(entry for entry in (mine, theirs) if isinstance(entry, str))
             found |= {f"{AUDIT}.{figure}@{depth}": why for figure in FIGURES}

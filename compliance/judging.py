@@ -5,29 +5,60 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from statistics import fmean
 
 from audits.finding import NOT_RUN, Finding, Measurement
 from compliance.policy import Policy, Rule
-from compliance.rows import MISSING, OUTSIDE, UNDECIDED, WITHIN, JudgedRow
+from compliance.rows import (
+    INFORMATIONAL,
+    MISSING,
+    OUTSIDE,
+    UNDECIDED,
+    WITHIN,
+    JudgedRow,
+    Margins,
+)
+
+LEAST_POWER = 0.8
+"""Chance to catch the original that a measurement needs for a relative margin to decide."""
+YARDSTICKS = ("retrained", "unseen")
+"""What a null distribution is made of."""
 
 
 def judge_rows(findings: Sequence[Finding], policy: Policy) -> list[JudgedRow]:
     """Every measurement judged by the first rule that names it, and every gap as a row.
 
-    A rule that nothing answers to, and an audit that did not run, become rows with outcome
-    "not_run": what is missing is seen, and can never pass.
+    A rule that nothing answers to, a required measurement that its audit left out, and an audit
+    that did not run, become rows with outcome "not_run": what is missing is seen, and can never
+    pass.
+
+    Several required tests at once: all must come out "within" for a pass, so that a model beyond
+    any one margin passes with a chance of at most alpha, however many there are (an
+    intersection-union test, Berger 1982). One "outside" suffices to fail, so that each is told at
+    alpha over their number (Bonferroni): an honest model is failed with a chance of at most alpha.
     """
-    return [*_measured(findings, policy), *_missing(findings, policy), *_idle(findings, policy)]
+    tests = sum(
+        rule is not None and rule.required and rule.at_most is None
+        for finding in findings
+        for rule in (policy.rule_for(seen.name) for seen in finding.measurements)
+    )
+    return [
+        *_measured(findings, policy, max(1, tests)),
+        *_missing(findings, policy),
+        *_left_out(findings, policy),
+        *_idle(findings, policy),
+    ]
 
 
-def _measured(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]:
+def _measured(findings: Sequence[Finding], policy: Policy, tests: int) -> Iterator[JudgedRow]:
     for finding in findings:
         for seen in finding.measurements:
-            yield judge_row(finding.audit, seen, policy)
+            yield judge_row(finding.audit, seen, policy, tests=tests)
 
 
 def _missing(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]:
     names = [seen.name for finding in findings for seen in finding.measurements]
+    names += [name for finding in findings for name in _reasons_left_out(finding)]
     for rule in policy.rules:
         if not any(policy.rule_for(name) is rule for name in names):
             yield JudgedRow(
@@ -37,6 +68,23 @@ def _missing(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]
                 outcome=MISSING,
                 reason=_why_missing(rule, findings),
             )
+
+
+def _left_out(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]:
+    """Measurements that an audit could not make and a rule speaks about."""
+    for finding in findings:
+        for name, reason in _reasons_left_out(finding).items():
+            rule = policy.rule_for(name)
+            if rule is not None:
+                yield JudgedRow(
+                    audit=finding.audit, name=name, rule=rule, outcome=MISSING, reason=reason
+                )
+
+
+def _reasons_left_out(finding: Finding) -> Mapping[str, str]:
+    left_out = finding.parameters.get("left_out")
+    told = left_out if isinstance(left_out, Mapping) and finding.status != NOT_RUN else {}
+    return {name: str(reason) for name, reason in told.items()}
 
 
 def _idle(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]:
@@ -59,25 +107,31 @@ def _why_missing(rule: Rule, findings: Sequence[Finding]) -> str:
     if not found:
         return f"No audit {audit!r} was run: run it, or take the rule out of the policy."
     reasons = [finding.reason for finding in found if finding.reason]
-    for finding in found:
-        left_out = finding.parameters.get("left_out")
-        told = left_out if isinstance(left_out, Mapping) else {}
-        reasons += [str(why) for name, why in told.items() if rule.names(name)]
     return "; ".join(dict.fromkeys(reasons)) or (
         f"Audit {audit!r} ran and has no measurement of this name: check the policy's spelling."
     )
 
 
-def judge_row(audit: str, seen: Measurement, policy: Policy) -> JudgedRow:
-    """One measurement, judged by the first rule that names it."""
+def judge_row(audit: str, seen: Measurement, policy: Policy, *, tests: int = 1) -> JudgedRow:
+    """One measurement, judged by the first rule that names it.
+
+    Args:
+        audit: Name of the audit.
+        seen: The measurement.
+        policy: The rules.
+        tests: Required tests at once, for what is told "outside".
+    """
     rule = policy.rule_for(seen.name)
     interval = _interval(seen, policy.alpha)
     if rule is None:
         return JudgedRow(
             audit=audit, name=seen.name, measurement=seen, difference_interval=interval
         )
-    outcome, reason = _outcome(seen, rule, policy)
-    accept, detect = _power(seen, rule, policy.alpha)
+    margins = resolved(rule, seen)
+    accept, detect = _power(seen, rule, margins, policy.alpha)
+    outcome, reason = _outcome(seen, rule, margins, policy, tests)
+    if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
+        outcome, reason = INFORMATIONAL, _cannot_tell(detect)
     return JudgedRow(
         audit=audit,
         name=seen.name,
@@ -85,50 +139,82 @@ def judge_row(audit: str, seen: Measurement, policy: Policy) -> JudgedRow:
         rule=rule,
         outcome=outcome,
         reason=reason,
+        margins=margins,
         difference_interval=interval,
         accept_retrained=accept,
         detect_original=detect,
     )
 
 
-def _outcome(seen: Measurement, rule: Rule, policy: Policy) -> tuple[str, str]:
-    outcome = _by_limit(seen, rule) if rule.at_most is not None else _by_margin(seen, rule, policy)
+def resolved(rule: Rule, seen: Measurement) -> Margins | None:
+    """The margins as numbers, (below, above); None where there are none.
+
+    Relative ones follow from original and yardstick alone, before any candidate is looked at: a
+    remainder lies on the original's side of the yardstick, an overshoot on the other.
+    """
+    if rule.at_most is not None:
+        return None
+    if not rule.relative:
+        below = math.inf if rule.below is None else rule.below
+        above = math.inf if rule.above is None else rule.above
+        return below, above
+    if seen.original is None or not seen.null:
+        return None
+    gap = seen.original - fmean(seen.null)
+    remainder = abs(gap) * (rule.remainder or 0.0)
+    overshoot = math.inf if rule.overshoot is None else abs(gap) * rule.overshoot
+    return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
+
+
+def _cannot_tell(detect: float | None) -> str:
+    chance = "no chance" if detect is None else f"a chance of {detect:.2f} only"
+    return (
+        f"It decides nothing: by these margins the original itself would be told from the "
+        f"yardstick with {chance}."
+    )
+
+
+def _outcome(
+    seen: Measurement, rule: Rule, margins: Margins | None, policy: Policy, tests: int
+) -> tuple[str, str]:
+    if rule.at_most is not None:
+        outcome, reason = _by_limit(seen, rule.at_most), ""
+    else:
+        outcome, reason = _by_margin(seen, margins, policy, tests if rule.required else 1)
     if outcome == MISSING:
         return MISSING, "There is nothing to compare with: give retrained references, at least 3."
     short = _too_few(seen, policy)
     if outcome == WITHIN and short:
         return UNDECIDED, short
-    return outcome, ""
+    return outcome, reason
 
 
-def _by_limit(seen: Measurement, rule: Rule) -> str:
+def _by_limit(seen: Measurement, limit: float) -> str:
     """An absolute rule looks at the 95% interval of the value itself."""
-    limit = math.inf if rule.at_most is None else rule.at_most
     low, high = seen.interval
     if high <= limit:
         return WITHIN
     return OUTSIDE if low > limit else UNDECIDED
 
 
-def _by_margin(seen: Measurement, rule: Rule, policy: Policy) -> str:
+def _by_margin(
+    seen: Measurement, margins: Margins | None, policy: Policy, tests: int
+) -> tuple[str, str]:
     """Equivalence: two one-sided tests of the difference to the yardstick."""
     from audits.equivalence import equivalence  # brings scipy: not needed to verify or to list
 
-    if seen.difference is None or seen.standard_error is None or seen.degrees_of_freedom is None:
-        return MISSING
-    return equivalence(
-        seen.difference,
-        seen.standard_error,
-        seen.degrees_of_freedom,
-        *_margins(rule),
-        alpha=policy.alpha,
-    )
-
-
-def _margins(rule: Rule) -> tuple[float, float]:
-    below = math.inf if rule.below is None else rule.below
-    above = math.inf if rule.above is None else rule.above
-    return below, above
+    error, freedom = seen.standard_error, seen.degrees_of_freedom
+    if seen.difference is None or error is None or freedom is None or margins is None:
+        return MISSING, ""
+    if not sum(margins) > 0:  # original and yardstick are the same: there is nothing to tell
+        return UNDECIDED, ""
+    found = [
+        equivalence(seen.difference, error, freedom, *margins, alpha=alpha)
+        for alpha in (policy.alpha, policy.alpha / tests)
+    ]
+    if found[0] == OUTSIDE != found[1]:
+        return UNDECIDED, f"Outside by itself, not by the stricter test that {tests} at once need."
+    return found[0], ""
 
 
 def _interval(seen: Measurement, alpha: float) -> tuple[float, float] | None:
@@ -139,14 +225,17 @@ def _interval(seen: Measurement, alpha: float) -> tuple[float, float] | None:
     return interval(seen.difference, seen.standard_error, seen.degrees_of_freedom, alpha=alpha)
 
 
-def _power(seen: Measurement, rule: Rule, alpha: float) -> tuple[float | None, float | None]:
+def _power(
+    seen: Measurement, rule: Rule, margins: Margins | None, alpha: float
+) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
     from audits.equivalence import power_to_accept, power_to_detect
 
     error, freedom = seen.standard_error, seen.degrees_of_freedom
-    if rule.at_most is not None or seen.against != "retrained" or error is None or freedom is None:
+    if margins is None or seen.against not in YARDSTICKS or error is None or freedom is None:
         return None, None
-    margins = _margins(rule)
+    if not sum(margins) > 0:
+        return None, None
     accept = detect = None
     if len(seen.null) > 1:
         accept = power_to_accept(seen.null, error, freedom, *margins, alpha=alpha)

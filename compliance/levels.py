@@ -28,5 +28,8 @@ def reached(rows: Sequence[JudgedRow]) -> str:
     seen = [row.measurement for row in deep if row.measurement is not None]
     if not seen or len(seen) < len(deep):
         return "L1"
-    enough = all(len(measurement.null) >= LEAST_REFERENCES for measurement in seen)
+    enough = all(
+        measurement.against == "retrained" and len(measurement.null) >= LEAST_REFERENCES
+        for measurement in seen
+    )
     return "L3" if enough else "L2"

@@ -16,7 +16,7 @@ from compliance import addresses, strictjson, yamlfile
 from compliance.documents import Strict, check
 from compliance.errors import PolicyError
 
-DEEP = ("few_shot", "linear_probe", "head_refit", "relearning", "similarity")
+DEEP = ("few_shot", "linear_probe", "head_refit", "perturbation", "relearning", "similarity")
 """Audits that look inside the network; at `@logits` they look at outputs only."""
 LEAST_REFERENCES = 3
 
@@ -29,27 +29,42 @@ Assurance = Literal["L1", "L2", "L3"]
 
 
 class Rule(Strict):
-    """A margin for the measurements that a glob names.
+    """A margin for the measurements that a glob names, of one of three kinds.
 
-    Either `at_most` (the upper end of the value's 95% interval), or `below` and `above` (the 90%
-    interval of the difference to the yardstick lies between -below and +above; one left out is no
-    limit on that side).
+    `at_most`: the upper end of the value's 95% interval. `below` and `above`: the 90% interval of
+    the difference to the yardstick lies between -below and +above; one left out is no limit on that
+    side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
+    yardstick, so that one rule fits every data set: at most this share of what the original knew
+    may remain, and at most that share may be lost beyond the yardstick. Where the original itself
+    could not be told from the yardstick by them, the measurement decides nothing.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
     at_most: float | None = None
     below: Share | None = None
     above: Share | None = None
+    remainder: Annotated[float, Field(gt=0, lt=1)] | None = None
+    overshoot: Annotated[float, Field(gt=0)] | None = None
     required: bool = False
 
     @model_validator(mode="after")
     def _one_kind_of_margin(self) -> Rule:
-        two_sided = self.below is not None or self.above is not None
-        if (self.at_most is not None) == two_sided:
-            raise ValueError("give either `at_most`, or `below` and `above`")
-        if self.at_most is None and not (self.below or self.above):
+        absolute = self.below is not None or self.above is not None
+        kinds = (self.at_most is not None, absolute, self.relative)
+        if sum(kinds) != 1:
+            raise ValueError(
+                "give either `at_most`, or `below` and `above`, or `remainder` and `overshoot`"
+            )
+        if self.relative and self.remainder is None:
+            raise ValueError("`overshoot` alone lets the original pass: give `remainder` too")
+        if absolute and not (self.below or self.above):
             raise ValueError("margins of 0 allow nothing: give `below` or `above` more than 0")
         return self
+
+    @property
+    def relative(self) -> bool:
+        """Whether its margins are shares of what the original differs from the yardstick."""
+        return self.remainder is not None or self.overshoot is not None
 
     def names(self, measurement: str) -> bool:
         """Whether the rule speaks about this measurement."""
@@ -69,12 +84,22 @@ class Rule(Strict):
         """
         if self.at_most is not None:
             return f"the upper end of the 95% interval is at most {self.at_most:g}"
+        if self.remainder is not None:
+            return _relative_sentence(self.remainder, self.overshoot)
         if self.above is None:
             return f"the 90% interval of the difference lies above -{self.below:g}"
         if self.below is None:
             return f"the 90% interval of the difference lies below +{self.above:g}"
         between = f"-{self.below:g} and +{self.above:g}"
         return f"the 90% interval of the difference lies between {between}"
+
+
+def _relative_sentence(remainder: float, overshoot: float | None) -> str:
+    beyond = "" if overshoot is None else f" and at most {overshoot:.0%} of it is lost beyond"
+    return (
+        f"the 90% interval of the difference shows that at most {remainder:.0%} of what the "
+        f"original differs from the yardstick remains{beyond}"
+    )
 
 
 class Policy(Strict):

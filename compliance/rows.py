@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from audits.finding import NOT_RUN, RUN, Measurement
 from compliance.policy import Rule
 
+Margins = tuple[float, float]
+"""How far below and above its yardstick a measurement may lie; infinite where nothing limits it."""
 WITHIN, OUTSIDE, UNDECIDED = "within", "outside", "undecided"
 MISSING, INFORMATIONAL = "not_run", "informational"
 
@@ -24,6 +27,7 @@ class JudgedRow:
         rule: The rule, None for what is shown for information.
         outcome: "within", "outside", "undecided", "not_run" or "informational".
         reason: What the figures alone do not say.
+        margins: The margins as numbers, (below, above); None where the rule has none.
         difference_interval: 90% interval of the difference.
         accept_retrained: Chance that one more retrained model comes out "within".
         detect_original: Chance that a model with the original's value comes out "outside".
@@ -35,14 +39,15 @@ class JudgedRow:
     rule: Rule | None = None
     outcome: str = INFORMATIONAL
     reason: str = ""
+    margins: Margins | None = None
     difference_interval: tuple[float, float] | None = None
     accept_retrained: float | None = None
     detect_original: float | None = None
 
     @property
     def required(self) -> bool:
-        """Whether the verdict rests on it."""
-        return self.rule is not None and self.rule.required
+        """Whether the verdict rests on it; not where it could not tell the original either."""
+        return self.rule is not None and self.rule.required and self.outcome != INFORMATIONAL
 
     def to_json(self) -> dict[str, Any]:
         """The row as the statement holds it."""
@@ -56,7 +61,16 @@ class JudgedRow:
         }
         if self.measurement is None:
             return told | {"status": NOT_RUN}
-        return told | _figures(self.measurement) | _margin(self.rule) | self._derived()
+        return told | _figures(self.measurement) | self._margin() | self._derived()
+
+    def _margin(self) -> dict[str, Any]:
+        limit = self.rule.at_most if self.rule else None
+        below, above = (
+            (None if math.isinf(margin) else margin for margin in self.margins)
+            if self.margins
+            else (None, None)
+        )
+        return {"margin": {"below": below, "above": above, "atMost": limit}}
 
     def _derived(self) -> dict[str, Any]:
         interval = self.difference_interval
@@ -83,8 +97,3 @@ def _figures(seen: Measurement) -> dict[str, Any]:
         "against": seen.against,
         "sizes": dict(seen.sizes),
     }
-
-
-def _margin(rule: Rule | None) -> dict[str, Any]:
-    below, above, at_most = (rule.below, rule.above, rule.at_most) if rule else (None, None, None)
-    return {"margin": {"below": below, "above": above, "atMost": at_most}}

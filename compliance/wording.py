@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from compliance.policy import Policy
-from compliance.rows import MISSING, OUTSIDE, UNDECIDED, WITHIN, JudgedRow
+from compliance.rows import (
+    INFORMATIONAL,
+    MISSING,
+    OUTSIDE,
+    UNDECIDED,
+    WITHIN,
+    JudgedRow,
+)
 
 if TYPE_CHECKING:
     from compliance.controls import Control
@@ -82,9 +90,12 @@ def _allowed(row: JudgedRow) -> str:
     if rule.at_most is not None and row.measurement is not None:
         low, high = row.measurement.interval
         return f"the limit of {rule.at_most:g} (95% interval {low:.3f} to {high:.3f})"
-    below = "no limit" if rule.below is None else f"-{rule.below:g}"
-    above = "no limit" if rule.above is None else f"+{rule.above:g}"
-    return f"the margin {below} to {above}"
+    if row.margins is None:
+        return "its margin"
+    below, above = row.margins
+    least = f"-{below:.3g}" if below < math.inf else "no limit"
+    most = f"+{above:.3g}" if above < math.inf else "no limit"
+    return f"the margin {least} to {most}"
 
 
 def misbehaved(control: Control) -> str:
@@ -104,7 +115,8 @@ def misbehaved(control: Control) -> str:
 def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
     """What the verdict does not say."""
     yield from policy.limits
-    blind = [row for row in rows if no_power(row)]
+    yield from _how_many(rows, policy)
+    blind = [row for row in rows if no_power(row) and not _silent(row)]
     for row in blind:
         yield (
             f"{row.name} has no power here: the original itself would be told from retrained "
@@ -113,6 +125,28 @@ def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
     idle = [row for row in rows if row.outcome == MISSING and not row.required]
     for row in idle:
         yield f"{row.name} was not measured. {row.reason}"
+
+
+def _how_many(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
+    """What several tests at once mean for their chances of error."""
+    tests = sum(row.required and row.margins is not None for row in rows)
+    if tests > 1:
+        yield (
+            f"{tests} tests are required at once. A pass needs all of them, so that a model beyond "
+            f"any one margin passes with a chance of {policy.alpha:g} at most; outside is told by "
+            f"each at {policy.alpha:g}/{tests}, so that one within all margins is failed with a "
+            f"chance of {policy.alpha:g} at most."
+        )
+    silent = [row.name for row in rows if _silent(row)]
+    if silent:
+        yield (
+            f"{len(silent)} measurements decide nothing, as the original itself could not be told "
+            f"by them: {', '.join(silent)}."
+        )
+
+
+def _silent(row: JudgedRow) -> bool:
+    return row.outcome == INFORMATIONAL and row.rule is not None and row.rule.required
 
 
 def no_power(row: JudgedRow) -> bool:

@@ -6,7 +6,7 @@ from sklearn.covariance import ShrunkCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
-from audits import depths, linear_probe
+from audits import depths, few_shot, linear_probe, similarity
 
 FORGET = 2
 
@@ -129,11 +129,27 @@ def test_constant_or_broken_features_are_left_out_with_their_reason(world, figur
         assert "linear_probe.dprime@penultimate" in figures(told)
 
 
-def test_a_depth_that_one_model_lacks_is_no_depth_of_the_audit(world, figures):
+def test_a_depth_that_the_yardstick_lacks_is_no_depth_of_the_audit(world, figures):
+    references = [world.model(f"reference {i}", knows=False) for i in range(5)]
+    references[3] = replace(
+        references[3], features={"penultimate": references[3].features["penultimate"]}
+    )
+    seen = figures(linear_probe.audit(world.evidence(references=tuple(references))))
+    assert {name.partition("@")[2] for name in seen} == {"penultimate", "logits"}
+
+
+def test_a_depth_that_the_candidate_lacks_is_told_and_not_forgotten(world, figures):
     model = world.model("retrained", knows=False)
     other = replace(model, digest="other", features={"penultimate": model.features["penultimate"]})
-    seen = figures(linear_probe.audit(world.evidence(other)))
-    assert {name.partition("@")[2] for name in seen} == {"penultimate", "logits"}
+    told = linear_probe.audit(world.evidence(other))
+    assert {name.partition("@")[2] for name in figures(told)} == {"penultimate", "logits"}
+    reason = told.parameters["left_out"]["linear_probe.dprime@body"]
+    assert reason == "not measured on the candidate: it has no such depth"
+    for audit, name in (
+        (few_shot.audit, "few_shot.1@body"),
+        (similarity.audit, "similarity.cka@body"),
+    ):
+        assert audit(world.evidence(other)).parameters["left_out"][name] == reason
 
 
 def test_wide_features_are_narrowed_alike_for_all(world, figures, judge):

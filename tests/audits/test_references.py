@@ -84,10 +84,41 @@ def test_every_recipe_trains(blobs, optimizer, schedule):
     assert (model(blobs[0]).argmax(1) == blobs[1]).float().mean() > 0.9
 
 
+def test_half_precision_trains_images_and_leaves_whole_weights(real_digits):
+    images, labels = real_digits
+    recipe = Recipe(epochs=6, batch_size=64, learning_rate=5e-3, precision="bfloat16")
+
+    def small():
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
+        )
+
+    one, other = (train(small, images[:600], labels[:600], recipe=recipe, seed=1) for _ in range(2))
+    assert {value.dtype for value in one.parameters()} == {torch.float32}
+    assert one[0].weight.is_contiguous()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    with torch.no_grad():
+        assert (one(images[600:]).argmax(1) == labels[600:]).float().mean() > 0.8
+
+
 def test_every_mistake_in_a_recipe_is_told_at_once():
     with pytest.raises(BadRecipe) as caught:
-        Recipe(epochs=0, learning_rate=0.0, optimizer="lion", schedule="cosine", label_smoothing=1)
-    for words in ("0 epochs", "learning rate", "'lion'", "'cosine'", "Label smoothing is 1"):
+        Recipe(
+            epochs=0,
+            learning_rate=0.0,
+            optimizer="lion",
+            schedule="cosine",
+            label_smoothing=1,
+            precision="fp8",
+        )
+    for words in (
+        "0 epochs",
+        "learning rate",
+        "'lion'",
+        "'cosine'",
+        "Label smoothing is 1",
+        "'fp8'",
+    ):
         assert words in str(caught.value)
 
 

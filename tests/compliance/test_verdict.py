@@ -65,9 +65,11 @@ def test_a_figure_on_the_edge_of_its_margin_is_inconclusive(example: ModuleType)
 
 
 def test_one_failure_outweighs_what_is_undecided(example: ModuleType) -> None:
-    found = judged(example, few_shot__1_at_penultimate=0.75, few_shot__5_at_penultimate=0.99)
+    found = judged(
+        example, few_shot__1_at_penultimate=0.75, linear_probe__dprime_at_penultimate=6.5
+    )
     assert found.result == "FAILED"
-    assert "few_shot.5@penultimate" in found.reasons[0]
+    assert "linear_probe.dprime@penultimate" in found.reasons[0]
 
 
 def test_a_required_audit_that_did_not_run_is_inconclusive(example: ModuleType) -> None:

@@ -1,0 +1,176 @@
+"""Margins as shares of what the original knew, many tests at once, what was left out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from audits.finding import Finding, Measurement
+from compliance.judging import judge_row, judge_rows, resolved
+from compliance.levels import FAILED, reached, result_of
+from compliance.policy import Policy, Rule
+
+NULL = (0.48, 0.52, 0.50, 0.49, 0.51)
+
+
+def measured(name: str, value: float, *, original: float = 0.9, error: float = 0.01) -> Measurement:
+    return Measurement(
+        name=name,
+        label=name,
+        value=value,
+        interval=(value - 0.02, value + 0.02),
+        null=NULL,
+        original=original,
+        difference=value - 0.5,
+        standard_error=error,
+        degrees_of_freedom=40.0,
+        against="retrained",
+        sizes={"forget_test": 500, "references": 5},
+        standard_error_original=error,
+    )
+
+
+def policy(*rules: Rule, assurance: str = "L3") -> Policy:
+    return Policy(name="p", assurance=assurance, references=5, rules=rules)  # type: ignore[arg-type]
+
+
+def finding(*measurements: Measurement, left_out: dict[str, str] | None = None) -> Finding:
+    return Finding(
+        audit="few_shot",
+        question="?",
+        status="RUN",
+        measurements=measurements,
+        parameters={"left_out": dict(left_out or {})},
+    )
+
+
+RELATIVE = Rule(measurement="few_shot.*", remainder=0.4, overshoot=0.5, required=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [(0.5, "within"), (0.62, "within"), (0.66, "undecided"), (0.72, "outside"), (0.26, "outside")],
+)
+def test_a_share_of_what_the_original_knew_may_remain(value: float, outcome: str) -> None:
+    """The original is .40 above: .16 of it may remain, .20 may be lost beyond."""
+    row = judge_row("few_shot", measured("few_shot.1", value), policy(RELATIVE))
+    assert row.margins == pytest.approx((0.20, 0.16))
+    assert row.outcome == outcome
+
+
+def test_where_the_original_lies_below_the_sides_change_places() -> None:
+    seen = measured("few_shot.1", 0.42, original=0.3)
+    assert resolved(RELATIVE, seen) == pytest.approx((0.08, 0.10))
+    assert judge_row("few_shot", seen, policy(RELATIVE)).outcome == "undecided"
+
+
+def test_without_overshoot_nothing_limits_the_other_side() -> None:
+    rule = Rule(measurement="few_shot.*", remainder=0.4, required=True)
+    row = judge_row("few_shot", measured("few_shot.1", 0.01), policy(rule))
+    assert row.outcome == "within"
+    assert row.to_json()["margin"] == {"below": None, "above": pytest.approx(0.16), "atMost": None}
+
+
+@pytest.mark.parametrize("original", [0.5, 0.51, 0.53])
+def test_what_cannot_tell_the_original_decides_nothing(original: float) -> None:
+    """And nothing can be gained by it: no other row is required, so that nothing passes."""
+    rows = judge_rows([finding(measured("few_shot.1", 0.5, original=original))], policy(RELATIVE))
+    (row,) = rows
+    assert (row.outcome, row.required) == ("informational", False)
+    assert "decides nothing" in row.reason
+    assert result_of(rows) == "INCONCLUSIVE"
+    assert reached(rows) == "L1"
+
+
+def test_the_candidates_own_figures_cannot_silence_a_measurement() -> None:
+    told = {
+        judge_row("few_shot", measured("few_shot.1", v), policy(RELATIVE)).required
+        for v in (0.0, 0.5, 0.9, 2.0)
+    }
+    assert told == {True}
+
+
+def test_a_rule_has_one_kind_of_margin() -> None:
+    for wrong in (
+        {"at_most": 0.1, "remainder": 0.3},
+        {"below": 0.1, "above": 0.1, "remainder": 0.3},
+        {"overshoot": 0.5},
+        {"remainder": 1.0},
+        {"remainder": 0.0},
+        {},
+    ):
+        with pytest.raises(ValidationError):
+            Rule(measurement="few_shot.1", **wrong)  # type: ignore[arg-type]
+
+
+def test_the_sentence_says_what_may_remain() -> None:
+    assert RELATIVE.sentence() == (
+        "the 90% interval of the difference shows that at most 40% of what the original differs "
+        "from the yardstick remains and at most 50% of it is lost beyond"
+    )
+
+
+ABSOLUTE = Rule(measurement="few_shot.*", below=0.1, above=0.1, required=True)
+
+
+def test_one_of_many_tests_needs_more_to_be_outside() -> None:
+    just_outside = measured("few_shot.0", 0.62)
+    others = [measured(f"few_shot.{i}", 0.5) for i in range(1, 30)]
+    (alone,) = judge_rows([finding(just_outside)], policy(ABSOLUTE))
+    among = judge_rows([finding(just_outside, *others)], policy(ABSOLUTE))[0]
+    assert alone.outcome == "outside"
+    assert among.outcome == "undecided"
+    assert "30 at once" in among.reason
+
+
+def test_an_honest_model_on_every_edge_is_failed_no_more_often_than_alpha() -> None:
+    """Twenty independent measurements, each exactly at its margin: the worst honest case."""
+    rng = np.random.default_rng(0)
+    failed = 0
+    for _ in range(400):
+        rows = [measured(f"few_shot.{i}", 0.6 + rng.normal(0, 0.01)) for i in range(20)]
+        failed += result_of(judge_rows([finding(*rows)], policy(ABSOLUTE))) == FAILED
+    assert failed / 400 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
+    assert failed > 0
+
+
+def test_a_model_beyond_one_margin_passes_no_more_often_than_alpha() -> None:
+    rng = np.random.default_rng(1)
+    passed = 0
+    for _ in range(400):
+        rows = [measured("few_shot.0", 0.6 + rng.normal(0, 0.01))]
+        rows += [measured(f"few_shot.{i}", 0.5 + rng.normal(0, 0.01)) for i in range(1, 20)]
+        passed += result_of(judge_rows([finding(*rows)], policy(ABSOLUTE))) == "PASSED"
+    assert passed / 400 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
+    assert passed > 0
+
+
+def test_a_required_measurement_that_was_left_out_is_missed() -> None:
+    """A glob that is answered at one depth must not hide that another depth was not measured."""
+    found = finding(
+        measured("few_shot.1@penultimate", 0.5),
+        left_out={"few_shot.1@conv3": "not measured on the candidate: it has no such depth"},
+    )
+    rows = judge_rows([found], policy(ABSOLUTE))
+    assert [(row.name, row.outcome) for row in rows] == [
+        ("few_shot.1@penultimate", "within"),
+        ("few_shot.1@conv3", "not_run"),
+    ]
+    assert result_of(rows) == "INCONCLUSIVE"
+
+
+def test_classes_that_nobody_saw_are_no_retrained_models() -> None:
+    seen = Measurement(
+        **{
+            name: getattr(measured("few_shot.1", 0.5), name)
+            for name in Measurement.__dataclass_fields__
+        }
+        | {"against": "unseen"}
+    )
+    (row,) = judge_rows([finding(seen)], policy(ABSOLUTE, assurance="L2"))
+    assert row.outcome == "within"
+    assert row.accept_retrained is not None
+    assert reached([row]) == "L2"
