@@ -4,13 +4,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check format bench results lock clean
+# `long` tests need minutes: servers, kill loops, schedules, databases. CI runs them too.
+.PHONY: demo test test-long check format bench bench-operations results lock clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
 	$(BIN)/damp demo
 
-test: $(STAMP)            ## the whole suite, doctests included
-	$(BIN)/python -m pytest
+test: $(STAMP)            ## the suite, doctests included, without what takes minutes
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(STAMP)       ## what takes minutes: servers, kill loops, schedules, databases
+	$(BIN)/python -m pytest -m long --timeout 900
 
 check: $(STAMP)           ## formatter, linter, types, import contract, then the tests
 	$(BIN)/ruff format --check .
@@ -25,6 +29,9 @@ format: $(STAMP)          ## what `check` would complain about, mended where a t
 
 bench: $(STAMP)           ## the figures of benchmarks/results, measured again
 	$(BIN)/python -m benchmarks
+
+bench-operations: $(STAMP) ## schedules, kills, clusters: benchmarks/results/operations.json
+	$(BIN)/python -m benchmarks.operations
 
 results: $(STAMP)         ## data versions, base models, references, events, docs/results.md
 	$(BIN)/dvc repro

@@ -57,7 +57,7 @@ class Event:
         signoffs: Roles whose signatures a promotion needs.
         signed_off: Roles that have signed the latest statement beside the executor.
         reason: Why it ended, is paused, or was extended; "" where nothing was said.
-        before_pause: Where it goes on after a pause.
+        before_pause: Where it goes on after a pause or an error.
         problem: The first entry that should not be there; empty where there is none.
     """
 
@@ -215,8 +215,8 @@ def _noted(event: Event, kind: str, body: Mapping[str, Any], target: State) -> E
     changed: dict[str, Any] = {"state": target}
     if "reason" in body:
         changed["reason"] = str(body["reason"])
-    if kind == "event_paused":
-        changed["before_pause"] = event.state
+    if kind in ("event_paused", "attempt_failed"):
+        changed["before_pause"] = event.before_pause if event.state is target else event.state
     if kind == "event_resumed":
         changed |= {"before_pause": None, "reason": ""}
     if kind == "request_verified":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import progress
+from audits.finding import Finding
+from flows import fanout, progress
 from flows.journal import entered
 from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, write_atomically
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
 
     from audits.evidence import Evidence
     from audits.features import Observation
-    from audits.finding import Finding
     from flows.rows import AuditRows
 
 Facts = dict[str, Any]
+
+CANDIDATE, MUST_FAIL = "candidate", "must_fail"
 
 
 def audit(
@@ -28,7 +31,7 @@ def audit(
     """Findings on the candidate, on each control, and on each reference judged by the others."""
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "audit"):
-        findings, controls = _findings(home, data, model, references, plan, edit)
+        findings, controls = measured(home, data, model, references, plan, edit)
         content = {
             "candidate": [finding.to_json() for finding in findings],
             "controls": {name: [f.to_json() for f in found] for name, found in controls.items()},
@@ -37,43 +40,77 @@ def audit(
     return {"findings": Artifact.of(home.root, attempt.findings).to_json()}
 
 
-def _findings(
+def measured(
     home: Home, data: Facts, model: Facts, references: Facts, plan: Facts, edit: Facts
 ) -> tuple[list[Finding], dict[str, list[Finding]]]:
-    from audits.evidence import Evidence
-    from flows import rows
-
-    chosen = rows.for_audit(data, model, seed=plan["seed"])
-    load = _Loader(home, data, model, chosen)
-    judges = tuple(load.observed(reference) for reference in references["models"])
-    evidence = Evidence(
-        original=load.observed(model["file"], retired=model["retired"]),
-        candidate=load.observed(edit["after"], retired=edit["retired"]),
-        references=judges,
-        train_labels=chosen.train_labels.numpy(),
-        test_labels=chosen.test_labels.numpy(),
-        forget=tuple(data["forget"]),
-        seed=plan["seed"],
-        memo={},
-        fresh_labels=chosen.fresh_labels.numpy(),
-        tuning=chosen.tuning,
-    )
-    found = _run(evidence)
-    controls = {
-        name: _run(evidence.judging(observation))
-        for name, observation in load.must_fail(edit, plan["seed"]).items()
+    """Findings on the candidate, and on each control by its name."""
+    told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
+    wanted = [CANDIDATE, MUST_FAIL, *(f"reference_{i}" for i in range(len(references["models"])))]
+    jobs = [told | {"home": str(home.root), "part": name} for name in wanted]
+    if fanout.is_on():
+        parts = fanout.everywhere(part, jobs, "audits")
+    else:
+        bench = _Bench(home, **told)
+        parts = []
+        for number, name in enumerate(wanted, 1):
+            progress.current().advance(name.replace("_", " "), number - 1, len(wanted))
+            parts.append(bench.judged(name))
+    found = {
+        name: [Finding.from_json(finding) for finding in findings]
+        for each in parts
+        for name, findings in each.items()
     }
-    for index, reference in enumerate(judges):
-        others = judges[:index] + judges[index + 1 :]
-        controls[f"reference_{index}"] = _run(evidence.judging(reference, references=others))
-        progress.current().advance(f"reference {index} by the others", index + 1, len(judges))
-    return found, controls
+    return found.pop(CANDIDATE), found
 
 
-def _run(evidence: Evidence) -> list[Finding]:
+def part(job: Facts) -> Facts:
+    """One part of the audits, wherever this runs: findings by the name of the model judged."""
+    facts = {name: job[name] for name in ("data", "model", "references", "plan", "edit")}
+    return _Bench(Home(Path(job["home"])), **facts).judged(job["part"])
+
+
+class _Bench:
+    """The evidence of one event, and findings on whichever model is judged by it."""
+
+    def __init__(
+        self, home: Home, data: Facts, model: Facts, references: Facts, plan: Facts, edit: Facts
+    ) -> None:
+        from audits.evidence import Evidence
+        from flows import rows
+
+        chosen = rows.for_audit(data, model, seed=plan["seed"])
+        self.load = _Loader(home, data, model, chosen)
+        self.edit, self.seed = edit, plan["seed"]
+        self.judges = tuple(self.load.observed(reference) for reference in references["models"])
+        self.evidence = Evidence(
+            original=self.load.observed(model["file"], retired=model["retired"]),
+            candidate=self.load.observed(edit["after"], retired=edit["retired"]),
+            references=self.judges,
+            train_labels=chosen.train_labels.numpy(),
+            test_labels=chosen.test_labels.numpy(),
+            forget=tuple(data["forget"]),
+            seed=plan["seed"],
+            memo={},
+            fresh_labels=chosen.fresh_labels.numpy(),
+            tuning=chosen.tuning,
+        )
+
+    def judged(self, name: str) -> Facts:
+        """Findings as JSON, by the name of the model: the candidate, the controls, a reference."""
+        if name == CANDIDATE:
+            return {name: _run(self.evidence)}
+        if name == MUST_FAIL:
+            made = self.load.must_fail(self.edit, self.seed)
+            return {control: _run(self.evidence.judging(seen)) for control, seen in made.items()}
+        index = int(name.removeprefix("reference_"))
+        others = self.judges[:index] + self.judges[index + 1 :]
+        return {name: _run(self.evidence.judging(self.judges[index], references=others))}
+
+
+def _run(evidence: Evidence) -> list[Facts]:
     from audits import AUDITS
 
-    return [run(evidence) for run in AUDITS.values()]
+    return [run(evidence).to_json() for run in AUDITS.values()]
 
 
 class _Loader:

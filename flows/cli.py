@@ -15,7 +15,15 @@ from pathlib import Path
 import click
 
 from damp.version import __version__
-from flows import cli_events, cli_ledger, cli_models, cli_record, cli_report, cli_requests
+from flows import (
+    cli_events,
+    cli_ledger,
+    cli_models,
+    cli_operations,
+    cli_record,
+    cli_report,
+    cli_requests,
+)
 from flows.cli_options import DONE, FOLDER, INTERRUPTED, INVALID
 
 
@@ -73,6 +81,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Requests": cli_requests.COMMANDS,
     "Models and data": cli_models.COMMANDS,
     "The record": (*cli_report.COMMANDS, *cli_record.COMMANDS, *cli_ledger.COMMANDS),
+    "Operations": cli_operations.COMMANDS,
     "This command line": (completion,),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import DONE, FILE, as_json, data, data_root
+from flows.cli_options import DONE, FILE, as_json, data, data_root, often
 
 
 @click.command()
@@ -104,9 +104,12 @@ def status(as_json: bool) -> int:
 
 
 @click.command()
-@click.option("--every", default="60s", show_default=True, help="How often: 60s, 15m, 6h, 1d.")
-def serve(every: str) -> int:
+@often
+def serve(every: str, reaudits: str, scan: str) -> int:
     """Stay and carry out pending requests on Prefect's schedule.
+
+    Re-audits that are due and the scan of the registry have schedules of their own. What was
+    missed while nobody served is made up first.
 
     \b
     Examples:
@@ -114,7 +117,7 @@ def serve(every: str) -> int:
     """
     from flows import commands
 
-    return commands.serve(every)
+    return commands.serve(every, reaudits, scan)
 
 
 COMMANDS = (demo, request, submit, run, status, serve)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,6 +18,17 @@ data = click.option(
     "--data", required=True, help="Data set: digits, mnist, imagefolder:PATH, package.module:name."
 )
 data_root = click.option("--data-root", type=FOLDER, help="Where the data set's files lie.")
+
+
+def often(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of what runs on a schedule."""
+    for name, default, what in (
+        ("--scan", "6h", "How often the registry is scanned."),
+        ("--reaudits", "1d", "How often re-audits that are due are looked for."),
+        ("--every", "60s", "How often pending requests are carried out: 60s, 15m, 6h, 1d."),
+    ):
+        command = click.option(name, default=default, show_default=True, help=what)(command)
+    return command
 
 
 def home() -> Path:

@@ -83,6 +83,7 @@ def run(event: str | None, *, as_json: bool) -> int:
     home = _prepared()
     if event is not None:
         event = eventids.whole(home, event)
+        intake.unpark(home, event)
     desk.remind(home)
     events = [event] if event else intake.pending(home)
     carry_out(home, events)
@@ -113,6 +114,7 @@ def carry_out(home: Home, events: list[str]) -> None:
     if not waiting:
         return
     keyring.signing_key(home, "executor")  # found out now, not after an hour of audits
+    _refuse_if_busy(home, waiting)
     with console.bars(), engine(home) as server:
         import flows.event  # noqa: F401 - imported while the server starts
 
@@ -120,11 +122,32 @@ def carry_out(home: Home, events: list[str]) -> None:
         _run_in_order(home, waiting)
 
 
+def _refuse_if_busy(home: Home, events: list[str]) -> None:
+    """Find out before an engine is started that nothing can be run now.
+
+    Raises:
+        BusyError: Other runs hold the models of all these events.
+    """
+    from flows import intake, locks
+    from flows.errors import BusyError
+
+    busy: list[BusyError] = []
+    for event in events:
+        try:
+            with locks.lineage(home, intake.lineage_of(home, event)):
+                return
+        except BusyError as error:
+            busy.append(error)
+    raise busy[0]
+
+
 def _run_in_order(home: Home, events: list[str]) -> None:
     """One event after the other; one that is refused does not keep the others from their turn."""
+    from flows import upkeep
     from flows.errors import EventError, is_refusal
     from flows.runner import run_event
 
+    upkeep.reconcile(home)
     refused: list[Exception] = []
     for event in events:
         try:
@@ -161,7 +184,7 @@ def show(home: Home, outcome: Facts) -> None:
 
 
 class _Given:
-    """A Prefect server of the user's own: it is up, or the first call to it says so."""
+    """A Prefect server that is up already."""
 
     def wait(self) -> None:
         """Nothing to wait for."""
@@ -169,13 +192,13 @@ class _Given:
 
 @contextmanager
 def engine(home: Home, *, scheduler: bool = False) -> Iterator[PrefectServer | _Given]:
-    """A Prefect API for the length of a command: the one that was configured, or a private one.
+    """A Prefect API for a command: that of the settings, that of `damp up`, or a private one.
 
     The private one takes some seconds to come up: do what needs none before `wait`.
     """
-    from flows import servers
+    from flows import addresses, servers, services
 
-    url = settings().prefect_api_url
+    url = addresses.prefect_api() or services.prefect_api(home)
     if url is not None:
         os.environ["PREFECT_API_URL"] = url
         yield _Given()
@@ -194,20 +217,26 @@ def status(*, as_json: bool) -> int:
     elif not events:
         console.out.print("No event yet. `damp demo` makes one; `damp submit` files a request.")
     else:
-        console.out.print(overview.table(events))
+        console.out.print(overview.told(events), soft_wrap=True)
     return DONE
 
 
-def serve(every: str) -> int:
+def serve(every: str, reaudits: str, scan: str) -> int:
     """Stay and carry out pending requests on Prefect's schedule."""
     home = _prepared()
     with engine(home, scheduler=True) as server:
         from flows import schedule
 
+        often = {"every": every, "reaudits": reaudits, "scan": scan}
+        schedule.deployments(home, **often)  # an interval that is none is refused at once
         server.wait()
-        console.out.print(f"Pending requests are carried out every {every}; Ctrl-C ends this.")
+        console.out.print(
+            f"Pending requests are carried out every {every}, re-audits looked for every "
+            f"{reaudits}, the registry scanned every {scan}; Ctrl-C ends this.",
+            soft_wrap=True,
+        )
         console.out.print(f"State: {home.root}   Prefect API: {os.environ['PREFECT_API_URL']}")
-        schedule.serve(home, every)
+        schedule.serve(home, **often)
     return DONE
 
 

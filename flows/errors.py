@@ -7,7 +7,9 @@ FlowError                 exit code 1
 ├── RecipeError           a training recipe is unknown or incomplete
 ├── DataVersionError      DVC refused
 ├── RegistryError         MLflow refused, or holds something else than expected
-├── ServerError           a local server did not start
+├── ServerError           a server did not start, does not answer, or is not the one expected
+├── SettingsError         settings.toml or a DAMP_* variable cannot be used
+├── GateError             a model version may not be promoted
 ├── BrowserError          no browser to print with, or it refused
 ├── EventError            an event cannot be run as asked
 └── BusyError             exit code 4: another event holds this model
@@ -47,7 +49,15 @@ class RegistryError(FlowError):
 
 
 class ServerError(FlowError):
-    """A local server did not start or did not answer."""
+    """A server did not start, does not answer, or is not the one expected."""
+
+
+class SettingsError(FlowError):
+    """settings.toml or a DAMP_* variable cannot be used."""
+
+
+class GateError(FlowError):
+    """A model version has no valid PASSED statement, so no alias may point to it."""
 
 
 class BrowserError(FlowError):

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows import tasks
+from flows import pages, tasks
 from flows.tasks import once
 
 Facts = dict[str, Any]
@@ -70,6 +70,8 @@ def unlearning_event(home: str, event: str, attempt: int) -> Facts:
         edit=edit,
         record=record,
     )
-    return once(
+    closed = once(
         tasks.close, where=where, accepted=accepted, record=record, registration=registration
     )
+    pages.verdict(where, closed)
+    return closed

@@ -89,6 +89,25 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     retired = retired_before(home, request, origin)
     dataset = datasets.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
+    _check_model(home, request, origin, dataset)
+
+
+def _check_model(home: Home, request: Request, origin: Path, dataset: Dataset) -> None:
+    """Load the model once: better refused now than after its attempt was logged."""
+    from flows import models
+
+    file, architecture = origin / str(request.model.file), str(request.model.architecture)
+    if request.model.registry is not None:
+        from flows import registry
+
+        found = registry.resolve(home, request.model.registry)
+        file, architecture = found.weights, found.architecture
+    models.load_weights(
+        file,
+        architecture=architecture,
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+    )
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
@@ -207,6 +226,13 @@ def lineage_of(home: Home, event: str) -> str:
 def pending(home: Home) -> list[str]:
     """Ids of the events with work to do, the nearest due date first."""
     return [event.id for event in states.pending(Ledger(home.ledger).entries())]
+
+
+def unpark(home: Home, event: str) -> None:
+    """Put a parked event back into the queue, where it was; any other stays as it is."""
+    ledger = Ledger(home.ledger)
+    if states.current(ledger.entries(), event).state is states.State.ERROR:
+        ledger.append("event_resumed", event, {})
 
 
 def must_exist(home: Home, event: str) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from flows import progress
+from flows import logs, progress
 from flows.layout import Attempt
 
 STEPS = {
@@ -34,9 +34,13 @@ def entered(attempt: Attempt, step: str) -> Iterator[None]:
     progress.current().step(list(STEPS).index(step) + 1, STEPS[step])
     attempt.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    log = logs.event(attempt.event, attempt.number)
     _note(attempt, {"step": step, "what": "began"})
+    log.info("step began", facts={"step": step})
     yield
-    _note(attempt, {"step": step, "what": "done", "seconds": round(time.monotonic() - began, 3)})
+    seconds = round(time.monotonic() - began, 3)
+    _note(attempt, {"step": step, "what": "done", "seconds": seconds})
+    log.info("step done", facts={"step": step, "seconds": seconds})
 
 
 def read(attempt: Attempt) -> list[dict[str, Any]]:

@@ -55,6 +55,11 @@ class Home:
         return self.root / "checkpoints"
 
     @property
+    def fetched(self) -> Path:
+        """Weights that an MLflow server has handed over; checked at every use."""
+        return self.root / "fetched"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 
@@ -122,6 +127,11 @@ class Attempt:
     def journal(self) -> Path:
         """One line when a step begins and one when it is done: what `damp status` reads."""
         return self.folder / "journal.jsonl"
+
+    @property
+    def progress(self) -> Path:
+        """How far the running step is: the last part that was told."""
+        return self.folder / "progress.json"
 
     @classmethod
     def of(cls, where: dict[str, Any]) -> Attempt:

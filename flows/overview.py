@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from compliance import states
 from compliance.ledger import Ledger
-from flows import journal
+from flows import journal, processes
 from flows.errors import EventError
 from flows.layout import Attempt, Home
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 Facts = dict[str, Any]
 
@@ -23,8 +25,11 @@ def all_events(home: Home) -> list[Facts]:
     """All events, in the order of receipt."""
     if not home.ledger.exists():
         return []
-    known = states.events(Ledger(home.ledger).entries())
-    return [_event(home, event) for event in known.values()]
+    entries = Ledger(home.ledger).entries()
+    return [
+        _event(home, event) | {"problem": _problem(entries, event)}
+        for event in states.events(entries).values()
+    ]
 
 
 def one_event(home: Home, event: str) -> Facts:
@@ -87,29 +92,44 @@ def _signed(attempt: Attempt) -> Facts | None:
 
 
 def _doing(attempt: Attempt) -> str:
-    """The step that runs, or the one that an interrupted run will go on with."""
+    """The step that runs and how far it is, or the one that an interrupted run will go on with."""
     notes = journal.read(attempt)
     if not notes:
         return "waiting"
-    step = notes[-1]["step"]
-    number = list(journal.STEPS).index(step) + 1
-    return f"{number}/{len(journal.STEPS)} {journal.STEPS[step]} ({notes[-1]['what']})"
+    last = notes[-1]
+    number = list(journal.STEPS).index(last["step"]) + 1
+    step = f"{number}/{len(journal.STEPS)} {journal.STEPS[last['step']]}"
+    if not psutil.pid_exists(last["pid"]):
+        return f"{step} (interrupted: `damp run` goes on)"
+    part = processes.read_record(attempt.progress)
+    if last["what"] == "began" and part.get("pid") == last["pid"]:
+        return f"{step} ({part['text']}, {part['done']} of {part['total']})"
+    return f"{step} ({last['what']})"
 
 
-def table(events: list[Facts]) -> Table:
-    """The events for a terminal."""
-    from rich.table import Table
+def _problem(entries: Sequence[Facts], event: states.Event) -> str | None:
+    """Why the event was parked, or what is wrong with its entries."""
+    if event.state is states.State.ERROR:
+        failed = [e for e in entries if e["event"] == event.id and e["kind"] == "attempt_failed"]
+        return str(failed[-1]["body"].get("reason", "")) if failed else event.problem
+    return event.problem or None
 
-    shown = Table("event", "state", "verdict", "attempt", "due", "doing", "report")
+
+def told(events: list[Facts]) -> Text:
+    """The events for a terminal: a line each, and below it what can be copied or must be known."""
+    from rich.text import Text
+
+    from flows.console import LOOKS
+
+    shown = Text()
     for event in events:
-        report = Path(event["report"]) if event["report"] else None
-        shown.add_row(
-            event["id"],
-            event["state"],
-            event["verdict"] or "-",
-            str(event["attempt"]),
-            event["due"][:10],
-            event["doing"] or "-",
-            str(report) if report else "-",
-        )
+        sign, colour = LOOKS.get(event["verdict"] or "", ("·", "default"))
+        shown.append(f"{sign} ", style=colour)
+        shown.append(f"{event['id']}  {event['state']}")
+        shown.append(f"  {event['verdict'] or 'undecided'}", style=colour)
+        shown.append(f"  attempt {event['attempt']}, due {event['due'][:10]}\n", style="dim")
+        for name in ("doing", "problem", "report"):
+            if event[name]:
+                shown.append(f"  {name:<7} {event[name]}\n")
+    shown.rstrip()
     return shown

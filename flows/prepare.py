@@ -110,7 +110,7 @@ def _previous(home: Home, attempt: Attempt) -> list[Facts]:
 
 def version_data(where: Facts, accepted: Facts) -> Facts:
     """The data version that the model was trained on, and its successor without the class."""
-    from flows import commitment, datasets, dataversions
+    from flows import commitment, datasets, dataversions, workspace
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "version_data"):
@@ -119,6 +119,7 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
         gone = intake.retired_before(home, request, intake.origin_of(home, attempt.event))
         whole = datasets.load(spec)
         before, after = dataversions.before_and_after(whole, accepted["forget"], home, retired=gone)
+        workspace.push(home, after.path)
         dataset = whole.without(gone)
         forgotten = commitment.forget_set(dataset, accepted["forget"], home)
         retained = commitment.retain_set(dataset, accepted["forget"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Reporter(Protocol):
@@ -44,3 +45,34 @@ def reporting_to(reporter: Reporter) -> Iterator[None]:
         yield
     finally:
         _current = before
+
+
+class Noted:
+    """Passes everything on, leaves a note that `damp status` reads, and tells `page` of steps.
+
+    Args:
+        others: Whom all is passed on to.
+        note: Takes `text`, `done`, `total` of a part.
+        page: Takes number and title of a step.
+    """
+
+    def __init__(
+        self,
+        others: Reporter,
+        note: Callable[[dict[str, Any]], None],
+        page: Callable[[int, str], None],
+    ) -> None:
+        self.others, self.note, self.page, self.last = others, note, page, 0.0
+
+    def step(self, number: int, title: str) -> None:
+        """A step of the event begins; the last part of the step before is forgotten."""
+        self.others.step(number, title)
+        self.page(number, title)
+        self.last = 0.0
+
+    def advance(self, text: str, done: int, total: int) -> None:
+        """Note it, at most twice a second."""
+        self.others.advance(text, done, total)
+        if time.monotonic() - self.last > 0.5:
+            self.last = time.monotonic()
+            self.note({"text": text, "done": done, "total": total})

@@ -89,7 +89,7 @@ def inventory(home: Home, lineage: Lineage) -> list[Artefact]:
 
 def _registered(home: Home, lineage: Lineage) -> Iterator[Artefact]:
     """Versions in the registry that hold the old weights, or an edit of them that did not pass."""
-    if not home.mlflow_db.is_file():
+    if not tracking.exists(home):
         return
     from flows import registering
 
@@ -97,16 +97,16 @@ def _registered(home: Home, lineage: Lineage) -> Iterator[Artefact]:
         for digest in (lineage.before, *lineage.failed):
             found = client.search_model_versions(f"tags.`damp.weights_sha256` = '{digest}'")
             for version in sorted(found, key=lambda v: (v.name, int(v.version))):
-                weights = registering.weights_of(
-                    client.get_logged_model(registering.model_id(version))
-                )
-                if weights.is_file():
+                model = client.get_logged_model(registering.model_id(version))
+                weights = registering.weights_of(client, model, home.fetched / model.model_id)
+                here = model.artifact_location.startswith("file:")  # else the server deletes
+                if weights is not None:
                     yield Artefact(
                         artefact=f"{_which(lineage, digest)}, in the registry",
                         location=f"{version.name} version {version.version}",
                         note="Kept for audits and for going back. `damp purge` deletes the weights "
                         "and leaves the version's record.",
-                        files=(weights,),
+                        files=(weights,) if here else (),
                         registered=(version.name, str(version.version)),
                     )
 

@@ -44,6 +44,7 @@ def register(
             input_shape=tuple(model["input_shape"]),
             retired=edit["retired"],
             move_alias=moves,
+            **_for_the_pages(attempt),
         )
         if moves:
             body = {"attempt": attempt.number, "name": made.name, "version": str(made.version)}
@@ -64,6 +65,23 @@ def _awaited(attempt: Attempt, accepted: Facts) -> list[str]:
     opened = signing.open_envelope(attempt.statement.read_bytes())
     there = {s.role for s in signing.judge(opened, load_trust(attempt.home.trust)) if s.holds}
     return [role for role in accepted["policy"]["signoffs"] if role not in there]
+
+
+def _for_the_pages(attempt: Attempt) -> Facts:
+    """What the registry's pages show of the statement, which lies there too."""
+    from compliance import signing
+
+    predicate = signing.decoded(attempt.statement)["predicate"]
+    figures = {
+        row["name"].replace("@", "/"): float(row["value"])  # MLflow allows no @ in names
+        for row in predicate["audits"]
+        if row.get("value") is not None
+    }
+    verdict = predicate["verdict"]
+    told = [f"**{verdict['result']}**: {verdict['claim']}", "", *verdict["reasons"]]
+    told += ["", f"Made by event `{attempt.event}`, attempt {attempt.number}; report and signed "]
+    told[-1] += "statement are among the artifacts of the run."
+    return {"metrics": figures, "description": "\n".join(told)}
 
 
 def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:

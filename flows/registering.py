@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
+NOTE = "mlflow.note.content"
+"""The tag that holds a run's description."""
 VERSIONS = "mlflow.modelVersions"
 """The tag by which MLflow's pages lead from a model to its versions."""
 
@@ -43,6 +45,8 @@ class Job:
         data_name: Of the data set.
         data: Role ("before", "after", "training") to `<md5>.dir`.
         artifacts: Files that the run keeps, by their own names.
+        metrics: Figures that the pages compare versions by.
+        description: Of run and version, for people; Markdown.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Job:
     data_name: str
     data: Mapping[str, str]
     artifacts: tuple[Path, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    description: str = ""
 
     def all_tags(self) -> dict[str, str]:
         return {**self.spec.tags(), **self.tags, **self.identity}
@@ -75,6 +81,7 @@ def make(client: MlflowClient, home: Home, job: Job) -> ModelVersion:
     _log_output(client, run, model)
     for file in job.artifacts:
         client.log_artifact(run.info.run_id, str(file))
+    _tell(client, run, job)
     client.set_terminated(run.info.run_id)
     _make_name(client, job.name)
     with tracking.as_default(client):
@@ -83,8 +90,17 @@ def make(client: MlflowClient, home: Home, job: Job) -> ModelVersion:
             source=f"models:/{model.model_id}",
             run_id=run.info.run_id,
             tags=job.all_tags(),
+            description=job.description,
             await_creation_for=0,
         )
+
+
+def _tell(client: MlflowClient, run: Run, job: Job) -> None:
+    """What people see first on the run's page; the same at every try, so it is there once."""
+    from mlflow.entities import Metric, RunTag
+
+    told = [Metric(name, value, run.info.start_time, 0) for name, value in job.metrics.items()]
+    client.log_batch(run.info.run_id, metrics=told, tags=[RunTag(NOTE, job.description)])
 
 
 def link(client: MlflowClient, version: ModelVersion) -> None:
@@ -117,13 +133,15 @@ def _log_inputs(client: MlflowClient, run: Run, job: Job) -> None:
     from mlflow.entities import Dataset as Entity
     from mlflow.entities import DatasetInput, InputTag, LoggedModelInput
 
+    from flows.dvcsource import SCHEME, DVCDatasetSource
+
     data = [
         DatasetInput(
             Entity(
                 name=job.data_name,
                 digest=digest,
-                source_type="dvc",
-                source=json.dumps({"version": digest}),
+                source_type=SCHEME,
+                source=DVCDatasetSource(job.data_name, digest).to_json(),
             ),
             [InputTag("mlflow.data.context", role)],
         )
@@ -147,7 +165,7 @@ def _model(client: MlflowClient, experiment: str, run: Run, job: Job) -> LoggedM
     for found in client.search_logged_models(
         [experiment], filter_string=f"source_run_id = '{run.info.run_id}'"
     ):
-        if _is_whole(found, job.weights):
+        if _is_whole(client, found, job.weights):
             return found
         client.delete_logged_model(found.model_id)
     made = client.create_logged_model(
@@ -159,28 +177,47 @@ def _model(client: MlflowClient, experiment: str, run: Run, job: Job) -> LoggedM
     return client.finalize_logged_model(made.model_id, "READY")
 
 
-def _is_whole(model: LoggedModel, weights: Path) -> bool:
+def _is_whole(client: MlflowClient, model: LoggedModel, weights: Path) -> bool:
     from mlflow.entities import LoggedModelStatus
 
-    kept = weights_of(model)
-    ready = model.status == LoggedModelStatus.READY and kept.is_file()
-    return ready and digest_file(kept) == digest_file(weights)
+    if model.status != LoggedModelStatus.READY:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        kept = weights_of(client, model, Path(folder))
+        return kept is not None and digest_file(kept) == digest_file(weights)
 
 
-def weights_of(model: LoggedModel) -> Path:
-    """Where a model's weights lie on this machine.
+def weights_of(client: MlflowClient, model: LoggedModel, folder: Path) -> Path | None:
+    """A model's weights: where they lie on this machine, or fetched into `folder`; None if gone."""
+    return fetched(client, model.artifact_location, WEIGHTS, folder)
+
+
+def fetched(client: MlflowClient, location: str, name: str, folder: Path) -> Path | None:
+    """A file below an artifact location: where it lies, or fetched into `folder`; None if gone.
 
     Raises:
-        RegistryError: They lie elsewhere.
+        RegistryError: The location is none that damp reads: its own machine, or what the MLflow
+            server hands through.
     """
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.utils.file_utils import local_file_uri_to_path
 
-    if not model.artifact_location.startswith("file:"):
+    scheme = location.partition(":")[0]
+    if scheme == "file":
+        file = Path(local_file_uri_to_path(location)) / name
+        return file if file.is_file() else None
+    if scheme != "mlflow-artifacts":
         raise RegistryError(
-            f"The files of {model.model_id} lie at {model.artifact_location}; damp reads them only "
-            "from this machine. Download the weights and give them as a file."
+            f"Files lie at {location}; damp reads them only from this machine or through the "
+            "MLflow server (`mlflow server --artifacts-destination`). Give the weights as a file."
         )
-    return Path(local_file_uri_to_path(model.artifact_location)) / WEIGHTS
+    folder.mkdir(parents=True, exist_ok=True)
+    store = get_artifact_repository(location, tracking_uri=client.tracking_uri)
+    try:
+        return Path(store.download_artifacts(name, str(folder)))
+    except MlflowException:
+        return None  # the server has no such file: who asked says what that means
 
 
 def _make_name(client: MlflowClient, name: str) -> None:

@@ -6,7 +6,7 @@ Tags and aliases are believed only after the bytes were checked; the alias moves
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from flows.errors import RegistryError
 from flows.layout import Home
 from flows.packing import Spec
 from flows.registering import Job
-from flows.resolving import CHAMPION, Resolved, champion_of, resolve, version_of
+from flows.resolving import CHAMPION, Resolved, ancestry, champion_of, resolve, version_of
 from flows.store import digest_file
 
 if TYPE_CHECKING:
@@ -119,12 +119,16 @@ def register_successor(
     input_shape: Sequence[int],
     retired: Sequence[int],
     move_alias: bool,
+    metrics: Mapping[str, float] | None = None,
+    description: str = "",
 ) -> Registered:
     """Register what an attempt of an event made, whatever its verdict; find it on a second call.
 
     Args:
         parent_version: The version that it was made from.
         move_alias: Whether it becomes `champion`; only a PASSED one may.
+        metrics: Figures of its audits, by name.
+        description: For people, Markdown.
 
     Raises:
         RegistryError: The alias may not move, other bytes are registered for this attempt, or
@@ -156,6 +160,8 @@ def register_successor(
             data_name=data_name,
             data={"before": data_before, "after": data_after},
             artifacts=(report, statement),
+            metrics=metrics or {},
+            description=description,
         )
         version = _found_or_made(client, home, job)
         if move_alias:
@@ -165,7 +171,7 @@ def register_successor(
 
 def champion(home: Home, name: str) -> int | None:
     """The version that the alias `champion` points to; None without alias, model or registry."""
-    if not home.mlflow_db.is_file():
+    if not tracking.exists(home):
         return None
     with tracking.opened(home) as client:
         return champion_of(client, name)
@@ -190,22 +196,12 @@ def _move_alias(client: MlflowClient, version: ModelVersion, parent: ModelVersio
     now = champion_of(client, version.name)
     if now in (None, int(parent.version)):
         client.set_registered_model_alias(version.name, CHAMPION, str(version.version))
-    elif int(version.version) not in _ancestry(client, version.name, now):
+    elif int(version.version) not in ancestry(client, version.name, now):
         raise RegistryError(
             f"'{version.name}@{CHAMPION}' is now version {now}, which was not made from version "
             f"{version.version} nor is it the version {parent.version} that this was made from. "
             f"To erase the class from the model in use, request it of '{version.name}@{CHAMPION}'."
         )
-
-
-def _ancestry(client: MlflowClient, name: str, version: int | None) -> list[int]:
-    """A version and those it was made from, as their tags say."""
-    line: list[int] = []
-    while version is not None and version not in line:
-        line.append(version)
-        parent = version_of(client, name, str(version)).tags.get("damp.parent_version")
-        version = int(parent) if parent else None
-    return line
 
 
 def _registered(version: ModelVersion) -> Registered:

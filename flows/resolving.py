@@ -71,14 +71,14 @@ def resolve(home: Home, reference: str) -> Resolved:
             f"'{reference}' names no registered model. Write NAME@ALIAS, as in "
             f"digits@{CHAMPION}, or NAME/VERSION, as in digits/3."
         )
-    if not home.mlflow_db.is_file():
+    if not tracking.exists(home):
         raise RegistryError(
             f"There is no registry at {home.mlflow_db}, so no '{reference}'. Train and register a "
             "model with `damp train`, or set DAMP_HOME to the folder that has one."
         )
     with tracking.opened(home) as client:
         version = _named(client, named["name"], named["alias"], named["version"])
-        return _checked(client, version)
+        return _checked(client, home, version)
 
 
 def champion_of(client: MlflowClient, name: str) -> int | None:
@@ -95,6 +95,16 @@ def version_of(client: MlflowClient, name: str, number: str) -> ModelVersion:
         RegistryError: There is none.
     """
     return _named(client, name, None, number)
+
+
+def ancestry(client: MlflowClient, name: str, version: int | None) -> list[int]:
+    """A version and those it was made from, as their tags say."""
+    line: list[int] = []
+    while version is not None and version not in line:
+        line.append(version)
+        parent = version_of(client, name, str(version)).tags.get("damp.parent_version")
+        version = int(parent) if parent else None
+    return line
 
 
 def _named(client: MlflowClient, name: str, alias: str | None, number: str | None) -> ModelVersion:
@@ -120,14 +130,15 @@ def _named(client: MlflowClient, name: str, alias: str | None, number: str | Non
     return versions[number]
 
 
-def _checked(client: MlflowClient, version: ModelVersion) -> Resolved:
+def _checked(client: MlflowClient, home: Home, version: ModelVersion) -> Resolved:
     model_id = registering.model_id(version)
-    weights = registering.weights_of(client.get_logged_model(model_id))
+    model = client.get_logged_model(model_id)
+    weights = registering.weights_of(client, model, home.fetched / model_id)
     title = f"version {version.version} of '{version.name}'"
-    if not weights.is_file():
+    if weights is None:
         raise RegistryError(
-            f"The weights of {title} are gone from {weights}. Restore them; was the state folder "
-            "moved?"
+            f"The weights of {title} are gone from {model.artifact_location}. Restore them; was "
+            "the state folder moved?"
         )
     sha256 = digest_file(weights)
     told = _told(version, title)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows import progress
+from flows import fanout, progress
 from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, is_intact
 
@@ -68,7 +68,12 @@ def job(home: Home, accepted: Facts, data: Facts, model: Facts, seed: int) -> Fa
 
 
 def _all(home: Home, jobs: list[Facts]) -> list[Facts]:
-    """Every job's model, in order; trained here or, where that pays, by a second process too."""
+    """Every job's model, in order; trained here or, where that pays, by a second process too.
+
+    With a cluster, what is not there yet is trained by its workers.
+    """
+    if fanout.is_on():
+        fanout.everywhere(train_one, [job for job in jobs if _known(job) is None], "references")
     done: list[Facts] = []
     seconds = 0.0
     for number, each in enumerate(jobs):
@@ -102,13 +107,21 @@ def _tie(owner: int) -> None:
 
 def train_one(job: Facts) -> Facts:
     """One reference as `{path, sha256}`: from the cache, else trained and kept."""
+    known = _known(job)
+    if known is not None:
+        return known
+    path = Path(job["path"])
+    return _train(Home(Path(job["home"])), job, path, path.with_suffix(".sha256"))
+
+
+def _known(job: Facts) -> Facts | None:
+    """The model of a job that was done before, with the bytes that it had then."""
     home, path = Home(Path(job["home"])), Path(job["path"])
     note = path.with_suffix(".sha256")
-    if path.exists() and note.exists():
-        known = Artifact(path=home.relative(path), sha256=note.read_text().strip())
-        if is_intact(home.root, known):
-            return known.to_json()
-    return _train(home, job, path, note)
+    if not (path.exists() and note.exists()):
+        return None
+    known = Artifact(path=home.relative(path), sha256=note.read_text().strip())
+    return known.to_json() if is_intact(home.root, known) else None
 
 
 def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+from functools import partial
 from typing import Any
 
+from prefect import tags
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from compliance import states
 from compliance.ledger import Ledger
-from flows import intake, locks
-from flows.layout import Home
+from flows import intake, locks, logs, pages, progress, upkeep
+from flows.journal import STEPS
+from flows.layout import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -25,6 +31,7 @@ def run_event(home: Home, event: str) -> Facts:
     Raises:
         BusyError: Another event holds this model.
     """
+    logs.write_to(home)
     with locks.lineage(home, intake.lineage_of(home, event)):
         facts = _attempt(home, event)
         while facts["ending"] == "retrain_required":
@@ -36,12 +43,20 @@ def _attempt(home: Home, event: str) -> Facts:
     """Begin or resume the attempt that is due."""
     from flows.event import unlearning_event
 
+    attempt = Attempt(home, event, attempt_due(home, event))
+    page = pages.Progress(attempt, len(STEPS))
+    told = progress.Noted(progress.current(), partial(_note, attempt), page.step)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        facts: Facts = unlearning_event(
-            home=str(home.root), event=event, attempt=attempt_due(home, event)
-        )
+    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with quiet, tags(*upkeep.tags(home)), progress.reporting_to(told):
+        facts: Facts = unlearning_event(home=str(home.root), event=event, attempt=attempt.number)
     return facts
+
+
+def _note(attempt: Attempt, part: Facts) -> None:
+    """For people only: a disk that is full is told by the step that needs it."""
+    with contextlib.suppress(OSError):
+        attempt.progress.write_text(json.dumps(part | {"pid": os.getpid()}))
 
 
 def attempt_due(home: Home, event: str) -> int:

@@ -1,57 +1,82 @@
-"""The scheduled compliance run: every pending request, the nearest deadline first."""
+"""What runs while nobody types: pending requests, re-audits that are due, the registry's scan."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import callbacks, desk, intake
-from flows.errors import BusyError, EventError, is_refusal
+from flows import callbacks, desk, intake, locks, reaudit, upkeep
+from flows.errors import GateError
 from flows.layout import Home
-from flows.runner import run_event
+from flows.parking import decide
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
 
 Facts = dict[str, Any]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DIGITS = 6
 """Of an interval's number at most: longer ones overflow."""
+REAUDITS, SCAN = "1d", "6h"
+"""How often re-audits are looked for and the registry is scanned, unless told otherwise."""
 
 
 @flow(name="compliance-run", validate_parameters=False)
 def compliance_run(home: str) -> list[Facts]:
-    """Carry out all pending requests of a state folder; one that fails does not stop the others."""
-    desk.remind(Home(Path(home)))
-    try:
-        return _decide_all(home)
-    finally:
-        callbacks.deliver(Home(Path(home)))
+    """Carry out all pending requests of a state folder, the nearest deadline first.
 
-
-def _decide_all(home: str) -> list[Facts]:
-    decided = [_decide(Home(Path(home)), event) for event in intake.pending(Home(Path(home)))]
+    One that cannot be carried out does not stop the others; a run that overlaps waits for this one.
+    """
+    place = Home(Path(home))
+    with locks.exclusive(place, "compliance-run"):
+        desk.remind(place)
+        upkeep.reconcile(place)
+        try:
+            decided = [decide(place, event) for event in intake.pending(place)]
+        finally:
+            callbacks.deliver(place)
     if decided:
         create_table_artifact(decided, key="verdicts", description="Decided in this run")
     return decided
 
 
-def _decide(home: Home, event: str) -> Facts:
-    """One event's outcome as a row; a refusal is an outcome, written down with its reason."""
-    try:
-        facts = run_event(home, event)
-    except Exception as error:
-        if not is_refusal(error):
-            raise
-        outcome = "BUSY" if isinstance(error, BusyError) else "ERROR"
-        return {"event": event, "outcome": outcome, "report": "", "why": str(error)}
-    report = str(home.root / facts["report"]["path"])
-    return {"event": event, "outcome": facts["verdict"], "report": report, "why": ""}
+@flow(name="reaudit-run", validate_parameters=False)
+def reaudit_run(home: str) -> list[Facts]:
+    """Audit again what is due. One that no longer passes fails this run, so that it is noticed."""
+    place = Home(Path(home))
+    done = [reaudit.reaudit(place, event) for event in reaudit.due(place)]
+    if done:
+        create_table_artifact(done, key="reaudits", description="Audited again in this run")
+    if bad := [each["event"] for each in done if each["verdict"] != "PASSED"]:
+        raise GateError(
+            f"Re-audits of {', '.join(bad)} did not pass: take the models out of use, and file new "
+            "requests."
+        )
+    return done
+
+
+@flow(name="registry-scan", validate_parameters=False)
+def registry_scan(home: str) -> list[Facts]:
+    """Look at every version and alias; one without a valid statement behind it fails this run."""
+    from flows import gate
+
+    found = gate.audit_registry(Home(Path(home)))
+    wrong = [each.to_json() for each in found if each.problems]
+    told = "\n".join(f"- **{w['name']}/{w['version']}**: {' '.join(w['problems'])}" for w in wrong)
+    head = f"{len(found)} looked at, {len(wrong)} with problems.\n\n"
+    create_markdown_artifact(head + told, key="registry", description="The registry's scan")
+    if wrong:
+        raise GateError(f"The registry holds what the gate never let through:\n{told}")
+    return [each.to_json() for each in found]
 
 
 def interval(text: str) -> timedelta:
@@ -62,21 +87,66 @@ def interval(text: str) -> timedelta:
     """
     found = re.fullmatch(r"(\d+)([smhd])", text)
     if found is None or int(found[1]) == 0 or len(found[1]) > DIGITS:
-        raise EventError(f"--every '{text}' is no interval. Write 60s, 15m, 6h or 1d.")
+        raise GateError(f"'{text}' is no interval. Write 60s, 15m, 6h or 1d.")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-def serve(home: Home, every: str) -> None:
-    """Stay, and let Prefect's scheduler start a compliance run at every interval.
+def deployments(
+    home: Home, *, every: str, reaudits: str = REAUDITS, scan: str = SCAN, pool: str | None = None
+) -> list[RunnerDeployment]:
+    """The three flows with their schedules, for a process that serves them or for a work pool."""
+    told = {
+        compliance_run: ("pending-requests", every),
+        reaudit_run: ("due-reaudits", reaudits),
+        registry_scan: ("registry-scan", scan),
+    }
+    return [
+        each.to_deployment(  # type: ignore[misc]  # a coroutine only where a loop runs
+            name=name,
+            interval=interval(often),
+            parameters={"home": str(home.root)},
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            concurrency_limit=_one_at_a_time() if pool else None,
+            work_pool_name=pool,
+            description=each.__doc__,
+        )
+        for each, (name, often) in told.items()
+    ]
+
+
+def _one_at_a_time() -> Any:
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+
+    return ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+
+
+def serve(home: Home, **often: str) -> None:
+    """Stay, and let Prefect's scheduler start the runs; what was missed before is made up first.
 
     One run at a time: a run that comes due while another works waits for it.
     """
+    from prefect import serve as stay
+
     os.environ["DAMP_HOME"] = str(home.root)  # the scheduled runs are processes of their own
-    compliance_run.serve(
-        name="pending-requests",
-        interval=interval(every),
-        parameters={"home": str(home.root)},
-        limit=1,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        print_starting_message=False,
-    )
+    served = deployments(home, **often)
+    compliance_run(str(home.root))
+    stay(*served, limit=1, print_starting_message=False)
+
+
+def deploy(home: Home, pool: str, **often: str) -> list[str]:
+    """Hand the three schedules to a work pool, which is made if it is not there.
+
+    Returns:
+        Names of the deployments.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+
+    there = contextlib.suppress(ObjectAlreadyExists)  # then it is the team's, with their limits
+    with get_client(sync_client=True) as client, there:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    found = deployments(home, pool=pool, **often)
+    for each in found:
+        each.apply()
+    return [f"{each.flow_name}/{each.name}" for each in found]

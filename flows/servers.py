@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from flows import processes
 from flows.errors import ServerError
 
 START_SECONDS = 90.0
@@ -52,9 +52,11 @@ class PrefectServer:
             if self.process is not None and self.process.poll() is not None:
                 raise ServerError(
                     f"The private Prefect server ended with code {self.process.returncode} while "
-                    f"starting. Its log is {self.log}."
+                    f"starting: {processes.last_words(self.log) or 'it said nothing'}. Its log is "
+                    f"{self.log}; run the command again, or use a server of your own "
+                    "(DAMP_PREFECT_API_URL)."
                 )
-            if _answers(self.port):
+            if processes.answers(f"{self.api_url}/health"):
                 return
             time.sleep(0.05)
         raise ServerError(
@@ -66,7 +68,8 @@ class PrefectServer:
         """End the server and forget about it. Safe to call twice."""
         if self.process is None:
             return
-        _end(psutil.Process(self.process.pid) if self.process.poll() is None else None)
+        if self.process.poll() is None:
+            processes.end(psutil.Process(self.process.pid))
         self.process.wait()
         self.process = None
         record_path(self.home, os.getpid()).unlink(missing_ok=True)
@@ -82,19 +85,18 @@ def launch(home: Path, *, scheduler: bool = False) -> PrefectServer:
     reap(home)
     folder = home / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
-    server = PrefectServer(home=home, port=_free_port())
+    server = PrefectServer(home=home, port=processes.free_port())
     with server.log.open("ab") as log:
         server.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.tethered", str(os.getpid()), *_uvicorn(server.port)],
+            [sys.executable, "-m", "flows.tethered", str(os.getpid()), *uvicorn(server.port)],
             env=os.environ | _server_environment(scheduler),
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the flow, which then ends the server in order
         )
-    child = psutil.Process(server.process.pid)
     record_path(home, os.getpid()).write_text(
-        json.dumps({"pid": child.pid, "started": child.create_time(), "owner": os.getpid()})
+        json.dumps(processes.identity(server.process.pid) | {"owner": os.getpid()})
     )
     return server
 
@@ -118,38 +120,19 @@ def reap(home: Path) -> list[int]:
     """End servers whose owner is gone; returns their process ids."""
     ended = []
     for record in sorted((home / "prefect").glob("server-*.json")):
-        facts = json.loads(record.read_text() or "{}")
+        facts = processes.read_record(record)
         if facts and psutil.pid_exists(facts["owner"]) and facts["owner"] != os.getpid():
             continue
-        stale = _same_process(facts)
+        stale = processes.same(facts)
         if stale is not None:
-            _end(stale)
+            processes.end(stale)
             ended.append(stale.pid)
         record.unlink(missing_ok=True)
     return ended
 
 
-def _same_process(facts: dict[str, float]) -> psutil.Process | None:
-    """The recorded process, unless its number has gone to another one since."""
-    try:
-        process = psutil.Process(int(facts["pid"]))
-    except (KeyError, psutil.NoSuchProcess):
-        return None
-    return process if abs(process.create_time() - facts["started"]) < 1 else None
-
-
-def _end(process: psutil.Process | None) -> None:
-    if process is None:
-        return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(5)
-        except psutil.TimeoutExpired:
-            process.kill()
-
-
-def _uvicorn(port: int) -> list[str]:
+def uvicorn(port: int) -> list[str]:
+    """The module and arguments that serve Prefect's API on a port of this machine."""
     application = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
     place = ["--host", "127.0.0.1", "--port", str(port)]
     return ["uvicorn", *application, *place, "--log-level", "error"]
@@ -162,20 +145,3 @@ def _server_environment(scheduler: bool) -> dict[str, str]:
         "PREFECT_UI_ENABLED": "false",
         "PREFECT_API_URL": "",
     }
-
-
-def _answers(port: int) -> bool:
-    import urllib.error
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,40 +1,125 @@
-"""Where the state lives and which engines are used: one place, read from the environment."""
+"""Where the state lives and which engines are used: one place, environment before settings file."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from flows.errors import SettingsError
+
+FILE = "settings.toml"
+"""Under the state folder, or where `DAMP_SETTINGS` points."""
 
 
 class Settings(BaseSettings):
-    """Settings of one process, from `DAMP_*` environment variables.
+    """Settings of one process: `DAMP_*` variables, then `settings.toml` of the state folder.
+
+    Embedded is the default; a team sets the four addresses. Nothing in the flows depends on which.
 
     Attributes:
         home: Folder of all state (`DAMP_HOME`, default `.damp` under the working directory).
-        prefect_api_url: A Prefect server to use instead of a private one (`DAMP_PREFECT_API_URL`).
-        device: Torch device of surgery and observation (`DAMP_DEVICE`, default `cpu`).
-        threads: Threads of torch and of the linear algebra (`DAMP_THREADS`, default 1: on small
-            nets two threads took two to seven times as long as one, and one thread gives the same
-            bytes on every machine; large models want more).
+        prefect_api_url: A Prefect server to use instead of a private one.
+        mlflow_uri: An MLflow tracking server to use instead of the database under `home`.
+        prefect_database_url: Database of the Prefect server that `damp up` starts,
+            `postgresql+asyncpg://...`.
+        mlflow_database_url: Database of the MLflow server that `damp up` starts,
+            `postgresql+psycopg2://...`.
+        locks_url: A PostgreSQL database whose advisory locks hold across machines,
+            `postgresql://...`.
+        allow_cloud: Whether the addresses above may be others than this machine's or a private
+            network's.
+        dvc_remote: Where successor versions of data that damp holds are pushed: a path or an
+            address of DVC's. The versions before them never are.
+        runner: Where references, shadow models and audits are computed: in this process and a
+            few beside it, or on a `dask` or `ray` cluster.
+        runner_address: Of that cluster; without one, a cluster on this machine.
+        workers: Processes of a cluster on this machine; 0 for one per core.
+        device: Torch device of surgery and observation (default `cpu`).
+        threads: Threads of torch and of the linear algebra (default 1: on small nets two threads
+            took two to seven times as long as one, and one thread gives the same bytes on every
+            machine; large models want more).
     """
 
-    model_config = SettingsConfigDict(env_prefix="DAMP_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DAMP_", frozen=True, extra="ignore")
 
     home: Path = Path(".damp")
     prefect_api_url: str | None = None
+    mlflow_uri: str | None = None
+    prefect_database_url: str | None = None
+    mlflow_database_url: str | None = None
+    locks_url: str | None = None
+    allow_cloud: bool = False
+    dvc_remote: str | None = None
+    runner: Literal["local", "dask", "ray"] = "local"
+    runner_address: str | None = None
+    workers: int = Field(default=0, ge=0)
     device: str = "cpu"
     threads: int = Field(default=1, ge=1)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
+
+
+def settings_file() -> Path:
+    """Where the settings file is, or would be."""
+    home = Path(os.environ.get("DAMP_HOME", ".damp")).expanduser().absolute()
+    return Path(os.environ.get("DAMP_SETTINGS", home / FILE)).expanduser().absolute()
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, with `home` made absolute."""
-    read = Settings()
+    """The settings of this process, with `home` made absolute.
+
+    Raises:
+        SettingsError: A key that is unknown, a value of another kind, or no TOML; all at once.
+    """
+    _refuse_unknown_keys(settings_file())
+    try:
+        read = Settings()
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(
+            f"Settings cannot be used: {'; '.join(problems)}. They come from {settings_file()} and "
+            "from DAMP_* variables; docs/operations.md lists them."
+        ) from error
     return read.model_copy(update={"home": read.home.expanduser().absolute()})
+
+
+def _refuse_unknown_keys(file: Path) -> None:
+    """A misspelt key would silently leave a team on its embedded engines."""
+    if not file.is_file():
+        if "DAMP_SETTINGS" in os.environ:
+            raise SettingsError(f"DAMP_SETTINGS names {file}, which is no file. Mend or unset it.")
+        return
+    try:
+        told = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}. Mend it, or move it away.") from error
+    allowed = [name for name in Settings.model_fields if name != "home"]
+    if unknown := [name for name in told if name not in allowed]:
+        raise SettingsError(
+            f"{file} has unknown keys: {', '.join(unknown)}. Known are {', '.join(allowed)}."
+        )
 
 
 def prepare_environment(home: Path) -> None:
@@ -42,35 +127,42 @@ def prepare_environment(home: Path) -> None:
 
     Nothing sends telemetry, all state stays under `home`, and a value that the user has set wins.
     """
-    for name, value in {
+    for name, value in engine_variables(home).items():
+        os.environ.setdefault(name, value)
+    keep_freed_memory()
+
+
+def engine_variables(home: Path) -> dict[str, str]:
+    """What the engines read."""
+    threads = str(settings().threads)
+    return {
         "DO_NOT_TRACK": "true",  # MLflow understands the word only
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DVC_NO_ANALYTICS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # errors reach people as messages, not as tracebacks
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "prefect" / "results"),
         # A profile of the user's may point at a cloud; damp asks only the server it was given.
         "PREFECT_PROFILES_PATH": str(home / "prefect" / "profiles.toml"),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors reach people as messages, not as tracebacks
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the same
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLI_COLORS": "false",
         "GIT_PYTHON_REFRESH": "quiet",
-        "OMP_NUM_THREADS": str(settings().threads),
-        "OPENBLAS_NUM_THREADS": str(settings().threads),
-        "MKL_NUM_THREADS": str(settings().threads),
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
         # glibc hands large blocks back to the kernel at once, which makes torch on a CPU slow.
         "MALLOC_MMAP_THRESHOLD_": str(2**30),
         "MALLOC_TRIM_THRESHOLD_": str(2**30),
         "MALLOC_TOP_PAD_": str(2**28),
-    }.items():
-        os.environ.setdefault(name, value)
-    _keep_freed_memory()
+    }
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell this process's own allocator what its children learn from the environment."""
     import ctypes
 

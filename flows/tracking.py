@@ -1,4 +1,7 @@
-"""MLflow's database under the state folder, opened by one process at a time."""
+"""MLflow's registry: a database under the state folder, or a server of the team's.
+
+The database is opened by one damp process at a time; so is a server, as far as the locks reach.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
+from flows import addresses, locks
 from flows.errors import RegistryError
 from flows.layout import Home
+from flows.settings import settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,25 +24,32 @@ EXPERIMENT = "damp"
 
 @contextmanager
 def opened(home: Home) -> Iterator[MlflowClient]:
-    """A client for this home's database, with no other damp process in it.
+    """A client for this home's registry, with no other damp process in it.
 
     A fresh SQLite file is made by migrations that fail where two processes run them, and what damp
     registers takes several calls.
 
     Raises:
         RegistryError: MLflow refused one of the calls made with the client.
+        ServerError: The server does not answer, or is of another version.
     """
-    home.locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.locks / "mlflow.lock"):
+    where = addresses.mlflow_server() or uri(home.mlflow_db)
+    with locks.exclusive(home, "mlflow"):
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            yield _client(home.mlflow_db.absolute())
-        except MlflowException as problem:
+            yield _client(where)
+        except (MlflowException, SQLAlchemyError) as problem:
+            told = str(getattr(problem, "message", problem)).strip().splitlines()[0]
             raise RegistryError(
-                f"MLflow refused on {home.mlflow_db}: {problem.message} Nothing that was "
-                "registered before has changed; run the same command again."
+                f"MLflow refused on {_without_password(where)}: {told} {_remedy(told)}"
             ) from problem
+
+
+def exists(home: Home) -> bool:
+    """Whether there can be a registered model at all."""
+    return settings().mlflow_uri is not None or home.mlflow_db.is_file()
 
 
 def uri(database: Path) -> str:
@@ -48,10 +58,16 @@ def uri(database: Path) -> str:
 
 
 def experiment(client: MlflowClient, home: Home) -> str:
-    """Id of the experiment that all of damp's runs are in; made where it is missing."""
+    """Id of the experiment that all of damp's runs are in; made where it is missing.
+
+    A server keeps artifacts where it was told to and hands them through; without one they lie
+    under the state folder.
+    """
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
+    if settings().mlflow_uri is not None:
+        return str(client.create_experiment(EXPERIMENT))
     artifacts = (home.root.absolute() / "mlartifacts").as_uri()
     return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
 
@@ -73,8 +89,26 @@ def as_default(client: MlflowClient) -> Iterator[None]:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
+def _remedy(told: str) -> str:
+    """What to do about the faults that a database has of its own."""
+    kept = "Nothing that was registered before has changed;"
+    if "locked" in told:
+        return f"{kept} another program holds the database: end it, then run the command again."
+    if "schema" in told or "revision" in told:
+        return (
+            f"{kept} another version of MLflow has made or migrated it: work with that version, or "
+            "restore the copy from before (docs/operations.md, upgrades)."
+        )
+    return f"{kept} mend that and run the same command again."
+
+
+def _without_password(where: str) -> str:
+    scheme, rest = where.split("://", 1)
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
 @lru_cache(maxsize=4)
-def _client(database: Path) -> MlflowClient:
+def _client(where: str) -> MlflowClient:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri(database), registry_uri=uri(database))
+    return MlflowClient(tracking_uri=where, registry_uri=where)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flows.errors import DataVersionError
 from flows.layout import Home
+from flows.settings import settings
 from flows.store import write_atomically
 
 CONFIG = """\
@@ -23,6 +24,7 @@ CONFIG = """\
 [cache]
     type = "hardlink,copy"
 """
+REMOTE = "damp"
 KEPT = {"DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"}
 """Of the variables that DVC reads. The others tell of a stage that damp may be running in."""
 
@@ -73,6 +75,22 @@ def collect(home: Home) -> None:
         DataVersionError: DVC refused.
     """
     _dvc(workspace(home), "gc", "--workspace", "--force")
+
+
+def push(home: Home, folder: Path) -> None:
+    """Push one recorded folder to the remote of the settings, if they name one.
+
+    Only what is named goes there: the rows that a successor lacks are not among its files.
+
+    Raises:
+        DataVersionError: DVC refused, or the remote is gone.
+    """
+    remote = settings().dvc_remote
+    if remote is None or not note(folder).is_file():
+        return
+    here = workspace(home)
+    _dvc(here, "remote", "add", "--force", REMOTE, remote)
+    _dvc(here, "--wait-for-lock", "push", "--remote", REMOTE, folder.name)
 
 
 def _dvc(folder: Path, *arguments: str) -> None:

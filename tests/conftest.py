@@ -1,7 +1,13 @@
-"""One thread for the linear algebra, as `flows.settings` sets it: the models are too small for two,
-and on a busy machine threads that wait for each other take many times as long."""
+"""What all tests share: the processor and the memory are used as the commands use them."""
+
+from __future__ import annotations
 
 import os
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+for name in THREADS:  # before torch is imported: two threads are slower than one on small nets
     os.environ.setdefault(name, "1")
+
+from flows.settings import keep_freed_memory  # noqa: E402 - the variables come first
+
+keep_freed_memory()

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -15,12 +16,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from flows import datasets
 from flows.layout import Home
 from flows.settings import settings
+from tests.flows.world import World
 
 Refusal = Callable[..., AbstractContextManager[None]]
 
@@ -36,37 +39,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     yield Home(tmp_path / "state")
     settings.cache_clear()
     datasets.load.cache_clear()
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a command left: its exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Damp = Callable[..., Told]
-
-
-@pytest.fixture
-def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Damp:
-    """The command line on `home`, in this process: `damp("ledger", "verify")`."""
-    from flows import cli
-
-    def run(*arguments: str | Path) -> Told:
-        monkeypatch.setattr(sys, "argv", ["damp", "--home", str(home.root), *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Told(code=int(ended.value.code or 0), out=printed.out, err=printed.err)
-
-    return run
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -166,3 +138,68 @@ def real_data() -> Path:
 def child_environment() -> dict[str, str]:
     """For processes that import torch: one thread each."""
     return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command has said."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def refused(self, *words: str, code: int = 1) -> None:
+        """One clear message, the exit code, no traceback."""
+        assert self.code == code, self.out + self.err
+        assert self.err.count("error: ") == 1, self.err
+        assert "Traceback" not in self.err + self.out
+        for word in words:
+            assert word in self.err
+        assert self.err.rstrip().endswith((".", ">", "`", ")")), self.err
+
+
+Damp = Callable[..., Told]
+
+
+@pytest.fixture
+def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Damp:
+    """`damp("submit", file)`: a command on `home`, in this process."""
+
+    def run(*arguments: str | Path) -> Told:
+        from flows import cli
+
+        with mock.patch.dict(os.environ):  # a command sets what the engines read
+            monkeypatch.setattr(sys, "argv", ["damp", *map(str, arguments)])
+            settings.cache_clear()
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Told(ended.value.code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """`damp demo` in an empty folder, with HOME and the folder for temporary files empty too."""
+    folder = tmp_path_factory.mktemp("world")
+    for name in ("work", "home", "tmp"):
+        (folder / name).mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    plain = kept | {"HOME": str(folder / "home")}
+    told = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "demo", "--json"],
+        cwd=folder / "work",
+        env=plain | {"TMPDIR": str(folder / "tmp")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    yield World(folder, told)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -79,3 +79,39 @@ def test_an_empty_home_has_no_events(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(shell: str, tmp_path: Path) -> None:
     assert "_DAMP_COMPLETE" in damp("completion", shell, home=tmp_path).stdout
+
+
+FIRST = """
+import sys
+from contextlib import contextmanager
+from flows import cli, commands
+@contextmanager
+def engine(home, **_):
+    print("prefect" in sys.modules)
+    raise SystemExit(7)
+    yield
+commands.engine = engine
+commands.overview.one_event = lambda home, event: {"pending": True, "state": "received"}
+commands.keyring.signing_key = lambda home, role: None
+commands._refuse_if_busy = lambda home, events: None
+from flows import eventids, intake
+intake.pending = lambda home: ["x"]
+eventids.whole = lambda home, event: event
+intake.unpark = lambda home, event: None
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--event", "x"], ["serve"], ["demo"]])
+def test_prefect_is_imported_only_once_its_address_is_known(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    """It reads the address when it is imported; without one it starts a server of its own."""
+    told = subprocess.run(
+        [sys.executable, "-c", FIRST, "--home", str(tmp_path / "state"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (told.returncode, told.stdout) == (7, "False\n"), told.stderr

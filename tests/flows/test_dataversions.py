@@ -19,10 +19,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from flows import dataversions, shards, workspace
+from flows import dataversions, listing, shards, workspace
 from flows.datasets import Dataset
 from flows.errors import DataVersionError
 from flows.layout import Home
+from flows.settings import settings
 
 
 def small(seed: int = 0, name: str = "module.path:small") -> Dataset:
@@ -196,6 +197,30 @@ def test_a_stage_that_damp_runs_in_is_not_told_to_dvc(
 def test_what_dvc_refuses_is_told_with_its_reason(home: Home, pair: tuple) -> None:
     with pytest.raises(DataVersionError, match=r"DVC refused.*nowhere.*does not exist"):
         workspace.add(home, [workspace.workspace(home) / "nowhere"])
+
+
+def test_the_successor_is_pushed_and_the_forgotten_rows_are_not(
+    home: Home, pair: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = pair
+    monkeypatch.setenv("DAMP_DVC_REMOTE", str(tmp_path / "remote"))
+    settings.cache_clear()
+    workspace.push(home, after.path)
+    there = {path.parent.name + path.name for path in (tmp_path / "remote").rglob("*/*")}
+    kept = {listing.md5_of(file) for file in after.path.iterdir()}
+    gone = {listing.md5_of(file) for file in before.path.iterdir()} - kept
+    assert kept <= there
+    assert gone
+    assert not gone & there
+
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("DAMP_DVC_REMOTE", str(tmp_path / "file" / "remote"))
+    settings.cache_clear()
+    with pytest.raises(DataVersionError, match=r"DVC refused `dvc .*push"):
+        workspace.push(home, after.path)
+    monkeypatch.delenv("DAMP_DVC_REMOTE")
+    settings.cache_clear()
+    workspace.push(home, after.path)  # no remote was named: nothing is asked of DVC
 
 
 def test_a_version_depends_on_every_value_and_on_the_order(home: Home) -> None:

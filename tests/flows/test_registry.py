@@ -43,6 +43,7 @@ CALLS = [
     "finalize_logged_model",
     "log_outputs",
     "log_artifact",
+    "log_batch",
     "set_terminated",
     "create_model_version",
     "set_logged_model_tags",
@@ -109,6 +110,8 @@ class Shop:
             "data_after": AFTER,
             "retired": [8],
             "move_alias": True,
+            "metrics": {"few_shot.1/penultimate": 0.5},
+            "description": "**PASSED**",
             **MODEL,
             **changed,
         }
@@ -192,6 +195,8 @@ def test_the_run_leads_from_the_parent_model_and_both_data_versions_to_the_new_m
         model = client.get_logged_model(made.model_id)
     assert [taken.model_id for taken in run.inputs.model_inputs] == [base.model_id]
     assert [given.model_id for given in run.outputs.model_outputs] == [made.model_id]
+    assert run.data.metrics == {"few_shot.1/penultimate": 0.5}
+    assert run.data.tags["mlflow.note.content"] == "**PASSED**"
     data = {
         taken.tags[0].value: (taken.dataset.name, taken.dataset.digest)
         for taken in run.inputs.dataset_inputs
@@ -464,13 +469,13 @@ def test_nothing_that_is_registered_is_a_pickle(shop: Shop) -> None:
     }
 
 
-def test_weights_elsewhere_are_not_fetched(shop: Shop) -> None:
+def test_weights_elsewhere_are_not_fetched(shop: Shop, tmp_path: Path) -> None:
     made = shop.base()
     with tracking.opened(shop.home) as client:
         model = client.get_logged_model(made.model_id)
-    model._artifact_location = "s3://bucket/model"
-    with pytest.raises(RegistryError, match="only from this machine"):
-        registering.weights_of(model)
+        model._artifact_location = "s3://bucket/model"
+        with pytest.raises(RegistryError, match="only from this machine"):
+            registering.weights_of(client, model, tmp_path)
 
 
 def test_a_specification_is_the_same_however_the_retired_classes_are_told() -> None:
@@ -490,7 +495,7 @@ with tracking.opened(Home(Path(sys.argv[1]))) as client:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_that_start_at_once_on_a_fresh_home_all_work(tmp_path: Path) -> None:
     started = [
         subprocess.Popen(

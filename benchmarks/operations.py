@@ -1,0 +1,380 @@
+"""What do schedules, locks, kills and clusters cost, and what do they leave?
+
+    python -m benchmarks.operations [orchestration] [queue] [kills] [spread]
+
+Each part works on state folders of its own, with real servers, and writes its figures into
+benchmarks/results/operations.json; parts that were not asked for keep theirs. KILLS says how often
+to kill (60).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.machine import RESULTS, described
+from compliance.ledger import Ledger
+from compliance.policy import load_policy
+from flows import journal
+from flows.layout import Attempt, Home
+
+Facts = dict[str, Any]
+
+MODELS, REQUESTS = 5, 4
+"""Of the queue: models, and requests on each."""
+KILLS = int(os.environ.get("KILLS", "60"))
+TRAININGS = 6
+"""Of the comparison of one worker with two."""
+
+
+def main() -> None:
+    """Measure the parts that are named, all by default."""
+    wanted = sys.argv[1:] or list(PARTS)
+    file = RESULTS / "operations.json"
+    found: Facts = json.loads(file.read_text()) if file.exists() else {}
+    for name in wanted:
+        with tempfile.TemporaryDirectory(prefix="damp-bench-") as folder:
+            began = time.perf_counter()
+            load = os.getloadavg()[0]
+            figures = PARTS[name](Path(folder))
+        found[name] = figures | {
+            "command": f"python -m benchmarks.operations {name}",
+            "machine": described() | {"load_at_start": round(load, 1)},
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+        print(json.dumps({name: found[name]}, indent=2), flush=True)
+        file.write_text(json.dumps(found, indent=2) + "\n")
+
+
+class Office:
+    """A state folder and commands on it."""
+
+    def __init__(self, folder: Path, **extra: str) -> None:
+        self.folder, self.home = folder, Home(folder / "state")
+        self.home.root.mkdir(parents=True)
+        self.environment = os.environ | {
+            "DAMP_HOME": str(self.home.root),
+            "DAMP_KEYS": str(folder / "keys"),
+            **extra,
+        }
+        quick = load_policy("demo-v1").model_copy(
+            update={"name": "quick", "references": 3, "fallback": "none"}
+        )
+        (folder / "quick.yaml").write_text(quick.model_dump_json())
+        self.damp("keys", "new")
+
+    def start(self, *arguments: str | Path, code: str | None = None) -> subprocess.Popen[str]:
+        how = ["-m", "flows.cli"] if code is None else ["-c", code]
+        return subprocess.Popen(
+            [sys.executable, *how, *map(str, arguments)],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def damp(self, *arguments: str | Path, code: str | None = None) -> str:
+        process = self.start(*arguments, code=code)
+        out, err = process.communicate()
+        if process.returncode not in (0, 2):
+            raise SystemExit(f"{arguments} ended with {process.returncode}:\n{err}")
+        return out
+
+    def submit(self, forget: int, model: str) -> str:
+        event = str(uuid.uuid4())
+        content = {
+            "apiVersion": "damp/v1",
+            "kind": "ErasureRequest",
+            "subject_request_id": event,
+            "regulation": ["gdpr", "ccpa"][forget % 2],
+            "submitted_time": "2026-09-20T08:00:00Z",
+            "scope": {"type": "class", "selector": {"index": forget}},
+            "model": {"registry": f"{model}@champion"},
+            "data": {"name": "digits"},
+            "recipe": "digits",
+            "policy": "quick.yaml",
+        }
+        file = self.folder / f"{event}.yaml"
+        file.write_text(json.dumps(content))
+        self.damp("submit", file)
+        return event
+
+    def events(self) -> list[Facts]:
+        found: list[Facts] = json.loads(self.damp("status", "--json"))
+        return found
+
+    def processes(self) -> list[int]:
+        """What still runs for this state folder."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                told, status = process.environ(), process.status()
+            except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+            mine = str(self.home.root) in (told.get("DAMP_HOME"), told.get("PREFECT_HOME", "")[:-8])
+            if mine and status != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        return found
+
+
+@contextmanager
+def served(office: Office) -> Iterator[Office]:
+    """The office with `damp up` running."""
+    office.damp("up")
+    try:
+        yield office
+    finally:
+        office.damp("down")
+
+
+PLAINLY = """
+import json, sys, time
+from pathlib import Path
+from flows.layout import Home
+from flows.settings import prepare_environment, settings
+home = Home(settings().home)
+prepare_environment(home.root)
+from flows import addresses, commands, runner, services
+event, how = sys.argv[1:]
+from flows import audit, cut, plan, prepare, publish, record, retraining
+import flows.event, mlflow, damp, sklearn.linear_model, torchvision
+from compliance import render_html
+def plainly(where):
+    accepted = prepare.accept(where)
+    data = prepare.version_data(where, accepted)
+    model = prepare.pin_model(where, accepted, data)
+    judges = retraining.references(where, accepted, data, model)
+    planned = plan.register_plan(where, accepted, data, model)
+    edit = cut.cut(where, accepted, data, model, judges)
+    found = audit.audit(where, data, model, judges, planned, edit)
+    told = record.record(where, accepted, data, model, planned, edit, found)
+    made = publish.register(where, accepted, data, model, edit, told)
+    publish.close(where, accepted, told, made)
+with commands.engine(home) as server:
+    server.wait()
+    began = time.perf_counter()
+    if how == "flow":
+        runner.run_event(home, event)
+    else:
+        plainly({"home": str(home.root), "event": event, "attempt": 1})
+    print(json.dumps(time.perf_counter() - began))
+"""
+
+
+def orchestration(folder: Path) -> Facts:
+    """One event through the flow, against its ten functions called plainly, server up."""
+    office = Office(folder)
+    office.damp("train", "--data", "digits", "--name", "warm")
+    (base,) = office.home.models.glob("*.safetensors")
+    rows: dict[str, list[float]] = {"flow": [], "plain": []}
+    with served(office):
+        office.submit(3, "warm")
+        office.damp("run")  # references and MLflow's tables are there from now on
+        for number in range(3):
+            for how, seconds in rows.items():
+                name = f"{how}-{number}"
+                home = office.home.models / f"{name}-seed-0.safetensors"
+                shutil.copy(base, home)
+                office.damp("train", "--data", "digits", "--name", name)
+                event = office.submit(3, name)
+                told = office.damp(event, how, code=PLAINLY)
+                seconds.append(json.loads(told.splitlines()[-1]))
+    middle = {how: statistics.median(seconds) for how, seconds in rows.items()}
+    return {
+        "flow_seconds": [round(s, 2) for s in rows["flow"]],
+        "plain_seconds": [round(s, 2) for s in rows["plain"]],
+        "orchestration_seconds": round(middle["flow"] - middle["plain"], 2),
+        "target_seconds": 5,
+    }
+
+
+RUN_ALL = """
+import json, sys, time
+from flows.layout import Home
+from flows.settings import prepare_environment, settings
+home = Home(settings().home)
+prepare_environment(home.root)
+from flows import commands
+with commands.engine(home) as server:
+    server.wait()
+    from flows.schedule import compliance_run
+    began = time.perf_counter()
+    decided = compliance_run(str(home.root))
+    print(json.dumps([time.perf_counter() - began, decided]))
+"""
+
+
+def queue(folder: Path) -> Facts:
+    """Twenty pending requests on five models in one scheduled run."""
+    office = Office(folder)
+    for number in range(MODELS):
+        seed = ("--seed", str(number))
+        office.damp("train", "--data", "digits", "--name", f"model-{number}", *seed)
+    wanted = {
+        office.submit(forget, f"model-{number}")
+        for forget in range(REQUESTS)
+        for number in range(MODELS)
+    }
+    due = {event["id"]: event["due"] for event in office.events()}
+    with served(office):
+        wall, decided = json.loads(office.damp(code=RUN_ALL).splitlines()[-1])
+    work = sum(
+        note.get("seconds", 0.0)
+        for event in wanted
+        for note in journal.read(Attempt(office.home, event, 1))
+    )
+    order = [row["event"] for row in decided]
+    return {
+        "requests": len(wanted),
+        "decided": sum(not event["pending"] for event in office.events()),
+        "outcomes": Counter(row["outcome"] for row in decided),
+        "deadlines_first": [due[event] for event in order] == sorted(due.values()),
+        "wall_seconds": round(wall, 1),
+        "work_seconds": round(work, 1),
+        "wall_over_work": round(wall / work, 3),
+        "target": 1.15,
+    }
+
+
+def kills(folder: Path) -> Facts:
+    """kill -9 of the run, or of the server that it uses, at a random moment, again and again."""
+    office = Office(folder)
+    office.damp("train", "--data", "digits", "--name", "digits")
+    chance = random.Random(7)  # noqa: S311 - no secret: the same kills at every run
+    died, events = Counter[str](), list[str]()
+    forgets = iter(range(1, 9))
+    event = ""
+    with served(office):
+        while sum(died.values()) < KILLS:
+            if not event or not _of(office, event)["pending"]:
+                forget = next(forgets, None)
+                if forget is None:
+                    break
+                event = office.submit(forget, "digits")
+                events.append(event)
+            died[_killed(office, chance)] += 1
+        office.damp("up")
+        office.damp("run")
+    repeated = {event: _repeated(office, event) for event in events}
+    return {
+        "kills": sum(died.values()),
+        "of": died,
+        "events": len(events),
+        "decided": sum(not each["pending"] for each in office.events()),
+        "entries_that_are_there_twice": sum(repeated.values()),
+        "ledger": Ledger(office.home.ledger).verify().problem or "holds",
+        "registry_problems": _registry_problems(office),
+        "processes_left_after_down": len(office.processes()),
+    }
+
+
+def _registry_problems(office: Office) -> list[str]:
+    found = json.loads(office.start("audit-registry", "--json").communicate()[0])
+    return [problem for each in found for problem in each["problems"]]
+
+
+def _of(office: Office, event: str) -> Facts:
+    return next(each for each in office.events() if each["id"] == event)
+
+
+def _killed(office: Office, chance: random.Random) -> str:
+    """Start a run, and kill it or its server somewhere on its way."""
+    office.damp("up")
+    run = office.start("run")
+    deadline = time.monotonic() + chance.uniform(4, 40)
+    while time.monotonic() < deadline and run.poll() is None:
+        time.sleep(0.05)
+    victim = "nothing: it was done" if run.poll() is not None else chance.choice(["run", "server"])
+    if victim == "run":
+        os.killpg(run.pid, signal.SIGKILL)
+    elif victim == "server":
+        told = json.loads((office.home.root / "services" / "prefect.json").read_text())
+        os.kill(told["pid"], signal.SIGKILL)
+    run.communicate()
+    return victim
+
+
+def _repeated(office: Office, event: str) -> int:
+    """Ledger entries of one kind and attempt beyond the first."""
+    seen = Counter(
+        (entry["kind"], entry["body"].get("attempt"))
+        for entry in Ledger(office.home.ledger).of(event)
+    )
+    return sum(count - 1 for count in seen.values())
+
+
+SPREAD = """
+import json, sys, time
+from pathlib import Path
+from flows.layout import Home
+from flows.settings import prepare_environment, settings
+home = Home(settings().home)
+prepare_environment(home.root)
+from flows import commands, fanout, retraining
+from flows.datasets import DataSpec
+from damp.version import __version__
+def jobs(first, count):
+    model = {"architecture": "damp:cnn", "retired": []}
+    data = {"classes": 10, "before": {"version": "bench"}, "spec": {"name": "digits", "root": None}}
+    accepted = {"recipe": "digits", "forget": [3]}
+    return [retraining.job(home, accepted, data, model, first + n) for n in range(count)]
+workers, count = int(sys.argv[1]), int(sys.argv[2])
+from prefect import flow, task
+step = task(name="train", persist_result=False)(retraining.train_one)
+with commands.engine(home) as server:
+    server.wait()
+    @flow(task_runner=fanout.runner(workers), validate_parameters=False)
+    def spread():
+        [f.result() for f in [step.submit(j) for j in jobs(0, workers)]]  # imports, start-up
+        began = time.perf_counter()
+        [f.result() for f in [step.submit(j) for j in jobs(100, count)]]
+        return time.perf_counter() - began
+    print(json.dumps(spread()))
+"""
+
+
+def spread(folder: Path) -> Facts:
+    """References on one worker and on two, start-up apart."""
+    found: Facts = {"trainings": TRAININGS, "target": 1.6}
+    for kind in ("dask", "ray"):
+        seconds = {}
+        for workers in (1, 2):
+            extra = {"DAMP_RUNNER": kind, "DAMP_WORKERS": str(workers)}
+            office = Office(folder / f"{kind}-{workers}", **extra)
+            told = office.damp(str(workers), str(TRAININGS), code=SPREAD)
+            seconds[workers] = json.loads(told.splitlines()[-1])
+        found[kind] = {
+            "one_worker_seconds": round(seconds[1], 1),
+            "two_workers_seconds": round(seconds[2], 1),
+            "speed_up": round(seconds[1] / seconds[2], 2),
+        }
+    return found
+
+
+PARTS: dict[str, Callable[[Path], Facts]] = {
+    "orchestration": orchestration,
+    "queue": queue,
+    "kills": kills,
+    "spread": spread,
+}
+
+if __name__ == "__main__":
+    main()

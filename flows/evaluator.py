@@ -1,0 +1,109 @@
+"""damp's audits as an MLflow evaluator, for pipelines that gate on `mlflow.models.evaluate`.
+
+    mlflow.models.evaluate(
+        "models:/digits@champion", rows, model_type="classifier", evaluators=["damp"],
+        evaluator_config={"damp": {"event": "5f0c7c2e-...", "home": "/srv/damp"}},
+    )
+
+The model is judged like the candidate of that event: on the same data, by the same references,
+controls and policy. `rows` may be any table of row numbers: the event's own data are read.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.models.evaluation import EvaluationResult, ModelEvaluator
+
+Facts = dict[str, Any]
+
+PASSED = "damp_passed"
+"""The metric to gate on: 1.0 where the verdict is PASSED."""
+
+
+class DampEvaluator(ModelEvaluator):
+    """Judges a registered classifier by the audits of an unlearning event."""
+
+    @classmethod
+    def can_evaluate(
+        cls, *, model_type: str, evaluator_config: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        """Whether the configuration names an event."""
+        return bool(evaluator_config and evaluator_config.get("event"))
+
+    def evaluate(
+        self,
+        *,
+        model_type: str,
+        dataset: Any,
+        run_id: str,
+        evaluator_config: Mapping[str, Any],
+        model: Any = None,
+        **kwargs: Any,
+    ) -> EvaluationResult:
+        """Metrics `damp_passed`, `damp_<measurement>`; the findings as an artifact of the run.
+
+        Raises:
+            EventError: The event is unknown, unfinished, or its files were changed.
+            RegistryError: The model is not one that damp has registered.
+        """
+        from flows.layout import Home
+        from flows.settings import prepare_environment, settings
+
+        home = Home(Path(evaluator_config.get("home") or settings().home).absolute())
+        prepare_environment(home.root)
+        client = MlflowClient()
+        verdict, findings = _judged(home, client, evaluator_config["event"], _model_id(model))
+        metrics = _metrics(verdict, findings)
+        now = 0
+        client.log_batch(run_id, [Metric(name, value, now, 0) for name, value in metrics.items()])
+        client.log_text(run_id, json.dumps([f.to_json() for f in findings], indent=1), "damp.json")
+        client.set_tag(run_id, "damp.verdict", verdict.result)
+        return EvaluationResult(metrics=metrics, artifacts={}, run_id=run_id)
+
+
+def _model_id(model: Any) -> str:
+    from flows.errors import RegistryError
+
+    found = getattr(getattr(model, "metadata", None), "model_id", None)
+    if found is None:
+        raise RegistryError(
+            "The damp evaluator judges registered models: give their address, such as "
+            "models:/digits@champion, not a function or predictions."
+        )
+    return str(found)
+
+
+def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
+    from compliance import judge
+    from flows import reaudit, registering
+    from flows.errors import RegistryError
+    from flows.store import Artifact, aside
+
+    attempt, facts = reaudit.facts_of(home, event)
+    with tempfile.TemporaryDirectory() as folder:
+        model = client.get_logged_model(model_id)
+        weights = registering.weights_of(client, model, Path(folder))
+        if weights is None:
+            raise RegistryError(f"Model {model_id} has no weights that damp wrote: register it.")
+        kept = home.fetched / model_id / weights.name
+        with aside(kept) as (temporary, _):
+            shutil.copyfile(weights, temporary)
+    facts["edit"]["after"] = Artifact.of(home.root, kept).to_json()
+    findings, controls = reaudit.measured(home, facts, reaudit.seed_of(attempt))
+    return judge(findings, controls, reaudit.policy_of(attempt)), findings
+
+
+def _metrics(verdict: Any, findings: Any) -> dict[str, float]:
+    told = {PASSED: float(verdict.result == "PASSED")}
+    for finding in findings:
+        for each in finding.measurements:
+            told[f"damp_{each.name}".replace("@", "_at_")] = float(each.value)
+    return told

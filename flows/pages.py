@@ -1,0 +1,81 @@
+"""What Prefect's pages show of an event: how far it is, its verdict, its audits, its report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from compliance import signing
+from flows import services
+from flows.layout import Attempt
+from flows.settings import settings
+
+Facts = dict[str, Any]
+
+
+class Progress:
+    """The event's steps as a bar on the page of its run."""
+
+    def __init__(self, attempt: Attempt, steps: int) -> None:
+        self.key = f"progress-{attempt.event}-{attempt.number}"
+        self.steps, self.artifact = steps, None
+
+    def step(self, number: int, title: str) -> None:
+        """Step `number` begins."""
+        share = 100.0 * (number - 1) / self.steps
+        told = f"{number} of {self.steps}: {title}"
+        if self.artifact is None:
+            made: Any = create_progress_artifact(share, key=self.key, description=told)
+            self.artifact = made
+        else:
+            update_progress_artifact(self.artifact, progress=share, description=told)
+
+
+def verdict(where: Facts, closed: Facts) -> None:
+    """The verdict in words, every audit as a row, and the way to the report."""
+    attempt = Attempt.of(where)
+    predicate = signing.decoded(attempt.statement)["predicate"]
+    key = f"{attempt.event}-{attempt.number}"
+    create_markdown_artifact(
+        _words(attempt, closed, predicate), key=f"verdict-{key}", description=closed["verdict"]
+    )
+    create_table_artifact(
+        [_row(audit) for audit in predicate["audits"]], key=f"audits-{key}", description="Audits"
+    )
+    create_link_artifact(
+        _report(attempt, closed), key=f"report-{key}", link_text="report", description="The report"
+    )
+
+
+def _words(attempt: Attempt, closed: Facts, predicate: Facts) -> str:
+    reasons = "\n".join(f"- {reason}" for reason in closed["reasons"])
+    made = closed["registration"]
+    return (
+        f"# {closed['verdict']}\n\n{predicate['verdict']['claim']}\n\n{reasons}\n\n"
+        f"Model: **{made['name']}** version {made['version']}. Data: "
+        f"`{predicate['inputs']['dataBefore']['version']}` → "
+        f"`{predicate['inputs']['dataAfter']['version']}`.\n\n"
+        f"Report: `{attempt.report}`\n\n    damp verify {attempt.statement}\n"
+    )
+
+
+def _row(audit: Facts) -> Facts:
+    told = ("name", "outcome", "required", "value", "nullMean", "original", "reason")
+    return {name: audit[name] for name in told if name in audit}
+
+
+def _report(attempt: Attempt, closed: Facts) -> str:
+    """On MLflow's pages where they are served, else the file."""
+    server = services.running(attempt.home, "mlflow")
+    base = settings().mlflow_uri or (server.url if server else None)
+    if base is None:
+        return attempt.report.as_uri()
+    made = closed["registration"]
+    return f"{base.rstrip('/')}/#/models/{made['name']}/versions/{made['version']}"

@@ -1,0 +1,45 @@
+"""One pending event of a scheduled run: decided, left for the next, or parked with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compliance.ledger import Ledger
+from flows import logs
+from flows.errors import BusyError, ServerError, StoreError, is_refusal
+from flows.layout import Home
+from flows.runner import attempt_due, run_event
+
+Facts = dict[str, Any]
+
+PASSING = (BusyError, ServerError, StoreError)
+"""What goes by without anybody looking at the request: a lock, a server, a full disk."""
+
+
+def decide(home: Home, event: str) -> Facts:
+    """Run an event; its outcome as a row.
+
+    What cannot be carried out is parked: it leaves the queue with its reason in the ledger, and
+    `damp run --event` takes it up again once a person has seen to it.
+    """
+    try:
+        facts = run_event(home, event)
+    except PASSING as error:
+        outcome = "BUSY" if isinstance(error, BusyError) else "LATER"
+        return _row(event, outcome, why=str(error))
+    except Exception as error:  # noqa: BLE001 - a poisoned request must not keep others waiting
+        why = str(error) if is_refusal(error) else f"{type(error).__name__}: {error}"
+        logs.event(event).exception("parked: %s", why)
+        park(home, event, why)
+        return _row(event, "PARKED", why=why)
+    return _row(event, facts["verdict"], report=str(home.root / facts["report"]["path"]))
+
+
+def park(home: Home, event: str, why: str) -> None:
+    """Log that an event cannot go on by itself."""
+    body = {"attempt": attempt_due(home, event), "reason": why[:2000]}
+    Ledger(home.ledger).append("attempt_failed", event, body)
+
+
+def _row(event: str, outcome: str, *, report: str = "", why: str = "") -> Facts:
+    return {"event": event, "outcome": outcome, "report": report, "why": why}

@@ -1,0 +1,214 @@
+"""`damp up` and `damp down`: Prefect and MLflow as servers of their own, with their pages.
+
+They go on when the terminal is closed. A record of each lies under the state folder, so that a
+second `damp up` finds them and `damp down` ends them, whatever happened in between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from flows import processes
+from flows.errors import ServerError
+from flows.layout import Home
+from flows.servers import uvicorn
+from flows.settings import settings
+from flows.store import write_atomically
+
+START_SECONDS = 180.0
+USUAL = {"prefect": 4200, "mlflow": 5000}
+"""Ports to take where they are free and no other is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A server as it was started.
+
+    Attributes:
+        name: `prefect` or `mlflow`.
+        url: Its pages.
+        health: Answers 200 once it serves.
+        log: Its output.
+        pid: Of its process.
+        started: When that began, seconds since the epoch.
+    """
+
+    name: str
+    url: str
+    health: str
+    log: str
+    pid: int
+    started: float
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"healthy": processes.answers(self.health)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What to run, and with which environment."""
+
+    command: list[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def up(home: Home, ports: Mapping[str, int | None]) -> list[Service]:
+    """Start what does not run yet, and return when both answer. The same call again does nothing.
+
+    Args:
+        home: The state folder.
+        ports: Of `prefect` and `mlflow`, where a certain one is wanted.
+
+    Raises:
+        ServerError: A port is taken, or a server did not come up; what was started is ended again.
+    """
+    home.locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.locks / "services.lock"), FileLock(home.locks / "mlflow.lock"):
+        begun: list[str] = []
+        try:
+            found = []
+            for name in USUAL:
+                known = running(home, name)
+                if known is None:
+                    begun.append(name)
+                    known = _start(home, name, _port(name, ports.get(name)))
+                elif ports.get(name) not in (None, known.port):
+                    raise ServerError(
+                        f"{name} already runs on port {known.port}. `damp down` first, to move it."
+                    )
+                found.append(known)
+            for service in found:
+                _wait(home, service)
+        except BaseException:
+            for name in begun:
+                _stop(home, name)
+            raise
+    return found
+
+
+def down(home: Home) -> list[Service]:
+    """End both, and what they have started; returns those that ran."""
+    if not _folder(home).is_dir():
+        return []
+    with FileLock(home.locks / "services.lock"):
+        return [ended for name in USUAL if (ended := _stop(home, name)) is not None]
+
+
+def running(home: Home, name: str) -> Service | None:
+    """The server of that name, if its process lives."""
+    facts = processes.read_record(_record(home, name))
+    return Service(**facts) if facts and processes.same(facts) is not None else None
+
+
+def prefect_api(home: Home) -> str | None:
+    """The API of the Prefect server that `damp up` started, if it runs and answers."""
+    found = running(home, "prefect")
+    return f"{found.url}/api" if found and processes.answers(found.health) else None
+
+
+def log_path(home: Home, name: str) -> Path:
+    """Where a server's output goes."""
+    return home.root / "logs" / f"{name}.log"
+
+
+def _folder(home: Home) -> Path:
+    return home.root / "services"
+
+
+def _record(home: Home, name: str) -> Path:
+    return _folder(home) / f"{name}.json"
+
+
+def _port(name: str, wanted: int | None) -> int:
+    if wanted is not None and not processes.is_free(wanted):
+        raise ServerError(
+            f"Port {wanted} is taken, so {name} cannot listen there. End what uses it, or leave "
+            f"out --{name}-port: then a free one is taken."
+        )
+    usual = USUAL[name]
+    return wanted or (usual if processes.is_free(usual) else processes.free_port())
+
+
+def _start(home: Home, name: str, port: int) -> Service:
+    log = log_path(home, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    start = {"prefect": _prefect, "mlflow": _mlflow}[name](home, port)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            start.command,
+            env=os.environ | start.environment,
+            cwd=home.root,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    health = f"{url}/api/health" if name == "prefect" else f"{url}/health"
+    made = Service(
+        name=name, url=url, health=health, log=str(log), **processes.identity(process.pid)
+    )
+    write_atomically(_record(home, name), json.dumps(asdict(made), indent=2).encode())
+    return made
+
+
+def _prefect(home: Home, port: int) -> _Start:
+    (home.root / "prefect").mkdir(parents=True, exist_ok=True)
+    database = settings().prefect_database_url
+    told = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
+    url = f"http://127.0.0.1:{port}/api"
+    own = {
+        "PREFECT_API_URL": "",
+        "PREFECT_SERVER_UI_API_URL": url,
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.root / "prefect" / "ui"),
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+    }
+    return _Start([sys.executable, "-m", *uvicorn(port)], own | told)
+
+
+def _mlflow(home: Home, port: int) -> _Start:
+    from flows import tracking
+
+    database = settings().mlflow_database_url or tracking.uri(home.mlflow_db)
+    artifacts = (home.root / "mlartifacts").absolute().as_uri()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", database]
+    command += ["--artifacts-destination", artifacts]
+    return _Start(command, {"MLFLOW_LOGGING_LEVEL": "WARNING"})
+
+
+def _wait(home: Home, service: Service) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if processes.answers(service.health):
+            return
+        if running(home, service.name) is None:
+            break
+        time.sleep(0.1)
+    raise ServerError(
+        f"{service.name} did not come up on {service.url}: "
+        f"{processes.last_words(Path(service.log)) or 'it said nothing'}. Its log is {service.log}."
+    )
+
+
+def _stop(home: Home, name: str) -> Service | None:
+    found = running(home, name)
+    if found is not None:
+        processes.end(processes.same(asdict(found)))
+    _record(home, name).unlink(missing_ok=True)
+    return found

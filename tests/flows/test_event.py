@@ -1,0 +1,258 @@
+"""One event on real digits, from nothing to a signed report, through Prefect, DVC and MLflow.
+
+`damp demo` runs once, as a process with an empty HOME; all tests here look at what it left.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import psutil
+import pytest
+
+from compliance.ledger import Ledger
+from flows import demo, journal
+from tests.flows.conftest import Damp, contents
+from tests.flows.world import EVENT, World
+
+STATUS_KEYS = {
+    "id",
+    "state",
+    "verdict",
+    "attempt",
+    "statement",
+    "report",
+    "model_before",
+    "model_after",
+    "data_before",
+    "data_after",
+}
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_demo_passes(world: World) -> None:
+    assert world.told.returncode == 0, world.told.stderr
+    assert json.loads(world.told.stdout)["verdict"] == "PASSED"
+
+
+def test_each_step_is_told_once_and_in_order_while_it_runs(world: World) -> None:
+    titles = [line.split(maxsplit=1)[1] for line in world.told.stderr.splitlines() if line]
+    assert titles == list(journal.STEPS.values())
+
+
+def test_nothing_is_written_outside_the_state_folder(world: World) -> None:
+    assert [path.name for path in (world.folder / "work").iterdir()] == [".damp"]
+    fonts = [name for name in contents(world.folder / "home") if "matplotlib/fontlist" in name]
+    assert list(contents(world.folder / "home")) == fonts  # a cache of matplotlib's, no state
+    assert contents(world.folder / "tmp") == {}
+
+
+def test_no_process_and_no_server_record_is_left(world: World) -> None:
+    assert list((world.home.root / "prefect").glob("server-*.json")) == []
+    home = str(world.home.root)
+    left = [
+        process.cmdline()
+        for process in psutil.process_iter()
+        if _environment(process).get("PREFECT_HOME", "").startswith(home)
+    ]
+    assert left == []
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+        return {}
+
+
+def test_status_holds_what_others_build_on(world: World, damp: Damp) -> None:
+    (event,) = damp("--home", world.home.root, "status", "--json").json()
+    assert event.keys() >= STATUS_KEYS
+    inputs = world.predicate["inputs"]
+    assert {key: event[key] for key in STATUS_KEYS} == {
+        "id": EVENT,
+        "state": "closed",
+        "verdict": "PASSED",
+        "attempt": 1,
+        "statement": str(world.attempt.statement),
+        "report": str(world.attempt.report),
+        "model_before": inputs["modelBefore"]["digest"]["sha256"],
+        "model_after": world.statement["subject"][0]["digest"]["sha256"],
+        "data_before": inputs["dataBefore"]["version"],
+        "data_after": inputs["dataAfter"]["version"],
+    }
+    assert event == json.loads(world.told.stdout)
+
+
+def test_the_ledger_tells_the_story_in_order_and_verifies(world: World) -> None:
+    assert world.kinds() == [
+        "ledger_opened",
+        "request_received",
+        "attempt_started",
+        "plan_registered",
+        "statement_signed",
+        "model_promoted",
+        "event_closed",
+    ]
+    assert Ledger(world.home.ledger).verify().problem == ""
+
+
+def test_the_journal_has_each_step_begun_and_done_once(world: World) -> None:
+    notes = [(note["step"], note["what"]) for note in journal.read(world.attempt)]
+    assert notes == [(step, what) for step in journal.STEPS for what in ("began", "done")]
+
+
+def test_the_statement_is_about_the_bytes_that_lie_there_and_are_registered(world: World) -> None:
+    subject = world.statement["subject"][0]["digest"]["sha256"]
+    assert subject == hashlib.sha256(world.attempt.after.read_bytes()).hexdigest()
+    found = _resolved(world, "digits@champion")
+    assert (found["version"], found["sha256"], found["retired"]) == (2, subject, [3])
+    base = _resolved(world, "digits/1")
+    assert base["sha256"] == world.predicate["inputs"]["modelBefore"]["digest"]["sha256"]
+    assert base["sha256"] != subject
+
+
+def _resolved(world: World, reference: str) -> dict[str, Any]:
+    from flows import registry
+    from flows.settings import prepare_environment
+
+    with mock.patch.dict(os.environ):
+        prepare_environment(world.home.root)
+        return registry.resolve(world.home, reference).to_json()
+
+
+def test_the_data_version_after_is_dvcs_and_has_no_row_of_the_class(world: World) -> None:
+    workspace = world.home.root / "data"
+    inputs = world.predicate["inputs"]
+    count = inputs["dataBefore"]["rows"] - inputs["dataAfter"]["rows"]
+    assert count > 80
+    for part, forgotten in (("dataBefore", count), ("dataAfter", 0)):
+        version = inputs[part]["version"]
+        (folder,) = [
+            path.with_suffix("")
+            for path in workspace.glob("?*.dvc")
+            if path.is_file() and version in path.read_text()
+        ]
+        rows = np.concatenate([np.load(f)["labels"] for f in folder.glob("train-*.npz")])
+        assert (rows == demo.DIGIT).sum() == forgotten
+        assert len(rows) == inputs[part]["rows"]
+        assert (folder / "test-003.npz").exists()  # the audits need it
+
+
+def test_report_and_findings_are_the_ones_that_the_statement_names(world: World) -> None:
+    named = {each["name"]: each["sha256"] for each in world.predicate["byproducts"]}
+    assert named.keys() == {"findings.json", "report.html", "report.json"}
+    for name, sha256 in named.items():
+        kept = (world.attempt.folder / name).read_bytes()
+        assert hashlib.sha256(kept).hexdigest() == sha256
+
+
+def test_every_control_came_out_as_it_must(world: World) -> None:
+    found = {control["name"]: control for control in world.predicate["controls"]}
+    assert {"original", "output_retired", "head_refitted", "random_direction"} <= found.keys()
+    assert sum(name.startswith("reference_") for name in found) == 5
+    assert all(control["found"] == control["expected"] for control in found.values())
+
+
+def verify(damp: Damp, world: World, *more: str | Path, statement: Path | None = None) -> Any:
+    return damp("--home", world.home.root, "verify", statement or world.attempt.statement, *more)
+
+
+def test_the_statement_verifies_with_model_and_ledger(world: World, damp: Damp) -> None:
+    told = verify(damp, world, "--model", world.attempt.after, "--ledger", world.home.ledger)
+    assert told.code == 0, told.out
+    assert "valid, and the verdict is PASSED" in told.out
+
+
+def test_a_tampered_statement_is_invalid(world: World, damp: Damp, tmp_path: Path) -> None:
+    envelope = json.loads(world.attempt.statement.read_text())
+    payload = base64.b64decode(envelope["payload"])
+    better = payload.replace(b'"retained":', b'"Retained":').replace(b"demo-v1", b"demo-v2")
+    assert better != payload
+    envelope["payload"] = base64.b64encode(better).decode()
+    forged = tmp_path / "forged.json"
+    forged.write_text(json.dumps(envelope))
+    told = verify(damp, world, statement=forged)
+    assert told.code == 1
+    assert "INVALID" in told.out
+    assert "signature" in told.out
+
+
+def test_a_key_that_is_not_trusted_does_not_count(world: World, damp: Damp, tmp_path: Path) -> None:
+    damp("--home", tmp_path / "other", "keys", "new")
+    told = verify(damp, world, "--trust", tmp_path / "other" / "trust.json")
+    assert told.code == 1
+    assert "INVALID" in told.out
+    assert "trust" in told.out
+
+
+def test_another_model_is_not_the_one_that_was_judged(world: World, damp: Damp) -> None:
+    told = verify(damp, world, "--model", world.attempt.folder / "before.safetensors")
+    assert told.code == 1
+    assert "INVALID" in told.out
+
+
+def test_a_ledger_that_was_cut_short_does_not_hold_the_statement(
+    world: World, damp: Damp, tmp_path: Path
+) -> None:
+    lines = world.home.ledger.read_text().splitlines(keepends=True)
+    cut = tmp_path / "ledger.jsonl"
+    cut.write_text("".join(lines[:4]))
+    assert verify(damp, world, "--ledger", cut).code == 1
+
+
+def test_openssl_alone_verifies_the_signature(world: World, tmp_path: Path) -> None:
+    """The lines of docs/record.md, with nothing of damp in between."""
+    envelope = json.loads(world.attempt.statement.read_text())
+    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"]
+    (signature,) = envelope["signatures"]
+    (key,) = json.loads(world.home.trust.read_text())["keys"].values()
+    (tmp_path / "key.pem").write_text(key["public_key"])
+    signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+    (tmp_path / "sig").write_bytes(base64.b64decode(signature["sig"]))
+    for message, holds in ((signed, True), (signed.replace(b"PASSED", b"FAILED"), False)):
+        (tmp_path / "message").write_bytes(message)
+        told = subprocess.run(
+            [
+                *("openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "key.pem"),
+                *("-sigfile", "sig", "-in", "message"),
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ("Signature Verified Successfully" in told.stdout) is holds, told.stdout
+
+
+def test_the_demo_again_has_no_second_effect_and_starts_no_engine(world: World, damp: Damp) -> None:
+    before = contents(world.home.root)
+    told = damp("--home", world.home.root, "demo", "--json")
+    assert told.code == 0
+    assert told.json() == json.loads(world.told.stdout)
+    assert contents(world.home.root) == before
+
+
+def test_a_run_with_nothing_pending_does_nothing(world: World, damp: Damp) -> None:
+    before = contents(world.home.root)
+    told = damp("--home", world.home.root, "run")
+    assert told.code == 0
+    assert "Nothing is pending" in told.out
+    assert contents(world.home.root) == before
+
+
+def test_the_panel_names_paths_that_can_be_copied(world: World, damp: Damp) -> None:
+    told = damp("--home", world.home.root, "demo")
+    lines = [line.strip() for line in told.out.splitlines()]
+    assert f"xdg-open {world.attempt.report}" in lines
+    assert f"damp verify {world.attempt.statement} --model {world.attempt.after}" in lines

@@ -1,0 +1,92 @@
+"""docs/operations.md keeps its word: its commands are typed, in order, as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flows.layout import Home
+from tests.flows.running import Office, ended, eventually, interrupt
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+STAY = ("damp serve", "damp worker")
+
+
+def sections() -> dict[str, list[str]]:
+    """Heading to the commands below it, in the order of the page."""
+    found: dict[str, list[str]] = {}
+    for part in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
+        blocks = re.findall(r"```console\n(.*?)```", part, flags=re.DOTALL)
+        lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+        found[part.splitlines()[0]] = lines
+    return found
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A terminal in an empty folder, with `damp` on its PATH."""
+
+    office: Office
+    folder: Path
+
+    def types(self, line: str) -> None:
+        """A line of the page, as a shell runs it; what stays is left to itself and interrupted."""
+        if line.startswith(STAY):
+            with ended(self.office.start(*shlex.split(line)[1:])) as process:
+                assert eventually(lambda: self.settled() or process.poll() is not None)
+                code, out, err = interrupt(process)
+            assert code in (0, 130), (line, out, err)
+            return
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.folder,
+            env=self.office.environment,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+    def settled(self) -> bool:
+        return not any(event["pending"] for event in self.office.json("status"))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "bin").mkdir()
+    script = folder / "bin" / "damp"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m flows.cli "$@"\n')
+    script.chmod(0o755)
+    office = Office(Home(folder / ".damp"), {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"})
+    yield Desk(office, folder)
+    office.damp("down")
+    assert office.nothing_runs()
+
+
+@pytest.mark.parametrize("section", ["Embedded", "One server", "Team", "Backup and restore"])
+def test_the_commands_of_a_section_do_what_the_page_says(section: str, desk: Desk) -> None:
+    lines = sections()[section]
+    assert lines
+    if section == "Team":
+        desk.types("damp up")
+    for line in lines:
+        desk.types(line)
+    (event,) = desk.office.json("status")
+    assert (event["state"], event["verdict"]) == ("closed", "PASSED")
+
+
+def test_every_command_block_of_the_page_is_typed_here() -> None:
+    typed = {"Embedded", "One server", "Team", "Backup and restore"}
+    assert {name for name, lines in sections().items() if lines} == typed

@@ -1,0 +1,89 @@
+"""A poisoned request leaves the queue with its reason; the others go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compliance import states
+from compliance.ledger import Ledger
+from flows import intake, overview, parking
+from flows.errors import BusyError, ModelError, ServerError, StoreError
+from flows.layout import Home
+
+
+def received(home: Home, event: str, due: str) -> None:
+    Ledger(home.ledger).append_once("request_received", event, "receipt", {"due": due})
+
+
+@pytest.fixture
+def queue(home: Home) -> Home:
+    for event, due in (("late", "2026-12-24"), ("poisoned", "2026-11-01"), ("soon", "2026-12-01")):
+        received(home, event, due)
+    return home
+
+
+def running(outcomes: dict[str, Any], seen: list[str]) -> Any:
+    def run(home: Home, event: str) -> dict[str, Any]:
+        seen.append(event)
+        if isinstance(outcomes.get(event), Exception):
+            raise outcomes[event]
+        return {"verdict": "PASSED", "report": {"path": "report.html"}}
+
+    return run
+
+
+def test_the_nearest_deadline_comes_first_and_a_poisoned_request_stops_nobody(
+    queue: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    poison = {"poisoned": ModelError("The weights are gone.")}
+    monkeypatch.setattr(parking, "run_event", running(poison, seen))
+    rows = [parking.decide(queue, event) for event in intake.pending(queue)]
+    assert seen == ["poisoned", "soon", "late"]
+    assert [row["outcome"] for row in rows] == ["PARKED", "PASSED", "PASSED"]
+    assert rows[0]["why"] == "The weights are gone."
+    assert intake.pending(queue) == ["soon", "late"]
+    told = overview.one_event(queue, "poisoned")
+    assert (told["state"], told["problem"]) == ("error", "The weights are gone.")
+
+
+def test_a_defect_is_parked_too_and_its_traceback_is_logged(
+    queue: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import logs
+
+    logs.write_to(queue)
+    monkeypatch.setattr(parking, "run_event", running({"poisoned": KeyError("shape")}, []))
+    row = parking.decide(queue, "poisoned")
+    assert (row["outcome"], row["why"]) == ("PARKED", "KeyError: 'shape'")
+    log = (queue.root / "logs" / "damp.jsonl").read_text()
+    assert '"event": "poisoned"' in log
+    assert "Traceback" in log
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(BusyError("b"), "BUSY"), (ServerError("s"), "LATER"), (StoreError("full"), "LATER")],
+)
+def test_what_goes_by_is_left_for_the_next_run(
+    queue: Home, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: str
+) -> None:
+    monkeypatch.setattr(parking, "run_event", running({"soon": error}, []))
+    assert parking.decide(queue, "soon")["outcome"] == outcome
+    assert "soon" in intake.pending(queue)
+
+
+def test_a_parked_event_goes_on_where_it_was_once_a_person_says_so(queue: Home) -> None:
+    ledger = Ledger(queue.ledger)
+    ledger.append_once("attempt_started", "soon", "attempt-1", {"attempt": 1})
+    parking.park(queue, "soon", "The disk of the data is gone.")
+    parking.park(queue, "soon", "Still gone.")
+    assert intake.pending(queue) == ["poisoned", "late"]
+    intake.unpark(queue, "soon")
+    assert states.current(ledger.entries(), "soon").state is states.State.EXECUTING
+    assert "soon" in intake.pending(queue)
+    entries = ledger.entries()
+    intake.unpark(queue, "soon")  # it is not parked any more: nothing to do
+    assert ledger.entries() == entries

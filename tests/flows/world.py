@@ -1,0 +1,46 @@
+"""What `damp demo` leaves when it runs once from nothing: many tests look at it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compliance.ledger import Ledger
+from flows import demo
+from flows.layout import Attempt, Home
+
+EVENT = demo.event_id(demo.DIGIT)
+
+
+@dataclass(frozen=True)
+class World:
+    """Where the demo ran, and what it said."""
+
+    folder: Path
+    told: subprocess.CompletedProcess[str]
+
+    @property
+    def home(self) -> Home:
+        return Home(self.folder / "work" / ".damp")
+
+    @property
+    def attempt(self) -> Attempt:
+        return Attempt(self.home, EVENT, 1)
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        envelope = json.loads(self.attempt.statement.read_text())
+        decoded: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
+        return decoded
+
+    @property
+    def predicate(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.statement["predicate"]
+        return found
+
+    def kinds(self) -> list[str]:
+        return [entry["kind"] for entry in Ledger(self.home.ledger).entries()]
