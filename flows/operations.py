@@ -123,12 +123,12 @@ def lineage(model: str, svg: Path | None, *, as_json: bool) -> int:
 
 def promote(reference: str, *, as_json: bool) -> int:
     """Move the alias past the gate."""
-    from flows import gate, resolving
+    from flows import promoting, resolving
 
     named = resolving.REFERENCE.fullmatch(reference)
     if named is None or named["version"] is None:
         raise GateError(f"'{reference}' is no version. Write NAME/VERSION, as in digits/3.")
-    done = gate.promote(_prepared(), named["name"], int(named["version"]))
+    done = promoting.promote(_prepared(), named["name"], int(named["version"]))
     if as_json:
         console.emit(done.to_json())
     else:

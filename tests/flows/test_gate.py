@@ -22,7 +22,7 @@ import torch
 
 from compliance import signing
 from compliance.ledger import Ledger
-from flows import gate, keyring, models, registering, registry, tracking
+from flows import gate, gate_statement, keyring, models, promoting, registering, registry, tracking
 from flows.errors import GateError, RegistryError
 from flows.layout import Attempt, Home
 from flows.settings import prepare_environment, settings
@@ -72,7 +72,7 @@ class Shop:
     def statement(self, version: int) -> Path:
         with self.client() as client:
             run = client.get_run(str(client.get_model_version(NAME, str(version)).run_id))
-        return Path(run.info.artifact_uri.removeprefix("file://")) / gate.STATEMENT
+        return Path(run.info.artifact_uri.removeprefix("file://")) / gate_statement.STATEMENT
 
     def copied(self, version: int, name: str = NAME, **changed: str) -> int:
         """A version made by hand with the tags, source and run of another."""
@@ -157,7 +157,7 @@ def test_what_an_event_left_has_nothing_wrong(shop: Shop) -> None:
     ]
     assert shop.problems() == []
     entries = Ledger(shop.home.ledger).entries()
-    assert gate.promote(shop.home, NAME, 2).problems == ()
+    assert promoting.promote(shop.home, NAME, 2).problems == ()
     assert Ledger(shop.home.ledger).entries() == entries  # it was promoted before
 
 
@@ -334,7 +334,7 @@ def test_a_way_round_the_gate_is_named_and_leads_nowhere(
     assert shop.problems() != []
     before = registry.champion(shop.home, NAME)
     with pytest.raises((GateError, RegistryError)):
-        gate.promote(shop.home, NAME, version)
+        promoting.promote(shop.home, NAME, version)
     assert registry.champion(shop.home, NAME) == before
 
 
@@ -386,7 +386,7 @@ def test_models_of_others_are_left_alone(shop: Shop) -> None:
 
 def test_an_alias_that_was_moved_by_hand_is_put_back(shop: Shop) -> None:
     shop.alias("champion", 1)
-    assert gate.promote(shop.home, NAME, 2).problems == ()
+    assert promoting.promote(shop.home, NAME, 2).problems == ()
     assert registry.champion(shop.home, NAME) == 2
     assert shop.problems() == []
 
@@ -396,7 +396,7 @@ def test_a_version_without_its_promotion_in_the_ledger_is_entered_by_promote(sho
     lines = shop.home.ledger.read_text().splitlines(keepends=True)
     shop.home.ledger.write_text("".join(lines[:5]))  # up to the signed statement
     assert shop.problems() == []  # the alias is between its move and its entry: `damp run` goes on
-    assert gate.promote(shop.home, NAME, 2).problems == ()
+    assert promoting.promote(shop.home, NAME, 2).problems == ()
     kinds = [entry["kind"] for entry in Ledger(shop.home.ledger).entries()]
     assert kinds[-2:] == ["model_promoted", "event_closed"]
 
@@ -406,7 +406,7 @@ def test_a_signature_that_came_later_is_brought_to_the_registry(shop: Shop) -> N
     here = Attempt(shop.home, EVENT, 1).statement
     here.parent.mkdir(parents=True)
     here.write_bytes(signing.countersign(shop.world.attempt.statement.read_bytes(), reviewer))
-    assert gate.promote(shop.home, NAME, 2).problems == ()
+    assert promoting.promote(shop.home, NAME, 2).problems == ()
     assert shop.statement(2).read_bytes() == here.read_bytes()
     assert shop.problems() == []
 
@@ -420,7 +420,7 @@ def test_a_statement_of_another_event_is_not_brought_along(shop: Shop) -> None:
 
     here.write_bytes(shop.signed(longer))
     kept = shop.statement(2).read_bytes()
-    gate.promote(shop.home, NAME, 2)
+    promoting.promote(shop.home, NAME, 2)
     assert shop.statement(2).read_bytes() == kept
 
 
