@@ -5,6 +5,7 @@ FlowError                 exit code 1
 ├── DataError             a data set cannot be used
 ├── ModelError            a model file or architecture cannot be used
 ├── RecipeError           a training recipe is unknown or incomplete
+│   └── RecipeFileError   a recipe file with mistakes; `problems` has line, column, key
 ├── DataVersionError      DVC refused
 ├── RegistryError         MLflow refused, or holds something else than expected
 ├── ServerError           a server did not start, does not answer, or is not the one expected
@@ -16,6 +17,8 @@ FlowError                 exit code 1
 """
 
 from __future__ import annotations
+
+from compliance.errors import DocumentError
 
 
 class FlowError(Exception):
@@ -38,6 +41,10 @@ class ModelError(FlowError):
 
 class RecipeError(FlowError):
     """A training recipe is unknown or incomplete."""
+
+
+class RecipeFileError(RecipeError, DocumentError):
+    """A recipe file with mistakes, all of them listed."""
 
 
 class DataVersionError(FlowError):

@@ -85,7 +85,7 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     from flows import datasets, recipes
 
     check_callback(request, policy)
-    recipes.get(request.recipe)
+    recipes.get(recipe_source(request, origin))
     retired = retired_before(home, request, origin)
     dataset = datasets.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
@@ -215,6 +215,14 @@ def _policy_source(request: Request, origin: Path) -> str | Path:
     return file if request.policy.endswith((".yaml", ".yml")) else request.policy
 
 
+def recipe_source(request: Request, origin: Path) -> str:
+    """A recipe's name, or the absolute path of a file beside the request."""
+    from flows import recipes
+
+    named = request.recipe
+    return str((origin / named).resolve()) if recipes.is_file(named) else named
+
+
 def lineage_of(home: Home, event: str) -> str:
     """The model lineage that an event edits: one event at a time on each."""
     model = request_of(home, event).model
@@ -255,6 +263,7 @@ def reproduction(home: Home, event: str, model: Facts) -> bytes:
         "model": {"file": "before.safetensors", "architecture": model["architecture"]},
         "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
         "policy": str(_policy_source(request, origin)),
+        "recipe": recipe_source(request, origin),
     }
     return json.dumps(content, indent=2).encode() + b"\n"
 

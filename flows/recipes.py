@@ -1,26 +1,41 @@
-"""How models are trained, by name: the base model of the demo, and every retrained reference."""
+"""How models are trained, by name or by file: base models, and every retrained reference.
+
+apiVersion: damp/v1
+kind: Recipe
+architecture: shop:network      # damp:cnn, torchvision:NAME, package.module:callable
+epochs: 30
+batch_size: 64
+learning_rate: 0.005
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.errors import RecipeError
+from flows.errors import RecipeError, RecipeFileError
 
 if TYPE_CHECKING:
     from audits.references import Recipe
 
+ENDINGS = (".yaml", ".yml")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRecipe:
-    """An architecture and how it is trained."""
+    """An architecture and how it is trained; `audits.references.Recipe` explains the settings."""
 
     architecture: str
     epochs: int
     batch_size: int = 64
     learning_rate: float = 5e-3
     weight_decay: float = 1e-2
+    optimizer: str = "adamw"
+    schedule: str = "onecycle"
+    label_smoothing: float = 0.0
 
     @property
     def training(self) -> Recipe:
@@ -32,33 +47,67 @@ class NamedRecipe:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            label_smoothing=self.label_smoothing,
         )
 
+
+_resnet = partial(NamedRecipe, architecture="torchvision:resnet18", batch_size=128)
 
 RECIPES: Mapping[str, NamedRecipe] = {
     "digits": NamedRecipe(architecture="damp:cnn", epochs=30),
     "digits-vit": NamedRecipe(architecture="damp:vit", epochs=60, learning_rate=3e-3),
     "mnist5k": NamedRecipe(architecture="damp:cnn", epochs=15),
     "mnist": NamedRecipe(architecture="damp:cnn", epochs=4, batch_size=128),
-    "cifar10": NamedRecipe(architecture="torchvision:resnet18", epochs=20, batch_size=128),
-    "cifar100": NamedRecipe(architecture="torchvision:resnet18", epochs=40, batch_size=128),
-    "tiny-imagenet": NamedRecipe(architecture="torchvision:resnet18", epochs=40, batch_size=128),
+    "cifar10": _resnet(epochs=20),
+    "cifar100": _resnet(epochs=40),
+    "tiny-imagenet": _resnet(epochs=40),
     "default": NamedRecipe(architecture="damp:cnn", epochs=20),
 }
-"""A recipe of one's own is a line here; a request names it."""
+"""Recipes that a request can name; one of the user's own is a YAML file."""
 
 
 def get(name: str) -> NamedRecipe:
-    """The recipe of that name.
+    """The recipe of that name, or in that file.
 
     Raises:
-        RecipeError: There is none.
+        RecipeError: There is none, or the file has mistakes: all of them, with line and key.
     """
+    if is_file(name):
+        return _read(Path(name))
     if name not in RECIPES:
-        raise RecipeError(f"'{name}' is no recipe. Name one of {', '.join(RECIPES)}.")
+        raise RecipeError(
+            f"'{name}' is no recipe. Name one of {', '.join(RECIPES)}, or a file of your own that "
+            "ends in .yaml."
+        )
     return RECIPES[name]
+
+
+def is_file(name: str) -> bool:
+    """Whether a recipe's name is that of a file.
+
+    >>> is_file("digits"), is_file("shop/recipe.yaml")
+    (False, True)
+    """
+    return name.endswith(ENDINGS)
 
 
 def of_data(data: str) -> str:
     """The recipe that belongs to a data set: the one of its name, else `default`."""
     return data if data in RECIPES else "default"
+
+
+def _read(path: Path) -> NamedRecipe:
+    from audits.errors import BadRecipe
+    from compliance import yamlfile
+    from compliance.documents import check
+    from flows.recipefile import RecipeFile
+
+    told = check(RecipeFile, yamlfile.read(path, RecipeFileError), RecipeFileError)
+    recipe = NamedRecipe(**told.model_dump(exclude={"apiVersion", "kind"}))
+    try:
+        _ = recipe.training
+    except BadRecipe as error:
+        raise RecipeError(f"{path}: {error}") from error
+    return recipe

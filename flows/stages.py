@@ -104,18 +104,33 @@ def results(home: Home, params: Facts) -> None:
     """The tables, from the signed statements alone."""
     from flows import tables
 
-    parts = [f"# Results on `{params['data']}`", "", "Made by `make results`; do not edit.", ""]
-    for wanted in params["events"]:
-        number = 1
-        statements = []
-        while (attempt := Attempt(home, _id(params, wanted), number)).statement.exists():
-            statements.append(attempt.statement)
-            number += 1
-        classes = " and ".join(map(str, wanted["forget"]))
-        title = f"Forget {classes}, preset `{wanted['preset']}`"
+    events = [(_title(wanted), _statements(home, params, wanted)) for wanted in params["events"]]
+    parts = [
+        f"# Results on `{params['data']}`",
+        "",
+        "Made by the command in [results.md](results.md); do not edit. In the first table each "
+        "figure is followed by the mean of the retrained models.",
+        "",
+        tables.summary(events),
+        "",
+    ]
+    for wanted, (title, statements) in zip(params["events"], events, strict=True):
         parts.append(tables.event(statements, title=title, command=_command(params, wanted)))
     target = Path("docs") / f"results-{params['data']}.md"
     write_atomically(target, ("\n".join(parts).rstrip() + "\n").encode())
+
+
+def _title(wanted: Facts) -> str:
+    classes = " and ".join(map(str, wanted["forget"]))
+    return f"Forget {classes}, preset `{wanted['preset']}`"
+
+
+def _statements(home: Home, params: Facts, wanted: Facts) -> list[Path]:
+    """The signed statements of an event's attempts, in order."""
+    found: list[Path] = []
+    while (path := Attempt(home, _id(params, wanted), len(found) + 1).statement).exists():
+        found.append(path)
+    return found
 
 
 STAGES = {

@@ -11,6 +11,52 @@ Facts = dict[str, Any]
 SIGNS = {"within": "within", "outside": "**outside**", "undecided": "cannot tell"}
 
 
+SUMMARY = (
+    ("forget before retiring", "accuracy.forget_before_retiring"),
+    ("after", "accuracy.forget_after_retiring"),
+    ("retain", "accuracy.retain"),
+    ("routing JS", "routing.js"),
+    ("few-shot 1", "few_shot.1@penultimate"),
+    ("head refit", "head_refit.forget"),
+)
+"""What the table at the top of a page shows of each attempt: value (retrained mean)."""
+
+
+def summary(events: Sequence[tuple[str, Sequence[Path]]]) -> str:
+    """One line per attempt of every event, given as title and signed statements.
+
+    Each figure is followed by the mean of the retrained models; what was not measured is a dash.
+    """
+    from compliance.signing import decoded
+
+    head = ["event", "attempt", "verdict", *(title for title, _ in SUMMARY), "work"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for title, statements in events:
+        for path in statements:
+            told = decoded(path)["predicate"]
+            preset = told["method"]["parameters"]["preset"]
+            cells = [
+                title,
+                f"{told['event']['attempt']}, `{preset}`",
+                told["verdict"]["result"],
+                *_summarised(told["audits"]),
+                f"{told['event']['monotonicSeconds']:.0f} s",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _summarised(rows: Sequence[Facts]) -> list[str]:
+    found = {row["name"]: row for row in rows if row["status"] == "RUN"}
+    cells = []
+    for _, name in SUMMARY:
+        row = found.get(name)
+        null = row["nullMean"] if row else None
+        value = f"{row['value']:.3f}" if row else "-"
+        cells.append(value if null is None else f"{value} ({null:.3f})")
+    return cells
+
+
 def event(statements: Sequence[Path], *, title: str, command: str) -> str:
     """One event, all of its attempts, under a heading."""
     from compliance.signing import decoded

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -56,7 +58,9 @@ def test_data_of_the_users_own_takes_the_default(name: str) -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"'digit' is no recipe. Name one of digits, .*default\."):
+    with pytest.raises(
+        RecipeError, match=r"'digit' is no recipe. Name one of digits, .*default, or a file"
+    ):
         recipes.get("digit")
 
 
@@ -72,3 +76,59 @@ def test_digits_are_learned_to_98_in_100() -> None:
     with torch.inference_mode():
         right = network(data.test_inputs).argmax(1) == data.test_labels
     assert right.float().mean() >= 0.98
+
+
+FILE = """\
+apiVersion: damp/v1
+kind: Recipe
+architecture: shop:network
+epochs: 7
+optimizer: sgd
+label_smoothing: 0.1
+"""
+
+
+def test_a_recipe_of_ones_own_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(FILE)
+    recipe = recipes.get(str(path))
+    assert recipe.architecture == "shop:network"
+    assert recipe.training == Recipe(
+        epochs=7,
+        batch_size=64,
+        learning_rate=5e-3,
+        weight_decay=1e-2,
+        optimizer="sgd",
+        label_smoothing=0.1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("epochs: 7", ["line 4, ", "epochs", "greater than 0"]),
+        ("optimizer: sgd", ["line 5, ", "optimizer", "'adamw' or 'sgd'"]),
+        ("label_smoothing: 0.1", ["line 6, ", "label_smoothing"]),
+        ("kind: Recipe", ["line 2, ", "kind"]),
+    ],
+)
+def test_a_recipe_file_is_refused_with_line_and_key(
+    tmp_path: Path, line: str, words: list[str]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(FILE.replace(line, f"{line.split(':')[0]}: -3"))
+    with pytest.raises(RecipeError) as caught:
+        recipes.get(str(path))
+    assert all(word in str(caught.value) for word in ["recipe.yaml", *words])
+
+
+def test_an_unknown_key_of_a_recipe_file_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(FILE.replace("epochs", "epoch"))
+    with pytest.raises(RecipeError, match="Did you mean `epochs`"):
+        recipes.get(str(path))
+
+
+def test_a_recipe_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
+        recipes.get(str(tmp_path / "recipe.yaml"))
