@@ -34,7 +34,7 @@ bench-operations: $(STAMP) ## schedules, kills, clusters: benchmarks/results/ope
 	$(BIN)/python -m benchmarks.operations
 
 results: $(STAMP)         ## data versions, base models, references, events, docs/results.md
-	$(BIN)/dvc repro
+	PATH="$(abspath $(BIN)):$$PATH" dvc repro
 
 lock: $(STAMP)            ## requirements.lock from pyproject.toml, without addresses
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --no-header \
