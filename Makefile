@@ -14,7 +14,7 @@ test: $(STAMP)            ## the suite, doctests included, without what takes mi
 	$(BIN)/python -m pytest -m "not long"
 
 test-long: $(STAMP)       ## what takes minutes: servers, kill loops, schedules, databases
-	$(BIN)/python -m pytest -m long --timeout 900
+	$(BIN)/python -m pytest -m long --timeout 1800
 
 check: $(STAMP)           ## formatter, linter, types, import contract, then the tests
 	$(BIN)/ruff format --check .

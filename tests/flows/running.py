@@ -24,7 +24,7 @@ from flows import journal, models
 from flows.layout import Attempt, Home
 
 SHAPE = (1, 8, 8)
-SECONDS = 240.0
+SECONDS = 600.0
 """That anything here may take on a machine that does other things as well."""
 
 KILLED_AT = """

@@ -29,7 +29,7 @@ from tests.flows.running import (
     with_policy,
 )
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @dataclass(frozen=True)
