@@ -13,9 +13,10 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def described() -> dict[str, Any]:
-    """The machine and the packages that decide a timing."""
+    """The machine, what else it did, and the packages that decide a timing."""
     return {
         "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
         "processor": platform.machine(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "prefect", "mlflow", "dvc")},

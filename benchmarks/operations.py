@@ -51,11 +51,11 @@ def main() -> None:
     for name in wanted:
         with tempfile.TemporaryDirectory(prefix="damp-bench-") as folder:
             began = time.perf_counter()
-            load = os.getloadavg()[0]
+            machine = described()
             figures = PARTS[name](Path(folder))
         found[name] = figures | {
             "command": f"python -m benchmarks.operations {name}",
-            "machine": described() | {"load_at_start": round(load, 1)},
+            "machine": machine,
             "seconds": round(time.perf_counter() - began, 1),
         }
         print(json.dumps({name: found[name]}, indent=2), flush=True)
