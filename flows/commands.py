@@ -178,9 +178,18 @@ def show(home: Home, outcome: Facts) -> None:
         {
             "open the report": f"xdg-open {console.short(outcome['report'])}",
             "verify it": f"damp verify {console.short(statement)} --model {console.short(after)}",
-            "see the lineage": f"mlflow ui --backend-store-uri sqlite:///{home.mlflow_db}",
+            "see the lineage": _pages(home),
         },
     )
+
+
+def _pages(home: Home) -> str:
+    """How to open MLflow's pages: those that are served, or the command that serves them."""
+    from flows import services
+
+    served = services.running(home, "mlflow")
+    url = settings().mlflow_uri or (served.url if served else None)
+    return f"xdg-open {url}" if url else f"mlflow ui --backend-store-uri sqlite:///{home.mlflow_db}"
 
 
 class _Given:

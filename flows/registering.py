@@ -88,6 +88,7 @@ def make(client: MlflowClient, home: Home, job: Job) -> ModelVersion:
         return client.create_model_version(
             job.name,
             source=f"models:/{model.model_id}",
+            model_id=model.model_id,  # a server compares it with the source
             run_id=run.info.run_id,
             tags=job.all_tags(),
             description=job.description,
