@@ -141,6 +141,7 @@ def engine_variables(home: Path) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DVC_NO_ANALYTICS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "DASK_LOGGING__DISTRIBUTED": "error",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # errors reach people as messages, not as tracebacks
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
