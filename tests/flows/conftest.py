@@ -20,9 +20,9 @@ from unittest import mock
 
 import pytest
 
-from flows import datasets
+from flows import datasets, tracking
 from flows.layout import Home
-from flows.settings import settings
+from flows.settings import prepare_environment, settings
 from tests.flows.world import World
 
 Refusal = Callable[..., AbstractContextManager[None]]
@@ -203,3 +203,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     )
     yield World(folder, told)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty registry, made once: MLflow takes seconds to make its tables."""
+    root = tmp_path_factory.mktemp("empty")
+    with mock.patch.dict(os.environ, {"DAMP_HOME": str(root)}):
+        settings.cache_clear()
+        prepare_environment(root)
+        with tracking.opened(Home(root)) as client:
+            client.search_registered_models()
+    settings.cache_clear()
+    return root / "mlflow.db"

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import pytest
 import torch
@@ -25,7 +23,6 @@ from compliance.ledger import Ledger
 from flows import gate, gate_statement, keyring, models, promoting, registering, registry, tracking
 from flows.errors import GateError, RegistryError
 from flows.layout import Attempt, Home
-from flows.settings import prepare_environment, settings
 from tests.flows.conftest import Damp
 from tests.flows.world import EVENT, World
 
@@ -97,23 +94,10 @@ class Shop:
         return signing.sign(told, keyring.signing_key(self.home, "executor"))
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty registry, made once: MLflow takes seconds to make its tables."""
-    root = tmp_path_factory.mktemp("empty")
-    with mock.patch.dict(os.environ, {"DAMP_HOME": str(root)}):
-        settings.cache_clear()
-        prepare_environment(root)
-        with tracking.opened(Home(root)) as client:
-            client.search_registered_models()
-    settings.cache_clear()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
-def shop(empty: Path, world: World, home: Home) -> Shop:
+def shop(empty_registry: Path, world: World, home: Home) -> Shop:
     home.root.mkdir()
-    shutil.copy(empty, home.mlflow_db)
+    shutil.copy(empty_registry, home.mlflow_db)
     for name in ("ledger.jsonl", "trust.json"):
         shutil.copy(world.home.root / name, home.root / name)
     shutil.copytree(world.home.keys, home.keys)
@@ -357,8 +341,8 @@ def test_old_weights_that_were_purged_are_not_missed(shop: Shop) -> None:
     assert shop.problems() == []
 
 
-def test_a_database_from_before_the_event_is_noticed(shop: Shop, empty: Path) -> None:
-    shutil.copy(empty, shop.home.mlflow_db)
+def test_a_database_from_before_the_event_is_noticed(shop: Shop, empty_registry: Path) -> None:
+    shutil.copy(empty_registry, shop.home.mlflow_db)
     tracking._client.cache_clear()
     assert any("older copy of the database" in problem for problem in shop.problems())
 

@@ -1,0 +1,109 @@
+"""A registry's database that is locked, full, read-only or of another version is told as such."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows import tracking
+from flows.errors import RegistryError
+from flows.layout import Home
+from flows.settings import prepare_environment
+from tests.flows.conftest import mounted
+from tests.flows.test_refusals import files_no_longer_than
+
+
+@pytest.fixture
+def registry(home: Home, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+    home.root.mkdir()
+    shutil.copy(empty_registry, home.mlflow_db)
+    prepare_environment(home.root)
+    yield home
+    tracking._client.cache_clear()
+
+
+def written(home: Home) -> None:
+    with tracking.opened(home) as client:
+        client.create_registered_model("digits")
+
+
+@contextmanager
+def refused(home: Home, *words: str) -> Iterator[None]:
+    with pytest.raises(RegistryError) as caught:
+        yield
+    told = str(caught.value)
+    assert told.startswith(f"MLflow refused on sqlite:///{home.mlflow_db}: ")
+    assert "Nothing that was registered before has changed" in told
+    for word in words:
+        assert word in told
+
+
+def test_a_whole_database_takes_what_is_written(registry: Home) -> None:
+    """The control of everything below."""
+    written(registry)
+
+
+def test_a_database_of_another_version_of_mlflow_is_not_touched(registry: Home) -> None:
+    with closing(sqlite3.connect(registry.mlflow_db)) as database:
+        database.execute("update alembic_version set version_num = 'fedcba987654'")
+        database.commit()
+    before = registry.mlflow_db.read_bytes()
+    with refused(registry, "another version of MLflow has made or migrated it"):
+        written(registry)
+    assert registry.mlflow_db.read_bytes() == before
+
+
+def test_a_database_that_another_program_holds_is_told(registry: Home) -> None:
+    written(registry)
+    with closing(sqlite3.connect(registry.mlflow_db)) as other:
+        other.execute("begin exclusive")
+        with (
+            refused(registry, "locked", "another program holds the database"),
+            tracking.opened(registry) as client,
+        ):
+            client.create_registered_model("faces")
+    with tracking.opened(registry) as client:  # it is free again
+        client.create_registered_model("faces")
+
+
+def test_a_disk_that_is_full_is_told(registry: Home) -> None:
+    written(registry)
+    size = registry.mlflow_db.stat().st_size
+    with refused(registry), tracking.opened(registry) as client, files_no_longer_than(size // 2):
+        client.create_registered_model("faces")
+    with tracking.opened(registry) as client:
+        assert [model.name for model in client.search_registered_models()] == ["digits"]
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from flows import tracking
+from flows.errors import RegistryError
+from flows.layout import Home
+try:
+    with tracking.opened(Home(Path(sys.argv[1]))) as client:
+        client.create_registered_model("digits")
+except RegistryError as error:
+    print(error)
+"""
+
+
+def test_a_read_only_database_is_told(registry: Home, tmp_path: Path) -> None:
+    """By a process of its own: MLflow keeps the database open until its process ends."""
+    for folder in mounted(tmp_path / "frozen", "size=16m"):
+        shutil.move(registry.mlflow_db, folder / "mlflow.db")
+        registry.mlflow_db.symlink_to(folder / "mlflow.db")
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        command = [sys.executable, "-c", WRITE, str(registry.root)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.startswith(f"MLflow refused on sqlite:///{registry.mlflow_db}: ")
+    assert "readonly database" in told
