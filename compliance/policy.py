@@ -24,7 +24,7 @@ Share = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(gt=0)]
 Address = Annotated[str, AfterValidator(addresses.checked)]
 Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
-Role = Literal["executor", "reviewer"]
+Role = Literal["executor", "reviewer", "auditor"]
 Assurance = Literal["L1", "L2", "L3"]
 
 

@@ -23,7 +23,7 @@ from compliance import keys, strictjson
 from compliance.errors import JsonError, SigningError, TrustError
 
 FORMAT = "damp/trust/v1"
-ROLES = ("executor", "reviewer")
+ROLES = ("executor", "reviewer", "auditor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,8 @@ class TrustedKey:
     """A public key and what it may vouch for.
 
     Attributes:
-        role: "executor" signs what was done; "reviewer" signs it off.
+        role: "executor" signs what was done; "reviewer" signs it off; "auditor" signs what came of
+            doing it again.
         public_key: PEM.
         not_before: UTC, when its validity starts.
         not_after: UTC, when it ends.

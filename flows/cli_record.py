@@ -54,7 +54,9 @@ def keys_list(as_json: bool) -> int:
 
 
 @keys.command("new")
-@click.option("--role", default="executor", show_default=True, help="executor or reviewer.")
+@click.option(
+    "--role", default="executor", show_default=True, help="executor, reviewer or auditor."
+)
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Validity.")
 @as_json
 def keys_new(role: str, days: int, as_json: bool) -> int:
@@ -72,7 +74,9 @@ def keys_new(role: str, days: int, as_json: bool) -> int:
 
 
 @keys.command("rotate")
-@click.option("--role", default="executor", show_default=True, help="executor or reviewer.")
+@click.option(
+    "--role", default="executor", show_default=True, help="executor, reviewer or auditor."
+)
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Validity.")
 @as_json
 def keys_rotate(role: str, days: int, as_json: bool) -> int:
@@ -129,4 +133,26 @@ def sign(as_json: bool, **asked: Any) -> int:
     return answering.sign(home(), as_json=as_json, **asked)
 
 
-COMMANDS = (verify, sign, keys)
+@click.command()
+@click.argument("statement", type=FILE)
+@click.option("--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]")
+@click.option("--before", type=FILE, help="The model before. [default: beside the statement]")
+@click.option("--request", type=FILE, help="The request. [default: reproduce.yaml beside it]")
+@click.option("--output", "-o", type=FILE, help="[default: replay.dsse.json]")
+@as_json
+def replay(as_json: bool, **asked: Any) -> int:
+    """Run an attempt again from its pinned inputs and compare digests and figures.
+
+    The result is signed by an auditor's key (`damp keys new --role auditor`). Exit codes: 0 all is
+    the same, 1 something is not.
+
+    \b
+    Examples:
+      damp --home my-audit replay attempt-1/statement.dsse.json --trust trust.json
+    """
+    from flows import replay as replaying
+
+    return replaying.tell(home(), as_json=as_json, **asked)
+
+
+COMMANDS = (verify, sign, replay, keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def _split(images: list[Image]) -> list[Image]:
     parts = []
     for label in sorted({image.label for image in images}):
         mine = [image for image in images if image.label == label]
-        mine.sort(key=lambda image: sha256(image.path.name.encode()).digest())
+        mine.sort(key=lambda image: sha256(os.fsencode(image.path.name)).digest())
         held_out = max(1, round(HELD_OUT * len(mine)))
         parts += [Image(image.path, "test", label) for image in mine[:held_out]]
         parts += mine[held_out:]

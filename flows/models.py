@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import struct
 from collections.abc import Collection
 from pathlib import Path
@@ -166,29 +167,40 @@ def load_weights(
     return network.eval(), metadata
 
 
-def retired_outputs(metadata: dict[str, str]) -> list[int]:
+def retired_outputs(metadata: dict[str, str], *, classes: int | None = None) -> list[int]:
     """The classes that a weights file says have left the label space.
 
+    Args:
+        metadata: The file's own.
+        classes: Outputs of the model, where they are known.
     Raises:
-        ModelError: It says so in a form that damp does not write.
+        ModelError: It says so in a form that damp does not write, or of outputs that are not there.
     """
     told = metadata.get("damp.retired", "[]")
     try:
-        classes = json.loads(told)
+        gone = json.loads(told)
     except ValueError:
-        classes = None
-    if not isinstance(classes, list) or any(type(c) is not int or c < 0 for c in classes):
+        gone = None
+    if not isinstance(gone, list) or any(type(c) is not int or c < 0 for c in gone):
         raise ModelError(
             f"The weights say 'damp.retired: {told[:60]}', which is no list of class indices such "
             "as [3]. Fetch the file again, or save it with the key mended or left out."
         )
-    return classes
+    if classes is not None and any(index >= classes for index in gone):
+        raise ModelError(
+            f"The weights say 'damp.retired: {told[:60]}', and the model has {classes} outputs. "
+            "Fetch the file again, or save it with the key mended or left out."
+        )
+    return gone
 
 
 def _look_at_the_first_bytes(path: Path) -> None:
     """Refuse what is no safetensors file before any parser sees it."""
     try:
-        size = path.stat().st_size
+        told = path.stat()
+        if not stat.S_ISREG(told.st_mode):  # opening a pipe would wait for ever
+            raise ModelError(f"{path} is no file: name a safetensors file.")
+        size = told.st_size
         with path.open("rb") as file:
             start = file.read(10)
     except (OSError, ValueError) as problem:  # ValueError: a null character in the path
@@ -199,6 +211,7 @@ def _look_at_the_first_bytes(path: Path) -> None:
         ) from problem
     length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else -1
     if 0 < length <= min(size - 8, HEADER_LIMIT) and start[8:9] == b"{":
+        _refuse_two_meanings(path, length)
         return  # first of all: a header of 640 bytes has the first two bytes of a pickle
     if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise ModelError(
@@ -209,6 +222,20 @@ def _look_at_the_first_bytes(path: Path) -> None:
         f"{path} is no safetensors file, or it is cut short ({size} bytes). Fetch it again, or "
         "save the state dict with safetensors."
     )
+
+
+def _refuse_two_meanings(path: Path, length: int) -> None:
+    """Refuse a header in which two readers could see two models: equal keys."""
+    from compliance import strictjson
+    from compliance.errors import JsonError
+
+    with path.open("rb") as file:
+        file.seek(8)
+        header = file.read(length)
+    try:
+        strictjson.loads(header, f"The header of {path}")
+    except JsonError as problem:
+        raise ModelError(f"{problem} Fetch the file again and compare its sha256.") from problem
 
 
 def _add_biases(network: nn.Module, names: Collection[str]) -> None:

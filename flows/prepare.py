@@ -164,7 +164,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
         "input_shape": list(shape),
         "parameters": sum(value.numel() for value in network.parameters()),
         "registry": source["registry"],
-        "retired": models.retired_outputs(metadata),
+        "retired": models.retired_outputs(metadata, classes=data["classes"]),
     }
 
 
