@@ -1,0 +1,188 @@
+"""SIGKILL at random moments of real events, resumed each time: what is left must be whole.
+
+After every kill: a model under its final name has the bytes that it must have, and every ledger
+entry that was there still is. After the event: one of each effect, a statement that holds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.robustness import many_events
+from compliance import chain, signing
+from compliance.ledger import Ledger
+from compliance.verify import INVALID, UNSUPPORTED, verify_statement
+from flows.layout import Attempt, Home
+from flows.store import digest_file
+
+Facts = dict[str, Any]
+
+ONCE = ("attempt_started", "plan_registered", "statement_signed", "model_promoted", "event_closed")
+"""Entries that a PASSED event has exactly once."""
+PER_EVENT = 3
+"""Kills of one event at most; then it may finish."""
+
+
+@dataclass
+class Killed:
+    """Counts.
+
+    Attributes:
+        kills: SIGKILLs sent to a running event.
+        events: Events carried to their end.
+        steps: How many kills hit which step of the event.
+        problems: What must not be, in words.
+        torn: Ledger lines cut short by a kill and repaired.
+        seconds: Of an event that nobody killed.
+    """
+
+    kills: int = 0
+    events: int = 0
+    steps: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    torn: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> Facts:
+        """The counts."""
+        return {
+            "kills": self.kills,
+            "events": self.events,
+            "kills_by_step": dict(sorted(self.steps.items())),
+            "torn_lines_repaired": self.torn,
+            "problems": self.problems,
+            "seconds_of_an_undisturbed_event": round(self.seconds, 1),
+        }
+
+
+def loop(home: Home, kills: int, seed: int) -> Killed:
+    """So many kills over as many events as that takes."""
+    draw = random.Random(f"kills {seed}")  # noqa: S311
+    counted = Killed()
+    told = many_events.prepare(home, models=kills + 1, requests=1)
+    events = [events[0] for events in told["events"].values()]
+    many_events.warm_up()
+    with many_events.server(home):
+        began = time.monotonic()
+        _finish(home, events[0], counted)
+        counted.seconds = time.monotonic() - began
+        expected = digest_file(Attempt(home, events[0], 1).after)
+        for event in events[1:]:
+            if counted.kills >= kills:
+                break
+            _one(home, event, expected, counted, draw, kills)
+    _registry(home, told["events"], counted)
+    return counted
+
+
+def _one(
+    home: Home, event: str, expected: str, counted: Killed, draw: random.Random, most: int
+) -> None:
+    """One event, killed up to `PER_EVENT` times and carried to its end."""
+    lines: list[bytes] = Ledger(home.ledger).lines()
+    for _ in range(PER_EVENT):
+        if counted.kills >= most:
+            break
+        pid = many_events.start(lambda: many_events.run(home, event))
+        if not _killed(pid, draw.uniform(0, 1.05 * counted.seconds)):
+            break  # it was done before
+        counted.kills += 1
+        counted.steps[_step(home, event)] += 1
+        lines = _lines_kept(home, lines, counted)
+        _whole_or_absent(Attempt(home, event, 1).after, expected, event, counted)
+    _finish(home, event, counted)
+    _lines_kept(home, lines, counted)
+    _whole(home, event, expected, counted)
+
+
+def _killed(pid: int, after: float) -> bool:
+    """Whether the child was still at work when it was killed."""
+    end = time.monotonic() + after
+    while time.monotonic() < end:
+        done, _ = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return False
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _finish(home: Home, event: str, counted: Killed) -> None:
+    pid = many_events.start(lambda: many_events.run(home, event))
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (0, 2):
+        counted.problems.append(f"{event}: resumed with exit code {code}")
+    counted.events += 1
+
+
+def _step(home: Home, event: str) -> str:
+    from flows import journal
+
+    notes = journal.read(Attempt(home, event, 1))
+    return f"{notes[-1]['step']} {notes[-1]['what']}" if notes else "before the first step"
+
+
+def _lines_kept(home: Home, before: list[bytes], counted: Killed) -> list[bytes]:
+    """Every line that was whole before is still there, and the chain holds."""
+    content = home.ledger.read_bytes()
+    lines, torn = chain.split(content)
+    counted.torn += bool(torn)
+    if lines[: len(before)] != before:
+        counted.problems.append(f"ledger: entries were lost after {len(before)}")
+    found = chain.check(b"".join(line + b"\n" for line in lines))
+    if found.broken is not None:
+        counted.problems.append(f"ledger: {found.problem}")
+    return lines
+
+
+def _whole_or_absent(path: Path, expected: str, event: str, counted: Killed) -> None:
+    if path.exists() and digest_file(path) != expected:
+        counted.problems.append(f"{event}: a mixed model under its final name")
+
+
+def _whole(home: Home, event: str, expected: str, counted: Killed) -> None:
+    """One of each effect, the right model, a statement that holds with ledger and model."""
+    attempt = Attempt(home, event, 1)
+    kinds = Counter(entry["kind"] for entry in Ledger(home.ledger).of(event))
+    for kind in ONCE:
+        if kinds[kind] != 1:
+            counted.problems.append(f"{event}: {kinds[kind]} entries of {kind}")
+    if not attempt.after.exists() or digest_file(attempt.after) != expected:
+        counted.problems.append(f"{event}: another model after than an undisturbed event's")
+    found = verify_statement(attempt.statement, home.trust, model=attempt.after, ledger=home.ledger)
+    if found.exit_code in (INVALID, UNSUPPORTED):
+        counted.problems.append(f"{event}: {' '.join(found.problems)}")
+
+
+def _registry(home: Home, events: dict[str, list[str]], counted: Killed) -> None:
+    """One version for each event, with its statement; the alias on it; none without a PASSED."""
+    entries = Ledger(home.ledger).entries()
+    signed = {
+        e["event"]: e["body"]["statement"] for e in entries if e["kind"] == "statement_signed"
+    }
+    for name, found in many_events.registered(home).items():
+        (event,) = events[name]
+        mine = {n: t for n, t in found["versions"].items() if t.get("damp.event_id") == event}
+        if event not in signed:
+            if mine or found["champion"] != 1:
+                counted.problems.append(f"{name}: a version of an event that never ran")
+            continue
+        if len(mine) != 1 or len(found["versions"]) != 2:
+            counted.problems.append(f"{name}: versions {sorted(found['versions'])}")
+            continue
+        ((number, tags),) = mine.items()
+        passed = tags.get("damp.verdict") == "PASSED"
+        if found["champion"] != (number if passed else 1):
+            counted.problems.append(f"{name}: champion is {found['champion']}")
+        statement = signing.digest(Attempt(home, event, 1).statement.read_bytes())
+        if statement != signed[event]:
+            counted.problems.append(f"{name}: another statement than the ledger's")
