@@ -79,7 +79,7 @@ def test_the_first_rule_that_names_a_measurement_counts(example: ModuleType) -> 
         ("below: 0.02", "belov: 0.02", 7, "Did you mean `below`"),
         ("assurance: L3", "assurance: L4", 4, "'L1', 'L2' or 'L3'"),
         ("references: 3", "references: 3\nalpha: 0.5", 6, "less than or equal to 0.1"),
-        ("references: 3", "references: 3\nsignoffs: [owner]", 6, "'executor' or 'reviewer'"),
+        ("references: 3", "references: 3\nsignoffs: [owner]", 6, "'reviewer' or 'auditor'"),
         ("references: 3", "references: 3\nclocks: {gdpr: 0}", 6, "greater than 0"),
         ("references: 3", "references: 3\nlimit: [x]", 6, "Did you mean `limits`"),
     ],
