@@ -44,6 +44,29 @@ PAYLOADS = (
     f"<!--><script>{HIT}</script-->",
 )
 
+TAGS = (
+    *(f"<script>{HIT}</script>", f"<img src=x onerror={HIT}>", f"<svg onload={HIT}>"),
+    *(f"<body onload={HIT}>", f'<iframe srcdoc="<script>parent.{HIT}</script>"></iframe>'),
+    *(f"<details open ontoggle={HIT}>x</details>", f"<video src=x onerror={HIT}></video>"),
+    *(f"<input autofocus onfocus={HIT}>", f"<style onload={HIT}></style>"),
+    f"<object data='data:text/html,<script>parent.{HIT}</script>'></object>",
+)
+"""Markup that runs something without a click."""
+BREAKERS = (
+    "",
+    '">',
+    "'>",
+    "</title>",
+    "</style>",
+    "</svg>",
+    "</desc>",
+    "-->",
+    "]]>",
+    "</code></pre>",
+)
+"""What could end the place that the text stands in."""
+HUNDRED = tuple(f"{breaker}{tag}" for breaker in BREAKERS for tag in TAGS)
+
 pytestmark = pytest.mark.browser
 
 
@@ -119,6 +142,23 @@ def test_hostile_text_executes_nowhere(run: Run, example: ModuleType) -> None:
     dom = run(page, "--dump-dom", "--virtual-time-budget=2000")
     assert "data-hit" not in dom.partition("<head")[0]
     assert "1. Verdict" in dom
+
+
+def test_a_hundred_hostile_strings_are_inert(run: Run, example: ModuleType) -> None:
+    """All of them in one page, each in a dozen places, names of layers and figures included."""
+    assert len(set(HUNDRED)) == 100
+    page = poisoned(example, HUNDRED)
+    dom = run(page, "--dump-dom", "--virtual-time-budget=3000")
+    assert "data-hit" not in dom.partition("<head")[0]
+    assert dom.count("onerror") > 100  # they are there, as text
+
+
+def test_each_kind_of_markup_would_have_run(run: Run) -> None:
+    """The positive control: on a page that escapes nothing, every kind but the last does."""
+    for tag in TAGS[:-1]:
+        page = f"<!doctype html><html><head><title>x</title></head><body>{tag}</body></html>"
+        dom = run(page, "--dump-dom", "--virtual-time-budget=2000")
+        assert "data-hit" in dom.partition("<head")[0], tag
 
 
 def test_the_check_itself_sees_what_executes(run: Run) -> None:
