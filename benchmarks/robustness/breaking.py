@@ -1,0 +1,127 @@
+"""Break each defence once, and see the test that docs/threats.md names for it fail.
+
+    python -m benchmarks.robustness.breaking [NAME ...]
+
+Works on a copy of the repository: one line is replaced by one that defends nothing, the named test is
+run there, and must fail; on the unbroken copy it must pass. The result is
+benchmarks/results/defences.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import RESULTS
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("damp", "audits", "compliance", "flows", "tests", "benchmarks", "docs")
+FILES = ("pyproject.toml", "CHANGELOG.md", "README.md", "requirements.lock")
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A defence, how it is broken, and the test that notices.
+
+    Attributes:
+        name: As docs/threats.md calls it.
+        file: Where it stands.
+        whole: The line or lines that defend.
+        broken: What they are replaced by.
+        test: Test id; part of one with a parameter is enough.
+    """
+
+    name: str
+    file: str
+    whole: str
+    broken: str
+    test: str
+
+
+def copy(folder: Path) -> Path:
+    """The repository without its environment, its history and its results."""
+    for name in ROOMS:
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+        )
+    for name in FILES:
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def passes(folder: Path, test: str) -> bool:
+    """Whether a test passes on the copy; doctests of the rooms included."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{test} could not be run:\n{done.stdout[-2000:]}{done.stderr[-1000:]}")
+    if " skipped" in done.stdout and " passed" not in done.stdout and done.returncode == 0:
+        raise SystemExit(f"{test} was skipped: it shows nothing here.")
+    return done.returncode == 0
+
+
+def attempt(folder: Path, defence: Defence) -> dict[str, Any]:
+    """Break, test, mend."""
+    file = folder / defence.file
+    whole = file.read_text(encoding="utf-8")
+    if whole.count(defence.whole) != 1:
+        raise SystemExit(f"{defence.name}: {defence.file} holds {defence.whole!r} not once.")
+    sound = passes(folder, defence.test)
+    file.write_text(whole.replace(defence.whole, defence.broken), encoding="utf-8")
+    try:
+        caught = not passes(folder, defence.test)
+    finally:
+        file.write_text(whole, encoding="utf-8")
+    return {
+        "defence": defence.name,
+        "file": defence.file,
+        "broken": f"{defence.whole.strip()} -> {defence.broken.strip() or '(removed)'}",
+        "test": defence.test,
+        "passes_when_whole": sound,
+        "fails_when_broken": caught,
+    }
+
+
+def main(names: Sequence[str]) -> None:
+    """All of them, or those named."""
+    from benchmarks.robustness.defences import DEFENCES
+
+    chosen = [d for d in DEFENCES if not names or d.name in names]
+    with tempfile.TemporaryDirectory(prefix="damp-breaking-") as folder:
+        place = copy(Path(folder))
+        found = []
+        for defence in chosen:
+            told = attempt(place, defence)
+            found.append(told)
+            good = told["passes_when_whole"] and told["fails_when_broken"]
+            print(
+                f"{'caught' if good else 'NOT CAUGHT'}  {defence.name}: {defence.test}", flush=True
+            )
+    if not names:
+        content = {
+            "command": "python -m benchmarks.robustness.breaking",
+            "defences": len(found),
+            "caught": sum(t["passes_when_whole"] and t["fails_when_broken"] for t in found),
+            "each": found,
+        }
+        (RESULTS / "defences.json").write_text(json.dumps(content, indent=1) + "\n")
+    if any(not (t["passes_when_whole"] and t["fails_when_broken"]) for t in found):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

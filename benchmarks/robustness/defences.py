@@ -1,0 +1,322 @@
+"""The defences of docs/threats.md: where each stands, how it is broken, which test notices."""
+
+from __future__ import annotations
+
+from benchmarks.robustness.breaking import Defence
+
+FUZZING, VERIFY = "tests/flows/test_fuzzing.py", "tests/compliance/test_verify.py"
+LEDGER, CHECKPOINT = "tests/compliance/test_ledger.py", "tests/compliance/test_checkpoint.py"
+PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/test_desk.py"
+
+DEFENCES = (
+    # foreign files
+    Defence(
+        "a pickle is refused by its first bytes",
+        "flows/models.py",
+        'if 0 < length <= min(size - 8, HEADER_LIMIT) and start[8:9] == b"{":',
+        "if True:",
+        f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
+    ),
+    Defence(
+        "a model file is a file",
+        "flows/models.py",
+        "if not stat.S_ISREG(told.st_mode):",
+        "if False:",
+        f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
+    ),
+    Defence(
+        "a header means one thing",
+        "flows/models.py",
+        "        _refuse_two_meanings(path, length)\n",
+        "",
+        f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
+    ),
+    Defence(
+        "weights are finite",
+        "flows/models.py",
+        "    if infinite:",
+        "    if False:",
+        f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
+    ),
+    Defence(
+        "only listed kinds of pictures are opened",
+        "flows/imagefolder.py",
+        'FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")',
+        "FORMATS = None",
+        "tests/flows/test_foreign_files.py::"
+        "test_postscript_named_as_a_picture_starts_no_ghostscript",
+    ),
+    # the statement
+    Defence(
+        "a signature is verified",
+        "compliance/signing.py",
+        "        opened.envelope.verify([public], 1)\n",
+        "        pass\n",
+        f"{VERIFY}::test_a_signature_of_another_statement_is_1",
+    ),
+    Defence(
+        "equal keys are refused",
+        "compliance/strictjson.py",
+        "    if len(found) < len(pairs):",
+        "    if False:",
+        f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
+    ),
+    Defence(
+        "base64 has one form",
+        "compliance/signing.py",
+        "    if base64.b64encode(found).decode() != text:",
+        "    if False:",
+        "tests/compliance/test_signing.py",
+    ),
+    Defence(
+        "a statement is in canonical form",
+        "compliance/verify.py",
+        "    if not same:",
+        "    if False:",
+        f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
+    ),
+    Defence(
+        "the schema is closed",
+        "compliance/verify.py",
+        "    problems = statement.schema_problems(told) or statement.contradictions(told)",
+        "    problems = []",
+        f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
+    ),
+    Defence(
+        "a PASSED that contradicts itself is refused",
+        "compliance/statement.py",
+        '    if verdict["result"] == "PASSED":\n        yield from _unfounded(predicate)',
+        "    return",
+        f"{VERIFY}::test_a_signed_pass_that_contradicts_itself_is_1",
+    ),
+    Defence(
+        "the model must be the one after",
+        "compliance/verify.py",
+        "    if found == wanted:",
+        "    if True:",
+        f"{VERIFY}::test_the_model_must_be_the_one_after",
+    ),
+    Defence(
+        "a key counts in its time",
+        "compliance/verify.py",
+        "        if not key.covers(finished) and not late:",
+        "        if False:",
+        f"{VERIFY}::test_a_key_that_was_not_valid_then_is_1",
+    ),
+    Defence(
+        "a key counts in its role",
+        "compliance/verify.py",
+        "        if role not in held:",
+        "        if False:",
+        f"{VERIFY}::test_the_wrong_role_is_1",
+    ),
+    Defence(
+        "a demo key cannot hide",
+        "compliance/verify.py",
+        '        if one.demo and not predicate["demoKey"]:',
+        "        if False:",
+        f"{VERIFY}::test_a_demo_key_that_hides_is_1",
+    ),
+    Defence(
+        "an id belongs to its key",
+        "compliance/trust.py",
+        "    if own != keyid:",
+        "    if False:",
+        "tests/compliance/test_signing.py",
+    ),
+    Defence(
+        "a private key is its owner's alone",
+        "compliance/keys.py",
+        "        if path.stat().st_mode & 0o077:",
+        "        if False:",
+        "tests/compliance/test_signing.py",
+    ),
+    # the ledger
+    Defence(
+        "an entry's hash is computed anew",
+        "compliance/chain.py",
+        '    if entry["hash"] != told:',
+        "    if False:",
+        f"{LEDGER}::test_an_edited_entry_is_found",
+    ),
+    Defence(
+        "an entry follows the one before",
+        "compliance/chain.py",
+        '    if entry["previous"] != previous:',
+        "    if False:",
+        f"{LEDGER}::test_an_entry_sealed_anew_is_found_at_the_next",
+    ),
+    Defence(
+        "a checkpoint sees a cut tail",
+        "compliance/verify_ledger.py",
+        "    elif held.size > len(lines):",
+        "    elif False:",
+        f"{CHECKPOINT}::test_every_edit_removal_reordering_and_cut_of_fifty_entries_is_found",
+    ),
+    Defence(
+        "a checkpoint sees a ledger written anew",
+        "compliance/verify_ledger.py",
+        "    elif merkle.root(map(merkle.leaf_hash, lines[: held.size])) != held.root:",
+        "    elif False:",
+        f"{CHECKPOINT}::test_every_ledger_sealed_anew_from_some_entry_on_is_found",
+    ),
+    Defence(
+        "two ledgers with one name are found out",
+        "compliance/merkle.py",
+        "    return last == 0 and first == old_root and second == new_root",
+        "    return True",
+        f"{CHECKPOINT}::test_two_ledgers_with_one_name_are_found_out",
+    ),
+    Defence(
+        "a ledger restored from an older copy is not signed",
+        "flows/ledgering.py",
+        "    _refuse_a_fork(home, lines, entries)\n",
+        "",
+        "tests/flows/test_ledgering.py::"
+        "test_a_ledger_restored_from_an_older_copy_is_not_signed_again",
+    ),
+    Defence(
+        "a torn line is removed and logged",
+        "compliance/ledger.py",
+        '                self._add(descriptor, REPAIRED, "", "", gone)',
+        "                pass",
+        f"{LEDGER}::test_a_line_cut_short_is_removed_and_logged",
+    ),
+    Defence(
+        "one writer at a time",
+        "compliance/appendfile.py",
+        "        fcntl.flock(lock, fcntl.LOCK_EX)\n",
+        "",
+        f"{LEDGER}::test_four_writers_at_once_make_one_chain",
+    ),
+    Defence(
+        "an earlier attempt cannot be left out",
+        "compliance/verify_ledger.py",
+        "    if known != listed:",
+        "    if False:",
+        f"{VERIFY}::test_a_ledger_that_says_otherwise_is_1",
+    ),
+    # requests
+    Defence(
+        "the same entry again has no second effect",
+        "compliance/ledger.py",
+        "            if known is None:",
+        "            if True:",
+        f"{LEDGER}::test_the_same_entry_again_has_no_second_effect",
+    ),
+    Defence(
+        "a step that the state does not allow is refused",
+        "compliance/states.py",
+        "    if late or (target is not event.state and target not in _allowed(event, kind)):",
+        "    if False:",
+        f"{DESK}::test_a_decided_request_cannot_be_denied_any_more",
+    ),
+    Defence(
+        "nothing runs before a required identity is verified",
+        "compliance/states.py",
+        '        if self.identity == "required" and not self.verified_by:',
+        "        if False:",
+        f"{DESK}::test_nothing_runs_before_a_required_identity_is_verified",
+    ),
+    Defence(
+        "a running event is left to its run",
+        "flows/desk.py",
+        "    with locks.lineage(home, intake.lineage_of(home, whose)):\n",
+        "    if True:\n",
+        f"{DESK}::test_a_running_event_is_not_taken_from_under_its_run",
+    ),
+    Defence(
+        "a clock that went back warns of nothing twice",
+        "flows/desk.py",
+        '(event.id, f"day-{day}") in told',
+        "False",
+        f"{DESK}::test_each_warning_day_is_logged_once",
+    ),
+    Defence(
+        "a sign-off is over the same bytes",
+        "compliance/signing.py",
+        "    if (opened.payload, opened.payload_type) != (more.payload, more.payload_type):",
+        "    if False:",
+        f"{DESK}::test_a_copy_of_another_statement_or_without_the_signature_is_refused",
+    ),
+    Defence(
+        "what does not hold is not signed",
+        "flows/signoff.py",
+        "    if found.exit_code in (INVALID, UNSUPPORTED):",
+        "    if False:",
+        f"{DESK}::test_a_statement_that_does_not_hold_is_not_signed",
+    ),
+    Defence(
+        "a callback goes only below a listed address",
+        "compliance/addresses.py",
+        "    return same and (address.path == root",
+        "    return True or (address.path == root",
+        "tests/compliance/test_addresses.py::test_what_only_looks_like_it_is_not",
+    ),
+    Defence(
+        "a callback follows no redirect",
+        "flows/callbacks.py",
+        "urllib.request.build_opener(_NoRedirect)",
+        "urllib.request.build_opener()",
+        "tests/flows/test_callbacks.py::test_what_was_not_taken_is_sent_again_and_holds_nothing_up",
+    ),
+    # what still holds data
+    Defence(
+        "nothing outside the state folder is deleted",
+        "flows/propagation.py",
+        "        if path.is_file() and not path.is_symlink()",
+        "        if path.is_file()",
+        f"{PURGE}::test_nothing_outside_the_state_folder_is_ever_deleted",
+    ),
+    Defence(
+        "nothing is deleted while somebody needs it",
+        "flows/purge.py",
+        "    if needing:",
+        "    if False:",
+        f"{PURGE}::test_while_an_open_event_needs_the_rows_nothing_is_deleted",
+    ),
+    Defence(
+        "a purge that was killed is finished",
+        "flows/purge.py",
+        '    return list(last["body"]["artefacts"]) if last and last["kind"] == "purge_started" else []',
+        "    return []",
+        f"{PURGE}::test_a_purge_that_was_killed_is_finished",
+    ),
+    # the report
+    Defence(
+        "everything in a page is escaped",
+        "compliance/report_environment.py",
+        "    environment = _environment(autoescape=True)",
+        "    environment = _environment(autoescape=False)",
+        "tests/compliance/test_report.py::test_hostile_text_stays_text_wherever_it_stands",
+    ),
+    Defence(
+        "a page may run and load nothing",
+        "compliance/templates/base.html",
+        "default-src 'none'; ",
+        "",
+        "tests/compliance/test_report_in_browser.py::"
+        "test_the_policy_stops_what_escaping_would_miss",
+    ),
+    Defence(
+        "invisible signs are spelled out",
+        "compliance/report_words.py",
+        "    if type(value) is not str:",
+        "    if True:",
+        "tests/compliance/test_report.py::test_invisible_and_turning_signs_are_spelled_out",
+    ),
+    Defence(
+        "no report is made of what was changed",
+        "flows/reporting.py",
+        "    _refuse_unknown(attempt, entries, opened.digest)\n",
+        "",
+        "tests/flows/test_reporting.py::test_of_a_changed_statement_or_findings_no_report_is_made",
+    ),
+    Defence(
+        "text in Markdown means only itself",
+        "compliance/report_environment.py",
+        '    escaped = re.sub(r"([\\\\`*_\\[\\]#|~$@])", r"\\\\\\1", shown)',
+        "    escaped = shown",
+        "tests/compliance/test_report_markdown.py::test_hostile_text_means_only_itself",
+    ),
+)
