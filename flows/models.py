@@ -199,7 +199,7 @@ def _look_at_the_first_bytes(path: Path) -> None:
     try:
         told = path.stat()
         if not stat.S_ISREG(told.st_mode):  # opening a pipe would wait for ever
-            raise ModelError(f"{path} is no file: name a safetensors file.")
+            raise ModelError(f"Cannot read the weights {path}: no file. Name a safetensors file.")
         size = told.st_size
         with path.open("rb") as file:
             start = file.read(10)

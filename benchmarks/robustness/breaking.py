@@ -2,8 +2,8 @@
 
     python -m benchmarks.robustness.breaking [NAME ...]
 
-Works on a copy of the repository: one line is replaced by one that defends nothing, the named test is
-run there, and must fail; on the unbroken copy it must pass. The result is
+Works on a copy of the repository: one line is replaced by one that defends nothing, the named test
+is run there, and must fail; on the unbroken copy it must pass. The result is
 benchmarks/results/defences.json.
 """
 

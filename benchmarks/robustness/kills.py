@@ -73,6 +73,8 @@ def loop(home: Home, kills: int, seed: int) -> Killed:
         began = time.monotonic()
         _finish(home, events[0], counted)
         counted.seconds = time.monotonic() - began
+        if counted.problems:
+            raise SystemExit(f"{counted.problems}: see {many_events.log_of(home)}")
         expected = digest_file(Attempt(home, events[0], 1).after)
         for event in events[1:]:
             if counted.kills >= kills:
@@ -90,7 +92,7 @@ def _one(
     for _ in range(PER_EVENT):
         if counted.kills >= most:
             break
-        pid = many_events.start(lambda: many_events.run(home, event))
+        pid = many_events.start(lambda: many_events.run(home, event), many_events.log_of(home))
         if not _killed(pid, draw.uniform(0, 1.05 * counted.seconds)):
             break  # it was done before
         counted.kills += 1
@@ -116,7 +118,7 @@ def _killed(pid: int, after: float) -> bool:
 
 
 def _finish(home: Home, event: str, counted: Killed) -> None:
-    pid = many_events.start(lambda: many_events.run(home, event))
+    pid = many_events.start(lambda: many_events.run(home, event), many_events.log_of(home))
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if code not in (0, 2):

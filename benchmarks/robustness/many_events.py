@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ POLICY = "demo-v1"
 def identity(model: str, number: int) -> str:
     """Id of the request number so and so on a model: the same each time."""
     return str(uuid.UUID(int=uuid.uuid5(uuid.NAMESPACE_OID, f"{model} {number}").int, version=4))
+
+
+def log_of(home: Home) -> Path:
+    """Where children say what they have to say."""
+    return home.root / "children.log"
 
 
 def prepare(home: Home, models: int, requests: int) -> Facts:
@@ -131,16 +137,19 @@ def warm_up() -> None:
     _ = compliance.report
 
 
-def start(work: Callable[[], int]) -> int:
-    """Fork a child that does the work and ends with its exit code; its pid."""
+def start(work: Callable[[], int], log: Path) -> int:
+    """Fork a child that does the work and ends with its exit code; its pid.
+
+    What it says goes to the end of `log`.
+    """
     pid = os.fork()
     if pid:
         return pid
     code = 70
     try:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 1)
-        os.dup2(devnull, 2)
+        told = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(told, 1)
+        os.dup2(told, 2)
         code = work()
     finally:
         os._exit(code)
@@ -153,7 +162,8 @@ def run(home: Home, event: str) -> int:
 
     try:
         facts = run_event(home, event)
-    except Exception as error:  # noqa: BLE001 - the exit code tells
+    except Exception as error:  # noqa: BLE001 - the exit code tells, the log why
+        traceback.print_exc()
         return int(getattr(error, "exit_code", 1)) if is_refusal(error) else 70
     return 0 if facts["verdict"] == "PASSED" else 2
 

@@ -79,7 +79,7 @@ def _waiting(home: Home, event: str, gate: int, door: int) -> int:
         os.read(gate, 1)  # returns when the last writer is gone
         return many_events.run(home, event)
 
-    return many_events.start(work)
+    return many_events.start(work, many_events.log_of(home))
 
 
 def _registry(home: Home, events: dict[str, list[str]], counted: Raced) -> None:
