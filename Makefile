@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 # `long` tests need minutes: servers, kill loops, schedules, databases. CI runs them too.
-.PHONY: demo test test-long check format bench bench-operations results lock clean
+.PHONY: demo test test-long check format bench bench-operations bench-robustness results lock clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
 	$(BIN)/damp demo
@@ -32,6 +32,9 @@ bench: $(STAMP)           ## the figures of benchmarks/results, measured again
 
 bench-operations: $(STAMP) ## schedules, kills, clusters: benchmarks/results/operations.json
 	$(BIN)/python -m benchmarks.operations
+
+bench-robustness: $(STAMP) ## fuzzing, kills, races, forgeries: benchmarks/results/robustness.json
+	$(BIN)/python -m benchmarks.robustness
 
 results: $(STAMP)         ## data versions, base models, references, events, docs/results.md
 	PATH="$(abspath $(BIN)):$$PATH" dvc repro

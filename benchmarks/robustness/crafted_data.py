@@ -126,9 +126,14 @@ FOLDERS: dict[str, Callable[[Path], object]] = {
         f / "ant" / "0.png", os.fsencode(f / "ant") + b"/\xff\xfe.png"
     ),
     "train_without_test": lambda f: (f / "ant").rename(f / "train"),
-    "ten_thousand_classes": lambda f: [(f / f"c{i}").mkdir() for i in range(10_000)],
+    "ten_thousand_classes": lambda f: _many(f),
 }
 """Another folder altogether."""
+
+
+def _many(folder: Path) -> None:
+    for index in range(10_000):
+        (folder / f"c{index}").mkdir()
 
 
 def kinds(folder: Path) -> Iterator[tuple[str, Path]]:

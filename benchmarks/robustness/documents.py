@@ -137,12 +137,3 @@ def signed_mutations(
             continue  # no canonical form: nobody can sign it
         yield f"signed-{number}", signing.sign_bytes(payload, signing.PAYLOAD_TYPE, key)
         number += 1
-
-
-def flipped(content: bytes, *, bits: int = 8) -> Iterator[tuple[int, bytes]]:
-    """The content with one bit of one byte turned, for every byte and its first `bits` bits."""
-    for place in range(len(content)):
-        for bit in range(bits):
-            changed = bytearray(content)
-            changed[place] ^= 1 << bit
-            yield place, bytes(changed)

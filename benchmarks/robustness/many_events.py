@@ -151,6 +151,8 @@ def start(work: Callable[[], int], log: Path) -> int:
         os.dup2(told, 1)
         os.dup2(told, 2)
         code = work()
+    except BaseException:  # noqa: BLE001 - the parent's stack must not unwind twice
+        traceback.print_exc()
     finally:
         os._exit(code)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.robustness import envelopes
 from compliance import keys, signing
 from compliance.errors import EnvelopeError, SigningError, TrustError
 from compliance.trust import Trust, TrustedKey, load_trust, save_trust
@@ -155,40 +156,30 @@ def test_a_sign_off_is_over_the_same_bytes(
     assert [(s.role, s.holds) for s in found] == [("executor", True), ("reviewer", True)]
 
 
-def tiny(key: keys.SigningKey) -> bytes:
-    """A small envelope: every bit of it can be turned."""
-    from securesystemslib.dsse import Envelope
-
-    envelope = Envelope(b'{"verdict":"FAILED"}', signing.PAYLOAD_TYPE, {})
-    envelope.sign(key.signer)
-    return json.dumps(envelope.to_dict()).encode()
-
-
-def believed(content: bytes, trust: Trust) -> bytes | None:
-    """The payload that a reader would believe, None where the envelope is refused."""
-    try:
-        opened = signing.open_envelope(content)
-    except EnvelopeError:
-        return None
-    if opened.payload_type != signing.PAYLOAD_TYPE:
-        return None
-    holds = [s.holds for s in signing.judge(opened, trust)]
-    return opened.payload if True in holds and False not in holds else None
-
-
 def test_no_turned_bit_changes_what_is_believed(key: keys.SigningKey, trust_line: Line) -> None:
     trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
-    content = tiny(key)
-    assert believed(content, trust) == b'{"verdict":"FAILED"}'
-    kept = 0
-    for place in range(len(content)):
-        for bit in range(8):
-            changed = bytearray(content)
-            changed[place] ^= 1 << bit
-            found = believed(bytes(changed), trust)
-            assert found in (None, b'{"verdict":"FAILED"}'), (place, bit)
-            kept += found is not None
-    assert kept < 0.01 * 8 * len(content)  # blanks between the parts, nothing else
+    content = envelopes.tiny(key)
+    assert envelopes.believed(content, trust) == b'{"verdict":"FAILED"}'
+    found = envelopes.every_bit(content, trust)
+    assert found["flips"] == 8 * len(content)
+    assert found["believed_another_content"] == 0
+    assert found["without_effect"] < 0.01 * 8 * len(content)  # blanks between the parts
+
+
+def test_the_count_of_turned_bits_sees_an_envelope_that_nobody_checks(
+    key: keys.SigningKey, trust_line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
+    content = envelopes.tiny(key)
+
+    def unchecked(content: bytes, _: Trust) -> bytes | None:
+        try:
+            return signing.open_envelope(content).payload
+        except EnvelopeError:
+            return None
+
+    monkeypatch.setattr(envelopes, "believed", unchecked)
+    assert envelopes.every_bit(content, trust)["believed_another_content"] > 0
 
 
 def test_a_changed_envelope_of_a_real_statement_is_refused(
@@ -196,13 +187,13 @@ def test_a_changed_envelope_of_a_real_statement_is_refused(
 ) -> None:
     trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
     content = signing.sign(example.example(), key)
-    payload = believed(content, trust)
+    payload = envelopes.believed(content, trust)
     assert payload is not None
     draw = random.Random(7)
     for _ in range(150):
         changed = bytearray(content)
         changed[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-        assert believed(bytes(changed), trust) in (None, payload)
+        assert envelopes.believed(bytes(changed), trust) in (None, payload)
 
 
 @pytest.mark.parametrize(
@@ -223,20 +214,20 @@ def test_a_changed_envelope_of_a_real_statement_is_refused(
     ],
 )
 def test_an_envelope_of_another_shape_is_refused(key: keys.SigningKey, change: Any) -> None:
-    told = json.loads(tiny(key))
+    told = json.loads(envelopes.tiny(key))
     with pytest.raises(EnvelopeError):
         signing.open_envelope(json.dumps(change(told)).encode())
 
 
 def test_a_second_payload_under_the_same_key_is_refused(key: keys.SigningKey) -> None:
     forged = base64.b64encode(b'{"verdict":"PASSED"}').decode()
-    text = tiny(key).decode().replace('{"payload"', f'{{"payload": "{forged}", "payload"')
+    text = envelopes.tiny(key).decode().replace('"payload":', f'"payload": "{forged}", "payload":')
     with pytest.raises(EnvelopeError, match="twice"):
         signing.open_envelope(text.encode())
 
 
 def test_base64_of_a_second_form_is_refused(key: keys.SigningKey) -> None:
-    told = json.loads(tiny(key))
+    told = json.loads(envelopes.tiny(key))
     assert told["payload"].endswith("=")
     spare = told["payload"][:-2] + chr(ord(told["payload"][-2]) + 1) + "="
     assert base64.b64decode(spare) == base64.b64decode(told["payload"])
