@@ -1,10 +1,9 @@
-"""What a model says about the audit rows, read off once by hooks and shared by all audits."""
+"""What a model says about the audit rows, read off once and shared by all audits."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,7 +13,9 @@ from audits import finetuning
 from audits.errors import BadEvidence
 from audits.observation import PENULTIMATE, Head, Observation, Seen, from_arrays, to_arrays
 from audits.tuning import Tuning
+from damp.errors import Unsupported
 from damp.operators import Operator, find
+from damp.rehearsal import Reading, listening, rehearse
 
 __all__ = [
     "Observation",
@@ -67,20 +68,21 @@ def observe(
     copied = copy.deepcopy(model).eval()
     if device is not None:
         copied = copied.to(device)
-    chosen = _spread(called_operators(copied, test_inputs[:2]), depths)
+    chosen = _spread(_readings(copied, test_inputs[:2]), depths)
     test = _seen(copied, test_inputs, batch_size, chosen)
     train_logits = _logits(copied, train_inputs, batch_size)
     rows = len(train_inputs) + len(test_inputs)
     more = [x for x in (fresh, unseen) if x is not None]
-    curves, spent = finetuning.curves(copied, chosen[PENULTIMATE], test_inputs, tuning)
+    head = chosen[PENULTIMATE].operator
+    curves, spent = finetuning.curves(copied, head, test_inputs, tuning)
     return Observation(
         digest=digest,
         train_logits=train_logits,
         test_logits=test.logits,
         features=test.features,
         retired=tuple(int(c) for c in retired),
-        head=_head(chosen[PENULTIMATE], classes=test.logits.shape[1]),
-        weights={name: _matrix(o) for name, o in chosen.items()} if weights else {},
+        head=_head(head, classes=test.logits.shape[1]),
+        weights={name: _matrix(use.operator) for name, use in chosen.items()} if weights else {},
         fresh=None if fresh is None else _seen(copied, fresh, batch_size, chosen),
         unseen=None if unseen is None else _seen(copied, unseen, batch_size, chosen),
         relearned=curves,
@@ -94,44 +96,46 @@ def called_operators(model: nn.Module, inputs: Tensor) -> list[Operator]:
     Raises:
         BadEvidence: none is called, or there is no input to show.
     """
+    return [reading.operator for reading in _readings(model, inputs)]
+
+
+def _readings(model: nn.Module, inputs: Tensor) -> list[Reading]:
+    """How the model uses its operators; of those that read the same inputs the first one."""
     if not len(inputs):
         raise BadEvidence("There are no rows to observe: give at least one.")
-    order: dict[str, Operator] = {}
-    found, _ = find(model)
-
-    def note(operator: Operator) -> Callable[..., None]:
-        def hook(*_: object) -> None:
-            order.setdefault(operator.name, operator)
-
-        return hook
-
-    with _hooked([(operator, note(operator)) for operator in found]):
-        _forward(model, inputs)
-    if not order:
+    parameter = next(model.parameters(), None)
+    try:
+        rows = inputs if parameter is None else inputs.to(parameter.device)
+        seen = rehearse(model, find(model)[0], rows)
+    except Unsupported as error:
+        raise BadEvidence(f"The model cannot be observed. {error}") from error
+    if not seen.readings:
         raise BadEvidence(
-            "The forward pass calls no Linear, Conv1d or Conv2d layer, so there are no features "
-            "to read: give a model that has one."
+            "The forward pass calls no Linear, Conv or MultiheadAttention layer, so there are no "
+            "features to read: give a model that has one."
         )
-    return list(order.values())
+    *_, head = seen.readings.values()
+    others = [seen.readings[name] for name in seen.leaders if name != head.leader]
+    return [*others, head]
 
 
 def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:
     """Pooled inputs of the head, (n, D), float32. The model must be in evaluation mode."""
-    chosen = {PENULTIMATE: called_operators(model, inputs[:2])[-1]}
+    chosen = {PENULTIMATE: _readings(model, inputs[:2])[-1]}
     return _seen(model, inputs, batch_size, chosen).features[PENULTIMATE]
 
 
-def _spread(called: Sequence[Operator], depths: int) -> dict[str, Operator]:
+def _spread(called: Sequence[Reading], depths: int) -> dict[str, Reading]:
     """Evenly spaced operators by depth name, the head last."""
     if depths < 1:
         raise BadEvidence(f"{depths} depths were asked for: the last features need at least 1.")
     inner, head = called[1:-1], called[-1]
     count = min(depths - 1, len(inner))
     positions = np.linspace(len(inner) - 1, 0, count).round().astype(int)[::-1]
-    return {inner[i].name: inner[i] for i in positions} | {PENULTIMATE: head}
+    return {inner[i].operator.name: inner[i] for i in positions} | {PENULTIMATE: head}
 
 
-def _seen(model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, Operator]) -> Seen:
+def _seen(model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, Reading]) -> Seen:
     features: Pooled = {name: [] for name in chosen}
     logits = _logits(model, inputs, batch_size, chosen, features)
     return Seen(
@@ -143,37 +147,26 @@ def _logits(
     model: nn.Module,
     inputs: Tensor,
     batch_size: int,
-    chosen: dict[str, Operator] | None = None,
+    chosen: dict[str, Reading] | None = None,
     features: Pooled | None = None,
 ) -> np.ndarray:
     """Logits (n, C) in float64; pooled inputs of the chosen operators are added to `features`."""
-    watched = [
-        (operator, _keep(operator, features[name] if features is not None else []))
-        for name, operator in (chosen or {}).items()
-    ]
-    with _hooked(watched):
-        parts = [_forward(model, batch) for batch in inputs.split(batch_size)]
+    depth_of = {reading.operator.name: depth for depth, reading in (chosen or {}).items()}
+    calls: dict[str, list[Tensor]] = {name: [] for name in depth_of}
+
+    def keep(name: str, pooled: Tensor) -> None:
+        calls[name].append(pooled)
+
+    parts = []
+    for batch in inputs.split(batch_size):
+        with listening((chosen or {}).values(), len(batch), keep):
+            parts.append(_forward(model, batch))
+        for name, depth in depth_of.items():
+            if features is not None:
+                mean = torch.stack(calls[name]).mean(0)  # of a layer that is used more than once
+                features[depth].append(mean.float().cpu().numpy())
+            calls[name].clear()
     return np.concatenate([part.double().cpu().numpy() for part in parts])
-
-
-def _keep(operator: Operator, kept: list[np.ndarray]) -> Callable[..., None]:
-    """A hook that keeps the pooled input of each forward pass."""
-
-    def hook(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        pooled = operator.pool(arguments[0].detach())
-        kept.append(pooled.float().cpu().numpy())
-
-    return hook
-
-
-@contextmanager
-def _hooked(watched: Sequence[tuple[Operator, Callable[..., None]]]) -> Iterator[None]:
-    handles = [operator.layer.register_forward_pre_hook(hook) for operator, hook in watched]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _forward(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -198,7 +191,15 @@ def _head(operator: Operator, *, classes: int) -> Head | None:
 
 
 def _matrix(operator: Operator) -> np.ndarray:
-    """The weight as (rows, D): every output at every kernel position acts on D features."""
+    """The weight as (rows, D): every output at every kernel position acts on D features.
+
+    In a convolution in groups an output acts on its own group's features and on no others.
+    """
     weight = operator.weight().float().cpu()
-    found: np.ndarray = weight.movedim(1, -1).reshape(-1, weight.shape[1]).numpy()
+    rows, width = weight.shape[0] // operator.groups, weight.shape[1]
+    whole = torch.zeros(weight.shape[0], operator.features, weight.shape[2])
+    for place in range(operator.groups):
+        span = slice(place * rows, (place + 1) * rows)
+        whole[span, place * width : (place + 1) * width] = weight[span]
+    found: np.ndarray = whole.movedim(1, -1).reshape(-1, operator.features).numpy()
     return found

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from damp.aftercare import RetiredOutputs
     from damp.edited import EditedModel, OperatorEdit
     from damp.errors import DampError
+    from damp.measurement import Measurement
+    from damp.measuring import measure
     from damp.operators import Skipped, head
     from damp.surgery import forget
 
 __all__ = [
     "DampError",
     "EditedModel",
+    "Measurement",
     "OperatorEdit",
     "RetiredOutputs",
     "Skipped",
@@ -35,17 +38,20 @@ __all__ = [
     "errors",
     "forget",
     "head",
+    "measure",
     "operators",
 ]
 
 _HOMES = {
     "DampError": "errors",
     "EditedModel": "edited",
+    "Measurement": "measurement",
     "OperatorEdit": "edited",
     "RetiredOutputs": "aftercare",
     "Skipped": "operators",
     "forget": "surgery",
     "head": "operators",
+    "measure": "measuring",
 }
 
 

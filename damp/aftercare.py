@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from damp.errors import NoSamples, UnknownClass
 from damp.operators import Skipped
+from damp.outputs import with_logits
 from damp.running import Batches, evaluating, exemplar, reading
 
 FEWEST = 32
@@ -22,7 +24,7 @@ class RetiredOutputs(nn.Module):
     Retiring forgets nothing. It is the last step of an edit, never the edit.
 
     Args:
-        model: Gives logits, (B, C).
+        model: Gives logits, (B, C), in any of the forms that `damp.outputs` knows.
         classes: Outputs to retire.
     Raises:
         UnknownClass: a class below 0.
@@ -30,6 +32,9 @@ class RetiredOutputs(nn.Module):
     >>> RetiredOutputs(nn.Identity(), [1])(torch.tensor([[1., 2., 3.]]))
     tensor([[1., -inf, 3.]])
     """
+
+    model: nn.Module
+    classes: tuple[int, ...]
 
     def __init__(self, model: nn.Module, classes: Sequence[int]) -> None:
         super().__init__()
@@ -40,9 +45,11 @@ class RetiredOutputs(nn.Module):
         index = torch.tensor(self.classes, dtype=torch.int64)
         self.register_buffer("index", index, persistent=False)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits, (B, C), -inf where retired."""
-        logits: Tensor = self.model(inputs)
+    def forward(self, inputs: Tensor) -> Any:
+        """What the model gives, with logits -inf where retired."""
+        return with_logits(self.model(inputs), self._masked, len(inputs))
+
+    def _masked(self, logits: Tensor) -> Tensor:
         return logits.index_fill(1, self.get_buffer("index"), -torch.inf)
 
 
@@ -61,7 +68,11 @@ def tracking(model: nn.Module) -> tuple[dict[str, _BatchNorm], list[Skipped]]:
         if isinstance(layer, _BatchNorm) and kept:
             layers[name] = layer
         elif isinstance(layer, _BatchNorm):
-            skipped.append(_left(name, layer, "it keeps no running statistics to re-estimate"))
+            reason = (
+                "it keeps no running statistics to re-estimate: its outputs depend on the batch, "
+                "the forgotten class included"
+            )
+            skipped.append(_left(name, layer, reason))
         elif kept:
             reason = "its running statistics are not those of a batch norm and stay as they are"
             skipped.append(_left(name, layer, reason))

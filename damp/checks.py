@@ -13,6 +13,7 @@ from torch import nn
 from damp.errors import (
     AllClassesForgotten,
     BadBatches,
+    BadMeasurement,
     BadOption,
     DampError,
     NoSamples,
@@ -20,12 +21,13 @@ from damp.errors import (
     UnknownClass,
     Unsupported,
 )
+from damp.measurement import Measurement, digest
 from damp.operators import find
 from damp.presets import PRESETS
-from damp.survey import Survey
 
-MONOTONOUS = 0.9
-"""Mean share of a batch's commonest class from which on the batches count as sorted by class."""
+MONOTONOUS = 0.8
+"""Chance that two samples of one batch are of one class, from which on the batches count as sorted
+by class."""
 
 PRECISIONS = (torch.float32, torch.float64)
 
@@ -60,13 +62,13 @@ def _is_class(label: Any) -> bool:
 
 
 def of_request(
-    model: nn.Module, batches: object, *, preset: str, gain: float, skip: Sequence[str]
+    model: nn.Module, *, preset: str, gain: float, skip: Sequence[str], device: Any
 ) -> list[DampError]:
     """All that can be wrong before the data is read."""
-    return [*of_options(preset, gain), *of_model(model, skip), *of_batches(batches)]
+    return [*of_options(preset, gain, device), *of_model(model), *of_names(model, skip)]
 
 
-def of_options(preset: str, gain: float) -> Iterator[DampError]:
+def of_options(preset: str, gain: float, device: Any) -> Iterator[DampError]:
     """Problems of the settings."""
     if preset not in PRESETS:
         yield BadOption(f"Preset {preset!r} is unknown: take one of {', '.join(PRESETS)}.")
@@ -74,27 +76,131 @@ def of_options(preset: str, gain: float) -> Iterator[DampError]:
         yield BadOption(f"Gain {gain} is no finite number above 0.")
     if preset == "paper" and gain != 1:
         yield BadOption("Preset 'paper' knows no gain: leave it at 1 or take 'mixture'.")
+    if device is not None:
+        yield from of_device(device)
 
 
-def of_model(model: nn.Module, skip: Sequence[str]) -> Iterator[DampError]:
-    """Problems of the model, and of names in `skip` that it has not."""
+def of_device(device: Any) -> Iterator[DampError]:
+    """Whether one can compute there."""
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        yield BadOption(f"Device {str(device)!r} cannot be used ({reason}): name another one.")
+
+
+def of_names(model: nn.Module, skip: Sequence[str]) -> Iterator[DampError]:
+    """Names in `skip` that the model has not."""
     names = {name for name, _ in model.named_modules()}
+    names |= {operator.name for operator in find(model)[0]}
     unknown = [name for name in skip if name not in names]
     if unknown:
         yield BadOption(f"The model has no layer {', '.join(unknown)}: correct `skip`.")
+
+
+def of_model(model: nn.Module) -> list[DampError]:
+    """Problems of the model that show before it runs.
+
+    What cannot be copied or run in Python is told alone: the rest could not be looked at.
+    """
+    return list(_of_form(model)) or list(_of_weights(model))
+
+
+def _of_form(model: nn.Module) -> Iterator[DampError]:
+    for name, layer in model.named_modules():
+        shown = repr(name) if name else "itself"
+        if hasattr(layer, "_orig_mod") or layer._compiled_call_impl is not None:
+            yield Unsupported(
+                f"The model is compiled (module {shown}): its operators cannot be watched. Cut the "
+                "model as it was before torch.compile (`_orig_mod`), then compile the result."
+            )
+            return
+        if isinstance(layer, torch.jit.ScriptModule):
+            yield Unsupported(
+                f"The model is scripted (module {shown}): its operators cannot be watched. Cut the "
+                "Python model, then script the result."
+            )
+            return
+        if isinstance(layer, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            yield Unsupported(
+                f"The model is wrapped for several devices (module {shown}): cut its `.module`, "
+                "then wrap the result."
+            )
+            return
+        if _quantised(layer):
+            yield Unsupported(
+                f"Module {shown} ({type(layer).__name__}) is quantised: cut the model before it is "
+                "quantised, then quantise the result."
+            )
+            return
+
+
+def _quantised(layer: nn.Module) -> bool:
+    """Whether a layer keeps its weights as whole numbers."""
+    whole = [
+        value
+        for value in layer._parameters.values()
+        if value is not None and value.ndim > 1 and not value.is_floating_point()
+    ]
+    return ".quantized" in type(layer).__module__ or bool(whole)
+
+
+def _of_weights(model: nn.Module) -> Iterator[DampError]:
+    for name, value in model.named_parameters():
+        if value.is_meta:
+            yield Unsupported(
+                f"Parameter {name!r} has no values (it is on the device 'meta'): load the weights."
+            )
+            return
+    for name, value in model.named_parameters():
+        if value.is_floating_point() and value.dtype not in PRECISIONS:
+            yield Unsupported(
+                f"Parameter {name!r} is {value.dtype}: cut model.float(), then cast the result."
+            )
+            return
     if not find(model)[0]:
         yield Unsupported(
-            "The model has no Linear, Conv1d or Conv2d layer that can be edited: "
+            "The model has no Linear, Conv or MultiheadAttention layer that can be edited: "
             "there is nothing to cut."
         )
-    floating = {value.dtype for value in model.parameters() if value.is_floating_point()}
-    wrong = sorted(str(dtype) for dtype in floating.difference(PRECISIONS))
-    if wrong:
-        yield Unsupported(f"The model has {wrong[0]} weights: cut model.float(), then cast back.")
+
+
+def blind(problems: Iterable[DampError]) -> bool:
+    """Whether a problem forbids even to look for others in the data."""
+    kinds = Unsupported | BadBatches | BadMeasurement
+    return any(isinstance(problem, kinds) or _of_device(problem) for problem in problems)
+
+
+def _of_device(problem: DampError) -> bool:
+    return isinstance(problem, BadOption) and str(problem).startswith("Device")
+
+
+def of_data(
+    model: nn.Module,
+    batches: object,
+    measured: Measurement | None,
+    *,
+    sequential: bool,
+    norms: bool,
+) -> Iterator[DampError]:
+    """Problems of data and statistics that show before any data is read."""
+    if batches is not None or measured is None:
+        yield from of_batches(batches)
+    elif norms:
+        yield BadBatches(
+            "The model has batch norms to re-estimate, and that takes the data: give batches, or "
+            "recalibrate=False."
+        )
+    if measured is not None and sequential:
+        yield BadOption(
+            "Sequential surgery takes statistics anew after every edit: leave `measured` out."
+        )
+    if measured is not None:
+        yield from of_measurement(model, measured)
 
 
 def of_batches(batches: object) -> Iterator[DampError]:
-    """Problems of the data that show before it is read."""
+    """Problems of batches that show before they are read."""
     if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
         yield BadBatches(
             f"The batches ({type(batches).__name__}) can be read only once or not at all: "
@@ -102,32 +208,57 @@ def of_batches(batches: object) -> Iterator[DampError]:
         )
 
 
-def of_survey(survey: Survey, forget: Sequence[int], *, norms: bool) -> Iterator[DampError]:
-    """Problems that one pass over the data showed; `norms` says whether batch norms follow."""
-    yield from survey.problems
-    classes = len(survey.counts)
+def of_measurement(model: nn.Module, measured: Measurement) -> Iterator[DampError]:
+    """Whether statistics are of this model: of its operators, and of its very weights."""
+    names = {operator.name for operator in find(model)[0]}
+    strange = [reader.name for reader in measured.readers if reader.name not in names]
+    if strange:
+        yield BadMeasurement(
+            f"The statistics are of another architecture: the model has no {strange[0]!r}. Measure "
+            "this model."
+        )
+    elif measured.weights != digest(model):
+        yield BadMeasurement(
+            "The statistics were taken with other weights: the edit would be one for another "
+            "model. Measure this one."
+        )
+
+
+def of_counts(
+    measured: Measurement, forget: Sequence[int], retired: Sequence[int]
+) -> Iterator[DampError]:
+    """Problems of the classes, once it is known which there are and how many samples they have."""
+    classes = measured.classes
+    again = sorted(set(forget) & set(retired))
+    if again:
+        listed = ", ".join(map(str, again))
+        yield UnknownClass(f"Class {listed} was forgotten and retired before: leave it out.")
     unknown = [label for label in forget if label >= classes]
     if unknown:
         listed = ", ".join(map(str, unknown))
         yield UnknownClass(f"The model has {classes} outputs and no class {listed}: correct it.")
-    kept = [label for label in range(classes) if label not in forget]
+    gone = {*forget, *retired}
+    kept = [label for label in range(classes) if label not in gone]
     if not kept:
         yield AllClassesForgotten("Every class is to be forgotten: keep one, or delete the model.")
-    empty = [label for label in forget if label < classes and not survey.counts[label]]
+    inside = [label for label in forget if label < classes and label not in again]
+    empty = [label for label in inside if not measured.counts[label]]
     if empty:
         listed = ", ".join(map(str, empty))
         yield NoSamples(f"No sample of class {listed}: forgetting needs its training rows.")
-    if kept and not survey.counts[kept].any():
+    if kept and not measured.counts[kept].any():
         yield NoSamples("No sample of a class to keep: give retain rows too.")
-    elif kept and norms and _sorted(survey, kept):
+
+
+def of_order(measured: Measurement, forget: Sequence[int]) -> Iterator[DampError]:
+    """Batches on which batch norms cannot be re-estimated: far more of one class than the data."""
+    kept = [label for label in range(measured.classes) if label not in forget]
+    counts = measured.counts[kept].double()
+    if not counts.sum():
+        return
+    overall = float(counts.max() / counts.sum())
+    if overall < 0.5 and measured.purity(kept) > MONOTONOUS:
         yield SortedBatches(
             "The batches hold one class each, and batch norms would be re-estimated on them: "
             "shuffle the rows, or give recalibrate=False."
         )
-
-
-def _sorted(survey: Survey, kept: Sequence[int]) -> bool:
-    """Whether batches are far more of one class than the data is."""
-    counts = survey.counts[kept].double()
-    overall = float(counts.max() / counts.sum())
-    return overall < 0.5 and survey.monotony > MONOTONOUS

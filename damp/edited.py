@@ -14,13 +14,16 @@ class OperatorEdit:
     """One edited operator.
 
     Attributes:
-        name: Name of the module in the model, "fc1".
+        name: Name of the module in the model, "fc1"; of attention's projections "attn.q_proj".
         kind: Its class, "Linear".
-        strength: a_j, share of each direction that was taken away, between 0 and 1.
+        strength: a_j, share of each direction that was taken away, between 0 and 1; for a
+            convolution in groups those of all groups.
         separability: s_j^2 per direction, squared distance between forget prototype and mixture
             in the retain-whitened metric; for `paper` one number, 2 AUC - 1 of a probe.
         relative_change: |W' - W| / |W|, Frobenius norms.
         residual: |d_f| / |mu_f|, the largest over the forget classes.
+        statistics: How the spread of the classes to keep is known: "whole"; "shared", where other
+            classes have a part in it; "sketched", where it has too many features to be whole.
     """
 
     name: str
@@ -29,6 +32,7 @@ class OperatorEdit:
     separability: tuple[float, ...]
     relative_change: float
     residual: float
+    statistics: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

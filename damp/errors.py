@@ -1,14 +1,16 @@
 """What can go wrong with the knife. Every message names the thing, the reason and the remedy.
 
 DampError (a ValueError)
-├── BadOption             a setting that has no meaning: preset, gain, a name in `skip`
+├── BadOption             a setting that has no meaning: preset, gain, device, a name in `skip`
+├── BadMeasurement        statistics of another model, of another format, or damaged
 ├── BadBatches            the data cannot be read: not re-iterable, labels that are no integers
 ├── UnknownClass          a class to forget that the model has no output for
 ├── AllClassesForgotten   nothing would be left to keep
 ├── NoSamples             a class to forget, or everything to keep, without one sample
 ├── SortedBatches         batches of one class each: batch norms cannot be re-estimated on them
 ├── NonFinite             NaN or infinity in inputs, activations, logits or weights
-├── Unsupported           a model that cannot be edited: no operator, half precision, no logits
+├── Unsupported           a model that cannot be edited: no operator, half precision, no logits,
+│                         quantised, compiled
 ├── NoConvergence         the nearest mixture was not found
 └── SeveralProblems       more than one of the above; `problems` lists them
 """
@@ -25,6 +27,10 @@ class DampError(ValueError):
 
 class BadOption(DampError):
     """A setting that has no meaning."""
+
+
+class BadMeasurement(DampError):
+    """Statistics that do not belong to the model, or that cannot be read."""
 
 
 class BadBatches(DampError):

@@ -1,14 +1,15 @@
-"""Which layers can be cut, how their weights are seen, and which layers are left alone and why.
+"""Which layers can be cut, where their weights lie, and which layers are left alone and why.
 
-An operator is a layer whose weight mixes input features. Every kind is seen the same way: a weight
-(O, D, K) with D input features at K kernel positions, and inputs pooled to (B, D). A new kind of
+An operator is a weight that mixes input features. Most layers are one operator; attention packs
+several into one layer. Every operator is seen the same way: a weight (O, d, K), O outputs that read
+d input features at K kernel positions, in one or more groups that share no feature. A new kind of
 layer is one decorated function here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,6 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from damp.errors import Unsupported
-
-WIDEST = 16_384
-"""Input features above which the Gram matrix (D * D * 8 bytes, twice) is not collected."""
 
 ELEMENTWISE = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU)
 """Layers with weights that mix no features: nothing to cut, nothing to report."""
@@ -35,97 +33,172 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WeightView:
-    """How a layer holds its features: D of them, on which axis of its input, of how many axes."""
+class Part:
+    """One reader of features inside a layer.
 
-    features: int
-    axis: int
-    ndim: int | None = None  # None: any number of axes from two on
+    Attributes:
+        suffix: What its name adds to the layer's; empty where the layer is one operator.
+        weight, bias: Names of the layer's parameters.
+        start, count: Its outputs among the rows of the weight; all of them by default.
+        bias_start: Where its outputs begin in the bias.
+        axis: Where an input keeps its features: 1 after the samples, or -1, last.
+        groups: Equal shares of the features, each read by an equal share of the outputs.
+    """
+
+    suffix: str = ""
+    weight: str = "weight"
+    bias: str = "bias"
+    start: int = 0
+    count: int | None = None
+    bias_start: int = 0
+    axis: int = -1
+    groups: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operator:
-    """A layer that can be cut.
+    """A weight that can be cut.
 
     Attributes:
-        name: Name of the module in the model, "features.3".
-        kind: Its class, "Conv2d".
+        name: Name of the module in the model, "features.3"; of attention "attn.q_proj".
+        kind: The module's class, "Conv2d".
         layer: The module itself.
-        view: Where its input features lie.
+        part: Which of the module's parameters it is.
+        sharing: Other modules that hold the very same weight, each with a bias of its own.
     """
 
     name: str
     kind: str
     layer: nn.Module
-    view: WeightView
+    part: Part
+    sharing: tuple[nn.Module, ...] = ()
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        """The parameter that holds the weight, other operators' rows included."""
+        return self.layer.get_parameter(self.part.weight)
+
+    @property
+    def groups(self) -> int:
+        """Number of edit spaces: blocks of features that are read apart from each other."""
+        return self.part.groups
 
     @property
     def features(self) -> int:
-        """Dimension D of the edit space."""
-        return self.view.features
+        """Input features D, those of all groups together."""
+        return self.parameter.shape[1] * self.part.groups
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs O."""
+        return _outputs(self.layer, self.part)
 
     def weight(self) -> Tensor:
-        """The weight as (O, D, K), K kernel positions (1 for `Linear`), sharing its memory."""
-        weight = self.layer.get_parameter("weight").detach()
+        """The weight as (O, d, K), K kernel positions (1 for `Linear`), sharing its memory."""
+        start = self.part.start
+        weight = self.parameter.detach()[start : start + self.outputs]
         return weight.reshape(weight.shape[0], weight.shape[1], -1)
 
-    def pool(self, inputs: Tensor) -> Tensor:
-        """Inputs averaged over positions or tokens, (B, D), in memory of their own.
+    @property
+    def owners(self) -> tuple[nn.Module, ...]:
+        """The modules that hold the weight."""
+        return (self.layer, *self.sharing)
 
-        >>> operator = find(nn.Conv2d(3, 8, 3))[0][0]
-        >>> operator.pool(torch.ones(2, 3, 5, 5)).shape
-        torch.Size([2, 3])
-        """
-        kept = (0, self.view.axis % inputs.ndim)
-        pooled = [axis for axis in range(inputs.ndim) if axis not in kept]
-        return inputs.mean(pooled) if pooled else inputs.clone()
-
-    def unusable(self, inputs: Tensor, samples: int) -> str | None:
-        """Why these inputs cannot be pooled per sample, None where they can."""
-        if self.view.ndim not in (None, inputs.ndim) or inputs.ndim < 2:
-            return f"its input has {inputs.ndim} axes, so samples cannot be told apart"
-        if inputs.shape[0] != samples:
-            return f"its input has {inputs.shape[0]} rows for {samples} samples"
-        return None
+    def biases(self) -> list[Tensor | None]:
+        """The bias entries of its outputs, (O,), in each owner; None where there is no bias."""
+        span = slice(self.part.bias_start, self.part.bias_start + self.outputs)
+        found = [owner._parameters.get(self.part.bias) for owner in self.owners]
+        return [None if bias is None else bias.detach()[span] for bias in found]
 
 
-Registered = Callable[[nn.Module], "WeightView | str"]
-_VIEWS: dict[type[nn.Module], Registered] = {}
+Registered = Callable[[nn.Module], "list[Part] | str"]
+_PARTS: dict[type[nn.Module], Registered] = {}
 
 
-def weight_view(kind: type[nn.Module]) -> Callable[[Registered], Registered]:
-    """Register how layers of `kind` are seen: a `WeightView`, or the reason to skip one (a str)."""
+def layer_kind(kind: type[nn.Module]) -> Callable[[Registered], Registered]:
+    """Register what layers of `kind` read with: their parts, or the reason to skip one (a str)."""
 
     def register(function: Registered) -> Registered:
-        _VIEWS[kind] = function
+        _PARTS[kind] = function
         return function
 
     return register
 
 
-@weight_view(nn.Linear)
-def _linear(layer: nn.Module) -> WeightView | str:
-    return WeightView(features=layer.get_parameter("weight").shape[1], axis=-1)
+@layer_kind(nn.Linear)
+def _linear(layer: nn.Module) -> list[Part] | str:
+    return [Part()]
 
 
-@weight_view(nn.Conv1d)
-@weight_view(nn.Conv2d)
-def _convolution(layer: nn.Module) -> WeightView | str:
-    groups = getattr(layer, "groups", 1)
-    if groups != 1:
-        return f"it is a convolution in {groups} groups, which cannot take a mixing edit"
-    weight = layer.get_parameter("weight")
-    return WeightView(features=weight.shape[1], axis=1, ndim=weight.ndim)
+@layer_kind(nn.Conv1d)
+@layer_kind(nn.Conv2d)
+@layer_kind(nn.Conv3d)
+def _convolution(layer: nn.Module) -> list[Part] | str:
+    groups = int(layer.groups)  # type: ignore[arg-type]
+    if groups > 1 and layer.get_parameter("weight").shape[1] == 1:
+        return "it is a depthwise convolution: it mixes no channels, so there is nothing to project"
+    return [Part(axis=1, groups=groups)]
+
+
+@layer_kind(nn.MultiheadAttention)
+def _attention(layer: nn.Module) -> list[Part] | str:
+    """Query, key and value projections; `out_proj` is a Linear layer of its own."""
+    packed = layer._parameters.get("in_proj_weight") is not None
+    width = int(layer.embed_dim)  # type: ignore[arg-type]
+    return [
+        Part(
+            suffix=f"{role}_proj",
+            weight="in_proj_weight" if packed else f"{role}_proj_weight",
+            bias="in_proj_bias",
+            start=place * width if packed else 0,
+            count=width,
+            bias_start=place * width,
+        )
+        for place, role in enumerate("qkv")
+    ]
+
+
+def _parts(layer: nn.Module) -> list[Part] | str | None:
+    """What a layer reads with, the reason to skip it, or None where there is nothing to see."""
+    for kind, function in _PARTS.items():
+        if isinstance(layer, kind):
+            parts = _obstacle(layer) or function(layer)
+            return parts if isinstance(parts, str) else _sound(layer, parts)
+    return _unsupported(layer)
+
+
+def _obstacle(layer: nn.Module) -> str | None:
+    """Why a layer of a known kind cannot be edited by changing its weight."""
+    if isinstance(layer, nn.MultiheadAttention):
+        return None
+    weight = layer._parameters.get("weight")
+    if weight is None:
+        return (
+            "its weight is computed from other parameters (a parametrization such as weight norm): "
+            "remove it with torch.nn.utils.parametrize.remove_parametrizations and cut again"
+        )
+    if isinstance(weight, nn.parameter.UninitializedParameter):
+        return "it is lazy and has not seen an input yet: run the model once and cut again"
+    return None
+
+
+def _sound(layer: nn.Module, parts: list[Part]) -> list[Part] | str:
+    """Parts whose weights are there, in a type that can be computed with."""
+    for part in parts:
+        weight = layer._parameters.get(part.weight)
+        if weight is None:
+            return f"its {part.weight} is no parameter"
+        if not weight.is_floating_point():
+            return f"its weights are {weight.dtype}, not floating point"
+    return parts
 
 
 def _unsupported(layer: nn.Module) -> str | None:
     """Why a layer that has weights cannot be an operator, None where it has none to speak of."""
-    if isinstance(layer, nn.MultiheadAttention):
-        return "its projections are packed and called functionally: replace it by Linear layers"
     if isinstance(layer, _ConvTransposeNd):
         return "transposed convolutions are not supported"
     if isinstance(layer, _ConvNd):
-        return "only one- and two-dimensional convolutions are supported"
+        return "convolutions of this kind are not supported"
     own = _matrices(layer)
     if own and not any(True for _ in layer.children()):
         return f"its weights ({', '.join(own)}) are of a kind that is not supported"
@@ -141,81 +214,79 @@ def _matrices(layer: nn.Module) -> list[str]:
 
 def _loose(name: str, layer: nn.Module) -> Iterator[Skipped]:
     """Parameters that a container holds beside its layers, such as position embeddings."""
-    if any(True for _ in layer.children()) and not isinstance(layer, nn.MultiheadAttention):
+    if any(True for _ in layer.children()):
         for own in _matrices(layer):
             yield Skipped(
-                name=f"{name}.{own}".lstrip("."),
+                name=joined(name, own),
                 kind="Parameter",
                 reason="it belongs to no layer that can be cut",
             )
 
 
-def _view(layer: nn.Module) -> WeightView | str | None:
-    """How a layer is seen, the reason to skip it, or None where there is nothing to see."""
-    for kind, function in _VIEWS.items():
-        if isinstance(layer, kind):
-            return _obstacle(layer, kind) or function(layer)
-    return _unsupported(layer)
+def joined(*names: str) -> str:
+    """Parts of a name with dots between those that are not empty.
 
-
-def _obstacle(layer: nn.Module, kind: type[nn.Module]) -> str | None:
-    """Why a layer of a known kind cannot be edited by changing its weight."""
-    if type(layer).forward is not kind.forward:
-        return f"its class changes what {kind.__name__}.forward does"
-    if not isinstance(layer._parameters.get("weight"), nn.Parameter):
-        return "its weight is computed from other parameters (a parametrization)"
-    if isinstance(layer.weight, nn.parameter.UninitializedParameter):
-        return "it is lazy and has not seen an input yet"
-    width = layer.get_parameter("weight").shape[1]
-    return f"it has {width} input features, above the limit of {WIDEST}" if width > WIDEST else None
-
-
-def _visible(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules by name, without what lies inside a `MultiheadAttention`."""
-    hidden: list[str] = []
-    for name, layer in model.named_modules():
-        if any(name.startswith(prefix) for prefix in hidden):
-            continue
-        if isinstance(layer, nn.MultiheadAttention):
-            hidden.append(f"{name}." if name else "")
-        yield name, layer
+    >>> joined("", "weight"), joined("block.attn", "q_proj"), joined("", "")
+    ('weight', 'block.attn.q_proj', '')
+    """
+    return ".".join(name for name in names if name)
 
 
 def find(model: nn.Module) -> tuple[list[Operator], list[Skipped]]:
     """The operators of a model and the layers left alone, both in module order.
 
-    A weight that two modules share is left alone: cutting it for one would cut it for the other.
+    A weight that several modules share is one operator under the first one's name, since cutting
+    it for one cuts it for all. Whether a model uses its operators as they stand shows only when it
+    runs: `damp.rehearsal` looks.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 2))
     >>> operators, skipped = find(net)
-    >>> [operator.name for operator in operators], [(s.name, s.reason) for s in skipped]
-    (['0', '2'], [('1', 'it is a convolution in 4 groups, which cannot take a mixing edit')])
+    >>> [operator.name for operator in operators], [layer.name for layer in skipped]
+    (['0', '2'], ['1'])
     """
-    operators: list[Operator] = []
+    operators: dict[tuple[int, int], Operator] = {}
     skipped: list[Skipped] = []
-    shared = _shared(model)
-    for name, layer in _visible(model):
-        view, kind = _view(layer), type(layer).__name__
-        if isinstance(view, WeightView) and name in shared:
-            view = f"it shares its weight with {shared[name]!r}"
-        if isinstance(view, WeightView):
-            operators.append(Operator(name=name, kind=kind, layer=layer, view=view))
-        elif view:
-            skipped.append(Skipped(name=name, kind=kind, reason=view))
-        else:
-            skipped.extend(_loose(name, layer))
-    return operators, skipped
-
-
-def _shared(model: nn.Module) -> dict[str, str]:
-    """Modules whose weight another module holds too: name -> name of the other."""
-    owners: dict[int, list[str]] = {}
+    strangers = _strangers(model)
     for name, layer in model.named_modules():
-        weight = layer._parameters.get("weight")
-        if weight is not None:
-            owners.setdefault(id(weight), []).append(name)
-    groups = [names for names in owners.values() if len(names) > 1]
-    return {name: next(o for o in names if o != name) for names in groups for name in names}
+        parts, kind = _parts(layer), type(layer).__name__
+        if parts is None:
+            skipped.extend(_loose(name, layer))
+        elif isinstance(parts, str):
+            skipped.append(Skipped(name=name, kind=kind, reason=parts))
+        for part in parts if isinstance(parts, list) else ():
+            operator = Operator(name=joined(name, part.suffix), kind=kind, layer=layer, part=part)
+            _sort_in(operator, operators, skipped, strangers)
+    return list(operators.values()), skipped
+
+
+def _sort_in(
+    operator: Operator,
+    operators: dict[tuple[int, int], Operator],
+    skipped: list[Skipped],
+    strangers: dict[int, str],
+) -> None:
+    """A new operator, one more owner of a known one, or a layer to leave alone."""
+    weight = id(operator.parameter)
+    key = weight, operator.part.bias_start
+    if weight in strangers:
+        reason = f"it shares its weight with {strangers[weight]!r}, which cannot be cut"
+        skipped.append(Skipped(name=operator.name, kind=operator.kind, reason=reason))
+    elif key not in operators:
+        operators[key] = operator
+    else:
+        known = operators[key]
+        operators[key] = replace(known, sharing=(*known.sharing, operator.layer))
+
+
+def _strangers(model: nn.Module) -> dict[int, str]:
+    """Parameters of layers that are no operators, by identity: name of the layer."""
+    return {
+        id(value): name
+        for name, layer in model.named_modules()
+        if not isinstance(_parts(layer), list)
+        for value in layer._parameters.values()
+        if value is not None
+    }
 
 
 def head(model: nn.Module) -> str:
@@ -230,14 +301,14 @@ def head(model: nn.Module) -> str:
     operators, _ = find(model)
     if not operators:
         raise Unsupported(
-            "The model has no Linear, Conv1d or Conv2d layer: there is nothing to cut. "
+            "The model has no Linear, Conv or MultiheadAttention layer: there is nothing to cut. "
             "Give a model that has one."
         )
     return operators[-1].name
 
 
 def add_missing_biases(model: nn.Module, keys: Iterable[str]) -> list[str]:
-    """Give zero biases to operators that have none but have one in `keys` (of a state dict).
+    """Give zero biases to layers that have none but have one in `keys` (of a state dict).
 
     An edited layer needs a bias; this lets the plain architecture load edited weights.
 
@@ -249,19 +320,31 @@ def add_missing_biases(model: nn.Module, keys: Iterable[str]) -> list[str]:
     (['0'], (4,))
     """
     wanted = set(keys)
-    operators, _ = find(model)
-    missing = [
-        operator
-        for operator in operators
-        if operator.layer.bias is None and f"{operator.name}.bias".lstrip(".") in wanted
-    ]
-    for operator in missing:
-        add_bias(operator.layer)
-    return [operator.name for operator in missing]
+    given: list[str] = []
+    for name, layer in model.named_modules():
+        parts = _parts(layer)
+        for bias in {part.bias for part in parts} if isinstance(parts, list) else ():
+            if layer._parameters.get(bias) is None and joined(name, bias) in wanted:
+                add_bias(layer)
+                given.append(name)
+    return given
 
 
 def add_bias(layer: nn.Module) -> None:
-    """Give a layer without bias a bias of zeros, trainable if its weight is."""
-    weight = layer.get_parameter("weight")
-    zeros = torch.zeros(weight.shape[0], dtype=weight.dtype, device=weight.device)
-    layer.bias = nn.Parameter(zeros, requires_grad=weight.requires_grad)
+    """Give a layer without bias a bias of zeros, trainable if its weight is.
+
+    Raises:
+        Unsupported: the layer is none that could have one.
+    """
+    parts = _parts(layer)
+    if not isinstance(parts, list):
+        raise Unsupported(f"A {type(layer).__name__} takes no bias: name a layer that can be cut.")
+    weight = layer.get_parameter(parts[0].weight)
+    size = max(part.bias_start + _outputs(layer, part) for part in parts)
+    zeros = torch.zeros(size, dtype=weight.dtype, device=weight.device)
+    bias = nn.Parameter(zeros, requires_grad=weight.requires_grad)
+    layer.register_parameter(parts[0].bias, bias)
+
+
+def _outputs(layer: nn.Module, part: Part) -> int:
+    return layer.get_parameter(part.weight).shape[0] if part.count is None else part.count

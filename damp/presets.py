@@ -5,18 +5,18 @@ A preset is one function and one entry in `PRESETS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from damp.metrics import Covariance
 from damp.residuals import (
     GATE,
     Subspace,
-    mixture_residuals,
+    mixture_weights,
     relative,
-    ridged,
     span_residuals,
     span_subspace,
     whitened_subspace,
@@ -27,7 +27,7 @@ from damp.strength import probe_separability, shrinkage
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
-    """What to do to one operator.
+    """What to do to the readers of one block of features.
 
     Attributes:
         subspace: Directions to take away.
@@ -53,23 +53,40 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """What a preset is asked about: one block of one operator's features.
+
+    Attributes:
+        statistics: Of its pooled inputs.
+        forget: Classes to forget, at least one.
+        retain: Classes to keep that have samples.
+        spread: Covariance of the samples to keep.
+    """
+
+    statistics: Statistics
+    forget: tuple[int, ...]
+    retain: tuple[int, ...]
+    spread: Covariance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Preset:
     """A way to plan an edit, and whether batch norms are re-estimated after it."""
 
-    plan: Callable[[Statistics, Settings], Plan | str]
+    plan: Callable[[Case, Settings], Plan | str]
     recalibrates: bool
 
 
-def mixture(statistics: Statistics, settings: Settings) -> Plan | str:
+def mixture(case: Case, settings: Settings) -> Plan | str:
     """Residuals to the nearest mixtures, strengths from their separability, bias compensated."""
-    retain = statistics.prototypes(statistics.retain)
-    targets = statistics.prototypes(statistics.forget)
-    factor = torch.linalg.cholesky(ridged(statistics.retain_covariance()))
-    residuals = mixture_residuals(targets, retain, factor)
+    retain = case.statistics.prototypes(case.retain)
+    targets = case.statistics.prototypes(case.forget)
+    metric = case.spread.metric()
+    residuals = targets - mixture_weights(targets, retain, metric) @ retain
     shares = relative(residuals, targets)
     if not (shares > GATE).any():
         return below_gate(shares)
-    subspace = whitened_subspace(residuals[shares > GATE], factor)
+    subspace = whitened_subspace(residuals[shares > GATE], metric)
     return Plan(
         subspace=subspace,
         strength=shrinkage(subspace.separability, settings.gain),
@@ -79,15 +96,15 @@ def mixture(statistics: Statistics, settings: Settings) -> Plan | str:
     )
 
 
-def paper(statistics: Statistics, settings: Settings) -> Plan | str:
+def paper(case: Case, settings: Settings) -> Plan | str:
     """Residuals to the span, one strength from a probe and the depth, bias untouched."""
-    targets = statistics.prototypes(statistics.forget)
-    residuals = span_residuals(targets, statistics.prototypes(statistics.retain))
+    targets = case.statistics.prototypes(case.forget)
+    residuals = span_residuals(targets, case.statistics.prototypes(case.retain))
     shares = relative(residuals, targets)
     if not (shares > GATE).any():
         return below_gate(shares)
     subspace = span_subspace(residuals[shares > GATE])
-    separability = probe_separability(statistics)
+    separability = probe_separability(case.statistics, case.forget, case.spread)
     return Plan(
         subspace=subspace,
         strength=torch.full_like(subspace.separability, separability * settings.ramp),
@@ -103,13 +120,35 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-def plan(preset: str, statistics: Statistics, settings: Settings) -> Plan | str:
-    """The plan for one operator, or the reason why it stays as it is."""
-    if not statistics.forget:
+def plan(
+    preset: str, statistics: Statistics, forget: Sequence[int], settings: Settings
+) -> Plan | str:
+    """The plan for the readers of one block of features, or the reason why they stay as they are.
+
+    Args:
+        preset: Key of `PRESETS`.
+        statistics: Of one block.
+        forget: Classes to forget; those without samples do not count.
+        settings: What the preset may depend on.
+    """
+    cut = tuple(label for label in forget if label in statistics.seen)
+    if not cut:
         return "there is no class to forget"
-    if not statistics.varies():
+    kept = statistics.others(cut)
+    if not statistics.varies(kept):
         return "the samples to keep are all alike at its input"
-    return PRESETS[preset].plan(statistics, settings)
+    case = Case(statistics=statistics, forget=cut, retain=kept, spread=statistics.covariance(kept))
+    return PRESETS[preset].plan(case, settings)
+
+
+def plans(
+    preset: str, statistics: Statistics, forget: Sequence[int], settings: Settings
+) -> list[Plan | str]:
+    """The plan for each block of an operator's features."""
+    return [
+        plan(preset, statistics.block(place), forget, settings)
+        for place in range(statistics.blocks)
+    ]
 
 
 def below_gate(shares: Tensor) -> str:

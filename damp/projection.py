@@ -6,11 +6,17 @@ leaves the bias alone, which is m = 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from damp.operators import Operator, add_bias
+from damp.presets import Plan
 from damp.residuals import Subspace
+
+ENTRIES = 1 << 17
+"""Weight entries that are held in float64 at once: a megabyte, which stays in a core's cache."""
 
 
 def erase(inputs: Tensor, subspace: Subspace, strength: Tensor, reference: Tensor) -> Tensor:
@@ -34,8 +40,17 @@ def fold(weight: Tensor, subspace: Subspace, strength: Tensor) -> Tensor:
     >>> fold(torch.ones(1, 2, 1), plane, torch.tensor([.75])).flatten()
     tensor([0.2500, 1.0000])
     """
-    read = torch.einsum("odk,dj->ojk", weight, subspace.basis) * strength[:, None]
-    return weight - torch.einsum("ojk,dj->odk", read, subspace.dual)
+    return torch.baddbmm(
+        weight,
+        subspace.dual.expand(len(weight), -1, -1),
+        removed(weight, subspace, strength),
+        alpha=-1,
+    )
+
+
+def removed(weight: Tensor, subspace: Subspace, strength: Tensor) -> Tensor:
+    """What a weight reads of each direction, (O, D, K) -> (O, k, K): W T = removed' dual'."""
+    return torch.matmul((subspace.basis * strength).T, weight)
 
 
 def shift(weight: Tensor, subspace: Subspace, strength: Tensor, reference: Tensor) -> Tensor:
@@ -44,34 +59,65 @@ def shift(weight: Tensor, subspace: Subspace, strength: Tensor, reference: Tenso
     return weight.sum(-1) @ (subspace.basis @ held)
 
 
-def cut(
-    operator: Operator, subspace: Subspace, strength: Tensor, reference: Tensor | None
-) -> float:
-    """Edit a layer in place: worked out in float64, cast once.
+def cut(operator: Operator, plans: Sequence[Plan | None], heard: Tensor | None = None) -> float:
+    """Edit an operator in place: worked out in float64, a strip of rows at a time, cast once.
 
     Args:
-        operator: The layer. It gets a bias where it had none, unless `reference` is None.
-        subspace: Directions, (D, k), float64.
-        strength: a_j, (k,), float64.
-        reference: m, (D,), which the edit leaves where it is; None leaves the bias alone.
+        operator: Its layer gets a bias where it had none, unless no plan has a reference.
+        plans: One per block of features; None leaves that block's readers alone.
+        heard: Outputs to which the model adds the operator's bias, (O,), bool; where an edit needs
+            a bias the others stay as they are. None: all outputs.
     Returns:
         |W' - W| / |W|, Frobenius norms.
     """
-    original = operator.weight().to(subspace.basis, copy=True)
-    edited = fold(original, subspace, strength)
-    _write(operator.layer.get_parameter("weight"), edited)
-    if reference is not None:
-        _move_bias(operator.layer, shift(original, subspace, strength, reference))
-    return float((edited - original).norm() / original.norm().clamp_min(torch.finfo().tiny))
+    weight = operator.weight()
+    change = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
+    moved = total = torch.zeros((), dtype=torch.float64, device=weight.device)
+    share = len(weight) // operator.groups
+    for place, plan in enumerate(plans):
+        for rows in _strips(place * share, (place + 1) * share, weight[0].numel()):
+            original = weight[rows].double()
+            total = total + original.norm() ** 2
+            if plan is not None:
+                listening = None if heard is None else heard[rows]
+                edited, change[rows] = _edited(original, plan, listening)
+                moved = moved + (edited - original).norm() ** 2
+                _write(operator, rows, edited)
+    if any(plan is not None and plan.reference is not None for plan in plans):
+        _move_biases(operator, change)
+    return float((moved / total.clamp_min(torch.finfo(torch.float64).tiny)).sqrt())
 
 
-def _move_bias(layer: nn.Module, change: Tensor) -> None:
-    if layer.bias is None:
-        add_bias(layer)
-    bias = layer.get_parameter("bias")
-    _write(bias, bias.detach().to(change) + change)
+def _strips(start: int, stop: int, width: int) -> Iterator[slice]:
+    """Rows from `start` to `stop` in strips of at most `ENTRIES` weights, at least one row each."""
+    height = max(ENTRIES // width, 1)
+    for first in range(start, stop, height):
+        yield slice(first, min(first + height, stop))
 
 
-def _write(parameter: nn.Parameter, values: Tensor) -> None:
-    with torch.no_grad():
-        parameter.copy_(values.reshape(parameter.shape))
+def _edited(original: Tensor, plan: Plan, heard: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Rows after an edit, (o, d, K), and what their biases gain, (o,)."""
+    edited = fold(original, plan.subspace, plan.strength)
+    if plan.reference is None:
+        return edited, original.new_zeros(len(original))
+    gained = shift(original, plan.subspace, plan.strength, plan.reference)
+    if heard is None or bool(heard.all()):
+        return edited, gained
+    listened = heard.to(original.device)
+    return torch.where(listened[:, None, None], edited, original), gained * listened
+
+
+def _write(operator: Operator, rows: slice, values: Tensor) -> None:
+    start = operator.part.start
+    place = operator.parameter.detach()[start + rows.start : start + rows.stop]
+    place.copy_(values.reshape(place.shape))
+
+
+def _move_biases(operator: Operator, change: Tensor) -> None:
+    """Add to the bias of each module that holds the weight."""
+    for owner in operator.owners:
+        if owner._parameters.get(operator.part.bias) is None:
+            add_bias(owner)
+    for bias in operator.biases():
+        if bias is not None:
+            bias.copy_(bias.to(change) + change)

@@ -15,12 +15,10 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from damp.errors import NoConvergence
+from damp.metrics import Metric
 
 GATE = 1e-3
 """|d_f| / |mu_f| at or below which a residual is numerical noise."""
-
-RIDGE = 0.01
-"""Added to the diagonal of a covariance, as a share of its mean diagonal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,41 +106,24 @@ def _nnls(system: np.ndarray, right: np.ndarray) -> np.ndarray:
         ) from error
 
 
-def mixture_residuals(targets: Tensor, retain: Tensor, factor: Tensor) -> Tensor:
-    """d_f = mu_f - t_f, t_f the nearest mixture of retain prototypes.
+def mixture_weights(targets: Tensor, retain: Tensor, metric: Metric) -> Tensor:
+    """Each forget prototype's nearest mixture of retain prototypes.
 
     Args:
         targets: Forget prototypes, (f, D).
         retain: Retain prototypes, (r, D).
-        factor: Cholesky factor of S, (D, D).
+        metric: The one in which retain samples are round.
     Returns:
-        Residuals, (f, D).
+        Weights, (f, r), rows that sum to one; t_f = weights @ retain.
     """
-    goals, hull = whiten(targets, factor), whiten(retain, factor)
-    weights = torch.stack([nearest_mixture(goal, hull) for goal in goals])
-    return targets - weights @ retain
+    goals, hull = metric.whiten(targets), metric.whiten(retain)
+    return torch.stack([nearest_mixture(goal, hull) for goal in goals])
 
 
 def relative(residuals: Tensor, targets: Tensor) -> Tensor:
     """|d_f| / |mu_f| per forget class, (f,); 0 where a prototype is 0."""
     sizes = targets.norm(dim=1)
     return torch.where(sizes > 0, residuals.norm(dim=1) / sizes, 0.0)
-
-
-def ridged(covariance: Tensor, ridge: float = RIDGE) -> Tensor:
-    """S = covariance + ridge * mean(diagonal) * I, (D, D)."""
-    raised = covariance.clone()
-    raised.diagonal().add_(ridge * covariance.diagonal().mean())
-    return raised
-
-
-def whiten(rows: Tensor, factor: Tensor) -> Tensor:
-    """Rows (n, D) in the metric in which S is round, x -> L x with L = C^-1, S = C C'.
-
-    >>> whiten(torch.tensor([[2., 3.]]), torch.diag(torch.tensor([2., 1.])))
-    tensor([[1., 3.]])
-    """
-    return torch.linalg.solve_triangular(factor, rows.T, upper=False).T
 
 
 def span_subspace(residuals: Tensor) -> Subspace:
@@ -156,19 +137,20 @@ def span_subspace(residuals: Tensor) -> Subspace:
     return Subspace(basis=basis, dual=basis, separability=torch.ones_like(basis[0]))
 
 
-def whitened_subspace(residuals: Tensor, factor: Tensor) -> Subspace:
+def whitened_subspace(residuals: Tensor, metric: Metric) -> Subspace:
     """The space of the residuals (f, D) in the metric in which S is round (`mixture`).
 
-    With S = C C' and L = C^-1: D L' = U diag(s) V', basis = C V, dual = L' V, so that
+    With L'L = S^-1: D L' = U diag(s) V', basis = L^-1 V, dual = L' V, so that
     basis diag(a) dual' = L^-1 V diag(a) V' L.
 
     Args:
         residuals: d_f as rows, (f, D).
-        factor: C, Cholesky factor of S, (D, D).
+        metric: Of S.
     """
-    whitened = whiten(residuals, factor)
+    whitened = metric.whiten(residuals)
     _, s, vh = torch.linalg.svd(whitened, full_matrices=False)
     kept = s > torch.finfo(s.dtype).eps * max(whitened.shape) * s.max()
     directions = vh[kept].T
-    dual = torch.linalg.solve_triangular(factor.T, directions, upper=True)
-    return Subspace(basis=factor @ directions, dual=dual, separability=s[kept] ** 2)
+    return Subspace(
+        basis=metric.colour(directions), dual=metric.dual(directions), separability=s[kept] ** 2
+    )

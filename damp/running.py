@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -31,15 +31,27 @@ def exemplar(model: nn.Module) -> Tensor:
     return next(value for value in model.parameters() if value.is_floating_point())
 
 
-def reading(batches: Batches, like: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def reading(
+    batches: Batches, like: Tensor, ignore: Sequence[int] = ()
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches as the model needs them: inputs like a parameter, labels int64 on the CPU.
 
+    Args:
+        batches: Pairs of inputs and labels.
+        like: Whose device and precision the inputs take.
+        ignore: Classes whose samples are left out.
     Raises:
         BadBatches: something is not a pair of float inputs (B, ...) and integer labels (B,).
     """
+    gone = torch.tensor(list(ignore), dtype=torch.int64)
     for number, batch in enumerate(batches):
         inputs, labels = _pair(batch, number)
-        yield inputs.to(like), labels.to("cpu", torch.int64)
+        labels = labels.to("cpu", torch.int64)
+        if ignore:
+            kept = ~torch.isin(labels, gone)
+            inputs, labels = inputs[kept.to(inputs.device)], labels[kept]
+        if len(labels):
+            yield inputs.to(like), labels
 
 
 def _pair(batch: object, number: int) -> tuple[Tensor, Tensor]:

@@ -1,147 +1,286 @@
-"""One streaming pass: class sums and Gram matrices of pooled inputs, per operator.
+"""What the surgery knows of pooled inputs: class means and second moments, and what follows.
 
-Inputs are pooled in the model's own precision and accumulated in float64, batch by batch, with
-matrix products only, which are deterministic on a GPU too. Memory is O(classes * D + D * D) per
-operator, whatever the number of samples.
+Nothing here depends on which classes are to be forgotten: prototypes and covariances of any set of
+classes come from the same sums, and two measurements of different samples add up to the one of all.
+Sums are float64 and taken about a pivot near the data, so that no digits are lost where means are
+large beside spreads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
-STRIP = 256
-"""Columns of a Gram matrix that are added at once."""
+from damp.metrics import Covariance, Sketched, Whole, random_matrix
+
+Groups = tuple[tuple[int, ...], ...]
+"""Classes that share a second moment; every class is in one group."""
+
+
+class Moments(Protocol):
+    """Second moments about the pivot, one per group of classes."""
+
+    def covariance(self, shares: Sequence[float], rows: Tensor, weights: Tensor) -> Covariance:
+        """sum_k shares_k M_k + sum_i weights_i rows_i rows_i'."""
+
+    def diagonals(self) -> Tensor:
+        """Sums of squares, (K, D), all blocks together."""
+
+    def moved(self, sums: Tensor, counts: Tensor, step: Tensor) -> Moments:
+        """About a pivot that lies `step` (D,) before the old one; sums (K, D), counts (K,)."""
+
+    def plus(self, other: Moments) -> Moments:
+        """Of the samples of both."""
+
+    def block(self, place: int) -> Moments:
+        """Of one block of features."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What to save."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gram:
+    """Sums of x x', per group and block of features, (K, G, d, d)."""
+
+    sums: Tensor
+
+    def covariance(self, shares: Sequence[float], rows: Tensor, weights: Tensor) -> Whole:
+        """Of one block: the one that `block` has chosen."""
+        total = rows.T @ (weights[:, None] * rows)
+        for share, gram in zip(shares, self.sums[:, 0], strict=True):
+            if share:
+                total.add_(gram, alpha=share)
+        return Whole(matrix=total)
+
+    def diagonals(self) -> Tensor:
+        """Sums of squares, (K, D)."""
+        return self.sums.diagonal(dim1=-2, dim2=-1).flatten(1)
+
+    def moved(self, sums: Tensor, counts: Tensor, step: Tensor) -> Gram:
+        """(x + t)(x + t)' = x x' + x t' + t x' + t t', in each block."""
+        blocks = self.sums.shape[1]
+        parts = sums.unflatten(1, (blocks, -1))
+        steps = step.unflatten(0, (blocks, -1)).expand_as(parts)
+        cross = parts[..., :, None] * steps[..., None, :]
+        square = steps[..., :, None] * steps[..., None, :]
+        return Gram(sums=self.sums + cross + cross.mT + counts[:, None, None, None] * square)
+
+    def plus(self, other: Moments) -> Gram:
+        """Of the samples of both."""
+        return Gram(sums=self.sums + _alike(self, other).sums)
+
+    def block(self, place: int) -> Gram:
+        """Of one block of features."""
+        return Gram(sums=self.sums[:, place : place + 1])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The upper triangles, (K, G, d * (d + 1) / 2)."""
+        upper = torch.triu_indices(*self.sums.shape[-2:], device=self.sums.device)
+        return {"gram": self.sums[..., upper[0], upper[1]]}
+
+    @classmethod
+    def of(cls, upper: Tensor, width: int) -> Gram:
+        """The way back from `tensors`."""
+        places = torch.triu_indices(width, width, device=upper.device)
+        sums = upper.new_zeros(*upper.shape[:2], width, width)
+        sums[..., places[0], places[1]] = upper
+        sums[..., places[1], places[0]] = upper
+        return cls(sums=sums)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sketch:
+    """Sums of x x' Omega, (K, D, p), and of squares, (K, D), per group."""
+
+    sums: Tensor
+    squares: Tensor
+
+    def covariance(self, shares: Sequence[float], rows: Tensor, weights: Tensor) -> Sketched:
+        """Everything is linear in the second moments, so it is as easy as for whole ones."""
+        omega = random_matrix(self.sums.shape[1], self.sums.device)
+        action = rows.T @ (weights[:, None] * (rows @ omega))
+        diagonal = weights @ rows.square()
+        for share, sketch, squares in zip(shares, self.sums, self.squares, strict=True):
+            action.add_(sketch, alpha=share)
+            diagonal.add_(squares, alpha=share)
+        return Sketched(action=action, diagonal=diagonal, omega=omega)
+
+    def diagonals(self) -> Tensor:
+        """Sums of squares, (K, D)."""
+        return self.squares
+
+    def moved(self, sums: Tensor, counts: Tensor, step: Tensor) -> Sketch:
+        """The same step as for whole moments, multiplied by Omega."""
+        omega = random_matrix(self.sums.shape[1], self.sums.device)
+        along, inside = step @ omega, sums @ omega
+        cross = sums[:, :, None] * along + step[:, None] * inside[:, None, :]
+        square = counts[:, None, None] * (step[:, None] * along)
+        diagonal = 2 * sums * step + counts[:, None] * step.square()
+        return Sketch(sums=self.sums + cross + square, squares=self.squares + diagonal)
+
+    def plus(self, other: Moments) -> Sketch:
+        """Of the samples of both."""
+        same = _alike(self, other)
+        return Sketch(sums=self.sums + same.sums, squares=self.squares + same.squares)
+
+    def block(self, place: int) -> Sketch:
+        """A sketch has one block."""
+        return self
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What to save."""
+        return {"sketch": self.sums, "squares": self.squares}
+
+
+Form = TypeVar("Form", "Gram", "Sketch")
+
+
+def _alike(one: Form, other: Moments) -> Form:
+    if isinstance(other, type(one)):
+        return other
+    raise TypeError(f"{type(one).__name__} and {type(other).__name__} do not add up.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Statistics:
-    """What the surgery knows of one operator's pooled inputs, in float64.
+    """Sums of one operator's pooled inputs, about a pivot, in float64.
 
     Attributes:
-        counts: Samples per class, (C,). A layer used twice in a forward pass counts twice.
-        sums: Sum of the pooled inputs per class, (C, D).
-        retain_gram: Sum of x x' over the samples to keep, (D, D).
-        forget_gram: The same over the samples to forget, (D, D).
-        forget: Classes to forget, sorted.
+        pivot: A point near the data, (D,).
+        counts: Samples per class, (C,), on the CPU. A layer used twice in a forward pass counts
+            twice.
+        sums: Sum of x - pivot per class, (C, D).
+        groups: Which classes share a second moment.
+        moments: Second moments about the pivot, one per group.
+        blocks: Blocks of features that are read apart, G.
     """
 
+    pivot: Tensor
     counts: Tensor
     sums: Tensor
-    retain_gram: Tensor
-    forget_gram: Tensor
-    forget: tuple[int, ...]
+    groups: Groups
+    moments: Moments
+    blocks: int = 1
 
     @property
-    def retain(self) -> tuple[int, ...]:
-        """Classes to keep that have samples, sorted."""
-        seen = self.counts.nonzero().flatten().tolist()
-        return tuple(label for label in seen if label not in self.forget)
+    def seen(self) -> tuple[int, ...]:
+        """Classes that have samples."""
+        return tuple(self.counts.nonzero().flatten().tolist())
+
+    def others(self, classes: Sequence[int]) -> tuple[int, ...]:
+        """Classes that have samples and are not among these."""
+        return tuple(label for label in self.seen if label not in classes)
 
     def finite(self) -> bool:
-        """No NaN and no infinity among the sums."""
-        return bool(torch.isfinite(self.sums).all() and torch.isfinite(self.retain_gram).all())
+        """No NaN and no infinity among the sums: where squares are finite, products are."""
+        return bool(
+            torch.isfinite(self.sums).all() and torch.isfinite(self.moments.diagonals()).all()
+        )
 
-    def varies(self) -> bool:
-        """Whether the samples to keep differ from each other by more than rounding."""
-        index = torch.tensor(self.retain, device=self.sums.device)
-        energy = self.retain_gram.diagonal().mean() / self.counts[index].sum()
-        variance = energy - self.mean(self.retain).square().mean()
-        return bool(variance > 1e-10 * energy)
+    def exact(self, classes: Sequence[int]) -> bool:
+        """Whether these classes' covariance is their own, or partly that of others with them."""
+        chosen = set(classes)
+        return all(not chosen & set(g) or not set(g) & set(self.seen) - chosen for g in self.groups)
+
+    def form(self, classes: Sequence[int]) -> str:
+        """How the spread of some classes is known: "whole", "shared" with others, "sketched"."""
+        if isinstance(self.moments, Sketch):
+            return "sketched"
+        return "whole" if self.exact(classes) else "shared"
+
+    def block(self, place: int) -> Statistics:
+        """The statistics of one block of features."""
+        if self.blocks == 1:
+            return self
+        width = len(self.pivot) // self.blocks
+        span = slice(place * width, (place + 1) * width)
+        return replace(
+            self,
+            pivot=self.pivot[span],
+            sums=self.sums[:, span],
+            moments=self.moments.block(place),
+            blocks=1,
+        )
 
     def prototypes(self, classes: Sequence[int]) -> Tensor:
         """Mean pooled input of each class, (len(classes), D)."""
-        index = torch.tensor(classes, device=self.sums.device)
-        return self.sums[index] / self.counts[index, None]
+        return self.pivot + self._offsets(classes)
 
     def mean(self, classes: Sequence[int]) -> Tensor:
         """Mean pooled input over all samples of some classes, (D,)."""
-        index = torch.tensor(classes, device=self.sums.device)
-        return self.sums[index].sum(0) / self.counts[index].sum()
+        return self.pivot + self.sums[list(classes)].sum(0) / self._count(classes)
 
-    def covariance(self, classes: Sequence[int], gram: Tensor) -> Tensor:
-        """Covariance of the pooled inputs of some classes, (D, D), from their Gram matrix."""
-        index = torch.tensor(classes, device=self.sums.device)
+    def varies(self, classes: Sequence[int]) -> bool:
+        """Whether the samples of some classes differ from each other by more than rounding."""
         mean = self.mean(classes)
-        return gram / self.counts[index].sum() - torch.outer(mean, mean)
+        shares, rows, weights = self._spread(classes)
+        inside = self.moments.diagonals().T @ weights.new_tensor(shares)
+        variance = (inside + weights @ rows.square()).mean()
+        return bool(variance > 1e-10 * (variance + mean.square().mean()))
 
-    def retain_covariance(self) -> Tensor:
-        """Covariance of the pooled inputs of the samples to keep, (D, D)."""
-        return self.covariance(self.retain, self.retain_gram)
+    def covariance(self, classes: Sequence[int]) -> Covariance:
+        """Covariance of the pooled inputs of some classes; of one block of features.
 
-    def forget_covariance(self) -> Tensor:
-        """Covariance of the pooled inputs of the samples to forget, (D, D)."""
-        return self.covariance(self.forget, self.forget_gram)
+        A group that only partly belongs to them gives each of its classes the spread that its
+        classes have on average around their own means.
+        """
+        return self.moments.covariance(*self._spread(classes))
 
+    def _spread(self, classes: Sequence[int]) -> tuple[list[float], Tensor, Tensor]:
+        """A covariance as shares of second moments and weighted squares of vectors.
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rows:
-    """Which rows of a batch are of which class: indices, and a one-hot matrix (C, B)."""
+        With n_g samples in group g, h_g of them in the classes K, n_K in all, v_c = mu_c - pivot:
 
-    retain: Tensor
-    forget: Tensor
-    one_hot: Tensor
+            sum_g h_g / n_K (M_g / n_g - sum_(c in g) n_c / n_g v_c v_c')   within
+            + sum_(c in K) n_c / n_K v_c v_c' - v_K v_K'                    between
 
-    @classmethod
-    def of(cls, labels: Tensor, classes: int, forget: Sequence[int], device: torch.device) -> Rows:
-        """From labels on the CPU, (B,), to the device where the sums are kept."""
-        cut = torch.isin(labels, torch.tensor(forget, dtype=labels.dtype))
-        return cls(
-            retain=(~cut).nonzero().flatten().to(device),
-            forget=cut.nonzero().flatten().to(device),
-            one_hot=one_hot(labels, classes).T.to(device, torch.float64),
+        The vectors of a group that lies wholly in K cancel.
+        """
+        total, shares = self._count(classes), []
+        weights = torch.zeros_like(self.counts)
+        for group in self.groups:
+            inside = [label for label in group if label in classes]
+            everyone, here = self._count(group), self._count(inside)
+            shares.append(here / (total * everyone) if here else 0.0)
+            if 0 < here < everyone:
+                weights[inside] = self.counts[inside] / total
+                weights[list(group)] -= shares[-1] * self.counts[list(group)]
+        rows = torch.cat([self._offsets(self.seen), (self.mean(classes) - self.pivot)[None]])
+        listed = [*weights[list(self.seen)].tolist(), -1.0]
+        return shares, rows, rows.new_tensor(listed)
+
+    def about(self, pivot: Tensor) -> Statistics:
+        """The same, with sums about another pivot."""
+        step = self.pivot - pivot
+        members = [list(group) for group in self.groups]
+        sums = torch.stack([self.sums[group].sum(0) for group in members])
+        counts = step.new_tensor([self._count(group) for group in members])
+        return replace(
+            self,
+            pivot=pivot,
+            sums=self.sums + self.counts.to(step.device)[:, None] * step,
+            moments=self.moments.moved(sums, counts, step),
         )
 
-
-class Accumulator:
-    """Sums and Gram matrices of one operator, growing batch by batch."""
-
-    def __init__(self, classes: int, features: int, device: torch.device) -> None:
-        start = torch.zeros(1, dtype=torch.float64, device=device)
-        self.counts = start.new_zeros(classes)
-        self.sums = start.new_zeros(classes, features)
-        self.retain_gram = start.new_zeros(features, features)
-        self.forget_gram = start.new_zeros(features, features)
-
-    def add(self, pooled: Tensor, rows: Rows) -> None:
-        """Take in the pooled inputs (B, D) of one batch."""
-        values = pooled.to(self.sums)
-        self.counts += rows.one_hot.sum(1)
-        self.sums.addmm_(rows.one_hot, values)
-        kept, cut = values[rows.retain], values[rows.forget]
-        add_gram(self.retain_gram, kept)
-        add_gram(self.forget_gram, cut)
-
-    def freeze(self, forget: tuple[int, ...]) -> Statistics:
-        """The result."""
-        return Statistics(
-            counts=self.counts,
-            sums=self.sums,
-            retain_gram=mirrored(self.retain_gram),
-            forget_gram=mirrored(self.forget_gram),
-            forget=forget,
+    def plus(self, other: Statistics) -> Statistics:
+        """Those of the samples of both, which must be of one operator and one grouping."""
+        moved = other.about(self.pivot)
+        return replace(
+            self,
+            counts=self.counts + moved.counts,
+            sums=self.sums + moved.sums,
+            moments=self.moments.plus(moved.moments),
         )
 
+    def _count(self, classes: Sequence[int]) -> float:
+        return float(self.counts[list(classes)].sum())
 
-def add_gram(gram: Tensor, rows: Tensor) -> None:
-    """Add X'X of rows X (n, D) to a Gram matrix (D, D), in place; above the diagonal only.
-
-    In strips of `STRIP` columns, so that a wide matrix takes little more than half the products.
-    """
-    for start in range(0, len(gram), STRIP):
-        strip = gram[start : start + STRIP, start:]
-        strip.addmm_(rows[:, start : start + STRIP].T, rows[:, start:])
-
-
-def mirrored(gram: Tensor) -> Tensor:
-    """The symmetric matrix (D, D) whose upper triangle is given.
-
-    >>> mirrored(torch.tensor([[1., 2.], [0., 3.]]))
-    tensor([[1., 2.],
-            [2., 3.]])
-    """
-    return gram.triu() + gram.triu(1).T
+    def _offsets(self, classes: Sequence[int]) -> Tensor:
+        """Class means about the pivot, (len(classes), D)."""
+        counts = self.counts[list(classes)].to(self.sums.device)
+        return self.sums[list(classes)] / counts[:, None]

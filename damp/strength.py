@@ -7,11 +7,11 @@ grows with depth.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from damp.residuals import ridged, whiten
+from damp.metrics import Covariance
 from damp.statistics import Statistics
 
 
@@ -21,6 +21,7 @@ def shrinkage(separability: Tensor, gain: float = 1.0) -> Tensor:
     With g = 1 it minimises (1 - a)^2 s^2 + a^2: the forget signal that is left, plus the
     disturbance of retain samples, whose spread along every direction is 1 in this metric.
 
+    >>> import torch
     >>> shrinkage(torch.tensor([0., 1., 9.]))
     tensor([0.0000, 0.5000, 0.9000])
     """
@@ -39,7 +40,7 @@ def linear_ramp(position: int, operators: int) -> float:
     return (position + 1) / operators
 
 
-def probe_separability(statistics: Statistics) -> float:
+def probe_separability(statistics: Statistics, forget: Sequence[int], retain: Covariance) -> float:
     """2 AUC - 1 of a linear probe that tells forget from retain samples, between 0 and 1.
 
     The probe is Fisher's discriminant u = S^-1 (mu_F - mu_R) on pooled inputs, S the mean of the
@@ -47,10 +48,13 @@ def probe_separability(statistics: Statistics) -> float:
     Phi(D / sqrt 2) with D the Mahalanobis distance |L (mu_F - mu_R)|, so that 2 AUC - 1 =
     erf(D / 2): means and covariances are all it takes, no sample needs to be seen again.
 
+    Args:
+        statistics: Of one block of features.
+        forget: Classes to forget.
+        retain: Covariance of the classes to keep.
     Source: R. Fisher 1936; J. Hanley 1988 for the binormal AUC.
     """
-    forget, retain = statistics.forget_covariance(), statistics.retain_covariance()
-    distance = statistics.mean(statistics.forget) - statistics.mean(statistics.retain)
-    factor = torch.linalg.cholesky(ridged((forget + retain) / 2))
-    squared = float(whiten(distance[None], factor).square().sum())
+    metric = retain.averaged(statistics.covariance(forget)).metric()
+    distance = statistics.mean(forget) - statistics.mean(statistics.others(forget))
+    squared = float(metric.whiten(distance[None]).square().sum())
     return math.erf(math.sqrt(squared) / 2)

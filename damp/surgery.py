@@ -1,13 +1,11 @@
 """Forget whole classes: closed-form weight surgery, without gradients.
 
-look (checks, survey) -> plan and cut each operator (presets, projection) -> aftercare
+look (checks, survey) -> plan (presets) -> cut (projection) -> aftercare
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,18 +13,22 @@ from torch import nn
 
 from damp import aftercare, checks, projection
 from damp.edited import EditedModel, OperatorEdit
-from damp.errors import BadBatches, DampError, Unsupported, raise_together
-from damp.operators import Operator, Skipped, find
-from damp.presets import Plan, Settings, plan
+from damp.errors import DampError, raise_together
+from damp.grouping import for_request
+from damp.measurement import Measurement, Reader
+from damp.measuring import chosen, copied, spare, undisturbed, unwrapped
+from damp.operators import Operator, Skipped
+from damp.presets import Plan, Settings, plans
+from damp.rehearsal import Reading
 from damp.running import Batches, exemplar
 from damp.statistics import Statistics
 from damp.strength import linear_ramp
-from damp.survey import Survey, survey
+from damp.survey import again, survey
 
 
 def forget(
     model: nn.Module,
-    batches: Batches,
+    batches: Batches | None,
     *,
     forget: int | Iterable[int],
     preset: str = "mixture",
@@ -37,6 +39,7 @@ def forget(
     device: torch.device | str | None = None,
     recalibrate: bool | None = None,
     ramp: Callable[[int, int], float] = linear_ramp,
+    measured: Measurement | None = None,
 ) -> EditedModel:
     """A copy of a classifier from which classes have been cut.
 
@@ -45,19 +48,22 @@ def forget(
     bit-identical too.
 
     Args:
-        model: Gives logits, (B, C); float32 or float64.
+        model: Gives logits, (B, C); float32 or float64. For a second request give what the first
+            one made, `EditedModel.model`: samples of the classes that it retired are passed over.
         batches: Pairs of inputs (B, ...) and integer labels (B,), of classes to forget and of
-            classes to keep; readable more than once (a list, a DataLoader).
+            classes to keep; readable more than once (a list, a DataLoader). May be None where
+            `measured` is given and there is no batch norm to re-estimate.
         forget: Class or classes to forget.
         preset: "mixture" (default) or "paper": see docs/method.md.
         gain: Multiplier on the separability (`mixture`): above 1 forgets more, keeps less.
-        sequential: Take the statistics anew after every edit: one pass per operator.
+        sequential: Take the statistics anew after every edit: one pass per set of inputs.
         retire: Mask the forgotten logits in `EditedModel.model`.
         skip: Layers to leave alone, by name, with all that lies inside them.
         device: Where to work; the result comes back to where the model is. None: there.
         recalibrate: Re-estimate batch norms on retain samples. None: as the preset does.
         ramp: Depth's share of the strength (`paper`), from position (from 0) and number of
-            operators.
+            operators; those that read the same inputs are counted once.
+        measured: What `measure` gave for this very model: it saves the pass over the data.
     Returns:
         The edited model, with what was done to which layer.
     Raises:
@@ -74,34 +80,50 @@ def forget(
     >>> bool(edited.model(inputs)[:, 1].isneginf().all())
     True
     """
-    order = _Order(preset=preset, gain=gain, sequential=sequential, ramp=ramp)
-    names, norms_too = tuple(skip), checks.repairs(preset, recalibrate)
+    names = tuple(skip)
+    inner, retired = unwrapped(model)
     classes, problems = checks.of_classes(forget)
-    problems += checks.of_request(model, batches, preset=preset, gain=gain, skip=names)
-    with _undisturbed(model, device):
-        edited = copy.deepcopy(model)
-        if device is not None:
-            edited.to(device)
-        operators, skipped = _choose(edited, names)
-        norms, frozen = aftercare.tracking(edited) if norms_too else ({}, [])
-        seen = _look(edited, operators, batches, classes, problems, norms=bool(norms))
-        edits, whole = _operate(edited, operators, batches, seen, order)
-        repaired = aftercare.recalibrate(edited, batches, classes) if edits and norms else ()
-        if device is not None:
-            edited.to(exemplar(model).device)
+    problems += checks.of_request(inner, preset=preset, gain=gain, skip=names, device=device)
+    repairing = checks.repairs(preset, recalibrate)
+    norms, frozen = aftercare.tracking(inner) if repairing else ({}, [])
+    problems += checks.of_data(inner, batches, measured, sequential=sequential, norms=bool(norms))
+    with undisturbed(inner, device):
+        if checks.blind(problems):
+            raise_together(problems)
+        edited = copied(inner, device)
+        operators, skipped = chosen(edited, names)
+        work = _Work(
+            model=edited,
+            batches=batches,
+            operators={operator.name: operator for operator in operators},
+            classes=classes,
+            retired=retired,
+            order=_Order(preset=preset, gain=gain, sequential=sequential, ramp=ramp),
+        )
+        seen, readings = _look(work, measured, problems, norms=bool(norms))
+        edits, whole = _operate(work, seen, readings)
+        repaired: tuple[str, ...] = ()
+        if edits and norms and batches is not None:
+            repaired = aftercare.recalibrate(edited, batches, (*classes, *retired))
+        edited.to(exemplar(inner).device)
     return EditedModel(
-        model=aftercare.RetiredOutputs(edited, classes) if retire else edited,
+        model=aftercare.RetiredOutputs(edited, (*classes, *retired)) if retire else edited,
         unretired=edited,
         operators=tuple(edits),
-        skipped=(*skipped, *seen.skipped, *whole, *frozen),
+        skipped=_once(skipped, seen.skipped, whole, frozen),
         forget=classes,
-        classes=len(seen.counts),
+        classes=seen.classes,
         preset=preset,
         gain=gain,
         sequential=sequential,
         recalibrated=repaired,
-        samples=int(seen.counts.sum()),
+        samples=seen.samples,
     )
+
+
+def _once(*lists: Iterable[Skipped]) -> tuple[Skipped, ...]:
+    """What was left alone, each thing once, though the statistics may tell it again."""
+    return tuple(dict.fromkeys(skipped for listed in lists for skipped in listed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,93 +136,127 @@ class _Order:
     ramp: Callable[[int, int], float]
 
 
-@contextmanager
-def _undisturbed(model: nn.Module, device: torch.device | str | None) -> Iterator[None]:
-    """No gradients, no inference tensors in what is made, and all random states put back."""
-    used = [value.device for value in model.parameters()]
-    used += [torch.device(device)] if device is not None else []
-    cuda = sorted({place.index or 0 for place in used if place.type == "cuda"})
-    with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=cuda):
-        yield
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Work:
+    """What there is to cut, and on which data."""
 
-
-def _choose(model: nn.Module, skip: Sequence[str]) -> tuple[list[Operator], list[Skipped]]:
-    """Operators to cut, and layers left alone because of their kind or of `skip`."""
-    operators, skipped = find(model)
-    spared = [op for op in operators if any(_within(op.name, name) for name in skip)]
-    chosen = [operator for operator in operators if operator not in spared]
-    return chosen, skipped + [_spare(operator, "it is named in `skip`") for operator in spared]
-
-
-def _within(name: str, container: str) -> bool:
-    return name == container or name.startswith(f"{container}.")
-
-
-def _spare(operator: Operator, reason: str) -> Skipped:
-    return Skipped(name=operator.name, kind=operator.kind, reason=reason)
+    model: nn.Module
+    batches: Batches | None
+    operators: dict[str, Operator]
+    classes: tuple[int, ...]
+    retired: tuple[int, ...]
+    order: _Order
 
 
 def _look(
-    model: nn.Module,
-    operators: Sequence[Operator],
-    batches: Batches,
-    classes: tuple[int, ...],
-    problems: list[DampError],
-    *,
-    norms: bool,
-) -> Survey:
-    """One pass over the data, unless it is known to fail; then all problems at once."""
-    if not any(isinstance(problem, Unsupported | BadBatches) for problem in problems):
-        try:
-            seen = survey(model, operators, batches, classes)
-            problems.extend(checks.of_survey(seen, classes, norms=norms))
-        except DampError as error:
-            problems.append(error)
+    work: _Work, measured: Measurement | None, problems: list[DampError], *, norms: bool
+) -> tuple[Measurement, Mapping[str, Reading]]:
+    """Statistics, from one pass over the data unless they are there; then all problems at once."""
+    try:
+        seen, readings, found = _statistics(work, measured)
+    except DampError as error:
+        raise_together([*problems, error])
+        raise
+    problems.extend(found)
+    problems.extend(checks.of_counts(seen, work.classes, work.retired))
+    if norms:
+        problems.extend(checks.of_order(seen, work.classes))
     raise_together(problems)
-    return seen
+    return seen, readings
+
+
+def _statistics(
+    work: _Work, measured: Measurement | None
+) -> tuple[Measurement, Mapping[str, Reading], Sequence[DampError]]:
+    if measured is not None:
+        return measured.to(exemplar(work.model).device), {}, ()
+    found = survey(
+        work.model,
+        list(work.operators.values()),
+        work.batches or (),
+        for_request(work.classes),
+        ignore=work.retired,
+    )
+    return found.measurement, found.readings, found.problems
 
 
 def _operate(
-    model: nn.Module,
-    operators: Sequence[Operator],
-    batches: Batches,
-    seen: Survey,
-    order: _Order,
+    work: _Work, seen: Measurement, readings: Mapping[str, Reading]
 ) -> tuple[list[OperatorEdit], list[Skipped]]:
-    """Cut one operator after the other, in forward order."""
-    by_name = {operator.name: operator for operator in operators}
+    """Cut one operator after the other, in forward order; readers of one input all alike."""
     edits: list[OperatorEdit] = []
     whole: list[Skipped] = []
-    for position, (name, statistics) in enumerate(seen.statistics.items()):
-        operator = by_name[name]
-        if order.sequential and edits:
-            statistics = _again(model, operator, batches, statistics.forget)
-        settings = Settings(gain=order.gain, ramp=order.ramp(position, len(seen.statistics)))
-        decision = plan(order.preset, statistics, settings)
-        if isinstance(decision, str):
-            whole.append(_spare(operator, decision))
-        else:
-            edits.append(_edit(operator, decision))
+    decided: dict[str, list[Plan | str]] = {}
+    leaders = list(seen.statistics)
+    for reader in seen.readers:
+        if reader.name not in work.operators:
+            continue
+        if reader.leader not in decided:
+            statistics = seen.of(reader)
+            if work.order.sequential and edits:
+                statistics = _again(work, readings[reader.leader], statistics)
+            ramp = work.order.ramp(leaders.index(reader.leader), len(leaders))
+            settings = Settings(gain=work.order.gain, ramp=ramp)
+            decided[reader.leader] = plans(work.order.preset, statistics, work.classes, settings)
+        operator = work.operators[reader.name]
+        reason = _obstacle(reader, decided[reader.leader])
+        if reason is None:
+            edits.append(
+                _edit(operator, reader, decided[reader.leader], seen.of(reader), work.classes)
+            )
+            reason = _partly(reader, decided[reader.leader])
+        if reason is not None:
+            whole.append(spare(operator, reason))
     return edits, whole
 
 
-def _again(
-    model: nn.Module, operator: Operator, batches: Batches, classes: tuple[int, ...]
-) -> Statistics:
-    """Statistics of one operator, after what was cut before it."""
-    seen = survey(model, [operator], batches, classes)
-    raise_together(seen.problems)
-    return seen.statistics[operator.name]
+def _again(work: _Work, use: Reading, before: Statistics) -> Statistics:
+    """Statistics of one set of inputs, after what was cut before them."""
+    found = again(work.model, use, work.batches or (), before, ignore=work.retired)
+    raise_together(found.problems)
+    return found.measurement.statistics[use.operator.name]
 
 
-def _edit(operator: Operator, decision: Plan) -> OperatorEdit:
+def _obstacle(reader: Reader, decided: Sequence[Plan | str]) -> str | None:
+    """Why an operator stays as it is, None where it does not."""
+    reasons = [plan for plan in decided if isinstance(plan, str)]
+    if len(reasons) == len(decided):
+        return reasons[0]
+    if _needs_bias(decided) and not reader.heard:
+        return "the model does not add its bias as it stands, and the edit needs one"
+    return None
+
+
+def _partly(reader: Reader, decided: Sequence[Plan | str]) -> str | None:
+    """Which outputs of an edited operator stay as they are, and why; None where none do."""
+    if not _needs_bias(decided) or reader.all_heard:
+        return None
+    spans = ", ".join(f"{start} to {stop - 1}" for start, stop in reader.unheard)
+    return f"its outputs {spans} stay: the model does not add their bias, which the edit needs"
+
+
+def _needs_bias(decided: Sequence[Plan | str]) -> bool:
+    return any(isinstance(plan, Plan) and plan.reference is not None for plan in decided)
+
+
+def _edit(
+    operator: Operator,
+    reader: Reader,
+    decided: Sequence[Plan | str],
+    statistics: Statistics,
+    classes: tuple[int, ...],
+) -> OperatorEdit:
     """Cut, and say what was done."""
-    change = projection.cut(operator, decision.subspace, decision.strength, decision.reference)
+    plans_made = [plan if isinstance(plan, Plan) else None for plan in decided]
+    made = [plan for plan in plans_made if plan is not None]
+    change = projection.cut(operator, plans_made, reader.heard_outputs())
+    form = statistics.form(statistics.others(classes))
     return OperatorEdit(
         name=operator.name,
         kind=operator.kind,
-        strength=tuple(decision.strength.tolist()),
-        separability=decision.separability,
+        strength=tuple(a for plan in made for a in plan.strength.tolist()),
+        separability=tuple(s for plan in made for s in plan.separability),
         relative_change=change,
-        residual=decision.residual,
+        residual=max(plan.residual for plan in made),
+        statistics=form,
     )

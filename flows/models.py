@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 import struct
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,12 +141,14 @@ def load_weights(
     import torch
     from safetensors import SafetensorError, safe_open
 
+    from damp.operators import add_missing_biases
+
     _look_at_the_first_bytes(path)
     network = build(architecture, classes, input_shape)
     try:
         with safe_open(path, framework="pt") as file:
             told = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            _add_biases(network, told)
+            add_missing_biases(network, told)
             wanted = network.state_dict()
             _check_header(path, architecture, wanted, told)
             state = {name: file.get_tensor(name).to(wanted[name].dtype) for name in wanted}
@@ -236,17 +237,6 @@ def _refuse_two_meanings(path: Path, length: int) -> None:
         strictjson.loads(header, f"The header of {path}")
     except JsonError as problem:
         raise ModelError(f"{problem} Fetch the file again and compare its sha256.") from problem
-
-
-def _add_biases(network: nn.Module, names: Collection[str]) -> None:
-    import torch
-    from torch import nn
-
-    for name, module in network.named_modules():
-        mixing = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
-        if mixing and module.bias is None and (f"{name}.bias" if name else "bias") in names:
-            outputs = getattr(module, "out_features", None) or module.out_channels
-            module.bias = nn.Parameter(torch.zeros(outputs, dtype=module.weight.dtype))
 
 
 def _check_header(

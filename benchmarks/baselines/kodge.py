@@ -1,8 +1,8 @@
 """Kodge: take away the activation directions of the class that the other classes do not use.
 
-Per layer, singular values and vectors of the activations of forget and of retain samples say how
-much each direction matters to either. Convolutions see patches, so that a kernel is one long
-row. Biases stay.
+Per linear layer and convolution, singular values and vectors of the activations of forget and of
+retain samples say how much each direction matters to either. Convolutions see patches, so that a
+kernel is one long row. Biases stay.
 
 Source: S. Kodge, G. Saha, K. Roy, Deep Unlearning: Fast and Efficient Gradient-free Class
 Forgetting, TMLR 2024 (openreview BmI5p6wBi0).
@@ -41,7 +41,7 @@ def forget(
         alpha_forget: The same for the classes to forget: 3, 30 and 10.
     """
     edited = copy.deepcopy(model).eval()
-    operators, _ = find(edited)
+    operators = [operator for operator in find(edited)[0] if _is_known(operator)]
     needed = energies(edited, operators, batches, forget, keep=True)
     unwanted = energies(edited, operators, batches, forget, keep=False)
     with torch.no_grad():
@@ -55,6 +55,11 @@ def forget(
                 rows = weight.flatten(1)
                 weight.copy_((rows.to(kept) @ kept.T).reshape(weight.shape))
     return edited
+
+
+def _is_known(operator: Operator) -> bool:
+    """The paper's layers: linear ones and convolutions of images, not in groups."""
+    return isinstance(operator.layer, nn.Linear | nn.Conv2d) and operator.groups == 1
 
 
 def importance(energy: Tensor, alpha: float) -> Tensor:

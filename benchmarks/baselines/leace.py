@@ -14,7 +14,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from damp.grouping import for_request
+from damp.metrics import Whole
 from damp.operators import find
+from damp.presets import Plan
 from damp.projection import cut
 from damp.residuals import Subspace
 from damp.running import Batches
@@ -38,22 +41,37 @@ def forget(
     """
     edited = copy.deepcopy(model).eval()
     operators = {operator.name: operator for operator in find(edited)[0]}
-    seen = survey(edited, list(operators.values()), batches, sorted(forget)).statistics
+    seen = survey(edited, list(operators.values()), batches, for_request(forget)).measurement
+    last = seen.readers[-1].leader
     with torch.no_grad():
-        for name in list(seen)[-1:] if only_features else seen:
-            subspace, mean = of_statistics(seen[name])
-            cut(operators[name], subspace, torch.ones_like(subspace.separability), mean)
+        for reader in seen.readers:
+            if reader.leader == last or not only_features:
+                blocks = [of_statistics(block, forget) for block in _blocks(seen.of(reader))]
+                cut(operators[reader.name], blocks, reader.heard_outputs())
     return edited
 
 
-def of_statistics(seen: Statistics) -> tuple[Subspace, Tensor]:
-    """The eraser of one operator's forget classes, and the mean that it leaves in place."""
-    everybody = [*seen.retain, *seen.forget]
-    mean = seen.mean(everybody)
-    covariance = seen.covariance(everybody, seen.retain_gram + seen.forget_gram)
-    shares = seen.counts[list(seen.forget)] / seen.counts.sum()
-    cross = shares[:, None] * (seen.prototypes(seen.forget) - mean)
-    return eraser(covariance, cross.T), mean
+def _blocks(seen: Statistics) -> list[Statistics]:
+    return [seen.block(place) for place in range(seen.blocks)]
+
+
+def of_statistics(seen: Statistics, forget: list[int]) -> Plan:
+    """The eraser of one block of features, which leaves the mean of all samples in place."""
+    covariance = seen.covariance(seen.seen)
+    if not isinstance(covariance, Whole):
+        raise TypeError("LEACE needs whole covariance matrices: leave the widest layers out.")
+    mean = seen.mean(seen.seen)
+    shares = (seen.counts[forget] / seen.counts.sum()).to(mean.device)
+    cross = shares[:, None] * (seen.prototypes(forget) - mean)
+    subspace = eraser(covariance.matrix, cross.T)
+    strength = torch.ones_like(subspace.separability)
+    return Plan(
+        subspace=subspace,
+        strength=strength,
+        separability=tuple(subspace.separability.tolist()),
+        reference=mean,
+        residual=1.0,
+    )
 
 
 def eraser(covariance: Tensor, cross: Tensor) -> Subspace:

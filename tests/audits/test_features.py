@@ -96,7 +96,7 @@ def test_what_cannot_be_observed_is_refused(net, images):
         observe(net, images, images[:0], digest="d")
     with pytest.raises(BadEvidence, match="at least 1"):
         observe(net, images, images, digest="d", depths=0)
-    with pytest.raises(BadEvidence, match="no Linear, Conv1d or Conv2d"):
+    with pytest.raises(BadEvidence, match="calls no Linear, Conv"):
         observe(nn.Flatten(), images, images, digest="d")
-    with pytest.raises(BadEvidence, match=r"no \(n, C\) tensor of logits"):
+    with pytest.raises(BadEvidence, match="logits of shape"):
         observe(nn.Conv2d(1, 3, 1), images, images, digest="d")

@@ -145,10 +145,10 @@ def test_norms_that_cannot_be_re_estimated_are_named():
     )
     layers, skipped = tracking(model)
     assert list(layers) == ["0"]
-    assert {found.name: found.reason for found in skipped} == {
-        "1": "it keeps no running statistics to re-estimate",
-        "2": "its running statistics are not those of a batch norm and stay as they are",
-    }
+    reasons = {found.name: found.reason for found in skipped}
+    assert list(reasons) == ["1", "2"]
+    assert "no running statistics" in reasons["1"]
+    assert "not those of a batch norm" in reasons["2"]
 
 
 def test_retired_outputs_are_never_chosen():

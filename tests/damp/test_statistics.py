@@ -1,4 +1,4 @@
-"""The streaming pass, against numpy over all pooled inputs at once."""
+"""Sums about a pivot: whatever is asked of them, the answer is that of all rows at once."""
 
 from __future__ import annotations
 
@@ -7,48 +7,137 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
-from damp.errors import BadBatches, NonFinite, Unsupported
-from damp.operators import find
-from damp.statistics import STRIP, add_gram, mirrored
-from damp.survey import survey
+from damp import accumulator, metrics
+from damp.accumulator import STRIP, Accumulator, Order, add_gram, mirror
+from damp.statistics import Gram
+from damp.survey import group_numbers
 
+examples = settings(max_examples=40, deadline=None, derandomize=True)
 
-def pooled_inputs(model, inputs):
-    """Inputs of each numbered layer of a `Sequential`, averaged over positions, in numpy."""
-    found = {}
-    with torch.no_grad():
-        for name, layer in model.named_children():
-            values = inputs.numpy()
-            if isinstance(layer, nn.Conv2d):
-                found[name] = values.reshape(*values.shape[:2], -1).mean(-1)
-            elif isinstance(layer, nn.Linear):
-                found[name] = values
-            inputs = layer(inputs)
-    return found
+APART = ((0,), (1,), (2,), (3,))
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
-@given(size=st.integers(1, 170), seed=st.integers(0, 99))
-def test_prototypes_and_covariances_are_those_of_all_samples(clouds, cnn, split, size, seed):
-    model = cnn(seed).double()
-    inputs, labels = clouds(seed, 4, (2, 6, 6))
-    seen = survey(model, find(model)[0], split(inputs, labels, size), (1,))
-    expected = pooled_inputs(model, inputs)
-    assert list(seen.statistics) == list(expected) == ["0", "3", "7"]
-    for name, rows in expected.items():
-        kept, cut = rows[labels.numpy() != 1], rows[labels.numpy() == 1]
-        found = seen.statistics[name]
-        close = {"atol": 1e-9, "rtol": 1e-9}
-        np.testing.assert_allclose(found.prototypes([1])[0], cut.mean(0), **close)
-        np.testing.assert_allclose(found.mean([0, 2, 3]), kept.mean(0), **close)
+def rows_of(seed, samples=60, features=6, offset=0.0):
+    """Skewed rows of four classes, and their labels, in numpy."""
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.arange(samples) % 4)
+    spread = generator.normal(size=(4, features, features))
+    noise = generator.normal(size=(samples, features))
+    rows = np.einsum("nij,nj->ni", spread[labels], noise) + labels[:, None] + offset
+    return rows, labels
+
+
+def summed(rows, labels, groups=APART, blocks=1, classes=4):
+    """Statistics of rows, in blocks of 16."""
+    place = torch.device("cpu")
+    found = Accumulator(rows.shape[1], blocks, groups, classes, place)
+    for start in range(0, len(rows), 16):
+        part = torch.from_numpy(labels[start : start + 16])
+        found.add(torch.from_numpy(rows[start : start + 16]))
+        order = Order.of(part, group_numbers(groups, classes), len(groups), place)
+        found.settle(order, len(part))
+    return found.freeze()
+
+
+def covariance(rows):
+    return np.cov(rows, rowvar=False, bias=True).reshape(rows.shape[1], -1)
+
+
+chosen = st.sets(st.integers(0, 3), min_size=1).map(lambda found: tuple(sorted(found)))
+
+
+@examples
+@given(seed=st.integers(0, 999), classes=chosen)
+def test_any_classes_covariance_comes_from_one_pass(seed, classes):
+    rows, labels = rows_of(seed)
+    found = summed(rows, labels)
+    own = rows[np.isin(labels, classes)]
+    np.testing.assert_allclose(found.covariance(classes).matrix, covariance(own), atol=1e-10)
+    np.testing.assert_allclose(found.mean(classes), own.mean(0), atol=1e-12)
+    assert found.form(classes) == "whole"
+
+
+@examples
+@given(seed=st.integers(0, 999), cut=st.integers(1, 59), offset=st.sampled_from([0, 1e4]))
+def test_two_halves_add_up_to_the_whole(seed, cut, offset):
+    rows, labels = rows_of(seed, offset=offset)
+    whole = summed(rows, labels)
+    both = summed(rows[:cut], labels[:cut]).plus(summed(rows[cut:], labels[cut:]))
+    for classes in ((0, 1, 2, 3), (1, 3)):
         np.testing.assert_allclose(
-            found.retain_covariance(), np.cov(kept, rowvar=False, bias=True), **close
+            both.covariance(classes).matrix, whole.covariance(classes).matrix, atol=1e-10
         )
-        np.testing.assert_allclose(
-            found.forget_covariance(), np.cov(cut, rowvar=False, bias=True), **close
-        )
+        np.testing.assert_allclose(both.prototypes(classes), whole.prototypes(classes), rtol=1e-13)
+    assert torch.equal(both.counts, whole.counts)
+
+
+def test_large_means_cost_no_digits():
+    """Raw sums of squares would leave three of sixteen digits here."""
+    rows, labels = rows_of(0, offset=1e6)
+    found = summed(rows, labels).covariance((0, 1, 2)).matrix
+    expected = covariance(rows[labels != 3])
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
+
+
+@examples
+@given(seed=st.integers(0, 999), classes=chosen)
+def test_classes_that_share_a_second_moment_share_their_spread_and_keep_their_means(seed, classes):
+    rows, labels = rows_of(seed)
+    found = summed(rows, labels, groups=((0, 1, 2, 3),))
+    centred = rows - np.stack([rows[labels == c].mean(0) for c in range(4)])[labels]
+    own = rows[np.isin(labels, classes)]
+    means = np.stack([rows[labels == c].mean(0) for c in classes])
+    shares = np.array([(labels == c).sum() for c in classes]) / len(own)
+    between = (means - shares @ means).T @ np.diag(shares) @ (means - shares @ means)
+    expected = covariance(centred) + between
+    np.testing.assert_allclose(found.covariance(classes).matrix, expected, atol=1e-10)
+    assert found.form(classes) == ("whole" if len(classes) == 4 else "shared")
+
+
+def test_a_group_that_lies_wholly_inside_is_exact_beside_one_that_does_not():
+    rows, labels = rows_of(3)
+    found = summed(rows, labels, groups=((0, 1), (2, 3)))
+    own = rows[labels < 2]
+    np.testing.assert_allclose(found.covariance((0, 1)).matrix, covariance(own), atol=1e-10)
+    assert found.form((0, 1)) == "whole"
+    assert found.form((0, 1, 2)) == "shared"
+
+
+def test_a_class_without_samples_changes_nothing():
+    rows, labels = rows_of(0)
+    kept = labels != 2
+    found = summed(rows[kept], labels[kept], groups=((0, 1, 2, 3),))
+    assert found.seen == (0, 1, 3)
+    assert found.others((1,)) == (0, 3)
+    assert found.form((0, 1, 3)) == "whole"
+    np.testing.assert_allclose(found.mean((0, 1, 3)), rows[kept].mean(0), atol=1e-12)
+
+
+def test_blocks_of_features_are_kept_apart():
+    rows, labels = rows_of(5)
+    found = summed(rows, labels, blocks=3)
+    for place in range(3):
+        block = found.block(place)
+        own = rows[labels != 1][:, 2 * place : 2 * place + 2]
+        np.testing.assert_allclose(block.covariance((0, 2, 3)).matrix, covariance(own), atol=1e-10)
+        np.testing.assert_allclose(block.mean((0, 2, 3)), own.mean(0), atol=1e-12)
+
+
+def test_samples_that_are_all_alike_do_not_vary():
+    rows, labels = rows_of(0)
+    assert summed(rows, labels).varies((0, 1))
+    same = np.full_like(rows, 1 / 3)
+    assert not summed(same, labels).varies((0, 1))
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_packing_the_upper_triangle_loses_nothing(blocks):
+    rows, labels = rows_of(0)
+    moments = summed(rows, labels, blocks=blocks).moments
+    packed = moments.tensors()["gram"]
+    assert packed.shape[-1] < moments.sums[0, 0].numel()
+    assert torch.equal(Gram.of(packed, 6 // blocks).sums, moments.sums)
 
 
 @pytest.mark.parametrize("features", [3, STRIP, 2 * STRIP + 7])
@@ -57,155 +146,62 @@ def test_a_gram_matrix_in_strips_is_the_whole_one(features):
     gram = torch.zeros(features, features)
     add_gram(gram, rows)
     add_gram(gram, rows)
-    torch.testing.assert_close(mirrored(gram), 2 * rows.T @ rows)
+    mirror(gram)
+    torch.testing.assert_close(gram, 2 * rows.T @ rows)
 
 
-def test_tokens_are_averaged(clouds, split):
-    inputs, labels = clouds(0, 3, (7, 5))
-    model = nn.Sequential(nn.Linear(5, 4).double(), nn.Flatten(), nn.Linear(28, 3).double())
-    seen = survey(model, find(model)[0], split(inputs, labels), (0,))
-    expected = inputs[labels == 2].mean((0, 1))
-    torch.testing.assert_close(seen.statistics["0"].prototypes([2])[0], expected)
+@pytest.fixture
+def narrow(monkeypatch):
+    """Makes 30 features too many to be whole, sketches of 12 columns."""
+    monkeypatch.setattr(accumulator, "WIDEST", 29)
+    monkeypatch.setattr(metrics, "SKETCH", 12)
+    metrics.random_matrix.cache_clear()
+    yield
+    metrics.random_matrix.cache_clear()
 
 
-def test_a_layer_used_twice_counts_both_uses(clouds, split):
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.mix, self.last = nn.Linear(6, 6).double(), nn.Linear(6, 4).double()
-
-        def forward(self, inputs):
-            return self.last(self.mix(self.mix(inputs)))
-
-    model = Twice()
-    inputs, labels = clouds(0)
-    found = survey(model, find(model)[0], split(inputs, labels), (0,)).statistics["mix"]
-    both = torch.cat([inputs, model.mix(inputs).detach()])
-    expected = both[torch.cat([labels, labels]) == 3].mean(0)
-    torch.testing.assert_close(found.prototypes([3])[0], expected)
-    assert found.counts.tolist() == [80.0] * 4
+def low_rank(seed, rank=8, samples=60):
+    rows, labels = rows_of(seed, samples, rank)
+    return rows @ np.random.default_rng(1).normal(size=(rank, 30)), labels
 
 
-def test_inputs_are_noted_before_the_model_overwrites_them(clouds, split):
-    class Overwriting(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.mix, self.last = nn.Linear(6, 6).double(), nn.Linear(6, 4).double()
-
-        def forward(self, inputs):
-            rows = inputs.clone()
-            rows += self.mix(rows)
-            return self.last(rows)
-
-    model = Overwriting()
-    inputs, labels = clouds(0)
-    found = survey(model, find(model)[0], split(inputs, labels), (0,)).statistics["mix"]
-    torch.testing.assert_close(found.prototypes([2])[0], inputs[labels == 2].mean(0))
+@pytest.mark.parametrize("classes", [(0, 1, 2), (1,), (0, 1, 2, 3)])
+def test_a_sketch_of_data_of_low_rank_is_exact(narrow, classes):
+    rows, labels = low_rank(0)
+    found = summed(rows, labels).covariance(classes)
+    expected = torch.from_numpy(covariance(rows[np.isin(labels, classes)]))
+    torch.testing.assert_close(found.diagonal, expected.diagonal(), rtol=1e-9, atol=1e-9)
+    whole, sketched = metrics.Whole(matrix=expected).metric(), found.metric()
+    probes = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 30)))
+    for one, other in ((whole, sketched), (sketched, whole)):
+        squares = one.whiten(probes) @ one.whiten(probes).T
+        torch.testing.assert_close(
+            squares, other.whiten(probes) @ other.whiten(probes).T, rtol=1e-6, atol=1e-6
+        )
 
 
-def test_an_input_given_by_keyword_is_seen(clouds, split):
-    class ByKeyword(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.last = nn.Linear(6, 4).double()
-
-        def forward(self, inputs):
-            return self.last(input=inputs)
-
-    model = ByKeyword()
-    assert list(survey(model, find(model)[0], split(*clouds()), (0,)).statistics) == ["last"]
-
-
-def test_operators_come_in_the_order_of_their_calls(clouds, split):
-    class Backwards(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.last, self.first = nn.Linear(5, 4).double(), nn.Linear(6, 5).double()
-
-        def forward(self, inputs):
-            return self.last(self.first(inputs))
-
-    model = Backwards()
-    seen = survey(model, find(model)[0], split(*clouds()), (0,))
-    assert list(seen.statistics) == ["first", "last"]
+def test_halves_of_a_sketch_add_up_to_the_whole(narrow):
+    rows, labels = low_rank(4)
+    whole = summed(rows, labels)
+    both = summed(rows[:23], labels[:23]).plus(summed(rows[23:], labels[23:]))
+    for one, other in (
+        (both.moments.sums, whole.about(both.pivot).moments.sums),
+        (both.moments.squares, whole.about(both.pivot).moments.squares),
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-8)
+    assert whole.form((0, 1)) == "sketched"
 
 
-class Odd(nn.Module):
-    """Calls one layer never, one on a folded batch, one on a single vector."""
-
-    def __init__(self):
-        super().__init__()
-        self.never, self.folded, self.single, self.last = (nn.Linear(6, 6) for _ in range(4))
-
-    def forward(self, inputs):
-        folded = self.folded(inputs.repeat(2, 1))[: len(inputs)]
-        return self.last(folded + self.single(inputs[0]))
+def test_a_sketch_keeps_the_trace_of_what_it_cannot_hold(narrow):
+    rows, labels = rows_of(0, samples=400, features=30)
+    found = summed(rows, labels).covariance((0, 1, 2, 3))
+    metric = found.metric()
+    spread = metric.colour(torch.eye(30, dtype=torch.float64))
+    trace = float((spread @ spread.T).trace())
+    assert trace == pytest.approx(float(found.diagonal.sum()) * (1 + metrics.RIDGE), rel=1e-9)
 
 
-def test_operators_without_usable_inputs_are_named_with_the_reason(clouds, split):
-    model = Odd()
-    inputs, labels = clouds()
-    seen = survey(model, find(model)[0], split(inputs.float(), labels, 32), (0,))
-    reasons = {skipped.name: skipped.reason for skipped in seen.skipped}
-    assert list(seen.statistics) == ["last"]
-    assert "never called" in reasons["never"]
-    assert "64 rows for 32 samples" in reasons["folded"]
-    assert "1 axes" in reasons["single"]
-
-
-@pytest.mark.parametrize(
-    ("batch", "says"),
-    [
-        (torch.ones(4, 6), "no pair"),
-        ([torch.ones(4, 6)], "no pair"),
-        ((torch.ones(4, 6), [0, 1, 2, 3]), "no pair"),
-        ((torch.ones(4, 6, dtype=torch.uint8), torch.zeros(4, dtype=int)), "convert them"),
-        ((torch.ones(4, 6), torch.zeros(4)), "class numbers"),
-        ((torch.ones(4, 6), torch.zeros(4, dtype=torch.bool)), "class numbers"),
-        ((torch.ones(4, 6), torch.zeros(3, dtype=int)), "one label per sample"),
-        ((torch.ones(4, 6), torch.zeros(4, 1, dtype=int)), "one label per sample"),
-    ],
-)
-def test_batches_that_cannot_be_read_are_refused(batch, says):
-    model = nn.Linear(6, 4)
-    with pytest.raises(BadBatches, match=says):
-        survey(model, find(model)[0], [batch], (0,))
-
-
-def test_no_batch_is_refused():
-    model = nn.Linear(6, 4)
-    with pytest.raises(BadBatches, match="no batch"):
-        survey(model, find(model)[0], [], (0,))
-
-
-@pytest.mark.parametrize("wrap", [lambda x: x.sum(), lambda x: {"logits": x}, lambda x: x[1:]])
-def test_a_model_without_logits_is_refused(clouds, split, wrap):
-    class Wrapped(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.last = nn.Linear(6, 4)
-
-        def forward(self, inputs):
-            return wrap(self.last(inputs))
-
-    model = Wrapped()
-    with pytest.raises(Unsupported, match="logits of shape"):
-        survey(model, find(model)[0], split(*clouds()), (0,))
-
-
-def test_labels_beyond_the_head_and_broken_numbers_are_problems(clouds, split):
-    model = nn.Linear(6, 3).double()
-    inputs, labels = clouds()
-    inputs[0, 0] = torch.nan
-    seen = survey(model, find(model)[0], split(inputs, labels, 2), (0,))
-    assert [type(problem) for problem in seen.problems] == [BadBatches, NonFinite]
-    assert "Labels 3 are outside the model's 3 outputs" in str(seen.problems[0])
-
-
-def test_the_pass_leaves_no_hook_and_no_changed_mode(clouds, split, cnn):
-    model = cnn().double().train()
-    model[1].eval()
-    survey(model, find(model)[0], split(*clouds(0, 4, (2, 6, 6))), (1,))
-    assert not any(layer._forward_pre_hooks for layer in model.modules())
-    assert model.training
-    assert not model[1].training
+def test_sums_of_different_forms_do_not_add_up(narrow):
+    wide, labels = low_rank(0)
+    with pytest.raises(TypeError, match="do not add up"):
+        summed(wide, labels).moments.plus(summed(wide[:, :6], labels).moments)

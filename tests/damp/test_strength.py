@@ -9,9 +9,13 @@ from scipy.optimize import minimize_scalar
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
-from damp.operators import find
+from damp.measuring import measure
 from damp.strength import linear_ramp, probe_separability, shrinkage
-from damp.survey import survey
+
+
+def statistics(features, batches):
+    """Of the inputs themselves."""
+    return measure(torch.nn.Linear(features, 2).double(), batches).statistics[""]
 
 
 @pytest.mark.parametrize("separability", [0.01, 0.5, 3.0, 200.0])
@@ -37,18 +41,18 @@ def test_the_ramp_grows_with_depth_and_ends_at_one():
 @pytest.mark.parametrize("spread", [1.0, 3.0, 8.0])
 def test_probe_separability_is_that_of_an_independent_discriminant(clouds, split, spread):
     inputs, labels = clouds(3, 2, (5,), samples=2000, spread=spread)
-    model = torch.nn.Linear(5, 2).double()
-    found = survey(model, find(model)[0], split(inputs, labels), (1,)).statistics[""]
+    found = statistics(5, split(inputs, labels))
     probe = LinearDiscriminantAnalysis().fit(inputs.numpy(), labels.numpy())
     scores = probe.decision_function(inputs.numpy())
     auc = roc_auc_score(labels.numpy(), scores)
-    assert probe_separability(found) == pytest.approx(2 * auc - 1, abs=0.02)
+    assert probe_separability(found, (1,), found.covariance([0])) == pytest.approx(
+        2 * auc - 1, abs=0.02
+    )
 
 
 def test_classes_that_cannot_be_told_apart_have_no_separability(split):
     generator = np.random.default_rng(0)
     inputs = torch.from_numpy(generator.normal(size=(4000, 3)))
     labels = torch.arange(4000) % 2
-    model = torch.nn.Linear(3, 2).double()
-    found = survey(model, find(model)[0], split(inputs, labels), (1,)).statistics[""]
-    assert probe_separability(found) < 0.06
+    found = statistics(3, split(inputs, labels))
+    assert probe_separability(found, (1,), found.covariance([0])) < 0.06

@@ -220,36 +220,52 @@ def test_layers_in_skip_stay_with_all_that_is_inside_them(images, split):
     assert same(edited.unretired[0], model[0])
 
 
+class Mixed(nn.Module):
+    """Attention, and layers of every kind that is left alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.TransformerEncoderLayer(8, 2, 16, 0.0)
+        self.depthwise = nn.Conv1d(8, 8, 3, groups=8)
+        self.both = nn.Bilinear(8, 8, 8)
+        self.norm = nn.BatchNorm1d(8, track_running_stats=False)
+        self.unused = nn.Linear(8, 8)
+        self.scores = nn.Linear(8, 8)
+        self.table = nn.Linear(3, 8)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, tokens):
+        seen = self.attention(tokens.transpose(0, 1)).transpose(0, 1)
+        mixed = self.norm(self.depthwise(seen.mT)).mean(-1)
+        mixed = mixed + self.table(torch.arange(3.0)) + self.both(mixed, mixed)
+        return self.last(mixed + nn.functional.linear(mixed, self.scores.weight.softmax(1)))
+
+
 def test_what_cannot_be_cut_is_named_and_stays(clouds, split):
-    class Mixed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
-            self.depthwise = nn.Conv1d(8, 8, 3, groups=8)
-            self.norm = nn.BatchNorm1d(8, track_running_stats=False)
-            self.unused = nn.Linear(8, 8)
-            self.last = nn.Linear(8, 4)
-
-        def forward(self, tokens):
-            mixed = self.depthwise(self.attention(tokens).mT)
-            return self.last(self.norm(mixed).mean(-1))
-
     inputs, labels = clouds(0, 4, (6, 8))
     model = Mixed()
     edited = damp.forget(model, split(inputs.float(), labels), forget=1)
     assert [edit.name for edit in edited.operators] == [
+        "attention.self_attn.q_proj",
+        "attention.self_attn.k_proj",
+        "attention.self_attn.v_proj",
+        "attention.self_attn.out_proj",
         "attention.linear1",
         "attention.linear2",
         "last",
     ]
-    assert {skipped.name for skipped in edited.skipped} == {
-        "attention.self_attn",
-        "depthwise",
-        "norm",
-        "unused",
-    }
-    for name in ("attention.self_attn", "depthwise", "unused"):
+    reasons = {skipped.name: skipped.reason for skipped in edited.skipped}
+    for name, says in {
+        "depthwise": "mixes no channels",
+        "both": "of a kind that is not supported",
+        "norm": "no running statistics",
+        "unused": "never called",
+        "scores": "used by `softmax` too",
+        "table": "does not depend on the images",
+    }.items():
+        assert says in reasons.pop(name)
         assert same(edited.unretired.get_submodule(name), model.get_submodule(name))
+    assert reasons == {}
 
 
 def test_random_states_are_put_back(cnn, images):

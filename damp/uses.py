@@ -1,0 +1,127 @@
+"""Sees every use of the operators' weights during a forward pass, also where no module is called.
+
+A hook on a module misses what is called functionally: torch's attention passes its packed weights
+to `multi_head_attention_forward`, torchvision's Swin transformer passes `qkv.weight` to a function
+of its own. What cannot be missed is the call of `linear` or `conv2d` itself, with the very
+parameter as its weight, and that is what is watched here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from damp.operators import Operator
+
+Noted = Callable[[Operator, Tensor, "Tensor | None"], None]
+"""Called with the operator, its input, and the bias that was used with it."""
+
+_DIRECT = {functional.linear, functional.conv1d, functional.conv2d, functional.conv3d}
+_ATTENTION = inspect.signature(functional.multi_head_attention_forward)
+_ROLES = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
+
+
+class Watch(TorchFunctionMode):
+    """While this context is open, each use of a weight is noted just before it happens.
+
+    Args:
+        operators: Whose weights to watch.
+        note: Called at each use.
+        stray: Called with an operator and the name of a function that takes its weight in another
+            way, and therefore would feel an edit that was not made for it. None: not looked for.
+    """
+
+    def __init__(
+        self,
+        operators: Sequence[Operator],
+        note: Noted,
+        stray: Callable[[Operator, str], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._note = note
+        self._stray = stray
+        self._readers: dict[int, list[Operator]] = {}
+        self._units: dict[str, Tensor] = {}
+        for operator in operators:
+            self._readers.setdefault(id(operator.parameter), []).append(operator)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Called by torch in place of `func`."""
+        kwargs = kwargs or {}
+        if func in _DIRECT:
+            self._direct(func.__name__, args, kwargs)
+        elif func is functional.multi_head_attention_forward:
+            return self._attention(_ATTENTION.bind(*args, **kwargs))
+        result = func(*args, **kwargs)
+        if self._stray is not None and func not in _DIRECT:
+            self._look_for_strays(func, (*args, *kwargs.values()), result)
+        return result
+
+    def _direct(self, name: str, args: Any, kwargs: Any) -> None:
+        inputs, weight, bias = (
+            args[place] if len(args) > place else kwargs.get(keyword)
+            for place, keyword in enumerate(("input", "weight", "bias"))
+        )
+        groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
+        for operator in self._readers.get(id(weight), ()):
+            if groups != operator.groups and self._stray is not None:
+                self._stray(operator, f"{name} in {groups} groups")
+            self._note(operator, inputs, bias)
+
+    def _attention(self, bound: inspect.BoundArguments) -> Any:
+        """Notes queries, keys, values, and what enters the output projection.
+
+        The latter appears nowhere by itself, but with the identity as its output projection the
+        function returns it.
+        """
+        given = bound.arguments
+        for role, suffix in _ROLES.items():
+            weight = given.get(f"{suffix}_weight")
+            weight = given["in_proj_weight"] if weight is None else weight
+            for operator in self._readers.get(id(weight), ()):
+                if operator.part.suffix == suffix:
+                    self._note(operator, given[role], given["in_proj_bias"])
+        outward, bias = given["out_proj_weight"], given["out_proj_bias"]
+        readers = self._readers.get(id(outward), ())
+        if not readers:
+            return functional.multi_head_attention_forward(*bound.args, **bound.kwargs)
+        given["out_proj_weight"], given["out_proj_bias"] = self._unit(readers[0], outward), None
+        mixed, weights = functional.multi_head_attention_forward(*bound.args, **bound.kwargs)
+        for operator in readers:
+            self._note(operator, mixed, bias)
+        return functional.linear(mixed, outward, bias), weights
+
+    def _unit(self, operator: Operator, weight: Tensor) -> Tensor:
+        """The identity on the inputs of an output projection."""
+        if operator.name not in self._units:
+            width = weight.shape[1]
+            self._units[operator.name] = torch.eye(width, dtype=weight.dtype, device=weight.device)
+        return self._units[operator.name]
+
+    def _look_for_strays(self, func: Any, arguments: Iterable[Any], result: Any) -> None:
+        """A weight went into `func`, and something that is not the weight came out."""
+        for value in _tensors(arguments):
+            readers = self._readers.get(id(value), ())
+            if readers and any(other is not value for other in _tensors([result])):
+                for operator in readers:
+                    self._stray(operator, getattr(func, "__name__", str(func)))  # type: ignore[misc]
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Tensors among some values and in lists among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from (part for part in value if isinstance(part, Tensor))
+
+
+def version(value: Tensor) -> int | None:
+    """How often a tensor was changed in place; None where torch does not count."""
+    return None if value.is_inference() else value._version

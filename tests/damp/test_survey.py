@@ -1,0 +1,288 @@
+"""The pass over the data, against numpy over all pooled inputs at once."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from damp.accumulator import BLOCK
+from damp.errors import BadBatches, NonFinite, Unsupported
+from damp.grouping import for_any_request, for_request
+from damp.operators import find
+from damp.survey import survey
+
+
+def surveyed(model, batches, forget=(), ignore=()):
+    grouping = for_request(forget) if forget else for_any_request()
+    return survey(model, find(model)[0], batches, grouping, ignore=ignore)
+
+
+def statistics(model, batches, **options):
+    return surveyed(model, batches, **options).measurement.statistics
+
+
+def pooled_inputs(model, inputs):
+    """Inputs of each numbered layer of a `Sequential`, averaged over positions, in numpy."""
+    found = {}
+    with torch.no_grad():
+        for name, layer in model.named_children():
+            values = inputs.numpy()
+            if isinstance(layer, nn.Conv2d):
+                found[name] = values.reshape(*values.shape[:2], -1).mean(-1)
+            elif isinstance(layer, nn.Linear):
+                found[name] = values
+            inputs = layer(inputs)
+    return found
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(size=st.integers(1, 170), seed=st.integers(0, 99), forget=st.sampled_from([(), (1,)]))
+def test_prototypes_and_covariances_are_those_of_all_samples(
+    clouds, cnn, split, size, seed, forget
+):
+    model = cnn(seed).double()
+    inputs, labels = clouds(seed, 4, (2, 6, 6))
+    found = statistics(model, split(inputs, labels, size), forget=forget)
+    expected = pooled_inputs(model, inputs)
+    assert list(found) == list(expected) == ["0", "3", "7"]
+    close = {"atol": 1e-9, "rtol": 1e-9}
+    for name, rows in expected.items():
+        kept, cut = rows[labels.numpy() != 1], rows[labels.numpy() == 1]
+        seen = found[name]
+        np.testing.assert_allclose(seen.prototypes([1])[0], cut.mean(0), **close)
+        np.testing.assert_allclose(seen.mean([0, 2, 3]), kept.mean(0), **close)
+        for classes, own in (([0, 2, 3], kept), ([1], cut), ([0, 1, 2, 3], rows)):
+            whole = np.cov(own, rowvar=False, bias=True)
+            np.testing.assert_allclose(seen.covariance(classes).matrix, whole, **close)
+
+
+def test_how_the_data_is_cut_into_batches_does_not_change_one_bit(clouds, split):
+    """Beyond what the model itself computes differently: here nothing, it is one layer."""
+    inputs, labels = clouds(0, 4, (6,), samples=3 * BLOCK // 8)
+    model = nn.Linear(6, 4).double()
+    first, second = (statistics(model, split(inputs, labels, size))[""] for size in (7, BLOCK))
+    assert torch.equal(first.sums, second.sums)
+    assert torch.equal(first.moments.sums, second.moments.sums)
+
+
+def test_samples_of_ignored_classes_are_passed_over(clouds, split):
+    inputs, labels = clouds(0)
+    model = nn.Linear(6, 4).double()
+    found = surveyed(model, split(inputs, labels), ignore=(2,)).measurement
+    without = surveyed(model, split(inputs[labels != 2], labels[labels != 2])).measurement
+    assert found.counts.tolist() == [40, 40, 0, 40]
+    torch.testing.assert_close(found.statistics[""].sums, without.statistics[""].sums)
+
+
+def test_tokens_are_averaged(clouds, split):
+    inputs, labels = clouds(0, 3, (7, 5))
+    model = nn.Sequential(nn.Linear(5, 4).double(), nn.Flatten(), nn.Linear(28, 3).double())
+    found = statistics(model, split(inputs, labels))
+    expected = inputs[labels == 2].mean((0, 1))
+    torch.testing.assert_close(found["0"].prototypes([2])[0], expected)
+
+
+def test_a_layer_used_twice_counts_both_uses(clouds, split):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.last = nn.Linear(6, 6).double(), nn.Linear(6, 4).double()
+
+        def forward(self, inputs):
+            return self.last(self.mix(self.mix(inputs)))
+
+    model = Twice()
+    inputs, labels = clouds(0)
+    found = statistics(model, split(inputs, labels))["mix"]
+    both = torch.cat([inputs, model.mix(inputs).detach()])
+    expected = both[torch.cat([labels, labels]) == 3].mean(0)
+    torch.testing.assert_close(found.prototypes([3])[0], expected)
+    assert found.counts.tolist() == [80.0] * 4
+
+
+def test_inputs_are_noted_before_the_model_overwrites_them(clouds, split):
+    class Overwriting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.last = nn.Linear(6, 6).double(), nn.Linear(6, 4).double()
+
+        def forward(self, inputs):
+            rows = inputs.clone()
+            rows += self.mix(rows)
+            return self.last(rows)
+
+    model = Overwriting()
+    inputs, labels = clouds(0)
+    found = statistics(model, split(inputs, labels))["mix"]
+    torch.testing.assert_close(found.prototypes([2])[0], inputs[labels == 2].mean(0))
+
+
+def test_an_input_given_by_keyword_is_seen(clouds, split):
+    class ByKeyword(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(6, 4).double()
+
+        def forward(self, inputs):
+            return self.last(input=inputs)
+
+    model = ByKeyword()
+    assert list(statistics(model, split(*clouds()))) == ["last"]
+
+
+def test_operators_come_in_the_order_of_their_calls(clouds, split):
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(5, 4).double(), nn.Linear(6, 5).double()
+
+        def forward(self, inputs):
+            return self.last(self.first(inputs))
+
+    model = Backwards()
+    assert list(statistics(model, split(*clouds()))) == ["first", "last"]
+
+
+def test_layers_that_read_one_tensor_share_their_statistics(clouds, split):
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right, self.last = (nn.Linear(6, 6).double() for _ in range(3))
+
+        def forward(self, inputs):
+            return self.last(self.left(inputs) + self.right(inputs))[:, :4]
+
+    found = surveyed(Branches(), split(*clouds())).measurement
+    assert list(found.statistics) == ["left", "last"]
+    assert [(r.name, r.leader) for r in found.readers] == [
+        ("left", "left"),
+        ("right", "left"),
+        ("last", "last"),
+    ]
+
+
+def test_a_tensor_that_was_changed_in_between_is_not_shared(clouds, split):
+    class Changing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = (nn.Linear(6, 4).double() for _ in range(2))
+
+        def forward(self, inputs):
+            rows = inputs.clone()
+            left = self.left(rows)
+            return left + self.right(rows.add_(1))
+
+    inputs, labels = clouds()
+    found = statistics(Changing(), split(inputs, labels))
+    assert list(found) == ["left", "right"]
+    torch.testing.assert_close(found["right"].mean([0, 1]), found["left"].mean([0, 1]) + 1)
+
+
+class Fickle(nn.Module):
+    """Chooses by the size of the batch, so that a rehearsal does not show it."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.a, self.b, self.last = (nn.Linear(6, 6).double() for _ in range(3))
+
+    def forward(self, inputs):
+        large = len(inputs) > 20
+        if self.kind == "calls" and large:
+            return self.last(self.a(self.b(self.a(inputs))))[:, :4]
+        if self.kind == "skips" and large:
+            return self.last(self.b(inputs))[:, :4]
+        if self.kind == "shares" and large:
+            return self.last(self.a(inputs) + self.b(inputs.clone()))[:, :4]
+        if self.kind == "folds" and large:
+            return self.last(self.a(inputs[: len(inputs) // 2]).repeat(2, 1) + self.b(inputs))[
+                :, :4
+            ]
+        return self.last(self.a(inputs) + self.b(inputs))[:, :4]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lost", "says"),
+    [
+        ("calls", ["a", "b"], "how often it is called"),
+        ("skips", ["a", "b"], "how often it is called"),
+        ("shares", ["b"], "does not always read the same inputs as 'a'"),
+        ("folds", ["a", "b"], "does not fit 32 samples"),
+    ],
+)
+def test_a_model_that_changes_its_ways_loses_the_operators_concerned(
+    clouds, split, kind, lost, says
+):
+    inputs, labels = clouds()
+    batches = [*split(inputs[:32], labels[:32], 16), *split(inputs[32:], labels[32:], 32)]
+    found = surveyed(Fickle(kind), batches).measurement
+    assert [skipped.name for skipped in found.skipped] == lost
+    assert says in found.skipped[0].reason
+    assert "last" in found.statistics
+
+
+@pytest.mark.parametrize(
+    ("batch", "says"),
+    [
+        (torch.ones(4, 6), "no pair"),
+        ([torch.ones(4, 6)], "no pair"),
+        ((torch.ones(4, 6), [0, 1, 2, 3]), "no pair"),
+        ((torch.ones(4, 6, dtype=torch.uint8), torch.zeros(4, dtype=int)), "convert them"),
+        ((torch.ones(4, 6), torch.zeros(4)), "class numbers"),
+        ((torch.ones(4, 6), torch.zeros(4, dtype=torch.bool)), "class numbers"),
+        ((torch.ones(4, 6), torch.zeros(3, dtype=int)), "one label per sample"),
+        ((torch.ones(4, 6), torch.zeros(4, 1, dtype=int)), "one label per sample"),
+    ],
+)
+def test_batches_that_cannot_be_read_are_refused(batch, says):
+    model = nn.Linear(6, 4)
+    with pytest.raises(BadBatches, match=says):
+        surveyed(model, [batch])
+
+
+def test_no_batch_is_refused():
+    model = nn.Linear(6, 4)
+    with pytest.raises(BadBatches, match="no batch"):
+        surveyed(model, [])
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x.sum(), lambda x: {"out": x}, lambda x: x[1:]])
+def test_a_model_without_logits_is_refused(clouds, split, wrap):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(6, 4)
+
+        def forward(self, inputs):
+            return wrap(self.last(inputs))
+
+    inputs, labels = clouds()
+    with pytest.raises(Unsupported, match="logits of shape"):
+        surveyed(Wrapped(), split(inputs.float(), labels))
+
+
+def test_labels_beyond_the_head_and_broken_numbers_are_problems(clouds, split):
+    model = nn.Linear(6, 3).double()
+    inputs, labels = clouds()
+    inputs[0, 0] = torch.nan
+    seen = surveyed(model, split(inputs, labels, 2))
+    assert [type(problem) for problem in seen.problems] == [BadBatches, NonFinite]
+    assert "Labels 3 are outside the model's 3 outputs" in str(seen.problems[0])
+
+
+def test_the_pass_leaves_no_hook_no_bias_and_no_changed_mode(clouds, split, cnn):
+    model = cnn().double().train()
+    model[1].eval()
+    before = copy.deepcopy(model.state_dict())
+    surveyed(model, split(*clouds(0, 4, (2, 6, 6))))
+    assert not any(layer._forward_pre_hooks for layer in model.modules())
+    assert list(before) == list(model.state_dict())
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
+    assert model.training
+    assert not model[1].training
