@@ -2,10 +2,11 @@
 
     python -m benchmarks.surgery
 
-Three things are timed in turn, several times over, in one run: a forward pass over all samples;
-the surgery (statistics and edits, one pass); and the surgery with batch norms re-estimated after
-it, which takes a pass of its own. The ratios are of the medians. The nets have random weights and
-the images are noise: neither changes the work.
+All pieces of work are timed in turn, several times over, in one run; each ratio is that of one
+round, and the median, the smallest and the largest over the rounds are reported. On a CPU the time
+is the processor time of this process on one thread, which other work on the machine disturbs less
+than the clock on the wall; on CUDA it is wall time. The nets have random weights and the images are
+noise around one image per class: neither changes the work.
 """
 
 from __future__ import annotations
@@ -24,8 +25,18 @@ from torch import nn
 
 import damp
 from flows.models import build
+from flows.settings import keep_freed_memory
 
-RESULT = Path(__file__).parent / "results" / "surgery.json"
+RESULTS = Path(__file__).parent / "results"
+
+WORKS = {
+    "measure": "one pass whose statistics serve every later request",
+    "mixture": "one-shot surgery, batch norms left alone: a pass of its own",
+    "mixture, recalibrated": "the same, batch norms re-estimated: a second forward pass",
+    "paper": "the paper's edit, one-shot",
+    "next request": "one-shot surgery from statistics that are there",
+    "sequential": "statistics taken anew after every edit",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +48,7 @@ class Case:
     samples: int
     classes: int = 10
     batch_size: int = 256
+    sequential: bool = True
 
     def model(self, device: torch.device) -> nn.Module:
         """The network, in evaluation mode."""
@@ -54,91 +66,147 @@ class Case:
 
 CASES = (
     Case(architecture="damp:cnn", shape=(1, 8, 8), samples=1437),
+    Case(architecture="damp:cnn", shape=(1, 8, 8), samples=10_000),
     Case(architecture="damp:vit", shape=(1, 8, 8), samples=1437),
+    Case(architecture="damp:vit", shape=(3, 32, 32), samples=4000),
     Case(architecture="damp:cnn", shape=(1, 28, 28), samples=4000),
     Case(architecture="damp:cnn", shape=(3, 32, 32), samples=4000),
     Case(architecture="torchvision:resnet18", shape=(3, 32, 32), samples=1000),
+    Case(architecture="torchvision:resnet18", shape=(3, 32, 32), samples=4000),
+    Case(architecture="torchvision:resnet18", shape=(3, 64, 64), samples=2000, sequential=False),
+    Case(architecture="torchvision:resnet50", shape=(3, 64, 64), samples=1000, sequential=False),
+    Case(architecture="torchvision:swin_t", shape=(3, 64, 64), samples=1000, sequential=False),
 )
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Wall-clock seconds that a piece of work takes."""
-    start = time.perf_counter()
+    """Seconds that a piece of work takes: of the processor, or on the wall for CUDA."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    start = clock()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def measure(case: Case, *, repeats: int, device: torch.device) -> dict[str, object]:
-    """Medians and ratios of one case."""
+    """Seconds and ratios of one case."""
     model, batches = case.model(device), case.batches(device)
+    known = damp.measure(model, batches)
 
     def forward() -> None:
         with torch.no_grad():
             for inputs, _ in batches:
                 model(inputs)
 
-    works = {
+    def cut(**options: object) -> Callable[[], object]:
+        return lambda: damp.forget(model, batches, forget=3, **options)
+
+    works: dict[str, Callable[[], object]] = {
         "forward": forward,
-        "surgery": lambda: damp.forget(model, batches, forget=3, recalibrate=False),
-        "surgery_and_recalibration": lambda: damp.forget(model, batches, forget=3),
-        "surgery_paper": lambda: damp.forget(model, batches, forget=3, preset="paper"),
+        "measure": lambda: damp.measure(model, batches),
+        "mixture": cut(recalibrate=False),
+        "mixture, recalibrated": cut(),
+        "paper": cut(preset="paper"),
+        "next request": cut(recalibrate=False, measured=known),
     }
-    times = _in_turn(works, repeats, device)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratios = {name: medians[name] / medians["forward"] for name in works if name != "forward"}
-    return {**asdict(case), "seconds": medians, "ratios": ratios}
+    if case.sequential:
+        works["sequential"] = cut(recalibrate=False, sequential=True)
+    rounds = _in_turn(works, repeats, device)
+    return {
+        **asdict(case),
+        "operators": len(known.readers),
+        "inputs": len(known.statistics),
+        "forward_seconds": statistics.median(times["forward"] for times in rounds),
+        "ratios": {name: _ratio(rounds, name) for name in works if name != "forward"},
+    }
 
 
 def _in_turn(
     works: dict[str, Callable[[], object]], repeats: int, device: torch.device
-) -> dict[str, list[float]]:
+) -> list[dict[str, float]]:
     """Seconds of each piece of work, one after the other, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for number in range(repeats + 1):
-        for name, work in works.items():
-            taken = seconds(work, device)
-            if number:
-                times[name].append(taken)
-    return times
+    rounds = [
+        {name: seconds(work, device) for name, work in works.items()} for _ in range(repeats + 1)
+    ]
+    return rounds[1:]
+
+
+def _ratio(rounds: list[dict[str, float]], name: str) -> dict[str, float]:
+    ratios = [times[name] / times["forward"] for times in rounds]
+    found = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+    return {key: round(value, 2) for key, value in found.items()}
 
 
 def main() -> None:
-    """Measure all cases, print the ratios, write them to `benchmarks/results/surgery.json`."""
+    """Measure all cases; write `surgery.json` and `surgery.md` under benchmarks/results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     device = torch.device(options.device)
+    torch.set_num_threads(1)
+    keep_freed_memory()
     results = []
     for case in CASES:
         results.append(measure(case, repeats=options.repeats, device=device))
         print(_line(results[-1]))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(
-        json.dumps(_report(results, device, options.repeats), indent=1) + "\n"
-    )
+    report = _report(results, device, options.repeats)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "surgery.json").write_text(json.dumps(report, indent=1) + "\n")
+    (RESULTS / "surgery.md").write_text(_page(report))
 
 
 def _line(result: dict) -> str:
+    ratios = ", ".join(f"{name} {ratio['median']:.2f}" for name, ratio in result["ratios"].items())
+    return f"{_named(result)}: forward {result['forward_seconds']:.3f} s; times that: {ratios}"
+
+
+def _named(result: dict) -> str:
     shape = "x".join(map(str, result["shape"]))
-    ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in result["ratios"].items())
-    forward = result["seconds"]["forward"]
-    return f"{result['architecture']} {shape}: forward {forward:.3f} s; times that: {ratios}"
+    return f"{result['architecture']}, {result['samples']} images {shape}"
 
 
 def _report(results: list[dict], device: torch.device, repeats: int) -> dict[str, object]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
-        "what": "seconds of surgery over seconds of one plain forward pass, medians",
-        "device": {"type": device.type, "name": name, "threads": torch.get_num_threads()},
+        "command": "python -m benchmarks.surgery",
+        "what": "time of surgery over time of one plain forward pass, same samples, same round",
+        "clock": "wall" if device.type == "cuda" else "processor time, one thread",
+        "device": {"type": device.type, "name": name},
         "torch": torch.__version__,
         "damp": damp.__version__,
         "repeats": repeats,
+        "works": WORKS,
         "cases": results,
     }
+
+
+def _page(report: dict) -> str:
+    """The ratios as a table."""
+    lines = [
+        "# Surgery against one plain forward pass",
+        "",
+        f"Made by `{report['command']}` on {report['device']['name']} ({report['clock']}), torch "
+        f"{report['torch']}, damp {report['damp']}. Median over {report['repeats']} rounds (least "
+        "to most).",
+        "",
+        "| network, images | forward, s | " + " | ".join(WORKS) + " |",
+        "|---" * (len(WORKS) + 2) + "|",
+    ]
+    for case in report["cases"]:
+        cells = [_cell(case["ratios"].get(name)) for name in WORKS]
+        lines.append(
+            f"| {_named(case)} | {case['forward_seconds']:.2f} | " + " | ".join(cells) + " |"
+        )
+    lines += ["", *(f"- *{name}*: {meaning}." for name, meaning in WORKS.items()), ""]
+    return "\n".join(lines)
+
+
+def _cell(ratio: dict[str, float] | None) -> str:
+    if ratio is None:
+        return "not run"
+    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@
     edited.operators      # what was done to which layer
     edited.skipped        # what was left alone, and why
 
+    measured = damp.measure(model, batches)    # one pass for every later request
+    damp.costs(measured)                       # what would forgetting each class cost?
+    damp.forget(model, batches, forget=3, measured=measured)
+
 `damp.operators` says which layers can be cut, `damp.errors` draws the tree of what can go wrong.
 Tensors go in and come out: no paths, no clock, no logging. Names are imported when first used, so
 that `import damp` alone costs nothing.
@@ -20,6 +24,7 @@ from damp.version import __version__
 if TYPE_CHECKING:
     from damp import errors, operators
     from damp.aftercare import RetiredOutputs
+    from damp.costing import Cost, OperatorCost, costs
     from damp.edited import EditedModel, OperatorEdit
     from damp.errors import DampError
     from damp.measurement import Measurement
@@ -28,13 +33,16 @@ if TYPE_CHECKING:
     from damp.surgery import forget
 
 __all__ = [
+    "Cost",
     "DampError",
     "EditedModel",
     "Measurement",
+    "OperatorCost",
     "OperatorEdit",
     "RetiredOutputs",
     "Skipped",
     "__version__",
+    "costs",
     "errors",
     "forget",
     "head",
@@ -43,12 +51,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cost": "costing",
     "DampError": "errors",
     "EditedModel": "edited",
     "Measurement": "measurement",
+    "OperatorCost": "costing",
     "OperatorEdit": "edited",
     "RetiredOutputs": "aftercare",
     "Skipped": "operators",
+    "costs": "costing",
     "forget": "surgery",
     "head": "operators",
     "measure": "measuring",

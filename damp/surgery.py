@@ -87,9 +87,9 @@ def forget(
     repairing = checks.repairs(preset, recalibrate)
     norms, frozen = aftercare.tracking(inner) if repairing else ({}, [])
     problems += checks.of_data(inner, batches, measured, sequential=sequential, norms=bool(norms))
+    if checks.blind(problems):
+        raise_together(problems)
     with undisturbed(inner, device):
-        if checks.blind(problems):
-            raise_together(problems)
         edited = copied(inner, device)
         operators, skipped = chosen(edited, names)
         work = _Work(

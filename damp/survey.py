@@ -142,9 +142,12 @@ class _Journal:
         self.notes, self.calls, self.held = {}, {}, {}
         with Watch([use.operator for use in self.readings.values()], self._note), suppress(_Enough):
             self._look_at(logits_of(model(inputs), self.rows))
-        beyond = labels[(labels < 0) | (labels >= self.classes)]
-        self.outside.update(beyond.tolist())
-        if not len(beyond):
+        known = (labels >= 0) & (labels < self.classes)
+        self.outside.update(labels[~known].tolist())
+        histogram = torch.bincount(labels[known], minlength=self.classes)
+        self.counts += histogram
+        self.together += torch.outer(histogram.double(), histogram.double())
+        if known.all():
             self._add(labels)
 
     def _look_at(self, logits: Tensor) -> None:
@@ -180,9 +183,6 @@ class _Journal:
             del self.held[leader, call]
 
     def _add(self, labels: Tensor) -> None:
-        histogram = torch.bincount(labels, minlength=self.classes)
-        self.counts += histogram
-        self.together += torch.outer(histogram.double(), histogram.double())
         for name, use in self.readings.items():
             pooled = self.notes.get(name, [])
             if use.leader != name or name in self.failed:

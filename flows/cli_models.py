@@ -30,4 +30,29 @@ def train(as_json: bool, **asked: Any) -> int:
     return commands.train(as_json=as_json, **asked)
 
 
-COMMANDS = (train,)
+@click.command()
+@click.option("--model", required=True, help="NAME@ALIAS or NAME/VERSION, or a .safetensors file.")
+@click.option("--architecture", help="For a file: damp:cnn, torchvision:resnet18, ...")
+@data
+@data_root
+@click.option("--forget", multiple=True, type=int, help="Class index; repeatable. Default: all.")
+@click.option("--preset", default="mixture", show_default=True, help="mixture or paper.")
+@click.option("--gain", default=1.0, show_default=True, help="Above 1 forgets more, keeps less.")
+@as_json
+def cost(as_json: bool, **asked: Any) -> int:
+    """Predict what forgetting each class would take, without changing anything.
+
+    One pass over the training data measures the model; the statistics are kept, and the next
+    request on the same model needs no pass.
+
+    \b
+    Examples:
+      damp cost --model digits@champion --data digits
+      damp cost --model net.safetensors --architecture damp:cnn --data digits --forget 3 --json
+    """
+    from flows import commands
+
+    return commands.cost(as_json=as_json, **asked)
+
+
+COMMANDS = (train, cost)

@@ -41,6 +41,26 @@ def demo(forget: int, *, as_json: bool) -> int:
     return DONE if outcome["verdict"] == "PASSED" else NOT_PASSED
 
 
+def cost(*, as_json: bool, **asked: Any) -> int:
+    """Predicted strengths per class and layer."""
+    from flows import costing
+
+    home = _prepared()
+    with console.bars():
+        told = costing.cost(home, **asked)
+    if as_json:
+        console.emit(told)
+    else:
+        console.out.print(costing.table(told))
+        console.out.print(
+            "Strength: how much of the class's direction would be taken out of what a layer reads "
+            "(1 is all). Disturbance: share of the other classes' variance that goes with it, at "
+            "the layer where it is largest.",
+            soft_wrap=True,
+        )
+    return DONE
+
+
 def train(name: str, *, as_json: bool, **asked: Any) -> int:
     """Train a base model and register it."""
     from flows import training

@@ -12,15 +12,8 @@ from flows.store import Artifact, write_atomically
 
 if TYPE_CHECKING:
     import damp
-    from flows.datasets import Dataset
 
 Facts = dict[str, Any]
-
-SAMPLES_PER_CLASS = 1000
-"""Training rows of each class that the statistics are taken from."""
-BATCH = 256
-ORDER_SEED = 0
-"""Of the order of these rows; part of the method, so not a setting."""
 
 
 def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Facts) -> Facts:
@@ -42,7 +35,7 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
 
 def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
     import damp
-    from flows import datasets, models
+    from flows import datasets, measured, models
     from flows.settings import settings
 
     dataset = datasets.load(datasets.DataSpec(**data["spec"])).without(model["retired"])
@@ -53,34 +46,29 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
         input_shape=dataset.input_shape,
     )
     method = accepted["method"]
+    known = None
+    if not method["sequential"]:  # sequential surgery takes them anew after every edit
+        known = measured.measured(
+            home,
+            network,
+            dataset,
+            weights=model["file"]["sha256"],
+            data_version=data["before"]["version"],
+            retired=model["retired"],
+        )
     edited = damp.forget(
         network,
-        batches(dataset),
+        measured.batches(dataset),
         forget=accepted["forget"],
         preset=method["preset"],
         gain=method["gain"],
         sequential=method["sequential"],
         skip=method["skip"],
         device=settings().device,
+        measured=known,
     )
     models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
     return described(edited)
-
-
-def batches(dataset: Dataset) -> list[tuple[Any, Any]]:
-    """The rows that the statistics see: the first of each class, mixed in a fixed order.
-
-    Mixed, because batch norms are re-estimated batch by batch, and a batch of one class says
-    nothing about the others.
-    """
-    import torch
-
-    labels = dataset.train_labels
-    rows = torch.cat(
-        [torch.nonzero(labels == c).flatten()[:SAMPLES_PER_CLASS] for c in labels.unique()]
-    )
-    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(ORDER_SEED))]
-    return [(dataset.train_inputs[part], labels[part]) for part in rows.split(BATCH)]
 
 
 def described(edited: damp.EditedModel) -> Facts:

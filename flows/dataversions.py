@@ -35,6 +35,7 @@ __all__ = [
     "retain_set",
     "successor",
     "version",
+    "version_of",
 ]
 
 
@@ -69,6 +70,11 @@ def version(dataset: Dataset, home: Home) -> DataVersion:
         DataVersionError: DVC refused, or a file cannot be read.
     """
     return _versions(dataset, [()], home)[0]
+
+
+def version_of(dataset: Dataset, retired: Sequence[int] = ()) -> str:
+    """The digest that a data set has as it is now; nothing is recorded."""
+    return digest(without(listing(dataset), tuple(sorted(set(retired)))))
 
 
 def successor(

@@ -45,6 +45,11 @@ class Home:
         return self.root / "observations"
 
     @property
+    def statistics(self) -> Path:
+        """Statistics of models, named by model, data version and rows."""
+        return self.root / "statistics"
+
+    @property
     def models(self) -> Path:
         """Base models that `damp train` made."""
         return self.root / "models"

@@ -28,7 +28,8 @@ def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.M
     """A fresh network with random weights.
 
     Args:
-        architecture: `damp:cnn`, `damp:vit`, `torchvision:NAME`, or `package.module:callable`,
+        architecture: `damp:cnn`, `damp:vit`, `torchvision:NAME`, `timm:NAME`, `hf:FOLDER` (a
+            Hugging Face image classifier's, with its config.json), or `package.module:callable`,
             which is called with `classes` and `input_shape`.
         classes: Outputs, C.
         input_shape: (channels, height, width).
@@ -41,11 +42,17 @@ def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.M
         return _own(name, classes, input_shape)
     if family == "torchvision":
         return _torchvision(name, classes, input_shape)
+    if family in ("timm", "hf"):
+        from flows import foreign
+
+        make = foreign.timm if family == "timm" else foreign.hugging_face
+        return make(name, classes, input_shape)
     if named.is_named(architecture):
         return _users(architecture, classes, input_shape)
     raise ModelError(
         f"'{architecture}' is no architecture. Name damp:cnn, damp:vit, torchvision:NAME such as "
-        "torchvision:resnet18, or a function of your own as package.module:callable."
+        "torchvision:resnet18, timm:NAME, hf:FOLDER, or a function of your own as "
+        "package.module:callable."
     )
 
 

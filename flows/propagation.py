@@ -82,6 +82,7 @@ def inventory(home: Home, lineage: Lineage) -> list[Artefact]:
         *_registered(home, lineage),
         *_copies(home, lineage),
         *_observations(home, lineage),
+        *_statistics(home, lineage),
         *_data(home, lineage),
         *declared(home, lineage.event),
     ]
@@ -151,6 +152,20 @@ def _observations(home: Home, lineage: Lineage) -> Iterator[Artefact]:
                 "is needed. `damp purge` deletes it.",
                 files=tuple(files),
             )
+
+
+def _statistics(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+    """Mean activations of every class of the old model."""
+    wanted = {lineage.before, *lineage.failed}
+    kept = sorted(home.statistics.glob("*.safetensors"))
+    if files := tuple(path for path in kept if _seen(path) in wanted):
+        yield Artefact(
+            artefact="statistics of the old model",
+            location=f"{home.relative(home.statistics)}, {len(files)} files",
+            note="Mean activations of every class, the forgotten ones among them; kept so that the "
+            "next request on that model needs no pass over the data. `damp purge` deletes them.",
+            files=files,
+        )
 
 
 def _seen(path: Path) -> str:

@@ -306,3 +306,49 @@ def test_numpy_integers_are_classes(cnn, batches):
 def test_the_same_call_gives_the_same_bits(cnn, batches):
     first, second = (damp.forget(cnn(), batches, forget=1).unretired for _ in range(2))
     assert same(first, second)
+
+
+def test_a_second_request_goes_on_from_the_first(digits, digit_net, split):
+    training, test = digits
+    batches = split(*training, 100)
+    first = damp.forget(digit_net, batches, forget=3)
+    second = damp.forget(first.model, batches, forget=8)
+    once = damp.forget(digit_net, batches, forget=[3, 8])
+    assert second.samples == int((training[1] != 3).sum())
+    assert second.forget == (8,)
+    assert second.model.classes == (3, 8)
+    one, both = (accuracies(edited.unretired, *test, [3, 8]) for edited in (second, once))
+    assert one[0] < 0.3
+    assert abs(one[0] - both[0]) < 0.2
+    assert one[1] == pytest.approx(both[1], abs=0.03)
+    assert accuracies(second.model, *test, [3, 8])[0] == 0
+
+
+def test_a_class_that_was_forgotten_before_is_not_forgotten_again(cnn, batches):
+    first = damp.forget(cnn(), batches, forget=1)
+    with pytest.raises(damp.errors.UnknownClass, match="forgotten and retired before"):
+        damp.forget(first.model, batches, forget=[1, 2])
+    with pytest.raises(damp.errors.AllClassesForgotten):
+        damp.forget(first.model, batches, forget=[0, 2, 3])
+
+
+def test_samples_of_a_class_that_is_gone_have_no_part_in_the_next_edit(cnn, images, split):
+    inputs, labels = images
+    first = damp.forget(cnn(), split(inputs, labels), forget=1)
+    spoilt = inputs.clone()
+    spoilt[labels == 1] = 100
+    one, other = (
+        damp.forget(first.model, split(rows, labels), forget=2) for rows in (inputs, spoilt)
+    )
+    assert same(one.unretired, other.unretired)
+
+
+def test_requests_one_after_the_other_leave_the_last_class(cnn, clouds, split):
+    inputs, labels = clouds(0, 4, (2, 6, 6))
+    batches, model = split(inputs.float(), labels), cnn()
+    for label in (2, 0, 3):
+        edited = damp.forget(model, batches, forget=label)
+        model = edited.model
+    assert model.classes == (0, 2, 3)
+    assert set(model(inputs.float()).argmax(1).tolist()) == {1}
+    assert not any(isinstance(layer, damp.RetiredOutputs) for layer in model.model.modules())

@@ -1,0 +1,84 @@
+"""Statistics of a model on a data version, taken once and kept for every later request.
+
+They hold the mean activations of every class, the forgotten ones included: `damp purge` deletes
+them with the old model (`flows.propagation` lists them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flows.layout import Home
+from flows.store import canonical, digest_bytes, load_arrays, save_arrays
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from damp import Measurement
+    from flows.datasets import Dataset
+
+SAMPLES_PER_CLASS = 1000
+"""Training rows of each class that the statistics are taken from."""
+BATCH = 256
+ORDER_SEED = 0
+"""Of the order of these rows; part of the method, so not a setting."""
+
+
+def batches(dataset: Dataset) -> list[tuple[Any, Any]]:
+    """The rows that the statistics see: the first of each class, mixed in a fixed order.
+
+    Mixed, because batch norms are re-estimated batch by batch, and a batch of one class says
+    nothing about the others.
+    """
+    import torch
+
+    labels = dataset.train_labels
+    rows = torch.cat(
+        [torch.nonzero(labels == c).flatten()[:SAMPLES_PER_CLASS] for c in labels.unique()]
+    )
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(ORDER_SEED))]
+    return [(dataset.train_inputs[part], labels[part]) for part in rows.split(BATCH)]
+
+
+def measured(
+    home: Home,
+    network: nn.Module,
+    dataset: Dataset,
+    *,
+    weights: str,
+    data_version: str,
+    retired: Sequence[int],
+) -> Measurement:
+    """From the state folder where this model was measured on these rows before, else anew.
+
+    Args:
+        home: The state folder.
+        network: The model.
+        dataset: Its data, without the classes that it has retired.
+        weights: sha256 of the model's file.
+        data_version: `<md5>.dir` of the data.
+        retired: Classes that it has retired.
+    Raises:
+        StoreError: The file that was kept is damaged.
+        DampError: The model cannot be measured on these rows.
+    """
+    import torch
+
+    import damp
+    from flows import progress
+    from flows.settings import settings
+
+    told = [weights, data_version, sorted(retired), SAMPLES_PER_CLASS, BATCH, ORDER_SEED]
+    key = digest_bytes(canonical([*told, damp.__version__]))
+    path = home.statistics / f"{key}.safetensors"
+    if path.exists():
+        arrays, text = load_arrays(path)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return damp.Measurement.from_tensors(tensors, text)
+    progress.current().advance("measuring the model", 0, 1)
+    found = damp.measure(network, batches(dataset), device=settings().device).to("cpu")
+    tensors, text = found.to_tensors()
+    arrays = {name: value.numpy() for name, value in tensors.items()}
+    save_arrays(path, arrays, text | {"digest": weights})
+    return found
