@@ -7,7 +7,7 @@ need no building: they are the references, each judged by the others.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -49,13 +49,39 @@ def must_fail(
     Raises:
         BadControl: a control cannot be built from these models.
     """
+    made, problems = possible(
+        original, candidate, forget=forget, inputs=inputs, labels=labels, seed=seed
+    )
+    if problems:
+        raise BadControl(" ".join(problems.values()))
+    return made
+
+
+def possible(
+    original: nn.Module,
+    candidate: nn.Module,
+    *,
+    forget: Sequence[int],
+    inputs: Tensor,
+    labels: Tensor,
+    seed: int,
+) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """The controls that can be made of these models, and why the others cannot; see `must_fail`."""
     kept = ~torch.isin(labels.cpu(), torch.tensor(list(forget)))
-    return {
-        "original": copy.deepcopy(original).eval(),
-        "output_retired": output_retired(original, forget, inputs[:2]),
-        "head_refitted": head_refitted(original, forget, inputs[kept], labels[kept]),
-        "random_direction": random_direction(original, candidate, seed=seed),
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "original": lambda: copy.deepcopy(original).eval(),
+        "output_retired": lambda: output_retired(original, forget, inputs[:2]),
+        "head_refitted": lambda: head_refitted(original, forget, inputs[kept], labels[kept]),
+        "random_direction": lambda: random_direction(original, candidate, seed=seed),
     }
+    made: dict[str, nn.Module] = {}
+    problems: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            made[name] = make()
+        except BadControl as problem:
+            problems[name] = str(problem)
+    return made, problems
 
 
 def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -> nn.Module:

@@ -162,7 +162,7 @@ def plainly(where):
     data = prepare.version_data(where, accepted)
     model = prepare.pin_model(where, accepted, data)
     judges = retraining.references(where, accepted, data, model)
-    planned = plan.register_plan(where, accepted, data, model)
+    planned = plan.register_plan(where, accepted, data, model, judges)
     edit = cut.cut(where, accepted, data, model, judges)
     found = audit.audit(where, data, model, judges, planned, edit)
     told = record.record(where, accepted, data, model, planned, edit, found)

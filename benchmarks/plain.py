@@ -37,7 +37,9 @@ def main() -> None:
     model = prepare.pin_model(where, accepted, data)
     known = {"where": where, "data": data, "model": model}
     judges = timed("references", retraining.references, accepted=accepted, **known)
-    registered = plan.register_plan(where, accepted, data, model)
+    registered = timed(
+        "yardstick", plan.register_plan, accepted=accepted, references=judges, **known
+    )
     edit = timed("surgery", cut.cut, accepted=accepted, references=judges, **known)
     timed("audits", audit.audit, references=judges, plan=registered, edit=edit, **known)
     sys.stdout.write(json.dumps(seconds) + "\n")

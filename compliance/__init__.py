@@ -3,6 +3,7 @@
 A walk through the room, in the order of an event:
 
     request.py      what a person asks for            request.yaml -> Request
+    claim.py        what somebody says of two models  claim.yaml -> Claim
     policy.py       what must be shown, and how well  default-v1 -> Policy
     ledger.py       append-only chain of what happened
     states.py       where an event stands, read from the ledger; deadlines.py its clock
@@ -23,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from compliance.claim import Claim, load_claim
     from compliance.errors import ComplianceError
     from compliance.findings import load_findings
     from compliance.judging import judge_rows
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from compliance.verify import Verification, verify_statement
 
 __all__ = [
+    "Claim",
     "ComplianceError",
     "Ledger",
     "Policy",
@@ -45,6 +48,7 @@ __all__ = [
     "Verification",
     "judge",
     "judge_rows",
+    "load_claim",
     "load_findings",
     "load_policy",
     "load_request",
@@ -58,6 +62,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "Claim": "claim",
     "ComplianceError": "errors",
     "Ledger": "ledger",
     "Policy": "policy",
@@ -67,6 +72,7 @@ _WHERE = {
     "Verification": "verify",
     "judge": "verdict",
     "judge_rows": "judging",
+    "load_claim": "claim",
     "load_findings": "findings",
     "load_policy": "policy",
     "load_request": "request",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +56,17 @@ def judge_control(name: str, findings: Sequence[Finding], policy: Policy) -> Con
     return Control(name=name, expected=expected, found=result_of(rows), rows=rows)
 
 
-def misbehaviour(controls: Sequence[Control], policy: Policy) -> Iterator[str]:
-    """Controls that came out wrong, and controls that are not there."""
+def misbehaviour(
+    controls: Sequence[Control], policy: Policy, impossible: Mapping[str, str]
+) -> Iterator[str]:
+    """Controls that came out wrong, that could not be made, and that are not there."""
     for control in controls:
         if not control.as_expected:
             yield wording.misbehaved(control)
     names = {control.name for control in controls}
-    absent = [name for name in MUST_FAIL if name not in names]
+    absent = [name for name in MUST_FAIL if name not in names and name not in impossible]
+    for name, reason in impossible.items():
+        yield f"Control {name} could not be made. {reason}"
     references = sum(control.expected == PASSED for control in controls)
     if policy.assurance == "L3" and references < LEAST_REFERENCES:
         absent.append("retrained references judged by the others")

@@ -3,6 +3,7 @@
 ComplianceError (a ValueError)      exit code 1
 ├── DocumentError                   a YAML file with mistakes; `problems` has line, column, key
 │   ├── RequestError                a request that cannot be accepted
+│   ├── ClaimError                  a claim that cannot be audited
 │   └── PolicyError                 a policy that cannot judge
 ├── JsonError                       bytes that are no unambiguous JSON
 ├── FindingsError                   a file of findings that cannot be read
@@ -43,6 +44,10 @@ class DocumentError(ComplianceError):
 
 class RequestError(DocumentError):
     """A request that cannot be accepted."""
+
+
+class ClaimError(DocumentError):
+    """A claim that cannot be audited."""
 
 
 class PolicyError(DocumentError):

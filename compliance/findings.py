@@ -32,6 +32,12 @@ def load_findings(path: Path) -> Found:
         ) from error
 
 
+def impossible_controls(path: Path) -> dict[str, str]:
+    """Controls that could not be made, with the reason of each."""
+    content = strictjson.loads(path.read_bytes(), path.name)
+    return {str(name): str(why) for name, why in content.get("impossible", {}).items()}
+
+
 def to_json(findings: Sequence[Finding], controls: Mapping[str, Sequence[Finding]]) -> Any:
     """What `load_findings` reads, as plain JSON values."""
     return {

@@ -173,6 +173,7 @@ class Request(Strict):
     recipe: Text
     policy: Text
     method: Method = Field(default_factory=Method)
+    unseen: DataSource | None = None
     callback: Annotated[str, AfterValidator(addresses.checked)] | None = None
 
     @field_validator("apiVersion", mode="before")
@@ -212,8 +213,9 @@ class Request(Strict):
         """The request in one form, whatever order, zone or defaults it was written with."""
         told = self.model_dump(mode="json")
         told["scope"]["selector"] = {"indices": list(self.forget)}
-        if self.callback is None:
-            del told["callback"]
+        for optional in ("callback", "unseen"):
+            if told[optional] is None:
+                del told[optional]
         return told
 
     def digest(self) -> str:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from audits.finding import Finding
@@ -96,6 +97,7 @@ def judge(
     policy: Policy,
     *,
     propagation: Sequence[Mapping[str, Any]] = (),
+    impossible: Mapping[str, str] = MappingProxyType({}),
 ) -> Verdict:
     """The verdict on a candidate.
 
@@ -105,10 +107,11 @@ def judge(
         policy: The registered policy.
         propagation: Artefacts derived from the old weights, as the statement lists them; one of
             status UNKNOWN caps the verdict where the policy says so.
+        impossible: Controls that could not be made, with the reason of each.
     """
     rows = judge_rows(findings, policy)
     judged = [judge_control(name, found, policy) for name, found in controls.items()]
-    broken = list(misbehaviour(judged, policy))
+    broken = list(misbehaviour(judged, policy, impossible))
     held_back = list(doubts(rows, judged, policy, propagation))
     by_rules = result_of(rows)
     result = INCONCLUSIVE if broken or (held_back and by_rules == PASSED) else by_rules

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
-CANDIDATE, MUST_FAIL = "candidate", "must_fail"
+CANDIDATE, MUST_FAIL, ORIGINAL = "candidate", "must_fail", "original"
+IMPOSSIBLE = "impossible"
+"""Among the parts: the controls that could not be made, with the reason of each."""
 
 
 def audit(
@@ -31,13 +33,30 @@ def audit(
     """Findings on the candidate, on each control, and on each reference judged by the others."""
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "audit"):
-        findings, controls = measured(home, data, model, references, plan, edit)
+        known = json.loads((home.root / plan["yardstick"]["path"]).read_bytes())
+        told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
+        found = _every(home, told, [CANDIDATE, MUST_FAIL]) | known
         content = {
-            "candidate": [finding.to_json() for finding in findings],
-            "controls": {name: [f.to_json() for f in found] for name, found in controls.items()},
+            "impossible": found.pop(IMPOSSIBLE),
+            "candidate": found.pop(CANDIDATE),
+            "controls": found,
         }
         write_atomically(attempt.findings, json.dumps(content, indent=1).encode())
     return {"findings": Artifact.of(home.root, attempt.findings).to_json()}
+
+
+def yardstick(
+    home: Home, attempt: Attempt, data: Facts, model: Facts, references: Facts, seed: int
+) -> Facts:
+    """Findings on the original and on each reference judged by the others: no candidate is there.
+
+    They are the controls of the audit to come and what the plan's power is worked out from.
+    """
+    wanted = [ORIGINAL, *_names(references)]
+    told = {"data": data, "model": model, "references": references, "edit": None}
+    found = _every(home, told | {"plan": {"seed": seed}}, wanted)
+    write_atomically(attempt.yardstick, json.dumps(found).encode())
+    return found
 
 
 def measured(
@@ -45,7 +64,21 @@ def measured(
 ) -> tuple[list[Finding], dict[str, list[Finding]]]:
     """Findings on the candidate, and on each control by its name."""
     told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
-    wanted = [CANDIDATE, MUST_FAIL, *(f"reference_{i}" for i in range(len(references["models"])))]
+    parts = _every(home, told, [CANDIDATE, MUST_FAIL, ORIGINAL, *_names(references)])
+    parts.pop(IMPOSSIBLE)
+    found = {
+        name: [Finding.from_json(finding) for finding in findings]
+        for name, findings in parts.items()
+    }
+    return found.pop(CANDIDATE), found
+
+
+def _names(references: Facts) -> list[str]:
+    return [f"reference_{i}" for i in range(len(references["models"]))]
+
+
+def _every(home: Home, told: Facts, wanted: list[str]) -> Facts:
+    """Findings as JSON by the name of the model judged, on a cluster where there is one."""
     jobs = [told | {"home": str(home.root), "part": name} for name in wanted]
     if fanout.is_on():
         parts = fanout.everywhere(part, jobs, "audits")
@@ -55,12 +88,7 @@ def measured(
         for number, name in enumerate(wanted, 1):
             progress.current().advance(name.replace("_", " "), number - 1, len(wanted))
             parts.append(bench.judged(name))
-    found = {
-        name: [Finding.from_json(finding) for finding in findings]
-        for each in parts
-        for name, findings in each.items()
-    }
-    return found.pop(CANDIDATE), found
+    return {name: findings for each in parts for name, findings in each.items()}
 
 
 def part(job: Facts) -> Facts:
@@ -73,7 +101,13 @@ class _Bench:
     """The evidence of one event, and findings on whichever model is judged by it."""
 
     def __init__(
-        self, home: Home, data: Facts, model: Facts, references: Facts, plan: Facts, edit: Facts
+        self,
+        home: Home,
+        data: Facts,
+        model: Facts,
+        references: Facts,
+        plan: Facts,
+        edit: Facts | None,
     ) -> None:
         from audits.evidence import Evidence
         from flows import rows
@@ -82,9 +116,11 @@ class _Bench:
         self.load = _Loader(home, data, model, chosen)
         self.edit, self.seed = edit, plan["seed"]
         self.judges = tuple(self.load.observed(reference) for reference in references["models"])
+        original = self.load.observed(model["file"], retired=model["retired"])
+        unseen = chosen.unseen_labels
         self.evidence = Evidence(
-            original=self.load.observed(model["file"], retired=model["retired"]),
-            candidate=self.load.observed(edit["after"], retired=edit["retired"]),
+            original=original,
+            candidate=self.load.candidate(edit) if edit else original,
             references=self.judges,
             train_labels=chosen.train_labels.numpy(),
             test_labels=chosen.test_labels.numpy(),
@@ -92,6 +128,7 @@ class _Bench:
             seed=plan["seed"],
             memo={},
             fresh_labels=chosen.fresh_labels.numpy(),
+            unseen_labels=None if unseen is None else unseen.numpy(),
             tuning=chosen.tuning,
         )
 
@@ -99,9 +136,12 @@ class _Bench:
         """Findings as JSON, by the name of the model: the candidate, the controls, a reference."""
         if name == CANDIDATE:
             return {name: _run(self.evidence)}
+        if name == ORIGINAL:
+            return {name: _run(self.evidence.judging(self.evidence.original))}
         if name == MUST_FAIL:
-            made = self.load.must_fail(self.edit, self.seed)
-            return {control: _run(self.evidence.judging(seen)) for control, seen in made.items()}
+            made, impossible = self.load.must_fail(self.edit or {}, self.seed)
+            found: Facts = {n: _run(self.evidence.judging(seen)) for n, seen in made.items()}
+            return found | {IMPOSSIBLE: impossible}
         index = int(name.removeprefix("reference_"))
         others = self.judges[:index] + self.judges[index + 1 :]
         return {name: _run(self.evidence.judging(self.judges[index], references=others))}
@@ -119,48 +159,67 @@ class _Loader:
     def __init__(self, home: Home, data: Facts, model: Facts, rows: AuditRows) -> None:
         self.home, self.data, self.model, self.rows = home, data, model, rows
 
-    def network(self, file: Facts) -> nn.Module:
+    def network(self, file: Facts, architecture: str | None = None) -> nn.Module:
         from flows import models
 
         network, _ = models.load_weights(
             self.home.root / file["path"],
-            architecture=self.model["architecture"],
+            architecture=architecture or self.model["architecture"],
             classes=self.data["classes"],
             input_shape=self.rows.input_shape,
         )
         return network
 
-    def observed(self, file: Facts, *, retired: list[int] | None = None) -> Observation:
+    def candidate(self, edit: Facts) -> Observation:
+        """The model after; a claim's may be of another architecture than the model before."""
+        named = edit.get("architecture")
+        return self.observed(edit["after"], retired=edit["retired"], architecture=named)
+
+    def observed(
+        self,
+        file: Facts,
+        *,
+        retired: list[int] | None = None,
+        architecture: str | None = None,
+    ) -> Observation:
         """From the cache where this model was seen on these rows before."""
         from audits import features
         from flows import store
 
-        key = digest_bytes(canonical([file["sha256"], self.rows.key, retired or []]))
+        key = digest_bytes(
+            canonical([file["sha256"], self.rows.key, retired or [], architecture or ""])
+        )
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
             return features.from_arrays(*store.load_arrays(path))
         progress.current().advance("observing a model", 0, 1)
-        seen = self._observe(self.network(file), file["sha256"], retired or [])
+        network = self.network(file, architecture)
+        seen = self._observe(network, file["sha256"], retired or [])
         store.save_arrays(path, *features.to_arrays(seen))
         return seen
 
-    def must_fail(self, edit: Facts, seed: int) -> Mapping[str, Observation]:
-        """The controls of AUDIT.md section 3, made on the spot from original and candidate."""
+    def must_fail(self, edit: Facts, seed: int) -> tuple[Mapping[str, Observation], dict[str, str]]:
+        """The controls of AUDIT.md section 3, made of original and candidate; those that cannot be.
+
+        The original itself is a part of its own.
+        """
         from audits import controls
 
-        made = controls.must_fail(
+        made, impossible = controls.possible(
             self.network(self.model["file"]),
-            self.network(edit["after"]),
+            self.network(edit["after"], edit.get("architecture")),
             forget=tuple(self.data["forget"]),
             inputs=self.rows.train_inputs,
             labels=self.rows.train_labels,
             seed=seed,
         )
         retired = {"output_retired": edit["retired"], "random_direction": edit["retired"]}
-        return {
+        seen = {
             name: self._observe(network, f"control:{name}", retired.get(name, []))
             for name, network in made.items()
+            if name != ORIGINAL
         }
+        return seen, impossible
 
     def _observe(self, network: nn.Module, digest: str, retired: list[int]) -> Observation:
         from audits import features
@@ -174,6 +233,7 @@ class _Loader:
             retired=tuple(retired),
             digest=digest,
             fresh=self.rows.fresh_inputs,
+            unseen=self.rows.unseen_inputs,
             tuning=self.rows.tuning,
             weights=True,
         )

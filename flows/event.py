@@ -33,7 +33,14 @@ def unlearning_event(home: str, event: str, attempt: int) -> Facts:
     data = once(tasks.version_data, where=where, accepted=accepted)
     model = once(tasks.pin_model, where=where, accepted=accepted, data=data)
     references = once(tasks.references, where=where, accepted=accepted, data=data, model=model)
-    plan = once(tasks.register_plan, where=where, accepted=accepted, data=data, model=model)
+    plan = once(
+        tasks.register_plan,
+        where=where,
+        accepted=accepted,
+        data=data,
+        model=model,
+        references=references,
+    )
     edit = once(
         tasks.cut_class,
         where=where,

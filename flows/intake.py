@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compliance import addresses, deadlines, states
 from compliance.ledger import Ledger
 from compliance.policy import Policy, load_policy
-from compliance.request import Request, load_request
+from compliance.request import DataSource, Request, load_request
 from flows.errors import EventError
 from flows.layout import Home
 from flows.store import write_atomically
@@ -166,13 +166,26 @@ def retired_before(home: Home, request: Request, origin: Path) -> list[int]:
 
 def data_spec(request: Request, origin: Path) -> DataSpec:
     """The request's data, with paths made absolute from the folder the request was in."""
+    return spec_of(request.data, origin)
+
+
+def spec_of(source: DataSource, origin: Path) -> DataSpec:
+    """A data source with its paths made absolute."""
     from flows.datasets import DataSpec
 
-    name, root = request.data.name, request.data.root
+    name, root = source.name, source.root
     family, _, path = name.partition(":")
     if family == "imagefolder":
         name = f"imagefolder:{(origin / Path(path).expanduser()).resolve()}"
     return DataSpec(name=name, root=str((origin / root).resolve()) if root else None)
+
+
+def unseen_spec(source: DataSource | None, origin: Path) -> Facts | None:
+    """Where rows of classes that nobody was trained on lie, as facts; None where none are named."""
+    if source is None:
+        return None
+    spec = spec_of(source, origin)
+    return {"name": spec.name, "root": spec.root}
 
 
 def source_of(home: Home, event: str) -> str:

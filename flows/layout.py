@@ -124,6 +124,11 @@ class Attempt:
         return self.folder / "plan.json"
 
     @property
+    def yardstick(self) -> Path:
+        """Findings on the original and the retrained models, made before the plan."""
+        return self.folder / "yardstick.json"
+
+    @property
     def reproduce(self) -> Path:
         """A request that asks for the same of the pinned bytes, for somebody who checks."""
         return self.folder / "reproduce.yaml"

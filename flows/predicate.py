@@ -66,7 +66,7 @@ def parts(
             "seed": plan["seed"],
             "seedSource": plan["seed_source"],
             "policy": {"name": accepted["policy"]["name"], "digest": accepted["policy_digest"]},
-            "expectedPower": None,
+            "expectedPower": plan["expected_power"],
         },
         "audits": verdict.audits_json(),
         "controls": verdict.controls_json(),

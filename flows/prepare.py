@@ -132,6 +132,7 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
         "after": after.to_json(),
         "forget_set": forgotten,
         "retain_set": retained,
+        "unseen": intake.unseen_spec(request.unseen, intake.origin_of(home, attempt.event)),
     }
 
 

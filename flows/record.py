@@ -78,11 +78,17 @@ def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Fac
 
 def _judged(attempt: Attempt, accepted: Facts, propagation: Sequence[Facts]) -> Verdict:
     from compliance import judge, load_findings
+    from compliance.findings import impossible_controls
     from compliance.policy import Policy
 
     candidate, controls = load_findings(attempt.findings)
-    policy = Policy.model_validate(accepted["policy"])
-    return judge(candidate, controls, policy, propagation=propagation)
+    return judge(
+        candidate,
+        controls,
+        Policy.model_validate(accepted["policy"]),
+        propagation=propagation,
+        impossible=impossible_controls(attempt.findings),
+    )
 
 
 def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:

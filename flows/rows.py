@@ -35,6 +35,8 @@ class AuditRows:
         fresh_inputs: And `fresh_labels`: training images moved a little, from the plan's seed.
         tuning: How copies of each model are fine-tuned.
         key: Names all of it.
+        unseen_inputs: And `unseen_labels`: classes that nobody was trained on, where some are
+            given.
     """
 
     train_inputs: Tensor
@@ -45,6 +47,8 @@ class AuditRows:
     fresh_labels: Tensor
     tuning: Tuning
     key: str
+    unseen_inputs: Tensor | None = None
+    unseen_labels: Tensor | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -66,6 +70,7 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)
     test = _sample(dataset.test_labels, dict.fromkeys(range(dataset.classes), TEST))
+    further = _unseen(data)
     moved = fresh.choose(dataset.train_labels, sorted(forget), seed=seed)
     told = [data["before"]["version"], sorted(forget), model["retired"], sorted(caps.items()), TEST]
     tuning = Tuning(
@@ -82,8 +87,47 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
         fresh_inputs=fresh.perturbed(dataset.train_inputs[moved], seed=seed),
         fresh_labels=dataset.train_labels[moved],
         tuning=tuning,
-        key=digest_bytes(canonical([*told, seed, FORMAT])),
+        key=digest_bytes(canonical([*told, seed, FORMAT, data.get("unseen")])),
+        unseen_inputs=further[0] if further else None,
+        unseen_labels=further[1] if further else None,
     )
+
+
+def smallest(data: Facts) -> dict[str, int]:
+    """Rows of the rarest class to forget that the audits will see."""
+    from flows import datasets
+
+    dataset = datasets.load(datasets.DataSpec(**data["spec"]))
+    counted = {
+        "forget_train": (dataset.train_labels, FORGET_TRAIN),
+        "forget_test": (dataset.test_labels, TEST),
+    }
+    return {
+        name: min(cap, *(int((labels == c).sum()) for c in data["forget"]))
+        for name, (labels, cap) in counted.items()
+    }
+
+
+def _unseen(data: Facts) -> tuple[Tensor, Tensor] | None:
+    """Held-out rows of classes that nobody was trained on, as many of each as of a test class.
+
+    Raises:
+        DataError: They cannot be read, or do not have the shape of the event's images.
+    """
+    from flows import datasets
+    from flows.errors import DataError
+
+    if not data.get("unseen"):
+        return None
+    found = datasets.load(datasets.DataSpec(**data["unseen"]))
+    shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
+    if found.input_shape != shape:
+        raise DataError(
+            f"The unseen classes of '{found.name}' are {found.input_shape}, the model takes "
+            f"{shape}. Give rows of the same kind, resized alike."
+        )
+    rows = _sample(found.test_labels, dict.fromkeys(range(found.classes), TEST))
+    return found.test_inputs[rows], found.test_labels[rows]
 
 
 def _sample(labels: Tensor, caps: dict[int, int]) -> Tensor:

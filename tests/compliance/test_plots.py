@@ -33,10 +33,19 @@ from compliance.plots_picture import Picture
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
 
 
+CURVE = {
+    "steps": [0, 4, 8],
+    "candidate": [0.0, 0.1, 0.5],
+    "original": [0.0, 0.3, 0.9],
+    "retrained": [[0.0, 0.1, 0.4], [0.0, 0.2, 0.6]],
+}
+RELEARNING = {"audit": "relearning", "series": {"curves": {"few": CURVE, "retain_only": CURVE}}}
+
+
 @pytest.fixture(scope="module")
 def drawn(example: ModuleType) -> dict[str, Picture]:
-    """All six pictures by name."""
-    made = plots.draw(PAGES.passed(example), PAGES.findings(example))
+    """All pictures by name."""
+    made = plots.draw(PAGES.passed(example), [*PAGES.findings(example), RELEARNING])
     return {**made.pop("audits"), **made}
 
 
@@ -61,8 +70,9 @@ def row(**more: Any) -> dict[str, Any]:
     return given | more
 
 
-def test_six_pictures_are_drawn_when_the_data_are_there(drawn: dict[str, Picture]) -> None:
-    assert set(drawn) == {"overview", "strength", "depth", "accuracy", "routing", "membership"}
+def test_every_picture_is_drawn_when_the_data_are_there(drawn: dict[str, Picture]) -> None:
+    own = {"accuracy", "routing", "membership", "relearning"}
+    assert set(drawn) == {"overview", "strength", "depth"} | own
     assert all(isinstance(picture, Picture) for picture in drawn.values())
 
 

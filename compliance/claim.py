@@ -1,0 +1,124 @@
+"""A claim: somebody says that a model has forgotten a class, and hands in both models.
+
+    apiVersion: damp/v1
+    kind: ForgettingClaim
+    scope: {type: class, selector: {index: 3}}
+    original: {file: before.safetensors, architecture: "damp:cnn"}
+    edited: {file: after.safetensors, architecture: "damp:cnn", retired: [3]}
+    data: {name: digits}
+    recipe: digits                      # how the original was trained; without it, capped
+    policy: default-v1
+    references: [r0.safetensors, r1.safetensors, r2.safetensors]     # instead of training them
+    unseen: {name: "letters:load"}      # rows of classes that nobody was trained on
+
+Nothing is asked about the method. What the claim says of its own models is not believed: files are
+read and copied once, and audited by their bytes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from compliance import strictjson, yamlfile
+from compliance.documents import API_VERSION, Strict, check
+from compliance.errors import ClaimError
+from compliance.policy import LEAST_REFERENCES
+from compliance.request import DataSource, Index, ModelSource, Scope, Text
+
+
+class EditedSource(ModelSource):
+    """The model that is said to have forgotten, and the outputs that it masks as deployed."""
+
+    retired: Annotated[tuple[Index, ...], Field(strict=False)] = ()
+
+
+class Claim(Strict):
+    """A claim as it was handed in; docs/record.md explains each key."""
+
+    apiVersion: Literal["damp/v1"]  # noqa: N815 - the key in the file
+    kind: Literal["ForgettingClaim"]
+    scope: Scope
+    original: ModelSource
+    edited: EditedSource
+    data: DataSource
+    policy: Text
+    recipe: Text | None = None
+    references: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
+    unseen: DataSource | None = None
+
+    @field_validator("apiVersion", mode="before")
+    @classmethod
+    def _known_version(cls, given: Any, info: ValidationInfo) -> Any:
+        if given != API_VERSION:
+            raise ValueError(f"this version of damp reads {API_VERSION}: write that, or update")
+        return given
+
+    @field_validator("references")
+    @classmethod
+    def _enough(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if given is None:
+            return given
+        if any(not file.endswith(".safetensors") for file in given):
+            raise ValueError("only .safetensors files are read: a pickle can run code")
+        if len(set(given)) < max(len(given), LEAST_REFERENCES):
+            raise ValueError(
+                f"give at least {LEAST_REFERENCES} different files, or leave the key out"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _two_models(self) -> Claim:
+        one, other = self.original, self.edited
+        if (one.registry, one.file) == (other.registry, other.file):
+            raise ValueError("`original` and `edited` are one and the same: name both models")
+        return self
+
+    @property
+    def forget(self) -> tuple[int, ...]:
+        """Classes that are said to be forgotten, sorted."""
+        selector = self.scope.selector
+        single = () if selector.index is None else (selector.index,)
+        return tuple(sorted(selector.indices or single))
+
+    def content(self) -> dict[str, Any]:
+        """The claim in one form, whatever order or defaults it was written with."""
+        told = self.model_dump(mode="json")
+        told["scope"]["selector"] = {"indices": list(self.forget)}
+        return told
+
+    def digest(self, files: Mapping[str, str]) -> str:
+        """SHA-256 of the content and of what its models hold.
+
+        Args:
+            files: Name of each model -> SHA-256 of its bytes.
+        """
+        return strictjson.digest({"claim": self.content(), "files": dict(files)})
+
+    def event_id(self, files: Mapping[str, str]) -> str:
+        """The id of its event: the same claim about the same bytes is the same event.
+
+        >>> str(uuid.UUID(bytes=sha256(b"any").digest()[:16], version=4))[14]
+        '4'
+        """
+        told = sha256(self.digest(files).encode()).digest()
+        return str(uuid.UUID(bytes=told[:16], version=4))
+
+
+def load_claim(path: str | Path) -> Claim:
+    """The claim in a YAML file.
+
+    Raises:
+        ClaimError: one line per mistake, with line, column and key.
+    """
+    return check(Claim, yamlfile.read(Path(path), ClaimError), ClaimError)
+
+
+def parse_claim(text: str, name: str = "claim") -> Claim:
+    """The claim in a YAML text; raises what `load_claim` raises."""
+    return check(Claim, yamlfile.parse(text, name, ClaimError), ClaimError)

@@ -1,0 +1,49 @@
+"""The figures of an audit as they are, for audits whose unit is not what the original knew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compliance import plots_svg
+from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
+from compliance.report_palette import COLOURS
+from compliance.report_strip import finite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 12
+"""Lines of a picture."""
+Json = Mapping[str, Any]
+
+
+def picture_of(finding: Json) -> Picture | None:
+    """Each figure with its interval, the retrained models and the original; None without any."""
+    shown = list(finding.get("measurements") or ())[:MOST]
+    if not shown:
+        return None
+    return picture(
+        f"values-{finding['audit']}",
+        lambda figure: _draw(figure, shown),
+        size=(7.2, 1.1 + 0.28 * len(shown)),
+        title=str(finding["question"]),
+        caption="The diamond is this model with its interval, the square the original, the circles "
+        "are the retrained models where they are compared with.",
+        header=("Measurement", "This model", "from", "to", "Original"),
+        rows=[(m["name"], m["value"], *m["interval"], m.get("original")) for m in shown],
+    )
+
+
+def _draw(figure: Figure, shown: Sequence[Json]) -> None:
+    axes = figure.add_subplot()
+    for height, seen in enumerate(shown):
+        null = finite(seen.get("null") or ())
+        axes.plot(null, [height] * len(null), **{**RETRAINED, "linestyle": "none"})
+        original = finite([seen.get("original")])
+        axes.plot(original, [height] * len(original), **{**ORIGINAL, "linestyle": "none"})
+        axes.plot(seen["interval"], [height, height], color=COLOURS["ink"], linewidth=2.2)
+        axes.plot([seen["value"]], [height], **{**MODEL, "linestyle": "none"})
+    axes.set_yticks(range(len(shown)), [plots_svg.label(seen["name"]) for seen in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlabel("value")
