@@ -74,7 +74,8 @@ def hugging_face(folder: str, classes: int, input_shape: Shape) -> nn.Module:
     except (ValueError, KeyError, TypeError, RuntimeError) as problem:
         raise ModelError(
             f"{path} is no image classifier that transformers can build for images of "
-            f"{_told(input_shape)} ({problem}). Check model_type and architectures in its config.json."
+            f"{_told(input_shape)} ({problem}). Check model_type and architectures in its "
+            "config.json."
         ) from problem
     network.register_forward_hook(_only_logits)
     return network
