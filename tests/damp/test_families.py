@@ -99,7 +99,7 @@ FAMILIES = {
     "alexnet": (lambda: on_meta(lambda: zoo.alexnet(**SMALL)), 64),
     "vgg": (lambda: on_meta(lambda: zoo.vgg11(**SMALL)), 32),
 }
-LARGE = {"alexnet", "efficientnet", "googlenet", "inception", "resnet", "vgg", "wide_resnet"}
+LARGE = {"alexnet", "googlenet", "resnet", "vgg", "wide_resnet"}
 """In float32, to save time; the others in float64."""
 
 
