@@ -207,7 +207,8 @@ def _look_at_the_first_bytes(path: Path) -> None:
     try:
         told = path.stat()
         if not stat.S_ISREG(told.st_mode):  # opening a pipe would wait for ever
-            raise ModelError(f"Cannot read the weights {path}: no file. Name a safetensors file.")
+            kind = "Is a directory" if stat.S_ISDIR(told.st_mode) else "no regular file"
+            raise ModelError(f"Cannot read the weights {path}: {kind}. Name a safetensors file.")
         size = told.st_size
         with path.open("rb") as file:
             start = file.read(10)
@@ -243,7 +244,9 @@ def _refuse_two_meanings(path: Path, length: int) -> None:
     try:
         strictjson.loads(header, f"The header of {path}")
     except JsonError as problem:
-        raise ModelError(f"{problem} Fetch the file again and compare its sha256.") from problem
+        raise ModelError(
+            f"{path} is damaged: {problem} Fetch it again and compare its sha256."
+        ) from problem
 
 
 def _check_header(

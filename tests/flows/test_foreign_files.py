@@ -102,20 +102,6 @@ def test_a_path_with_a_null_character_is_refused() -> None:
         loaded(Path("a\0b"))
 
 
-def test_a_transposed_convolution_gains_its_bias(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its weight is (inputs, outputs, ...), the other way round than all others."""
-
-    def build(*_: Any) -> nn.Module:
-        return nn.Sequential(nn.ConvTranspose2d(1, 5, 2, bias=False), nn.Flatten())
-
-    monkeypatch.setattr(models, "build", build)
-    state = build().state_dict() | {"0.bias": torch.arange(5.0)}
-    network, _ = loaded(saved(tmp_path, state))
-    assert torch.equal(network.state_dict()["0.bias"], torch.arange(5.0))
-
-
 @pytest.mark.parametrize("content", [b"", b"no tensors at all", b"\x08" + bytes(7) + b"{}      x"])
 def test_damaged_arrays_are_named_with_the_way_out(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "seen.safetensors").write_bytes(content)
