@@ -190,7 +190,7 @@ def show(home: Home, outcome: Facts) -> None:
     statement, after = folder / "statement.dsse.json", folder / "after.safetensors"
     console.verdict_panel(
         outcome["verdict"],
-        outcome["reasons"],
+        outcome["reasons"] or [outcome["claim"]],
         {
             "event": f"{outcome['id']}, attempt {outcome['attempt']}, {outcome['state']}",
             "report": console.short(outcome["report"]),

@@ -57,6 +57,7 @@ def _event(home: Home, event: states.Event) -> Facts:
         "doing": _doing(attempt) if event.pending else None,
         "statement": str(attempt.statement) if signed else None,
         "report": str(attempt.report) if signed else None,
+        "claim": signed["verdict"]["claim"] if signed else None,
         "reasons": signed["verdict"]["reasons"] if signed else [],
         **_versions(attempt, signed),
     }
