@@ -5,8 +5,10 @@ Both are views like the report: no script, no address; their links lead to files
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from compliance import report_environment, report_rows, report_words
 
@@ -16,19 +18,50 @@ OPEN = ("muted", "dash")
 """Tone and icon of an event without a verdict."""
 
 
-def render_index(events: Sequence[Json], *, at: str, entries: int) -> str:
+def render_index(content: Json) -> str:
     """The index of all events as one HTML page that works from disk.
 
     Args:
-        events: One dict per event: `id`, `state`, `regulation`, `received`, `due`, `days_left`,
-            `next`, `verdict`, `attempts`: each with `number`, `verdict`, `report`, `statement`
-            (links relative to the page; None where there is no file).
-        at: Time of the ledger's last entry.
-        entries: How many entries it has.
+        content: `written`, the time that days are counted from; `entries` and `last`, number of
+            ledger entries and time of the last (None where there is none); `events`, one dict each:
+            `id`, `state`, `regulation`, `received`, `due`, `days_left`, `next`, `verdict`,
+            `attempts`: each with `number`, `verdict`, `report`, `statement` (paths relative to the
+            page; None where there is no file).
     """
-    shown = [event | {"mark": mark(event["verdict"])} for event in map(dict, events)]
+    events = [_shown(event) for event in content["events"]]
     template = report_environment.html().get_template("index.html")
-    return template.render(events=shown, at=at, entries=entries)
+    verdicts = Counter(event["verdict"] for event in events if event["verdict"])
+    return template.render(
+        page=dict(content),
+        events=events,
+        counts=_counts(events),
+        verdicts=dict(sorted(verdicts.items())),
+    )
+
+
+def _shown(event: Json) -> dict[str, Any]:
+    attempts = [
+        attempt
+        | {"mark": mark(attempt["verdict"])}
+        | {key: _href(attempt[key]) for key in ("report", "statement")}
+        for attempt in map(dict, event["attempts"])
+    ]
+    verdict = mark(event["verdict"])
+    if not event["verdict"] and event["days_left"] is None:
+        verdict = verdict | {"word": "none"}  # it ended without one
+    return dict(event) | {"mark": verdict, "attempts": attempts}
+
+
+def _href(path: str | None) -> str | None:
+    """A relative path as a link: nothing in it can be read as a scheme, a query or markup."""
+    return None if path is None else f"./{quote(path)}"
+
+
+def _counts(events: Sequence[Json]) -> dict[str, int]:
+    """How many are late, open and in time, and ended."""
+    late = sum((event["days_left"] or 0) < 0 for event in events)
+    ended = sum(event["days_left"] is None for event in events)
+    return {"late": late, "open": len(events) - late - ended, "ended": ended}
 
 
 def render_comparison(pages: Sequence[Json]) -> str:
@@ -101,6 +134,7 @@ def _line(name: str, cells: Sequence[Mapping[str, Json]]) -> dict[str, Any]:
         "label": first["label"] or name,
         "required": any(row is not None and row["required"] for row in found),
         "cells": [None if row is None else _cell(row) for row in found],
+        "differs": len({None if row is None else row["outcome"] for row in found}) > 1,
     }
 
 

@@ -16,7 +16,7 @@ from compliance.errors import StateError
 from compliance.ledger import Ledger
 from compliance.states import Event
 from compliance.trust import moment
-from flows import eventids, intake, locks
+from flows import eventids, eventindex, intake, locks
 from flows.errors import EventError
 from flows.layout import Home
 
@@ -179,7 +179,10 @@ def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
     """Log a step while no run works on the event's model."""
     whose = eventids.whole(home, event)
     with locks.lineage(home, intake.lineage_of(home, whose)):
-        return Ledger(home.ledger).append(kind, whose, body, checked=True)
+        entry = Ledger(home.ledger).append(kind, whose, body, checked=True)
+    if states.KINDS[kind] in states.ENDED:
+        eventindex.refresh(home)
+    return entry
 
 
 def _known(home: Home, event: str) -> Event:

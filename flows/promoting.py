@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from compliance import signing, states
 from compliance.errors import EnvelopeError
 from compliance.ledger import Ledger
-from flows import gate, registering, resolving, tracking
+from flows import eventindex, gate, registering, resolving, tracking
 from flows.errors import GateError
 from flows.gate import Checked
 from flows.gate_ledger import Known
@@ -87,6 +87,7 @@ def _log(home: Home, version: ModelVersion) -> None:
     if states.current(ledger.entries(), event).state is states.State.DEPLOYED:
         verdict = {"attempt": attempt, "verdict": tags["damp.verdict"]}
         ledger.append_once("event_closed", event, key, verdict)
+    eventindex.refresh(home)
 
 
 def _order_problems(client: MlflowClient, home: Home, name: str, version: int) -> list[str]:

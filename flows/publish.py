@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flows import eventindex
 from flows.journal import entered
 from flows.layout import Attempt, Home
 from flows.predicate import CHAMPION, registered_name
@@ -117,6 +118,7 @@ def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> 
             f"attempt-{attempt.number}",
             {"attempt": attempt.number, "verdict": record["verdict"]},
         )
+    eventindex.refresh(home)
     return {
         "attempt": attempt.number,
         "ending": kind,

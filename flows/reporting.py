@@ -162,73 +162,59 @@ def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
 
 def write(attempt: Attempt, form: str, output: Path | None, *, filed: bool = False) -> Path:
     """Make the report and write it; returns where."""
+    target = (output or attempt.folder / NAMES[form]).absolute()
+    _leave(target, render(attempt, form, filed=filed), form)
+    return target
+
+
+def _leave(target: Path, content: bytes, form: str) -> None:
+    """Write a page, or print it where it shall be a PDF."""
     from flows import browser
 
-    target = (output or attempt.folder / NAMES[form]).absolute()
-    content = render(attempt, form, filed=filed)
     if form != "pdf":
         write_atomically(target, content)
-        return target
+        return
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
         page.write_bytes(content)
         browser.print_pdf(page, target)
-    return target
 
 
 def compare(home: Home, named: Sequence[str]) -> list[Facts]:
     """The report's content of several attempts, each named EVENT or EVENT/ATTEMPT.
 
+    One event alone stands for all of its attempts.
+
     Raises:
-        EventError: Fewer than two, or one that has no statement.
+        EventError: Fewer than two, one that has no statement, or one that is named twice.
     """
     from compliance.report import report_json
 
-    if len(named) < 2:
-        raise EventError("Name two or more to compare, as in: damp report --compare ID/1 ID/2.")
+    attempts = [_named(home, name) for name in named]
+    if len(named) == 1 and "/" not in named[0]:
+        last = attempts[0]
+        attempts = [attempt_of(home, last.event, n + 1) for n in range(last.number)]
+    if len(attempts) < 2:
+        raise EventError(
+            "Name two or more to compare, as in: damp report --compare ID/1 ID/2. One event with "
+            "several attempts can be named alone."
+        )
+    if twice := next((a for n, a in enumerate(attempts) if a in attempts[:n]), None):
+        raise EventError(
+            f"Attempt {twice.number} of {twice.event} is named twice: name each attempt once."
+        )
     pages = []
-    for name in named:
-        event, _, number = name.partition("/")
-        if number and not number.isdecimal():
-            raise EventError(f"'{name}' names no attempt: write EVENT/2.")
-        shown = material(attempt_of(home, event, int(number) if number else None))
+    for attempt in attempts:
+        shown = material(attempt)
         pages.append(report_json(shown.pop("statement"), **shown))
     return pages
 
 
-def index(home: Home) -> Path:
-    """Write index.html, which leads to every event's reports; returns where."""
-    from compliance import inbox
-    from compliance.report_index import render_index
-
-    entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
-    events = states.events(entries)
-    rows = inbox.rows(events.values(), datetime.now(UTC), ended=True)
-    shown = [row | {"attempts": _attempts(home, entries, row["id"])} for row in rows]
-    target = home.root / "index.html"
-    at = entries[-1]["time"] if entries else ""
-    write_atomically(target, render_index(shown, at=at, entries=len(entries)).encode())
-    return target
-
-
-def _attempts(home: Home, entries: list[Facts], event: str) -> list[Facts]:
-    found = []
-    for entry in entries:
-        if entry["event"] == event and entry["kind"] == "statement_signed":
-            attempt = Attempt(home, event, entry["body"]["attempt"])
-            found.append(
-                {
-                    "number": attempt.number,
-                    "verdict": entry["body"]["verdict"],
-                    "report": _link(home, attempt.report),
-                    "statement": _link(home, attempt.statement),
-                }
-            )
-    return found
-
-
-def _link(home: Home, path: Path) -> str | None:
-    return home.relative(path) if path.is_file() else None
+def _named(home: Home, name: str) -> Attempt:
+    event, _, number = name.partition("/")
+    if number and not (number.isascii() and number.isdecimal()):
+        raise EventError(f"'{name}' names no attempt: write EVENT/2.")
+    return attempt_of(home, event, int(number) if number else None)
 
 
 def show(path: Path) -> bool:
@@ -249,25 +235,22 @@ def tell(
     opening: bool,
     as_json: bool,
 ) -> int:
-    """`damp report`."""
+    """`damp report`: of one attempt, of several side by side, or the index of all events."""
     from flows import console
 
     home = Home(root)
+    if indexing or comparing:
+        _refuse_what_fits_no_page_of_many(events, number, form, output, filed, indexing=indexing)
     if indexing:
-        path = index(home)
+        path = _index(home, form)
     elif comparing:
-        from compliance.report_index import comparison, render_comparison
-
-        pages = compare(home, events)
-        if form == "json":
-            console.emit(comparison(pages))
-            return 0
-        path = (output or home.root / "comparison.html").absolute()
-        write_atomically(path, render_comparison(pages).encode())
+        path = _comparison(home, events, form, output)
     elif len(events) == 1:
         path = write(attempt_of(home, events[0], number), form, output, filed=filed)
     else:
         raise EventError("Name one event with --event, or use --compare or --index.")
+    if path is None:
+        return 0
     if as_json:
         console.emit({"file": str(path), "bytes": path.stat().st_size})
     else:
@@ -275,3 +258,53 @@ def tell(
     if opening and not show(path):
         raise EventError(f"No browser could be opened: open {path} in yours.")
     return 0
+
+
+def _refuse_what_fits_no_page_of_many(
+    events: Sequence[str],
+    number: int | None,
+    form: str,
+    output: Path | None,
+    filed: bool,
+    *,
+    indexing: bool,
+) -> None:
+    """Options that mean nothing here are refused, not ignored."""
+    what = "--index" if indexing else "--compare"
+    if form == "markdown" or (indexing and form == "pdf"):
+        forms = "html or json" if indexing else "html, pdf or json"
+        raise EventError(f"{what} makes {forms}: {form} is for the report of one attempt.")
+    if number is not None or filed:
+        raise EventError(
+            f"{what} takes neither --attempt nor --filed: it shows attempts brought up to date."
+        )
+    if indexing and (events or output is not None):
+        raise EventError(
+            "--index takes no event and no --output: it is index.html in the state folder, where "
+            "its links lead to the reports of all events."
+        )
+
+
+def _index(home: Home, form: str) -> Path | None:
+    from flows import console, eventindex
+
+    if form == "json":
+        console.emit(eventindex.content(home, datetime.now(UTC)))
+        return None
+    return eventindex.write(home)
+
+
+def _comparison(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:
+    from compliance.report_index import comparison, render_comparison
+    from flows import console
+
+    pages = compare(home, events)
+    if form == "json" and output is None:
+        console.emit(comparison(pages))
+        return None
+    target = (output or home.root / f"comparison.{form}").absolute()
+    if form == "json":
+        write_atomically(target, json.dumps(comparison(pages), indent=1).encode())
+    else:
+        _leave(target, render_comparison(pages).encode(), form)
+    return target

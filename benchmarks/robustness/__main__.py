@@ -1,11 +1,12 @@
 """Attack what reads foreign files, what signs and what must survive a kill; count what went wrong.
 
-    python -m benchmarks.robustness [--quick] [PART ...]
+    python -m benchmarks.robustness [--quick] [--kills N] [--rounds N] [--more] [PART ...]
 
 Each part works on state folders of its own and writes its figures into
-benchmarks/results/robustness.json; parts that were not asked for keep theirs. `--quick` takes a
-twentieth of every count and writes nothing. All draws are seeded. The Markdown page beside it is
-made from the figures.
+benchmarks/results/robustness.json; parts that were not asked for keep theirs, so that they can be
+run one by one. `--more` adds kills and races to those that are counted there, with other draws.
+`--quick` takes a twentieth of every count and writes nothing. All draws are seeded. The Markdown
+page beside it is made from the figures.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import RESULTS, described
 from benchmarks.robustness import (
+    counting,
     crafted_models,
     documents,
     envelopes,
@@ -41,6 +44,8 @@ from flows.layout import Attempt, Home
 from flows.settings import prepare_environment
 
 Facts = dict[str, Any]
+Part = Callable[["Desk", Path, float], Facts]
+"""Takes the desk, a new folder and the share of the counts; gives its figures."""
 
 SEED = 20261124
 POLICIES = Path(str(files("compliance"))) / "policies"
@@ -176,17 +181,18 @@ def replays(desk: Desk, _: Path, share: float) -> Facts:
     return told | {"ledger_unchanged": unchanged}
 
 
-def killed(_: Desk, folder: Path, share: float) -> Facts:
-    """SIGKILL at random moments of real events."""
-    return kills.loop(state(folder / "kills"), round(KILLS * share), SEED).to_json()
+def killed(_: Desk, folder: Path, share: float, *, count: int = KILLS, before: int = 0) -> Facts:
+    """SIGKILL at random moments of real events; `before` that many were made in other runs."""
+    seed = SEED + before
+    return kills.loop(state(folder / "kills"), round(count * share), seed).to_json()
 
 
-def raced(_: Desk, folder: Path, share: float) -> Facts:
+def raced(_: Desk, folder: Path, share: float, *, count: int = ROUNDS) -> Facts:
     """Eight processes on one model."""
-    return races.loop(state(folder / "races"), max(1, round(ROUNDS * share))).to_json()
+    return races.loop(state(folder / "races"), max(1, round(count * share))).to_json()
 
 
-PARTS: dict[str, Callable[[Desk, Path, float], Facts]] = {
+PARTS: dict[str, Part] = {
     "models": models,
     "data": data,
     "papers": papers,
@@ -211,24 +217,45 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m benchmarks.robustness")
     asked.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     asked.add_argument("--quick", action="store_true", help="a twentieth; nothing is written")
+    asked.add_argument("--kills", type=int, default=KILLS, help="how many [default: %(default)s]")
+    asked.add_argument("--rounds", type=int, default=ROUNDS, help="of races, [%(default)s]")
+    asked.add_argument("--more", action="store_true", help="add kills and races to those counted")
     chosen = asked.parse_args()
     if unknown := set(chosen.parts) - set(PARTS):
         asked.error(f"no part is called {', '.join(sorted(unknown))}")
-    found: Facts = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     with tempfile.TemporaryDirectory(prefix="damp-robustness-") as place:
         desk = Desk(Path(place))
         for name in chosen.parts or PARTS:
-            found[name] = _run(name, desk, Path(place) / f"part-{name}", quick=chosen.quick)
-            print(json.dumps({name: found[name]}, indent=1), flush=True)
+            before = _found().get(name) if chosen.more and name in ("kills", "races") else None
+            part = PARTS[name]
+            if name == "kills":
+                done = before["kills"] if before else 0
+                part = partial(killed, count=chosen.kills, before=done)
+            elif name == "races":
+                part = partial(raced, count=chosen.rounds)
+            told = _run(name, part, desk, Path(place) / f"part-{name}", quick=chosen.quick)
+            told = told if before is None else counting.added(before, told)
+            print(json.dumps({name: told}, indent=1), flush=True)
             if not chosen.quick:
-                RESULT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-                (RESULTS / "robustness.md").write_text(page.markdown(found))
+                _keep(_found() | {name: told})
 
 
-def _run(name: str, desk: Desk, folder: Path, *, quick: bool) -> Facts:
+def _found() -> Facts:
+    """The figures as they are on disk now: another part may have been run meanwhile."""
+    found: Facts = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    return found
+
+
+def _keep(found: Facts) -> None:
+    ordered = {name: found[name] for name in PARTS if name in found}
+    RESULT.write_text(json.dumps(ordered, indent=1) + "\n")
+    (RESULTS / "robustness.md").write_text(page.markdown(ordered))
+
+
+def _run(name: str, part: Part, desk: Desk, folder: Path, *, quick: bool) -> Facts:
     folder.mkdir()
     load, began = os.getloadavg()[0], time.perf_counter()
-    told = PARTS[name](desk, folder, 0.05 if quick else 1)
+    told = part(desk, folder, 0.05 if quick else 1)
     plain = re.sub(re.escape(str(folder.parent)), "FOLDER", json.dumps(told))
     return json.loads(plain) | {
         "command": f"python -m benchmarks.robustness {name}",
