@@ -25,20 +25,32 @@ DAY = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--output", "-o", type=FILE, help="[default: beside the statement]")
 @click.option("--filed", is_flag=True, help="As it was filed, instead of brought up to date.")
-@click.option("--compare", "comparing", is_flag=True, help="Several attempts side by side.")
-@click.option("--index", "indexing", is_flag=True, help="A page that leads to all events.")
+@click.option(
+    "--compare",
+    "comparing",
+    is_flag=True,
+    help="Several attempts side by side: EVENT/1 EVENT/2, or all of one EVENT.",
+)
+@click.option(
+    "--index",
+    "indexing",
+    is_flag=True,
+    help="index.html, which leads to all events; damp writes it when one ends.",
+)
 @click.option("--open", "opening", is_flag=True, help="Open it in the browser.")
 @as_json
 def report(others: tuple[str, ...], event: str | None, as_json: bool, **asked: Any) -> int:
     """Make the report of an attempt, brought up to date with the ledger.
 
-    The page that was filed, report.html, stays as it is.
+    The page that was filed, report.html, stays as it is. With --compare several attempts stand
+    side by side in comparison.html; with --index a page leads to all events.
 
     \b
     Examples:
       damp report --event 5f0c7c2e --open
       damp report --event 5f0c7c2e --format pdf -o report.pdf
-      damp report --compare 5f0c7c2e/1 5f0c7c2e/2
+      damp report --compare 5f0c7c2e
+      damp report --compare 5f0c7c2e/2 8d1f9a40/1 --format pdf
       damp report --index --open
     """
     from flows import reporting

@@ -104,6 +104,33 @@ def findings(example: ModuleType) -> list[Json]:
     return made
 
 
+def index(example: ModuleType) -> Json:
+    """What the index of three events shows: one late, one decided twice, one ended without."""
+    attempts = [
+        {"number": n, "verdict": v, "report": f"events/e/attempt-{n}/r.html", "statement": None}
+        for n, v in ((1, "FAILED"), (2, "PASSED"))
+    ]
+    decided = {
+        "id": example.EVENT,
+        "state": "failed_audit",
+        "regulation": "gdpr",
+        "received": "2026-09-20T08:00:00Z",
+        "due": "2026-10-20T08:00:00Z",
+        "days_left": 3,
+        "next": "damp promote --event 5f0c7c2e",
+        "verdict": "PASSED",
+        "attempts": attempts,
+    }
+    open_one = decided | {"days_left": -3, "verdict": None, "attempts": [], "next": "look: `x`"}
+    ended = open_one | {"state": "denied", "days_left": None, "next": "", "regulation": None}
+    return {
+        "written": "2026-10-17T08:00:00+00:00",
+        "entries": 9,
+        "last": "2026-10-16T08:00:00Z",
+        "events": [open_one, decided, ended],
+    }
+
+
 def _with_pictures(finding: Finding) -> Json:
     series = {"accuracy": per_class(), "membership": roc(), "routing": shares()}
     question = report_questions.AUDITS[finding.audit][0]

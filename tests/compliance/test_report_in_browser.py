@@ -18,10 +18,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from compliance.report import render_html
+from compliance.report import render_html, report_json
+from compliance.report_index import render_comparison, render_index
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -153,6 +155,48 @@ def test_a_hundred_hostile_strings_are_inert(run: Run, example: ModuleType) -> N
     assert dom.count("onerror") > 100  # they are there, as text
 
 
+def test_hostile_strings_are_inert_in_the_comparison_and_in_the_index(
+    run: Run, example: ModuleType
+) -> None:
+    """Names of layers, policies, methods, reasons; and a ledger that somebody wrote by hand."""
+    statement = PAGES.inconclusive(example)
+    predicate = statement["predicate"]
+    predicate["verdict"]["reasons"] = HUNDRED
+    predicate["event"]["id"] = HUNDRED[1]
+    predicate["method"] |= {"name": HUNDRED[0], "parameters": {"preset": HUNDRED[11]}}
+    for row, payload in zip(predicate["audits"], HUNDRED * 9, strict=False):
+        row |= {"name": payload, "label": payload, "reason": payload}
+    found = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    for page in (render_comparison([found, found]), render_index(hostile_index(example))):
+        dom = run(page, "--dump-dom", "--virtual-time-budget=3000")
+        assert "data-hit" not in dom.partition("<head")[0]
+        assert dom.count("onerror") > 50
+
+
+def hostile_index(example: ModuleType) -> dict[str, Any]:
+    content: dict[str, Any] = PAGES.index(example)
+    event, keys = content["events"][1], ("id", "state", "regulation", "received", "next", "verdict")
+    links = [
+        {"number": text, "verdict": text, "report": text, "statement": f"javascript:{HIT}//{text}"}
+        for text in HUNDRED
+    ]
+    content["events"] = [event | dict.fromkeys(keys, text) for text in HUNDRED]
+    content["events"].append(event | {"attempts": links})
+    return content
+
+
+def test_a_link_of_the_index_is_a_path_below_it(example: ModuleType) -> None:
+    """Spaces, newlines, markup, a scheme, a question mark: all of it is a name of a file."""
+    content = PAGES.index(example)
+    names = ("a b", "a\nb", "<b>", "javascript:alert(1)", "a?b#c", "//host/x", "50%")
+    attempt = content["events"][1]["attempts"][0]
+    content["events"][1]["attempts"] = [attempt | {"report": name} for name in names]
+    page = render_index(content)
+    links = re.findall(r'href="([^"]*)"', page)
+    assert [unquote(link.removeprefix("./")) for link in links] == list(names)
+    assert all(re.fullmatch(r"\./[\w%/.-]*", link) for link in links)
+
+
 def test_each_kind_of_markup_would_have_run(run: Run) -> None:
     """The positive control: on a page that escapes nothing, most kinds do each time."""
     for tag in TAGS[:7]:  # focus and objects depend on the moment and on the browser
@@ -241,6 +285,23 @@ def test_the_page_fits_its_window_also_at_twice_the_size(
     wide, seen = map(int, told.groups())
     assert seen <= width
     assert wide <= seen
+
+
+@pytest.mark.parametrize("width", [1200, 600])
+def test_comparison_and_index_fit_their_window(run: Run, example: ModuleType, width: int) -> None:
+    found = [
+        report_json(make(example), findings=PAGES.findings(example), **PAGES.COMMANDS)
+        for make in PAGES.KINDS.values()
+    ]
+    for page in (render_comparison(found * 2), render_index(PAGES.index(example))):
+        measured = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+        measured = measured.replace("</body>", MEASURE)
+        told = re.search(
+            r'data-wide="(\d+) (\d+)"', run(measured, "--dump-dom", f"--window-size={width},900")
+        )
+        assert told is not None
+        wide, seen = map(int, told.groups())
+        assert wide <= seen <= width
 
 
 @pytest.mark.parametrize("kind", list(PAGES.KINDS))

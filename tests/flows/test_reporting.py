@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import runpy
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from compliance import plots
 from compliance.errors import EnvelopeError
 from compliance.ledger import Ledger
-from flows import browser, desk, keyring, reporting, signoff
+from flows import browser, desk, eventindex, keyring, reporting, signoff
 from flows.errors import BrowserError, EventError
 from flows.layout import Attempt, Home
 
@@ -154,12 +155,39 @@ def test_attempts_that_answer_different_questions_are_called_so(damp: Damp, home
     assert "Different policies" in render_comparison(pages)
 
 
+def test_one_event_stands_for_all_of_its_attempts(damp: Damp, twice: str) -> None:
+    told = damp("report", "--compare", twice, "--format", "json").json()
+    assert [c["attempt"] for c in told["columns"]] == [1, 2]
+    differing = [row["name"] for row in told["rows"] if row["differs"]]
+    assert differing == ["few_shot.1@penultimate"]
+
+
 def test_what_cannot_be_compared_is_refused(damp: Damp, home: Home, twice: str) -> None:
-    assert "two or more" in damp("report", "--compare", twice).err
+    assert "two or more" in damp("report", "--compare", f"{twice}/2").err
     assert "names no attempt" in damp("report", "--compare", twice, f"{twice}/x").err
     assert "has no statement of attempt 3" in damp("report", "--compare", twice, f"{twice}/3").err
+    assert "is named twice" in damp("report", "--compare", f"{twice}/2", twice).err
     assert "Name one event" in damp("report").err
     assert not (home.root / "comparison.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--compare", "--format", "markdown"), "html, pdf or json"),
+        (("--index", "--format", "pdf"), "html or json"),
+        (("--compare", "--attempt", "1"), "neither --attempt nor --filed"),
+        (("--index", "--filed"), "neither --attempt nor --filed"),
+        (("--index", "-o", "elsewhere.html"), "no event and no --output"),
+        (("--index", "--event", "5f0c7c2e"), "no event and no --output"),
+    ],
+)
+def test_options_that_mean_nothing_on_a_page_of_many_are_refused(
+    damp: Damp, home: Home, options: tuple[str, ...], words: str
+) -> None:
+    home.root.mkdir()
+    damp("report", *options).refused(words)
+    assert list(home.root.iterdir()) == []
 
 
 def test_the_index_leads_to_every_report(damp: Damp, home: Home, twice: str) -> None:
@@ -169,10 +197,69 @@ def test_the_index_leads_to_every_report(damp: Damp, home: Home, twice: str) -> 
     links = [part.split('"')[0] for part in page.split('href="')[1:]]
     assert len(links) == 4
     assert all((home.root / link).is_file() for link in links)
-    assert page.index(open_event) < page.index(twice)
+    assert page.index(open_event[:8]) < page.index(twice[:8])
     assert "days late" in page
     assert "<script" not in page
     assert "//" not in page
+
+
+def test_the_index_says_the_same_to_machines(damp: Damp, home: Home, twice: str) -> None:
+    told = damp("report", "--index", "--format", "json").json()
+    (event,) = told["events"]
+    assert [a["verdict"] for a in event["attempts"]] == ["FAILED", "PASSED"]
+    assert all((home.root / a["report"]).is_file() for a in event["attempts"])
+    assert told["entries"] == len(Ledger(home.ledger).entries())
+    assert not (home.root / "index.html").exists()
+    written = damp("report", "--index", "--json").json()
+    assert Path(written["file"]).stat().st_size == written["bytes"]
+
+
+def test_the_index_is_written_again_when_an_event_ends(home: Home) -> None:
+    denied, closed, waiting = MADE.put(home), MADE.put(home), MADE.put(home)
+    MADE.decide(home, closed, verdict="INCONCLUSIVE", with_report=True)
+    index = home.root / "index.html"
+    desk.pause(home, waiting, reason="no end")
+    assert not index.exists()
+    desk.deny(home, denied, reason="unverifiable", note="")
+    assert state_in(index, denied) == "denied"
+    assert state_in(index, closed) == "audited"
+    desk.close(home, closed, reason="retrained elsewhere")
+    assert state_in(index, closed) == "closed"
+    assert state_in(index, waiting) == "paused"
+
+
+def state_in(index: Path, event: str) -> str:
+    """The state that the page shows of an event."""
+    row = next(row for row in index.read_text().split("<tr>") if event[8:] in row)
+    return row.split("<td>")[3].split("<")[0]
+
+
+def test_an_index_that_cannot_be_written_undoes_nothing(
+    home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = MADE.put(home)
+    (home.root / "index.html").mkdir()  # no file can take its place
+    monkeypatch.setattr(logging.getLogger("damp"), "propagate", True)
+    entry = desk.cancel(home, event, reason="withdrawn")
+    assert entry["kind"] == Ledger(home.ledger).entries()[-1]["kind"] == "event_cancelled"
+    assert "index.html was not written" in caplog.text
+
+
+def test_the_index_as_of_one_moment_is_made_again_byte_by_byte(home: Home, twice: str) -> None:
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    first = eventindex.write(home, at).read_bytes()
+    assert eventindex.write(home, at).read_bytes() == first
+    assert eventindex.write(home, at + timedelta(days=1)).read_bytes() != first
+
+
+def test_the_index_leads_nowhere_else(home: Home, twice: str) -> None:
+    """A report that was replaced by a link out of the state folder is not linked to."""
+    attempt = Attempt(home, twice, 1)
+    attempt.report.unlink()
+    attempt.report.symlink_to("/etc/hostname")
+    page = eventindex.write(home).read_text()
+    assert page.count("no report") == 1
+    assert f"./{home.relative(attempt.report)}" not in page
 
 
 def test_an_empty_folder_has_an_index_without_events(damp: Damp, home: Home) -> None:

@@ -1,0 +1,85 @@
+"""A state folder, keys and files whose names hold spaces, newlines, quotes and markup."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flows.layout import Home
+from flows.settings import settings
+
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+NAMES = ("with space", "new\nline", "<img src=x onerror=alert(1)>", "quo'te\"s & $HOME `id`", "-rf")
+Damp = Callable[..., Any]
+
+
+@pytest.fixture(params=NAMES, ids=["space", "newline", "markup", "quotes", "dash"])
+def strange(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A state folder of such a name."""
+    folder = home.root.parent / request.param
+    monkeypatch.setenv("DAMP_HOME", str(folder / "state"))
+    monkeypatch.setenv("DAMP_KEYS", str(folder / "keys"))
+    settings.cache_clear()
+    return Home(folder / "state")
+
+
+def test_everything_at_the_desk_works_in_a_folder_of_any_name(damp: Damp, strange: Home) -> None:
+    event = MADE.put(strange)
+    MADE.decide(strange, event, verdict="FAILED", with_report=True)
+    attempt = MADE.decide(strange, event, number=2, with_report=True)
+    held = strange.root / "held.txt"
+    for words in (
+        ("status",),
+        ("inbox",),
+        ("declare", event, "--artefact", "tape", "--location", "vault", "--status", "UNKNOWN"),
+        ("ledger", "checkpoint", "-o", held),
+        ("ledger", "verify", "--checkpoint", held),
+        (
+            "verify",
+            attempt.statement,
+            "--model",
+            attempt.after,
+            "--checkpoint",
+            held,
+            "--ledger",
+            strange.ledger,
+        ),
+        ("report", "--event", event),
+        ("report", "--compare", event),
+        ("report", "--index"),
+        ("export", "--format", "csv", "-o", strange.root / "ledger.csv"),
+    ):
+        told = damp(*words)
+        assert told.code == 0, (words, told.err)
+        assert "Traceback" not in told.err
+    for page in (attempt.folder / "report-now.html", strange.root / "index.html"):
+        assert "<img" not in page.read_text()
+
+
+def test_a_file_that_is_not_there_is_named_whatever_its_name(damp: Damp, strange: Home) -> None:
+    told = damp("verify", "--trust", strange.trust, "--", strange.root / "gone.json")
+    assert told.code == 1
+    assert "cannot be read" in told.out + told.err
+    assert "Traceback" not in told.out + told.err
+
+
+def test_commands_that_a_report_tells_can_be_typed(strange: Home) -> None:
+    """They are relative to the state folder, whose own name never stands in them."""
+    from flows import reporting
+
+    event = MADE.put(strange)
+    attempt = MADE.decide(strange, event)
+    for command in reporting.commands(strange, attempt).values():
+        words = shlex.split(command)
+        assert words[0] == "damp"
+        assert not any(os.path.isabs(word) for word in words)
+        named = [word for word in words if word.startswith("events/")]
+        assert named
+        assert all((strange.root / word).is_file() for word in named)

@@ -1,0 +1,105 @@
+"""`damp replay`: the same bytes again from the pinned inputs, and what is not the same is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compliance import signing
+from compliance.trust import load_trust
+from flows.layout import Attempt
+from tests.flows.world import World
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+
+class Auditor:
+    """Somebody else: a state folder and an auditor's key of their own, and a copy of the record."""
+
+    def __init__(self, folder: Path, record: Attempt) -> None:
+        self.folder, self.copy = folder, folder / "record"
+        shutil.copytree(record.folder, self.copy)
+        shutil.copy(record.home.trust, folder / "their-trust.json")
+        self.damp("keys", "new", "--role", "auditor")
+
+    def damp(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of the auditor's."""
+        plain = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli", *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=plain | {"HOME": str(self.folder), "OMP_NUM_THREADS": "1"},
+        )
+
+    def replay(self) -> subprocess.CompletedProcess[str]:
+        statement = str(self.copy / "statement.dsse.json")
+        return self.damp("replay", statement, "--trust", "their-trust.json", "--json")
+
+
+@pytest.fixture
+def auditor(tmp_path: Path, world: World) -> Auditor:
+    return Auditor(tmp_path, world.attempt)
+
+
+def test_on_the_same_platform_everything_is_the_same_and_signed(auditor: Auditor) -> None:
+    told = auditor.replay()
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
+    found: dict[str, Any] = json.loads(told.stdout)
+    assert found["same"]
+    names = {check["name"] for check in found["checks"]}
+    assert {"model after", "verdict", "retain set", "few_shot.1@penultimate"} <= names
+    content = (auditor.folder / "replay.dsse.json").read_bytes()
+    trust = load_trust(auditor.folder / ".damp" / "trust.json")
+    (signature,) = signing.judge(signing.open_envelope(content), trust)
+    assert (signature.role, signature.holds) == ("auditor", True)
+    result = json.loads(signing.open_envelope(content).payload)
+    assert result["predicate"]["result"] == "PASSED"
+    assert result["subject"][0]["digest"]["sha256"] == next(
+        check["told"] for check in found["checks"] if check["name"] == "model after"
+    )
+
+
+def test_inputs_that_are_not_the_pinned_ones_are_refused(auditor: Auditor) -> None:
+    plan = auditor.copy / "plan.json"
+    kept = plan.read_text()
+    plan.write_text(kept.replace('"seed": ', '"seed": 1'))
+    told = auditor.replay()
+    assert (told.returncode, "is not the plan" in told.stderr + told.stdout) == (1, True)
+    plan.write_text(kept)
+    shutil.copy(auditor.copy / "after.safetensors", auditor.copy / "before.safetensors")
+    told = auditor.replay()
+    assert (told.returncode, "is not the model before" in told.stderr + told.stdout) == (1, True)
+    assert not (auditor.folder / "replay.dsse.json").exists()
+
+
+def test_a_statement_that_claims_another_figure_is_found_out(
+    auditor: Auditor, world: World
+) -> None:
+    """The owner signs, with the right key, a statement that improves one figure."""
+    from flows import keyring
+
+    statement = auditor.copy / "statement.dsse.json"
+    told = json.loads(signing.open_envelope(statement.read_bytes()).payload)
+    row = next(r for r in told["predicate"]["audits"] if r["name"] == "accuracy.retain")
+    row["value"] += 1e-4
+    keys = world.folder / "home" / ".config" / "damp" / "keys"
+    monkeypatch.setenv("DAMP_KEYS", str(keys))
+    statement.write_bytes(signing.sign_payload(told, keyring.signing_key(world.home, "executor")))
+    done = auditor.replay()
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert [check["name"] for check in found["checks"] if not check["same"]] == ["accuracy.retain"]
+    result = json.loads(
+        signing.open_envelope((auditor.folder / "replay.dsse.json").read_bytes()).payload
+    )
+    assert result["predicate"]["failedTests"] == ["accuracy.retain"]
