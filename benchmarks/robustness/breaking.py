@@ -4,7 +4,7 @@
 
 Works on a copy of the repository: one line is replaced by one that defends nothing, the named test
 is run there, and must fail; on the unbroken copy it must pass. The result is
-benchmarks/results/defences.json.
+benchmarks/results/defences.json; those that are named are tried anew, the others keep their result.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from benchmarks.machine import RESULTS
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("damp", "audits", "compliance", "flows", "tests", "benchmarks", "docs")
+RESULT = RESULTS / "defences.json"
 FILES = ("pyproject.toml", "CHANGELOG.md", "README.md", "requirements.lock")
 
 
@@ -74,13 +75,29 @@ def passes(folder: Path, test: str) -> bool:
     return done.returncode == 0
 
 
-def attempt(folder: Path, defence: Defence) -> dict[str, Any]:
-    """Break, test, mend."""
+def table(defences: Sequence[Defence]) -> str:
+    """What is broken how and which test notices, as the table of docs/threats.md."""
+    lines = ["| defence | in | broken by | noticed by |", "|---|---|---|---|"]
+    for one in defences:
+        removed = _code(one.broken) if one.broken.strip() else "nothing"
+        change = f"{_code(one.whole)} → {removed}"
+        lines.append(f"| {one.name} | `{one.file}` | {change} | `{one.test}` |")
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    shown = " ".join(text.split()).replace("|", "\\|")
+    return f"`` {shown} ``" if "`" in shown else f"`{shown}`"
+
+
+def attempt(folder: Path, defence: Defence, sound: dict[str, bool]) -> dict[str, Any]:
+    """Break, test, mend. `sound` remembers which tests pass on the unbroken copy."""
     file = folder / defence.file
     whole = file.read_text(encoding="utf-8")
     if whole.count(defence.whole) != 1:
         raise SystemExit(f"{defence.name}: {defence.file} holds {defence.whole!r} not once.")
-    sound = passes(folder, defence.test)
+    if defence.test not in sound:
+        sound[defence.test] = passes(folder, defence.test)
     file.write_text(whole.replace(defence.whole, defence.broken), encoding="utf-8")
     try:
         caught = not passes(folder, defence.test)
@@ -91,7 +108,7 @@ def attempt(folder: Path, defence: Defence) -> dict[str, Any]:
         "file": defence.file,
         "broken": f"{defence.whole.strip()} -> {defence.broken.strip() or '(removed)'}",
         "test": defence.test,
-        "passes_when_whole": sound,
+        "passes_when_whole": sound[defence.test],
         "fails_when_broken": caught,
     }
 
@@ -100,27 +117,42 @@ def main(names: Sequence[str]) -> None:
     """All of them, or those named."""
     from benchmarks.robustness.defences import DEFENCES
 
-    chosen = [d for d in DEFENCES if not names or d.name in names]
+    known = {told["defence"]: told for told in _found()}
+    sound: dict[str, bool] = {}
+    missed = False
     with tempfile.TemporaryDirectory(prefix="damp-breaking-") as folder:
         place = copy(Path(folder))
-        found = []
-        for defence in chosen:
-            told = attempt(place, defence)
-            found.append(told)
-            good = told["passes_when_whole"] and told["fails_when_broken"]
+        for defence in (d for d in DEFENCES if not names or d.name in names):
+            told = attempt(place, defence, sound)
+            known[defence.name] = told
+            missed |= not caught(told)
             print(
-                f"{'caught' if good else 'NOT CAUGHT'}  {defence.name}: {defence.test}", flush=True
+                f"{'caught' if caught(told) else 'NOT CAUGHT'}  {defence.name}: {defence.test}",
+                flush=True,
             )
-    if not names:
-        content = {
-            "command": "python -m benchmarks.robustness.breaking",
-            "defences": len(found),
-            "caught": sum(t["passes_when_whole"] and t["fails_when_broken"] for t in found),
-            "each": found,
-        }
-        (RESULTS / "defences.json").write_text(json.dumps(content, indent=1) + "\n")
-    if any(not (t["passes_when_whole"] and t["fails_when_broken"]) for t in found):
+            _keep([known[d.name] for d in DEFENCES if d.name in known])
+    if missed:
         raise SystemExit(1)
+
+
+def caught(told: dict[str, Any]) -> bool:
+    """Whether the test passes on the whole and fails on the broken."""
+    return bool(told["passes_when_whole"] and told["fails_when_broken"])
+
+
+def _found() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(RESULT.read_text())["each"] if RESULT.exists() else []
+    return found
+
+
+def _keep(each: list[dict[str, Any]]) -> None:
+    content = {
+        "command": "python -m benchmarks.robustness.breaking",
+        "defences": len(each),
+        "caught": sum(map(caught, each)),
+        "each": each,
+    }
+    RESULT.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from benchmarks.robustness.breaking import Defence
 
 FUZZING, VERIFY = "tests/flows/test_fuzzing.py", "tests/compliance/test_verify.py"
 LEDGER, CHECKPOINT = "tests/compliance/test_ledger.py", "tests/compliance/test_checkpoint.py"
+VERDICT = "tests/compliance/test_verdict.py"
 PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/test_desk.py"
 
 DEFENCES = (
@@ -158,7 +159,7 @@ DEFENCES = (
         "compliance/verify_ledger.py",
         "    elif merkle.root(map(merkle.leaf_hash, lines[: held.size])) != held.root:",
         "    elif False:",
-        f"{CHECKPOINT}::test_every_ledger_sealed_anew_from_some_entry_on_is_found",
+        f"{CHECKPOINT}::test_a_ledger_sealed_anew_from_some_entry_on_is_found_by_its_root",
     ),
     Defence(
         "two ledgers with one name are found out",
@@ -318,5 +319,84 @@ DEFENCES = (
         '    escaped = re.sub(r"([\\\\`*_\\[\\]#|~$@])", r"\\\\\\1", shown)',
         "    escaped = shown",
         "tests/compliance/test_report_markdown.py::test_hostile_text_means_only_itself",
+    ),
+    Defence(
+        "a link of the index is a path below it",
+        "compliance/report_index.py",
+        'return None if path is None else f"./{quote(path)}"',
+        "return path",
+        "tests/compliance/test_report_in_browser.py::test_a_link_of_the_index_is_a_path_below_it",
+    ),
+    Defence(
+        "the index leads nowhere else",
+        "flows/eventindex.py",
+        "if not path.is_file() or not path.resolve().is_relative_to(home.root.resolve()):",
+        "if not path.is_file():",
+        "tests/flows/test_reporting.py::test_the_index_leads_nowhere_else",
+    ),
+    # events and the registry
+    Defence(
+        "one event at a time on a model",
+        "flows/locks.py",
+        '    with _file(home, file, busy), _across_machines(f"lineage {name}", busy):\n',
+        "    if True:\n",
+        "tests/flows/test_locks.py::test_a_second_process_is_told_that_the_model_is_busy",
+    ),
+    Defence(
+        "a file is written aside",
+        "flows/store.py",
+        'handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")',
+        "name = str(path); handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)",
+        "tests/flows/test_store.py::test_a_process_killed_while_it_writes_leaves_the_old_file",
+    ),
+    Defence(
+        "what is registered is found again",
+        "flows/registry.py",
+        "    if version is None:\n        version = registering.make",
+        "    if True:\n        version = registering.make",
+        "tests/flows/test_registry.py::test_a_second_call_finds_the_first",
+    ),
+    Defence(
+        "a version with problems is not promoted",
+        "flows/promoting.py",
+        "        if problems:\n",
+        "        if False:\n",
+        "tests/flows/test_gate.py::test_a_way_round_the_gate_is_named_and_leads_nowhere",
+    ),
+    # the verdict
+    Defence(
+        "the plan stands in the ledger first",
+        "compliance/verify_ledger.py",
+        "    yield from _plan(entries, predicate)\n",
+        "",
+        f"{VERIFY}::test_a_ledger_that_says_otherwise_is_1",
+    ),
+    Defence(
+        "a control that came out wrong decides nothing",
+        "compliance/controls.py",
+        "        if not control.as_expected:",
+        "        if False:",
+        f"{VERDICT}::test_a_model_that_must_fail_and_passes_decides_nothing",
+    ),
+    Defence(
+        "a missing control decides nothing",
+        "compliance/controls.py",
+        "    if absent:",
+        "    if False:",
+        f"{VERDICT}::test_a_missing_control_decides_nothing",
+    ),
+    Defence(
+        "outputs alone never pass",
+        "compliance/doubts.py",
+        '    if policy.assurance == "L1":',
+        "    if False:",
+        f"{VERDICT}::test_outputs_alone_never_pass_a_class_erasure",
+    ),
+    Defence(
+        "an unknown copy caps the verdict",
+        "compliance/doubts.py",
+        '    if policy.unknown_artefacts == "inconclusive":',
+        "    if False:",
+        f"{VERDICT}::test_unknown_copies_cap_the_verdict_where_the_policy_says_so",
     ),
 )

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,6 +83,25 @@ def test_the_executor_alone_never_counts_as_reviewer(desk: Any, example: ModuleT
     invalid(found, "No trusted reviewer has signed")
     desk.write(example.example(), desk.reviewer)
     assert verify_statement(desk.statement, desk.trust, roles=both).exit_code == 0
+
+
+def test_one_key_never_fills_two_roles(desk: Any, trust_line: Line, tmp_path: Path) -> None:
+    """Neither by signing twice nor by standing in the trust file twice."""
+    both = ("executor", "reviewer")
+    told = json.loads(desk.statement.read_bytes())
+    desk.statement.write_text(json.dumps(told | {"signatures": told["signatures"] * 2}))
+    invalid(verify_statement(desk.statement, desk.trust, roles=both), "refused")
+    desk.statement.write_text(json.dumps(told))
+    lines = [
+        f'"{desk.executor.keyid}": {json.dumps(asdict(trust_line(desk.executor, role)))}'
+        for role in both
+    ]
+    file = tmp_path / "trust.json"
+    frame = '{"format": "damp/trust/v1", "keys": {LINES}}'
+    file.write_text(frame.replace("LINES", lines[0]))
+    assert verify_statement(desk.statement, file).exit_code == 0
+    file.write_text(frame.replace("LINES", ", ".join(lines)))
+    invalid(verify_statement(desk.statement, file, roles=both), "twice")
 
 
 @pytest.mark.parametrize(

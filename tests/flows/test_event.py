@@ -149,6 +149,17 @@ def test_the_data_version_after_is_dvcs_and_has_no_row_of_the_class(world: World
         assert (folder / "test-003.npz").exists()  # the audits need it
 
 
+def test_the_seed_is_the_ledgers_and_was_registered_first(world: World) -> None:
+    """Nobody chose it: the first 32 bits of the ledger's head before the plan."""
+    entries = Ledger(world.home.ledger).entries()
+    plan = world.predicate["auditPlan"]
+    registered = entries[plan["ledgerSequence"]]
+    assert registered["kind"] == "plan_registered"
+    assert plan["seed"] == int(entries[registered["seq"] - 1]["hash"][:8], 16)
+    signed = next(e for e in entries if e["kind"] == "statement_signed")
+    assert registered["seq"] < signed["seq"]
+
+
 def test_report_and_findings_are_the_ones_that_the_statement_names(world: World) -> None:
     named = {each["name"]: each["sha256"] for each in world.predicate["byproducts"]}
     assert named.keys() == {"findings.json", "report.html", "report.json"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from compliance.errors import LedgerError
 from compliance.ledger import Ledger
 from flows import keyring
 from flows.layout import Home
@@ -117,6 +120,29 @@ def test_an_empty_folder_has_nothing_to_sign(damp: Damp, home: Home) -> None:
     assert damp("ledger", "checkpoint").code == 1
     assert damp("ledger", "verify").code == 1
     assert not home.root.exists()
+
+
+def test_a_ledger_that_cannot_be_written_refuses_in_words(
+    damp: Damp, home: Home, read_only_disk: Path, tiny_disk: Path, booked: Ledger
+) -> None:
+    """On a disk that is read-only, and on one that is full: what was there is there."""
+    content = home.ledger.read_bytes()
+    subprocess.run(["mount", "-o", "remount,rw", str(read_only_disk)], check=True)
+    (read_only_disk / "ledger.jsonl").write_bytes(content)
+    subprocess.run(["mount", "-o", "remount,ro", str(read_only_disk)], check=True)
+    (tiny_disk / "ledger.jsonl").write_bytes(content)
+    full = tiny_disk / "full"
+    with contextlib.suppress(OSError), full.open("wb", buffering=0) as file:
+        while file.write(b"x" * 512):
+            pass
+    for disk, words in ((read_only_disk, "Read-only"), (tiny_disk, "No space left")):
+        ledger = Ledger(disk / "ledger.jsonl")
+        with pytest.raises(LedgerError, match=words):
+            ledger.append("attempt_started", "e1", {"attempt": 2, "note": "x" * 5000})
+        assert ledger.path.read_bytes() == content
+        assert ledger.verify().broken is None
+    full.unlink()
+    Ledger(tiny_disk / "ledger.jsonl").append("attempt_started", "e1", {"attempt": 2})
 
 
 def test_no_entry_kind_is_without_words() -> None:

@@ -83,7 +83,7 @@ def test_inputs_that_are_not_the_pinned_ones_are_refused(auditor: Auditor) -> No
 
 
 def test_a_statement_that_claims_another_figure_is_found_out(
-    auditor: Auditor, world: World
+    auditor: Auditor, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner signs, with the right key, a statement that improves one figure."""
     from flows import keyring
