@@ -57,7 +57,7 @@ def main() -> None:
 def _demo(home: Path) -> tuple[float, Facts]:
     began = time.perf_counter()
     told = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "--home", str(home), "demo", "--json"],
+        [sys.executable, "-m", "flows", "--home", str(home), "demo", "--json"],
         capture_output=True,
         text=True,
         check=False,
@@ -87,7 +87,7 @@ def _plainly(home: Path) -> dict[str, float]:
 
 def _light(home: Path, statement: Path) -> Facts:
     """Wall time of the commands that must answer at once, median of several runs."""
-    damp = [sys.executable, "-m", "flows.cli", "--home", str(home)]
+    damp = [sys.executable, "-m", "flows", "--home", str(home)]
     return {
         "help_seconds": _median(lambda: _quiet([*damp, "--help"])),
         "verify_seconds": _median(lambda: _quiet([*damp, "verify", str(statement)])),

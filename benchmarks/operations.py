@@ -80,7 +80,7 @@ class Office:
         self.damp("keys", "new")
 
     def start(self, *arguments: str | Path, code: str | None = None) -> subprocess.Popen[str]:
-        how = ["-m", "flows.cli"] if code is None else ["-c", code]
+        how = ["-m", "flows"] if code is None else ["-c", code]
         return subprocess.Popen(
             [sys.executable, *how, *map(str, arguments)],
             env=self.environment,

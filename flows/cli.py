@@ -131,7 +131,3 @@ def _say(message: str, code: int) -> int:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(message, err=True)
     return code
-
-
-if __name__ == "__main__":
-    main()

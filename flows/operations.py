@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import console
+from flows import console, interrupts
 from flows.errors import GateError, ServerError
 from flows.layout import Home
 from flows.settings import prepare_environment, settings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flows.gate import Checked
     from flows.services import Service
 
-DONE = 0
+DONE, INTERRUPTED = 0, 130
 
 
 def up(ports: Mapping[str, int | None], *, as_json: bool) -> int:
@@ -72,8 +72,16 @@ def worker(pool: str) -> int:
     url = _use_server(home)
     sys.stdout.write(f"Worker of pool '{pool}' at {url}; Ctrl-C ends it.\n")
     sys.stdout.flush()
-    told = ["worker", "start", "--pool", pool, "--type", "process"]
-    os.execv(sys.executable, [sys.executable, "-m", "prefect", *told])  # noqa: S606
+    from prefect.cli import app
+
+    sys.argv = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    with interrupts.left_to_asyncio():
+        try:
+            app()
+        except SystemExit as error:
+            if error.code not in (0, None, INTERRUPTED):
+                raise
+    return DONE
 
 
 def alert(url: str, *, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -33,18 +34,41 @@ def same(facts: dict[str, Any]) -> psutil.Process | None:
 
 def end(process: psutil.Process | None) -> None:
     """End a process and all that it has started; what does not end is killed."""
-    if process is None:
-        return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = [process, *process.children(recursive=True)]
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.terminate()
-        _, stubborn = psutil.wait_procs(family, timeout=PATIENCE)
-        for member in stubborn:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(stubborn, timeout=PATIENCE)
+    if process is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            _end_all([process, *process.children(recursive=True)])
+
+
+def end_session(leader: dict[str, Any]) -> None:
+    """End what was started as a session of its own, and all in it, even where its leader is gone.
+
+    Args:
+        leader: What `identity` said of it. While one of a session lives, its number goes to nobody.
+    """
+    end(same(leader))
+    if leader:
+        _end_all(_members(leader["pid"], since=leader["started"] - 1))
+
+
+def _members(session: int, *, since: float) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and os.getsid(process.pid) == session and process.create_time() >= since:
+                found.append(process)
+    return found
+
+
+def _end_all(family: list[psutil.Process]) -> None:
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, stubborn = psutil.wait_procs(family, timeout=PATIENCE)
+    for member in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(stubborn, timeout=PATIENCE)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows import fanout, progress
+from flows import fanout, interrupts, progress
 from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, is_intact
 
@@ -93,9 +93,16 @@ def _together(jobs: list[Facts], *, done: int, total: int) -> list[Facts]:
     with ProcessPoolExecutor(
         max_workers=os.cpu_count(), mp_context=context, initializer=_tie, initargs=(os.getpid(),)
     ) as pool:
-        for job, result in zip(jobs, pool.map(train_one, jobs), strict=True):
-            found.append(result)
-            progress.current().advance(f"seed {job['seed']}", done + len(found), total)
+        with interrupts.kept_from_children():
+            results = pool.map(train_one, jobs)  # starts them
+        try:
+            for job, result in zip(jobs, results, strict=True):
+                found.append(result)
+                progress.current().advance(f"seed {job['seed']}", done + len(found), total)
+        except BaseException:  # interrupted: nobody waits for what was begun
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
     return found
 
 

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from compliance import states
 from compliance.ledger import Ledger
-from flows import intake, locks, logs, pages, progress, upkeep
+from flows import intake, interrupts, locks, logs, pages, progress, upkeep
 from flows.journal import STEPS
 from flows.layout import Attempt, Home
 
@@ -50,6 +50,7 @@ def _attempt(home: Home, event: str) -> Facts:
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with quiet, tags(*upkeep.tags(home)), progress.reporting_to(told):
         facts: Facts = unlearning_event(home=str(home.root), event=event, attempt=attempt.number)
+    interrupts.check()
     return facts
 
 

@@ -13,7 +13,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import callbacks, desk, intake, locks, reaudit, upkeep
+from flows import callbacks, desk, intake, interrupts, locks, reaudit, upkeep
 from flows.errors import GateError
 from flows.layout import Home
 from flows.parking import decide
@@ -130,7 +130,9 @@ def serve(home: Home, **often: str) -> None:
     os.environ["DAMP_HOME"] = str(home.root)  # the scheduled runs are processes of their own
     served = deployments(home, **often)
     compliance_run(str(home.root))
-    stay(*served, limit=1, print_starting_message=False)
+    interrupts.check()
+    with interrupts.left_to_asyncio():
+        stay(*served, limit=1, print_starting_message=False)
 
 
 def deploy(home: Home, pool: str, **often: str) -> list[str]:

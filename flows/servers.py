@@ -22,7 +22,8 @@ import psutil
 from flows import processes
 from flows.errors import ServerError
 
-START_SECONDS = 90.0
+START_SECONDS = 300.0
+"""At most; one that ends before is noticed at once."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from flows.servers import uvicorn
 from flows.settings import settings
 from flows.store import write_atomically
 
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 USUAL = {"prefect": 4200, "mlflow": 5000}
 """Ports to take where they are free and no other is asked for."""
 
@@ -84,6 +84,7 @@ def up(home: Home, ports: Mapping[str, int | None]) -> list[Service]:
             for name in USUAL:
                 known = running(home, name)
                 if known is None:
+                    _stop(home, name)  # what a killed one has left
                     begun.append(name)
                     known = _start(home, name, _port(name, ports.get(name)))
                 elif ports.get(name) not in (None, known.port):
@@ -208,7 +209,6 @@ def _wait(home: Home, service: Service) -> None:
 
 def _stop(home: Home, name: str) -> Service | None:
     found = running(home, name)
-    if found is not None:
-        processes.end(processes.same(asdict(found)))
+    processes.end_session(processes.read_record(_record(home, name)))
     _record(home, name).unlink(missing_ok=True)
     return found

@@ -16,7 +16,7 @@ from prefect import task
 from prefect.context import TaskRunContext
 
 from damp.version import __version__
-from flows import audit, cut, plan, prepare, publish, record, retraining
+from flows import audit, cut, interrupts, plan, prepare, publish, record, retraining
 from flows.layout import Home
 from flows.store import Artifact, is_intact
 
@@ -54,6 +54,7 @@ close = _step(publish.close)
 def once(step: Any, **inputs: Any) -> Facts:
     """The step's facts: from memory if its files are as it left them, else by running it."""
     facts: Facts = step(**inputs)
+    interrupts.check()
     home = Home.of(inputs["where"])
     if all(is_intact(home.root, artifact) for artifact in _artifacts(facts)):
         return facts

@@ -40,7 +40,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
 
 
 def _status(folder: Path) -> list[dict[str, object]]:
-    command = [sys.executable, "-m", "flows.cli", "--home", str(folder / ".damp"), "status"]
+    command = [sys.executable, "-m", "flows", "--home", str(folder / ".damp"), "status"]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     found: list[dict[str, object]] = json.loads(done.stdout)
     return found

@@ -22,7 +22,7 @@ def measured(attempt: Attempt, folder: Path) -> dict[str, Any]:
     """Wall and CPU time of the command, beside a Python that does nothing on this machine."""
     long = folder / "long-ledger.jsonl"
     grown(attempt.home.ledger, long, ENTRIES)
-    command = [sys.executable, "-m", "flows.cli", "verify", os.fspath(attempt.statement)]
+    command = [sys.executable, "-m", "flows", "verify", os.fspath(attempt.statement)]
     command += ["--trust", os.fspath(attempt.home.trust), "--model", os.fspath(attempt.after)]
     return {
         "statement_bytes": attempt.statement.stat().st_size,

@@ -193,7 +193,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     plain = kept | {"HOME": str(folder / "home")}
     told = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "demo", "--json"],
+        [sys.executable, "-m", "flows", "demo", "--json"],
         cwd=folder / "work",
         env=plain | {"TMPDIR": str(folder / "tmp")},
         capture_output=True,

@@ -30,28 +30,28 @@ SECONDS = 600.0
 KILLED_AT = """
 import os, signal, sys
 step, what = sys.argv.pop(1), sys.argv.pop(1)
-from flows import cli, journal
+from flows import __main__, journal
 note = journal._note
 def noted(attempt, facts):
     note(attempt, facts)
     if (facts["step"], facts["what"]) == (step, what):
         os.kill(os.getpid(), signal.SIGKILL)
 journal._note = noted
-cli.main()
+__main__.main()
 """
 """Runs a command that is killed when a step begins, or is done and not yet remembered."""
 
 FULL_AT = """
 import resource, sys
 step = sys.argv.pop(1)
-from flows import cli, journal
+from flows import __main__, journal
 note = journal._note
 def noted(attempt, facts):
     note(attempt, facts)
     if (facts["step"], facts["what"]) == (step, "began"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
 journal._note = noted
-cli.main()
+__main__.main()
 """
 """Runs a command that can write 64 bytes into any file from when a step begins."""
 
@@ -70,7 +70,7 @@ class Office:
 
     def damp(self, *arguments: str | Path, code: str | None = None) -> Any:
         """The finished process of a command; `code` runs it in another way."""
-        how = ["-m", "flows.cli"] if code is None else ["-c", code]
+        how = ["-m", "flows"] if code is None else ["-c", code]
         return subprocess.run(
             [sys.executable, *how, *map(str, arguments)],
             env=self.environment,
@@ -88,7 +88,7 @@ class Office:
 
     def start(self, *arguments: str | Path, code: str | None = None) -> subprocess.Popen[str]:
         """A command that goes on, in a group of its own, as a shell would start it."""
-        how = ["-m", "flows.cli"] if code is None else ["-c", code]
+        how = ["-m", "flows"] if code is None else ["-c", code]
         return subprocess.Popen(
             [sys.executable, *how, *map(str, arguments)],
             env=self.environment,
@@ -116,7 +116,7 @@ class Office:
                 found.append(process)
         return found
 
-    def nothing_runs(self, seconds: float = 15.0) -> bool:
+    def nothing_runs(self, seconds: float = SECONDS) -> bool:
         """Whether every process of this state folder ends by itself."""
         return eventually(lambda: not self.processes(), seconds)
 
@@ -143,7 +143,7 @@ def _interruptible() -> None:
 def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Ctrl-C: the whole group gets SIGINT, as from a terminal."""
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=SECONDS)
     return process.returncode, out, err
 
 

@@ -15,7 +15,7 @@ HEAVY = {"torch", "mlflow", "prefect", "dvc", "sklearn", "matplotlib"}
 
 def damp(*arguments: str, home: Path, **options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", "--home", str(home), *arguments],
+        [sys.executable, "-m", "flows", "--home", str(home), *arguments],
         capture_output=True,
         text=True,
         timeout=120,

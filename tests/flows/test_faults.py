@@ -36,7 +36,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
 def served(office: Office) -> Iterator[Office]:
     """The same office beside a Prefect server that is up."""
     with servers.prefect_server(office.home.root / "beside") as server:
-        server.wait(200)
+        server.wait()
         yield Office(office.home, {"DAMP_PREFECT_API_URL": server.api_url})
 
 
@@ -45,12 +45,13 @@ def test_killed_at_every_step_an_event_goes_on_and_repeats_nothing(
     office: Office, served: Office
 ) -> None:
     event = submitted(office, 3)
+    alone = ("accept", "references", "register")
     for step in journal.STEPS:
-        # with a private server, which must not outlive its owner
-        told = office.damp(step, "began", "run", code=KILLED_AT)
-        assert told.returncode == -9, told.stderr
-        assert office.nothing_runs(), "a server outlived the run that was killed"
-        whole(office, event)
+        if step in alone:  # with a private server, which must not outlive its owner
+            told = office.damp(step, "began", "run", code=KILLED_AT)
+            assert told.returncode == -9, told.stderr
+            assert office.nothing_runs(), "a server outlived the run that was killed"
+            whole(office, event)
         told = served.damp(step, "done", "run", code=KILLED_AT)
         assert told.returncode == -9, told.stderr
         whole(office, event)
@@ -60,7 +61,8 @@ def test_killed_at_every_step_an_event_goes_on_and_repeats_nothing(
     begun = Counter(step for step, what in office.notes(event) if what == "began")
     # once when it was killed at its begin, once when killed before Prefect knew, once for good;
     # what the ledger holds is not begun again: the signed statement, the closed event
-    assert begun == dict.fromkeys(journal.STEPS, 3) | {"record": 2, "close": 2}
+    twice = dict.fromkeys(journal.STEPS, 2) | {"record": 1, "close": 1}
+    assert begun == Counter(twice) + Counter(alone)
     decided_once(office, event)
     assert office.nothing_runs()
     assert list((office.home.root / "prefect").glob("server-*.json")) == []
@@ -71,7 +73,7 @@ def test_a_disk_that_is_full_at_any_step_is_told_and_the_event_goes_on(
     office: Office, served: Office
 ) -> None:
     event = submitted(office, 8)
-    writing = ["version_data", "pin_model", "references", "cut", "audit", "record", "register"]
+    writing = ["version_data", "references", "cut", "record", "register"]
     for step in writing:
         told = served.damp(step, "run", code=FULL_AT)
         assert told.returncode == 1, (step, told.stdout + told.stderr)
@@ -85,7 +87,7 @@ def test_a_disk_that_is_full_at_any_step_is_told_and_the_event_goes_on(
 @pytest.mark.parametrize("together", [False, True], ids=["one process", "a pool of processes"])
 def test_ctrl_c_ends_everything_and_nothing_is_lost(office: Office, together: bool) -> None:
     event = submitted(office, 5 if together else 7)
-    pool = "from flows import cli, retraining\nretraining.WORTH_A_PROCESS = 0\ncli.main()"
+    pool = "from flows import __main__, retraining\nretraining.WORTH_A_PROCESS = 0\n__main__.main()"
     with ended(office.start("run", "--event", event, code=pool if together else None)) as run:
         assert eventually(lambda: ("references", "began") in office.notes(event))
         if together:

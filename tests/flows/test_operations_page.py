@@ -67,7 +67,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("page")
     (folder / "bin").mkdir()
     script = folder / "bin" / "damp"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m flows.cli "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m flows "$@"\n')
     script.chmod(0o755)
     office = Office(Home(folder / ".damp"), {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"})
     yield Desk(office, folder)
