@@ -97,7 +97,7 @@ class Office:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_interruptible,
+            preexec_fn=interruptible,
         )
 
     def processes(self) -> list[psutil.Process]:
@@ -135,7 +135,7 @@ def eventually(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:
     return False
 
 
-def _interruptible() -> None:
+def interruptible() -> None:
     """A shell lets what it starts in the background ignore SIGINT; a terminal does not."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import processes
-from tests.flows.running import eventually
+from tests.flows.running import eventually, interruptible
 
 AT_IMPORT = """
 import os, signal, sys
@@ -36,6 +36,7 @@ def test_an_interrupt_during_imports_is_told_in_one_line(
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=interruptible,
     )
     said = "error: interrupted. Nothing is lost: the same command goes on.\n"
     assert (told.returncode, told.stderr.lstrip("\n")) == (130, said)  # click ends the line of ^C
@@ -53,7 +54,13 @@ def test_what_others_swallow_is_raised_again(name: str) -> None:
         "try:\n    interrupts.check()\n"
         "except KeyboardInterrupt:\n    print('raised again', flush=True)\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=interruptible,
+    )
     assert told.stdout == "swallowed\nraised again\n"
 
 
