@@ -30,6 +30,9 @@ format: $(STAMP)          ## what `check` would complain about, mended where a t
 bench: $(STAMP)           ## the figures of benchmarks/results, measured again
 	$(BIN)/python -m benchmarks
 
+bench-method: $(STAMP)    ## how deep each preset forgets: hours (ARGS=--quick: ten minutes)
+	$(BIN)/python -m benchmarks.method $(ARGS)
+
 bench-operations: $(STAMP) ## schedules, kills, clusters: benchmarks/results/operations.json
 	$(BIN)/python -m benchmarks.operations
 

@@ -39,6 +39,11 @@ def repairs(preset: str, recalibrate: bool | None) -> bool:
     return preset in PRESETS and PRESETS[preset].recalibrates
 
 
+def mends(preset: str) -> bool:
+    """Whether the preset fits the head anew."""
+    return preset in PRESETS and PRESETS[preset].mends
+
+
 def of_classes(forget: Any) -> tuple[tuple[int, ...], list[DampError]]:
     """Classes to forget, sorted, each once, and what is no class number.
 
@@ -182,6 +187,7 @@ def of_data(
     *,
     sequential: bool,
     norms: bool,
+    mends: bool,
 ) -> Iterator[DampError]:
     """Problems of data and statistics that show before any data is read."""
     if batches is not None or measured is None:
@@ -190,6 +196,11 @@ def of_data(
         yield BadBatches(
             "The model has batch norms to re-estimate, and that takes the data: give batches, or "
             "recalibrate=False."
+        )
+    elif mends:
+        yield BadBatches(
+            "Preset 'mended' fits the head anew, and that takes the data: give batches, or take "
+            "'mixture'."
         )
     if measured is not None and sequential:
         yield BadOption(

@@ -47,10 +47,11 @@ class EditedModel:
         skipped: Layers left alone, and why.
         forget: Classes forgotten, sorted.
         classes: Number of outputs, C.
-        preset: "paper" or "mixture".
+        preset: "paper", "mixture" or "mended".
         gain: Multiplier on the separability.
         sequential: Statistics were re-estimated after every edit.
         recalibrated: Batch norms re-estimated on retain samples.
+        mended: Name of the head that was fitted anew; None where none was.
         samples: Rows that the statistics were taken from.
     """
 
@@ -65,3 +66,4 @@ class EditedModel:
     sequential: bool
     recalibrated: tuple[str, ...]
     samples: int
+    mended: str | None = None

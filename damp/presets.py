@@ -1,4 +1,4 @@
-"""The two presets: from the statistics of one operator to a plan of what to take away.
+"""The presets: from the statistics of one operator to a plan of what to take away.
 
 A preset is one function and one entry in `PRESETS`.
 """
@@ -71,10 +71,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Preset:
-    """A way to plan an edit, and whether batch norms are re-estimated after it."""
+    """A way to plan an edit, and what follows it.
+
+    Attributes:
+        plan: From statistics to what is taken away.
+        recalibrates: Batch norms are re-estimated on retain samples.
+        mends: The head is then fitted anew to give retain samples their original logits.
+    """
 
     plan: Callable[[Case, Settings], Plan | str]
     recalibrates: bool
+    mends: bool = False
 
 
 def mixture(case: Case, settings: Settings) -> Plan | str:
@@ -117,6 +124,7 @@ def paper(case: Case, settings: Settings) -> Plan | str:
 PRESETS: Mapping[str, Preset] = {
     "paper": Preset(plan=paper, recalibrates=False),
     "mixture": Preset(plan=mixture, recalibrates=True),
+    "mended": Preset(plan=mixture, recalibrates=True, mends=True),
 }
 
 

@@ -1,6 +1,6 @@
 """Forget whole classes: closed-form weight surgery, without gradients.
 
-look (checks, survey) -> plan (presets) -> cut (projection) -> aftercare
+look (checks, survey) -> plan (presets) -> cut (projection) -> aftercare, mending
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from damp import aftercare, checks, projection
+from damp import aftercare, checks, mending, projection
 from damp.edited import EditedModel, OperatorEdit
 from damp.errors import DampError, raise_together
 from damp.grouping import for_request
@@ -54,8 +54,9 @@ def forget(
             classes to keep; readable more than once (a list, a DataLoader). May be None where
             `measured` is given and there is no batch norm to re-estimate.
         forget: Class or classes to forget.
-        preset: "mixture" (default) or "paper": see docs/method.md.
-        gain: Multiplier on the separability (`mixture`): above 1 forgets more, keeps less.
+        preset: "mixture" (default), "mended" (the same, then the head is fitted anew to the
+            classes to keep: two more passes) or "paper": see docs/method.md.
+        gain: Multiplier on the separability (not for `paper`): above 1 forgets more, keeps less.
         sequential: Take the statistics anew after every edit: one pass per set of inputs.
         retire: Mask the forgotten logits in `EditedModel.model`.
         skip: Layers to leave alone, by name, with all that lies inside them.
@@ -86,7 +87,14 @@ def forget(
     problems += checks.of_request(inner, preset=preset, gain=gain, skip=names, device=device)
     repairing = checks.repairs(preset, recalibrate)
     norms, frozen = aftercare.tracking(inner) if repairing else ({}, [])
-    problems += checks.of_data(inner, batches, measured, sequential=sequential, norms=bool(norms))
+    problems += checks.of_data(
+        inner,
+        batches,
+        measured,
+        sequential=sequential,
+        norms=bool(norms),
+        mends=checks.mends(preset),
+    )
     if checks.blind(problems):
         raise_together(problems)
     with undisturbed(inner, device):
@@ -105,18 +113,20 @@ def forget(
         repaired: tuple[str, ...] = ()
         if edits and norms and batches is not None:
             repaired = aftercare.recalibrate(edited, batches, (*classes, *retired))
+        mended, unmended = _mend(work, inner, seen) if edits else (None, [])
         edited.to(exemplar(inner).device)
     return EditedModel(
         model=aftercare.RetiredOutputs(edited, (*classes, *retired)) if retire else edited,
         unretired=edited,
         operators=tuple(edits),
-        skipped=_once(skipped, seen.skipped, whole, frozen),
+        skipped=_once(skipped, seen.skipped, whole, frozen, unmended),
         forget=classes,
         classes=seen.classes,
         preset=preset,
         gain=gain,
         sequential=sequential,
         recalibrated=repaired,
+        mended=mended,
         samples=seen.samples,
     )
 
@@ -208,6 +218,17 @@ def _operate(
         if reason is not None:
             whole.append(spare(operator, reason))
     return edits, whole
+
+
+def _mend(work: _Work, original: nn.Module, seen: Measurement) -> tuple[str | None, list[Skipped]]:
+    """Fit the head anew where the preset does so: its name, or why it stays as it is."""
+    if not checks.mends(work.order.preset) or work.batches is None:
+        return None, []
+    reader = seen.readers[-1]
+    operator = work.operators[reader.name]
+    gone = (*work.classes, *work.retired)
+    reason = mending.mend(work.model, original, (operator, reader), work.batches, gone)
+    return (reader.name, []) if reason is None else (None, [spare(operator, reason)])
 
 
 def _again(work: _Work, use: Reading, before: Statistics) -> Statistics:

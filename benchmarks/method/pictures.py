@@ -1,0 +1,151 @@
+"""Three pictures for docs/method.md: trade-off by gain, strengths and separability by depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+import damp
+from benchmarks.method import cases
+from benchmarks.method.cases import BATCH, GAINS
+from benchmarks.method.figures import Bench, averaged
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+DOCS = Path(__file__).parents[2] / "docs"
+COLOURS = {
+    "original": "#8a8a8a",
+    "retrained": "#1b1b1b",
+    "paper": "#d1495b",
+    "mixture": "#00798c",
+    "mended": "#edae49",
+}
+Facts = dict[str, Any]
+
+
+def tradeoff(benches: Sequence[Bench], gained: Sequence[str]) -> list[Facts]:
+    """Retain accuracy and one-shot reading by gain, as differences from the retrained networks.
+
+    On validation rows: settings may be chosen from this picture.
+    """
+    found = []
+    for bench in benches:
+        other, _ = bench.yardstick("validation")
+        units = [(request, bench.study.seeds[0]) for request in bench.study.requests]
+        for name in gained:
+            for gain in sorted(GAINS):
+                rows = [bench.edited(unit, "validation", name, {"gain": gain}) for unit in units]
+                own = averaged(rows)
+                found.append(
+                    {
+                        "study": bench.study.name,
+                        "method": name,
+                        "gain": gain,
+                        "retain": round(own["retain"] - other["retain"], 4),
+                        "few1@last": round(own["few1@last"] - other["few1@last"], 4),
+                        "few1@earlier": round(own["few1@earlier"] - other["few1@earlier"], 4),
+                    }
+                )
+    return found
+
+
+def by_depth(bench: Bench) -> Facts:
+    """Strengths and separability at each operator's input, means over requests, first seed.
+
+    Separability is the distance of a class from its mixture among test rows, where retained samples
+    are round: the same reader for every network.
+    """
+    rows = cases.batches(bench.data, bench.study, bench.study.requests[0])
+    test = list(
+        zip(
+            bench.data.inputs("test").split(BATCH),
+            bench.data.labels["test"].split(BATCH),
+            strict=True,
+        )
+    )
+    seed = bench.study.seeds[0]
+    original = bench._net(seed, ())
+    names: list[str] = []
+    strengths, depths = {}, {"original": [], "retrained": [], "paper": [], "mixture": []}
+    for request in bench.study.requests:
+        networks = {
+            "original": original,
+            "retrained": bench._net(seed, request),
+            "paper": bench.model((request, seed), "paper", {}),
+            "mixture": bench.model((request, seed), "mixture", {}),
+        }
+        for name, network in networks.items():
+            (cost,) = damp.costs(damp.measure(network, test), classes=request)
+            names = [operator.name for operator in cost.operators]
+            depths[name].append([operator.separability**0.5 for operator in cost.operators])
+        for preset in ("paper", "mixture"):
+            (cost,) = damp.costs(damp.measure(original, rows), classes=request, preset=preset)
+            strengths.setdefault(preset, []).append([op.strength for op in cost.operators])
+    return {
+        "study": bench.study.name,
+        "operators": names,
+        "strength": {k: np.mean(v, axis=0).round(4).tolist() for k, v in strengths.items()},
+        "separability": {k: np.mean(v, axis=0).round(3).tolist() for k, v in depths.items()},
+    }
+
+
+def draw(trade: Sequence[Facts], depth: Sequence[Facts]) -> None:
+    """Write the three SVGs under docs/."""
+    studies = list(dict.fromkeys(point["study"] for point in trade))
+    _panels("method-tradeoff", studies, lambda axes, study: _trade(axes, study, trade))
+    known = {facts["study"]: facts for facts in depth}
+    _panels(
+        "method-strengths", list(known),
+        lambda axes, study: _lines(axes, known[study], "strength", "share taken away", log=False),
+    )  # fmt: skip
+    _panels(
+        "method-separability", list(known),
+        lambda axes, study: _lines(axes, known[study], "separability", "distance, sd", log=True),
+    )  # fmt: skip
+
+
+def _panels(name: str, studies: Sequence[str], fill: Callable[[Axes, str], None]) -> None:
+    settings = {"svg.hashsalt": "damp", "svg.fonttype": "none", "font.size": 9}
+    with mpl.rc_context(settings):
+        figure, axes = plt.subplots(
+            1, len(studies), figsize=(3.2 * len(studies), 3.0), squeeze=False, layout="constrained"
+        )
+        for panel, study in zip(axes[0], studies, strict=True):
+            fill(panel, study)
+            panel.set_title(study)
+            panel.spines[["top", "right"]].set_visible(False)
+        axes[0][0].legend(frameon=False, fontsize=8)
+        figure.savefig(DOCS / f"{name}.svg", metadata={"Date": None})
+        plt.close(figure)
+
+
+def _trade(axes: Axes, study: str, trade: Sequence[Facts]) -> None:
+    for name in dict.fromkeys(point["method"] for point in trade):
+        points = [p for p in trade if p["study"] == study and p["method"] == name]
+        x = [100 * point["retain"] for point in points]
+        y = [100 * point["few1@last"] for point in points]
+        axes.plot(x, y, "o-", color=COLOURS[name], label=name, markersize=4)
+        for point, left, up in zip(points, x, y, strict=True):
+            axes.annotate(f"{point['gain']:g}", (left, up), fontsize=7, xytext=(3, 3),
+                          textcoords="offset points")  # fmt: skip
+    axes.axhline(0, color="#1b1b1b", linewidth=0.7)
+    axes.axvline(0, color="#1b1b1b", linewidth=0.7)
+    axes.set_xlabel("retain accuracy, points over retrained")
+    axes.set_ylabel("1-shot on the class, points over retrained")
+
+
+def _lines(axes: Axes, facts: Facts, key: str, label: str, *, log: bool) -> None:
+    values: Mapping[str, list[float]] = facts[key]
+    places = range(len(facts["operators"]))
+    for name, heights in values.items():
+        axes.plot(places, heights, "o-", color=COLOURS[name], label=name, markersize=4)
+    axes.set_xticks(list(places), facts["operators"], rotation=60, ha="right", fontsize=7)
+    axes.set_ylabel(label)
+    if log:
+        axes.set_yscale("log")
