@@ -1,0 +1,144 @@
+"""From findings on disk to verdicts and rates: nothing is measured here, margins can move."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from audits.finding import Finding
+from benchmarks.validity_bench import EDITS, Event, digest
+from benchmarks.validity_cheats import CHEATS
+from benchmarks.validity_data import CACHE
+from compliance.judging import judge_rows
+from compliance.policy import Policy
+from compliance.rows import JudgedRow
+from compliance.verdict import judge
+
+HONEST, EDIT, CHEAT = "honest", "edit", "cheat"
+Findings = tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One candidate of one event under one audit seed, as it was measured.
+
+    Attributes:
+        event: The event's name.
+        setting: Its data and network.
+        seed: Of the audit.
+        candidate: Name of the candidate.
+        kind: "honest", "edit" or "cheat".
+        findings: On it.
+        controls: On the controls, by name.
+        apart: Findings without retrained models, by unseen classes; empty where there were none.
+        controls_apart: The same on the controls.
+    """
+
+    event: str
+    setting: str
+    seed: int
+    candidate: str
+    kind: str
+    findings: Findings
+    controls: Mapping[str, Findings]
+    apart: Findings = ()
+    controls_apart: Mapping[str, Findings] | None = None
+
+
+def cases(events: Sequence[Event], seeds: Sequence[int]) -> Iterator[Case]:
+    """Everything that was measured of these events."""
+    base = CACHE / "found" / digest()
+    for event in events:
+        for seed in seeds:
+            folder = base / event.name / str(seed)
+            if not (folder / "_controls.json").exists():
+                continue
+            shared = _read(folder / "_controls.json")
+            for path in sorted(folder.glob("[a-z]*.json")):
+                yield _case(event, seed, path, shared)
+
+
+def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
+    told = _read(path)
+    controls = told.get("controls") or shared["controls"]
+    apart = shared["controls_without_references"]
+    if not told["controls_possible"]:  # an edit of another architecture: no random edit of its norm
+        controls = {n: f for n, f in controls.items() if n != "random_direction"}
+        apart = {n: f for n, f in apart.items() if n != "random_direction"}
+    return Case(
+        event=event.name,
+        setting=event.setting.name,
+        seed=seed,
+        candidate=path.stem,
+        kind=_kind(path.stem),
+        findings=_findings(told["findings"]),
+        controls={name: _findings(found) for name, found in controls.items()},
+        apart=_findings(told.get("without_references", [])),
+        controls_apart={name: _findings(found) for name, found in apart.items()},
+    )
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path) -> dict:
+    told: dict = json.loads(path.read_text())
+    return told
+
+
+def _findings(content: Sequence[dict]) -> Findings:
+    return tuple(Finding.from_json(finding) for finding in content)
+
+
+def _kind(name: str) -> str:
+    if name in CHEATS:
+        return CHEAT
+    return EDIT if name in EDITS else HONEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A case with its verdict.
+
+    Attributes:
+        case: As it was measured.
+        result: PASSED, FAILED or INCONCLUSIVE.
+        power: Chance that an honest model passes all required rows, from the retrained spread and
+            the original alone, taking rows for independent; None at L2.
+        apart: The verdict without retrained models, None where there were no unseen classes.
+        rows: The judged rows.
+        reasons: Why it is not PASSED.
+    """
+
+    case: Case
+    result: str
+    power: float | None
+    apart: str | None
+    rows: tuple[JudgedRow, ...]
+    reasons: tuple[str, ...]
+
+
+def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
+    """The verdict on a case by a policy, and by one that needs no retrained model."""
+    verdict = judge(case.findings, case.controls, policy)
+    apart = None
+    if case.apart and policy_apart is not None:
+        apart = judge(case.apart, case.controls_apart or {}, policy_apart).result
+    return Judged(
+        case=case,
+        result=verdict.result,
+        power=plan_power(case, policy),
+        apart=apart,
+        rows=verdict.rows,
+        reasons=verdict.reasons,
+    )
+
+
+def plan_power(case: Case, policy: Policy) -> float:
+    """What the plan expects before a candidate is looked at: the product over required rows."""
+    chance = 1.0
+    for row in judge_rows(case.controls["original"], policy):
+        if row.required and row.accept_retrained is not None:
+            chance *= row.accept_retrained
+    return chance
