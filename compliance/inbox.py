@@ -62,6 +62,8 @@ def next_step(event: Event) -> str:
 def _after_the_verdict(event: Event) -> str:
     if event.awaited:
         return f"damp approve {event.id} --role {event.awaited[0]}"
+    if event.verdict == "PASSED" and event.claim:
+        return f"damp close {event.id} --reason ..."
     if event.verdict == "PASSED":
         return f"damp promote --event {event.id}"
     return f"read the report, then damp close {event.id} --reason ..., or file a new request"

@@ -59,6 +59,7 @@ class Event:
         reason: Why it ended, is paused, or was extended; "" where nothing was said.
         before_pause: Where it goes on after a pause or an error.
         problem: The first entry that should not be there; empty where there is none.
+        claim: Whether it audits a claim: nothing is erased and nothing is promoted.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Event:
     reason: str = ""
     before_pause: State | None = None
     problem: str = ""
+    claim: bool = False
 
     @property
     def pending(self) -> bool:
@@ -188,6 +190,7 @@ def _received(entry: Entry) -> Event:
         regulation=str(body.get("regulation", "")),
         identity=str(body.get("identity", "")),
         signoffs=tuple(body.get("signoffs", ("executor",))),
+        claim=bool(body.get("claim", False)),
     )
 
 
@@ -200,12 +203,14 @@ def _target(event: Event, kind: str, body: Mapping[str, Any]) -> State:
 
 
 def _allowed(event: Event, kind: str) -> frozenset[State]:
-    """States that may follow; a model is promoted on a PASSED only."""
+    """States that may follow; a model is promoted on a PASSED only, and never on a claim's."""
     if kind == "event_resumed" and event.before_pause:
         return frozenset({event.before_pause})
     if kind in ("request_denied", "request_duplicate") and event.before_pause:
         return TRANSITIONS[event.state] | TRANSITIONS[event.before_pause]
     if kind in ("signed_off", "model_promoted") and event.verdict != "PASSED":
+        return frozenset()
+    if kind == "model_promoted" and event.claim:
         return frozenset()
     return TRANSITIONS[event.state]
 

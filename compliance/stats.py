@@ -2,6 +2,7 @@
 
 A request counts where it was *received* in the period. Days run from receipt to the answer: the
 denial, or the close of an event that has PASSED. Medians and means are over answered requests.
+Audits of claims are no requests: they are counted apart.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: d
         since: First moment of the period.
         until: First moment after it.
     """
-    events = [
+    received = [
         event
         for event in states.events(entries).values()
         if since <= moment(event.received) < until
     ]
+    events = [event for event in received if not event.claim]
     answered = {entry["event"]: moment(entry["time"]) for entry in entries if _answers(entry)}
     denied = [event for event in events if event.state is State.DENIED]
     return {
@@ -55,6 +57,7 @@ def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: d
         "answered_late": sum(_late(event, answered) for event in events),
         **_days(events, answered),
         **_verdicts(entries, {event.id for event in events}),
+        "claims": len(received) - len(events),
     }
 
 

@@ -115,6 +115,7 @@ class _Bench:
         chosen = rows.for_audit(data, model, seed=plan["seed"])
         self.load = _Loader(home, data, model, chosen)
         self.edit, self.seed = edit, plan["seed"]
+        self.problems: dict[str, str] = references.get("problems", {})
         self.judges = tuple(self.load.observed(reference) for reference in references["models"])
         original = self.load.observed(model["file"], retired=model["retired"])
         unseen = chosen.unseen_labels
@@ -141,7 +142,7 @@ class _Bench:
         if name == MUST_FAIL:
             made, impossible = self.load.must_fail(self.edit or {}, self.seed)
             found: Facts = {n: _run(self.evidence.judging(seen)) for n, seen in made.items()}
-            return found | {IMPOSSIBLE: impossible}
+            return found | {IMPOSSIBLE: impossible | self.problems}
         index = int(name.removeprefix("reference_"))
         others = self.judges[:index] + self.judges[index + 1 :]
         return {name: _run(self.evidence.judging(self.judges[index], references=others))}

@@ -16,6 +16,7 @@ import click
 
 from damp.version import __version__
 from flows import (
+    cli_audits,
     cli_events,
     cli_ledger,
     cli_models,
@@ -79,6 +80,7 @@ def completion(shell: str) -> int:
 SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Events": cli_events.COMMANDS,
     "Requests": cli_requests.COMMANDS,
+    "Audits": cli_audits.COMMANDS,
     "Models and data": cli_models.COMMANDS,
     "The record": (*cli_report.COMMANDS, *cli_record.COMMANDS, *cli_ledger.COMMANDS),
     "Operations": cli_operations.COMMANDS,

@@ -24,7 +24,7 @@ def demo(forget: int, *, as_json: bool) -> int:
     """From nothing to a signed report: train on digits, request, run. Again: show it again."""
     from flows import demo as story
 
-    home = _prepared()
+    home = prepared()
     event = story.event_id(forget)
     if event not in {known["id"] for known in overview.all_events(home)}:
         with console.bars(), engine(home) as server:
@@ -45,7 +45,7 @@ def cost(*, as_json: bool, **asked: Any) -> int:
     """Predicted strengths per class and layer."""
     from flows import costing
 
-    home = _prepared()
+    home = prepared()
     with console.bars():
         told = costing.cost(home, **asked)
     if as_json:
@@ -65,7 +65,7 @@ def train(name: str, *, as_json: bool, **asked: Any) -> int:
     """Train a base model and register it."""
     from flows import training
 
-    home = _prepared()
+    home = prepared()
     with console.bars():
         made = training.base_model(home, name=name, **asked)
     if as_json:
@@ -84,7 +84,7 @@ def submit(file: Path, *, as_json: bool) -> int:
     """Check a request and write it into the ledger."""
     from flows import intake
 
-    home = _prepared()
+    home = prepared()
     answer = intake.submit(home, file)
     if as_json:
         console.emit(answer)
@@ -100,7 +100,7 @@ def run(event: str | None, *, as_json: bool) -> int:
     """Carry out one event or all pending ones."""
     from flows import callbacks, desk, eventids, intake
 
-    home = _prepared()
+    home = prepared()
     if event is not None:
         event = eventids.whole(home, event)
         intake.unpark(home, event)
@@ -198,8 +198,9 @@ def show(home: Home, outcome: Facts) -> None:
         {
             "open the report": f"xdg-open {console.short(outcome['report'])}",
             "verify it": f"damp verify {console.short(statement)} --model {console.short(after)}",
-            "see the lineage": _pages(home),
-        },
+        }
+        | ({} if outcome["kind"] == "claim" else {"see the lineage": _pages(home)}),
+        title="forgetting claim" if outcome["kind"] == "claim" else "unlearning event",
     )
 
 
@@ -252,7 +253,7 @@ def status(*, as_json: bool) -> int:
 
 def serve(every: str, reaudits: str, scan: str) -> int:
     """Stay and carry out pending requests on Prefect's schedule."""
-    home = _prepared()
+    home = prepared()
     with engine(home, scheduler=True) as server:
         from flows import schedule
 
@@ -269,7 +270,7 @@ def serve(every: str, reaudits: str, scan: str) -> int:
     return DONE
 
 
-def _prepared() -> Home:
+def prepared() -> Home:
     """The state folder, with the environment set for every engine, before any is imported."""
     home = Home(settings().home)
     prepare_environment(home.root)

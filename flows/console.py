@@ -69,7 +69,12 @@ def emit(data: Any) -> None:
 
 
 def verdict_panel(
-    result: str, reasons: list[str], facts: dict[str, str], commands: dict[str, str]
+    result: str,
+    reasons: list[str],
+    facts: dict[str, str],
+    commands: dict[str, str],
+    *,
+    title: str,
 ) -> None:
     """The verdict, why, and where the report is; below, unboxed to be copied, what to type next."""
     sign, colour = LOOKS[result]
@@ -79,7 +84,7 @@ def verdict_panel(
     for name, value in facts.items():
         text.append(f"\n{name}\n", style="dim not bold")
         text.append(f"{value}", style="default not bold")
-    out.print(Panel(text, title="unlearning event", border_style=colour))
+    out.print(Panel(text, title=title, border_style=colour))
     for name, command in commands.items():
         out.print(f"{name}\n  {command}", markup=False, highlight=False, soft_wrap=True)
 

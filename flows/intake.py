@@ -37,7 +37,7 @@ def submit(home: Home, file: Path) -> Facts:
     known = known_content(home, request)
     if known is None:
         origin = file.resolve().parent
-        policy = load_policy(_policy_source(request, origin))
+        policy = load_policy(policy_source(request, origin))
         _check(home, request, policy, origin)
         receive(home, request, policy, file.read_bytes(), origin)
     due = states.current(Ledger(home.ledger).entries(), request.id).due
@@ -205,7 +205,7 @@ def request_of(home: Home, event: str) -> Request:
     Raises:
         EventError: The file is not what the ledger says was received.
     """
-    must_exist(home, event)
+    must_be_request(home, event)
     request = load_request(home.request(event))
     entry = Ledger(home.ledger).find("request_received", event, "receipt")
     if entry is None or entry["body"]["request"] != request.digest():
@@ -219,10 +219,10 @@ def request_of(home: Home, event: str) -> Request:
 def policy_of(home: Home, event: str) -> Policy:
     """The policy that the event's request names."""
     request = request_of(home, event)
-    return load_policy(_policy_source(request, origin_of(home, event)))
+    return load_policy(policy_source(request, origin_of(home, event)))
 
 
-def _policy_source(request: Request, origin: Path) -> str | Path:
+def policy_source(request: Request, origin: Path) -> str | Path:
     """A shipped policy's name, or a file beside the request."""
     file = origin / request.policy
     return file if request.policy.endswith((".yaml", ".yml")) else request.policy
@@ -237,7 +237,9 @@ def recipe_source(request: Request, origin: Path) -> str:
 
 
 def lineage_of(home: Home, event: str) -> str:
-    """The model lineage that an event edits: one event at a time on each."""
+    """The model lineage that an event edits: one event at a time on each. A claim edits none."""
+    if home.claim(event).exists():
+        return f"claim {event}"
     model = request_of(home, event).model
     if model.registry is not None:
         return model.registry.partition("@")[0].partition("/")[0]
@@ -256,8 +258,13 @@ def unpark(home: Home, event: str) -> None:
         ledger.append("event_resumed", event, {})
 
 
-def must_exist(home: Home, event: str) -> None:
-    """Refuse an event that was never submitted."""
+def must_be_request(home: Home, event: str) -> None:
+    """Refuse an event that was never submitted, or that audits a claim."""
+    if home.claim(event).exists():
+        raise EventError(
+            f"Event {event} audits a claim: there is no request to look after. `damp run --event` "
+            "goes on with an audit that stopped, `damp report` shows what came out."
+        )
     if not home.request(event).exists():
         raise EventError(
             f"There is no event {event} in {home.root}. `damp status` lists the known ones; "
@@ -275,9 +282,12 @@ def reproduction(home: Home, event: str, model: Facts) -> bytes:
     content = request.content() | {
         "model": {"file": "before.safetensors", "architecture": model["architecture"]},
         "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
-        "policy": str(_policy_source(request, origin)),
+        "policy": str(policy_source(request, origin)),
         "recipe": recipe_source(request, origin),
     }
+    unseen = unseen_spec(request.unseen, origin)
+    if unseen:
+        content["unseen"] = {key: value for key, value in unseen.items() if value}
     return json.dumps(content, indent=2).encode() + b"\n"
 
 

@@ -78,6 +78,10 @@ class Home:
     def request(self, event: str) -> Path:
         return self.event(event) / "request.yaml"
 
+    def claim(self, event: str) -> Path:
+        """The claim that an event audits; there is none where it carries out a request."""
+        return self.event(event) / "claim.yaml"
+
     def relative(self, path: Path) -> str:
         """`path` as it is written into facts: relative to the state folder."""
         return path.relative_to(self.root).as_posix()

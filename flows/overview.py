@@ -49,6 +49,7 @@ def _event(home: Home, event: states.Event) -> Facts:
     signed = _signed(attempt)
     return {
         "id": event.id,
+        "kind": "claim" if event.claim else "request",
         "state": event.state.value,
         "verdict": event.verdict or None,
         "attempt": event.attempt,

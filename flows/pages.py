@@ -57,9 +57,10 @@ def verdict(where: Facts, closed: Facts) -> None:
 def _words(attempt: Attempt, closed: Facts, predicate: Facts) -> str:
     reasons = "\n".join(f"- {reason}" for reason in closed["reasons"])
     made = closed["registration"]
+    model = f"**{made['name']}** version {made['version']}" if made else "not registered"
     return (
         f"# {closed['verdict']}\n\n{predicate['verdict']['claim']}\n\n{reasons}\n\n"
-        f"Model: **{made['name']}** version {made['version']}. Data: "
+        f"Model: {model}. Data: "
         f"`{predicate['inputs']['dataBefore']['version']}` → "
         f"`{predicate['inputs']['dataAfter']['version']}`.\n\n"
         f"Report: `{attempt.report}`\n\n    damp verify {attempt.statement}\n"
@@ -75,7 +76,7 @@ def _report(attempt: Attempt, closed: Facts) -> str:
     """On MLflow's pages where they are served, else the file."""
     server = services.running(attempt.home, "mlflow")
     base = settings().mlflow_uri or (server.url if server else None)
-    if base is None:
-        return attempt.report.as_uri()
     made = closed["registration"]
+    if base is None or made is None:
+        return attempt.report.as_uri()
     return f"{base.rstrip('/')}/#/models/{made['name']}/versions/{made['version']}"

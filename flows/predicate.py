@@ -125,7 +125,9 @@ def _method(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
     return {
         "name": "retrain" if method["preset"] == "retrain" else "damp",
         "version": __version__,
-        "parameters": method | {"retire": True, "retired": edit["retired"], "seed": edit["seed"]},
+        "parameters": {"retire": True}
+        | method
+        | {"retired": edit["retired"], "seed": edit["seed"]},
         "operators": done["operators"],
         "skipped": done["skipped"],
         "recalibrated": done["recalibrated"],

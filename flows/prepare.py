@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from compliance.chain import Entry
     from compliance.policy import Policy
     from compliance.request import Request
+    from flows.datasets import DataSpec
 
 Facts = dict[str, Any]
 
@@ -110,29 +111,55 @@ def _previous(home: Home, attempt: Attempt) -> list[Facts]:
 
 def version_data(where: Facts, accepted: Facts) -> Facts:
     """The data version that the model was trained on, and its successor without the class."""
-    from flows import commitment, datasets, dataversions, workspace
-
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "version_data"):
         request = intake.request_of(home, attempt.event)
-        spec = intake.data_spec(request, intake.origin_of(home, attempt.event))
-        gone = intake.retired_before(home, request, intake.origin_of(home, attempt.event))
-        whole = datasets.load(spec)
-        before, after = dataversions.before_and_after(whole, accepted["forget"], home, retired=gone)
-        workspace.push(home, after.path)
-        dataset = whole.without(gone)
-        forgotten = commitment.forget_set(dataset, accepted["forget"], home)
-        retained = commitment.retain_set(dataset, accepted["forget"])
+        origin = intake.origin_of(home, attempt.event)
+        return versioned(
+            home,
+            spec=intake.data_spec(request, origin),
+            name=request.data.name.partition(":")[0],
+            forget=accepted["forget"],
+            gone=intake.retired_before(home, request, origin),
+            unseen=intake.unseen_spec(request.unseen, origin),
+        )
+
+
+def versioned(
+    home: Home,
+    *,
+    spec: DataSpec,
+    name: str,
+    forget: list[int],
+    gone: list[int],
+    unseen: Facts | None,
+) -> Facts:
+    """Versions before and after, forget and retain sets of some data.
+
+    Args:
+        home: The state folder.
+        spec: Which data.
+        name: What the statement calls them.
+        forget: Classes to forget.
+        gone: Classes that earlier events took out.
+        unseen: Where rows of classes that nobody was trained on lie.
+    """
+    from flows import commitment, datasets, dataversions, workspace
+
+    whole = datasets.load(spec)
+    before, after = dataversions.before_and_after(whole, forget, home, retired=gone)
+    workspace.push(home, after.path)
+    dataset = whole.without(gone)
     return {
         "spec": {"name": spec.name, "root": spec.root},
-        "name": request.data.name.partition(":")[0],
+        "name": name,
         "classes": dataset.classes,
-        "forget": accepted["forget"],
+        "forget": forget,
         "before": before.to_json(),
         "after": after.to_json(),
-        "forget_set": forgotten,
-        "retain_set": retained,
-        "unseen": intake.unseen_spec(request.unseen, intake.origin_of(home, attempt.event)),
+        "forget_set": commitment.forget_set(dataset, forget, home),
+        "retain_set": commitment.retain_set(dataset, forget),
+        "unseen": unseen,
     }
 
 

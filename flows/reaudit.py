@@ -34,7 +34,7 @@ def due(home: Home, *, now: datetime | None = None) -> list[str]:
     dates = [
         (_due_at(home, event, entries), event.id)
         for event in states.events(entries).values()
-        if event.state is states.State.CLOSED and event.verdict == "PASSED"
+        if event.state is states.State.CLOSED and event.verdict == "PASSED" and not event.claim
     ]
     return [event for date, event in sorted(dates) if date <= today]
 
@@ -144,6 +144,7 @@ def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
         "classes": dataset.classes,
         "forget": plan["forget"],
         "before": versions[0].to_json(),
+        "unseen": intake.unseen_spec(request.unseen, attempt.folder),
     }
     model = {
         "file": before,

@@ -37,21 +37,21 @@ def record(
     home, attempt = Home.of(where), Attempt.of(where)
     known = Ledger(home.ledger).find("statement_signed", attempt.event, f"attempt-{attempt.number}")
     if known is not None:
-        return _as_signed(home, attempt, known["body"])
+        return as_signed(home, attempt, known["body"])
     with entered(attempt, "record"):
         held = predicate.artefacts(home, attempt, accepted, data, model)
-        verdict = _judged(attempt, accepted, held)
+        verdict = judged(attempt, accepted, held)
         write_atomically(attempt.reproduce, intake.reproduction(home, attempt.event, model))
         parts = predicate.parts(home, attempt, accepted, data, model, plan, edit, verdict, held)
-        digest = _written(home, attempt, parts, accepted["policy"]["signoffs"])
+        digest = written(home, attempt, parts, accepted["policy"]["signoffs"])
         body = {"attempt": attempt.number, "verdict": verdict.result, "statement": digest}
         Ledger(home.ledger).append_once(
             "statement_signed", attempt.event, f"attempt-{attempt.number}", body
         )
-    return _facts(home, attempt, verdict.result, list(verdict.reasons))
+    return facts(home, attempt, verdict.result, list(verdict.reasons))
 
 
-def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
+def as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
     """What was signed before, if its bytes are still there."""
     from compliance import signing
 
@@ -63,10 +63,11 @@ def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
             "never written again."
         )
     verdict = signing.decoded(attempt.statement)["predicate"]["verdict"]
-    return _facts(home, attempt, verdict["result"], verdict["reasons"])
+    return facts(home, attempt, verdict["result"], verdict["reasons"])
 
 
-def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Facts:
+def facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Facts:
+    """What the step leaves: the verdict, and where statement and report lie."""
     return {
         "verdict": result,
         "reasons": reasons,
@@ -76,7 +77,8 @@ def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Fac
     }
 
 
-def _judged(attempt: Attempt, accepted: Facts, propagation: Sequence[Facts]) -> Verdict:
+def judged(attempt: Attempt, accepted: Facts, propagation: Sequence[Facts]) -> Verdict:
+    """The verdict on the attempt's findings by the policy that was accepted."""
     from compliance import judge, load_findings
     from compliance.findings import impossible_controls
     from compliance.policy import Policy
@@ -91,7 +93,7 @@ def _judged(attempt: Attempt, accepted: Facts, propagation: Sequence[Facts]) -> 
     )
 
 
-def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
+def written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
     """Report first, so that the statement can name its digest; returns the statement's digest."""
     from compliance import render_html, report_json, signing, statement
     from flows import keyring, reporting

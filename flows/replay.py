@@ -94,6 +94,12 @@ def _believed(statement: Path, trust: Path) -> Facts:
     found = verify_statement(statement, load_trust(trust))
     if found.exit_code in (INVALID, UNSUPPORTED) or found.statement is None:
         raise EventError(f"{statement} does not hold: {' '.join(found.problems)}")
+    if found.statement["predicate"]["method"]["name"] == "claimed":
+        raise EventError(
+            f"{statement} is about a claim: there is no edit to make again. `damp audit "
+            "reproduce.yaml` beside it, with a state folder and a key of your own, audits the same "
+            "bytes anew."
+        )
     return {"statement": found.statement, "digest": found.digest}
 
 

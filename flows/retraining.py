@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
@@ -73,7 +74,7 @@ def _all(home: Home, jobs: list[Facts]) -> list[Facts]:
     With a cluster, what is not there yet is trained by its workers.
     """
     if fanout.is_on():
-        fanout.everywhere(train_one, [job for job in jobs if _known(job) is None], "references")
+        fanout.everywhere(train_one, [job for job in jobs if known(job) is None], "references")
     done: list[Facts] = []
     seconds = 0.0
     for number, each in enumerate(jobs):
@@ -114,21 +115,21 @@ def _tie(owner: int) -> None:
 
 def train_one(job: Facts) -> Facts:
     """One reference as `{path, sha256}`: from the cache, else trained and kept."""
-    known = _known(job)
-    if known is not None:
-        return known
+    there = known(job)
+    if there is not None:
+        return there
     path = Path(job["path"])
     return _train(Home(Path(job["home"])), job, path, path.with_suffix(".sha256"))
 
 
-def _known(job: Facts) -> Facts | None:
+def known(job: Facts) -> Facts | None:
     """The model of a job that was done before, with the bytes that it had then."""
     home, path = Home(Path(job["home"])), Path(job["path"])
     note = path.with_suffix(".sha256")
     if not (path.exists() and note.exists()):
         return None
-    known = Artifact(path=home.relative(path), sha256=note.read_text().strip())
-    return known.to_json() if is_intact(home.root, known) else None
+    there = Artifact(path=home.relative(path), sha256=note.read_text().strip())
+    return there.to_json() if is_intact(home.root, there) else None
 
 
 def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
@@ -146,5 +147,7 @@ def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
         exclude=job["exclude"],
     )
     sha256 = models.save_weights(trained, path, {"damp.seed": str(job["seed"])})
+    told = {key: value for key, value in job.items() if key not in ("home", "path")}
+    write_atomically(path.with_suffix(".json"), json.dumps(told, sort_keys=True).encode())
     write_atomically(note, sha256.encode())
     return Artifact(path=home.relative(path), sha256=sha256).to_json()

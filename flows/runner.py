@@ -41,17 +41,27 @@ def run_event(home: Home, event: str) -> Facts:
 
 def _attempt(home: Home, event: str) -> Facts:
     """Begin or resume the attempt that is due."""
-    from flows.event import unlearning_event
-
+    carry_out = _flow(home, event)
     attempt = Attempt(home, event, attempt_due(home, event))
     page = pages.Progress(attempt, len(STEPS))
     told = progress.Noted(progress.current(), partial(_note, attempt), page.step)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with quiet, tags(*upkeep.tags(home)), progress.reporting_to(told):
-        facts: Facts = unlearning_event(home=str(home.root), event=event, attempt=attempt.number)
+        facts: Facts = carry_out(home=str(home.root), event=event, attempt=attempt.number)
     interrupts.check()
     return facts
+
+
+def _flow(home: Home, event: str) -> Any:
+    """The flow that an event is for: a request is carried out, a claim is audited."""
+    if home.claim(event).exists():
+        from flows.claim import forgetting_claim
+
+        return forgetting_claim
+    from flows.event import unlearning_event
+
+    return unlearning_event
 
 
 def _note(attempt: Attempt, part: Facts) -> None:

@@ -28,7 +28,8 @@ def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _step(function: Callable[..., Facts]) -> Any:
+def step(function: Callable[..., Facts]) -> Any:
+    """A function of this package as a Prefect task that remembers what it found."""
     remembered = task(
         name=function.__name__,
         task_run_name=function.__name__,
@@ -39,16 +40,16 @@ def _step(function: Callable[..., Facts]) -> Any:
     return remembered(function)
 
 
-accept = _step(prepare.accept)
-version_data = _step(prepare.version_data)
-pin_model = _step(prepare.pin_model)
-references = _step(retraining.references)
-register_plan = _step(plan.register_plan)
-cut_class = _step(cut.cut)
-audit_all = _step(audit.audit)
-record_event = _step(record.record)
-register = _step(publish.register)
-close = _step(publish.close)
+accept = step(prepare.accept)
+version_data = step(prepare.version_data)
+pin_model = step(prepare.pin_model)
+references = step(retraining.references)
+register_plan = step(plan.register_plan)
+cut_class = step(cut.cut)
+audit_all = step(audit.audit)
+record_event = step(record.record)
+register = step(publish.register)
+close = step(publish.close)
 
 
 def once(step: Any, **inputs: Any) -> Facts:

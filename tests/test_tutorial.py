@@ -1,4 +1,4 @@
-"""docs/tutorial.md: what it tells the reader to type is typed here, in a folder of its own."""
+"""The tutorials: what they tell the reader to type is typed here, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -11,17 +11,38 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
+DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"```(sh|python|yaml)\n(.*?)```", flags=re.DOTALL)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    told = _typed(DOCS / "tutorial.md", tmp_path)
+    assert "valid, and the verdict is" in told
+    decided = _status(tmp_path)
+    assert len(decided) == 2
+    assert {event["verdict"] for event in decided} <= {"PASSED", "FAILED", "INCONCLUSIVE"}
+    assert all(Path(str(event["report"])).is_file() for event in decided)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_claim_of_another_method_is_audited_and_does_not_pass(tmp_path: Path) -> None:
+    told = _typed(DOCS / "tutorial-audit-a-claim.md", tmp_path)
+    assert "edited: digit 3 0%" in told
+    assert "valid, and the verdict is INCONCLUSIVE" in told
+    (event,) = _status(tmp_path)
+    assert (event["verdict"], event["state"]) == ("INCONCLUSIVE", "closed")
+    assert "damp" not in "".join((tmp_path / f).read_text() for f in ("theirs.py", "forget.py"))
+
+
+def _typed(page: Path, tmp_path: Path) -> str:
+    """Write the page's files and run its commands; what they said."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "HOME": str(tmp_path / "home")}
     told = ""
-    for language, code in BLOCK.findall(PAGE.read_text()):
+    for language, code in BLOCK.findall(page.read_text()):
         if language != "sh":
             name = re.match(r"# file: (\S+)", code)
             assert name is not None, "what is no command names its file"
@@ -32,11 +53,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
         told += done.stdout
-    assert "valid, and the verdict is" in told
-    decided = _status(tmp_path)
-    assert len(decided) == 2
-    assert {event["verdict"] for event in decided} <= {"PASSED", "FAILED", "INCONCLUSIVE"}
-    assert all(Path(str(event["report"])).is_file() for event in decided)
+    return told
 
 
 def _status(folder: Path) -> list[dict[str, object]]:

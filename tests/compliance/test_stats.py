@@ -96,3 +96,12 @@ def test_the_kinds_that_answer_exist() -> None:
     from compliance.states import KINDS
 
     assert set(stats.ANSWERS) <= set(KINDS)
+
+
+def test_audits_of_claims_are_counted_apart() -> None:
+    told = Told()
+    told.receive(0, "request")
+    told.add(1, "claim", "request_received", claim=True, received=START.isoformat(), due="")
+    told.decide(2, "claim", "PASSED")
+    found = counts(told.entries, NOW, **YEAR)
+    assert (found["received"], found["claims"], found["attempts"]) == (1, 1, 0)

@@ -1,0 +1,147 @@
+"""Retrained references ahead of time: trained before anybody waits for them, and listed.
+
+A reference is named by all that decides it (data version, recipe, classes left out, seed), so that
+every request, claim and re-audit on the same data finds it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance import yamlfile
+from compliance.errors import ClaimError, RequestError
+from flows import intake, retraining
+from flows.errors import EventError
+from flows.layout import Home
+
+if TYPE_CHECKING:
+    from flows.datasets import DataSpec
+
+Facts = dict[str, Any]
+
+
+def train_for_file(home: Home, file: Path) -> list[Facts]:
+    """Train what a request or a claim will be judged by; nothing is logged.
+
+    Raises:
+        RequestError, ClaimError, EventError: It cannot be read, or names no recipe.
+    """
+    origin = file.resolve().parent
+    told = yamlfile.read(file, RequestError).content
+    if isinstance(told, dict) and told.get("kind") == "ForgettingClaim":
+        return _for_claim(home, file, origin)
+    from compliance.policy import load_policy
+    from compliance.request import load_request
+
+    request = load_request(file)
+    policy = load_policy(intake.policy_source(request, origin))
+    return train(
+        home,
+        spec=intake.data_spec(request, origin),
+        recipe=intake.recipe_source(request, origin),
+        architecture=_architecture(home, request.model, origin),
+        forget=list(request.forget),
+        retired=intake.retired_before(home, request, origin),
+        count=policy.references,
+    )
+
+
+def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
+    from compliance.claim import load_claim
+    from compliance.policy import load_policy
+    from flows import claim_steps, claiming
+
+    claim = load_claim(file)
+    recipe = claiming.recipe_source(claim, origin)
+    if claim.references or recipe is None:
+        raise ClaimError(
+            [f"{file}: it brings references of its own, or no `recipe`: there is nothing to train."]
+        )
+    source = claiming.sources(home, claim, origin)["original"]
+    return train(
+        home,
+        spec=intake.spec_of(claim.data, origin),
+        recipe=recipe,
+        architecture=source["architecture"],
+        forget=list(claim.forget),
+        retired=claim_steps.retired_of(source),
+        count=load_policy(claiming.policy_source(claim, origin)).references,
+    )
+
+
+def _architecture(home: Home, named: Any, origin: Path) -> str:
+    if named.registry is None:
+        return str(named.architecture)
+    from flows import registry
+
+    return registry.resolve(home, named.registry).architecture
+
+
+def train(
+    home: Home,
+    *,
+    spec: DataSpec,
+    recipe: str,
+    architecture: str | None = None,
+    forget: list[int],
+    retired: list[int] | None = None,
+    count: int,
+) -> list[Facts]:
+    """Train, or find, `count` models without the classes, by seed from the first on.
+
+    Raises:
+        EventError: A class is not in the data, or no two classes would stay.
+    """
+    from flows import datasets, dataversions, recipes
+
+    dataset = datasets.load(spec)
+    present = set(dataset.train_labels.unique().tolist())
+    if not set(forget) <= present or len(present - set(forget)) < 2:
+        raise EventError(
+            f"Classes {forget} cannot be left out of data that have {sorted(present)}: name some "
+            "of them, so that at least two stay."
+        )
+    data = {
+        "classes": dataset.classes,
+        "before": dataversions.version(dataset, home).to_json(),
+        "spec": {"name": spec.name, "root": spec.root},
+    }
+    model = {
+        "architecture": architecture or recipes.get(recipe).architecture,
+        "retired": retired or [],
+    }
+    accepted = {
+        "recipe": recipe,
+        "forget": sorted(forget),
+        "policy": {"references": count},
+        "method": {"preset": "unknown"},
+    }
+    found = retraining.trained_for(home, accepted, data, model)
+    return [
+        {"seed": seed, "path": each["path"], "sha256": each["sha256"]}
+        for seed, each in zip(found["seeds"], found["models"], strict=True)
+    ]
+
+
+def listed(home: Home) -> list[Facts]:
+    """Every reference that is kept: what decides it, where it lies, whether its bytes are whole."""
+    found = []
+    for note in sorted(home.references.glob("*.json")):
+        told = json.loads(note.read_text())
+        path = note.with_suffix(".safetensors")
+        known = retraining.known({"home": str(home.root), "path": str(path)})
+        found.append(
+            {
+                "data": told["spec"]["name"],
+                "dataVersion": told["data"],
+                "architecture": told["architecture"],
+                "exclude": told["exclude"],
+                "seed": told["seed"],
+                "path": home.relative(path),
+                "intact": known is not None,
+                "bytes": path.stat().st_size if path.exists() else 0,
+            }
+        )
+    return sorted(found, key=lambda one: (one["data"], one["exclude"], one["seed"]))

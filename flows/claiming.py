@@ -1,0 +1,259 @@
+"""Claims on their way in: somebody says that a model has forgotten, and hands in both models.
+
+Checked as a whole before anything is logged: whether the files can be read, whether the original
+ever knew the class, whether what is called held out was held out.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance import deadlines
+from compliance.claim import Claim, load_claim
+from compliance.ledger import Ledger
+from compliance.policy import Policy, load_policy
+from compliance.request import ModelSource
+from flows import intake
+from flows.errors import DataError, EventError, ModelError
+from flows.layout import Home
+from flows.store import digest_file, write_atomically
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from flows.datasets import Dataset
+
+Facts = dict[str, Any]
+
+OVERLAP = 0.01
+"""Share of the test images that may be training images as well: chance twins, not a leak."""
+KNEW = 0.5
+"""Share of a class that the original must recognise to have learned it."""
+
+
+def file_claim(home: Home, file: Path) -> Facts:
+    """Check a claim against its data and models, and log its receipt.
+
+    Returns:
+        `id`, and whether it was `new`: the same claim about the same bytes has no second effect.
+
+    Raises:
+        ClaimError, PolicyError, DataError, ModelError, EventError: It cannot be audited as it
+            stands; nothing was written.
+    """
+    claim, origin = load_claim(file), file.resolve().parent
+    policy = load_policy(policy_source(claim, origin))
+    files = digests(home, claim, origin)
+    event = claim.event_id(files)
+    if Ledger(home.ledger).find("request_received", event, "receipt") is not None:
+        return {"id": event, "new": False}
+    check(home, claim, policy, origin)
+    _receive(home, event, claim, policy, files, file.read_bytes(), origin)
+    return {"id": event, "new": True}
+
+
+def _receive(
+    home: Home,
+    event: str,
+    claim: Claim,
+    policy: Policy,
+    files: Facts,
+    content: bytes,
+    origin: Path,
+) -> None:
+    """Keep the claim's bytes, then log its receipt: the entry is what makes it an event."""
+    write_atomically(home.claim(event), content)
+    place = json.dumps({"folder": str(origin), "files": files}).encode()
+    write_atomically(home.event(event) / "origin.json", place)
+    received = datetime.now(UTC)
+    body = {
+        "request": claim.digest(files),
+        "received": received.isoformat(timespec="seconds"),
+        "due": deadlines.due_at(received, "other", policy).isoformat(timespec="seconds"),
+        "regulation": "other",
+        "identity": "report",
+        "signoffs": list(policy.signoffs),
+        "claim": True,
+    }
+    Ledger(home.ledger).append_once("request_received", event, "receipt", body)
+
+
+def claim_of(home: Home, event: str) -> Claim:
+    """The event's claim, unchanged since it was received.
+
+    Raises:
+        EventError: The file is not what the ledger says was received.
+    """
+    claim = load_claim(home.claim(event))
+    entry = Ledger(home.ledger).find("request_received", event, "receipt")
+    if entry is None or entry["body"]["request"] != claim.digest(files_of(home, event)):
+        raise EventError(
+            f"{home.claim(event)} is not the claim that the ledger received. Restore the file, or "
+            "hand the claim in again."
+        )
+    return claim
+
+
+def files_of(home: Home, event: str) -> dict[str, str]:
+    """SHA-256 of each of the claim's models, as they were when it was received."""
+    told = json.loads((home.event(event) / "origin.json").read_text())
+    return {str(name): str(digest) for name, digest in told["files"].items()}
+
+
+def policy_source(claim: Claim, origin: Path) -> str | Path:
+    """A shipped policy's name, or a file beside the claim."""
+    own = claim.policy.endswith((".yaml", ".yml"))
+    return origin / claim.policy if own else claim.policy
+
+
+def recipe_source(claim: Claim, origin: Path) -> str | None:
+    """A recipe's name, the absolute path of a file beside the claim, or None."""
+    from flows import recipes
+
+    named = claim.recipe
+    return str((origin / named).resolve()) if named and recipes.is_file(named) else named
+
+
+def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Facts]:
+    """Where each model lies: `original`, `edited`, `reference_0` and so on."""
+    found = {
+        "original": _source(home, claim.original, origin),
+        "edited": _source(home, claim.edited, origin),
+    }
+    for number, file in enumerate(claim.references or ()):
+        architecture = found["original"]["architecture"]
+        path = (origin / file).resolve()
+        found[f"reference_{number}"] = {"path": path, "architecture": architecture}
+    return found
+
+
+def _source(home: Home, named: ModelSource, origin: Path) -> Facts:
+    if named.registry is None:
+        path = (origin / str(named.file)).resolve()
+        return {"path": path, "architecture": str(named.architecture), "registry": None}
+    from flows import registry
+
+    found = registry.resolve(home, named.registry)
+    registered = {"name": found.name, "version": str(found.version)}
+    return {
+        "path": found.weights,
+        "architecture": found.architecture,
+        "registry": registered,
+        "retired": list(found.retired),
+    }
+
+
+def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
+    """SHA-256 of each model's bytes.
+
+    Raises:
+        ModelError: A file cannot be read.
+    """
+    found = {}
+    for name, source in sources(home, claim, origin).items():
+        try:
+            found[name] = digest_file(source["path"])
+        except OSError as problem:
+            raise ModelError(
+                f"Cannot read {source['path']} ({name}): {problem.strerror}. Name a safetensors "
+                "file that is there and that you may read."
+            ) from problem
+    return found
+
+
+def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
+    """Whether the claim can be audited at all, before anything is logged.
+
+    Raises:
+        DataError, ModelError, RecipeError, EventError: With what is wrong and what to do.
+    """
+    from flows import datasets, recipes
+
+    recipe = recipe_source(claim, origin)
+    if recipe is not None:
+        recipes.get(recipe)
+    dataset = datasets.load(intake.spec_of(claim.data, origin))
+    intake.check_classes(dataset, list(claim.forget), policy)
+    _refuse_overlap(dataset)
+    networks = {
+        name: _loaded(source, dataset) for name, source in sources(home, claim, origin).items()
+    }
+    _refuse_same(networks["original"], networks["edited"])
+    _refuse_stranger(networks, dataset, claim.forget)
+
+
+def _loaded(source: Facts, dataset: Dataset) -> nn.Module:
+    from flows import models
+
+    network, _ = models.load_weights(
+        source["path"],
+        architecture=source["architecture"],
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+    )
+    return network
+
+
+def _refuse_overlap(dataset: Dataset) -> None:
+    """What was trained on is no held-out data: membership and few-shot would look at memories."""
+    from flows.overlap import shared_rows
+
+    shared, count = shared_rows(dataset), len(dataset.test_labels)
+    if shared > OVERLAP * count:
+        raise DataError(
+            f"{shared} of {count} test images of '{dataset.name}' are training images as well, "
+            "pixel by pixel. What was trained on is not held out: take them out of one part."
+        )
+
+
+def _refuse_same(original: nn.Module, edited: nn.Module) -> None:
+    import torch
+
+    before, after = original.state_dict(), edited.state_dict()
+    if before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before):
+        raise EventError(
+            "Original and edited hold the same weights: nothing was changed, so there is nothing "
+            "to audit. Name the model before and the model after."
+        )
+
+
+def _refuse_stranger(
+    networks: dict[str, nn.Module], dataset: Dataset, forget: tuple[int, ...]
+) -> None:
+    """An original that never knew the class, or that answers in another order of labels."""
+    retain = tuple(sorted(set(dataset.test_labels.tolist()) - set(forget)))
+    shares = {
+        name: {c: _recognised(networks[name], dataset, c) for c in (*forget, *retain)}
+        for name in ("original", "edited")
+    }
+    kept = sum(shares["original"][c] for c in retain) / len(retain)
+    if kept < KNEW:
+        raise EventError(
+            f"The original recognises {kept:.0%} of the classes that stay. Its outputs stand in "
+            "another order than the data's labels, or it was trained on other data: name the data "
+            "that it was trained on, with labels in the order of its outputs."
+        )
+    for c in forget:
+        before, after = shares["original"][c], shares["edited"][c]
+        if before < KNEW:
+            swapped = after > before + 0.25
+            hint = (
+                f"The edited one recognises {after:.0%}: the two are probably swapped."
+                if swapped
+                else "What it never knew cannot have been forgotten: check the class's index."
+            )
+            raise EventError(f"The original recognises {before:.0%} of class {c}. {hint}")
+
+
+def _recognised(network: nn.Module, dataset: Dataset, c: int) -> float:
+    """Share of a class's test images that a model answers right."""
+    import torch
+
+    rows: torch.Tensor = dataset.test_labels == c
+    with torch.inference_mode():
+        parts = [network(images).argmax(1) for images in dataset.test_inputs[rows].split(500)]
+    return float((torch.cat(parts) == c).float().mean())

@@ -1,0 +1,389 @@
+"""Claims made elsewhere: both models are handed in, and nobody's word is taken.
+
+The models are those of the demo: the one before, its edit, and five that never saw the class.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from compliance.ledger import Ledger
+from flows import demo, models
+from flows.layout import Attempt, Home
+from tests.flows.conftest import Damp, Refusal, Told, contents
+from tests.flows.running import Office
+from tests.flows.world import World
+
+OURS = "damp:cnn"
+Change = Callable[[dict[str, Tensor]], None]
+
+
+class Desk:
+    """A folder with models and a claim about them, as somebody outside would send it."""
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self.folder = folder
+        folder.mkdir()
+        attempt = world.attempt
+        self._bring("before", attempt.folder / "before.safetensors")
+        self._bring("after", attempt.after)
+        for number, path in enumerate(sorted(world.home.references.glob("*.safetensors"))):
+            self._bring(f"retrained{number}", path)
+        self.told: dict[str, Any] = {
+            "apiVersion": "damp/v1",
+            "kind": "ForgettingClaim",
+            "scope": {"type": "class", "selector": {"index": demo.DIGIT}},
+            "original": {"file": "before.safetensors", "architecture": OURS},
+            "edited": {"file": "retrained4.safetensors", "architecture": OURS},
+            "data": {"name": "digits"},
+            "policy": "demo-v1",
+            "references": [f"retrained{number}.safetensors" for number in range(4)],
+        }
+
+    def _bring(self, name: str, path: Path) -> None:
+        """Tensors only: what damp writes into a file's head is nobody else's business."""
+        save_file(load_file(path), self.folder / f"{name}.safetensors")
+
+    def claim(self, **changed: Any) -> Path:
+        """The claim's file; a value of None leaves a key out."""
+        path = self.folder / "claim.yaml"
+        content = {k: v for k, v in (self.told | changed).items() if v is not None}
+        path.write_text(json.dumps(content))
+        return path
+
+    def made(self, name: str, source: str, change: Change) -> dict[str, str]:
+        """A model made from another; what a claim says of it."""
+        state = load_file(self.folder / f"{source}.safetensors")
+        change(state)
+        save_file(state, self.folder / f"{name}.safetensors")
+        return {"file": f"{name}.safetensors", "architecture": OURS}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, world: World) -> Desk:
+    return Desk(tmp_path / "desk", world)
+
+
+def ran(home: Home, *arguments: str | Path) -> Told:
+    """A command that needs an engine: in a process of its own, as a shell would run it."""
+    done = Office(home).damp(*arguments)
+    return Told(done.returncode, done.stdout, done.stderr)
+
+
+def silenced(state: dict[str, Tensor]) -> None:
+    state["fc2.bias"][demo.DIGIT] = -1e9
+
+
+def reordered(state: dict[str, Tensor]) -> None:
+    for name in ("fc2.weight", "fc2.bias"):
+        state[name] = state[name].roll(3, 0)
+
+
+def signed(home: Home, event: str) -> tuple[Attempt, dict[str, Any]]:
+    from compliance import signing
+
+    attempt = Attempt(home, event, 1)
+    predicate: dict[str, Any] = signing.decoded(attempt.statement)["predicate"]
+    return attempt, predicate
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_retrained_model_passes_and_leaves_a_signed_record(
+    desk: Desk, home: Home, damp: Damp
+) -> None:
+    assert damp("keys", "new", "--role", "executor").code == 0
+    done = ran(home, "audit", desk.claim(), "--json")
+    assert done.code == 0, done.err
+    told = done.json()
+    assert (told["verdict"], told["state"]) == ("PASSED", "closed")
+    attempt, predicate = signed(home, told["id"])
+    assert predicate["verdict"]["assurance"] == "L3"
+    assert any("not known: only what it shows" in limit for limit in predicate["verdict"]["limits"])
+    assert any("handed in" in limit for limit in predicate["verdict"]["limits"])
+    assert predicate["method"]["name"] == "claimed"
+    assert predicate["registration"] is None
+    valid = ("--trust", home.trust, "--ledger", home.ledger, "--model", attempt.after)
+    assert damp("verify", attempt.statement, *valid).code == 0
+
+    before = contents(home.root)
+    again = ran(home, "audit", desk.claim(), "--json")
+    assert (again.code, again.json()["id"]) == (0, told["id"])
+    assert Ledger(home.ledger).entries()[-1]["kind"] == "event_closed"
+    changed = {n for n, d in contents(home.root).items() if before.get(n) != d}
+    assert not {name for name in changed if name.startswith(("events/", "ledger"))}
+
+    counts = damp("stats", "--json").json()
+    assert (counts["received"], counts["claims"]) == (0, 1)
+    damp("extend", told["id"], "--days", "3", "--reason", "x").refused("audits a claim")
+    assert damp("keys", "new", "--role", "auditor").code == 0
+    damp("replay", attempt.statement).refused("is about a claim", "damp audit")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("changed", "verdict", "words"),
+    [
+        pytest.param("silenced", "FAILED", "linear_probe", id="only-the-output"),
+        pytest.param("sharing", "INCONCLUSIVE", "shares", id="a-reference-shares-weights"),
+        pytest.param("copies", "INCONCLUSIVE", "cop", id="references-copied-from-the-edit"),
+        pytest.param("alone", "INCONCLUSIVE", "neither retrained models nor a recipe", id="capped"),
+    ],
+)
+def test_what_must_not_pass_does_not(
+    desk: Desk, home: Home, damp: Damp, changed: str, verdict: str, words: str
+) -> None:
+    assert damp("keys", "new", "--role", "executor").code == 0
+    done = ran(home, "audit", desk.claim(**_changes(desk, changed)), "--json")
+    assert done.code == 2, done.err
+    assert done.json()["verdict"] == verdict
+    _, predicate = signed(home, done.json()["id"])
+    assert words in json.dumps(predicate["verdict"]) + json.dumps(predicate["controls"])
+
+
+def _changes(desk: Desk, what: str) -> dict[str, Any]:
+    if what == "silenced":
+        return {"edited": desk.made("silenced", "before", silenced)}
+    if what == "sharing":
+        desk.made("half", "before", _fresh_head)
+        return {"references": ["half.safetensors", *desk.told["references"][1:]]}
+    if what == "copies":
+        edited = desk.made("silenced", "before", silenced)
+        for number in range(3):
+            desk.made(f"copy{number}", "silenced", _shaken(number))
+        return {"edited": edited, "references": [f"copy{n}.safetensors" for n in range(3)]}
+    return {"references": None}
+
+
+def _fresh_head(state: dict[str, Tensor]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    shape = state["fc2.weight"].shape
+    state["fc2.weight"] = torch.randn(shape, generator=generator) / shape[1] ** 0.5
+
+
+def _shaken(seed: int) -> Change:
+    def change(state: dict[str, Tensor]) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for name, value in state.items():
+            if value.is_floating_point() and "running" not in name and name != "fc2.bias":
+                state[name] = value + 1e-3 * torch.randn(value.shape, generator=generator)
+
+    return change
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_with_a_recipe_the_references_are_those_that_were_trained_ahead(
+    desk: Desk, home: Home, damp: Damp, world: World
+) -> None:
+    assert damp("keys", "new", "--role", "executor").code == 0
+    shutil.copytree(world.home.references, home.references)
+    file = desk.claim(
+        references=None,
+        recipe="digits",
+        edited={"file": "after.safetensors", "architecture": OURS, "retired": [demo.DIGIT]},
+    )
+    before = contents(home.references)
+    ahead = damp("references", file, "--json")
+    assert ahead.code == 0, ahead.err
+    assert [one["exclude"] for one in ahead.json()] == [[demo.DIGIT]] * 5
+    assert all(one["intact"] for one in ahead.json())
+    done = ran(home, "audit", file, "--json")
+    assert (done.code, done.json()["verdict"]) == (0, "PASSED")
+    assert contents(home.references) == before  # found, not trained again
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ("same", ("same weights", "Name the model before")),
+        ("swapped", ("recognises 0% of class", "probably swapped")),
+        ("reordered", ("another order than the data's labels",)),
+        ("never", ("recognises 0% of class", "cannot have been forgotten")),
+        ("lost", ("No such file", "missing.safetensors")),
+        ("classes", ("fc2", "architecture")),
+        ("elsewhere", ("class 12 is not in the data",)),
+        ("nan", ("not finite", "fc1.weight")),
+        ("short", ("damaged",)),
+    ],
+)
+def test_what_cannot_be_audited_is_refused_and_nothing_is_written(
+    desk: Desk, home: Home, damp: Damp, changed: str, words: tuple[str, ...]
+) -> None:
+    file = desk.claim(**_refusals(desk, changed))
+    damp("audit", file).refused(*words)
+    assert not home.ledger.exists()
+    assert not home.events.exists()
+
+
+def _refusals(desk: Desk, what: str) -> dict[str, Any]:
+    before, after = desk.told["original"], desk.told["edited"]
+    if what == "same":
+        return {"edited": desk.made("same", "before", lambda _: None)}
+    if what == "swapped":
+        return {"original": after, "edited": before}
+    if what == "reordered":
+        return {"original": desk.made("other", "before", reordered)}
+    if what == "never":
+        return {"original": desk.told["edited"], "edited": desk.made("r", "retrained0", silenced)}
+    if what == "lost":
+        return {"edited": {"file": "missing.safetensors", "architecture": OURS}}
+    if what == "classes":
+        return {"edited": desk.made("nine", "after", _nine_outputs)}
+    if what == "elsewhere":
+        return {"scope": {"type": "class", "selector": {"index": 12}}}
+    if what == "nan":
+        return {"edited": desk.made("nan", "after", _broken)}
+    content = (desk.folder / "after.safetensors").read_bytes()
+    (desk.folder / "cut.safetensors").write_bytes(content[:-100])
+    return {"edited": {"file": "cut.safetensors", "architecture": OURS}}
+
+
+def _nine_outputs(state: dict[str, Tensor]) -> None:
+    state["fc2.weight"], state["fc2.bias"] = state["fc2.weight"][:9], state["fc2.bias"][:9]
+
+
+def _broken(state: dict[str, Tensor]) -> None:
+    state["fc1.weight"][0, 0] = torch.nan
+
+
+TWINS = """
+from flows.datasets import DataSpec, load
+def data():
+    d = load(DataSpec(name="digits"))
+    test, labels = d.test_inputs.clone(), d.test_labels.clone()
+    test[:{count}], labels[:{count}] = d.train_inputs[:{count}], d.train_labels[:{count}]
+    return d.train_inputs, d.train_labels, test, labels
+"""
+
+
+def test_held_out_images_that_were_trained_on_are_found_by_content(
+    desk: Desk, home: Home, damp: Damp, users_module: Callable[[str], str]
+) -> None:
+    module = users_module(TWINS.format(count=40))
+    damp("audit", desk.claim(data={"name": f"{module}:data"})).refused(
+        "test images", "training images as well", "not held out"
+    )
+    assert not home.ledger.exists()
+
+
+def test_a_few_chance_twins_are_no_leak(
+    desk: Desk, home: Home, users_module: Callable[[str], str]
+) -> None:
+    from flows import claiming
+
+    module = users_module(TWINS.format(count=3))
+    assert claiming.file_claim(home, desk.claim(data={"name": f"{module}:data"}))["new"]
+
+
+@pytest.mark.slow
+def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home, damp: Damp) -> None:
+    from flows import claiming
+
+    assert damp("keys", "new", "--role", "executor").code == 0
+    answer = claiming.file_claim(home, desk.claim())
+    desk.made("retrained4", "before", silenced)
+    ran(home, "run", "--event", answer["id"]).refused("has changed since the claim was received")
+    assert "statement_signed" not in [e["kind"] for e in Ledger(home.ledger).entries()]
+
+
+def test_a_claim_that_was_changed_after_receipt_is_named(
+    desk: Desk, home: Home, refused: Refusal
+) -> None:
+    from flows import claiming
+    from flows.errors import EventError
+
+    event = claiming.file_claim(home, desk.claim())["id"]
+    home.claim(event).write_text(json.dumps(desk.told | {"policy": "default-v1"}))
+    with refused(EventError, "not the claim that the ledger received", "hand the"):
+        claiming.claim_of(home, event)
+
+
+def test_too_few_images_for_the_policy_are_told_before_anything_runs(
+    desk: Desk, home: Home, damp: Damp
+) -> None:
+    damp("audit", desk.claim(policy="default-v1")).refused("class", "needs")
+    assert not home.ledger.exists()
+
+
+NET = """
+from torch import nn
+from flows.nets import SmallCNN
+def net(classes, input_shape):
+    return nn.Sequential(SmallCNN(input_shape[0], classes, width=16))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
+    desk: Desk, home: Home, users_module: Callable[[str], str]
+) -> None:
+    """The original is a ResNet-18 of torchvision, the edited one a network of the user's."""
+    from audits.references import Recipe, train
+    from flows import claim_steps, claiming, datasets
+
+    module = users_module(NET + TWINS.format(count=0) + COLOURS)
+    digits = datasets.load(datasets.DataSpec(name=f"{module}:coloured"))
+    recipe = Recipe(epochs=3, batch_size=64, learning_rate=3e-3)
+    nets: dict[str, nn.Module] = {}
+    for name, told in (("big", "torchvision:resnet18"), ("mine", f"{module}:net")):
+
+        def build(told: str = told) -> nn.Module:
+            return models.build(told, 10, (3, 8, 8))
+
+        nets[name] = train(build, digits.train_inputs, digits.train_labels, recipe=recipe, seed=1)
+        models.save_weights(nets[name], desk.folder / f"{name}.safetensors", {})
+    file = desk.claim(
+        original={"file": "big.safetensors", "architecture": "torchvision:resnet18"},
+        edited={"file": "mine.safetensors", "architecture": f"{module}:net"},
+        data={"name": f"{module}:coloured"},
+        references=None,
+    )
+    event = claiming.file_claim(home, file)["id"]
+    where = {"home": str(home.root), "event": event, "attempt": 1}
+    Attempt(home, event, 1).folder.mkdir(parents=True)
+    accepted = claim_steps.accept(where)
+    data = claim_steps.version_data(where, accepted)
+    pinned = claim_steps.pin_models(where, accepted, data)
+    assert pinned["model"]["architecture"] == "torchvision:resnet18"
+    assert pinned["edit"]["architecture"] == f"{module}:net"
+    told = json.loads(Attempt(home, event, 1).edit.read_text())
+    assert told["changed"] == {}
+    assert len(told["otherTensors"]) == len({*nets["big"].state_dict(), *nets["mine"].state_dict()})
+
+
+COLOURS = """
+def coloured():
+    return tuple(v.repeat(1, 3, 1, 1) if v.ndim == 4 else v for v in data())
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_models_of_a_registry_are_read_from_there(
+    desk: Desk, home: Home, world: World, damp: Damp
+) -> None:
+    from flows import claiming
+    from flows.settings import prepare_environment
+
+    shutil.copytree(world.home.root, home.root, dirs_exist_ok=True)
+    prepare_environment(home.root)
+    file = desk.claim(
+        original={"registry": f"{demo.MODEL}/1"}, edited={"registry": f"{demo.MODEL}/2"}
+    )
+    answer = claiming.file_claim(home, file)
+    assert answer["new"]
+    found = claiming.sources(home, claiming.claim_of(home, answer["id"]), desk.folder)
+    assert found["edited"]["retired"] == [demo.DIGIT]
+    assert found["original"]["registry"] == {"name": demo.MODEL, "version": "1"}
