@@ -146,7 +146,7 @@ class DataSource(Strict):
 class Method(Strict):
     """How to forget: presets of the surgery, or training anew."""
 
-    preset: Literal["mixture", "paper", "retrain"] = "mixture"
+    preset: Literal["mixture", "mended", "paper", "retrain"] = "mixture"
     gain: Annotated[float, Field(gt=0)] = 1.0
     sequential: bool = False
     skip: Annotated[tuple[Text, ...], Field(strict=False)] = ()

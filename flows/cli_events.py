@@ -38,7 +38,9 @@ def demo(forget: int, as_json: bool) -> int:
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
 @click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
-@click.option("--preset", default="mixture", show_default=True, help="mixture, paper or retrain.")
+@click.option(
+    "--preset", default="mixture", show_default=True, help="mixture, mended, paper or retrain."
+)
 def request(**asked: Any) -> int:
     """Print a request with a new id, to look through and submit.
 

@@ -124,7 +124,12 @@ def few_shot(
 
 
 def dprime(features: np.ndarray, labels: np.ndarray, forget: Sequence[int]) -> float:
-    """Distance of a forgotten class from the others along a held-out discriminant, in sd."""
+    """Distance of a forgotten class from the others along a held-out discriminant, in sd.
+
+    0 where a method has made all features alike.
+    """
+    if not float(features.var(0).sum()) > 0:
+        return 0.0
     fold = sampling.folds(labels, 5, np.random.default_rng(5))
     found = held_out_scores(features, labels, fold, forget, 0.01)
     rest = ~np.isin(labels, forget)

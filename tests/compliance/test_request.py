@@ -73,6 +73,7 @@ def test_the_same_content_has_the_same_digest(old: str, new: str) -> None:
         ("gdpr", "ccpa"),
         ("08:00:00Z", "08:00:01Z"),
         ("mixture", "paper"),
+        ("mixture", "mended"),
         ("digits@champion", "digits/2"),
         ("default-v1", "demo-v1"),
     ],
