@@ -38,7 +38,7 @@ def main() -> None:
 
         benches = [Bench(study=study, tell=tell) for study in studies]
         found = [tables.table(bench, lambda: progress.advance(task)) for bench in benches]
-        single = [bench for bench in benches if len(bench.study.requests[0]) == 1]
+        single = [bench for bench in benches if "mended, gain chosen" in bench.study.methods]
         trade = [] if options.quick else pictures.tradeoff(single, GAINED)
         depth = [] if options.quick else [pictures.by_depth(bench) for bench in single]
     report = {
