@@ -59,12 +59,13 @@ def test_killed_at_every_step_an_event_goes_on_and_repeats_nothing(
     told = office.damp("run")
     assert told.returncode in (0, 2), told.stderr
     begun = Counter(step for step, what in office.notes(event) if what == "began")
-    # once when it was killed at its begin, once when killed before Prefect knew, once for good;
+    # once when killed before Prefect knew, once for good; those killed at their begin once more;
     # what the ledger holds is not begun again: the signed statement, the closed event
     twice = dict.fromkeys(journal.STEPS, 2) | {"record": 1, "close": 1}
     assert begun == Counter(twice) + Counter(alone)
     decided_once(office, event)
     assert office.nothing_runs()
+    assert servers.reap(office.home.root) == []  # the next start's: only the notes are left
     assert list((office.home.root / "prefect").glob("server-*.json")) == []
 
 
