@@ -133,3 +133,7 @@ def _say(message: str, code: int) -> int:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(message, err=True)
     return code
+
+
+if __name__ == "__main__":
+    main()

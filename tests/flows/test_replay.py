@@ -33,7 +33,7 @@ class Auditor:
         """A command of the auditor's."""
         plain = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         return subprocess.run(
-            [sys.executable, "-m", "flows.cli", *words],
+            [sys.executable, "-m", "flows", *words],
             cwd=self.folder,
             capture_output=True,
             text=True,
