@@ -1,15 +1,17 @@
 """What do schedules, locks, kills and clusters cost, and what do they leave?
 
-    python -m benchmarks.operations [orchestration] [queue] [kills] [spread]
+    python -m benchmarks.operations [orchestration] [queue] [nightly] [kills] [calls] [gate]
+                                    [spread] [statistics]
 
 Each part works on state folders of its own, with real servers, and writes its figures into
-benchmarks/results/operations.json; parts that were not asked for keep theirs. KILLS says how often
-to kill (60).
+benchmarks/results/operations.json, and as tables beside it; parts that were not asked for keep
+theirs. KILLS says how often to kill (60), MODELS on how many models requests wait (5).
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -22,9 +24,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import psutil
 
@@ -33,12 +37,14 @@ from compliance.ledger import Ledger
 from compliance.policy import load_policy
 from flows import journal
 from flows.layout import Attempt, Home
+from tests.flows import postgres
 
 Facts = dict[str, Any]
 
-MODELS, REQUESTS = 5, 4
+MODELS, REQUESTS = int(os.environ.get("MODELS", "5")), 4
 """Of the queue: models, and requests on each."""
 KILLS = int(os.environ.get("KILLS", "60"))
+DONE = "nothing: it was done"
 TRAININGS = 6
 """Of the comparison of one worker with two."""
 
@@ -47,12 +53,12 @@ def main() -> None:
     """Measure the parts that are named, all by default."""
     wanted = sys.argv[1:] or list(PARTS)
     file = RESULTS / "operations.json"
-    found: Facts = json.loads(file.read_text()) if file.exists() else {}
     for name in wanted:
         with tempfile.TemporaryDirectory(prefix="damp-bench-") as folder:
             began = time.perf_counter()
             machine = described()
             figures = PARTS[name](Path(folder))
+        found: Facts = json.loads(file.read_text()) if file.exists() else {}
         found[name] = figures | {
             "command": f"python -m benchmarks.operations {name}",
             "machine": machine,
@@ -60,6 +66,7 @@ def main() -> None:
         }
         print(json.dumps({name: found[name]}, indent=2), flush=True)
         file.write_text(json.dumps(found, indent=2) + "\n")
+        file.with_suffix(".md").write_text(page(found))
 
 
 class Office:
@@ -255,8 +262,18 @@ def queue(folder: Path) -> Facts:
 
 
 def kills(folder: Path) -> Facts:
-    """kill -9 of the run, or of the server that it uses, at a random moment, again and again."""
+    """kill -9 of the run, its server, or their database, at a random moment, again and again."""
     office = Office(folder)
+    with postgres.cluster() as database:
+        prefect, locks = (postgres.database(database.address, n) for n in ("prefect", "locks"))
+        (office.home.root / "settings.toml").write_text(
+            f'prefect_database_url = "postgresql+asyncpg://{prefect}"\n'
+            f'locks_url = "postgresql://{locks}"\n'
+        )
+        return _kill_again_and_again(office, database)
+
+
+def _kill_again_and_again(office: Office, database: postgres.Cluster) -> Facts:
     office.damp("train", "--data", "digits", "--name", "digits")
     chance = random.Random(7)  # noqa: S311 - no secret: the same kills at every run
     died, events = Counter[str](), list[str]()
@@ -270,12 +287,13 @@ def kills(folder: Path) -> Facts:
                     break
                 event = office.submit(forget, "digits")
                 events.append(event)
-            died[_killed(office, chance)] += 1
+            died[_killed(office, database, chance)] += 1
         office.damp("up")
         office.damp("run")
     repeated = {event: _repeated(office, event) for event in events}
     return {
-        "kills": sum(died.values()),
+        "kills": sum(count for victim, count in died.items() if victim != DONE),
+        "target": 60,
         "of": died,
         "events": len(events),
         "decided": sum(not each["pending"] for each in office.events()),
@@ -295,19 +313,22 @@ def _of(office: Office, event: str) -> Facts:
     return next(each for each in office.events() if each["id"] == event)
 
 
-def _killed(office: Office, chance: random.Random) -> str:
-    """Start a run, and kill it or its server somewhere on its way."""
+def _killed(office: Office, database: postgres.Cluster, chance: random.Random) -> str:
+    """Start a run, and kill it, its server or their database somewhere on its way."""
     office.damp("up")
     run = office.start("run")
-    deadline = time.monotonic() + chance.uniform(4, 40)
+    deadline = time.monotonic() + chance.uniform(4, 60)
     while time.monotonic() < deadline and run.poll() is None:
         time.sleep(0.05)
-    victim = "nothing: it was done" if run.poll() is not None else chance.choice(["run", "server"])
-    if victim == "run":
+    victim = DONE if run.poll() is not None else chance.choice(["worker", "server", "database"])
+    if victim == "worker":
         os.killpg(run.pid, signal.SIGKILL)
     elif victim == "server":
         told = json.loads((office.home.root / "services" / "prefect.json").read_text())
         os.kill(told["pid"], signal.SIGKILL)
+    elif victim == "database":
+        database.kill()
+        database.start()
     run.communicate()
     return victim
 
@@ -369,11 +390,171 @@ def spread(folder: Path) -> Facts:
     return found
 
 
+def nightly(folder: Path) -> Facts:
+    """A process that serves schedules; requests come in, nobody types, all are decided."""
+    office = Office(folder)
+    office.damp("train", "--data", "digits", "--name", "digits")
+    serving = office.start("serve", "--every", "20s")
+    try:
+        events = [office.submit(forget, "digits") for forget in range(2)]
+        _until(lambda: not any(event["pending"] for event in office.events()), serving)
+        events.append(office.submit(2, "digits"))  # after the first run: the schedule must fire
+        _until(lambda: not any(event["pending"] for event in office.events()), serving)
+    finally:
+        os.killpg(serving.pid, signal.SIGINT)
+        _, err = serving.communicate()
+    told = office.events()
+    return {
+        "requests": len(events),
+        "decided": sum(not event["pending"] for event in told),
+        "verdicts": Counter(event["verdict"] for event in told),
+        "exit_code_after_ctrl_c": serving.returncode,
+        "last_words": err.strip().splitlines()[-1:],
+        "processes_left": len(office.processes()),
+    }
+
+
+def _until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not holds():
+        if process.poll() is not None:
+            raise SystemExit(f"damp serve ended with {process.returncode}")
+        time.sleep(2)
+
+
+def calls(folder: Path) -> Facts:
+    """Killed before and after each call that changes the registry; the next run completes it."""
+    kept = _tests(folder, "tests/flows/test_registry.py", "registration_that_was_killed")
+    return kept | {"target": "never an alias without a valid PASSED; the rest is mended"}
+
+
+def gate(folder: Path) -> Facts:
+    """Ways round the gate: each is named by the scan, and its promotion refused."""
+    kept = _tests(folder, "tests/flows/test_gate.py", "way_round")
+    return kept | {"target": "20, all named, promotion refused"}
+
+
+def _tests(folder: Path, file: str, which: str) -> Facts:
+    """Tests whose cases are what is counted here."""
+    out = folder / "cases.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+    done = subprocess.run(
+        [*command, "-k", which, f"--junitxml={out}"], capture_output=True, text=True, check=False
+    )
+    suite = ElementTree.parse(out).getroot()[0]  # noqa: S314 - written a moment ago
+    names = [str(case.get("name")) for case in suite.iter("testcase")]
+    bad = [str(case.get("name")) for case in suite.iter("testcase") if len(case)]
+    return {
+        "cases": len(names),
+        "held": len(names) - len(bad),
+        "not_held": bad,
+        "names": [name.partition("[")[2].rstrip("]") for name in names],
+        "cases_are": f"{file} -k {which}",
+        "exit_code": done.returncode,
+    }
+
+
+WORKERS = 4
+
+
+def statistics_pass(folder: Path) -> Facts:
+    """The statistics of four shards, by four processes, against one process and one pass."""
+    office = Office(folder)
+    office.damp("train", "--data", "digits", "--name", "digits")
+    (base,) = office.home.models.glob("*.safetensors")
+    jobs = [(str(base), part) for part in range(WORKERS)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=WORKERS, mp_context=context) as pool:
+        spread = list(pool.map(_measured, jobs))
+    alone = [_measured(job) for job in jobs]
+    edits = {
+        "four_processes": _edit(str(base), spread),
+        "one_process": _edit(str(base), alone),
+        "one_pass": _edit(str(base), None),
+    }
+    first, second, whole = edits.values()
+    return {
+        "workers": WORKERS,
+        "processes": len({pid for _, _, pid in spread}),
+        "weights": sum(value.numel() for value in first.values()),
+        "same_bits_as_the_shards_in_one_process": _differ(first, second) == 0.0,
+        "largest_difference_to_one_pass": _differ(first, whole),
+        "target": "bit for bit where the reduction order is fixed",
+    }
+
+
+def _network(base: str) -> tuple[Any, list[tuple[Any, Any]]]:
+    from flows import datasets, measured, models
+
+    dataset = datasets.load(datasets.DataSpec(name="digits", root=None))
+    shape = dataset.input_shape
+    network, _ = models.load_weights(
+        Path(base), architecture="damp:cnn", classes=10, input_shape=shape
+    )
+    return network, measured.batches(dataset)
+
+
+def _measured(job: tuple[str, int]) -> tuple[Any, Any, int]:
+    """The statistics of every fourth batch, as they would travel: tensors and text."""
+    import torch
+
+    import damp
+
+    torch.set_num_threads(1)
+    network, batches = _network(job[0])
+    found = damp.measure(network, batches[job[1] :: WORKERS])
+    tensors, text = found.to_tensors()
+    return {name: value.numpy() for name, value in tensors.items()}, text, os.getpid()
+
+
+def _edit(base: str, shards: list[tuple[Any, Any, int]] | None) -> dict[str, Any]:
+    import torch
+
+    import damp
+
+    network, batches = _network(base)
+    total = None
+    for arrays, text, _ in shards or []:
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        found = damp.Measurement.from_tensors(tensors, text)
+        total = found if total is None else total.plus(found)
+    edited = damp.forget(network, batches, forget=[3], measured=total)
+    weights: dict[str, Any] = edited.unretired.state_dict()
+    return weights
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> float:
+    gaps = [(value.double() - other[name].double()).abs().max() for name, value in one.items()]
+    return float(max(gaps))
+
+
+def page(found: Facts) -> str:
+    """The figures as a page, a table for each part."""
+    told = ["# What operations cost", ""]
+    for name, figures in found.items():
+        told += [f"## {name}", "", "| figure | value |", "|---|---|"]
+        rows = figures | {"machine": ", ".join(f"{k} {v}" for k, v in figures["machine"].items())}
+        told += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in rows.items()]
+        told.append("")
+    return "\n".join(told)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(_cell(each) for each in value) or "none"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
 PARTS: dict[str, Callable[[Path], Facts]] = {
     "orchestration": orchestration,
     "queue": queue,
+    "nightly": nightly,
     "kills": kills,
+    "calls": calls,
+    "gate": gate,
     "spread": spread,
+    "statistics": statistics_pass,
 }
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,9 +30,44 @@ def binaries() -> Path:
     return (found[-1] if found else Path(str(told))).parent
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that runs.
+
+    Attributes:
+        address: Of its server, without a database: `host:port`.
+        folder: Of its data, socket and log.
+    """
+
+    address: str
+    folder: Path
+
+    def start(self, tries: int = 60) -> None:
+        """Start it, again where it was killed: its children take a moment to notice."""
+        options = f"-p {self.address.partition(':')[2]} -c listen_addresses=127.0.0.1"
+        where = ["-D", self.folder / "data", "-l", self.folder / "log"]
+        for left in reversed(range(tries)):
+            try:
+                _run(_pg_ctl(), *where, "-o", f"{options} -k {self.folder} -F", "-w", "start")
+                return
+            except AssertionError:
+                if not left:
+                    raise
+                time.sleep(0.5)
+
+    def kill(self) -> None:
+        """End its first process by SIGKILL."""
+        told = (self.folder / "data" / "postmaster.pid").read_text()
+        os.kill(int(told.splitlines()[0]), signal.SIGKILL)
+
+
+def _pg_ctl() -> Path:
+    return binaries() / "pg_ctl"
+
+
 @contextmanager
-def cluster() -> Iterator[str]:
-    """A running cluster; gives the address of its server without a database: `host:port`."""
+def cluster() -> Iterator[Cluster]:
+    """A cluster of its own, that is gone afterwards."""
     place, port = binaries(), processes.free_port()
     folder = Path(tempfile.mkdtemp(prefix="damp-pg-", dir="/tmp"))
     try:
@@ -37,12 +75,12 @@ def cluster() -> Iterator[str]:
             shutil.chown(folder, "nobody")
         data = folder / "data"
         _run(place / "initdb", "-D", data, "-U", "damp", "--auth=trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -F"
-        _run(place / "pg_ctl", "-D", data, "-l", folder / "log", "-o", options, "-w", "start")
+        made = Cluster(f"127.0.0.1:{port}", folder)
+        made.start(tries=1)
         try:
-            yield f"127.0.0.1:{port}"
+            yield made
         finally:
-            _run(place / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            _run(_pg_ctl(), "-D", data, "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder)
 

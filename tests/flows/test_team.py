@@ -46,9 +46,9 @@ class Team:
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     folder = tmp_path_factory.mktemp("team")
-    with postgres.cluster() as address:
+    with postgres.cluster() as server:
         prefect, mlflow, locks = (
-            postgres.database(address, name) for name in ("prefect", "mlflow", "locks")
+            postgres.database(server.address, name) for name in ("prefect", "mlflow", "locks")
         )
         servers = Office(Home(folder / "servers" / "state"))
         servers.home.root.mkdir(parents=True)
@@ -73,7 +73,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             machines.append(machine)
         told = machines[0].damp("train", "--data", "digits", "--name", "digits")
         assert told.returncode == 0, told.stderr
-        yield Team(servers, machines[0], machines[1], address)
+        yield Team(servers, machines[0], machines[1], server.address)
         assert servers.damp("down").returncode == 0
         assert servers.nothing_runs()
 
