@@ -442,6 +442,8 @@ def _tests(folder: Path, file: str, which: str) -> Facts:
     )
     suite = ElementTree.parse(out).getroot()[0]  # noqa: S314 - written a moment ago
     names = [str(case.get("name")) for case in suite.iter("testcase")]
+    if not names or any(case.find("error") is not None for case in suite.iter("testcase")):
+        raise SystemExit(f"{file} could not begin:\n{done.stdout[-3000:]}")
     bad = [str(case.get("name")) for case in suite.iter("testcase") if len(case)]
     return {
         "cases": len(names),
