@@ -235,9 +235,22 @@ def main() -> None:
                 part = partial(raced, count=chosen.rounds)
             told = _run(name, part, desk, Path(place) / f"part-{name}", quick=chosen.quick)
             told = told if before is None else counting.added(before, told)
+            if name in TARGETS:
+                told |= _bounded(told, *TARGETS[name])
             print(json.dumps({name: told}, indent=1), flush=True)
             if not chosen.quick:
                 _keep(_found() | {name: told})
+
+
+TARGETS = {"kills": ("kills", KILLS), "races": ("rounds", ROUNDS)}
+"""What is counted, and how many there should be."""
+
+
+def _bounded(told: Facts, what: str, target: int) -> Facts:
+    """How many there should be, and the rate of failures that those made leave possible."""
+    failed = min(len(told["problems"]), told[what] - 1)
+    rate = counting.bound(told[what], failed)
+    return {"target": target, "failures_below_percent_at_95_confidence": round(100 * rate, 2)}
 
 
 def _found() -> Facts:

@@ -6,7 +6,10 @@ from typing import Any
 
 Facts = dict[str, Any]
 
-SAME = ("machine", "command", "seed", "processes", "seconds_of_an_undisturbed_event")
+SAME = (
+    *("machine", "command", "seed", "processes", "seconds_of_an_undisturbed_event"),
+    *("target", "failures_below_percent_at_95_confidence"),
+)
 """What two runs have in common, or the last one tells."""
 
 
@@ -26,3 +29,15 @@ def added(before: Facts, now: Facts) -> Facts:
         else:
             both[key] = old + value
     return both
+
+
+def bound(trials: int, failures: int, confidence: float = 0.95) -> float:
+    """The rate that so many failures in so many trials leave possible: upper limit of Clopper and
+    Pearson, one-sided. Without a failure it is 1 - 0.05 ** (1 / trials).
+
+    >>> round(bound(300, 0), 4)
+    0.0099
+    """
+    from scipy.stats import beta
+
+    return float(beta.ppf(confidence, failures + 1, trials - failures))
