@@ -22,7 +22,7 @@ from compliance.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import keyring
 from flows.errors import EventError
 from flows.layout import Attempt, Home
-from flows.store import canonical, digest_bytes, digest_file, write_atomically
+from flows.store import Artifact, canonical, digest_bytes, digest_file, write_atomically
 
 Facts = dict[str, Any]
 
@@ -172,6 +172,7 @@ def _same(name: str, told: Any, found: Any) -> Check:
 def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     """The steps of the flow, called plainly, with the statement's plan and seed."""
     from compliance import judge, load_findings
+    from compliance.findings import impossible_controls
     from compliance.policy import Policy
     from flows import audit, cut, intake, prepare, retraining
 
@@ -188,10 +189,19 @@ def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     model = prepare.pin_model(where, accepted, data)
     references = retraining.references(where, accepted, data, model)
     edit = cut.cut(where, accepted, data, model, references)
-    planned = {"seed": predicate["auditPlan"]["seed"]}
-    audit.audit(where, data, model, references, planned, edit)
+    attempt, seed = Attempt(work, event, number), predicate["auditPlan"]["seed"]
+    audit.yardstick(work, attempt, data, model, references, seed)
+    yardstick = Artifact.of(work.root, attempt.yardstick).to_json()
+    audit.audit(where, data, model, references, {"seed": seed, "yardstick": yardstick}, edit)
     policy = Policy.model_validate(plan["policy"])
-    candidate, controls = load_findings(Attempt(work, event, number).findings)
+    candidate, controls = load_findings(attempt.findings)
+    verdict = judge(
+        candidate,
+        controls,
+        policy,
+        propagation=predicate["propagation"],
+        impossible=impossible_controls(attempt.findings),
+    )
     return {
         "data": {
             "before": data["before"]["version"],
@@ -201,7 +211,7 @@ def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
         },
         "policy": policy.digest(),
         "after": edit["after"]["sha256"],
-        "verdict": judge(candidate, controls, policy, propagation=predicate["propagation"]),
+        "verdict": verdict,
     }
 
 

@@ -118,7 +118,7 @@ def server(home: Home) -> Iterator[None]:
     from flows import servers
 
     with servers.prefect_server(home.root) as running:
-        running.wait()
+        running.wait(600)  # others may be at work
         os.environ["PREFECT_API_URL"] = running.api_url
         yield
 
