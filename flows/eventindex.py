@@ -44,11 +44,11 @@ def refresh(home: Home) -> None:
     A page that could not be written is logged: it misses the event until the next one ends or
     somebody types `damp report --index`.
     """
-    from flows.errors import StoreError
+    from flows.errors import FlowError
 
     try:
         write(home)
-    except (OSError, StoreError) as error:
+    except (OSError, FlowError) as error:
         logging.getLogger("damp").warning("index.html was not written: %s", error)
 
 

@@ -53,7 +53,7 @@ TITLES = {
     "verify": "Time of `damp verify`",
     "report": "A real event's report",
     "replays": "One request, handed in again and again",
-    "kills": "SIGKILL at random moments of real events",
+    "kills": "SIGKILL at random moments of real events, each resumed",
     "races": "Eight processes on one model",
 }
 
