@@ -1,18 +1,20 @@
 """Attack what reads foreign files, what signs and what must survive a kill; count what went wrong.
 
-    python -m benchmarks.robustness [--quick] [--kills N] [--rounds N] [--more] [PART ...]
+    python -m benchmarks.robustness [--kills N] [--rounds N] [--minutes M] [--more] [PART ...]
 
 Each part works on state folders of its own and writes its figures into
 benchmarks/results/robustness.json; parts that were not asked for keep theirs, so that they can be
-run one by one. `--more` adds kills and races to those that are counted there, with other draws.
-`--quick` takes a twentieth of every count and writes nothing. All draws are seeded. The Markdown
-page beside it is made from the figures.
+run one by one. `--minutes` begins no kill and no race later than that, `--more` adds kills and races
+to those that are counted there, with other draws; the figures say how many there are of how many
+there should be. `--quick` takes a twentieth of every count and writes nothing. All draws are seeded.
+The Markdown page beside it is made from the figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import tempfile
@@ -181,15 +183,25 @@ def replays(desk: Desk, _: Path, share: float) -> Facts:
     return told | {"ledger_unchanged": unchanged}
 
 
-def killed(_: Desk, folder: Path, share: float, *, count: int = KILLS, before: int = 0) -> Facts:
+def killed(
+    _: Desk,
+    folder: Path,
+    share: float,
+    *,
+    count: int = KILLS,
+    before: int = 0,
+    minutes: float = math.inf,
+) -> Facts:
     """SIGKILL at random moments of real events; `before` that many were made in other runs."""
-    seed = SEED + before
-    return kills.loop(state(folder / "kills"), round(count * share), seed).to_json()
+    home, seed = state(folder / "kills"), SEED + before
+    return kills.loop(home, round(count * share), seed, minutes).to_json()
 
 
-def raced(_: Desk, folder: Path, share: float, *, count: int = ROUNDS) -> Facts:
+def raced(
+    _: Desk, folder: Path, share: float, *, count: int = ROUNDS, minutes: float = math.inf
+) -> Facts:
     """Eight processes on one model."""
-    return races.loop(state(folder / "races"), max(1, round(count * share))).to_json()
+    return races.loop(state(folder / "races"), max(1, round(count * share)), minutes).to_json()
 
 
 PARTS: dict[str, Part] = {
@@ -220,6 +232,7 @@ def main() -> None:
     asked.add_argument("--kills", type=int, default=KILLS, help="how many [default: %(default)s]")
     asked.add_argument("--rounds", type=int, default=ROUNDS, help="of races, [%(default)s]")
     asked.add_argument("--more", action="store_true", help="add kills and races to those counted")
+    asked.add_argument("--minutes", type=float, default=math.inf, help="of kills or of races")
     chosen = asked.parse_args()
     if unknown := set(chosen.parts) - set(PARTS):
         asked.error(f"no part is called {', '.join(sorted(unknown))}")
@@ -230,9 +243,9 @@ def main() -> None:
             part = PARTS[name]
             if name == "kills":
                 done = before["kills"] if before else 0
-                part = partial(killed, count=chosen.kills, before=done)
+                part = partial(killed, count=chosen.kills, before=done, minutes=chosen.minutes)
             elif name == "races":
-                part = partial(raced, count=chosen.rounds)
+                part = partial(raced, count=chosen.rounds, minutes=chosen.minutes)
             told = _run(name, part, desk, Path(place) / f"part-{name}", quick=chosen.quick)
             told = told if before is None else counting.added(before, told)
             if name in TARGETS:

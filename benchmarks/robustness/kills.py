@@ -6,6 +6,7 @@ entry that was there still is. After the event: one of each effect, a statement 
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -62,12 +63,13 @@ class Killed:
         }
 
 
-def loop(home: Home, kills: int, seed: int) -> Killed:
-    """So many kills over as many events as that takes."""
+def loop(home: Home, kills: int, seed: int, minutes: float = math.inf) -> Killed:
+    """So many kills over as many events as that takes; after so many minutes no new event."""
     draw = random.Random(f"kills {seed}")  # noqa: S311
     counted = Killed()
     told = many_events.prepare(home, models=kills + 1, requests=1)
     events = [events[0] for events in told["events"].values()]
+    end = time.monotonic() + 60 * minutes
     many_events.warm_up()
     with many_events.server(home):
         began = time.monotonic()
@@ -77,7 +79,7 @@ def loop(home: Home, kills: int, seed: int) -> Killed:
             raise SystemExit(f"{counted.problems}: see {many_events.log_of(home)}")
         expected = digest_file(Attempt(home, events[0], 1).after)
         for event in events[1:]:
-            if counted.kills >= kills:
+            if counted.kills >= kills or time.monotonic() > end:
                 break
             _one(home, event, expected, counted, draw, kills)
     _registry(home, told["events"], counted)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,15 +41,23 @@ class Raced:
         return told | {"told_busy": self.busy, "problems": self.problems}
 
 
-def loop(home: Home, rounds: int) -> Raced:
-    """So many rounds, each on a model of its own with a request for each process."""
+def loop(home: Home, rounds: int, minutes: float = math.inf) -> Raced:
+    """So many rounds, each on a model of its own with a request for each process.
+
+    After so many minutes no new round begins.
+    """
     counted = Raced()
     told = many_events.prepare(home, models=rounds, requests=PROCESSES)
+    run: dict[str, list[str]] = {}
     many_events.warm_up()
     with many_events.server(home):
+        end = time.monotonic() + 60 * minutes
         for name, events in told["events"].items():
+            if time.monotonic() > end:
+                break
+            run[name] = events
             _round(home, name, events, counted)
-    _registry(home, told["events"], counted)
+    _registry(home, run, counted)
     found = verify(home.ledger)
     if found.broken is not None:
         counted.problems.append(f"ledger: {found.problem}")
@@ -84,7 +94,8 @@ def _waiting(home: Home, event: str, gate: int, door: int) -> int:
 
 def _registry(home: Home, events: dict[str, list[str]], counted: Raced) -> None:
     """At most one successor of each base; the alias on it if it passed."""
-    for name, found in many_events.registered(home).items():
+    every = many_events.registered(home)
+    for name, found in ((name, every[name]) for name in events):
         made = {n: t for n, t in found["versions"].items() if t.get("damp.event_id")}
         if len(made) != 1:
             counted.problems.append(f"{name}: {len(made)} successors of one base")
