@@ -83,9 +83,13 @@ def _watched(told: Facts) -> str:
 def _bits(told: Facts) -> str:
     head = ("envelope", "flips", "refused", "without effect", "another content believed")
     keys = ("flips", "refused", "without_effect", "believed_another_content")
-    names = {"small": "small, all bits", "real": "of a real event, one bit of every byte"}
+    names = {"small": "small, all bits", "real": "of a real event, one bit each"}
     rows = [(names[n], *(told[n][key] for key in keys)) for n in names if n in told]
-    return _table(head, rows)
+    return (
+        f"{_table(head, rows)}\n\nThe real envelope has {told['real_bytes']} bytes: each of the "
+        f"{told['real']['around_the_payload']} around the payload was changed, and "
+        f"{told['real']['inside_it']} that were drawn inside it, which all are under the signature."
+    )
 
 
 def _ledger(told: Facts) -> str:
