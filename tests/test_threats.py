@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -57,3 +58,13 @@ def test_what_is_broken_stands_in_the_code_once_and_its_test_exists(defence: Def
 
 def test_the_table_of_the_page_is_that_of_the_breaks() -> None:
     assert PAGE.endswith(breaking.table(DEFENCES))
+
+
+def test_every_break_that_was_tried_was_noticed() -> None:
+    """By the last runs of `python -m benchmarks.robustness.breaking`, for these very lines."""
+    told = {one["defence"]: one for one in json.loads(breaking.RESULT.read_text())["each"]}
+    assert len(told) > 30
+    known = {defence.name: defence for defence in DEFENCES}
+    for name, one in told.items():
+        assert breaking.caught(one), name
+        assert (one["file"], one["test"]) == (known[name].file, known[name].test)
