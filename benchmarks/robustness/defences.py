@@ -152,7 +152,7 @@ DEFENCES = (
         "compliance/verify_ledger.py",
         "    elif held.size > len(lines):",
         "    elif False:",
-        f"{CHECKPOINT}::test_every_edit_removal_reordering_and_cut_of_fifty_entries_is_found",
+        f"{VERIFY}::test_a_ledger_must_continue_the_checkpoint",
     ),
     Defence(
         "a checkpoint sees a ledger written anew",

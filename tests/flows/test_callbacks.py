@@ -42,6 +42,12 @@ class Desk:
                     self.send_header("Location", "/elsewhere")
                 self.end_headers()
 
+            def do_GET(self) -> None:
+                """What follows a redirect comes here."""
+                outer.got.append(b"")
+                self.send_response(204)
+                self.end_headers()
+
             def log_message(self, *_: Any) -> None:
                 """Silent."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import shutil
@@ -249,8 +250,10 @@ def test_nothing_outside_the_state_folder_is_ever_deleted(world: World, tmp_path
     link.symlink_to(outside)
     folder = world.home.events / world.event / "linked-folder"
     folder.symlink_to(tmp_path)
-    purge.purge(world.home, world.event)
+    told = purge.purge(world.home, world.event)
     assert outside.read_bytes() == world.before
+    assert link.is_symlink()
+    assert "linked" not in json.dumps(told)  # not even listed as a copy
 
 
 def test_before_the_new_model_is_in_use_nothing_is_deleted(world: World, refused: Any) -> None:
