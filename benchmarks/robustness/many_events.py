@@ -180,6 +180,8 @@ def registered(home: Home) -> Facts:
         env=os.environ | {"DAMP_HOME": str(home.root)},
     )
     found: Facts = json.loads(done.stdout.splitlines()[-1])
+    for told in found.values():  # JSON has no numbers as keys
+        told["versions"] = {int(number): tags for number, tags in told["versions"].items()}
     return found
 
 
