@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -38,11 +39,11 @@ def main() -> None:
 
         benches = [Bench(study=study, tell=tell) for study in studies]
         found = [tables.table(bench, lambda: progress.advance(task)) for bench in benches]
-        single = [bench for bench in benches if "mended, gain chosen" in bench.study.methods]
+        single = [bench for bench in benches if "mixture, gain chosen" in bench.study.methods]
         trade = [] if options.quick else pictures.tradeoff(single, GAINED)
         depth = [] if options.quick else [pictures.by_depth(bench) for bench in single]
     report = {
-        "command": "python -m benchmarks.method" + (" --quick" if options.quick else ""),
+        "command": " ".join(["python -m benchmarks.method", *sys.argv[1:]]),
         "machine": described(),
         "what": "what is left of forgotten classes, beside networks that never saw them",
         "studies": found,
@@ -50,11 +51,9 @@ def main() -> None:
         "by_depth": depth,
     }
     name = "method-quick" if options.quick else "method"
-    if options.only:
-        name += "-" + "-".join(options.only)
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(tables.page(report))
-    if not options.quick and not options.only:
+    if not options.quick:
         pictures.draw(trade, depth)
 
 

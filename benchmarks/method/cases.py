@@ -177,10 +177,6 @@ STUDIES = (
         data="digits", net="cnn", requests=EVEN, seeds=(0, 1, 2, 3, 4),
         kept=90, gone=90, methods=OURS, targets=SEVERAL,
     ),
-    Study(
-        data="mnist", net="cnn", requests=EVEN, seeds=(0, 1, 2),
-        kept=300, gone=300, methods=OURS, targets=SEVERAL,
-    ),
 )  # fmt: skip
 
 

@@ -122,7 +122,8 @@ class Bench:
         return 2 * float(np.sqrt(squares / freedom)) if freedom else 0.0
 
     def _net(self, seed: int, exclude: tuple[int, ...]) -> nn.Module:
-        self.tell(f"{self.study.name}: seed {seed}, trained without {_listed(exclude)}")
+        left = f"without {_listed(exclude)}" if exclude else "on all classes"
+        self.tell(f"{self.study.name}: seed {seed}, trained {left}")
         return trained(self.study.data, self.study.net, self.data, seed=seed, exclude=exclude)
 
     def _key(self, seed: int, exclude: tuple[int, ...]) -> str:
@@ -165,4 +166,4 @@ def averaged(rows: list[Figures]) -> Figures:
 
 
 def _listed(classes: tuple[int, ...]) -> str:
-    return " and ".join(map(str, classes)) or "nothing"
+    return " and ".join(map(str, classes))

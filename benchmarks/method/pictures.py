@@ -102,11 +102,11 @@ def draw(trade: Sequence[Facts], depth: Sequence[Facts]) -> None:
     known = {facts["study"]: facts for facts in depth}
     _panels(
         "method-strengths", list(known),
-        lambda axes, study: _lines(axes, known[study], "strength", "share taken away", log=False),
+        lambda axes, study: _lines(axes, known[study], "strength", "share taken away"),
     )  # fmt: skip
     _panels(
         "method-separability", list(known),
-        lambda axes, study: _lines(axes, known[study], "separability", "distance, sd", log=True),
+        lambda axes, study: _lines(axes, known[study], "separability", "distance, sd"),
     )  # fmt: skip
 
 
@@ -137,15 +137,13 @@ def _trade(axes: Axes, study: str, trade: Sequence[Facts]) -> None:
     axes.axhline(0, color="#1b1b1b", linewidth=0.7)
     axes.axvline(0, color="#1b1b1b", linewidth=0.7)
     axes.set_xlabel("retain accuracy, points over retrained")
-    axes.set_ylabel("1-shot on the class, points over retrained")
+    axes.set_ylabel("1-shot, points over retrained")
 
 
-def _lines(axes: Axes, facts: Facts, key: str, label: str, *, log: bool) -> None:
+def _lines(axes: Axes, facts: Facts, key: str, label: str) -> None:
     values: Mapping[str, list[float]] = facts[key]
     places = range(len(facts["operators"]))
     for name, heights in values.items():
         axes.plot(places, heights, "o-", color=COLOURS[name], label=name, markersize=4)
     axes.set_xticks(list(places), facts["operators"], rotation=60, ha="right", fontsize=7)
     axes.set_ylabel(label)
-    if log:
-        axes.set_yscale("log")
