@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 # `long` tests need minutes: servers, kill loops, schedules, databases. CI runs them too.
-.PHONY: demo test test-long check format bench bench-operations bench-robustness results lock clean
+.PHONY: demo test test-long check format bench bench-operations bench-robustness bench-validity results lock clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
 	$(BIN)/damp demo
@@ -38,6 +38,9 @@ bench-operations: $(STAMP) ## schedules, kills, clusters: benchmarks/results/ope
 
 bench-robustness: $(STAMP) ## fuzzing, kills, races, forgeries: benchmarks/results/robustness.json
 	$(BIN)/python -m benchmarks.robustness
+
+bench-validity: $(STAMP)  ## how often verdicts are wrong; resumable, ARGS=--quick for a first look
+	$(BIN)/python -m benchmarks.validity $(ARGS)
 
 results: $(STAMP)         ## data versions, base models, references, events, docs/results.md
 	PATH="$(abspath $(BIN)):$$PATH" dvc repro

@@ -26,15 +26,18 @@ from audits.features import observe
 from audits.finding import Finding
 from audits.observation import Observation
 from audits.tuning import Tuning
-from benchmarks import validity_data, validity_models
-from benchmarks.validity_cheats import CHEATS, Candidate, Case
-from benchmarks.validity_data import CACHE
-from benchmarks.validity_models import Setting
-from flows import cut, rows
+from benchmarks.baselines import METHODS, Method
+from benchmarks.validity import data, nets
+from benchmarks.validity.cheats import AT_ONCE, CHEATS, SHALLOW, Candidate, Case
+from benchmarks.validity.data import CACHE
+from benchmarks.validity.nets import Setting
+from flows import measured, rows
 from flows.store import write_atomically
 
-SOURCES = ("audits", "benchmarks/validity_cheats.py", "benchmarks/validity_bench.py")
-ROOT = Path(__file__).parents[1]
+SOURCES = ("audits", "benchmarks/validity/cheats.py", "benchmarks/validity/bench.py")
+ROOT = Path(__file__).parents[2]
+COSTLY = ("relearning", "similarity")
+"""Audits that no shipped policy asks for and that take three quarters of the time."""
 EDITS: Mapping[str, dict[str, object]] = {
     "paper": {"preset": "paper"},
     "mixture": {"preset": "mixture"},
@@ -42,6 +45,8 @@ EDITS: Mapping[str, dict[str, object]] = {
     "mixture_gain3": {"preset": "mixture", "gain": 3.0},
 }
 """Our own edits."""
+BASELINES = tuple(METHODS)
+"""Closed-form methods of others, with their settings as published."""
 
 
 def digest() -> str:
@@ -63,18 +68,23 @@ class Event:
     seed: int
 
     @property
+    def whole(self) -> bool:
+        """Whether the costly audits run as well: on the first event of each setting."""
+        return (self.scope, self.seed) == (self.setting.scopes[0], self.setting.seeds[0])
+
+    @property
     def name(self) -> str:
         return f"{self.setting.name}-{'+'.join(map(str, self.scope))}-seed{self.seed}"
 
 
 def events(settings: tuple[Setting, ...]) -> list[Event]:
-    """All events of some settings."""
-    return [
-        Event(setting=setting, scope=scope, seed=seed)
-        for setting in settings
-        for scope in setting.scopes
-        for seed in setting.seeds
+    """All events of some settings, a few of each setting first: a run may be cut short."""
+    lanes = [
+        [Event(setting=s, scope=scope, seed=seed) for seed in s.seeds for scope in s.scopes]
+        for s in settings
     ]
+    ends = [((place + 1) / len(lane), event) for lane in lanes for place, event in enumerate(lane)]
+    return [event for _, event in sorted(ends, key=lambda pair: pair[0])]
 
 
 class Bench:
@@ -89,17 +99,17 @@ class Bench:
 
     @cached_property
     def original(self) -> nn.Module:
-        return validity_models.original(self.setting, self.event.seed).model()
+        return nets.original(self.setting, self.event.seed).model()
 
     @cached_property
     def references(self) -> tuple[Observation, ...]:
-        found = validity_models.references(self.setting, self.forget)
+        found = nets.references(self.setting, self.forget)
         return tuple(self.observed(t.model(), f"reference {t.seed}") for t in found)
 
     @cached_property
     def case(self) -> Case:
         """What the cheats have in their hands."""
-        honest = validity_models.honest(self.setting, self.forget)
+        honest = nets.honest(self.setting, self.forget)
         return Case(
             original=self.original,
             dataset=self.dataset,
@@ -107,7 +117,7 @@ class Bench:
             recipe=self.setting.recipe,
             build=self.setting.build,
             retrained=next(iter(honest.values())).model(),
-            stranger=validity_models.stranger(self.setting, self.forget).model,
+            stranger=nets.stranger(self.setting, self.forget).model,
         )
 
     @cached_property
@@ -130,12 +140,14 @@ class Bench:
             "fresh_labels": told.train_labels[moved],
         }
         if self.setting.unseen:
-            *_, inputs, labels = getattr(validity_data, self.setting.unseen)()
+            *_, inputs, labels = getattr(data, self.setting.unseen)()
             found |= {"unseen": inputs, "unseen_labels": labels}
         return found
 
     @cached_property
-    def tuning(self) -> Tuning:
+    def tuning(self) -> Tuning | None:
+        if not self.event.whole:
+            return None
         live = tuple(int(c) for c in self.chosen["test_labels"].unique())
         return Tuning(
             labels=self.chosen["test_labels"].numpy(),
@@ -205,15 +217,31 @@ class Bench:
             if name != "original"
         } | {"original": self.evidence.original}
 
+    def findings(
+        self, evidence: Evidence, seconds: dict[str, float] | None = None
+    ) -> list[dict[str, object]]:
+        """What every audit of this event finds, without the series that only pictures need."""
+        found: list[Finding] = []
+        for name, audit in AUDITS.items():
+            if name in COSTLY and not self.event.whole:
+                continue
+            began = time.process_time()
+            found.append(audit(evidence))
+            if seconds is not None:
+                seconds[name] = time.process_time() - began
+        return [finding.to_json() | {"series": {}} for finding in found]
+
 
 def candidates(bench: Bench) -> dict[str, Callable[[], Candidate]]:
     """Everybody who claims to have forgotten: honest, our own, cheats; made when called."""
-    honest = validity_models.honest(bench.setting, bench.forget)
+    honest = nets.honest(bench.setting, bench.forget)
     found: dict[str, Callable[[], Candidate]] = {}
     for name, training in honest.items():
         found[name] = lambda training=training: Candidate(model=training.model())
     for name, settings in EDITS.items():
         found[name] = lambda settings=settings: _edited(bench, settings)
+    for name, method in METHODS.items():
+        found[name] = lambda method=method: _by_others(bench, method)
     for name, cheat in CHEATS.items():
         found[name] = lambda cheat=cheat: cheat(bench.case)
     return found
@@ -222,16 +250,33 @@ def candidates(bench: Bench) -> dict[str, Callable[[], Candidate]]:
 def _edited(bench: Bench, settings: dict[str, object]) -> Candidate:
     edited = damp.forget(
         copy.deepcopy(bench.original),
-        cut.batches(bench.dataset),
+        measured.batches(bench.dataset),
         forget=list(bench.forget),
         **settings,  # type: ignore[arg-type]
     )
     return Candidate(model=edited.unretired, retired=bench.forget)
 
 
+def _by_others(bench: Bench, method: Method) -> Candidate:
+    batches = measured.batches(bench.dataset)
+    edited = method(copy.deepcopy(bench.original), batches, forget=list(bench.forget))
+    return Candidate(model=edited.eval(), retired=bench.forget)
+
+
+def folder_of(event: Event, audit_seed: int) -> Path:
+    """Where the findings of an event lie."""
+    return CACHE / "found" / digest() / event.name / str(audit_seed)
+
+
+def untrained(event: Event) -> set[str]:
+    """Candidates that cost nothing but their audit."""
+    honest = nets.honest(event.setting, event.scope)
+    return {*honest, *EDITS, *BASELINES, *SHALLOW, *AT_ONCE}
+
+
 def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Iterator[str]:
     """Measure what is not on disk yet; tells each name when it is there."""
-    folder = CACHE / "found" / digest() / event.name / str(audit_seed)
+    folder = folder_of(event, audit_seed)
     bench = Bench(event, audit_seed)
     made = candidates(bench)
     wanted = [name for name in made if only is None or name in only]
@@ -248,14 +293,14 @@ def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Itera
 def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
     """Findings on every control, for the verdicts of all candidates of the event."""
     evidence = bench.evidence
-    found = {name: _all(evidence.judging(s)) for name, s in bench.must_fail(edited).items()}
+    seen = bench.must_fail(edited)
+    found = {name: bench.findings(evidence.judging(s)) for name, s in seen.items()}
     apart = {}
     if evidence.unseen:
-        seen = bench.must_fail(edited)
-        apart = {name: _all(bench.without_references(s)) for name, s in seen.items()}
+        apart = {name: bench.findings(bench.without_references(s)) for name, s in seen.items()}
     for index, reference in enumerate(bench.references):
         others = bench.references[:index] + bench.references[index + 1 :]
-        found[f"reference_{index}"] = _all(evidence.judging(reference, references=others))
+        found[f"reference_{index}"] = bench.findings(evidence.judging(reference, references=others))
     return {"controls": found, "controls_without_references": apart}
 
 
@@ -271,17 +316,17 @@ def _candidate(bench: Bench, name: str, candidate: Candidate) -> dict[str, objec
         )
         evidence = evidence.judging(seen, references=own)
         told["controls"] = {
-            control: _all(evidence.judging(s))
+            control: bench.findings(evidence.judging(s))
             for control, s in bench.must_fail(candidate.model).items()
         }
         for i, reference in enumerate(own):
             others = own[:i] + own[i + 1 :]
-            told["controls"][f"reference_{i}"] = _all(evidence.judging(reference, others))
+            told["controls"][f"reference_{i}"] = bench.findings(evidence.judging(reference, others))
     seconds: dict[str, float] = {"observe": watched}
-    findings = _all(evidence.judging(seen), seconds)
+    findings = bench.findings(evidence.judging(seen), seconds)
     result: dict[str, object] = {"findings": findings, "seconds": seconds, **told}
     if evidence.unseen:
-        result["without_references"] = _all(bench.without_references(seen))
+        result["without_references"] = bench.findings(bench.without_references(seen))
     try:
         controls.random_direction(bench.original, candidate.model, seed=0)
         result["controls_possible"] = True
@@ -290,16 +335,6 @@ def _candidate(bench: Bench, name: str, candidate: Candidate) -> dict[str, objec
         result["problem"] = str(problem)
     result["passes"] = seen.passes
     return result
-
-
-def _all(evidence: Evidence, seconds: dict[str, float] | None = None) -> list[dict[str, object]]:
-    found: list[Finding] = []
-    for name, audit in AUDITS.items():
-        began = time.process_time()
-        found.append(audit(evidence))
-        if seconds is not None:
-            seconds[name] = time.process_time() - began
-    return [finding.to_json() | {"series": {}} for finding in found]
 
 
 def _keep(path: Path, content: Mapping[str, object]) -> None:

@@ -558,3 +558,5 @@ SHALLOW = (
     "confidence_masked",
 )
 """Cheats that leave the deep features as they were, up to a linear map."""
+AT_ONCE = ("audit_set_recognised", "hidden_direction", "stranger")
+"""Others that take no training, given a retrained model and a stranger's."""

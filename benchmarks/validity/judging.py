@@ -9,15 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from audits.finding import Finding
-from benchmarks.validity_bench import EDITS, Event, digest
-from benchmarks.validity_cheats import CHEATS
-from benchmarks.validity_data import CACHE
+from benchmarks.validity.bench import BASELINES, EDITS, Event, folder_of
+from benchmarks.validity.cheats import CHEATS
 from compliance.judging import judge_rows
 from compliance.policy import Policy
 from compliance.rows import JudgedRow
 from compliance.verdict import judge
 
-HONEST, EDIT, CHEAT = "honest", "edit", "cheat"
+HONEST, EDIT, CHEAT, BASELINE = "honest", "edit", "cheat", "baseline"
 Findings = tuple[Finding, ...]
 
 
@@ -30,11 +29,14 @@ class Case:
         setting: Its data and network.
         seed: Of the audit.
         candidate: Name of the candidate.
-        kind: "honest", "edit" or "cheat".
+        kind: "honest", "edit", "baseline" or "cheat".
         findings: On it.
         controls: On the controls, by name.
         apart: Findings without retrained models, by unseen classes; empty where there were none.
         controls_apart: The same on the controls.
+        impossible: Controls that cannot be made of this candidate, with the reason.
+        seconds: CPU time of each audit and of observing the candidate.
+        passes: Forward passes over the audit data, observing and relearning.
     """
 
     event: str
@@ -46,14 +48,16 @@ class Case:
     controls: Mapping[str, Findings]
     apart: Findings = ()
     controls_apart: Mapping[str, Findings] | None = None
+    impossible: Mapping[str, str]
+    seconds: Mapping[str, float]
+    passes: Mapping[str, float]
 
 
 def cases(events: Sequence[Event], seeds: Sequence[int]) -> Iterator[Case]:
     """Everything that was measured of these events."""
-    base = CACHE / "found" / digest()
     for event in events:
         for seed in seeds:
-            folder = base / event.name / str(seed)
+            folder = folder_of(event, seed)
             if not (folder / "_controls.json").exists():
                 continue
             shared = _read(folder / "_controls.json")
@@ -65,9 +69,11 @@ def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
     told = _read(path)
     controls = told.get("controls") or shared["controls"]
     apart = shared["controls_without_references"]
+    impossible = {}
     if not told["controls_possible"]:  # an edit of another architecture: no random edit of its norm
-        controls = {n: f for n, f in controls.items() if n != "random_direction"}
-        apart = {n: f for n, f in apart.items() if n != "random_direction"}
+        impossible = {"random_direction": told["problem"]}
+        controls = {n: f for n, f in controls.items() if n not in impossible}
+        apart = {n: f for n, f in apart.items() if n not in impossible}
     return Case(
         event=event.name,
         setting=event.setting.name,
@@ -78,6 +84,9 @@ def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
         controls={name: _findings(found) for name, found in controls.items()},
         apart=_findings(told.get("without_references", [])),
         controls_apart={name: _findings(found) for name, found in apart.items()},
+        impossible=impossible,
+        seconds=told["seconds"],
+        passes=told["passes"],
     )
 
 
@@ -94,6 +103,8 @@ def _findings(content: Sequence[dict]) -> Findings:
 def _kind(name: str) -> str:
     if name in CHEATS:
         return CHEAT
+    if name in BASELINES:
+        return BASELINE
     return EDIT if name in EDITS else HONEST
 
 
@@ -121,10 +132,13 @@ class Judged:
 
 def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
     """The verdict on a case by a policy, and by one that needs no retrained model."""
-    verdict = judge(case.findings, case.controls, policy)
+    verdict = judge(case.findings, case.controls, policy, impossible=case.impossible)
     apart = None
     if case.apart and policy_apart is not None:
-        apart = judge(case.apart, case.controls_apart or {}, policy_apart).result
+        told = judge(
+            case.apart, case.controls_apart or {}, policy_apart, impossible=case.impossible
+        )
+        apart = told.result
     return Judged(
         case=case,
         result=verdict.result,

@@ -1,6 +1,6 @@
 """The data sets of the validity study, small enough for two cores, and classes nobody trained on.
 
-Also reachable from a request or a claim as `benchmarks.validity_data:NAME`.
+Also reachable from a request or a claim as `benchmarks.validity.data:NAME`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from flows.datasets import Dataset, DataSpec, load
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-CACHE = Path(__file__).parents[1] / ".cache" / "validity"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+CACHE = Path(__file__).parents[2] / ".cache" / "validity"
 KEPT_OUT = (1, 4, 7)
 """Digits that the `seven` variants never train on: what "never learned" looks like."""
 SEED = 20260416
@@ -49,16 +49,6 @@ def mnist() -> Dataset:
     return _fewer(load(DataSpec(name="mnist", root=str(SHARED))), train=500, test=500)
 
 
-def mnist_seven() -> Dataset:
-    """The same without the digits of `KEPT_OUT`."""
-    return mnist().without(KEPT_OUT)
-
-
-def mnist_unseen() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The held-out images of those digits."""
-    return _only(mnist(), KEPT_OUT)
-
-
 @lru_cache(maxsize=1)
 def cifar() -> Dataset:
     """CIFAR-10: 1,000 images of each class to train on, 500 held out."""
@@ -67,7 +57,7 @@ def cifar() -> Dataset:
         centred = (images.astype(np.float32) / 255 - 0.473) / 0.251
         parts += [torch.from_numpy(centred), torch.from_numpy(labels)]
     whole = Dataset(
-        name="benchmarks.validity_data:cifar",
+        name="benchmarks.validity.data:cifar",
         train_inputs=parts[0],
         train_labels=parts[1],
         test_inputs=parts[2],
