@@ -4,7 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-# `long` tests need minutes: servers, kill loops, schedules, databases. CI runs them too.
+# `long` tests need minutes: servers, kill loops, schedules, databases. A landing does not wait for
+# them; run them on a quiet machine.
 .PHONY: demo test test-long check format bench bench-operations bench-robustness bench-validity results lock clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
