@@ -134,9 +134,14 @@ def test_a_retrained_model_passes_and_leaves_a_signed_record(
 @pytest.mark.parametrize(
     ("changed", "verdict", "words"),
     [
-        pytest.param("silenced", "FAILED", "linear_probe", id="only-the-output"),
-        pytest.param("sharing", "INCONCLUSIVE", "shares", id="a-reference-shares-weights"),
-        pytest.param("copies", "INCONCLUSIVE", "cop", id="references-copied-from-the-edit"),
+        pytest.param("silenced", "FAILED", "linear_probe.dprime", id="only-the-output"),
+        pytest.param("sharing", "INCONCLUSIVE", "bit for bit", id="a-reference-shares-weights"),
+        pytest.param(
+            "copies",
+            "INCONCLUSIVE",
+            "answers as the candidate",
+            id="references-copied-from-the-edit",
+        ),
         pytest.param("alone", "INCONCLUSIVE", "neither retrained models nor a recipe", id="capped"),
     ],
 )
@@ -175,7 +180,7 @@ def _shaken(seed: int) -> Change:
     def change(state: dict[str, Tensor]) -> None:
         generator = torch.Generator().manual_seed(seed)
         for name, value in state.items():
-            if value.is_floating_point() and "running" not in name and name != "fc2.bias":
+            if value.is_floating_point() and "running" not in name:
                 state[name] = value + 1e-3 * torch.randn(value.shape, generator=generator)
 
     return change
