@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
+import numpy as np
+
 from benchmarks.validity import bench, nets, report
 
 SEEDS = (11, 12)
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="write what is there")
     parser.add_argument("--setting", action="append", default=[], help="repeatable")
     asked = parser.parse_args()
+    np.seterr(all="raise", under="ignore")  # of this process only: a figure is never made up
     todo = plan(quick=asked.quick, settings=asked.setting)
     trained = [event for event, _ in todo[:TRAINED]]
     began = time.monotonic()

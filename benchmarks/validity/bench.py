@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -343,4 +342,3 @@ def _keep(path: Path, content: Mapping[str, object]) -> None:
 
 
 torch.set_num_threads(1)
-np.seterr(all="raise", under="ignore")
