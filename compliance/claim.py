@@ -23,10 +23,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from compliance import strictjson, yamlfile
-from compliance.documents import API_VERSION, Strict, check
+from compliance.documents import Versioned, check
 from compliance.errors import ClaimError
 from compliance.policy import LEAST_REFERENCES
 from compliance.request import DataSource, Index, ModelSource, Scope, Text
@@ -38,10 +38,9 @@ class EditedSource(ModelSource):
     retired: Annotated[tuple[Index, ...], Field(strict=False)] = ()
 
 
-class Claim(Strict):
+class Claim(Versioned):
     """A claim as it was handed in; docs/record.md explains each key."""
 
-    apiVersion: Literal["damp/v1"]  # noqa: N815 - the key in the file
     kind: Literal["ForgettingClaim"]
     scope: Scope
     original: ModelSource
@@ -51,13 +50,6 @@ class Claim(Strict):
     recipe: Text | None = None
     references: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     unseen: DataSource | None = None
-
-    @field_validator("apiVersion", mode="before")
-    @classmethod
-    def _known_version(cls, given: Any, info: ValidationInfo) -> Any:
-        if given != API_VERSION:
-            raise ValueError(f"this version of damp reads {API_VERSION}: write that, or update")
-        return given
 
     @field_validator("references")
     @classmethod
@@ -82,9 +74,7 @@ class Claim(Strict):
     @property
     def forget(self) -> tuple[int, ...]:
         """Classes that are said to be forgotten, sorted."""
-        selector = self.scope.selector
-        single = () if selector.index is None else (selector.index,)
-        return tuple(sorted(selector.indices or single))
+        return self.scope.selector.classes
 
     def content(self) -> dict[str, Any]:
         """The claim in one form, whatever order or defaults it was written with."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from compliance.errors import DocumentError
 from compliance.yamlfile import Document
@@ -20,6 +20,19 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
     )
+
+
+class Versioned(Strict):
+    """A document that says which version of the format it is written in."""
+
+    apiVersion: Literal["damp/v1"]  # noqa: N815 - the key in the file
+
+    @field_validator("apiVersion", mode="before")
+    @classmethod
+    def _known_version(cls, given: Any) -> Any:
+        if given != API_VERSION:
+            raise ValueError(f"this version of damp reads {API_VERSION}: write that, or update")
+        return given
 
 
 M = TypeVar("M", bound=Strict)

@@ -28,14 +28,13 @@ from pydantic import (
     AwareDatetime,
     BeforeValidator,
     Field,
-    ValidationInfo,
     field_serializer,
     field_validator,
     model_validator,
 )
 
 from compliance import addresses, strictjson, yamlfile
-from compliance.documents import API_VERSION, Strict, check
+from compliance.documents import Strict, Versioned, check
 from compliance.errors import RequestError
 from compliance.policy import Regulation
 
@@ -105,6 +104,12 @@ class Selector(Strict):
             raise ValueError("a class is listed twice: list each once")
         return indices
 
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The classes, sorted, however they were written."""
+        single = () if self.index is None else (self.index,)
+        return tuple(sorted(self.indices or single))
+
 
 class Scope(Strict):
     """What is to be forgotten; whole classes so far."""
@@ -159,10 +164,9 @@ class Method(Strict):
         return self
 
 
-class Request(Strict):
+class Request(Versioned):
     """A request as it was filed; docs/record.md explains each key."""
 
-    apiVersion: Literal["damp/v1"]  # noqa: N815 - the key in the file
     kind: Literal["ErasureRequest"]
     subject_request_id: Annotated[UUID4, Field(strict=False)]
     regulation: Regulation
@@ -175,13 +179,6 @@ class Request(Strict):
     method: Method = Field(default_factory=Method)
     unseen: DataSource | None = None
     callback: Annotated[str, AfterValidator(addresses.checked)] | None = None
-
-    @field_validator("apiVersion", mode="before")
-    @classmethod
-    def _known_version(cls, given: Any, info: ValidationInfo) -> Any:
-        if given != API_VERSION:
-            raise ValueError(f"this version of damp reads {API_VERSION}: write that, or update")
-        return given
 
     @field_validator("subject_request_id", mode="before")
     @classmethod
@@ -202,12 +199,7 @@ class Request(Strict):
     @property
     def forget(self) -> tuple[int, ...]:
         """Classes to forget, sorted."""
-        selector = self.scope.selector
-        return (
-            (selector.index,)
-            if selector.index is not None
-            else tuple(sorted(selector.indices or ()))
-        )
+        return self.scope.selector.classes
 
     def content(self) -> dict[str, Any]:
         """The request in one form, whatever order, zone or defaults it was written with."""

@@ -36,11 +36,11 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
     from compliance.request import load_request
 
     request = load_request(file)
-    policy = load_policy(intake.policy_source(request, origin))
+    policy = load_policy(intake.policy_source(request.policy, origin))
     return train(
         home,
         spec=intake.data_spec(request, origin),
-        recipe=intake.recipe_source(request, origin),
+        recipe=intake.recipe_source(request.recipe, origin),
         architecture=_architecture(home, request.model, origin),
         forget=list(request.forget),
         retired=intake.retired_before(home, request, origin),
@@ -67,7 +67,7 @@ def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
         architecture=source["architecture"],
         forget=list(claim.forget),
         retired=claim_steps.retired_of(source),
-        count=load_policy(claiming.policy_source(claim, origin)).references,
+        count=load_policy(intake.policy_source(claim.policy, origin)).references,
     )
 
 

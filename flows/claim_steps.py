@@ -41,7 +41,7 @@ def accept(where: Facts) -> Facts:
     with entered(attempt, "accept"):
         claim = claiming.claim_of(home, attempt.event)
         origin = intake.origin_of(home, attempt.event)
-        policy = load_policy(claiming.policy_source(claim, origin))
+        policy = load_policy(intake.policy_source(claim.policy, origin))
         event = states.current(Ledger(home.ledger).entries(), attempt.event)
         body = {"attempt": attempt.number, "method": UNKNOWN}
         key = f"attempt-{attempt.number}"
@@ -335,7 +335,7 @@ def _reproduction(home: Home, attempt: Attempt) -> bytes:
         "edited": _file("after.safetensors", found["edited"])
         | {"retired": list(claim.edited.retired)},
         "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
-        "policy": str(claiming.policy_source(claim, origin)),
+        "policy": str(intake.policy_source(claim.policy, origin)),
         "recipe": claiming.recipe_source(claim, origin),
         "unseen": {k: v for k, v in unseen.items() if v} if unseen else None,
     }

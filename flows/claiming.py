@@ -46,7 +46,7 @@ def file_claim(home: Home, file: Path) -> Facts:
             stands; nothing was written.
     """
     claim, origin = load_claim(file), file.resolve().parent
-    policy = load_policy(policy_source(claim, origin))
+    policy = load_policy(intake.policy_source(claim.policy, origin))
     files = digests(home, claim, origin)
     event = claim.event_id(files)
     if Ledger(home.ledger).find("request_received", event, "receipt") is not None:
@@ -104,18 +104,9 @@ def files_of(home: Home, event: str) -> dict[str, str]:
     return {str(name): str(digest) for name, digest in told["files"].items()}
 
 
-def policy_source(claim: Claim, origin: Path) -> str | Path:
-    """A shipped policy's name, or a file beside the claim."""
-    own = claim.policy.endswith((".yaml", ".yml"))
-    return origin / claim.policy if own else claim.policy
-
-
 def recipe_source(claim: Claim, origin: Path) -> str | None:
-    """A recipe's name, the absolute path of a file beside the claim, or None."""
-    from flows import recipes
-
-    named = claim.recipe
-    return str((origin / named).resolve()) if named and recipes.is_file(named) else named
+    """The claim's recipe as `intake.recipe_source` finds it; None where it names none."""
+    return intake.recipe_source(claim.recipe, origin) if claim.recipe else None
 
 
 def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Facts]:

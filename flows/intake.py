@@ -37,7 +37,7 @@ def submit(home: Home, file: Path) -> Facts:
     known = known_content(home, request)
     if known is None:
         origin = file.resolve().parent
-        policy = load_policy(policy_source(request, origin))
+        policy = load_policy(policy_source(request.policy, origin))
         _check(home, request, policy, origin)
         receive(home, request, policy, file.read_bytes(), origin)
     due = states.current(Ledger(home.ledger).entries(), request.id).due
@@ -85,7 +85,7 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     from flows import datasets, recipes
 
     check_callback(request, policy)
-    recipes.get(recipe_source(request, origin))
+    recipes.get(recipe_source(request.recipe, origin))
     retired = retired_before(home, request, origin)
     dataset = datasets.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
@@ -219,20 +219,18 @@ def request_of(home: Home, event: str) -> Request:
 def policy_of(home: Home, event: str) -> Policy:
     """The policy that the event's request names."""
     request = request_of(home, event)
-    return load_policy(policy_source(request, origin_of(home, event)))
+    return load_policy(policy_source(request.policy, origin_of(home, event)))
 
 
-def policy_source(request: Request, origin: Path) -> str | Path:
-    """A shipped policy's name, or a file beside the request."""
-    file = origin / request.policy
-    return file if request.policy.endswith((".yaml", ".yml")) else request.policy
+def policy_source(named: str, origin: Path) -> str | Path:
+    """A shipped policy's name, or a file beside the document that names it."""
+    return origin / named if named.endswith((".yaml", ".yml")) else named
 
 
-def recipe_source(request: Request, origin: Path) -> str:
-    """A recipe's name, or the absolute path of a file beside the request."""
+def recipe_source(named: str, origin: Path) -> str:
+    """A recipe's name, or the absolute path of a file beside the document that names it."""
     from flows import recipes
 
-    named = request.recipe
     return str((origin / named).resolve()) if recipes.is_file(named) else named
 
 
@@ -282,8 +280,8 @@ def reproduction(home: Home, event: str, model: Facts) -> bytes:
     content = request.content() | {
         "model": {"file": "before.safetensors", "architecture": model["architecture"]},
         "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
-        "policy": str(policy_source(request, origin)),
-        "recipe": recipe_source(request, origin),
+        "policy": str(policy_source(request.policy, origin)),
+        "recipe": recipe_source(request.recipe, origin),
     }
     unseen = unseen_spec(request.unseen, origin)
     if unseen:

@@ -42,7 +42,7 @@ def accept(where: Facts) -> Facts:
         "due": event.due,
         "verified_by": event.verified_by or None,
         "forget": list(request.forget),
-        "recipe": intake.recipe_source(request, intake.origin_of(home, attempt.event)),
+        "recipe": intake.recipe_source(request.recipe, intake.origin_of(home, attempt.event)),
         "policy": policy.model_dump(mode="json"),
         "policy_digest": policy.digest(),
         "method": method,
