@@ -225,7 +225,9 @@ def _mend(work: _Work, original: nn.Module, seen: Measurement) -> tuple[str | No
     if not checks.mends(work.order.preset) or work.batches is None:
         return None, []
     reader = seen.readers[-1]
-    operator = work.operators[reader.name]
+    operator = work.operators.get(reader.name)
+    if operator is None:  # named in `skip`, which is told
+        return None, []
     gone = (*work.classes, *work.retired)
     reason = mending.mend(work.model, original, (operator, reader), work.batches, gone)
     return (reader.name, []) if reason is None else (None, [spare(operator, reason)])

@@ -186,6 +186,18 @@ def test_a_head_that_cannot_be_fitted_is_named_and_stays(
         assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_head_that_is_to_be_left_alone_is_left_alone(net, clouds, split, kept):
+    batches = split(*clouds())
+    head = list(dict(net.named_modules()))[-1]
+    measured = damp.measure(net, batches) if kept else None
+    mended = damp.forget(net, batches, forget=1, preset="mended", skip=[head], measured=measured)
+    assert mended.mended is None
+    assert mended.operators
+    assert any(s.name == head and "`skip`" in s.reason for s in mended.skipped)
+    assert torch.equal(mended.unretired.get_submodule(head).weight, net.get_submodule(head).weight)
+
+
 def test_statistics_alone_are_not_enough(net, clouds, split):
     measured = damp.measure(net, split(*clouds()))
     with pytest.raises(BadBatches, match="'mended' fits the head anew"):
