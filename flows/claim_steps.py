@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compliance import states
 from compliance.ledger import Ledger
 from compliance.policy import load_policy
-from flows import claiming, intake, predicate, prepare, retraining
+from flows import claiming, eventindex, intake, predicate, prepare, retraining
 from flows import record as recording
 from flows.errors import EventError
 from flows.journal import entered
@@ -95,6 +95,8 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
         `model`: the one before; `edit`: the one after; `references`: those that were handed in,
         None where none were.
     """
+    from flows import datasets
+
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "pin_model"):
         claim = claiming.claim_of(home, attempt.event)
@@ -106,18 +108,26 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
             name: _pinned(home, source, places.get(name), known[name])
             for name, source in found.items()
         }
-        model = _before(home, files["original"], found["original"], data)
-        networks = {
-            name: _network(home, files[name], source["architecture"], data)
+        pinned = {
+            name: source | {"path": home.root / files[name]["path"]}
             for name, source in found.items()
         }
-        edited = found["edited"]
+        dataset = datasets.load(datasets.DataSpec(**data["spec"]))
+        networks = {name: claiming.loaded(source, dataset) for name, source in pinned.items()}
+        original, edited = pinned["original"], pinned["edited"]
         retired = sorted({*claim.edited.retired, *retired_of(edited)})
         changes = _changes(networks["original"], networks["edited"])
         write_atomically(attempt.edit, json.dumps(changes, indent=2).encode())
     handed_in = [name for name in files if name.startswith("reference_")]
     return {
-        "model": model,
+        "model": {
+            "file": files["original"],
+            "architecture": original["architecture"],
+            "input_shape": list(dataset.input_shape),
+            "parameters": sum(value.numel() for value in networks["original"].parameters()),
+            "registry": original["registry"],
+            "retired": retired_of(original),
+        },
         "edit": {
             "after": files["edited"],
             "record": Artifact.of(home.root, attempt.edit).to_json(),
@@ -156,34 +166,6 @@ def _pinned(home: Home, source: Facts, place: Path | None, known: str) -> Facts:
     return file.to_json()
 
 
-def _network(home: Home, file: Facts, architecture: str, data: Facts) -> nn.Module:
-    from flows import datasets, models
-
-    shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
-    network, _ = models.load_weights(
-        home.root / file["path"],
-        architecture=architecture,
-        classes=data["classes"],
-        input_shape=shape,
-    )
-    return network
-
-
-def _before(home: Home, file: Facts, source: Facts, data: Facts) -> Facts:
-    from flows import datasets
-
-    network = _network(home, file, source["architecture"], data)
-    shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
-    return {
-        "file": file,
-        "architecture": source["architecture"],
-        "input_shape": list(shape),
-        "parameters": sum(value.numel() for value in network.parameters()),
-        "registry": source["registry"],
-        "retired": retired_of(source),
-    }
-
-
 def _changes(original: nn.Module, edited: nn.Module) -> Facts:
     """What differs between the two, tensor by tensor; nothing is known of how it came about."""
     from damp.operators import find
@@ -199,7 +181,7 @@ def _changes(original: nn.Module, edited: nn.Module) -> Facts:
     changed = {name: round(size, 6) for name, size in sizes.items() if size > 0}
     last = find(original)[0][-1:]
     head = tuple(f"{operator.name}." for operator in last)
-    other = sorted(before.keys() ^ after.keys())
+    other = sorted((before.keys() | after.keys()) - set(common))  # missing, or of another shape
     return {
         "operators": [],
         "skipped": [],
@@ -247,25 +229,19 @@ def record(
 ) -> Facts:
     """Judge, report and sign, as an unlearning event is; the claim's own limits are told."""
     home, attempt = Home.of(where), Attempt.of(where)
-    known = Ledger(home.ledger).find("statement_signed", attempt.event, f"attempt-{attempt.number}")
-    if known is not None:
-        return recording.as_signed(home, attempt, known["body"])
-    with entered(attempt, "record"):
-        held = _held(home, attempt, data)
-        told = accepted | {"policy": accepted["policy"] | {"limits": _limits(accepted, data)}}
-        verdict = recording.judged(attempt, told, held)
+
+    def concluded() -> tuple[Verdict, Facts]:
+        held = _held(home, attempt)
+        limits = {"limits": _limits(accepted)}
+        verdict = recording.judged(attempt, accepted["policy"] | limits, held)
         write_atomically(attempt.reproduce, _reproduction(home, attempt))
         parts = predicate.parts(home, attempt, accepted, data, model, plan, edit, verdict, held)
-        parts |= {"registration": None, "method": _method(attempt, edit, verdict)}
-        digest = recording.written(home, attempt, parts, accepted["policy"]["signoffs"])
-        body = {"attempt": attempt.number, "verdict": verdict.result, "statement": digest}
-        Ledger(home.ledger).append_once(
-            "statement_signed", attempt.event, f"attempt-{attempt.number}", body
-        )
-    return recording.facts(home, attempt, verdict.result, list(verdict.reasons))
+        return verdict, parts | {"registration": None, "method": _method(attempt, edit)}
+
+    return recording.signed_once(home, attempt, accepted["policy"]["signoffs"], concluded)
 
 
-def _limits(accepted: Facts, data: Facts) -> list[str]:
+def _limits(accepted: Facts) -> list[str]:
     """The policy's limits, and what this claim could not bring."""
     told = ["How the edited model was made is not known: only what it shows was measured."]
     if accepted["recipe"] is None and accepted["request"]["references"] is None:
@@ -281,7 +257,7 @@ def _limits(accepted: Facts, data: Facts) -> list[str]:
     return [*accepted["policy"]["limits"], *told]
 
 
-def _method(attempt: Attempt, edit: Facts, verdict: Verdict) -> Facts:
+def _method(attempt: Attempt, edit: Facts) -> Facts:
     done = json.loads(attempt.edit.read_text())
     changed = done["changed"]
     return {
@@ -302,7 +278,7 @@ def _method(attempt: Attempt, edit: Facts, verdict: Verdict) -> Facts:
     }
 
 
-def _held(home: Home, attempt: Attempt, data: Facts) -> list[Facts]:
+def _held(home: Home, attempt: Attempt) -> list[Facts]:
     """What is kept of the old weights here; what the claimant keeps is not known."""
     kept = "Kept so that the audit can be repeated. Delete it when it is no longer needed."
     elsewhere = "What the claimant and others keep is not known to damp."
@@ -362,6 +338,7 @@ def close(where: Facts, record: Facts) -> Facts:
         ledger.append_once("attempt_closed", attempt.event, key, body)
         if not states.current(ledger.entries(), attempt.event).awaited:
             ledger.append_once("event_closed", attempt.event, key, body)
+    eventindex.refresh(home)
     return {
         "attempt": attempt.number,
         "ending": "event_closed",

@@ -171,13 +171,18 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     intake.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
     networks = {
-        name: _loaded(source, dataset) for name, source in sources(home, claim, origin).items()
+        name: loaded(source, dataset) for name, source in sources(home, claim, origin).items()
     }
     _refuse_same(networks["original"], networks["edited"])
     _refuse_stranger(networks, dataset, claim.forget)
 
 
-def _loaded(source: Facts, dataset: Dataset) -> nn.Module:
+def loaded(source: Facts, dataset: Dataset) -> nn.Module:
+    """A model of the claim, for images like those of the data.
+
+    Raises:
+        ModelError: It cannot be read, or is no such network.
+    """
     from flows import models
 
     network, _ = models.load_weights(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flows import intake, predicate
@@ -27,31 +27,52 @@ def record(
     edit: Facts,
     found: Facts,
 ) -> Facts:
-    """Judge the findings by the registered policy; write report and signed statement.
+    """Judge the findings by the registered policy; write report and signed statement."""
+    home, attempt = Home.of(where), Attempt.of(where)
+
+    def concluded() -> tuple[Verdict, Facts]:
+        held = predicate.artefacts(home, attempt, accepted, data, model)
+        verdict = judged(attempt, accepted["policy"], held)
+        write_atomically(attempt.reproduce, intake.reproduction(home, attempt.event, model))
+        return verdict, predicate.parts(
+            home, attempt, accepted, data, model, plan, edit, verdict, held
+        )
+
+    return signed_once(home, attempt, accepted["policy"]["signoffs"], concluded)
+
+
+def signed_once(
+    home: Home,
+    attempt: Attempt,
+    signoffs: Sequence[str],
+    concluded: Callable[[], tuple[Verdict, Facts]],
+) -> Facts:
+    """Write report and signed statement of an attempt, unless the ledger says that it was signed.
 
     The ledger's entry comes last: a process that dies before it writes both again, one that dies
     after it finds them signed.
+
+    Args:
+        home: The state folder.
+        attempt: Whose they are.
+        signoffs: Roles that the policy wants to sign.
+        concluded: Gives the verdict and the parts of the statement.
     """
     from compliance.ledger import Ledger
 
-    home, attempt = Home.of(where), Attempt.of(where)
-    known = Ledger(home.ledger).find("statement_signed", attempt.event, f"attempt-{attempt.number}")
+    ledger, key = Ledger(home.ledger), f"attempt-{attempt.number}"
+    known = ledger.find("statement_signed", attempt.event, key)
     if known is not None:
-        return as_signed(home, attempt, known["body"])
+        return _as_signed(home, attempt, known["body"])
     with entered(attempt, "record"):
-        held = predicate.artefacts(home, attempt, accepted, data, model)
-        verdict = judged(attempt, accepted, held)
-        write_atomically(attempt.reproduce, intake.reproduction(home, attempt.event, model))
-        parts = predicate.parts(home, attempt, accepted, data, model, plan, edit, verdict, held)
-        digest = written(home, attempt, parts, accepted["policy"]["signoffs"])
+        verdict, parts = concluded()
+        digest = _written(home, attempt, parts, signoffs)
         body = {"attempt": attempt.number, "verdict": verdict.result, "statement": digest}
-        Ledger(home.ledger).append_once(
-            "statement_signed", attempt.event, f"attempt-{attempt.number}", body
-        )
-    return facts(home, attempt, verdict.result, list(verdict.reasons))
+        ledger.append_once("statement_signed", attempt.event, key, body)
+    return _facts(home, attempt, verdict.result, list(verdict.reasons))
 
 
-def as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
+def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
     """What was signed before, if its bytes are still there."""
     from compliance import signing
 
@@ -63,10 +84,10 @@ def as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
             "never written again."
         )
     verdict = signing.decoded(attempt.statement)["predicate"]["verdict"]
-    return facts(home, attempt, verdict["result"], verdict["reasons"])
+    return _facts(home, attempt, verdict["result"], verdict["reasons"])
 
 
-def facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Facts:
+def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Facts:
     """What the step leaves: the verdict, and where statement and report lie."""
     return {
         "verdict": result,
@@ -77,8 +98,8 @@ def facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Fact
     }
 
 
-def judged(attempt: Attempt, accepted: Facts, propagation: Sequence[Facts]) -> Verdict:
-    """The verdict on the attempt's findings by the policy that was accepted."""
+def judged(attempt: Attempt, policy: Facts, propagation: Sequence[Facts]) -> Verdict:
+    """The verdict on the attempt's findings by a policy."""
     from compliance import judge, load_findings
     from compliance.findings import impossible_controls
     from compliance.policy import Policy
@@ -87,13 +108,13 @@ def judged(attempt: Attempt, accepted: Facts, propagation: Sequence[Facts]) -> V
     return judge(
         candidate,
         controls,
-        Policy.model_validate(accepted["policy"]),
+        Policy.model_validate(policy),
         propagation=propagation,
         impossible=impossible_controls(attempt.findings),
     )
 
 
-def written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
+def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
     """Report first, so that the statement can name its digest; returns the statement's digest."""
     from compliance import render_html, report_json, signing, statement
     from flows import keyring, reporting

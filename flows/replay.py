@@ -171,10 +171,8 @@ def _same(name: str, told: Any, found: Any) -> Check:
 
 def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     """The steps of the flow, called plainly, with the statement's plan and seed."""
-    from compliance import judge, load_findings
-    from compliance.findings import impossible_controls
     from compliance.policy import Policy
-    from flows import audit, cut, intake, prepare, retraining
+    from flows import audit, cut, intake, prepare, record, retraining
 
     event, number = predicate["event"]["id"], predicate["event"]["attempt"]
     plan = inputs["plan"]
@@ -193,15 +191,6 @@ def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     audit.yardstick(work, attempt, data, model, references, seed)
     yardstick = Artifact.of(work.root, attempt.yardstick).to_json()
     audit.audit(where, data, model, references, {"seed": seed, "yardstick": yardstick}, edit)
-    policy = Policy.model_validate(plan["policy"])
-    candidate, controls = load_findings(attempt.findings)
-    verdict = judge(
-        candidate,
-        controls,
-        policy,
-        propagation=predicate["propagation"],
-        impossible=impossible_controls(attempt.findings),
-    )
     return {
         "data": {
             "before": data["before"]["version"],
@@ -209,9 +198,9 @@ def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
             "retain_set": data["retain_set"]["sha256"],
             "forget_count": data["forget_set"]["count"],
         },
-        "policy": policy.digest(),
+        "policy": Policy.model_validate(plan["policy"]).digest(),
         "after": edit["after"]["sha256"],
-        "verdict": verdict,
+        "verdict": record.judged(attempt, plan["policy"], predicate["propagation"]),
     }
 
 

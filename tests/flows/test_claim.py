@@ -114,6 +114,7 @@ def test_a_retrained_model_passes_and_leaves_a_signed_record(
     assert predicate["registration"] is None
     valid = ("--trust", home.trust, "--ledger", home.ledger, "--model", attempt.after)
     assert damp("verify", attempt.statement, *valid).code == 0
+    assert told["id"] in (home.root / "index.html").read_text()
 
     before = contents(home.root)
     again = ran(home, "audit", desk.claim(), "--json")
@@ -392,3 +393,30 @@ def test_models_of_a_registry_are_read_from_there(
     found = claiming.sources(home, claiming.claim_of(home, answer["id"]), desk.folder)
     assert found["edited"]["retired"] == [demo.DIGIT]
     assert found["original"]["registry"] == {"name": demo.MODEL, "version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("head", "only"), [(nn.Linear(5, 3), True), (nn.Linear(5, 3, bias=False), False)]
+)
+def test_a_change_is_of_the_head_alone_only_where_nothing_else_differs(
+    head: nn.Module, only: bool
+) -> None:
+    from flows.claim_steps import _changes
+
+    torch.manual_seed(0)
+    body = nn.Linear(4, 5)
+    original = nn.Sequential(body, nn.Linear(5, 3))
+    told = _changes(original, nn.Sequential(body, head))
+    assert told["headOnly"] is only
+
+
+def test_tensors_of_another_shape_are_told_and_are_no_change_of_the_head_alone() -> None:
+    from flows.claim_steps import _changes
+
+    torch.manual_seed(0)
+    original = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Flatten(), nn.Linear(5, 3))
+    edited = nn.Sequential(nn.Conv2d(2, 5, 1), nn.Flatten(), nn.Linear(5, 3))
+    edited[0].bias = original[0].bias
+    told = _changes(original, edited)
+    assert told["otherTensors"] == ["0.weight"]
+    assert not told["headOnly"]
