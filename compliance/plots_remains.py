@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg
-from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
+from compliance.plots_picture import Picture, line, name_lines, picture
 from compliance.report_palette import COLOURS
 from compliance.report_strip import finite
 
@@ -65,13 +64,9 @@ def _draw(figure: Figure, lines: Sequence[Line]) -> None:
             height=0.7,
             color=COLOURS["allowed"],
         )
-        axes.plot(null, [height] * len(null), **{**RETRAINED, "linestyle": "none"})
-        axes.plot([1.0], [height], **{**ORIGINAL, "linestyle": "none"})
-        ends = [min(max(x, low), high) for x in (least, most)]
-        axes.plot(ends, [height, height], color=COLOURS["ink"], linewidth=2.2)
-        axes.plot([min(max(value, low), high)], [height], **{**MODEL, "linestyle": "none"})
+        middle, *ends = (min(max(x, low), high) for x in (value, least, most))
+        line(axes, height, value=middle, interval=ends, null=null, original=[1.0])
     axes.axvline(0, color=COLOURS["retrained"], linewidth=1)
-    axes.set_yticks(range(len(lines)), [plots_svg.label(name) for name, *_ in lines])
-    axes.set_ylim(len(lines) - 0.4, -0.6)
+    name_lines(axes, [name for name, *_ in lines])
     axes.set_xlim(low - 0.05, high + 0.05)
     axes.set_xlabel("share of what the original knew (0 retrained, 1 original)")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg
-from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
-from compliance.report_palette import COLOURS
+from compliance.plots_picture import Picture, line, name_lines, picture
 from compliance.report_strip import finite
 
 if TYPE_CHECKING:
@@ -38,12 +36,13 @@ def picture_of(finding: Json) -> Picture | None:
 def _draw(figure: Figure, shown: Sequence[Json]) -> None:
     axes = figure.add_subplot()
     for height, seen in enumerate(shown):
-        null = finite(seen.get("null") or ())
-        axes.plot(null, [height] * len(null), **{**RETRAINED, "linestyle": "none"})
-        original = finite([seen.get("original")])
-        axes.plot(original, [height] * len(original), **{**ORIGINAL, "linestyle": "none"})
-        axes.plot(seen["interval"], [height, height], color=COLOURS["ink"], linewidth=2.2)
-        axes.plot([seen["value"]], [height], **{**MODEL, "linestyle": "none"})
-    axes.set_yticks(range(len(shown)), [plots_svg.label(seen["name"]) for seen in shown])
-    axes.set_ylim(len(shown) - 0.4, -0.6)
+        line(
+            axes,
+            height,
+            value=seen["value"],
+            interval=seen["interval"],
+            null=finite(seen.get("null") or ()),
+            original=finite([seen.get("original")]),
+        )
+    name_lines(axes, [seen["name"] for seen in shown])
     axes.set_xlabel("value")

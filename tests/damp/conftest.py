@@ -102,6 +102,19 @@ def split():
     return cut
 
 
+@pytest.fixture
+def images(clouds):
+    """(inputs, labels) of four classes for `cnn`, float32."""
+    inputs, labels = clouds(0, 4, (2, 6, 6))
+    return inputs.float(), labels
+
+
+@pytest.fixture
+def batches(images, split):
+    """`images` in batches."""
+    return split(*images)
+
+
 @pytest.fixture(scope="session")
 def seeded():
     """Builds a module from a seed, leaving the global random state alone."""

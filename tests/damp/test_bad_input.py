@@ -17,17 +17,6 @@ PRESETS = pytest.mark.parametrize("preset", ["paper", "mixture"])
 
 
 @pytest.fixture
-def images(clouds):
-    inputs, labels = clouds(0, 4, (2, 6, 6))
-    return inputs.float(), labels
-
-
-@pytest.fixture
-def batches(images, split):
-    return split(*images)
-
-
-@pytest.fixture
 def refused(batches):
     """`refused(model, error, *words)`: nothing of the model has changed, and the words are said."""
 

@@ -10,12 +10,6 @@ import damp
 from damp import errors
 
 
-@pytest.fixture
-def images(clouds):
-    inputs, labels = clouds(0, 4, (2, 6, 6))
-    return inputs.float(), labels
-
-
 def refusal(error, says, model, batches, **options):
     with pytest.raises(error, match=says) as caught:
         damp.forget(model, batches, **options)

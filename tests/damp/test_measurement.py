@@ -20,17 +20,6 @@ EVERY = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def images(clouds):
-    inputs, labels = clouds(0, 4, (2, 6, 6))
-    return inputs.float(), labels
-
-
-@pytest.fixture
-def batches(images, split):
-    return split(*images)
-
-
 def assert_same_weights(first, second, **tolerances):
     for (name, ours), theirs in zip(
         first.state_dict().items(), second.state_dict().values(), strict=True

@@ -17,17 +17,6 @@ import damp
 PRESETS = pytest.mark.parametrize("preset", ["paper", "mixture"])
 
 
-@pytest.fixture
-def images(clouds):
-    inputs, labels = clouds(0, 4, (2, 6, 6))
-    return inputs.float(), labels
-
-
-@pytest.fixture
-def batches(images, split):
-    return split(*images)
-
-
 def same(first, second):
     pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
     return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
