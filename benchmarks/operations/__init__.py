@@ -1,0 +1,1 @@
+"""What running damp costs and what it leaves: `python -m benchmarks.operations`."""

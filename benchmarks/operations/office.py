@@ -1,0 +1,103 @@
+"""A state folder with real servers, and commands on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from compliance.policy import load_policy
+from flows.layout import Home
+
+Facts = dict[str, Any]
+
+
+class Office:
+    """A state folder and commands on it."""
+
+    def __init__(self, folder: Path, **extra: str) -> None:
+        self.folder, self.home = folder, Home(folder / "state")
+        self.home.root.mkdir(parents=True)
+        self.environment = os.environ | {
+            "DAMP_HOME": str(self.home.root),
+            "DAMP_KEYS": str(folder / "keys"),
+            **extra,
+        }
+        quick = load_policy("demo-v1").model_copy(
+            update={"name": "quick", "references": 3, "fallback": "none"}
+        )
+        (folder / "quick.yaml").write_text(quick.model_dump_json())
+        self.damp("keys", "new")
+
+    def start(self, *arguments: str | Path, code: str | None = None) -> subprocess.Popen[str]:
+        how = ["-m", "flows"] if code is None else ["-c", code]
+        return subprocess.Popen(
+            [sys.executable, *how, *map(str, arguments)],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def damp(self, *arguments: str | Path, code: str | None = None) -> str:
+        process = self.start(*arguments, code=code)
+        out, err = process.communicate()
+        if process.returncode not in (0, 2):
+            raise SystemExit(f"{arguments} ended with {process.returncode}:\n{err}")
+        return out
+
+    def submit(self, forget: int, model: str) -> str:
+        event = str(uuid.uuid4())
+        content = {
+            "apiVersion": "damp/v1",
+            "kind": "ErasureRequest",
+            "subject_request_id": event,
+            "regulation": ["gdpr", "ccpa"][forget % 2],
+            "submitted_time": "2026-09-20T08:00:00Z",
+            "scope": {"type": "class", "selector": {"index": forget}},
+            "model": {"registry": f"{model}@champion"},
+            "data": {"name": "digits"},
+            "recipe": "digits",
+            "policy": "quick.yaml",
+        }
+        file = self.folder / f"{event}.yaml"
+        file.write_text(json.dumps(content))
+        self.damp("submit", file)
+        return event
+
+    def events(self) -> list[Facts]:
+        found: list[Facts] = json.loads(self.damp("status", "--json"))
+        return found
+
+    def processes(self) -> list[int]:
+        """What still runs for this state folder."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                told, status = process.environ(), process.status()
+            except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+            mine = str(self.home.root) in (told.get("DAMP_HOME"), told.get("PREFECT_HOME", "")[:-8])
+            if mine and status != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        return found
+
+
+@contextmanager
+def served(office: Office) -> Iterator[Office]:
+    """The office with `damp up` running."""
+    office.damp("up")
+    try:
+        yield office
+    finally:
+        office.damp("down")
