@@ -99,7 +99,7 @@ def train(
         BadRecipe: no rows are left, labels that do not match, or a loss that is not finite.
     """
     inputs, labels = _kept(inputs, labels, exclude)
-    with seeded(seed, device):
+    with _seeded(seed, device):
         model = build().to(device).train()
         inputs = inputs.to(device)
         if recipe.precision == "bfloat16" and inputs.ndim == 4:
@@ -121,7 +121,7 @@ def _kept(inputs: Tensor, labels: Tensor, exclude: Sequence[int]) -> tuple[Tenso
 
 
 @contextmanager
-def seeded(seed: int, device: str | torch.device | None) -> Iterator[None]:
+def _seeded(seed: int, device: str | torch.device | None) -> Iterator[None]:
     """Seeded random state and deterministic kernels inside, the caller's own state outside."""
     on_cuda = device is not None and torch.device(device).type == "cuda"
     flags = torch.backends.cudnn
@@ -144,13 +144,12 @@ def _fit(
     progress: Progress | None,
 ) -> None:
     order = torch.Generator().manual_seed(seed)
-    steps = len(batches(len(inputs), recipe.batch_size, order.clone_state()))
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = optimizer_of(trainable, recipe)
-    schedule = schedule_of(optimizer, recipe, steps)
+    steps = len(_batches(len(inputs), recipe.batch_size, order.clone_state()))
+    optimizer = _optimizer(model, recipe)
+    schedule = _schedule(optimizer, recipe, steps)
     for epoch in range(1, recipe.epochs + 1):
         loss = 0.0
-        for rows in batches(len(inputs), recipe.batch_size, order):
+        for rows in _batches(len(inputs), recipe.batch_size, order):
             loss += _step(model, inputs[rows], labels[rows], recipe, optimizer, schedule)
         if not loss < float("inf"):
             raise BadRecipe(
@@ -160,7 +159,7 @@ def _fit(
             progress(epoch, recipe.epochs, loss / steps)
 
 
-def batches(count: int, size: int, order: torch.Generator) -> list[Tensor]:
+def _batches(count: int, size: int, order: torch.Generator) -> list[Tensor]:
     """Shuffled row numbers in batches; a batch of one row, which batch norm refuses, is left."""
     batches = torch.randperm(count, generator=order).split(size)
     return [rows for rows in batches if len(rows) > 1]
@@ -186,16 +185,15 @@ def _step(
     return float(loss.detach())
 
 
-def optimizer_of(parameters: Sequence[Tensor], recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer of some parameters."""
+def _optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "adamw":
-        return AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
-    return SGD(parameters, lr=rate, weight_decay=decay, momentum=0.9, nesterov=True)
+        return AdamW(trainable, lr=rate, weight_decay=decay, fused=True)
+    return SGD(trainable, lr=rate, weight_decay=decay, momentum=0.9, nesterov=True)
 
 
-def schedule_of(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:
-    """The recipe's schedule of the learning rate over so many steps an epoch, if it has one."""
+def _schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:
     if recipe.schedule == "constant":
         return None
     return OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps)
