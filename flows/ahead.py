@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance import yamlfile
 from compliance.errors import ClaimError, RequestError
-from flows import intake, retraining
+from flows import intake, modelsource, retraining
 from flows.errors import EventError
 from flows.layout import Home
 
@@ -37,13 +37,14 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
 
     request = load_request(file)
     policy = load_policy(intake.policy_source(request.policy, origin))
+    model = modelsource.locate(home, request.model, origin)
     return train(
         home,
         spec=intake.data_spec(request, origin),
         recipe=intake.recipe_source(request.recipe, origin),
-        architecture=_architecture(home, request.model, origin),
+        architecture=model.architecture,
         forget=list(request.forget),
-        retired=intake.retired_before(home, request, origin),
+        retired=model.retired(),
         count=policy.references,
     )
 
@@ -51,7 +52,7 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
 def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
     from compliance.claim import load_claim
     from compliance.policy import load_policy
-    from flows import claim_steps, claiming
+    from flows import claiming
 
     claim = load_claim(file)
     recipe = claiming.recipe_source(claim, origin)
@@ -59,24 +60,16 @@ def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
         raise ClaimError(
             [f"{file}: it brings references of its own, or no `recipe`: there is nothing to train."]
         )
-    source = claiming.sources(home, claim, origin)["original"]
+    source = modelsource.locate(home, claim.original, origin)
     return train(
         home,
         spec=intake.spec_of(claim.data, origin),
         recipe=recipe,
-        architecture=source["architecture"],
+        architecture=source.architecture,
         forget=list(claim.forget),
-        retired=claim_steps.retired_of(source),
+        retired=source.retired(),
         count=load_policy(intake.policy_source(claim.policy, origin)).references,
     )
-
-
-def _architecture(home: Home, named: Any, origin: Path) -> str:
-    if named.registry is None:
-        return str(named.architecture)
-    from flows import registry
-
-    return registry.resolve(home, named.registry).architecture
 
 
 def train(

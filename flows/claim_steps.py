@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from compliance import states
 from compliance.ledger import Ledger
 from compliance.policy import load_policy
-from flows import claiming, eventindex, intake, predicate, prepare, retraining
+from flows import claiming, eventindex, intake, modelsource, predicate, prepare, retraining
 from flows import record as recording
 from flows.errors import EventError
 from flows.journal import entered
 from flows.layout import Attempt, Home
+from flows.modelsource import Located
 from flows.store import Artifact, aside, write_atomically
 
 if TYPE_CHECKING:
@@ -74,18 +76,9 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
             spec=intake.spec_of(claim.data, origin),
             name=claim.data.name.partition(":")[0],
             forget=accepted["forget"],
-            gone=retired_of(claiming.sources(home, claim, origin)["original"]),
+            gone=modelsource.locate(home, claim.original, origin).retired(),
             unseen=intake.unseen_spec(claim.unseen, origin),
         )
-
-
-def retired_of(source: Facts) -> list[int]:
-    """Classes that have left the label space of a model, by the registry or its own file."""
-    from flows import models
-
-    if "retired" in source:
-        return list(source["retired"])
-    return models.retired_outputs(models.read_metadata(source["path"]))
 
 
 def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
@@ -109,31 +102,31 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
             for name, source in found.items()
         }
         pinned = {
-            name: source | {"path": home.root / files[name]["path"]}
+            name: replace(source, path=home.root / files[name]["path"])
             for name, source in found.items()
         }
         dataset = datasets.load(datasets.DataSpec(**data["spec"]))
-        networks = {name: claiming.loaded(source, dataset) for name, source in pinned.items()}
+        networks = {name: source.load(dataset) for name, source in pinned.items()}
         original, edited = pinned["original"], pinned["edited"]
-        retired = sorted({*claim.edited.retired, *retired_of(edited)})
+        retired = sorted({*claim.edited.retired, *edited.retired()})
         changes = _changes(networks["original"], networks["edited"])
         write_atomically(attempt.edit, json.dumps(changes, indent=2).encode())
     handed_in = [name for name in files if name.startswith("reference_")]
     return {
         "model": {
             "file": files["original"],
-            "architecture": original["architecture"],
+            "architecture": original.architecture,
             "input_shape": list(dataset.input_shape),
             "parameters": sum(value.numel() for value in networks["original"].parameters()),
-            "registry": original["registry"],
-            "retired": retired_of(original),
+            "registry": original.registry,
+            "retired": original.retired(),
         },
         "edit": {
             "after": files["edited"],
             "record": Artifact.of(home.root, attempt.edit).to_json(),
             "retired": retired,
             "seed": None,
-            "architecture": edited["architecture"],
+            "architecture": edited.architecture,
         },
         "references": {
             "models": [files[name] for name in handed_in],
@@ -146,7 +139,7 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
     }
 
 
-def _pinned(home: Home, source: Facts, place: Path | None, known: str) -> Facts:
+def _pinned(home: Home, source: Located, place: Path | None, known: str) -> Facts:
     """A copy of a model's bytes; refused where they are not those that were handed in.
 
     Raises:
@@ -155,12 +148,12 @@ def _pinned(home: Home, source: Facts, place: Path | None, known: str) -> Facts:
     target = place or home.references / f"{known}.safetensors"
     if not target.exists():
         with aside(target) as (temporary, _):
-            shutil.copyfile(source["path"], temporary)
+            shutil.copyfile(source.path, temporary)
     file = Artifact.of(home.root, target)
     if file.sha256 != known:
         target.unlink()
         raise EventError(
-            f"{source['path']} has changed since the claim was received: its bytes are no longer "
+            f"{source.path} has changed since the claim was received: its bytes are no longer "
             f"those of {known[:16]}... Restore it, or hand the claim in again."
         )
     return file.to_json()
@@ -325,8 +318,8 @@ def _reproduction(home: Home, attempt: Attempt) -> bytes:
     return json.dumps(told, indent=2).encode() + b"\n"
 
 
-def _file(name: str, source: Facts) -> Facts:
-    return {"file": name, "architecture": source["architecture"]}
+def _file(name: str, source: Located) -> Facts:
+    return {"file": name, "architecture": source.architecture}
 
 
 def close(where: Facts, record: Facts) -> Facts:

@@ -15,10 +15,10 @@ from compliance import deadlines
 from compliance.claim import Claim, load_claim
 from compliance.ledger import Ledger
 from compliance.policy import Policy, load_policy
-from compliance.request import ModelSource
-from flows import intake
+from flows import intake, modelsource
 from flows.errors import DataError, EventError, ModelError
 from flows.layout import Home
+from flows.modelsource import Located
 from flows.store import digest_file, write_atomically
 
 if TYPE_CHECKING:
@@ -109,33 +109,17 @@ def recipe_source(claim: Claim, origin: Path) -> str | None:
     return intake.recipe_source(claim.recipe, origin) if claim.recipe else None
 
 
-def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Facts]:
+def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Located]:
     """Where each model lies: `original`, `edited`, `reference_0` and so on."""
     found = {
-        "original": _source(home, claim.original, origin),
-        "edited": _source(home, claim.edited, origin),
+        "original": modelsource.locate(home, claim.original, origin),
+        "edited": modelsource.locate(home, claim.edited, origin),
     }
+    architecture = found["original"].architecture
     for number, file in enumerate(claim.references or ()):
-        architecture = found["original"]["architecture"]
         path = (origin / file).resolve()
-        found[f"reference_{number}"] = {"path": path, "architecture": architecture}
+        found[f"reference_{number}"] = Located(path=path, architecture=architecture)
     return found
-
-
-def _source(home: Home, named: ModelSource, origin: Path) -> Facts:
-    if named.registry is None:
-        path = (origin / str(named.file)).resolve()
-        return {"path": path, "architecture": str(named.architecture), "registry": None}
-    from flows import registry
-
-    found = registry.resolve(home, named.registry)
-    registered = {"name": found.name, "version": str(found.version)}
-    return {
-        "path": found.weights,
-        "architecture": found.architecture,
-        "registry": registered,
-        "retired": list(found.retired),
-    }
 
 
 def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
@@ -147,10 +131,10 @@ def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
     found = {}
     for name, source in sources(home, claim, origin).items():
         try:
-            found[name] = digest_file(source["path"])
+            found[name] = digest_file(source.path)
         except OSError as problem:
             raise ModelError(
-                f"Cannot read {source['path']} ({name}): {problem.strerror}. Name a safetensors "
+                f"Cannot read {source.path} ({name}): {problem.strerror}. Name a safetensors "
                 "file that is there and that you may read."
             ) from problem
     return found
@@ -170,28 +154,9 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     dataset = datasets.load(intake.spec_of(claim.data, origin))
     intake.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
-    networks = {
-        name: loaded(source, dataset) for name, source in sources(home, claim, origin).items()
-    }
+    networks = {name: source.load(dataset) for name, source in sources(home, claim, origin).items()}
     _refuse_same(networks["original"], networks["edited"])
     _refuse_stranger(networks, dataset, claim.forget)
-
-
-def loaded(source: Facts, dataset: Dataset) -> nn.Module:
-    """A model of the claim, for images like those of the data.
-
-    Raises:
-        ModelError: It cannot be read, or is no such network.
-    """
-    from flows import models
-
-    network, _ = models.load_weights(
-        source["path"],
-        architecture=source["architecture"],
-        classes=dataset.classes,
-        input_shape=dataset.input_shape,
-    )
-    return network
 
 
 def _refuse_overlap(dataset: Dataset) -> None:

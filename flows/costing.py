@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows import modelsource
 from flows.errors import ModelError
 from flows.layout import Home
+from flows.modelsource import Located
 from flows.store import digest_file
 
 if TYPE_CHECKING:
@@ -20,15 +21,6 @@ SHOWN = 6
 """Operators in the table; `--json` has them all."""
 LIKELY = 3
 """Classes that a table names as the destination of a class."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the weights lie and how they are built."""
-
-    weights: Path
-    architecture: str
-    retired: tuple[int, ...]
 
 
 def cost(
@@ -50,24 +42,19 @@ def cost(
         FlowError, DampError: Model or data cannot be used, or the question has no meaning.
     """
     import damp
-    from flows import datasets, dataversions, measured, models
+    from flows import datasets, dataversions, measured
 
     source = _source(home, model, architecture)
+    retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
     whole = datasets.load(datasets.DataSpec(name=data, root=root))
-    network, _ = models.load_weights(
-        source.weights,
-        architecture=source.architecture,
-        classes=whole.classes,
-        input_shape=whole.input_shape,
-    )
     seen = measured.measured(
         home,
-        network,
-        whole.without(list(source.retired)),
-        weights=digest_file(source.weights),
-        data_version=dataversions.version_of(whole, source.retired),
-        retired=source.retired,
+        source.load(whole),
+        whole.without(retired),
+        weights=digest_file(source.path),
+        data_version=dataversions.version_of(whole, retired),
+        retired=retired,
     )
     found = damp.costs(seen, classes=forget or None, preset=preset, gain=gain)
     return {
@@ -80,22 +67,15 @@ def cost(
     }
 
 
-def _source(home: Home, model: str, architecture: str | None) -> Source:
-    from flows import models
-
+def _source(home: Home, model: str, architecture: str | None) -> Located:
     if not model.endswith(".safetensors"):
-        from flows import registry
-
-        found = registry.resolve(home, model)
-        return Source(weights=found.weights, architecture=found.architecture, retired=found.retired)
+        return modelsource.registered(home, model)
     if architecture is None:
         raise ModelError(
             f"{model} does not say how its network is built: give --architecture, as in "
             "--architecture torchvision:resnet18."
         )
-    file = Path(model)
-    retired = models.retired_outputs(models.read_metadata(file))
-    return Source(weights=file, architecture=architecture, retired=tuple(retired))
+    return Located(path=Path(model), architecture=architecture)
 
 
 def _told(cost: Any) -> Facts:

@@ -12,6 +12,7 @@ from compliance import addresses, deadlines, states
 from compliance.ledger import Ledger
 from compliance.policy import Policy, load_policy
 from compliance.request import DataSource, Request, load_request
+from flows import modelsource
 from flows.errors import EventError
 from flows.layout import Home
 from flows.store import write_atomically
@@ -86,28 +87,11 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
 
     check_callback(request, policy)
     recipes.get(recipe_source(request.recipe, origin))
-    retired = retired_before(home, request, origin)
+    model = modelsource.locate(home, request.model, origin)
+    retired = model.retired()
     dataset = datasets.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
-    _check_model(home, request, origin, dataset)
-
-
-def _check_model(home: Home, request: Request, origin: Path, dataset: Dataset) -> None:
-    """Load the model once: better refused now than after its attempt was logged."""
-    from flows import models
-
-    file, architecture = origin / str(request.model.file), str(request.model.architecture)
-    if request.model.registry is not None:
-        from flows import registry
-
-        found = registry.resolve(home, request.model.registry)
-        file, architecture = found.weights, found.architecture
-    models.load_weights(
-        file,
-        architecture=architecture,
-        classes=dataset.classes,
-        input_shape=dataset.input_shape,
-    )
+    model.load(dataset)  # better refused now than after its attempt was logged
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
@@ -150,18 +134,6 @@ def check_callback(request: Request, policy: Policy) -> None:
             f"The request names {request.callback} to be told at, and the policy '{policy.name}' "
             f"allows {listed}. Leave `callback` out, or have the policy list it."
         )
-
-
-def retired_before(home: Home, request: Request, origin: Path) -> list[int]:
-    """Classes that earlier events took out of this model; the model must exist."""
-    if request.model.registry is not None:
-        from flows import registry
-
-        return list(registry.resolve(home, request.model.registry).retired)
-    from flows import models
-
-    file = (origin / str(request.model.file)).resolve()
-    return models.retired_outputs(models.read_metadata(file))
 
 
 def data_spec(request: Request, origin: Path) -> DataSpec:

@@ -10,7 +10,7 @@ from compliance import deadlines, states
 from compliance.ledger import Ledger
 from compliance.levels import FAILED
 from compliance.trust import moment
-from flows import intake
+from flows import intake, modelsource
 from flows.errors import EventError
 from flows.journal import entered
 from flows.layout import Attempt, Home
@@ -120,7 +120,7 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
             spec=intake.data_spec(request, origin),
             name=request.data.name.partition(":")[0],
             forget=accepted["forget"],
-            gone=intake.retired_before(home, request, origin),
+            gone=modelsource.locate(home, request.model, origin).retired(),
             unseen=intake.unseen_spec(request.unseen, origin),
         )
 
@@ -173,48 +173,42 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
         source = _source(home, request, attempt)
         pinned = attempt.folder / "before.safetensors"
         with aside(pinned) as (temporary, _):
-            shutil.copyfile(source["path"], temporary)
+            shutil.copyfile(source.path, temporary)
         shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
         network, metadata = models.load_weights(
             pinned,
-            architecture=source["architecture"],
+            architecture=source.architecture,
             classes=data["classes"],
             input_shape=shape,
         )
         file = Artifact.of(home.root, pinned)
-        if source["sha256"] not in (None, file.sha256):
+        if source.sha256 not in (None, file.sha256):
             raise EventError(
-                f"The bytes of {source['registry']} changed while they were copied. Run it again."
+                f"The bytes of {source.registry} changed while they were copied. Run it again."
             )
     return {
         "file": file.to_json(),
-        "architecture": source["architecture"],
+        "architecture": source.architecture,
         "input_shape": list(shape),
         "parameters": sum(value.numel() for value in network.parameters()),
-        "registry": source["registry"],
+        "registry": source.registry,
         "retired": models.retired_outputs(metadata, classes=data["classes"]),
     }
 
 
-def _source(home: Home, request: Request, attempt: Attempt) -> Facts:
-    """Where the model before lies: a registered version, or a file."""
-    if request.model.registry is None:
-        path = intake.origin_of(home, attempt.event) / str(request.model.file)
-        architecture = request.model.architecture
-        return {"path": path, "architecture": architecture, "registry": None, "sha256": None}
+def _source(home: Home, request: Request, attempt: Attempt) -> modelsource.Located:
+    """Where the model before lies; a registered one must not be older than the champion."""
+    found = modelsource.locate(home, request.model, intake.origin_of(home, attempt.event))
+    if found.registry is None:
+        return found
     from flows import registry
 
-    found = registry.resolve(home, request.model.registry)
-    champion = registry.champion(home, found.name)
-    if champion not in (None, int(found.version)):
+    name, version = found.registry["name"], found.registry["version"]
+    champion = registry.champion(home, name)
+    if champion not in (None, int(version)):
         raise EventError(
-            f"The request is about {found.name} version {found.version}, but the champion is "
+            f"The request is about {name} version {version}, but the champion is "
             f"version {champion}: a model made from the older one could not take its place. "
-            f"Request it of '{found.name}@champion'."
+            f"Request it of '{name}@champion'."
         )
-    return {
-        "path": found.weights,
-        "architecture": found.architecture,
-        "registry": {"name": found.name, "version": str(found.version)},
-        "sha256": found.sha256,
-    }
+    return found

@@ -1,0 +1,87 @@
+"""Where a model lies that a request, a claim or a command names: in the registry, or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.layout import Home
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from compliance.request import ModelSource
+    from flows.datasets import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """Weights on disk and what is known of them.
+
+    Attributes:
+        path: The safetensors file.
+        architecture: How the network is built.
+        registry: `name` and `version` of a registered model, None for a file.
+        sha256: What the registry says of the bytes, None for a file.
+        gone: Classes that the registry says have left the label space, None for a file.
+    """
+
+    path: Path
+    architecture: str
+    registry: dict[str, str] | None = None
+    sha256: str | None = None
+    gone: tuple[int, ...] | None = None
+
+    def retired(self) -> list[int]:
+        """Classes that have left the label space, by the registry or by the file itself.
+
+        Raises:
+            ModelError: The file cannot be read, or says so in another form.
+        """
+        from flows import models
+
+        if self.gone is not None:
+            return list(self.gone)
+        return models.retired_outputs(models.read_metadata(self.path))
+
+    def load(self, dataset: Dataset) -> nn.Module:
+        """The network, for images like those of the data.
+
+        Raises:
+            ModelError: It cannot be read, or is no such network.
+        """
+        from flows import models
+
+        network, _ = models.load_weights(
+            self.path,
+            architecture=self.architecture,
+            classes=dataset.classes,
+            input_shape=dataset.input_shape,
+        )
+        return network
+
+
+def locate(home: Home, named: ModelSource, origin: Path) -> Located:
+    """The model that a document names; files are looked for from the folder it came from."""
+    if named.registry is not None:
+        return registered(home, named.registry)
+    return Located(path=(origin / str(named.file)).resolve(), architecture=str(named.architecture))
+
+
+def registered(home: Home, reference: str) -> Located:
+    """A model of the registry, as `name@alias` or `name/3`.
+
+    Raises:
+        RegistryError: There is none, or its bytes are not those that were registered.
+    """
+    from flows import registry
+
+    found = registry.resolve(home, reference)
+    return Located(
+        path=found.weights,
+        architecture=found.architecture,
+        registry={"name": found.name, "version": str(found.version)},
+        sha256=found.sha256,
+        gone=tuple(found.retired),
+    )
