@@ -147,14 +147,14 @@ def main() -> None:
     device = torch.device(options.device)
     torch.set_num_threads(1)
     keep_freed_memory()
+    RESULTS.mkdir(parents=True, exist_ok=True)
     results = []
     for case in CASES:
         results.append(measure(case, repeats=options.repeats, device=device))
-        print(_line(results[-1]))
-    report = _report(results, device, options.repeats)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "surgery.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / "surgery.md").write_text(_page(report))
+        print(_line(results[-1]), flush=True)
+        report = _report(results, device, options.repeats)  # after each: a run may be cut short
+        (RESULTS / "surgery.json").write_text(json.dumps(report, indent=1) + "\n")
+        (RESULTS / "surgery.md").write_text(_page(report))
 
 
 def _line(result: dict) -> str:
@@ -170,7 +170,7 @@ def _named(result: dict) -> str:
 def _report(results: list[dict], device: torch.device, repeats: int) -> dict[str, object]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
-        "command": "python -m benchmarks.surgery",
+        "command": f"python -m benchmarks.surgery --repeats {repeats}",
         "what": "time of surgery over time of one plain forward pass, same samples, same round",
         "clock": "wall" if device.type == "cuda" else "processor time, one thread",
         "device": {"type": device.type, "name": name},
