@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from compliance.chain import Entry
     from compliance.policy import Policy
     from compliance.request import Request
-    from flows.datasets import DataSpec
+    from flows.dataset import DataSpec
 
 Facts = dict[str, Any]
 
@@ -174,7 +174,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
         pinned = attempt.folder / "before.safetensors"
         with aside(pinned) as (temporary, _):
             shutil.copyfile(source.path, temporary)
-        shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
+        shape = datasets.load(DataSpec(**data["spec"])).input_shape
         network, metadata = models.load_weights(
             pinned,
             architecture=source.architecture,
