@@ -11,6 +11,7 @@ from compliance.ledger import Ledger
 from compliance.levels import FAILED
 from compliance.trust import moment
 from flows import intake, modelsource
+from flows.dataset import DataSpec
 from flows.errors import EventError
 from flows.journal import entered
 from flows.layout import Attempt, Home
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from compliance.chain import Entry
     from compliance.policy import Policy
     from compliance.request import Request
-    from flows.dataset import DataSpec
 
 Facts = dict[str, Any]
 
