@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         prefect_database_url: Database of the Prefect server that `damp up` starts,
             `postgresql+asyncpg://...`.
         mlflow_database_url: Database of the MLflow server that `damp up` starts,
-            `postgresql+psycopg2://...`.
+            `postgresql+psycopg2://...`; the commands beside it then use that server.
         locks_url: A PostgreSQL database whose advisory locks hold across machines,
             `postgresql://...`.
         allow_cloud: Whether the addresses above may be others than this machine's or a private

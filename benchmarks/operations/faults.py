@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,93 +15,187 @@ from xml.etree import ElementTree
 
 from benchmarks.operations.office import Facts, Office, served
 from compliance.ledger import Ledger
+from flows import journal
+from flows.layout import Attempt
 from tests.flows import postgres
 
-KILLS = int(os.environ.get("KILLS", "60"))
+VICTIMS = ("worker", "server", "database")
+POINTS = [
+    (victim, step, what)
+    for what in ("began", "done")
+    for victim in VICTIMS
+    for step in journal.STEPS
+]
+"""Whom to kill and when: each of three at the begin and at the end of each of ten steps."""
 
 
-DONE = "nothing: it was done"
+def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) -> Facts:
+    """kill -9 of the run, its servers, or their database, at each step of an event.
 
-
-def kills(folder: Path) -> Facts:
-    """kill -9 of the run, its server, or their database, at a random moment, again and again."""
+    Args:
+        folder: For the state.
+        before: Figures of a run that was cut: its kills are not made again, but added.
+        minutes: After which no kill is begun any more.
+    """
     office = Office(folder)
     with postgres.cluster() as database:
-        prefect, locks = (postgres.database(database.address, n) for n in ("prefect", "locks"))
+        prefect, mlflow, locks = (
+            postgres.database(database.address, name) for name in ("prefect", "mlflow", "locks")
+        )
         (office.home.root / "settings.toml").write_text(
             f'prefect_database_url = "postgresql+asyncpg://{prefect}"\n'
+            f'mlflow_database_url = "postgresql+psycopg2://{mlflow}"\n'
             f'locks_url = "postgresql://{locks}"\n'
         )
-        return _kill_again_and_again(office, database)
-
-
-def _kill_again_and_again(office: Office, database: postgres.Cluster) -> Facts:
-    office.damp("train", "--data", "digits", "--name", "digits")
-    chance = random.Random(7)  # noqa: S311 - no secret: the same kills at every run
-    died, events = Counter[str](), list[str]()
-    forgets = iter(range(1, 9))
-    event = ""
-    with served(office):
-        while sum(died.values()) < KILLS:
-            if not event or not _of(office, event)["pending"]:
-                forget = next(forgets, None)
-                if forget is None:
-                    break
-                event = office.submit(forget, "digits")
-                events.append(event)
-            died[_killed(office, database, chance)] += 1
-        office.damp("up")
-        office.damp("run")
-    repeated = {event: _repeated(office, event) for event in events}
+        before = before or {"of": {}, "events": 0, "decided": 0, "problems": []}
+        made = sum(before["of"].values())
+        with served(office):
+            office.damp("train", "--data", "digits", "--name", "digits")
+            killing = Killing(office, database)
+            killing.make(POINTS[made:], time.monotonic() + 60 * minutes)
+            office.damp("up")
+            killing.look_at_the_end()
+        left = len(office.processes())
+    if left:
+        killing.problems.append(f"{left} processes outlived damp down")
+    of = dict(Counter(before["of"]) + killing.of)
     return {
-        "kills": sum(count for victim, count in died.items() if victim != DONE),
-        "target": 60,
-        "of": died,
-        "events": len(events),
-        "decided": sum(not each["pending"] for each in office.events()),
-        "entries_that_are_there_twice": sum(repeated.values()),
-        "ledger": Ledger(office.home.ledger).verify().problem or "holds",
-        "registry_problems": _registry_problems(office),
-        "processes_left_after_down": len(office.processes()),
+        "kills": sum(of.values()),
+        "target": len(POINTS),
+        "of": of,
+        "at": "the begin and the end of each step",
+        "events": before["events"] + len(killing.events),
+        "decided": before["decided"] + sum(not each["pending"] for each in killing.told),
+        "problems": before["problems"] + killing.problems,
     }
 
 
-def _registry_problems(office: Office) -> list[str]:
-    found = json.loads(office.start("audit-registry", "--json").communicate()[0])
-    return [problem for each in found for problem in each["problems"]]
+class Killing:
+    """Kills on one state folder.
 
+    Attributes:
+        of: How many, by victim.
+        events: That were killed at.
+        told: What `damp status` says of them at the end.
+        problems: What must not be, in words.
+    """
 
-def _of(office: Office, event: str) -> Facts:
-    return next(each for each in office.events() if each["id"] == event)
+    def __init__(self, office: Office, database: postgres.Cluster) -> None:
+        self.office, self.database = office, database
+        self.of = Counter[str]()
+        self.events: list[str] = []
+        self.told: list[Facts] = []
+        self.problems: list[str] = []
+        self._lines: list[bytes] = []
 
+    def make(self, points: list[tuple[str, str, str]], end: float) -> None:
+        """Kill at those points, in order, until then; then let the events finish."""
+        event, run, seen, last = "", None, 0, -1
+        for victim, step, what in points:
+            if time.monotonic() > end:
+                break
+            at = list(journal.STEPS).index(step)
+            if at <= last or not event:  # the steps begin anew: with another event
+                self._finish(run)
+                event, run = self._submitted(), None
+            last = at
+            while True:
+                if run is None or run.poll() is not None:
+                    self._ended(run)
+                    self.office.damp("up")
+                    seen, run = len(self._notes(event)), self.office.start("run", "--event", event)
+                if self._reached(run, event, seen, (step, what)):
+                    break
+                if not self._pending(event):
+                    self.problems.append(f"{event} was decided before {step} {what}")
+                    break
+            self._kill(victim, run)
+            self.of[victim] += 1
+            self._ledger_kept(f"{victim}, {step} {what}")
+        self._finish(run)
 
-def _killed(office: Office, database: postgres.Cluster, chance: random.Random) -> str:
-    """Start a run, and kill it, its server or their database somewhere on its way."""
-    office.damp("up")
-    run = office.start("run")
-    deadline = time.monotonic() + chance.uniform(4, 60)
-    while time.monotonic() < deadline and run.poll() is None:
-        time.sleep(0.05)
-    victim = DONE if run.poll() is not None else chance.choice(["worker", "server", "database"])
-    if victim == "worker":
-        os.killpg(run.pid, signal.SIGKILL)
-    elif victim == "server":
-        told = json.loads((office.home.root / "services" / "prefect.json").read_text())
-        os.kill(told["pid"], signal.SIGKILL)
-    elif victim == "database":
-        database.kill()
-        database.start()
-    run.communicate()
-    return victim
+    def look_at_the_end(self) -> None:
+        """All decided, each entry there once, a registry without problems."""
+        self.told = self.office.events()
+        for each in self.told:
+            event = each["id"]
+            if each["pending"]:
+                self.problems.append(f"{event} is {each['state']}: {each['problem']}")
+            kinds = Counter(
+                (entry["kind"], entry["body"].get("attempt"))
+                for entry in Ledger(self.office.home.ledger).of(event)
+            )
+            twice = [kind for (kind, _), count in kinds.items() if count > 1]
+            self.problems += [f"{event}: more than one {kind}" for kind in twice]
+        if problem := Ledger(self.office.home.ledger).verify().problem:
+            self.problems.append(f"ledger: {problem}")
+        found = json.loads(self.office.start("audit-registry", "--json").communicate()[0])
+        self.problems += [problem for each in found for problem in each["problems"]]
+        made = Counter(each["event"] for each in found if each["event"])
+        self.problems += [f"{event} was registered twice" for event in made if made[event] > 1]
 
+    def _submitted(self) -> str:
+        self.events.append(self.office.submit(len(self.events), "digits"))
+        return self.events[-1]
 
-def _repeated(office: Office, event: str) -> int:
-    """Ledger entries of one kind and attempt beyond the first."""
-    seen = Counter(
-        (entry["kind"], entry["body"].get("attempt"))
-        for entry in Ledger(office.home.ledger).of(event)
-    )
-    return sum(count - 1 for count in seen.values())
+    def _notes(self, event: str) -> list[tuple[str, str]]:
+        notes = journal.read(Attempt(self.office.home, event, 1))
+        return [(note["step"], note["what"]) for note in notes]
+
+    def _reached(
+        self,
+        run: subprocess.Popen[str],
+        event: str,
+        seen: int,
+        point: tuple[str, str],
+    ) -> bool:
+        """Whether a running command comes to that point; False where it ends before."""
+        while run.poll() is None:
+            if point in self._notes(event)[seen:]:
+                return True
+            time.sleep(0.005)
+        return False
+
+    def _pending(self, event: str) -> bool:
+        self.office.damp("up")
+        return any(each["pending"] for each in self.office.events() if each["id"] == event)
+
+    def _kill(self, victim: str, run: subprocess.Popen[str]) -> None:
+        if victim == "worker":
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+        elif victim == "server":
+            for name in ("prefect", "mlflow"):
+                record = self.office.home.root / "services" / f"{name}.json"
+                os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+        else:
+            self.database.kill()
+            self.database.start()
+
+    def _ended(self, run: subprocess.Popen[str] | None) -> None:
+        """A run that lost its server or database says so to people, or has gone on."""
+        if run is None:
+            return
+        _, err = run.communicate()
+        if "Traceback" in err:
+            self.problems.append(f"a traceback: {err.strip().splitlines()[-1]}")
+
+    def _finish(self, run: subprocess.Popen[str] | None) -> None:
+        if not self.events:
+            return
+        self._ended(run)
+        self.office.damp("up")
+        self._ended(last := self.office.start("run", "--event", self.events[-1]))
+        if last.returncode not in (0, 2):
+            self.problems.append(f"{self.events[-1]}: the last run ended with {last.returncode}")
+        self._ledger_kept("the last run")
+
+    def _ledger_kept(self, when: str) -> None:
+        """Every entry that was there still is."""
+        lines = Ledger(self.office.home.ledger).lines()
+        if lines[: len(self._lines)] != self._lines:
+            self.problems.append(f"{when}: the ledger has lost entries")
+        self._lines = lines
 
 
 def calls(folder: Path) -> Facts:

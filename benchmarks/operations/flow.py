@@ -17,7 +17,7 @@ from benchmarks.operations.office import Facts, Office, served
 from flows import journal
 from flows.layout import Attempt
 
-MODELS, REQUESTS = int(os.environ.get("MODELS", "5")), 4
+MODELS, REQUESTS = 5, 4
 """Of the queue: models, and requests on each."""
 
 

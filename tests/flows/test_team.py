@@ -89,6 +89,8 @@ def test_an_event_of_a_team_is_the_same_flow(team: Team) -> None:
     assert team.first.damp("doctor").returncode == 0
     versions = team.second.json("lineage", "digits")
     assert [(v["version"], v["parent"]) for v in versions] == [(1, None), (2, 1)]
+    assert team.servers.json("lineage", "digits") == versions  # beside the servers, without a URL
+    assert not team.servers.home.mlflow_db.exists()
 
 
 def test_the_other_machine_takes_the_model_from_the_server(team: Team) -> None:
