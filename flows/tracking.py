@@ -69,8 +69,8 @@ def _server_here(home: Home) -> str | None:
     found = services.running(home, "mlflow")
     if found is None:
         raise ServerError(
-            "`mlflow_database_url` names the database of the MLflow server of `damp up`, which does "
-            "not run here. Start it, or name the server that does (`mlflow_uri`)."
+            "`mlflow_database_url` names the database of the MLflow server of `damp up`, which "
+            "does not run here. Start it, or name the server that does (`mlflow_uri`)."
         )
     return found.url
 
