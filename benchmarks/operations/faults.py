@@ -87,6 +87,7 @@ class Killing:
         self.told: list[Facts] = []
         self.problems: list[str] = []
         self._lines: list[bytes] = []
+        self._up = True
 
     def make(self, points: list[tuple[str, str, str]], end: float) -> None:
         """Kill at those points, in order, until then; then let the events finish."""
@@ -102,7 +103,7 @@ class Killing:
             while True:
                 if run is None or run.poll() is not None:
                     self._ended(run)
-                    self.office.damp("up")
+                    self._servers_are_up()
                     seen, run = len(self._notes(event)), self.office.start("run", "--event", event)
                 if self._reached(run, event, seen, (step, what)):
                     break
@@ -157,8 +158,12 @@ class Killing:
         return False
 
     def _pending(self, event: str) -> bool:
-        self.office.damp("up")
         return any(each["pending"] for each in self.office.events() if each["id"] == event)
+
+    def _servers_are_up(self) -> None:
+        if not self._up:
+            self.office.damp("up")
+        self._up = True
 
     def _kill(self, victim: str, run: subprocess.Popen[str]) -> None:
         if victim == "worker":
@@ -168,6 +173,7 @@ class Killing:
             for name in ("prefect", "mlflow"):
                 record = self.office.home.root / "services" / f"{name}.json"
                 os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+            self._up = False
         else:
             self.database.kill()
             self.database.start()
@@ -184,7 +190,7 @@ class Killing:
         if not self.events:
             return
         self._ended(run)
-        self.office.damp("up")
+        self._servers_are_up()
         self._ended(last := self.office.start("run", "--event", self.events[-1]))
         if last.returncode not in (0, 2):
             self.problems.append(f"{self.events[-1]}: the last run ended with {last.returncode}")
