@@ -220,6 +220,28 @@ def test_what_was_missed_is_made_up_at_the_next_start(platform: Office) -> None:
     decided_once(platform, event)
 
 
+SCHEDULED = """
+import json, os
+from pathlib import Path
+from flows import commands
+home = commands.prepared()
+with commands.engine(home):
+    from flows.schedule import compliance_run
+    print(json.dumps(compliance_run(str(home.root))))
+"""
+
+
+def test_runs_that_overlap_wait_for_each_other(platform: Office) -> None:
+    event = submitted(platform, 9)
+    with ended(platform.start(code=SCHEDULED)) as first:
+        assert eventually(lambda: ("accept", "began") in platform.notes(event))
+        second = platform.damp(code=SCHEDULED)
+        told = [first.communicate()[0], second.stdout]
+    decided = [[row["event"] for row in json.loads(out.splitlines()[-1])] for out in told]
+    assert decided == [[event], []], second.stderr  # without waiting it would be told: busy
+    decided_once(platform, event)
+
+
 def test_a_poisoned_request_is_parked_and_the_others_go_on(platform: Office) -> None:
     weights = platform.home.root.parent / "own.safetensors"
     (base,) = platform.home.models.glob("*.safetensors")
