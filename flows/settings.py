@@ -41,7 +41,7 @@ class Settings(BaseSettings):
             network's.
         dvc_remote: Where successor versions of data that damp holds are pushed: a path or an
             address of DVC's. The versions before them never are.
-        runner: Where references, shadow models and audits are computed: in this process and a
+        runner: Where references, statistics and audits are computed: in this process and a
             few beside it, or on a `dask` or `ray` cluster.
         runner_address: Of that cluster; without one, a cluster on this machine.
         workers: Processes of a cluster on this machine; 0 for one per core.

@@ -10,13 +10,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from benchmarks.operations.office import Facts, Office, served
+from benchmarks.operations.office import Facts, Office
+from benchmarks.robustness import many_events
 from compliance.ledger import Ledger
-from flows import journal
+from flows import journal, processes
 from flows.layout import Attempt
+from flows.settings import prepare_environment, settings
 from tests.flows import postgres
 
 VICTIMS = ("worker", "server", "database")
@@ -38,50 +41,116 @@ def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) 
         minutes: After which no kill is begun any more.
     """
     office = Office(folder)
+    before = before or {"points": 0, "of": {}, "events": 0, "decided": 0, "problems": []}
     with postgres.cluster() as database:
         prefect, mlflow, locks = (
             postgres.database(database.address, name) for name in ("prefect", "mlflow", "locks")
         )
+        ports = [processes.free_port() for _ in range(2)]
         (office.home.root / "settings.toml").write_text(
             f'prefect_database_url = "postgresql+asyncpg://{prefect}"\n'
             f'mlflow_database_url = "postgresql+psycopg2://{mlflow}"\n'
             f'locks_url = "postgresql://{locks}"\n'
         )
-        before = before or {"of": {}, "events": 0, "decided": 0, "problems": []}
-        made = sum(before["of"].values())
-        with served(office):
+
+        def up() -> None:
+            office.damp("up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1]))
+
+        up()
+        try:
             office.damp("train", "--data", "digits", "--name", "digits")
-            killing = Killing(office, database)
-            killing.make(POINTS[made:], time.monotonic() + 60 * minutes)
-            office.damp("up")
+            _become(office, f"http://127.0.0.1:{ports[0]}/api")
+            killing = Killing(office, database, up)
+            killing.make(POINTS[before["points"] :], time.monotonic() + 60 * minutes)
             killing.look_at_the_end()
+        finally:
+            office.damp("down")
         left = len(office.processes())
     if left:
         killing.problems.append(f"{left} processes outlived damp down")
     of = dict(Counter(before["of"]) + killing.of)
     return {
-        "kills": sum(of.values()),
+        "points": before["points"] + killing.points,
         "target": len(POINTS),
+        "points_are": "begin and end of each of ten steps, for each of three victims",
+        "kills": sum(of.values()),
         "of": of,
-        "at": "the begin and the end of each step",
         "events": before["events"] + len(killing.events),
         "decided": before["decided"] + sum(not each["pending"] for each in killing.told),
         "problems": before["problems"] + killing.problems,
     }
 
 
+def _become(office: Office, prefect: str) -> None:
+    """Let this process be one of the office's, as its children will be."""
+    os.environ |= office.environment | {"PREFECT_API_URL": prefect}
+    settings.cache_clear()
+    prepare_environment(office.home.root)
+    many_events.warm_up()
+
+
+class Run:
+    """`damp run` in a child of this process, which has imported everything already.
+
+    Attributes:
+        pid: Of the child, which leads a session of its own.
+        code: How it ended, negative by a signal; None while it goes on.
+    """
+
+    def __init__(self, event: str, log: Path) -> None:
+        self.code: int | None = None
+        self._log = log
+        log.write_bytes(b"")
+        self.pid = many_events.start(lambda: _damp_run(event), log)
+
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        if self.code is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if done else None
+        return self.code is None
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        if self.code is None:
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def kill(self) -> None:
+        """It and what it has started."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+
+    def said(self) -> str:
+        """What it has told people."""
+        return self._log.read_text(errors="replace")
+
+
+def _damp_run(event: str) -> int:
+    from flows import __main__
+
+    os.setsid()
+    sys.argv = ["damp", "run", "--event", event]
+    try:
+        __main__.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
 class Killing:
     """Kills on one state folder.
 
     Attributes:
-        of: How many, by victim.
+        points: That were come to.
+        of: Kills by victim.
         events: That were killed at.
         told: What `damp status` says of them at the end.
         problems: What must not be, in words.
     """
 
-    def __init__(self, office: Office, database: postgres.Cluster) -> None:
-        self.office, self.database = office, database
+    def __init__(self, office: Office, database: postgres.Cluster, up: Callable[[], None]) -> None:
+        self.office, self.database, self._start_servers = office, database, up
+        self.points = 0
         self.of = Counter[str]()
         self.events: list[str] = []
         self.told: list[Facts] = []
@@ -91,32 +160,34 @@ class Killing:
 
     def make(self, points: list[tuple[str, str, str]], end: float) -> None:
         """Kill at those points, in order, until then; then let the events finish."""
-        event, run, seen, last = "", None, 0, -1
+        run: Run | None = None
+        seen, last = 0, len(journal.STEPS)
         for victim, step, what in points:
             if time.monotonic() > end:
                 break
             at = list(journal.STEPS).index(step)
-            if at <= last or not event:  # the steps begin anew: with another event
+            if at <= last:  # the steps begin anew: with another event
                 self._finish(run)
-                event, run = self._submitted(), None
+                run = None
+                self.events.append(self.office.submit(len(self.events), "digits"))
             last = at
-            while True:
-                if run is None or run.poll() is not None:
-                    self._ended(run)
-                    self._servers_are_up()
-                    seen, run = len(self._notes(event)), self.office.start("run", "--event", event)
-                if self._reached(run, event, seen, (step, what)):
-                    break
-                if not self._pending(event):
-                    self.problems.append(f"{event} was decided before {step} {what}")
-                    break
-            self._kill(victim, run)
-            self.of[victim] += 1
+            if run is None or not run.goes_on():
+                self._ended(run)
+                seen, run = len(self._notes()), self._run()
+            if not self._reached(run, seen, (step, what)):
+                self._ended(run)  # as it lost its server or database: the next one comes there
+                seen, run = len(self._notes()), self._run()
+                if not self._reached(run, seen, (step, what)):
+                    self.problems.append(f"{self.events[-1]} does not come to {step} {what}")
+            self.of[victim] += self._kill(victim, run)
+            self.points += 1
             self._ledger_kept(f"{victim}, {step} {what}")
+            sys.stderr.write(f"{victim}, {step} {what}\n")
         self._finish(run)
 
     def look_at_the_end(self) -> None:
         """All decided, each entry there once, a registry without problems."""
+        self._servers_are_up()
         self.told = self.office.events()
         for each in self.told:
             event = each["id"]
@@ -135,41 +206,35 @@ class Killing:
         made = Counter(each["event"] for each in found if each["event"])
         self.problems += [f"{event} was registered twice" for event in made if made[event] > 1]
 
-    def _submitted(self) -> str:
-        self.events.append(self.office.submit(len(self.events), "digits"))
-        return self.events[-1]
+    def _run(self) -> Run:
+        self._servers_are_up()
+        return Run(self.events[-1], self.office.folder / "run.log")
 
-    def _notes(self, event: str) -> list[tuple[str, str]]:
-        notes = journal.read(Attempt(self.office.home, event, 1))
+    def _notes(self) -> list[tuple[str, str]]:
+        notes = journal.read(Attempt(self.office.home, self.events[-1], 1))
         return [(note["step"], note["what"]) for note in notes]
 
-    def _reached(
-        self,
-        run: subprocess.Popen[str],
-        event: str,
-        seen: int,
-        point: tuple[str, str],
-    ) -> bool:
+    def _reached(self, run: Run, seen: int, point: tuple[str, str]) -> bool:
         """Whether a running command comes to that point; False where it ends before."""
-        while run.poll() is None:
-            if point in self._notes(event)[seen:]:
+        while run.goes_on():
+            if point in self._notes()[seen:]:
                 return True
             time.sleep(0.005)
-        return False
-
-    def _pending(self, event: str) -> bool:
-        return any(each["pending"] for each in self.office.events() if each["id"] == event)
+        return point in self._notes()[seen:]  # it was done a moment later
 
     def _servers_are_up(self) -> None:
         if not self._up:
-            self.office.damp("up")
+            self._start_servers()
         self._up = True
 
-    def _kill(self, victim: str, run: subprocess.Popen[str]) -> None:
+    def _kill(self, victim: str, run: Run) -> bool:
+        """Whether it still lived: a run may have ended on the heels of its last step."""
         if victim == "worker":
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
-        elif victim == "server":
+            alive = run.goes_on()
+            if alive:
+                run.kill()
+            return alive
+        if victim == "server":
             for name in ("prefect", "mlflow"):
                 record = self.office.home.root / "services" / f"{name}.json"
                 os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
@@ -177,23 +242,23 @@ class Killing:
         else:
             self.database.kill()
             self.database.start()
+        return True
 
-    def _ended(self, run: subprocess.Popen[str] | None) -> None:
+    def _ended(self, run: Run | None) -> None:
         """A run that lost its server or database says so to people, or has gone on."""
         if run is None:
             return
-        _, err = run.communicate()
-        if "Traceback" in err:
-            self.problems.append(f"a traceback: {err.strip().splitlines()[-1]}")
+        run.wait()
+        if "Traceback" in run.said():
+            self.problems.append(f"a traceback: {run.said()[-1500:]}")
 
-    def _finish(self, run: subprocess.Popen[str] | None) -> None:
+    def _finish(self, run: Run | None) -> None:
         if not self.events:
             return
         self._ended(run)
-        self._servers_are_up()
-        self._ended(last := self.office.start("run", "--event", self.events[-1]))
-        if last.returncode not in (0, 2):
-            self.problems.append(f"{self.events[-1]}: the last run ended with {last.returncode}")
+        self._ended(last := self._run())
+        if last.code not in (0, 2):
+            self.problems.append(f"{self.events[-1]}: the last run ended with {last.code}")
         self._ledger_kept("the last run")
 
     def _ledger_kept(self, when: str) -> None:
