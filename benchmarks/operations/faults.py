@@ -156,7 +156,6 @@ class Killing:
         self.told: list[Facts] = []
         self.problems: list[str] = []
         self._lines: list[bytes] = []
-        self._up = True
 
     def make(self, points: list[tuple[str, str, str]], end: float) -> None:
         """Kill at those points, in order, until then; then let the events finish."""
@@ -187,7 +186,6 @@ class Killing:
 
     def look_at_the_end(self) -> None:
         """All decided, each entry there once, a registry without problems."""
-        self._servers_are_up()
         self.told = self.office.events()
         for each in self.told:
             event = each["id"]
@@ -207,7 +205,6 @@ class Killing:
         self.problems += [f"{event} was registered twice" for event in made if made[event] > 1]
 
     def _run(self) -> Run:
-        self._servers_are_up()
         return Run(self.events[-1], self.office.folder / "run.log")
 
     def _notes(self) -> list[tuple[str, str]]:
@@ -222,13 +219,11 @@ class Killing:
             time.sleep(0.005)
         return point in self._notes()[seen:]  # it was done a moment later
 
-    def _servers_are_up(self) -> None:
-        if not self._up:
-            self._start_servers()
-        self._up = True
-
     def _kill(self, victim: str, run: Run) -> bool:
-        """Whether it still lived: a run may have ended on the heels of its last step."""
+        """Whether it still lived: a run may have ended on the heels of its last step.
+
+        Servers and database are started again at once, as whoever looks after them would.
+        """
         if victim == "worker":
             alive = run.goes_on()
             if alive:
@@ -238,7 +233,7 @@ class Killing:
             for name in ("prefect", "mlflow"):
                 record = self.office.home.root / "services" / f"{name}.json"
                 os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
-            self._up = False
+            self._start_servers()
         else:
             self.database.kill()
             self.database.start()
