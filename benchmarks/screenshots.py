@@ -1,20 +1,24 @@
-"""The pictures of the report in docs/, taken of a real event by a real browser.
+"""The pictures in docs/, taken of a real event by a real browser.
 
     python -m benchmarks.screenshots STATE [EVENT]
 
-STATE is a state folder with a finished event, as `damp demo` leaves it. Pictures are made smaller
-by limiting them to 256 colours, which a page of text does not miss.
+STATE is a state folder with a finished event, as `damp demo` leaves it: its report is taken. Where
+`damp up` ran meanwhile and still does, the event's pages at Prefect and MLflow are taken too.
+Pictures are made smaller by limiting them to 256 colours, which a page of text does not miss.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import httpx
 from PIL import Image
 
-from flows import browser
+from flows import browser, services
+from flows.layout import Home
 
 DOCS = Path(__file__).parents[1] / "docs"
 WIDTH = 1000
@@ -24,12 +28,64 @@ SCALE = 1.6
 
 def main() -> None:
     """Take all pictures anew."""
-    home = Path(sys.argv[1])
-    events = sorted(home.glob("events/*")) if len(sys.argv) < 3 else [home / "events" / sys.argv[2]]
+    home = Home(Path(sys.argv[1]).absolute())
+    events = sorted(home.events.glob("*")) if len(sys.argv) < 3 else [home.events / sys.argv[2]]
     report = max(events[0].glob("attempt-*/report.html"))
     page = report.read_text(encoding="utf-8")
     for name, (start, height) in PICTURES.items():
         take(page, name, start, height)
+    if (prefect := services.running(home, "prefect")) is not None:
+        save(_prefect(prefect.url, events[0].name), "operations-prefect")
+    if (mlflow := services.running(home, "mlflow")) is not None:
+        save(_mlflow(mlflow.url, events[0].name), "operations-mlflow")
+
+
+def _prefect(url: str, event: str) -> Image.Image:
+    """The run of an event, and below it the artifact with its verdict."""
+
+    def asked(what: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = httpx.post(f"{url}/api/{what}/filter", json={}).json()
+        return found
+
+    run = next(each for each in asked("flow_runs") if each["name"].startswith(event))
+    told = next(each for each in asked("artifacts") if each["key"].startswith(f"verdict-{event}"))
+    above = served(f"{url}/runs/flow-run/{run['id']}", 1400, 600)
+    below = served(f"{url}/artifacts/artifact/{told['id']}", 1400, 450)
+    both = Image.new("RGB", (1400, 1050))
+    both.paste(above, (0, 0))
+    both.paste(below, (0, 600))
+    return both
+
+
+def _mlflow(url: str, event: str) -> Image.Image:
+    """The version that an event has made, without the assistant that MLflow puts beside it."""
+    told = {"filter": f"tags.`damp.event_id` = '{event}'"}
+    path = "api/2.0/mlflow/model-versions/search"
+    version = httpx.get(f"{url}/{path}", params=told).json()["model_versions"][0]
+    address = f"{url}/#/models/{version['name']}/versions/{version['version']}"
+    return served(address, 1700, 850).crop((0, 0, 1262, 850))
+
+
+def served(address: str, width: int, height: int) -> Image.Image:
+    """A server's page, some seconds after it was opened: it draws itself."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        shot = Path(folder) / "shot.png"
+        command = [browser.find(), *browser.FLAGS, f"--user-data-dir={folder}/profile"]
+        command += ["--virtual-time-budget=20000", f"--window-size={width},{height}"]
+        subprocess.run(
+            [*command, f"--screenshot={shot}", address],
+            check=True,
+            capture_output=True,
+            timeout=browser.PATIENCE,
+        )
+        return Image.open(shot).convert("RGB")
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """A picture of docs/."""
+    file = DOCS / f"{name}.png"
+    picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(file)
 
 
 PICTURES = {"report": (None, 1300), "report-evidence": ("evidence", 1250)}
@@ -43,9 +99,7 @@ def take(page: str, name: str, start: str | None, height: int) -> None:
         file, shot = Path(folder) / "page.html", Path(folder) / "shot.png"
         file.write_text(page if not hidden else _from(page, hidden), encoding="utf-8")
         browser.screenshot(file, shot, width=WIDTH, height=height, scale=SCALE)
-        picture = Image.open(shot).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        picture.save(DOCS / f"{name}.png", optimize=True)
-    print(DOCS / f"{name}.png")
+        save(Image.open(shot).convert("RGB"), name)
 
 
 def _from(page: str, heading: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from flows import fanout
 from flows.dataset import DataSpec
 from flows.journal import entered
 from flows.layout import Attempt, Home
@@ -56,6 +58,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
             weights=model["file"]["sha256"],
             data_version=data["before"]["version"],
             retired=model["retired"],
+            apart=partial(_on_the_cluster, home, data, model) if fanout.is_on() else None,
         )
     edited = damp.forget(
         network,
@@ -70,6 +73,12 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
     )
     models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
     return described(edited)
+
+
+def _on_the_cluster(home: Home, data: Facts, model: Facts, key: str) -> damp.Measurement | None:
+    from flows import measured_apart
+
+    return measured_apart.everywhere(home, key, data, model)
 
 
 def described(edited: damp.EditedModel) -> Facts:

@@ -194,6 +194,23 @@ def _servers(home: Home) -> Iterator[Sign]:
             yield Sign(what=name, level=BAD, found=f"{found.url} is silent", remedy=remedy)
 
 
+def _ports(home: Home) -> Iterator[Sign]:
+    """Whether `damp up` finds the ports that people expect the pages on."""
+    from flows import services
+
+    taken = [
+        f"{port} ({name})"
+        for name, port in services.USUAL.items()
+        if services.running(home, name) is None and not processes.is_free(port)
+    ]
+    if taken:
+        remedy = "`damp up` takes free ones and says which; or name some (--prefect-port, ...)."
+        found = f"taken by other programs: {', '.join(taken)}"
+        yield Sign(what="ports", level=WARNING, found=found, remedy=remedy)
+    else:
+        yield Sign(what="ports", level=GOOD, found="free, or used by the servers of `damp up`")
+
+
 def _clock(name: str, url: str) -> Iterator[Sign]:
     """What the server's `Date` says against ours: deadlines and key validity rest on clocks."""
     import urllib.request
@@ -243,7 +260,10 @@ def _profile(home: Home) -> Iterator[Sign]:
         yield Sign(what="profile", level=WARNING, found=f"PREFECT_API_URL={given}", remedy=remedy)
 
 
-CHECKS = (_versions, _folder, _memory, _keys, _ledger, _profile, _servers, _locks, _device)
+CHECKS = (
+    *(_versions, _folder, _memory, _keys, _ledger),
+    *(_profile, _servers, _ports, _locks, _device),
+)
 
 
 def _size(count: int) -> str:

@@ -6,7 +6,8 @@ them with the old model (`flows.propagation` lists them).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.layout import Home
@@ -49,6 +50,7 @@ def measured(
     weights: str,
     data_version: str,
     retired: Sequence[int],
+    apart: Callable[[str], Measurement | None] | None = None,
 ) -> Measurement:
     """From the state folder where this model was measured on these rows before, else anew.
 
@@ -59,12 +61,11 @@ def measured(
         weights: sha256 of the model's file.
         data_version: `<md5>.dir` of the data.
         retired: Classes that it has retired.
+        apart: Measures in parts, under a name, on a cluster; None from it: that cannot be done.
     Raises:
         StoreError: The file that was kept is damaged.
         DampError: The model cannot be measured on these rows.
     """
-    import torch
-
     import damp
     from flows import progress
     from flows.settings import settings
@@ -73,12 +74,32 @@ def measured(
     key = digest_bytes(canonical([*told, damp.__version__]))
     path = home.statistics / f"{key}.safetensors"
     if path.exists():
-        arrays, text = load_arrays(path)
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return damp.Measurement.from_tensors(tensors, text)
+        return read(path)
     progress.current().advance("measuring the model", 0, 1)
-    found = damp.measure(network, batches(dataset), device=settings().device).to("cpu")
+    found = apart(key) if apart else None
+    if found is None:
+        found = damp.measure(network, batches(dataset), device=settings().device).to("cpu")
+    keep(path, found, weights)
+    return found
+
+
+def read(path: Path) -> Measurement:
+    """What `keep` wrote.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    import torch
+
+    import damp
+
+    arrays, text = load_arrays(path)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return damp.Measurement.from_tensors(tensors, text)
+
+
+def keep(path: Path, found: Measurement, weights: str) -> None:
+    """Write statistics on the CPU, with the digest of their model's file: `damp purge` reads it."""
     tensors, text = found.to_tensors()
     arrays = {name: value.numpy() for name, value in tensors.items()}
     save_arrays(path, arrays, text | {"digest": weights})
-    return found

@@ -45,7 +45,7 @@ def register(
             input_shape=tuple(model["input_shape"]),
             retired=edit["retired"],
             move_alias=moves,
-            **_for_the_pages(attempt),
+            **_for_the_pages(attempt, parent),
         )
         if moves:
             body = {"attempt": attempt.number, "name": made.name, "version": str(made.version)}
@@ -68,7 +68,7 @@ def _awaited(attempt: Attempt, accepted: Facts) -> list[str]:
     return [role for role in accepted["policy"]["signoffs"] if role not in there]
 
 
-def _for_the_pages(attempt: Attempt) -> Facts:
+def _for_the_pages(attempt: Attempt, parent: Facts) -> Facts:
     """What the registry's pages show of the statement, which lies there too."""
     from compliance import signing
 
@@ -78,11 +78,18 @@ def _for_the_pages(attempt: Attempt) -> Facts:
         for row in predicate["audits"]
         if row.get("value") is not None
     }
-    verdict = predicate["verdict"]
-    told = [f"**{verdict['result']}**: {verdict['claim']}", "", *verdict["reasons"]]
-    told += ["", f"Made by event `{attempt.event}`, attempt {attempt.number}; report and signed "]
-    told[-1] += "statement are among the artifacts of the run."
-    return {"metrics": figures, "description": "\n".join(told)}
+    verdict, inputs = predicate["verdict"], predicate["inputs"]
+    before = f"#/models/{parent['name']}/versions/{parent['version']}"
+    told = [
+        f"**{verdict['result']}**: {verdict['claim']}",
+        *verdict["reasons"],
+        f"Made from [version {parent['version']}]({before}) by event `{attempt.event}`, attempt "
+        f"{attempt.number}.",
+        f"Data before `{inputs['dataBefore']['version']}`, after "
+        f"`{inputs['dataAfter']['version']}`.",
+        "Report and signed statement are among the artifacts of the run.",
+    ]
+    return {"metrics": figures, "description": "\n\n".join(told)}
 
 
 def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:

@@ -34,14 +34,14 @@ class Settings(BaseSettings):
         prefect_database_url: Database of the Prefect server that `damp up` starts,
             `postgresql+asyncpg://...`.
         mlflow_database_url: Database of the MLflow server that `damp up` starts,
-            `postgresql+psycopg2://...`.
+            `postgresql+psycopg2://...`; the commands beside it then use that server.
         locks_url: A PostgreSQL database whose advisory locks hold across machines,
             `postgresql://...`.
         allow_cloud: Whether the addresses above may be others than this machine's or a private
             network's.
         dvc_remote: Where successor versions of data that damp holds are pushed: a path or an
             address of DVC's. The versions before them never are.
-        runner: Where references, shadow models and audits are computed: in this process and a
+        runner: Where references, statistics and audits are computed: in this process and a
             few beside it, or on a `dask` or `ray` cluster.
         runner_address: Of that cluster; without one, a cluster on this machine.
         workers: Processes of a cluster on this machine; 0 for one per core.

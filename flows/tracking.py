@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import addresses, locks
-from flows.errors import RegistryError
+from flows import addresses, locks, services
+from flows.errors import RegistryError, ServerError
 from flows.layout import Home
 from flows.settings import settings
 
@@ -33,7 +33,7 @@ def opened(home: Home) -> Iterator[MlflowClient]:
         RegistryError: MLflow refused one of the calls made with the client.
         ServerError: The server does not answer, or is of another version.
     """
-    where = addresses.mlflow_server() or uri(home.mlflow_db)
+    where = addresses.mlflow_server() or _server_here(home) or uri(home.mlflow_db)
     with locks.exclusive(home, "mlflow"):
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -49,7 +49,30 @@ def opened(home: Home) -> Iterator[MlflowClient]:
 
 def exists(home: Home) -> bool:
     """Whether there can be a registered model at all."""
-    return settings().mlflow_uri is not None or home.mlflow_db.is_file()
+    return _by_a_server() or home.mlflow_db.is_file()
+
+
+def _by_a_server() -> bool:
+    """Whether the registry is a server's, and not the file under the state folder."""
+    told = settings()
+    return told.mlflow_uri is not None or told.mlflow_database_url is not None
+
+
+def _server_here(home: Home) -> str | None:
+    """The server of `damp up`, where a database of its own holds the registry.
+
+    Raises:
+        ServerError: It does not run: the file beside it would be another registry.
+    """
+    if settings().mlflow_database_url is None:
+        return None
+    found = services.running(home, "mlflow")
+    if found is None:
+        raise ServerError(
+            "`mlflow_database_url` names the database of the MLflow server of `damp up`, which "
+            "does not run here. Start it, or name the server that does (`mlflow_uri`)."
+        )
+    return found.url
 
 
 def uri(database: Path) -> str:
@@ -66,7 +89,7 @@ def experiment(client: MlflowClient, home: Home) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
-    if settings().mlflow_uri is not None:
+    if _by_a_server():
         return str(client.create_experiment(EXPERIMENT))
     artifacts = (home.root.absolute() / "mlartifacts").as_uri()
     return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))

@@ -1,20 +1,22 @@
 """What do schedules, locks, kills and clusters cost, and what do they leave?
 
-    python -m benchmarks.operations [orchestration] [queue] [nightly] [kills] [calls] [gate]
-                                    [spread] [statistics]
+    python -m benchmarks.operations [--minutes M] [--more] [PART ...]
 
 Each part works on state folders of its own, with real servers, and writes its figures into
 benchmarks/results/operations.json, and as tables beside it; parts that were not asked for keep
-theirs. KILLS says how often to kill (60), MODELS on how many models requests wait (5).
+theirs. Kills take half an hour: `--minutes` begins none later than that, `--more` goes on after the
+last one that is counted there.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+import math
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +26,47 @@ from benchmarks.operations.flow import nightly, orchestration, queue
 from benchmarks.operations.office import Facts
 from benchmarks.operations.workers import spread, statistics_pass
 
+RESULT = RESULTS / "operations.json"
+
 
 def main() -> None:
     """Measure the parts that are named, all by default."""
-    wanted = sys.argv[1:] or list(PARTS)
-    file = RESULTS / "operations.json"
-    for name in wanted:
-        with tempfile.TemporaryDirectory(prefix="damp-bench-") as folder:
-            began = time.perf_counter()
-            machine = described()
-            figures = PARTS[name](Path(folder))
-        found: Facts = json.loads(file.read_text()) if file.exists() else {}
-        found[name] = figures | {
+    asked = argparse.ArgumentParser(prog="python -m benchmarks.operations")
+    asked.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    asked.add_argument("--minutes", type=float, default=math.inf, help="begin no later kill")
+    asked.add_argument("--more", action="store_true", help="go on after the kills counted so far")
+    chosen = asked.parse_args()
+    if unknown := set(chosen.parts) - set(PARTS):
+        asked.error(f"no part is called {', '.join(sorted(unknown))}")
+    for name in chosen.parts or PARTS:
+        part = PARTS[name]
+        if name == "kills":
+            before = _found().get(name) if chosen.more else None
+            part = partial(kills, before=before, minutes=chosen.minutes)
+        _keep(name, _measured(name, part))
+
+
+def _measured(name: str, part: Callable[[Path], Facts]) -> Facts:
+    with tempfile.TemporaryDirectory(prefix="damp-bench-") as folder:
+        began, machine = time.perf_counter(), described()
+        return part(Path(folder)) | {
             "command": f"python -m benchmarks.operations {name}",
             "machine": machine,
             "seconds": round(time.perf_counter() - began, 1),
         }
-        print(json.dumps({name: found[name]}, indent=2), flush=True)
-        file.write_text(json.dumps(found, indent=2) + "\n")
-        file.with_suffix(".md").write_text(page(found))
+
+
+def _found() -> Facts:
+    found: Facts = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    return found
+
+
+def _keep(name: str, figures: Facts) -> None:
+    print(json.dumps({name: figures}, indent=2), flush=True)
+    found = _found() | {name: figures}
+    ordered = {part: found[part] for part in PARTS if part in found}
+    RESULT.write_text(json.dumps(ordered, indent=2) + "\n")
+    RESULT.with_suffix(".md").write_text(page(ordered))
 
 
 def page(found: Facts) -> str:

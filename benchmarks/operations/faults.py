@@ -3,105 +3,265 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from benchmarks.operations.office import Facts, Office, served
+from benchmarks.operations.office import Facts, Office
+from benchmarks.robustness import many_events
 from compliance.ledger import Ledger
+from flows import journal, processes
+from flows.layout import Attempt
+from flows.settings import prepare_environment, settings
 from tests.flows import postgres
 
-KILLS = int(os.environ.get("KILLS", "60"))
+VICTIMS = ("worker", "server", "database")
+POINTS = [
+    (victim, step, what)
+    for what in ("began", "done")
+    for victim in VICTIMS
+    for step in journal.STEPS
+]
+"""Whom to kill and when: each of three at the begin and at the end of each of ten steps."""
 
 
-DONE = "nothing: it was done"
+def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) -> Facts:
+    """kill -9 of the run, its servers, or their database, at each step of an event.
 
-
-def kills(folder: Path) -> Facts:
-    """kill -9 of the run, its server, or their database, at a random moment, again and again."""
+    Args:
+        folder: For the state.
+        before: Figures of a run that was cut: its kills are not made again, but added.
+        minutes: After which no kill is begun any more.
+    """
     office = Office(folder)
+    before = before or {"points": 0, "of": {}, "events": 0, "decided": 0, "problems": []}
     with postgres.cluster() as database:
-        prefect, locks = (postgres.database(database.address, n) for n in ("prefect", "locks"))
+        prefect, mlflow, locks = (
+            postgres.database(database.address, name) for name in ("prefect", "mlflow", "locks")
+        )
+        ports = [processes.free_port() for _ in range(2)]
         (office.home.root / "settings.toml").write_text(
             f'prefect_database_url = "postgresql+asyncpg://{prefect}"\n'
+            f'mlflow_database_url = "postgresql+psycopg2://{mlflow}"\n'
             f'locks_url = "postgresql://{locks}"\n'
         )
-        return _kill_again_and_again(office, database)
 
+        def up() -> None:
+            office.damp("up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1]))
 
-def _kill_again_and_again(office: Office, database: postgres.Cluster) -> Facts:
-    office.damp("train", "--data", "digits", "--name", "digits")
-    chance = random.Random(7)  # noqa: S311 - no secret: the same kills at every run
-    died, events = Counter[str](), list[str]()
-    forgets = iter(range(1, 9))
-    event = ""
-    with served(office):
-        while sum(died.values()) < KILLS:
-            if not event or not _of(office, event)["pending"]:
-                forget = next(forgets, None)
-                if forget is None:
-                    break
-                event = office.submit(forget, "digits")
-                events.append(event)
-            died[_killed(office, database, chance)] += 1
-        office.damp("up")
-        office.damp("run")
-    repeated = {event: _repeated(office, event) for event in events}
+        up()
+        try:
+            office.damp("train", "--data", "digits", "--name", "digits")
+            _become(office, f"http://127.0.0.1:{ports[0]}/api")
+            killing = Killing(office, database, up)
+            killing.make(POINTS[before["points"] :], time.monotonic() + 60 * minutes)
+            killing.look_at_the_end()
+        finally:
+            office.damp("down")
+        left = len(office.processes())
+    if left:
+        killing.problems.append(f"{left} processes outlived damp down")
+    of = dict(Counter(before["of"]) + killing.of)
     return {
-        "kills": sum(count for victim, count in died.items() if victim != DONE),
-        "target": 60,
-        "of": died,
-        "events": len(events),
-        "decided": sum(not each["pending"] for each in office.events()),
-        "entries_that_are_there_twice": sum(repeated.values()),
-        "ledger": Ledger(office.home.ledger).verify().problem or "holds",
-        "registry_problems": _registry_problems(office),
-        "processes_left_after_down": len(office.processes()),
+        "points": before["points"] + killing.points,
+        "target": len(POINTS),
+        "points_are": "begin and end of each of ten steps, for each of three victims",
+        "kills": sum(of.values()),
+        "of": of,
+        "events": before["events"] + len(killing.events),
+        "decided": before["decided"] + sum(not each["pending"] for each in killing.told),
+        "problems": before["problems"] + killing.problems,
     }
 
 
-def _registry_problems(office: Office) -> list[str]:
-    found = json.loads(office.start("audit-registry", "--json").communicate()[0])
-    return [problem for each in found for problem in each["problems"]]
+def _become(office: Office, prefect: str) -> None:
+    """Let this process be one of the office's, as its children will be."""
+    os.environ |= office.environment | {"PREFECT_API_URL": prefect}
+    settings.cache_clear()
+    prepare_environment(office.home.root)
+    many_events.warm_up()
 
 
-def _of(office: Office, event: str) -> Facts:
-    return next(each for each in office.events() if each["id"] == event)
+class Run:
+    """`damp run` in a child of this process, which has imported everything already.
+
+    Attributes:
+        pid: Of the child, which leads a session of its own.
+        code: How it ended, negative by a signal; None while it goes on.
+    """
+
+    def __init__(self, event: str, log: Path) -> None:
+        self.code: int | None = None
+        self._log = log
+        log.write_bytes(b"")
+        self.pid = many_events.start(lambda: _damp_run(event), log)
+
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        if self.code is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if done else None
+        return self.code is None
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        if self.code is None:
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def kill(self) -> None:
+        """It and what it has started."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+
+    def said(self) -> str:
+        """What it has told people."""
+        return self._log.read_text(errors="replace")
 
 
-def _killed(office: Office, database: postgres.Cluster, chance: random.Random) -> str:
-    """Start a run, and kill it, its server or their database somewhere on its way."""
-    office.damp("up")
-    run = office.start("run")
-    deadline = time.monotonic() + chance.uniform(4, 60)
-    while time.monotonic() < deadline and run.poll() is None:
-        time.sleep(0.05)
-    victim = DONE if run.poll() is not None else chance.choice(["worker", "server", "database"])
-    if victim == "worker":
-        os.killpg(run.pid, signal.SIGKILL)
-    elif victim == "server":
-        told = json.loads((office.home.root / "services" / "prefect.json").read_text())
-        os.kill(told["pid"], signal.SIGKILL)
-    elif victim == "database":
-        database.kill()
-        database.start()
-    run.communicate()
-    return victim
+def _damp_run(event: str) -> int:
+    from flows import __main__
+
+    os.setsid()
+    sys.argv = ["damp", "run", "--event", event]
+    try:
+        __main__.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
-def _repeated(office: Office, event: str) -> int:
-    """Ledger entries of one kind and attempt beyond the first."""
-    seen = Counter(
-        (entry["kind"], entry["body"].get("attempt"))
-        for entry in Ledger(office.home.ledger).of(event)
-    )
-    return sum(count - 1 for count in seen.values())
+class Killing:
+    """Kills on one state folder.
+
+    Attributes:
+        points: That were come to.
+        of: Kills by victim.
+        events: That were killed at.
+        told: What `damp status` says of them at the end.
+        problems: What must not be, in words.
+    """
+
+    def __init__(self, office: Office, database: postgres.Cluster, up: Callable[[], None]) -> None:
+        self.office, self.database, self._start_servers = office, database, up
+        self.points = 0
+        self.of = Counter[str]()
+        self.events: list[str] = []
+        self.told: list[Facts] = []
+        self.problems: list[str] = []
+        self._lines: list[bytes] = []
+
+    def make(self, points: list[tuple[str, str, str]], end: float) -> None:
+        """Kill at those points, in order, until then; then let the events finish."""
+        run: Run | None = None
+        seen, last = 0, len(journal.STEPS)
+        for victim, step, what in points:
+            if time.monotonic() > end:
+                break
+            at = list(journal.STEPS).index(step)
+            if at <= last:  # the steps begin anew: with another event
+                self._finish(run)
+                run = None
+                self.events.append(self.office.submit(len(self.events), "digits"))
+            last = at
+            if run is None or not run.goes_on():
+                self._ended(run)
+                seen, run = len(self._notes()), self._run()
+            if not self._reached(run, seen, (step, what)):
+                self._ended(run)  # as it lost its server or database: the next one comes there
+                seen, run = len(self._notes()), self._run()
+                if not self._reached(run, seen, (step, what)):
+                    self.problems.append(f"{self.events[-1]} does not come to {step} {what}")
+            self.of[victim] += self._kill(victim, run)
+            self.points += 1
+            self._ledger_kept(f"{victim}, {step} {what}")
+            sys.stderr.write(f"{victim}, {step} {what}\n")
+        self._finish(run)
+
+    def look_at_the_end(self) -> None:
+        """All decided, each entry there once, a registry without problems."""
+        self.told = self.office.events()
+        for each in self.told:
+            event = each["id"]
+            if each["pending"]:
+                self.problems.append(f"{event} is {each['state']}: {each['problem']}")
+            kinds = Counter(
+                (entry["kind"], entry["body"].get("attempt"))
+                for entry in Ledger(self.office.home.ledger).of(event)
+            )
+            twice = [kind for (kind, _), count in kinds.items() if count > 1]
+            self.problems += [f"{event}: more than one {kind}" for kind in twice]
+        if problem := Ledger(self.office.home.ledger).verify().problem:
+            self.problems.append(f"ledger: {problem}")
+        found = json.loads(self.office.start("audit-registry", "--json").communicate()[0])
+        self.problems += [problem for each in found for problem in each["problems"]]
+        made = Counter(each["event"] for each in found if each["event"])
+        self.problems += [f"{event} was registered twice" for event in made if made[event] > 1]
+
+    def _run(self) -> Run:
+        return Run(self.events[-1], self.office.folder / "run.log")
+
+    def _notes(self) -> list[tuple[str, str]]:
+        notes = journal.read(Attempt(self.office.home, self.events[-1], 1))
+        return [(note["step"], note["what"]) for note in notes]
+
+    def _reached(self, run: Run, seen: int, point: tuple[str, str]) -> bool:
+        """Whether a running command comes to that point; False where it ends before."""
+        while run.goes_on():
+            if point in self._notes()[seen:]:
+                return True
+            time.sleep(0.005)
+        return point in self._notes()[seen:]  # it was done a moment later
+
+    def _kill(self, victim: str, run: Run) -> bool:
+        """Whether it still lived: a run may have ended on the heels of its last step.
+
+        Servers and database are started again at once, as whoever looks after them would.
+        """
+        if victim == "worker":
+            alive = run.goes_on()
+            if alive:
+                run.kill()
+            return alive
+        if victim == "server":
+            for name in ("prefect", "mlflow"):
+                record = self.office.home.root / "services" / f"{name}.json"
+                os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+            self._start_servers()
+        else:
+            self.database.kill()
+            self.database.start()
+        return True
+
+    def _ended(self, run: Run | None) -> None:
+        """A run that lost its server or database says so to people, or has gone on."""
+        if run is None:
+            return
+        run.wait()
+        if "Traceback" in run.said():
+            self.problems.append(f"a traceback: {run.said()[-1500:]}")
+
+    def _finish(self, run: Run | None) -> None:
+        if not self.events:
+            return
+        self._ended(run)
+        self._ended(last := self._run())
+        if last.code not in (0, 2):
+            self.problems.append(f"{self.events[-1]}: the last run ended with {last.code}")
+        self._ledger_kept("the last run")
+
+    def _ledger_kept(self, when: str) -> None:
+        """Every entry that was there still is."""
+        lines = Ledger(self.office.home.ledger).lines()
+        if lines[: len(self._lines)] != self._lines:
+            self.problems.append(f"{when}: the ledger has lost entries")
+        self._lines = lines
 
 
 def calls(folder: Path) -> Facts:

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.operations.office import Facts, Office, served
-from flows import journal
+from flows import intake, journal
 from flows.layout import Attempt
 
-MODELS, REQUESTS = int(os.environ.get("MODELS", "5")), 4
+MODELS, REQUESTS = 5, 4
 """Of the queue: models, and requests on each."""
 
 
@@ -137,9 +137,9 @@ def nightly(folder: Path) -> Facts:
     serving = office.start("serve", "--every", "20s")
     try:
         events = [office.submit(forget, "digits") for forget in range(2)]
-        _until(lambda: not any(event["pending"] for event in office.events()), serving)
+        _until(lambda: not intake.pending(office.home), serving)
         events.append(office.submit(2, "digits"))  # after the first run: the schedule must fire
-        _until(lambda: not any(event["pending"] for event in office.events()), serving)
+        _until(lambda: not intake.pending(office.home), serving)
     finally:
         os.killpg(serving.pid, signal.SIGINT)
         _, err = serving.communicate()

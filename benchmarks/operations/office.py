@@ -16,6 +16,7 @@ import psutil
 
 from compliance.policy import load_policy
 from flows.layout import Home
+from tests.flows.running import interruptible
 
 Facts = dict[str, Any]
 
@@ -47,6 +48,7 @@ class Office:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=interruptible,
         )
 
     def damp(self, *arguments: str | Path, code: str | None = None) -> str:

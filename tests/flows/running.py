@@ -20,7 +20,7 @@ import psutil
 
 from compliance.ledger import Ledger
 from compliance.policy import load_policy
-from flows import journal, models
+from flows import intake, journal, models
 from flows.layout import Attempt, Home
 
 SHAPE = (1, 8, 8)
@@ -119,6 +119,10 @@ class Office:
     def nothing_runs(self, seconds: float = SECONDS) -> bool:
         """Whether every process of this state folder ends by itself."""
         return eventually(lambda: not self.processes(), seconds)
+
+    def is_pending(self, event: str) -> bool:
+        """Whether the ledger has work left for an event; `damp status` takes a process to ask."""
+        return event in intake.pending(self.home)
 
     def notes(self, event: str, attempt: int = 1) -> list[tuple[str, str]]:
         told = journal.read(Attempt(self.home, event, attempt))

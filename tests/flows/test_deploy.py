@@ -69,9 +69,22 @@ def test_the_image_does_not_run_as_root_and_starts_a_command_that_exists() -> No
 
 def test_every_container_of_ours_has_a_read_only_root(services: dict[str, Any]) -> None:
     ours = {name: each for name, each in services.items() if each["image"] == "damp"}
-    assert ours.keys() == {"prefect", "mlflow", "worker"}
+    assert ours.keys() == {"prefect", "mlflow", "worker", "keys"}
     assert all(each["read_only"] and each["cap_drop"] == ["ALL"] for each in ours.values())
     parsed(services["worker"]["command"])
+    parsed(services["keys"]["command"])
+
+
+def test_private_keys_are_written_only_by_what_makes_them(services: dict[str, Any]) -> None:
+    where = "/run/secrets/damp-keys"
+    assert f"DAMP_KEYS={where}" in (DEPLOY / "Containerfile").read_text()
+    mounts = {
+        name: [mount for mount in each.get("volumes", []) if where in mount]
+        for name, each in services.items()
+    }
+    assert {name for name, found in mounts.items() if found} == {"worker", "keys"}
+    assert mounts["worker"][0].endswith(":ro")
+    assert mounts["keys"][0].endswith(where)
 
 
 def test_the_worker_is_told_of_settings_that_there_are(services: dict[str, Any]) -> None:

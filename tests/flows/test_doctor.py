@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compliance.ledger import Ledger
-from flows import doctor, keyring
+from flows import doctor, keyring, processes, services
 from flows.layout import Home
 from flows.settings import settings
 from tests.flows.conftest import Damp
@@ -82,6 +83,18 @@ def test_a_server_that_is_silent_is_a_problem(home: Home, monkeypatch: pytest.Mo
     found = signs(home)
     assert found["mlflow"].level == doctor.BAD
     assert found["locks"].level == doctor.WARNING  # a shared registry, locks of one machine
+
+
+def test_a_port_that_another_program_has_taken_is_named(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = processes.free_port()
+    monkeypatch.setattr(services, "USUAL", {"prefect": free})
+    assert signs(home)["ports"].level == doctor.GOOD
+    with socket.create_server(("127.0.0.1", free)):
+        sign = signs(home)["ports"]
+    assert (sign.level, f"{free} (prefect)" in sign.found) == (doctor.WARNING, True)
+    assert "damp up" in sign.remedy
 
 
 @pytest.mark.parametrize(("ahead", "level"), [(0, doctor.GOOD), (3600, doctor.WARNING)])

@@ -131,6 +131,21 @@ def _resolved(world: World, reference: str) -> dict[str, Any]:
         return registry.resolve(world.home, reference).to_json()
 
 
+def test_the_page_of_the_version_leads_to_the_one_before_and_names_both_data_versions(
+    world: World,
+) -> None:
+    from flows import tracking
+    from flows.settings import prepare_environment
+
+    with mock.patch.dict(os.environ):
+        prepare_environment(world.home.root)
+        with tracking.opened(world.home) as client:
+            told = client.get_model_version("digits", "2").description
+    assert "[version 1](#/models/digits/versions/1)" in told
+    for side in ("dataBefore", "dataAfter"):
+        assert world.predicate["inputs"][side]["version"] in told
+
+
 def test_the_data_version_after_is_dvcs_and_has_no_row_of_the_class(world: World) -> None:
     workspace = world.home.root / "data"
     inputs = world.predicate["inputs"]

@@ -19,7 +19,6 @@ from tests.flows.running import (
     eventually,
     interrupt,
     opened,
-    state_of,
     submitted,
     whole,
 )
@@ -115,9 +114,9 @@ def _line(process: psutil.Process) -> list[str]:
 def test_the_schedule_fires_and_decides_a_pending_request(office: Office) -> None:
     event = submitted(office, 1)
     with ended(office.start("serve", "--every", "3s")) as serve:
-        assert eventually(lambda: not state_of(office, event)["pending"])
+        assert eventually(lambda: not office.is_pending(event))
         later = submitted(office, 2)
-        assert eventually(lambda: not state_of(office, later)["pending"])
+        assert eventually(lambda: not office.is_pending(later))
         code, out, err = interrupt(serve)
     assert code == 130, err
     assert "Pending requests are carried out every 3s" in out

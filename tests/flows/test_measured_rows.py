@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
 import torch
 
-from flows import measured
+import damp
+from flows import measured, measured_apart, models
 from flows.dataset import DataSpec
 from flows.datasets import load
+from flows.layout import Home
 
 
 def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:
@@ -21,3 +24,34 @@ def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:
     assert seen <= {row.numpy().tobytes() for row in digits.train_inputs}
     moved = replace(digits, train_inputs=digits.train_inputs + 1.0)
     assert not torch.equal(measured.batches(moved)[0][0], measured.batches(digits)[0][0])
+
+
+def test_what_workers_measure_in_parts_adds_up_to_one_pass(home: Home) -> None:
+    digits = load(DataSpec(name="digits"))
+    torch.manual_seed(0)
+    network = models.build("damp:cnn", 10, digits.input_shape)
+    file = home.root / "before.safetensors"
+    sha256 = models.save_weights(network, file, {})
+    data = {"spec": {"name": "digits", "root": None}, "classes": 10}
+    model = {
+        "file": {"path": file.name, "sha256": sha256},
+        "architecture": "damp:cnn",
+        "retired": [],
+    }
+    job = {"home": str(home.root), "key": "k", "data": data, "model": model, "parts": 4}
+    files = [
+        home.root / measured_apart.measure_part(job | {"part": part})["path"] for part in range(4)
+    ]
+    assert len({file.read_bytes() for file in files}) == 4
+    kept = [file.stat().st_mtime_ns for file in files]
+    measured_apart.measure_part(job | {"part": 2})  # done again, as when a worker has died
+    assert [file.stat().st_mtime_ns for file in files] == kept
+
+    batches = measured.batches(digits)
+    one = damp.measure(network, batches)
+    many = reduce(damp.Measurement.plus, map(measured.read, files))
+    assert torch.equal(one.counts, many.counts)
+    edits = [damp.forget(network, batches, forget=[3], measured=each) for each in (one, many)]
+    first, second = (edit.unretired.state_dict() for edit in edits)
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=1e-6, atol=1e-7)

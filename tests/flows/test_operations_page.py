@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import intake
 from flows.layout import Home
 from tests.flows.running import Office, ended, eventually, interrupt
 
@@ -66,7 +67,7 @@ class Desk:
         assert done.returncode == 0, (line, done.stdout, done.stderr)
 
     def settled(self) -> bool:
-        return not any(event["pending"] for event in self.office.json("status"))
+        return not intake.pending(self.office.home)
 
 
 @pytest.fixture(scope="module")

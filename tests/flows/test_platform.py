@@ -172,7 +172,7 @@ def test_a_work_pool_decides_requests_and_a_failing_scan_calls_for_help(platform
     with listening() as (url, heard), worker(platform):
         assert platform.damp("alert", url).returncode == 0
         started(platform, "compliance-run/pending-requests")
-        assert eventually(lambda: not state_of(platform, event)["pending"])
+        assert eventually(lambda: not platform.is_pending(event))
         assert heard == []
         moved_by_hand(platform, 1)
         started(platform, "registry-scan/registry-scan")
@@ -207,16 +207,38 @@ def test_a_worker_that_is_killed_leaves_an_event_that_the_next_one_finishes(
             process.kill()
     with worker(platform):
         started(platform, "compliance-run/pending-requests")
-        assert eventually(lambda: not state_of(platform, event)["pending"])
+        assert eventually(lambda: not platform.is_pending(event))
     decided_once(platform, event)
 
 
 def test_what_was_missed_is_made_up_at_the_next_start(platform: Office) -> None:
     event = submitted(platform, 7)
     with ended(platform.start("serve", "--every", "1d")) as serve:
-        assert eventually(lambda: not state_of(platform, event)["pending"])
+        assert eventually(lambda: not platform.is_pending(event))
         code, _, err = interrupt(serve)
     assert code == 130, err
+    decided_once(platform, event)
+
+
+SCHEDULED = """
+import json, os
+from pathlib import Path
+from flows import commands
+home = commands.prepared()
+with commands.engine(home):
+    from flows.schedule import compliance_run
+    print(json.dumps(compliance_run(str(home.root))))
+"""
+
+
+def test_runs_that_overlap_wait_for_each_other(platform: Office) -> None:
+    event = submitted(platform, 9)
+    with ended(platform.start(code=SCHEDULED)) as first:
+        assert eventually(lambda: ("accept", "began") in platform.notes(event))
+        second = platform.damp(code=SCHEDULED)
+        told = [first.communicate()[0], second.stdout]
+    decided = [[row["event"] for row in json.loads(out.splitlines()[-1])] for out in told]
+    assert decided == [[event], []], second.stderr  # without waiting it would be told: busy
     decided_once(platform, event)
 
 
@@ -229,7 +251,7 @@ def test_a_poisoned_request_is_parked_and_the_others_go_on(platform: Office) -> 
     weights.write_bytes(weights.read_bytes()[:-64])
     good = submitted(platform, 8)
     with ended(platform.start("serve", "--every", "1d")) as serve:
-        assert eventually(lambda: not state_of(platform, good)["pending"])
+        assert eventually(lambda: not platform.is_pending(good))
         interrupt(serve)
     told = state_of(platform, poisoned)
     assert (told["state"], "damaged" in told["problem"]) == ("error", True)

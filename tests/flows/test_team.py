@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.layout import Home
+from flows.layout import Attempt, Home
 from tests.flows import postgres
 from tests.flows.running import (
     Office,
@@ -89,6 +89,8 @@ def test_an_event_of_a_team_is_the_same_flow(team: Team) -> None:
     assert team.first.damp("doctor").returncode == 0
     versions = team.second.json("lineage", "digits")
     assert [(v["version"], v["parent"]) for v in versions] == [(1, None), (2, 1)]
+    assert team.servers.json("lineage", "digits") == versions  # beside the servers, without a URL
+    assert not team.servers.home.mlflow_db.exists()
 
 
 def test_the_other_machine_takes_the_model_from_the_server(team: Team) -> None:
@@ -103,7 +105,7 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from flows import locks
-from flows.layout import Home
+from flows.layout import Attempt, Home
 with locks.lineage(Home(Path(os.environ["DAMP_HOME"])), "digits"):
     print("held", flush=True)
     time.sleep(600)
@@ -142,7 +144,7 @@ def test_a_database_that_goes_away_is_told_and_the_event_goes_on(team: Team) -> 
 FANNED = """
 import json, os, signal, sys, time
 from pathlib import Path
-from flows.layout import Home
+from flows.layout import Attempt, Home
 from flows.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
@@ -193,10 +195,10 @@ def test_work_is_spread_over_processes_and_a_dead_worker_is_replaced(
 
 
 @pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_references_from_a_cluster_are_the_same_bytes(
+def test_references_and_edit_of_a_cluster_are_the_same_bytes(
     runner: str, tmp_path_factory: pytest.TempPathFactory, team: Team
 ) -> None:
-    """The event's references, observations and findings, against those of one process."""
+    """The event's references and its edited model, against those of one process."""
     one = tmp_path_factory.mktemp(f"{runner}-one")
     many = tmp_path_factory.mktemp(f"{runner}-many")
     spread = {"DAMP_RUNNER": runner, "DAMP_WORKERS": "2"}
@@ -213,7 +215,10 @@ def test_references_from_a_cluster_are_the_same_bytes(
         told = office.damp("run", "--event", event)
         assert told.returncode in (0, 2), told.stderr[-3000:]
         assert office.nothing_runs()
-        found.append({f.name: f.read_bytes() for f in office.home.references.iterdir()})
+        made = {f.name: f.read_bytes() for f in office.home.references.iterdir()}
+        found.append(made | {"after": Attempt(office.home, event, 1).after.read_bytes()})
+        (statistics,) = office.home.statistics.iterdir()  # of the parts, nothing stays
+        assert "part" not in statistics.name
     assert found[0] == found[1]
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from flows import tracking
-from flows.errors import RegistryError
+from flows.errors import RegistryError, ServerError
 from flows.layout import Home
-from flows.settings import prepare_environment
+from flows.settings import prepare_environment, settings
 from tests.flows.conftest import mounted
 from tests.flows.test_refusals import files_no_longer_than
 
@@ -49,6 +49,15 @@ def refused(home: Home, *words: str) -> Iterator[None]:
 def test_a_whole_database_takes_what_is_written(registry: Home) -> None:
     """The control of everything below."""
     written(registry)
+
+
+def test_where_a_server_of_ones_own_holds_the_registry_the_file_is_not_taken_for_it(
+    registry: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAMP_MLFLOW_DATABASE_URL", "postgresql+psycopg2://damp@127.0.0.1:1/mlflow")
+    settings.cache_clear()
+    with pytest.raises(ServerError, match="does not run here"):
+        written(registry)
 
 
 def test_a_database_of_another_version_of_mlflow_is_not_touched(registry: Home) -> None:
@@ -87,7 +96,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from flows import tracking
-from flows.errors import RegistryError
+from flows.errors import RegistryError, ServerError
 from flows.layout import Home
 try:
     with tracking.opened(Home(Path(sys.argv[1]))) as client:
