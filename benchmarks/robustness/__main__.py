@@ -115,7 +115,7 @@ def data(_: Desk, folder: Path, share: float) -> Facts:
 
 
 def papers(desk: Desk, folder: Path, share: float) -> Facts:
-    """Requests, policies, statements, trust files, ledgers, checkpoints, proofs: mutations."""
+    """Whatever documents damp reads, signed or not: mutations of each."""
     attempt, count = desk.attempt, round(MUTATIONS * share)
     home = attempt.home
     key, trust = keyring.signing_key(home, "executor"), load_trust(home.trust)
@@ -128,6 +128,7 @@ def papers(desk: Desk, folder: Path, share: float) -> Facts:
         home.ledger,
     )
     kinds += documents.of_the_ledger(home.ledger, key, trust)
+    kinds += [*documents.of_people(), documents.of_a_replay(attempt.plan)]
     told: Facts = {}
     for kind in kinds:
         watching = watch(folder / kind.name)

@@ -23,8 +23,8 @@ MARK = "executed-by-a-crafted-file"
 """A file of this name in the folder of marks: something that a file brought along was run."""
 
 
-class HangError(Exception):
-    """A reader took too long."""
+class HangError(BaseException):
+    """A reader took too long; not an `Exception`, which a reader may catch and reword."""
 
 
 @dataclass

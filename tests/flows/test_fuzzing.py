@@ -82,24 +82,48 @@ def kinds(attempt: Attempt) -> list[documents.Document]:
     return [
         *documents.all_of(request, policy, attempt.statement, home.trust, home.ledger),
         *documents.of_the_ledger(home.ledger, key, trust),
+        *documents.of_people(),
+        documents.of_a_replay(_plan(attempt)),
     ]
 
 
+def _plan(attempt: Attempt) -> Path:
+    """A plan with everything that one has, under the policy of the attempt."""
+    content = {
+        "attempt": attempt.number,
+        "dataBefore": f"{'0' * 32}.dir",
+        "dataAfter": f"{'1' * 32}.dir",
+        "method": {"preset": "mixture", "gain": 1, "sequential": False, "skip": []},
+        "model": "2" * 64,
+        "policy": MADE.policy().model_dump(mode="json"),
+        "policyDigest": MADE.policy().digest(),
+        "references": ["3" * 64] * 3,
+        "seed": 7,
+    }
+    attempt.plan.write_text(json.dumps(content))
+    return attempt.plan
+
+
 def test_the_good_files_are_taken(signed: Attempt, watch: Watch) -> None:
-    for kind in kinds(signed):
-        path = watch.folder / kind.name
+    good = kinds(signed)
+    fuzzing.mutated_documents(watch, good, 0, SEED)  # what is imported for them takes its time
+    for kind in good:
+        path = watch.folder / f"{kind.name}{kind.ending}"
         path.write_bytes(kind.content)
         watch.read(kind.name, lambda kind=kind, path=path: kind.read(path))  # type: ignore[misc]
         path.unlink()
     nothing_happened(watch)
-    assert watch.taken == len(kinds(signed)) == 9
+    assert watch.taken == len(good) == 14
 
 
 def test_mutated_documents_are_refused_or_mean_what_they_say(signed: Attempt, watch: Watch) -> None:
     taken = fuzzing.mutated_documents(watch, kinds(signed), 30, SEED)
     nothing_happened(watch)
-    assert taken["statement"] == 0
-    assert sum(watch.refused.values()) > 150
+    assert taken["statement"] == taken["plan"] == 0
+    assert watch.refused["ClaimError"] > 20
+    assert watch.refused["RecipeFileError"] > 20
+    assert watch.refused["SettingsError"] > 20
+    assert sum(watch.refused.values()) > 250
 
 
 def test_statements_changed_and_signed_anew_break_the_schema_or_contradict_themselves(
