@@ -54,10 +54,9 @@ WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
             "Deadline warning",
             _all(("day", "day {}"), ("left", "{} days left")),
         ),
-        "event_scheduled": ("Scheduled", _all()),
-        "batch_formed": (
-            "Requests on one model put together",
-            _all(("events", "events {}"), ("forget", "classes {}")),
+        "event_scheduled": (
+            "Scheduled with others on its model",
+            _all(("place", "place {} of its batch")),
         ),
         "attempt_started": ("Attempt started", _all(_ATTEMPT)),
         "plan_registered": ("Audit plan registered", _all(_ATTEMPT, ("digest", "digest {}"))),

@@ -163,11 +163,12 @@ def _refuse_if_busy(home: Home, events: list[str]) -> None:
 
 def _run_in_order(home: Home, events: list[str]) -> None:
     """One event after the other; one that is refused does not keep the others from their turn."""
-    from flows import upkeep
+    from flows import batches, upkeep
     from flows.errors import EventError, is_refusal
     from flows.runner import run_event
 
     upkeep.reconcile(home)
+    batches.schedule(home, events)
     refused: list[Exception] = []
     for event in events:
         try:
