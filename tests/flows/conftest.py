@@ -23,6 +23,7 @@ import pytest
 from flows import datasets, tracking
 from flows.layout import Home
 from flows.settings import prepare_environment, settings
+from tests.flows.running import SECONDS
 from tests.flows.world import World
 
 Refusal = Callable[..., AbstractContextManager[None]]
@@ -198,7 +199,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         env=plain | {"TMPDIR": str(folder / "tmp")},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=SECONDS,
         check=False,
     )
     yield World(folder, told)
