@@ -16,8 +16,6 @@ from compliance.findings import load_findings, to_json
 
 Json = dict[str, Any]
 FREE = {"packages", "sizes", "parameters"}  # maps whose keys are data
-
-
 LATER = {("predicate", "method", "mended")}
 """Keys that statements signed before they were there do not have."""
 
