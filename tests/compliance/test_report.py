@@ -231,6 +231,9 @@ def test_a_head_that_was_fitted_anew_is_told_in_every_form(example: ModuleType) 
     written = render_markdown(page)
     assert "Head fitted anew, so that its rows for the classes to keep" in written
     assert "head.fc" in written
+    del statement["predicate"]["method"]["mended"]  # as in statements of before it was told
+    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    assert "fitted anew" not in render(statement, example) + render_markdown(page)
 
 
 def test_a_record_that_contradicts_itself_is_called_so(example: ModuleType) -> None:
