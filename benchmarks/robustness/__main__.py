@@ -115,7 +115,7 @@ def data(_: Desk, folder: Path, share: float) -> Facts:
 
 
 def papers(desk: Desk, folder: Path, share: float) -> Facts:
-    """Whatever documents damp reads, signed or not: mutations of each."""
+    """Requests, policies, statements, trust files, ledgers, checkpoints, proofs: mutations."""
     attempt, count = desk.attempt, round(MUTATIONS * share)
     home = attempt.home
     key, trust = keyring.signing_key(home, "executor"), load_trust(home.trust)
@@ -128,7 +128,6 @@ def papers(desk: Desk, folder: Path, share: float) -> Facts:
         home.ledger,
     )
     kinds += documents.of_the_ledger(home.ledger, key, trust)
-    kinds += [*documents.of_people(), documents.of_a_replay(attempt.plan)]
     told: Facts = {}
     for kind in kinds:
         watching = watch(folder / kind.name)
@@ -138,6 +137,16 @@ def papers(desk: Desk, folder: Path, share: float) -> Facts:
     watching = watch(folder / "signed")
     fuzzing.signed_statements(watching, attempt.statement, key, read, count, SEED)
     told["statement_signed_anew"] = watching.to_json()
+    return told
+
+
+def brought(_: Desk, folder: Path, share: float) -> Facts:
+    """Claims, recipes, settings, configurations of networks, plans of replays: mutations."""
+    told: Facts = {}
+    for kind in documents.of_people():
+        watching = watch(folder / kind.name)
+        fuzzing.mutated_documents(watching, [kind], round(MUTATIONS * share), SEED)
+        told[kind.name] = watching.to_json()
     return told
 
 
@@ -208,6 +217,7 @@ PARTS: dict[str, Part] = {
     "models": models,
     "data": data,
     "papers": papers,
+    "brought": brought,
     "bits": bits,
     "ledger": ledger,
     "verify": verify,

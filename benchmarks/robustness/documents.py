@@ -132,8 +132,21 @@ NETWORK = {
 }
 
 
+PLAN = {
+    "attempt": 1,
+    "dataBefore": f"{'0' * 32}.dir",
+    "dataAfter": f"{'1' * 32}.dir",
+    "method": {"preset": "mixture", "gain": 1, "sequential": False, "skip": []},
+    "model": "2" * 64,
+    "policyDigest": "4" * 64,
+    "references": ["3" * 64] * 3,
+    "seed": 7,
+}
+
+
 def of_people() -> list[Document]:
-    """What people bring beside a request and a policy: claim, recipe, settings, a network."""
+    """What is brought beside a request and a policy: a claim, a recipe, settings, a network, and
+    the plan that lies beside a statement that is replayed."""
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe")
@@ -144,14 +157,8 @@ def of_people() -> list[Document]:
         Document("recipe", RECIPE.encode(), lambda p: recipes.get(str(p)), recipe, ".yaml"),
         Document("settings", SETTINGS.encode(), _read_settings),
         Document("network", network, _read_network, NETWORK),
+        Document("plan", json.dumps(PLAN).encode(), _read_plan, PLAN),
     ]
-
-
-def of_a_replay(plan: Path) -> Document:
-    """The plan of an attempt, as it lies beside the statement that pins it."""
-    content = plan.read_bytes()
-    wanted = strictjson.digest(json.loads(content))
-    return Document("plan", content, lambda p: replay.pinned_plan(p, wanted), json.loads(content))
 
 
 def of_the_ledger(ledger: Path, key: signing.SigningKey, trust: Trust) -> list[Document]:
@@ -212,6 +219,11 @@ def _read_settings(path: Path) -> Any:
         else:
             os.environ["DAMP_SETTINGS"] = kept
         settings.cache_clear()
+
+
+def _read_plan(path: Path) -> Any:
+    """The plan beside a statement that pins this one."""
+    return replay.pinned_plan(path, strictjson.digest(PLAN))
 
 
 def _read_network(path: Path) -> Any:

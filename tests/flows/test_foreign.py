@@ -205,8 +205,8 @@ def test_a_folder_of_no_image_classifier_is_refused(
 @pytest.mark.parametrize(
     ("size", "words"),
     [
-        ({"num_hidden_layers": 2**31}, "num_hidden_layers: 2.15e+09"),
         ({"hidden_sizes": [16, 2**40]}, "hidden_sizes: 1.1e+12"),
+        ({"num_hidden_layers": 2**31}, "num_hidden_layers: 2.15e+09"),
         ({"hidden_size": 2**18, "intermediate_size": 2**19}, "is the most that is built"),
         ({"hidden_size": "16"}, "expected int"),
         ({"hidden_act": {}}, "expected str"),

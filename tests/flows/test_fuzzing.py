@@ -83,25 +83,7 @@ def kinds(attempt: Attempt) -> list[documents.Document]:
         *documents.all_of(request, policy, attempt.statement, home.trust, home.ledger),
         *documents.of_the_ledger(home.ledger, key, trust),
         *documents.of_people(),
-        documents.of_a_replay(_plan(attempt)),
     ]
-
-
-def _plan(attempt: Attempt) -> Path:
-    """A plan with everything that one has, under the policy of the attempt."""
-    content = {
-        "attempt": attempt.number,
-        "dataBefore": f"{'0' * 32}.dir",
-        "dataAfter": f"{'1' * 32}.dir",
-        "method": {"preset": "mixture", "gain": 1, "sequential": False, "skip": []},
-        "model": "2" * 64,
-        "policy": MADE.policy().model_dump(mode="json"),
-        "policyDigest": MADE.policy().digest(),
-        "references": ["3" * 64] * 3,
-        "seed": 7,
-    }
-    attempt.plan.write_text(json.dumps(content))
-    return attempt.plan
 
 
 def test_the_good_files_are_taken(signed: Attempt, watch: Watch) -> None:
