@@ -138,16 +138,18 @@ def test_the_watch_sees_tracebacks_files_and_waits(
     from benchmarks.robustness import watching
 
     monkeypatch.setattr(watching, "SECONDS", 1)
+    monkeypatch.setattr(watching, "PATIENCE", 2)
     os.mkfifo(watch.folder / "pipe")
     watch.read("defect", lambda: 1 / 0)
     watch.read("leaves", lambda: (watch.folder / "left").write_text("x"))
     watch.read("waits", lambda: (watch.folder / "pipe").read_bytes())
+    watch.read("works", lambda: all(True for _ in iter(int, 1)))
     watch.read("refuses", lambda: crafted_models.load(watch.folder / "gone"))
     assert len(watch.tracebacks) == 1
     assert watch.left == ["left"]
-    assert watch.hangs == ["waits"]
+    assert watch.hangs == ["waits", "works"]
     assert watch.refused == {ModelError.__name__: 1}
-    assert watch.failures == 3
+    assert watch.failures == 4
 
 
 def test_mutations_are_the_same_for_the_same_seed() -> None:
