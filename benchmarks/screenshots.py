@@ -1,10 +1,13 @@
-"""The pictures in docs/, taken of a real event by a real browser.
+"""The pictures in docs/, taken of real events by a real browser.
 
-    python -m benchmarks.screenshots STATE [EVENT]
+    python -m benchmarks.screenshots STATE [EVENT [EVENT/ATTEMPT ...]]
 
-STATE is a state folder with a finished event, as `damp demo` leaves it: its report is taken. Where
-`damp up` ran meanwhile and still does, the event's pages at Prefect and MLflow are taken too.
-Pictures are made smaller by limiting them to 256 colours, which a page of text does not miss.
+STATE is a state folder with finished events, as `damp demo` and `damp run` leave it. The first
+event (else the first that lies there) is the report's; the others (else all attempts of an event
+with several) stand in the comparison. Where `damp up` ran meanwhile and still does, the first
+event's pages at Prefect and MLflow are taken too. tests/flows/test_pictures.py takes the pictures
+of reports, comparison and index. Pictures are made smaller by limiting them to 256 colours, which
+a page of text does not miss.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 from PIL import Image
 
-from flows import browser, services
+from flows import browser, eventindex, reporting, services
 from flows.layout import Home
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,16 +32,32 @@ SCALE = 1.6
 
 def main() -> None:
     """Take all pictures anew."""
-    home = Home(Path(sys.argv[1]).absolute())
-    events = sorted(home.events.glob("*")) if len(sys.argv) < 3 else [home.events / sys.argv[2]]
+    home, (first, *others) = Home(Path(sys.argv[1]).absolute()), sys.argv[2:] or [""]
+    events = sorted(home.events.iterdir()) if not first else [home.event(first)]
     report = max(events[0].glob("attempt-*/report.html"))
-    page = report.read_text(encoding="utf-8")
-    for name, (start, height) in PICTURES.items():
-        take(page, name, start, height)
+    told = {
+        "report": report.read_text(encoding="utf-8"),
+        "index": eventindex.write(home).read_text(encoding="utf-8"),
+        "comparison": compared(home, others or [_with_several(home)]),
+    }
+    for name, (page, _, _) in PICTURES.items():
+        print(take(told[page], name, DOCS))
     if (prefect := services.running(home, "prefect")) is not None:
-        save(_prefect(prefect.url, events[0].name), "operations-prefect")
+        print(save(_prefect(prefect.url, events[0].name), "operations-prefect", DOCS))
     if (mlflow := services.running(home, "mlflow")) is not None:
-        save(_mlflow(mlflow.url, events[0].name), "operations-mlflow")
+        print(save(_mlflow(mlflow.url, events[0].name), "operations-mlflow", DOCS))
+
+
+def compared(home: Home, named: Sequence[str]) -> str:
+    """The page that holds attempts side by side, each named EVENT or EVENT/ATTEMPT."""
+    from compliance.report_index import render_comparison
+
+    return render_comparison(reporting.compare(home, named))
+
+
+def _with_several(home: Home) -> str:
+    """The first event with more than one attempt."""
+    return next(e.name for e in sorted(home.events.iterdir()) if (e / "attempt-2").is_dir())
 
 
 def _prefect(url: str, event: str) -> Image.Image:
@@ -81,25 +101,31 @@ def served(address: str, width: int, height: int) -> Image.Image:
         return Image.open(shot).convert("RGB")
 
 
-def save(picture: Image.Image, name: str) -> None:
-    """A picture of docs/."""
-    file = DOCS / f"{name}.png"
+def save(picture: Image.Image, name: str, folder: Path) -> Path:
+    """A picture, made smaller; where it lies."""
+    file = folder / f"{name}.png"
     picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
-    print(file)
+    return file
 
 
-PICTURES = {"report": (None, 1300), "report-evidence": ("evidence", 1250)}
-"""File name: id of the heading that the picture starts with, height in the page's pixels."""
+PICTURES: Mapping[str, tuple[str, str | None, int]] = {
+    "report": ("report", None, 1300),
+    "report-evidence": ("report", "evidence", 1250),
+    "report-comparison": ("comparison", None, 1300),
+    "report-index": ("index", None, 560),
+}
+"""File name: which page, id of the heading that the picture starts with, height in the page's
+pixels."""
 
 
-def take(page: str, name: str, start: str | None, height: int) -> None:
-    """One picture of a page from a heading on."""
-    hidden = "" if start is None else f"#{start}"
-    with tempfile.TemporaryDirectory() as folder:
-        file, shot = Path(folder) / "page.html", Path(folder) / "shot.png"
-        file.write_text(page if not hidden else _from(page, hidden), encoding="utf-8")
+def take(page: str, name: str, folder: Path) -> Path:
+    """One of the pictures of a page; where it lies."""
+    _, start, height = PICTURES[name]
+    with tempfile.TemporaryDirectory() as place:
+        file, shot = Path(place) / "page.html", Path(place) / "shot.png"
+        file.write_text(page if start is None else _from(page, f"#{start}"), encoding="utf-8")
         browser.screenshot(file, shot, width=WIDTH, height=height, scale=SCALE)
-        save(Image.open(shot).convert("RGB"), name)
+        return save(Image.open(shot).convert("RGB"), name, folder)
 
 
 def _from(page: str, heading: str) -> str:

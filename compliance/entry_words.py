@@ -32,6 +32,13 @@ _ATTEMPT = ("attempt", "attempt {}")
 _REASON = ("reason", "reason: {}")
 _NOTE = ("note", "{}")
 
+
+def _started(body: Body) -> str:
+    """Which attempt by which method, and why, where it is not the one that was asked for."""
+    method = _part(body.get("method", {}), "preset", "by {}")
+    return ", ".join(filter(None, (_part(body, *_ATTEMPT), method, _part(body, *_REASON))))
+
+
 WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
     {
         "ledger_opened": ("Ledger opened", _all(("origin", "{}"))),
@@ -54,12 +61,11 @@ WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
             "Deadline warning",
             _all(("day", "day {}"), ("left", "{} days left")),
         ),
-        "event_scheduled": ("Scheduled", _all()),
-        "batch_formed": (
-            "Requests on one model put together",
-            _all(("events", "events {}"), ("forget", "classes {}")),
+        "event_scheduled": (
+            "Scheduled with others on its model",
+            _all(("place", "place {} of its batch")),
         ),
-        "attempt_started": ("Attempt started", _all(_ATTEMPT)),
+        "attempt_started": ("Attempt started", _started),
         "plan_registered": ("Audit plan registered", _all(_ATTEMPT, ("digest", "digest {}"))),
         "statement_signed": (
             "Statement signed",

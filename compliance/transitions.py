@@ -47,7 +47,6 @@ KINDS: Mapping[str, State | None] = MappingProxyType(
         "event_cancelled": State.CANCELLED,
         "attempt_failed": State.ERROR,
         "reaudited": None,
-        "batch_formed": State.SCHEDULED,
         "deadline_extended": None,
         "deadline_warning": None,
         "artefact_declared": None,

@@ -268,6 +268,7 @@ def _method(attempt: Attempt, edit: Facts) -> Facts:
         "operators": [],
         "skipped": [],
         "recalibrated": [],
+        "mended": None,
         "headOnly": done["headOnly"],
     }
 

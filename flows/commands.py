@@ -89,10 +89,12 @@ def submit(file: Path, *, as_json: bool) -> int:
     if as_json:
         console.emit(answer)
     elif answer["new"]:
-        console.out.print(f"Accepted as event {answer['id']}, due {answer['due']}.")
+        told = f"Accepted as event {answer['id']}, due {answer['due']}."
+        console.out.print(told, soft_wrap=True)
         console.out.print(f"Next: damp run --event {answer['id']}", soft_wrap=True)
     else:
-        console.out.print(f"Event {answer['id']} is known with the same content: nothing was done.")
+        told = f"Event {answer['id']} is known with the same content: nothing was done."
+        console.out.print(told, soft_wrap=True)
     return DONE
 
 
@@ -163,11 +165,12 @@ def _refuse_if_busy(home: Home, events: list[str]) -> None:
 
 def _run_in_order(home: Home, events: list[str]) -> None:
     """One event after the other; one that is refused does not keep the others from their turn."""
-    from flows import upkeep
+    from flows import batches, upkeep
     from flows.errors import EventError, is_refusal
     from flows.runner import run_event
 
     upkeep.reconcile(home)
+    batches.schedule(home, events)
     refused: list[Exception] = []
     for event in events:
         try:

@@ -88,6 +88,7 @@ def described(edited: damp.EditedModel) -> Facts:
         "operators": [asdict(operator) for operator in edited.operators],
         "skipped": [asdict(skipped) for skipped in edited.skipped],
         "recalibrated": list(edited.recalibrated),
+        "mended": edited.mended,
         "samples": edited.samples,
         "headOnly": bool(changed) and all(o.name == edited.operators[-1].name for o in changed),
     }
@@ -106,7 +107,14 @@ def _retrained(
         input_shape=tuple(model["input_shape"]),
     )
     models.save_weights(network, attempt.after, _metadata(accepted, model))
-    return {"operators": [], "skipped": [], "recalibrated": [], "samples": 0, "headOnly": False}
+    return {
+        "operators": [],
+        "skipped": [],
+        "recalibrated": [],
+        "mended": None,
+        "samples": 0,
+        "headOnly": False,
+    }
 
 
 def _metadata(accepted: Facts, model: Facts) -> dict[str, str]:

@@ -6,17 +6,28 @@ Nothing is downloaded, and no code that comes with a model is run.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance import strictjson
+from compliance.errors import JsonError
 from flows.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]
+
+LARGEST_NUMBER = 2**20
+"""Of a configuration: no classifier of images has a wider layer or a larger image."""
+DEEPEST = 1000
+"""Layers at most: building a million of them would take for ever, whatever their size."""
+PARAMETERS = 2**31
+"""At most, 8 GiB of them: counted before any memory is taken."""
+SHOWN = 200
+"""Characters of another library's words in a message."""
 
 
 def timm(name: str, classes: int, input_shape: Shape) -> nn.Module:
@@ -55,8 +66,11 @@ def hugging_face(folder: str, classes: int, input_shape: Shape) -> nn.Module:
 
     Raises:
         ModelError: transformers is not installed, the folder has no configuration, it is not one
-            of an image classifier, or it does not fit the images.
+            of an image classifier, it does not fit the images, or it asks for a network beyond
+            any classifier's size.
     """
+    import torch
+
     library = _library("transformers", "hf")
     path = Path(folder).expanduser()
     settings = _settings(path)
@@ -68,17 +82,47 @@ def hugging_face(folder: str, classes: int, input_shape: Shape) -> nn.Module:
     settings |= {"num_labels": classes, "id2label": None, "label2id": None}
     settings |= {k: v for k, v in _fitting(settings, input_shape).items() if k in settings}
     settings = {key: value for key, value in settings.items() if value is not None}
+    _refuse_giants(path, settings)
     try:
         config = library.AutoConfig.for_model(**settings)
+        with torch.device("meta"):  # shapes without memory
+            outline = library.AutoModelForImageClassification.from_config(config)
+        size = sum(parameter.numel() for parameter in outline.parameters())
+        if size > PARAMETERS:
+            raise ValueError(f"{size} parameters, {PARAMETERS} is the most that is built")
         network: nn.Module = library.AutoModelForImageClassification.from_config(config)
-    except (ValueError, KeyError, TypeError, RuntimeError) as problem:
+    except Exception as problem:  # a configuration can break any part of transformers
+        reason = " ".join(str(problem).split())[:SHOWN]
         raise ModelError(
             f"{path} is no image classifier that transformers can build for images of "
-            f"{_told(input_shape)} ({problem}). Check model_type and architectures in its "
+            f"{_told(input_shape)} ({reason}). Check model_type, architectures and sizes in its "
             "config.json."
         ) from problem
     network.register_forward_hook(_only_logits)
     return network
+
+
+def _refuse_giants(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse sizes and depths that only somebody who wants to fill a machine writes."""
+    for key, number in _numbers(settings):
+        deep = "layer" in key or "depth" in key or "block" in key
+        if number > (DEEPEST if deep else LARGEST_NUMBER):
+            raise ModelError(
+                f"{folder / 'config.json'} says {key}: {number:.3g}, which no classifier of images "
+                "has. Fetch the file again from where it came from."
+            )
+
+
+def _numbers(settings: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a configuration, with the name that it stands under."""
+    if isinstance(settings, dict):
+        for name, value in settings.items():
+            yield from _numbers(value, name)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _numbers(value, key)
+    elif isinstance(settings, int | float) and not isinstance(settings, bool):
+        yield key, settings
 
 
 def _library(name: str, extra: str) -> Any:
@@ -94,8 +138,8 @@ def _library(name: str, extra: str) -> Any:
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        told = json.loads(file.read_text())
-    except (OSError, ValueError) as problem:
+        told = strictjson.loads(file.read_bytes(), str(file))
+    except (OSError, JsonError) as problem:
         raise ModelError(
             f"Cannot read {file}: {problem}. Name the folder of a Hugging Face model as hf:FOLDER; "
             "damp downloads none."

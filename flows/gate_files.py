@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compliance import strictjson
+from compliance.errors import JsonError
 from flows import packing, registering
 from flows.errors import RegistryError
 from flows.gate_ledger import Known
@@ -68,9 +69,9 @@ def _told_spec(tags: Mapping[str, str]) -> bytes:
             {
                 "architecture": tags["damp.architecture"],
                 "classes": int(tags["damp.classes"]),
-                "input_shape": json.loads(tags["damp.input_shape"]),
-                "retired": json.loads(tags["damp.retired"]),
+                "input_shape": strictjson.loads(tags["damp.input_shape"]),
+                "retired": strictjson.loads(tags["damp.retired"]),
             }
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, JsonError):
         return b""

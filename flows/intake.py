@@ -244,10 +244,16 @@ def reproduction(home: Home, event: str, model: Facts) -> bytes:
 
     On the same kind of machine it leads to a model after with the same digest. JSON is YAML.
     """
-    request, origin = request_of(home, event), origin_of(home, event)
+    content = placed(request_of(home, event), origin_of(home, event)) | {
+        "model": {"file": "before.safetensors", "architecture": model["architecture"]},
+    }
+    return json.dumps(content, indent=2).encode() + b"\n"
+
+
+def placed(request: Request, origin: Path) -> Facts:
+    """The request's content for another folder: data, policy and recipe by absolute paths."""
     spec = data_spec(request, origin)
     content = request.content() | {
-        "model": {"file": "before.safetensors", "architecture": model["architecture"]},
         "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
         "policy": str(policy_source(request.policy, origin)),
         "recipe": recipe_source(request.recipe, origin),
@@ -255,7 +261,7 @@ def reproduction(home: Home, event: str, model: Facts) -> bytes:
     unseen = unseen_spec(request.unseen, origin)
     if unseen:
         content["unseen"] = {key: value for key, value in unseen.items() if value}
-    return json.dumps(content, indent=2).encode() + b"\n"
+    return content
 
 
 def template(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from compliance import strictjson
+from compliance.errors import JsonError
 from flows import tracking
 from flows.errors import RegistryError
 from flows.layout import Home
@@ -93,9 +94,9 @@ def _node(model: RegisteredModel, version: ModelVersion) -> Node:
             attempt=int(tags.get("damp.attempt", 0)),
             verdict=tags.get("damp.verdict", ""),
             data=tags.get("damp.data_version", "unknown"),
-            retired=tuple(json.loads(tags.get("damp.retired", "[]"))),
+            retired=tuple(strictjson.loads(tags.get("damp.retired", "[]"))),
         )
-    except (ValueError, TypeError) as problem:
+    except (ValueError, TypeError, JsonError) as problem:
         raise RegistryError(
             f"The tags of version {version.version} of '{version.name}' are damaged ({problem}). "
             "`damp audit-registry` says what else is wrong."

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import fanout, measured
+from flows.dataset import Dataset, DataSpec
 from flows.layout import Home
 
 if TYPE_CHECKING:
     from damp import Measurement
-    from flows.datasets import Dataset
 
 Facts = dict[str, Any]
 
@@ -77,5 +77,5 @@ def measure_part(job: Facts) -> Facts:
 def _dataset(job: Facts) -> Dataset:
     from flows import datasets
 
-    whole = datasets.load(datasets.DataSpec(**job["data"]["spec"]))
+    whole = datasets.load(DataSpec(**job["data"]["spec"]))
     return whole.without(job["model"]["retired"])

@@ -8,6 +8,8 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance import strictjson
+from compliance.errors import JsonError
 from flows import named
 from flows.errors import ModelError
 from flows.store import digest_bytes, write_atomically
@@ -186,8 +188,8 @@ def retired_outputs(metadata: dict[str, str], *, classes: int | None = None) -> 
     """
     told = metadata.get("damp.retired", "[]")
     try:
-        gone = json.loads(told)
-    except ValueError:
+        gone = strictjson.loads(told)
+    except JsonError:
         gone = None
     if not isinstance(gone, list) or any(type(c) is not int or c < 0 for c in gone):
         raise ModelError(
@@ -235,9 +237,6 @@ def _look_at_the_first_bytes(path: Path) -> None:
 
 def _refuse_two_meanings(path: Path, length: int) -> None:
     """Refuse a header in which two readers could see two models: equal keys."""
-    from compliance import strictjson
-    from compliance.errors import JsonError
-
     with path.open("rb") as file:
         file.seek(8)
         header = file.read(length)

@@ -131,6 +131,7 @@ def _method(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
         "operators": done["operators"],
         "skipped": done["skipped"],
         "recalibrated": done["recalibrated"],
+        "mended": done["mended"],
         "headOnly": done["headOnly"],
     }
 

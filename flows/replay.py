@@ -15,14 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance import signing
+from compliance import signing, strictjson
 from compliance.appendfile import must_read
+from compliance.request import load_request
 from compliance.trust import load_trust
 from compliance.verify import INVALID, UNSUPPORTED, verify_statement
-from flows import keyring
+from flows import intake, keyring
 from flows.errors import EventError
 from flows.layout import Attempt, Home
-from flows.store import Artifact, canonical, digest_bytes, digest_file, write_atomically
+from flows.store import Artifact, digest_file, write_atomically
 
 Facts = dict[str, Any]
 
@@ -115,11 +116,33 @@ def _inputs(statement: Path, told: Facts, before: Path | None, request: Path | N
         )
     if digest_file(model) != wanted:
         raise EventError(f"{model} is not the model before of this statement ({wanted}).")
-    plan = json.loads(must_read(folder / "plan.json"))
-    if digest_bytes(canonical(plan)) != predicate["auditPlan"]["digest"]:
-        raise EventError(f"{folder / 'plan.json'} is not the plan whose digest the statement has.")
-    asked = json.loads(must_read(request or folder / "reproduce.yaml"))
-    return {"model": model, "plan": plan, "request": asked}
+    return {
+        "model": model,
+        "plan": pinned_plan(folder / "plan.json", predicate["auditPlan"]["digest"]),
+        "request": _request_of(request or folder / "reproduce.yaml", predicate),
+    }
+
+
+def pinned_plan(file: Path, wanted: str) -> Facts:
+    """The plan in a file, if it is the one that the statement pins.
+
+    Raises:
+        EventError: It is another.
+        JsonError, LedgerError: It is no JSON, or cannot be read.
+    """
+    plan = strictjson.loads(must_read(file), str(file))
+    if strictjson.digest(plan) != wanted:
+        raise EventError(f"{file} is not the plan whose digest the statement has ({wanted}).")
+    found: Facts = plan
+    return found
+
+
+def _request_of(file: Path, predicate: Facts) -> Facts:
+    """The content of the event's request, with its paths as they are from the file's folder."""
+    request, event = load_request(file), predicate["event"]["id"]
+    if request.id != event:
+        raise EventError(f"{file} is request {request.id}, and the statement is about {event}.")
+    return intake.placed(request, file.resolve().parent)
 
 
 @contextmanager
@@ -172,11 +195,11 @@ def _same(name: str, told: Any, found: Any) -> Check:
 def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     """The steps of the flow, called plainly, with the statement's plan and seed."""
     from compliance.policy import Policy
-    from flows import audit, cut, intake, prepare, record, retraining
+    from flows import audit, cut, prepare, record, retraining
 
     event, number = predicate["event"]["id"], predicate["event"]["attempt"]
     plan = inputs["plan"]
-    intake.submit(work, _request(work, inputs))
+    intake.submit(work, _request(work, predicate, inputs))
     where = {"home": str(work.root), "event": event, "attempt": number}
     accepted = prepare.accept(where) | {
         "policy": plan["policy"],
@@ -204,11 +227,11 @@ def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     }
 
 
-def _request(work: Home, inputs: Facts) -> Path:
+def _request(work: Home, predicate: Facts, inputs: Facts) -> Path:
     """The request for the replay's folder: its own copy of the model, the plan's policy beside."""
     folder = work.root / "request"
     write_atomically(folder / "policy.yaml", json.dumps(inputs["plan"]["policy"]).encode())
-    architecture = inputs["request"]["model"]["architecture"]
+    architecture = predicate["inputs"]["modelBefore"]["architecture"]
     content = inputs["request"] | {
         "model": {"file": str(inputs["model"]), "architecture": architecture},
         "policy": "policy.yaml",

@@ -13,7 +13,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import callbacks, desk, intake, interrupts, locks, reaudit, upkeep
+from flows import batches, callbacks, desk, intake, interrupts, locks, reaudit, upkeep
 from flows.errors import GateError
 from flows.layout import Home
 from flows.parking import decide
@@ -40,8 +40,10 @@ def compliance_run(home: str) -> list[Facts]:
     with locks.exclusive(place, "compliance-run"):
         desk.remind(place)
         upkeep.reconcile(place)
+        pending = intake.pending(place)
+        batches.schedule(place, pending)
         try:
-            decided = [decide(place, event) for event in intake.pending(place)]
+            decided = [decide(place, event) for event in pending]
         finally:
             callbacks.deliver(place)
     if decided:

@@ -140,6 +140,16 @@ def papers(desk: Desk, folder: Path, share: float) -> Facts:
     return told
 
 
+def brought(_: Desk, folder: Path, share: float) -> Facts:
+    """Claims, recipes, settings, configurations of networks, plans of replays: mutations."""
+    told: Facts = {}
+    for kind in documents.of_people():
+        watching = watch(folder / kind.name)
+        fuzzing.mutated_documents(watching, [kind], round(MUTATIONS * share), SEED)
+        told[kind.name] = watching.to_json()
+    return told
+
+
 def bits(desk: Desk, _: Path, share: float) -> Facts:
     """Every bit of a small envelope, and one bit of thousands of bytes of a real one."""
     home = desk.attempt.home
@@ -207,6 +217,7 @@ PARTS: dict[str, Part] = {
     "models": models,
     "data": data,
     "papers": papers,
+    "brought": brought,
     "bits": bits,
     "ledger": ledger,
     "verify": verify,

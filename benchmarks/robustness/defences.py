@@ -27,6 +27,8 @@ class Defence:
 FUZZING, VERIFY = "tests/flows/test_fuzzing.py", "tests/compliance/test_verify.py"
 LEDGER, CHECKPOINT = "tests/compliance/test_ledger.py", "tests/compliance/test_checkpoint.py"
 VERDICT = "tests/compliance/test_verdict.py"
+FOREIGN = "tests/flows/test_foreign.py"
+GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
 PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/test_desk.py"
 
 DEFENCES = (
@@ -66,6 +68,20 @@ DEFENCES = (
         "FORMATS = None",
         "tests/flows/test_foreign_files.py::"
         "test_postscript_named_as_a_picture_starts_no_ghostscript",
+    ),
+    Defence(
+        "a configuration asks for no giant",
+        "flows/foreign.py",
+        "        if number > (DEEPEST if deep else LARGEST_NUMBER):",
+        "        if False:",
+        f"{FOREIGN}::{GIANTS}",
+    ),
+    Defence(
+        "parameters are counted before memory is taken",
+        "flows/foreign.py",
+        "        if size > PARAMETERS:",
+        "        if False:",
+        f"{FOREIGN}::{GIANTS}",
     ),
     # the statement
     Defence(
@@ -390,6 +406,13 @@ DEFENCES = (
         "    yield from _plan(entries, predicate)\n",
         "",
         f"{VERIFY}::test_a_ledger_that_says_otherwise_is_1",
+    ),
+    Defence(
+        "a replay follows the pinned plan",
+        "flows/replay.py",
+        "    if strictjson.digest(plan) != wanted:",
+        "    if False:",
+        f"{FUZZING}::test_mutated_documents_are_refused_or_mean_what_they_say",
     ),
     Defence(
         "a control that came out wrong decides nothing",

@@ -1,9 +1,11 @@
-"""Requests, policies, statements, trust files, checkpoints and ledgers, mangled."""
+"""Whatever documents damp reads, mangled: what people write, what is signed, what is replayed."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 from benchmarks.robustness import mutating
 from compliance import checkpoint, proofs, signing, strictjson
+from compliance.claim import load_claim
 from compliance.errors import ComplianceError
 from compliance.findings import load_findings
 from compliance.ledger import Ledger, verify
@@ -18,6 +21,8 @@ from compliance.policy import load_policy
 from compliance.request import load_request
 from compliance.trust import Trust, load_trust
 from compliance.verify import verify_statement
+from flows import models, recipes, replay
+from flows.settings import settings
 
 Mutation = tuple[str, bytes]
 
@@ -31,22 +36,24 @@ class Document:
         content: A good file.
         read: Reads a path; refuses by one of damp's errors.
         tree: Its content as JSON values, where mutating the tree makes sense.
+        ending: Of the files' names.
     """
 
     name: str
     content: bytes
     read: Callable[[Path], Any]
     tree: Any = None
+    ending: str = ""
 
     def mutations(self, count: int, seed: int) -> Iterator[Mutation]:
         """So many mutations: every other one of the bytes, the others of the tree."""
         draw = random.Random(f"{self.name} {seed}")  # noqa: S311 - not for secrets
         for number in range(count):
             if self.tree is not None and number % 2:
-                changed = mutating.of_tree(self.tree, draw)
-                yield f"{self.name}-{number}", json.dumps(changed).encode()
+                content = json.dumps(mutating.of_tree(self.tree, draw)).encode()
             else:
-                yield f"{self.name}-{number}", mutating.of_bytes(self.content, draw)
+                content = mutating.of_bytes(self.content, draw)
+            yield f"{self.name}-{number}{self.ending}", content
 
 
 def all_of(
@@ -75,6 +82,83 @@ def all_of(
             )
         )
     return found
+
+
+CLAIM = """\
+apiVersion: damp/v1
+kind: ForgettingClaim
+scope: {type: class, selector: {indices: [3, 5]}}
+original: {file: before.safetensors, architecture: "damp:cnn"}
+edited: {file: after.safetensors, architecture: "damp:cnn", retired: [3, 5]}
+data: {name: "imagefolder:photos", root: photos}
+recipe: recipe.yaml
+policy: default-v1
+references: [r0.safetensors, r1.safetensors, r2.safetensors]
+unseen: {name: "letters:load"}
+"""
+RECIPE = """\
+apiVersion: damp/v1
+kind: Recipe
+architecture: shop:network
+epochs: 30
+batch_size: 64
+learning_rate: 0.005
+optimizer: sgd
+label_smoothing: 0.1
+"""
+SETTINGS = """\
+mlflow_uri = "http://10.1.2.3:5000"
+prefect_api_url = "http://10.1.2.3:4200/api"
+locks_url = "postgresql://damp@10.1.2.3/locks"
+allow_cloud = false
+runner = "dask"
+workers = 4
+device = "cuda"
+threads = 2
+"""
+NETWORK = {
+    "model_type": "vit",
+    "architectures": ["ViTForImageClassification"],
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 8,
+    "num_channels": 3,
+    "hidden_act": "gelu",
+    "id2label": {"0": "ant", "1": "bee"},
+    "label2id": {"ant": 0, "bee": 1},
+}
+
+
+PLAN = {
+    "attempt": 1,
+    "dataBefore": f"{'0' * 32}.dir",
+    "dataAfter": f"{'1' * 32}.dir",
+    "method": {"preset": "mixture", "gain": 1, "sequential": False, "skip": []},
+    "model": "2" * 64,
+    "policyDigest": "4" * 64,
+    "references": ["3" * 64] * 3,
+    "seed": 7,
+}
+
+
+def of_people() -> list[Document]:
+    """What is brought beside a request and a policy: a claim, a recipe, settings, a network, and
+    the plan that lies beside a statement that is replayed."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe")
+    claim, recipe = (_plain(yaml.load(text)) for text in (CLAIM, RECIPE))
+    network = json.dumps(NETWORK).encode()
+    return [
+        Document("claim", CLAIM.encode(), load_claim, claim),
+        Document("recipe", RECIPE.encode(), lambda p: recipes.get(str(p)), recipe, ".yaml"),
+        Document("settings", SETTINGS.encode(), _read_settings),
+        Document("network", network, _read_network, NETWORK),
+        Document("plan", json.dumps(PLAN).encode(), _read_plan, PLAN),
+    ]
 
 
 def of_the_ledger(ledger: Path, key: signing.SigningKey, trust: Trust) -> list[Document]:
@@ -120,6 +204,33 @@ def _read_ledger(path: Path) -> Any:
     if found.problem:
         raise ComplianceError(found.problem)
     return Ledger(path).entries()
+
+
+def _read_settings(path: Path) -> Any:
+    """The settings, as every command reads them."""
+    kept = os.environ.get("DAMP_SETTINGS")
+    os.environ["DAMP_SETTINGS"] = str(path)
+    settings.cache_clear()
+    try:
+        return settings()
+    finally:
+        if kept is None:
+            del os.environ["DAMP_SETTINGS"]
+        else:
+            os.environ["DAMP_SETTINGS"] = kept
+        settings.cache_clear()
+
+
+def _read_plan(path: Path) -> Any:
+    """The plan beside a statement that pins this one."""
+    return replay.pinned_plan(path, strictjson.digest(PLAN))
+
+
+def _read_network(path: Path) -> Any:
+    """The network of a Hugging Face configuration, which lies in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_bytes(path.read_bytes())
+        return models.build(f"hf:{folder}", 2, (3, 32, 32))
 
 
 def signed_mutations(

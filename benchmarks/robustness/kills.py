@@ -2,6 +2,10 @@
 
 After every kill: a model under its final name has the bytes that it must have, and every ledger
 entry that was there still is. After the event: one of each effect, a statement that holds.
+
+Moments are drawn in two ways. Most events are killed step by step, each step at a random moment of
+its own length and on average once: the steps that move files, tags and aliases take a hundredth of
+an event's time. Every fourth event is killed at random moments of its whole time.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,15 +25,21 @@ from benchmarks.robustness import many_events
 from compliance import chain, signing
 from compliance.ledger import Ledger
 from compliance.verify import INVALID, UNSUPPORTED, verify_statement
+from flows import journal
 from flows.layout import Attempt, Home
 from flows.store import digest_file
 
 Facts = dict[str, Any]
+Due = Callable[[int], bool]
+"""Whether the process with this pid is to be killed now."""
 
 ONCE = ("attempt_started", "plan_registered", "statement_signed", "model_promoted", "event_closed")
 """Entries that a PASSED event has exactly once."""
+BY_TIME = 4
+"""Every so manyth event is killed at moments of its whole time, at most `PER_EVENT` times."""
 PER_EVENT = 3
-"""Kills of one event at most; then it may finish."""
+AGAIN = 0.5
+"""The chance that a step is killed, and killed once more: once on average."""
 
 
 @dataclass
@@ -77,39 +88,86 @@ def loop(home: Home, kills: int, seed: int, minutes: float = math.inf) -> Killed
         counted.seconds = time.monotonic() - began
         if counted.problems:
             raise SystemExit(f"{counted.problems}: see {many_events.log_of(home)}")
-        expected = digest_file(Attempt(home, events[0], 1).after)
-        for event in events[1:]:
+        undisturbed = Attempt(home, events[0], 1)
+        expected, lengths = digest_file(undisturbed.after), _lengths(undisturbed)
+        for number, event in enumerate(events[1:]):
             if counted.kills >= kills or time.monotonic() > end:
                 break
-            _one(home, event, expected, counted, draw, kills)
+            attempt = Attempt(home, event, 1)
+            if number % BY_TIME == BY_TIME - 1:
+                moments = _of_its_time(draw, counted.seconds)
+            else:
+                moments = _of_its_steps(draw, attempt, lengths)
+            _one(attempt, expected, counted, moments, kills)
     _registry(home, told["events"], counted)
     return counted
 
 
-def _one(
-    home: Home, event: str, expected: str, counted: Killed, draw: random.Random, most: int
-) -> None:
-    """One event, killed up to `PER_EVENT` times and carried to its end."""
-    lines: list[bytes] = Ledger(home.ledger).lines()
+def _lengths(attempt: Attempt) -> dict[str, float]:
+    """Seconds of each step."""
+    return {n["step"]: n["seconds"] for n in journal.read(attempt) if n["what"] == "done"}
+
+
+def _of_its_time(draw: random.Random, seconds: float) -> Iterator[Due]:
+    """Moments of a whole event, however far it is."""
     for _ in range(PER_EVENT):
+        yield _after(draw.uniform(0, 1.05 * seconds))
+
+
+def _of_its_steps(
+    draw: random.Random, attempt: Attempt, lengths: dict[str, float]
+) -> Iterator[Due]:
+    """Moments of one step after the other, each as often as the draw has it."""
+    for step in journal.STEPS:
+        while draw.random() < AGAIN and not _notes(attempt, step, "done"):
+            yield _within(attempt, step, draw.uniform(0, 1.05 * lengths[step]))
+
+
+def _after(seconds: float) -> Due:
+    end = time.monotonic() + seconds
+    return lambda _: time.monotonic() >= end
+
+
+def _within(attempt: Attempt, step: str, seconds: float) -> Due:
+    """So many seconds after a process began a step."""
+    end: list[float] = []
+
+    def due(pid: int) -> bool:
+        if not end and any(note["pid"] == pid for note in _notes(attempt, step, "began")):
+            end.append(time.monotonic() + seconds)
+        return bool(end) and time.monotonic() >= end[0]
+
+    return due
+
+
+def _notes(attempt: Attempt, step: str, what: str) -> list[Facts]:
+    return [n for n in journal.read(attempt) if (n["step"], n["what"]) == (step, what)]
+
+
+def _one(
+    attempt: Attempt, expected: str, counted: Killed, moments: Iterator[Due], most: int
+) -> None:
+    """One event, killed at some moments and carried to its end."""
+    home, event = attempt.home, attempt.event
+    lines: list[bytes] = Ledger(home.ledger).lines()
+    for due in moments:
         if counted.kills >= most:
             break
         pid = many_events.start(lambda: many_events.run(home, event), many_events.log_of(home))
-        if not _killed(pid, draw.uniform(0, 1.05 * counted.seconds)):
+        if not _killed(pid, due):
             break  # it was done before
         counted.kills += 1
-        counted.steps[_step(home, event)] += 1
+        counted.steps[_step(attempt)] += 1
         lines = _lines_kept(home, lines, counted)
-        _whole_or_absent(Attempt(home, event, 1).after, expected, event, counted)
+        _whole_or_absent(attempt.after, expected, event, counted)
     _finish(home, event, counted)
     _lines_kept(home, lines, counted)
     _whole(home, event, expected, counted)
 
 
-def _killed(pid: int, after: float) -> bool:
+def _killed(pid: int, due: Due) -> bool:
     """Whether the child was still at work when it was killed."""
-    end = time.monotonic() + after
-    while time.monotonic() < end:
+    while not due(pid):
         done, _ = os.waitpid(pid, os.WNOHANG)
         if done:
             return False
@@ -128,10 +186,8 @@ def _finish(home: Home, event: str, counted: Killed) -> None:
     counted.events += 1
 
 
-def _step(home: Home, event: str) -> str:
-    from flows import journal
-
-    notes = journal.read(Attempt(home, event, 1))
+def _step(attempt: Attempt) -> str:
+    notes = journal.read(attempt)
     return f"{notes[-1]['step']} {notes[-1]['what']}" if notes else "before the first step"
 
 

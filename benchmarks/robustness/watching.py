@@ -1,7 +1,8 @@
 """What a reader may do with a foreign file: take it, or refuse it in words. Nothing else.
 
 A reader that raises anything but one of damp's own errors, takes longer than ten seconds, runs
-something that the file brought along, or leaves a file behind has failed.
+something that the file brought along, or leaves a file behind has failed. The ten seconds are its
+own: of the processor. On a machine that others use as well, a reader that waits is given a minute.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any
 
 from flows.errors import is_refusal
 
-SECONDS = 10
+SECONDS, PATIENCE = 10, 60
+"""Of the processor, and by the clock."""
 MARK = "executed-by-a-crafted-file"
 """A file of this name in the folder of marks: something that a file brought along was run."""
 
 
-class HangError(Exception):
-    """A reader took too long."""
+class HangError(BaseException):
+    """A reader took too long; not an `Exception`, which a reader may catch and reword."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Watch:
         """Let a reader try, and count what came of it."""
         before = _names(self.folder)
         try:
-            with _at_most(SECONDS):
+            with _at_most(SECONDS, PATIENCE):
                 reader()
             self.taken += 1
         except HangError:
@@ -91,17 +93,23 @@ def _names(folder: Path) -> set[str]:
 
 
 @contextmanager
-def _at_most(seconds: int) -> Iterator[None]:
+def _at_most(worked: float, waited: float) -> Iterator[None]:
     def ring(*_: Any) -> None:
         raise HangError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
+    clocks = {
+        signal.SIGPROF: (signal.ITIMER_PROF, worked),
+        signal.SIGALRM: (signal.ITIMER_REAL, waited),
+    }
+    before = {which: signal.signal(which, ring) for which in clocks}
+    for timer, seconds in clocks.values():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for which, (timer, _) in clocks.items():
+            signal.setitimer(timer, 0)
+            signal.signal(which, before[which])
 
 
 def command_that_marks(folder: Path) -> str:

@@ -297,5 +297,6 @@ def _method() -> Json:
             }
         ],
         "recalibrated": ["bn1", "bn2"],
+        "mended": None,
         "headOnly": False,
     }

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from compliance import plots, report_palette
-from compliance.report import PARTS, render_html, report_json
+from compliance.report import PARTS, render_html, render_markdown, report_json
 from compliance.report_glossary import GLOSSARY
 from compliance.report_numbers import figure, signed, span
 from compliance.report_palette import COLOURS
@@ -219,6 +219,21 @@ def test_an_edit_of_the_last_layer_only_is_named_in_the_verdict_box(example: Mod
     assert "Only the last layer was changed" not in render(statement, example)
     statement["predicate"]["method"]["headOnly"] = True
     assert "Only the last layer was changed" in render(statement, example)
+
+
+def test_a_head_that_was_fitted_anew_is_told_in_every_form(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    assert "fitted anew" not in render(statement, example)
+    statement["predicate"]["method"]["mended"] = "head.fc"
+    told = Reader(render(statement, example)).text
+    assert "head head.fc fitted anew, so that its rows for the classes to keep" in told
+    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    written = render_markdown(page)
+    assert "Head fitted anew, so that its rows for the classes to keep" in written
+    assert "head.fc" in written
+    del statement["predicate"]["method"]["mended"]  # as in statements of before it was told
+    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    assert "fitted anew" not in render(statement, example) + render_markdown(page)
 
 
 def test_a_record_that_contradicts_itself_is_called_so(example: ModuleType) -> None:

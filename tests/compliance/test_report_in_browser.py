@@ -340,6 +340,97 @@ def test_the_print_starts_with_the_verdict_however_much_it_has_to_say(
     assert "Reason 0" in first
 
 
+# Tables on paper: no wider than a sheet, no row on two of them
+
+PAPER = 695
+"""Pixels between the margins of an A4 sheet: 184 of its 210 mm, at 96 to the inch."""
+TOO_WIDE = "<table style='width:900px'><tr><td>x</td></tr></table></main>"
+
+
+def pages_of_tables(example: ModuleType) -> dict[str, str]:
+    """Report, comparison and index, without the policy that keeps measurements out."""
+    found = [
+        report_json(make(example), findings=PAGES.findings(example), **PAGES.COMMANDS)
+        for make in PAGES.KINDS.values()
+    ]
+    made = {
+        "report": page_of(example, "FAILED"),
+        "comparison": render_comparison(found),
+        "index": render_index(PAGES.index(example)),
+    }
+    policy = r'<meta http-equiv="Content-Security-Policy"[^>]*>'
+    return {name: re.sub(policy, "", page) for name, page in made.items()}
+
+
+def measured(run: Run, page: str) -> tuple[int, int]:
+    """How wide a page is and how wide it may be, laid out as for paper."""
+    laid_out = page.replace("@media print", "@media all").replace("</body>", MEASURE)
+    told = re.search(
+        r'data-wide="(\d+) (\d+)"', run(laid_out, "--dump-dom", f"--window-size={PAPER},900")
+    )
+    assert told is not None
+    return int(told[1]), int(told[2])
+
+
+@pytest.mark.parametrize("name", ["report", "comparison", "index"])
+def test_no_table_is_wider_than_a_sheet(run: Run, example: ModuleType, name: str) -> None:
+    page = pages_of_tables(example)[name]
+    wide, seen = measured(run, page)
+    assert wide <= seen <= PAPER
+    wide, seen = measured(run, page.replace("</main>", TOO_WIDE))
+    assert wide > seen  # the check sees one that is
+
+
+def marked(page: str) -> str:
+    """The page with a number at the begin and the end of every row that belongs together."""
+    count = 0
+
+    def mark(found: re.Match[str]) -> str:
+        nonlocal count
+        count += 1
+        begin, end = (f"<i>{sign}{count:04}{sign}</i>" for sign in "QZ")
+        row = re.sub(r"(<t[hd][^>]*>)", rf"\1{begin}", found[0], count=1)
+        head, closing, rest = row.rpartition("</td>")
+        return f"{head}{end}{closing}{rest}"
+
+    page = re.sub(r'<tbody[^>]*>\s*<tr class="head".*?</tbody>', mark, page, flags=re.DOTALL)
+    tables = r'(?<=<table class="plain)[^"]*".*?</table>'
+
+    def rows(table: re.Match[str]) -> str:
+        return re.sub(r"<tr[^>]*>(?:(?!</tr>).)*</td></tr>", mark, table[0], flags=re.DOTALL)
+
+    return re.sub(tables, rows, page, flags=re.DOTALL)
+
+
+def cut_rows(run: Run, page: str, paper: Path) -> tuple[int, list[int]]:
+    """How many rows there are, and which begin on one sheet and end on another."""
+    from pypdf import PdfReader
+
+    run(marked(page), f"--print-to-pdf={paper}", "--no-pdf-header-footer")
+    sheets = [re.sub(r"\s", "", sheet.extract_text()) for sheet in PdfReader(paper).pages]
+    begin = {int(n): i for i, text in enumerate(sheets) for n in re.findall(r"Q(\d{4})Q", text)}
+    end = {int(n): i for i, text in enumerate(sheets) for n in re.findall(r"Z(\d{4})Z", text)}
+    shown = begin.keys() & end.keys()
+    return len(shown), [n for n in sorted(shown) if begin[n] != end[n]]
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_no_row_of_a_table_is_cut_between_two_sheets(
+    run: Run, example: ModuleType, tmp_path: Path, name: str
+) -> None:
+    page = pages_of_tables(example)[name]
+    careless = page.replace("tbody, .plain tr, figure", "figure")
+    assert careless != page
+    noticed = []
+    for spread in ("", "td { padding-bottom: 2rem; }"):  # other rows stand at the edges
+        set_so = f"{spread}</style>"
+        rows, cut = cut_rows(run, page.replace("</style>", set_so, 1), tmp_path / "paper.pdf")
+        assert rows > 30
+        assert cut == []
+        noticed += cut_rows(run, careless.replace("</style>", set_so, 1), tmp_path / "cut.pdf")[1]
+    assert noticed  # the check sees rows that are cut
+
+
 def test_the_verdict_can_be_read_without_colour(
     run: Run, example: ModuleType, tmp_path: Path
 ) -> None:

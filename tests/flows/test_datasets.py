@@ -308,7 +308,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(name: str) -> None
     told(error, f"'{name}'", "digits, mnist5k", "imagefolder:PATH", "package.module:callable")
 
 
-DATASET = """from flows.datasets import Dataset
+DATASET = """from flows.dataset import Dataset
     return Dataset(name="mine", train_inputs=x, train_labels=y, test_inputs=x, test_labels=y,
                    classes=6, description="Of the shop")"""
 

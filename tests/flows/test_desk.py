@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from compliance import states
+from compliance import entry_words, states
 from compliance.errors import StateError
 from compliance.ledger import Ledger
 from compliance.verify import verify_statement
-from flows import desk, eventids, intake, keyring, locks, signoff
+from flows import desk, eventids, intake, keyring, locks, prepare, signoff
 from flows.errors import BusyError, EventError
 from flows.layout import Home
 
@@ -179,6 +179,30 @@ def test_a_clock_that_went_back_warns_of_nothing_twice(home: Home) -> None:
     assert [f["day"] for f in desk.remind(home, NOW + timedelta(days=15))] == [14]
     assert desk.remind(home, NOW + timedelta(days=22)) == []
     assert len(Ledger(home.ledger).of(event, "deadline_warning")) == 2
+
+
+@pytest.mark.parametrize(
+    ("fallback", "days", "failed", "preset", "why"),
+    [
+        pytest.param("retrain", 1, 0, "mixture", "", id="in-time"),
+        pytest.param("retrain", 24, 0, "retrain", "0 failed attempts, 5 days left", id="late"),
+        pytest.param("retrain", 40, 0, "retrain", "0 failed attempts, 0 days left", id="too-late"),
+        pytest.param("retrain", 1, 2, "retrain", "2 failed attempts, 28 days left", id="twice"),
+        pytest.param("none", 24, 2, "mixture", "", id="not-by-this-policy"),
+    ],
+)
+def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_why(
+    home: Home, fallback: str, days: int, failed: int, preset: str, why: str
+) -> None:
+    received = datetime.now(UTC) - timedelta(days=days, hours=1)
+    event = MADE.put(home, received=received, fallback=fallback)
+    for number in range(1, failed + 1):
+        MADE.decide(home, event, number=number, verdict="FAILED")
+    where = {"home": str(home.root), "event": event, "attempt": failed + 1}
+    assert prepare.accept(where)["method"]["preset"] == preset
+    started = Ledger(home.ledger).of(event, "attempt_started")[-1]
+    told = f"attempt {failed + 1}, by {preset}"
+    assert entry_words.words(started)[1].startswith(f"{told}, reason: {why}" if why else told)
 
 
 # Names of events

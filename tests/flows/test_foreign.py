@@ -202,6 +202,25 @@ def test_a_folder_of_no_image_classifier_is_refused(
         models.build(f"hf:{place}", 3, SHAPE)
 
 
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ({"hidden_sizes": [16, 2**40]}, "hidden_sizes: 1.1e+12"),
+        ({"num_hidden_layers": 2**31}, "num_hidden_layers: 2.15e+09"),
+        ({"hidden_size": 2**18, "intermediate_size": 2**19}, "is the most that is built"),
+        ({"hidden_size": "16"}, "expected int"),
+        ({"hidden_act": {}}, "expected str"),
+    ],
+)
+def test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken(
+    folder: Callable[[Any], Path], refused: Refusal, size: dict[str, Any], words: str
+) -> None:
+    library("transformers")
+    place = folder({"model_type": "vit", "hidden_size": 16, "num_attention_heads": 2} | size)
+    with refused(ModelError, "config.json", words):
+        models.build(f"hf:{place}", 3, SHAPE)
+
+
 def test_a_folder_without_configuration_is_refused(tmp_path: Path, refused: Refusal) -> None:
     library("transformers")
     with refused(ModelError, "Cannot read", "downloads none"):

@@ -82,24 +82,30 @@ def kinds(attempt: Attempt) -> list[documents.Document]:
     return [
         *documents.all_of(request, policy, attempt.statement, home.trust, home.ledger),
         *documents.of_the_ledger(home.ledger, key, trust),
+        *documents.of_people(),
     ]
 
 
 def test_the_good_files_are_taken(signed: Attempt, watch: Watch) -> None:
-    for kind in kinds(signed):
-        path = watch.folder / kind.name
+    good = kinds(signed)
+    fuzzing.mutated_documents(watch, good, 0, SEED)  # what is imported for them takes its time
+    for kind in good:
+        path = watch.folder / f"{kind.name}{kind.ending}"
         path.write_bytes(kind.content)
         watch.read(kind.name, lambda kind=kind, path=path: kind.read(path))  # type: ignore[misc]
         path.unlink()
     nothing_happened(watch)
-    assert watch.taken == len(kinds(signed)) == 9
+    assert watch.taken == len(good) == 14
 
 
 def test_mutated_documents_are_refused_or_mean_what_they_say(signed: Attempt, watch: Watch) -> None:
     taken = fuzzing.mutated_documents(watch, kinds(signed), 30, SEED)
     nothing_happened(watch)
-    assert taken["statement"] == 0
-    assert sum(watch.refused.values()) > 150
+    assert taken["statement"] == taken["plan"] == 0
+    assert watch.refused["ClaimError"] > 20
+    assert watch.refused["RecipeFileError"] > 20
+    assert watch.refused["SettingsError"] > 20
+    assert sum(watch.refused.values()) > 250
 
 
 def test_statements_changed_and_signed_anew_break_the_schema_or_contradict_themselves(
@@ -132,16 +138,18 @@ def test_the_watch_sees_tracebacks_files_and_waits(
     from benchmarks.robustness import watching
 
     monkeypatch.setattr(watching, "SECONDS", 1)
+    monkeypatch.setattr(watching, "PATIENCE", 2)
     os.mkfifo(watch.folder / "pipe")
     watch.read("defect", lambda: 1 / 0)
     watch.read("leaves", lambda: (watch.folder / "left").write_text("x"))
     watch.read("waits", lambda: (watch.folder / "pipe").read_bytes())
+    watch.read("works", lambda: all(True for _ in iter(int, 1)))
     watch.read("refuses", lambda: crafted_models.load(watch.folder / "gone"))
     assert len(watch.tracebacks) == 1
     assert watch.left == ["left"]
-    assert watch.hangs == ["waits"]
+    assert watch.hangs == ["waits", "works"]
     assert watch.refused == {ModelError.__name__: 1}
-    assert watch.failures == 3
+    assert watch.failures == 4
 
 
 def test_mutations_are_the_same_for_the_same_seed() -> None:

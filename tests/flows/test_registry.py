@@ -353,6 +353,7 @@ def test_weights_that_are_not_the_registered_ones_are_refused(shop: Shop) -> Non
     [
         ("damp.classes", "ten"),
         ("damp.retired", "{"),
+        ("damp.retired", "[" * 3000),
         ("damp.input_shape", "1"),
         ("damp.classes", ""),
     ],

@@ -41,9 +41,9 @@ class Auditor:
             env=plain | {"HOME": str(self.folder), "OMP_NUM_THREADS": "1"},
         )
 
-    def replay(self) -> subprocess.CompletedProcess[str]:
+    def replay(self, *more: str) -> subprocess.CompletedProcess[str]:
         statement = str(self.copy / "statement.dsse.json")
-        return self.damp("replay", statement, "--trust", "their-trust.json", "--json")
+        return self.damp("replay", statement, "--trust", "their-trust.json", "--json", *more)
 
 
 @pytest.fixture
@@ -51,8 +51,11 @@ def auditor(tmp_path: Path, world: World) -> Auditor:
     return Auditor(tmp_path, world.attempt)
 
 
-def test_on_the_same_platform_everything_is_the_same_and_signed(auditor: Auditor) -> None:
-    told = auditor.replay()
+def test_on_the_same_platform_everything_is_the_same_and_signed(
+    auditor: Auditor, world: World
+) -> None:
+    """By the request as it was filed: plain YAML that names the model by its alias."""
+    told = auditor.replay("--request", str(world.home.request(world.attempt.event)))
     assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
     found: dict[str, Any] = json.loads(told.stdout)
     assert found["same"]
@@ -69,13 +72,25 @@ def test_on_the_same_platform_everything_is_the_same_and_signed(auditor: Auditor
     )
 
 
-def test_inputs_that_are_not_the_pinned_ones_are_refused(auditor: Auditor) -> None:
+def test_inputs_that_are_not_the_pinned_ones_are_refused(auditor: Auditor, world: World) -> None:
     plan = auditor.copy / "plan.json"
     kept = plan.read_text()
     plan.write_text(kept.replace('"seed": ', '"seed": 1'))
     told = auditor.replay()
     assert (told.returncode, "is not the plan" in told.stderr + told.stdout) == (1, True)
+    plan.write_text("[" * 100_000)
+    told = auditor.replay()
+    assert (told.returncode, "nested too deeply" in told.stderr) == (1, True)
     plan.write_text(kept)
+    request = auditor.copy / "reproduce.yaml"
+    asked = request.read_text()
+    request.write_text("model: {")
+    told = auditor.replay()
+    assert (told.returncode, "reproduce.yaml, line 1" in told.stderr) == (1, True)
+    request.write_text(asked.replace(world.attempt.event, "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"))
+    told = auditor.replay()
+    assert (told.returncode, "the statement is about" in told.stderr) == (1, True)
+    request.write_text(asked)
     shutil.copy(auditor.copy / "after.safetensors", auditor.copy / "before.safetensors")
     told = auditor.replay()
     assert (told.returncode, "is not the model before" in told.stderr + told.stdout) == (1, True)

@@ -1,0 +1,89 @@
+"""Several requests on one model: a batch in the ledger, carried out in turn, a verdict each."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from compliance import entry_words, signing, states
+from compliance.ledger import Ledger
+from flows import batches, desk
+from flows.layout import Attempt, Home
+from tests.flows.running import opened, submitted
+
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+
+
+def state_of(home: Home, event: str) -> str:
+    return states.current(Ledger(home.ledger).entries(), event).state.value
+
+
+def places(home: Home, event: str) -> list[Any]:
+    found = Ledger(home.ledger).of(event, "event_scheduled")
+    return [(entry["body"]["place"], len(entry["body"]["batch"])) for entry in found]
+
+
+def test_requests_on_one_model_are_scheduled_in_their_order(home: Home) -> None:
+    one, other = MADE.put(home), MADE.put(home)
+    batches.schedule(home, [other, one])
+    assert (places(home, other), places(home, one)) == ([(1, 2)], [(2, 2)])
+    assert {state_of(home, event) for event in (one, other)} == {"scheduled"}
+    before = home.ledger.read_bytes()
+    batches.schedule(home, [other, one])
+    assert home.ledger.read_bytes() == before
+    third = MADE.put(home)
+    batches.schedule(home, [other, one, third])
+    assert (places(home, third), places(home, one)) == ([(3, 3)], [(2, 2), (2, 3)])
+    (entry, _) = Ledger(home.ledger).of(one, "event_scheduled")
+    assert entry_words.words(entry)[1] == "place 2 of its batch"
+
+
+def test_a_request_alone_on_its_model_is_no_batch(home: Home) -> None:
+    event = MADE.put(home)
+    batches.schedule(home, [event])
+    assert (places(home, event), state_of(home, event)) == ([], "received")
+
+
+def test_a_scheduled_request_can_still_be_denied_or_paused(home: Home) -> None:
+    one, other = MADE.put(home), MADE.put(home)
+    batches.schedule(home, [one, other])
+    desk.deny(home, one, reason="exempt", note="")
+    desk.pause(home, other, reason="the data move")
+    assert (state_of(home, one), state_of(home, other)) == ("denied", "paused")
+
+
+def test_what_runs_or_cannot_be_read_keeps_nobody_from_being_scheduled(home: Home) -> None:
+    running, damaged, waiting = (MADE.put(home) for _ in range(3))
+    Ledger(home.ledger).append("attempt_started", running, {"attempt": 1})
+    home.request(damaged).write_text("model: {")
+    batches.schedule(home, [running, damaged, waiting])
+    assert (state_of(home, running), state_of(home, damaged)) == ("executing", "received")
+    assert places(home, waiting) == [(2, 2)]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_each_of_a_batch_is_cut_out_of_what_the_one_before_left(tmp_path: Path) -> None:
+    office = opened(tmp_path)
+    events = [submitted(office, 3), submitted(office, 8)]
+    told = office.damp("run")
+    assert told.returncode in (0, 2), told.stderr
+    first, second = (
+        signing.decoded(Attempt(office.home, event, 1).statement)["predicate"] for event in events
+    )
+    assert [places(office.home, event) for event in events] == [[(1, 2)], [(2, 2)]]
+    assert first["verdict"]["result"] == "PASSED"
+    before = second["inputs"]["modelBefore"]
+    assert before["registry"] == {"name": "digits", "version": "2"}
+    after = signing.decoded(Attempt(office.home, events[0], 1).statement)["subject"][0]["digest"]
+    assert before["digest"] == after
+    assert second["method"]["parameters"]["retired"] == [3, 8]
+    assert second["request"]["scope"]["indices"] == [8]
+    for event in events:
+        assert state_of(office.home, event) in ("closed", "audited", "failed_audit")
+        statement = Attempt(office.home, event, 1).statement
+        assert office.damp("verify", statement, "--ledger", office.home.ledger).returncode in (0, 2)

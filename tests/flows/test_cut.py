@@ -1,0 +1,26 @@
+"""What the record says of an edit is what was done to the weights."""
+
+from __future__ import annotations
+
+import torch
+
+import damp
+from flows import cut, models
+
+
+def test_a_head_that_was_fitted_anew_is_named() -> None:
+    """Its rows for the classes to keep change as well, and no operator's line tells that."""
+    torch.manual_seed(0)
+    network = models.build("damp:cnn", 4, (1, 8, 8)).eval()
+    labels = torch.arange(80) % 4
+    images = torch.randn(4, 1, 8, 8)[labels] + 0.3 * torch.randn(80, 1, 8, 8)
+    cut_only, fitted = (
+        damp.forget(network, [(images, labels)], forget=3, preset=preset)
+        for preset in ("mixture", "mended")
+    )
+    assert cut.described(cut_only)["mended"] is None
+    named = cut.described(fitted)["mended"]
+    one, other = cut_only.unretired.state_dict(), fitted.unretired.state_dict()
+    differing = {name.rpartition(".")[0] for name in one if not torch.equal(one[name], other[name])}
+    assert differing == {named}
+    assert not torch.isclose(one[f"{named}.weight"][:3], other[f"{named}.weight"][:3]).all()
