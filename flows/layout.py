@@ -116,6 +116,11 @@ class Attempt:
         return self.folder / "findings.json"
 
     @property
+    def cost(self) -> Path:
+        """What the audits cost, by the step that ran them."""
+        return self.folder / "cost.json"
+
+    @property
     def after(self) -> Path:
         return self.folder / "after.safetensors"
 

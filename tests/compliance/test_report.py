@@ -151,6 +151,15 @@ def test_each_verdict_has_an_icon_of_its_own_shape(example: ModuleType) -> None:
     assert len(shapes) == 3
 
 
+def test_what_the_audits_cost_is_shown_and_may_be_missing(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    text = Reader(render(statement, example)).text
+    assert "10.2 forward passes over the audits" in text
+    assert "9.9 seconds of processor time: similarity 5.2, observe 4.1, few_shot 0.6." in text
+    del statement["predicate"]["event"]["cost"]
+    assert "forward passes" not in Reader(render(statement, example)).text
+
+
 def test_reasons_claim_and_limits_are_shown_word_for_word(shown: tuple[str, Any, str]) -> None:
     _, statement, page = shown
     verdict, text = statement["predicate"]["verdict"], Reader(page).text
