@@ -83,7 +83,9 @@ def of_attempt(attempt: Attempt) -> Facts:
     return told | {
         "cpuSeconds": {name: round(s, 3) for name, s in told["cpuSeconds"].items()},
         "forwardPasses": round(told["forwardPasses"], 2),
-        "candidateForwardPasses": {n: round(p, 2) for n, p in told["candidateForwardPasses"].items()},
+        "candidateForwardPasses": {
+            n: round(p, 2) for n, p in told["candidateForwardPasses"].items()
+        },
     }
 
 
