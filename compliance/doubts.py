@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compliance.controls import Control
+from compliance.judging import LEAST_POWER
 from compliance.levels import PASSED, reached
 from compliance.policy import Policy
 from compliance.rows import JudgedRow
@@ -20,6 +21,7 @@ def doubts(
     """Each doubt in words, with what would remove it."""
     yield from _about_references(controls)
     yield from _about_level(rows, policy)
+    yield from _about_power(rows, policy)
     yield from _about_samples(rows, policy)
     yield from _about_copies(propagation, policy)
 
@@ -44,6 +46,35 @@ def _about_level(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
             f"The policy asks for {policy.assurance}, the evidence reaches {reached(rows)}: audits "
             "of the representation or retrained references are missing."
         )
+
+
+def witnesses(rows: Sequence[JudgedRow]) -> list[str]:
+    """Audits of the representation that could have told the original, by a required row.
+
+    What they could is known from original and yardstick, whatever the candidate shows.
+    """
+    able = {
+        row.audit
+        for row in rows
+        if row.required and row.rule and row.rule.deep and (row.detect_original or 0) >= LEAST_POWER
+    }
+    return sorted(able)
+
+
+def _about_power(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
+    able = witnesses(rows)
+    if policy.assurance != "L1" and len(able) < policy.witnesses:
+        yield few_witnesses(able, policy)
+
+
+def few_witnesses(able: Sequence[str], policy: Policy) -> str:
+    """Why a pass would be hollow."""
+    named = f" ({', '.join(able)})" if able else ""
+    return (
+        f"{len(able)} audits of the representation could have told the original by these margins"
+        f"{named} and the policy asks for {policy.witnesses}: a model can be made to look right to "
+        "few. Bring more samples or references."
+    )
 
 
 def _about_samples(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:

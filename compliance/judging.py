@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from statistics import fmean
+from statistics import fmean, stdev
 
 from audits.finding import NOT_RUN, Finding, Measurement
 from compliance.policy import Policy, Rule
@@ -150,10 +150,14 @@ def resolved(rule: Rule, seen: Measurement) -> Margins | None:
     """The margins as numbers, (below, above); None where there are none.
 
     Relative ones follow from original and yardstick alone, before any candidate is looked at: a
-    remainder lies on the original's side of the yardstick, an overshoot on the other.
+    remainder lies on the original's side of the yardstick, an overshoot on the other. Those in
+    spreads follow from the yardstick alone.
     """
     if rule.at_most is not None:
         return None
+    if rule.spreads is not None:
+        margin = rule.spreads * stdev(seen.null) if len(seen.null) > 1 else None
+        return None if margin is None else (margin, margin)
     if not rule.relative:
         below = math.inf if rule.below is None else rule.below
         above = math.inf if rule.above is None else rule.above

@@ -16,7 +16,10 @@ from compliance import addresses, strictjson, yamlfile
 from compliance.documents import Strict, check
 from compliance.errors import PolicyError
 
-DEEP = ("few_shot", "linear_probe", "head_refit", "perturbation", "relearning", "similarity")
+DEEP = (
+    *("few_shot", "linear_probe", "head_refit", "perturbation", "relearning", "remainder"),
+    "similarity",
+)
 """Audits that look inside the network; at `@logits` they look at outputs only."""
 LEAST_REFERENCES = 3
 
@@ -29,14 +32,16 @@ Assurance = Literal["L1", "L2", "L3"]
 
 
 class Rule(Strict):
-    """A margin for the measurements that a glob names, of one of three kinds.
+    """A margin for the measurements that a glob names, of one of four kinds.
 
     `at_most`: the upper end of the value's 95% interval. `below` and `above`: the 90% interval of
     the difference to the yardstick lies between -below and +above; one left out is no limit on that
     side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
     yardstick, so that one rule fits every data set: at most this share of what the original knew
     may remain, and at most that share may be lost beyond the yardstick. Where the original itself
-    could not be told from the yardstick by them, the measurement decides nothing.
+    could not be told from the yardstick by them, the measurement decides nothing. `spreads`: the
+    90% interval of the difference lies within so many standard deviations of the yardstick on
+    either side: no further off than models that never saw the class are from one another.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -45,15 +50,17 @@ class Rule(Strict):
     above: Share | None = None
     remainder: Annotated[float, Field(gt=0, lt=1)] | None = None
     overshoot: Annotated[float, Field(gt=0)] | None = None
+    spreads: Annotated[float, Field(gt=0)] | None = None
     required: bool = False
 
     @model_validator(mode="after")
     def _one_kind_of_margin(self) -> Rule:
         absolute = self.below is not None or self.above is not None
-        kinds = (self.at_most is not None, absolute, self.relative)
+        kinds = (self.at_most is not None, absolute, self.relative, self.spreads is not None)
         if sum(kinds) != 1:
             raise ValueError(
-                "give either `at_most`, or `below` and `above`, or `remainder` and `overshoot`"
+                "give either `at_most`, or `below` and `above`, or `remainder` and `overshoot`, or "
+                "`spreads`"
             )
         if self.relative and self.remainder is None:
             raise ValueError("`overshoot` alone lets the original pass: give `remainder` too")
@@ -86,6 +93,11 @@ class Rule(Strict):
             return f"the upper end of the 95% interval is at most {self.at_most:g}"
         if self.remainder is not None:
             return _relative_sentence(self.remainder, self.overshoot)
+        if self.spreads is not None:
+            return (
+                f"the 90% interval of the difference lies within {self.spreads:g} standard "
+                "deviations of the yardstick"
+            )
         if self.above is None:
             return f"the 90% interval of the difference lies above -{self.below:g}"
         if self.below is None:
@@ -112,6 +124,7 @@ class Policy(Strict):
     references: Annotated[int, Field(ge=0, le=50)]
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
+    witnesses: Annotated[int, Field(ge=0, le=len(DEEP))] = 1
     minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     fallback: Literal["retrain", "none"] = "none"
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2

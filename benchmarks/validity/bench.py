@@ -68,8 +68,9 @@ class Event:
 
     @property
     def whole(self) -> bool:
-        """Whether the costly audits run as well: on the first event of each setting."""
-        return (self.scope, self.seed) == (self.setting.scopes[0], self.setting.seeds[0])
+        """Whether the costly audits run as well: on the first event of each small setting."""
+        first = (self.setting.scopes[0], self.setting.seeds[0])
+        return self.setting.small and (self.scope, self.seed) == first
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Networks that answer nothing, or nothing finite, before every audit: words, never made-up numbers.
+"""Networks that answer nothing, or nothing finite, before every audit: words, no made-up numbers.
 
 Real networks on real digits, broken in their weights, and shown to the bench as candidates.
 """
