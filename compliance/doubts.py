@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compliance.controls import Control
-from compliance.judging import LEAST_POWER
 from compliance.levels import PASSED, reached
 from compliance.policy import Policy
 from compliance.rows import JudgedRow
+from compliance.wording import NO_POWER
 
 
 def doubts(
@@ -48,33 +48,28 @@ def _about_level(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
         )
 
 
-def witnesses(rows: Sequence[JudgedRow]) -> list[str]:
-    """Audits of the representation that could have told the original, by a required row.
+BLIND = (
+    "The margins of every required measurement of the representation have room for the original "
+    "itself, so that a pass would be hollow: bring more samples or references, or narrow them."
+)
 
-    What they could is known from original and yardstick, whatever the candidate shows.
+
+def is_blind(rows: Sequence[JudgedRow]) -> bool:
+    """Whether no required row of the representation has margins that exclude the original.
+
+    One whose chance to tell the original is a half or more has: the original lies beyond the margin
+    by what the test asks for, so that a model like it would come out "within" by chance alone. That
+    is known from original and yardstick, whatever the candidate shows.
     """
-    able = {
-        row.audit
-        for row in rows
-        if row.required and row.rule and row.rule.deep and (row.detect_original or 0) >= LEAST_POWER
-    }
-    return sorted(able)
+    deep = [row for row in rows if row.required and row.rule is not None and row.rule.deep]
+    return not any(
+        row.detect_original is not None and row.detect_original >= NO_POWER for row in deep
+    )
 
 
 def _about_power(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
-    able = witnesses(rows)
-    if policy.assurance != "L1" and len(able) < policy.witnesses:
-        yield few_witnesses(able, policy)
-
-
-def few_witnesses(able: Sequence[str], policy: Policy) -> str:
-    """Why a pass would be hollow."""
-    named = f" ({', '.join(able)})" if able else ""
-    return (
-        f"{len(able)} audits of the representation could have told the original by these margins"
-        f"{named} and the policy asks for {policy.witnesses}: a model can be made to look right to "
-        "few. Bring more samples or references."
-    )
+    if policy.assurance != "L1" and is_blind(rows):
+        yield BLIND
 
 
 def _about_samples(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:

@@ -155,13 +155,17 @@ def resolved(rule: Rule, seen: Measurement) -> Margins | None:
     """
     if rule.at_most is not None:
         return None
-    if rule.spreads is not None:
-        margin = rule.spreads * stdev(seen.null) if len(seen.null) > 1 else None
-        return None if margin is None else (margin, margin)
+    below, above = rule.below, rule.above
+    if rule.in_spreads:
+        if len(seen.null) < 2:
+            return None
+        spread = stdev(seen.null)
+        below, above = (
+            None if width is None else width * spread
+            for width in (rule.spreads_below, rule.spreads_above)
+        )
     if not rule.relative:
-        below = math.inf if rule.below is None else rule.below
-        above = math.inf if rule.above is None else rule.above
-        return below, above
+        return math.inf if below is None else below, math.inf if above is None else above
     if seen.original is None or not seen.null:
         return None
     gap = seen.original - fmean(seen.null)

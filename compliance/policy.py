@@ -39,9 +39,9 @@ class Rule(Strict):
     side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
     yardstick, so that one rule fits every data set: at most this share of what the original knew
     may remain, and at most that share may be lost beyond the yardstick. Where the original itself
-    could not be told from the yardstick by them, the measurement decides nothing. `spreads`: the
-    90% interval of the difference lies within so many standard deviations of the yardstick on
-    either side: no further off than models that never saw the class are from one another.
+    could not be told from the yardstick by them, the measurement decides nothing. `spreads_below`
+    and `spreads_above`: as `below` and `above`, in standard deviations of the yardstick: not much
+    further off than models that never saw the class are from one another.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -50,17 +50,18 @@ class Rule(Strict):
     above: Share | None = None
     remainder: Annotated[float, Field(gt=0, lt=1)] | None = None
     overshoot: Annotated[float, Field(gt=0)] | None = None
-    spreads: Annotated[float, Field(gt=0)] | None = None
+    spreads_below: Annotated[float, Field(gt=0)] | None = None
+    spreads_above: Annotated[float, Field(gt=0)] | None = None
     required: bool = False
 
     @model_validator(mode="after")
     def _one_kind_of_margin(self) -> Rule:
         absolute = self.below is not None or self.above is not None
-        kinds = (self.at_most is not None, absolute, self.relative, self.spreads is not None)
+        kinds = (self.at_most is not None, absolute, self.relative, self.in_spreads)
         if sum(kinds) != 1:
             raise ValueError(
                 "give either `at_most`, or `below` and `above`, or `remainder` and `overshoot`, or "
-                "`spreads`"
+                "`spreads_below` and `spreads_above`"
             )
         if self.relative and self.remainder is None:
             raise ValueError("`overshoot` alone lets the original pass: give `remainder` too")
@@ -72,6 +73,11 @@ class Rule(Strict):
     def relative(self) -> bool:
         """Whether its margins are shares of what the original differs from the yardstick."""
         return self.remainder is not None or self.overshoot is not None
+
+    @property
+    def in_spreads(self) -> bool:
+        """Whether its margins are in standard deviations of the yardstick."""
+        return self.spreads_below is not None or self.spreads_above is not None
 
     def names(self, measurement: str) -> bool:
         """Whether the rule speaks about this measurement."""
@@ -93,16 +99,14 @@ class Rule(Strict):
             return f"the upper end of the 95% interval is at most {self.at_most:g}"
         if self.remainder is not None:
             return _relative_sentence(self.remainder, self.overshoot)
-        if self.spreads is not None:
-            return (
-                f"the 90% interval of the difference lies within {self.spreads:g} standard "
-                "deviations of the yardstick"
-            )
-        if self.above is None:
-            return f"the 90% interval of the difference lies above -{self.below:g}"
-        if self.below is None:
-            return f"the 90% interval of the difference lies below +{self.above:g}"
-        between = f"-{self.below:g} and +{self.above:g}"
+        unit, below, above = "", self.below, self.above
+        if self.in_spreads:
+            unit, below, above = " standard deviations", self.spreads_below, self.spreads_above
+        if above is None:
+            return f"the 90% interval of the difference lies above -{below:g}{unit}"
+        if below is None:
+            return f"the 90% interval of the difference lies below +{above:g}{unit}"
+        between = f"-{below:g} and +{above:g}{unit}"
         return f"the 90% interval of the difference lies between {between}"
 
 
@@ -124,7 +128,6 @@ class Policy(Strict):
     references: Annotated[int, Field(ge=0, le=50)]
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
-    witnesses: Annotated[int, Field(ge=0, le=len(DEEP))] = 1
     minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     fallback: Literal["retrain", "none"] = "none"
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2

@@ -16,7 +16,7 @@ from typing import Any
 
 from audits.finding import Finding
 from compliance.controls import Control, judge_control
-from compliance.doubts import few_witnesses, witnesses
+from compliance.doubts import BLIND, is_blind
 from compliance.judging import judge_rows
 from compliance.levels import FAILED, PASSED
 from compliance.policy import Policy, Rule
@@ -80,14 +80,13 @@ def expected(
         retrained model comes out within), `detectOriginal` (that the original comes out outside)
         and whether it `decides`. `acceptAll`: the chance to come out within everywhere, rows taken
         for independent, which is cautious. `references`: how the retrained models came out, each
-        judged by the others. `witnesses`: audits of the representation that can tell the original.
-        `canReach`: whether a verdict can be expected. `told`: all that in one sentence.
+        judged by the others. `canReach`: whether a verdict can be expected. `told`: all that in
+        one sentence.
     """
     judged = [judge_control(name, found, policy) for name, found in references.items()]
     every = judge_rows(original, policy)
     rows = [row for row in every if row.rule and row.rule.required]
-    able = witnesses(every)
-    few = few_witnesses(able, policy) if len(able) < policy.witnesses else ""
+    blind = policy.assurance != "L1" and is_blind(every)
     told = [_row(row, judged) for row in rows]
     chances = [
         row["acceptRetrained"]
@@ -98,16 +97,15 @@ def expected(
     caught = judge_control("original", original, policy).found == FAILED
     outcomes = {name: sum(c.found == name for c in judged) for name in (PASSED, FAILED)}
     outcomes["INCONCLUSIVE"] = len(judged) - sum(outcomes.values())
-    can = caught and not out_of_reach and not few and (outcomes[PASSED] > 0 or not judged)
+    can = caught and not out_of_reach and not blind and (outcomes[PASSED] > 0 or not judged)
     return {
         "rows": told,
         "acceptAll": accept,
         "originalCaught": caught,
         "references": outcomes,
         "outOfReach": list(out_of_reach),
-        "witnesses": able,
         "canReach": can,
-        "told": _sentence(told, accept, caught, outcomes, out_of_reach, few, can),
+        "told": _sentence(told, accept, caught, outcomes, out_of_reach, blind, can),
     }
 
 
@@ -133,7 +131,7 @@ def _sentence(
     caught: bool,
     outcomes: Mapping[str, int],
     out_of_reach: Sequence[str],
-    few: str,
+    blind: bool,
     can: bool,
 ) -> str:
     count = sum(row["decides"] for row in rows)
@@ -144,8 +142,8 @@ def _sentence(
             "No verdict can be reached: by these margins the original itself would not be failed. "
             "Bring more samples or references, or audit where the class is learned more deeply."
         )
-    if few:
-        return f"No pass can be reached: {few}"
+    if blind:
+        return f"No pass can be reached. {BLIND}"
     if not can:
         return (
             "No pass can be reached: none of the retrained models passes when judged by the "
