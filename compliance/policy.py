@@ -22,6 +22,8 @@ DEEP = (
 )
 """Audits that look inside the network; at `@logits` they look at outputs only."""
 LEAST_REFERENCES = 3
+LEAST_SHADOWS = 8
+"""Shadow models from which membership attacks can be calibrated."""
 
 Share = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(gt=0)]
@@ -126,6 +128,7 @@ class Policy(Strict):
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._-]+$")]
     assurance: Assurance
     references: Annotated[int, Field(ge=0, le=50)]
+    shadows: Annotated[int, Field(ge=0, le=512)] = 0
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
     minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -146,6 +149,16 @@ class Policy(Strict):
     def _enough_references(cls, count: int, info: ValidationInfo) -> int:
         if info.data.get("assurance") == "L3" and count < LEAST_REFERENCES:
             raise ValueError(f"assurance L3 needs at least {LEAST_REFERENCES} retrained references")
+        return count
+
+    @field_validator("shadows")
+    @classmethod
+    def _pairs_of_shadows(cls, count: int) -> int:
+        if count and (count < LEAST_SHADOWS or count % 2):
+            raise ValueError(
+                f"shadow models share out the rows in pairs: 0, or an even number from "
+                f"{LEAST_SHADOWS} on"
+            )
         return count
 
     @field_validator("rules")

@@ -16,7 +16,7 @@ from flows.store import Artifact, canonical, digest_bytes, write_atomically
 if TYPE_CHECKING:
     from torch import nn
 
-    from audits.evidence import Evidence
+    from audits.evidence import Evidence, Shadow
     from audits.features import Observation
     from flows.rows import AuditRows
 
@@ -127,6 +127,7 @@ class _Bench:
         self.edit, self.seed = edit, plan["seed"]
         self.problems: dict[str, str] = references.get("problems", {})
         self.judges = tuple(self.load.observed(reference) for reference in references["models"])
+        shadows = references.get("shadows", {"models": [], "seeds": []})
         original = self.load.observed(model["file"], retired=model["retired"])
         unseen = chosen.unseen_labels
         self.evidence = Evidence(
@@ -141,6 +142,7 @@ class _Bench:
             fresh_labels=chosen.fresh_labels.numpy(),
             unseen_labels=None if unseen is None else unseen.numpy(),
             tuning=chosen.tuning,
+            shadows=tuple(map(self.load.shadow, shadows["models"], shadows["seeds"])),
         )
 
     def judged(self, name: str) -> Facts:
@@ -218,6 +220,24 @@ class _Loader:
         seen = self._observe(network, file["sha256"], retired or [])
         store.save_arrays(path, *features.to_arrays(seen))
         return seen
+
+    def shadow(self, file: Facts, seed: int) -> Shadow:
+        """What a shadow model says of the rows: its answers alone, one forward pass."""
+        from audits import features
+        from flows import shadows
+        from flows.settings import settings
+
+        with self.meter.timed(spending.OBSERVE):
+            seen = features.observe(
+                self.network(file),
+                self.rows.train_inputs,
+                self.rows.test_inputs,
+                depths=1,
+                device=settings().device,
+                digest=file["sha256"],
+            )
+        self.meter.looked_at(seen, kept=False)
+        return shadows.shown(seen.train_logits, seen.test_logits, self.rows, seed)
 
     def must_fail(self, edit: Facts, seed: int) -> tuple[Mapping[str, Observation], dict[str, str]]:
         """The controls of AUDIT.md section 3, made of original and candidate; those that cannot be.

@@ -40,6 +40,11 @@ class Home:
         return self.root / "references"
 
     @property
+    def shadows(self) -> Path:
+        """Shadow models, named as references are."""
+        return self.root / "shadows"
+
+    @property
     def observations(self) -> Path:
         """What the audits saw of each model, named by model and data version."""
         return self.root / "observations"

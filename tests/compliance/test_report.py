@@ -204,6 +204,18 @@ def test_figures_that_an_audit_left_out_stand_under_coverage(passing: str) -> No
     assert "needs 1000 images outside training, got 90" in text
 
 
+def test_shadow_models_are_an_attack_outside_the_plan_only_where_none_was_run(
+    example: ModuleType,
+) -> None:
+    statement = PAGES.passed(example)
+    outside = "Membership with shadow models (RMIA, LiRA)"
+    assert outside in Reader(render(statement, example)).text
+    rows = statement["predicate"]["audits"]
+    (attack,) = [row for row in rows if row["name"] == "membership.forget.entropy"]
+    rows.append(attack | {"name": "membership.forget.lira"})
+    assert outside not in Reader(render(statement, example)).text
+
+
 def test_every_control_is_shown_with_expected_and_found(shown: tuple[str, Any, str]) -> None:
     _, statement, page = shown
     for control in statement["predicate"]["controls"]:
