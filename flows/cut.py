@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flows.dataset import DataSpec
 from flows.journal import entered
 from flows.layout import Attempt, Home
 from flows.store import Artifact, write_atomically
@@ -38,7 +39,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
     from flows import datasets, measured, models
     from flows.settings import settings
 
-    dataset = datasets.load(datasets.DataSpec(**data["spec"])).without(model["retired"])
+    dataset = datasets.load(DataSpec(**data["spec"])).without(model["retired"])
     network, _ = models.load_weights(
         home.root / model["file"]["path"],
         architecture=model["architecture"],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import fanout, interrupts, progress, shadows
+from flows.dataset import DataSpec
 from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, is_intact
 
@@ -150,7 +151,7 @@ def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     from flows import datasets, models
     from flows.store import write_atomically
 
-    dataset = datasets.load(datasets.DataSpec(**job["spec"]))
+    dataset = datasets.load(DataSpec(**job["spec"]))
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.get("shadow"):
         inputs, labels = shadows.half(dataset.without(job["exclude"]), job["seed"])

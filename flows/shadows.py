@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from audits.evidence import Shadow
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
     from flows.rows import AuditRows
 
 Facts = dict[str, Any]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from flows import measured
-from flows.datasets import DataSpec, load
+from flows.dataset import DataSpec
+from flows.datasets import load
 
 
 def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:

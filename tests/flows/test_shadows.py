@@ -19,6 +19,7 @@ from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
 from compliance.errors import PolicyError
 from compliance.policy import LEAST_SHADOWS, load_policy
 from flows import audit, datasets, models, prepare, propagation, retraining, shadows
+from flows.dataset import DataSpec
 from flows.layout import Home
 from flows.store import Artifact
 from tests.flows.conftest import contents
@@ -27,7 +28,8 @@ Facts = dict[str, Any]
 FORGET, COUNT = 3, 8
 NOISY = """
 import torch
-from flows.datasets import DataSpec, load
+from flows.dataset import DataSpec
+from flows.datasets import load
 def data():
     d = load(DataSpec(name="digits"))
     parts = []
@@ -55,7 +57,7 @@ class Case:
         self.home = home
         recipe = folder / "recipe.yaml"
         recipe.write_text(RECIPE)
-        spec = datasets.DataSpec(name=f"{module}:data")
+        spec = DataSpec(name=f"{module}:data")
         self.dataset = datasets.load(spec)
         self.accepted: Facts = {
             "recipe": str(recipe),
