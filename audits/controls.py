@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from audits.errors import BadControl
+from audits import logistic
+from audits.errors import BadControl, NotConverged
 from audits.features import called_operators, head_inputs
 from damp.operators import add_bias, add_missing_biases
 
@@ -94,17 +94,25 @@ def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -
 
 
 def head_refitted(
-    original: nn.Module, forget: Sequence[int], inputs: Tensor, labels: Tensor
+    original: nn.Module,
+    forget: Sequence[int],
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    steps: int = logistic.STEPS,
 ) -> nn.Module:
     """The original with a fresh logistic head, fitted on retain rows only (CF-k, k = 1).
 
     Args:
         inputs: Retain rows, (n, ...).
         labels: Their classes, (n,), at least two different ones.
+        steps: Of the fit at most.
+    Raises:
+        BadControl: there are no such rows, no such head, or the fit did not converge.
     """
     model = copy.deepcopy(original).eval()
     head = _head(model, inputs[:2], forget)
-    weight, bias = _logistic_head(head_inputs(model, inputs), labels.cpu().numpy())
+    weight, bias = _logistic_head(head_inputs(model, inputs), labels.cpu().numpy(), steps)
     classes = np.unique(labels.cpu().numpy())
     with torch.no_grad():
         head.weight.zero_()
@@ -114,15 +122,19 @@ def head_refitted(
     return model
 
 
-def _logistic_head(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _logistic_head(
+    features: np.ndarray, labels: np.ndarray, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights (r, D) and biases (r,) of a multinomial head on raw features."""
     if len(np.unique(labels)) < 2:
         raise BadControl("A fresh head needs rows of two retain classes: give more of the data.")
     features = features.astype(np.float64)
     centre, spread = features.mean(0), features.std(0)
     spread = np.where(spread > 0, spread, 1.0)
-    fitted = LogisticRegression(C=1.0, max_iter=1000, tol=1e-3)
-    fitted.fit((features - centre) / spread, labels)
+    try:
+        fitted = logistic.fitted((features - centre) / spread, labels, steps=steps)
+    except NotConverged as problem:
+        raise BadControl(f"{str(problem).capitalize()}.") from problem
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:
         weight, bias = np.vstack([-weight, weight]) / 2, np.append(-bias, bias) / 2

@@ -4,7 +4,8 @@
     ├── BadEvidence         observations, labels and classes that do not belong together
     ├── BadMeasurement      a figure that is no finite number, or a record that cannot be read
     ├── BadStatistic        a statistic asked of data that cannot give it
-    │   └── TooFewSamples   fewer samples than the statistic needs
+    │   ├── TooFewSamples   fewer samples than the statistic needs
+    │   └── NotConverged    a fit that did not come to an end
     ├── BadRecipe           a training recipe or its data that cannot be used
     └── BadControl          a control that cannot be built from these models
 
@@ -33,6 +34,10 @@ class BadStatistic(AuditError):
 
 class TooFewSamples(BadStatistic):
     """Fewer samples than the statistic needs."""
+
+
+class NotConverged(BadStatistic):
+    """A fit that did not come to an end."""
 
 
 class BadRecipe(AuditError):

@@ -14,8 +14,9 @@ from audits.errors import BadEvidence
 from audits.observation import PENULTIMATE, Head, Observation, Seen, from_arrays, to_arrays
 from audits.tuning import Tuning
 from damp.errors import Unsupported
+from damp.layouts import CONSTANT, Layout
 from damp.operators import Operator, find
-from damp.rehearsal import Reading, listening, rehearse
+from damp.rehearsal import Reading, Rehearsal, listening, rehearse
 
 __all__ = [
     "Observation",
@@ -114,9 +115,24 @@ def _readings(model: nn.Module, inputs: Tensor) -> list[Reading]:
             "The forward pass calls no Linear, Conv or MultiheadAttention layer, so there are no "
             "features to read: give a model that has one."
         )
-    *_, head = seen.readings.values()
+    head = _dead_head(seen) or list(seen.readings.values())[-1]
     others = [seen.readings[name] for name in seen.leaders if name != head.leader]
     return [*others, head]
+
+
+def _dead_head(seen: Rehearsal) -> Reading | None:
+    """The last operator where it reads features that are the same for every image.
+
+    It must not be passed over: the layer before it would be taken for the head, and the class read
+    where nobody looks for it. Its features are read as they are, and the audits say what they lack.
+    """
+    last = seen.called[-1]
+    reasons = {skipped.name: skipped.reason for skipped in seen.skipped}
+    if reasons.get(last.name) != CONSTANT:
+        return None
+    unheard = torch.zeros(last.outputs, dtype=torch.bool)
+    layout = Layout(axis=0)
+    return Reading(operator=last, layout=layout, uses=1, leader=last.name, heard=unheard)
 
 
 def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:

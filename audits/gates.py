@@ -32,14 +32,15 @@ def obstacle(
     found = list(_few_rows(evidence, forget_train, forget_test, retain_test))
     if references and not (unseen and len(evidence.unseen) >= LEAST_UNSEEN):
         found += _few_references(evidence, unseen)
-    if references and evidence.references:
-        found += filter(None, [copies(evidence)])
-    found += [
+    broken = [
         f"The logits of {who} hold NaN or infinity: observe the plain network, before its outputs "
         "are retired, and check its weights."
         for who, seen in evidence.models()
         if not evidence.of(_finite_logits, seen)
     ]
+    if references and evidence.references and not broken:
+        found += filter(None, [copies(evidence)])
+    found += broken
     return " ".join(found)
 
 

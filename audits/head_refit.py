@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
-from audits import depths, gates, measuring, sampling
+from audits import depths, gates, logistic, measuring, sampling
+from audits.errors import NotConverged
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.few_shot import QUERIES, averaged
@@ -18,7 +18,13 @@ QUESTION = "How much of the forgotten class does a fresh head recover from a few
 
 
 def audit(
-    evidence: Evidence, *, shots: int = 10, draws: int = 10, penalty: float = 1.0, rows: int = 4000
+    evidence: Evidence,
+    *,
+    shots: int = 10,
+    draws: int = 10,
+    penalty: float = 1.0,
+    rows: int = 4000,
+    steps: int = logistic.STEPS,
 ) -> Finding:
     """Accuracy of a logistic head fitted on frozen last features of a few test images a class.
 
@@ -29,20 +35,15 @@ def audit(
         draws: Random draws of them, one fit each.
         penalty: Strength of the squared penalty on standardised features.
         rows: Test rows at most, a seeded stratified sample.
+        steps: Of a fit at most; where one is not at rest then, nothing is measured.
     """
-    parameters: dict[str, JSON] = {
-        "shots": shots,
-        "draws": draws,
-        "penalty": penalty,
-        "rows": rows,
-        "depth": PENULTIMATE,
-    }
+    settings = {"shots": shots, "draws": draws, "penalty": penalty, "rows": rows, "steps": steps}
+    parameters: dict[str, JSON] = {**settings, "depth": PENULTIMATE}
     obstacle = gates.obstacle(
         evidence, unseen=True, forget_test=shots + QUERIES, retain_test=shots + 1
     )
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
-    settings = {"shots": shots, "draws": draws, "penalty": penalty, "rows": rows}
     models = Models.of(evidence, refitted, by_class=True, **settings)
     labels = {
         f"{AUDIT}.forget": f"Forgotten class after a head refit from {shots} images a class",
@@ -56,36 +57,48 @@ def audit(
 
 
 def refitted(
-    evidence: Evidence, seen: Observation, *, shots: int, draws: int, penalty: float, rows: int
+    evidence: Evidence,
+    seen: Observation,
+    *,
+    shots: int,
+    draws: int,
+    penalty: float,
+    rows: int,
+    steps: int,
 ) -> dict[str, Estimate | str]:
     """Accuracy on forget and on retain images of one model's refitted heads."""
     features = depths.at(evidence, seen, PENULTIMATE)
     reason = gates.unusable(features)
+    names = (f"{AUDIT}.forget", f"{AUDIT}.retain")
     if reason:
-        return {f"{AUDIT}.forget": reason, f"{AUDIT}.retain": reason}
+        return dict.fromkeys(names, reason)
     kept = sampling.capped(evidence, rows, "head_refit.rows", least=shots + QUERIES)
     features, labels = features[kept], evidence.test_labels[kept]
     chosen = sampling.supports(
         labels, evidence.live, shots=shots, draws=draws, generator=evidence.rng("head_refit")
     )
-    hits = np.stack([_scored(features, labels, draw.ravel(), penalty) for draw in chosen])
+    try:
+        hits = np.stack(
+            [_scored(features, labels, draw.ravel(), penalty, steps) for draw in chosen]
+        )
+    except NotConverged as problem:
+        return dict.fromkeys(names, str(problem))
     return {
-        f"{AUDIT}.{part}": averaged(
+        name: averaged(
             hits[:, np.isin(labels, classes)],
             independent=min(int(np.count_nonzero(labels == c)) for c in classes) // shots,
         )
-        for part, classes in (("forget", evidence.forget), ("retain", evidence.retain))
+        for name, classes in zip(names, (evidence.forget, evidence.retain), strict=True)
     }
 
 
 def _scored(
-    features: np.ndarray, labels: np.ndarray, support: np.ndarray, penalty: float
+    features: np.ndarray, labels: np.ndarray, support: np.ndarray, penalty: float, steps: int
 ) -> np.ndarray:
     """Hits of a head fitted on the support rows, (n,), NaN on these rows themselves."""
     centre, spread = features[support].mean(0), features[support].std(0)
     scaled = (features - centre) / np.where(spread > 0, spread, 1.0)
-    head = LogisticRegression(C=1 / penalty, max_iter=1000, tol=1e-3)
-    head.fit(scaled[support], labels[support])
+    head = logistic.fitted(scaled[support], labels[support], penalty=penalty, steps=steps)
     hits = (head.predict(scaled) == labels).astype(np.float64)
     hits[support] = np.nan
     return hits

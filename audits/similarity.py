@@ -98,13 +98,19 @@ def _geometry(
     retain = np.isin(labels, evidence.retain)
     centred = features - features[retain].mean(0)
     own = centred[~retain]
-    member = (labels[:, None] == np.array(evidence.live)).astype(np.float64)
-    counts = weights @ member
-    means = np.einsum("bn,nc,nd->bcd", weights, member, centred, optimize=True) / counts[..., None]
+    means = np.stack(
+        [_weighted_mean(centred[labels == c], weights[:, labels == c]) for c in evidence.live], 1
+    )
     square = (means**2).sum(-1)
     cross = means @ means.transpose(0, 2, 1)
     distances = np.sqrt(np.maximum(square[:, :, None] + square[:, None] - 2 * cross, 0.0))
     return own @ own.T, distances
+
+
+def _weighted_mean(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Means of rows (n, D) by counts (B, n): (B, D)."""
+    found: np.ndarray = (weights @ rows) / weights.sum(1, keepdims=True)
+    return found
 
 
 def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicates: int) -> Models:

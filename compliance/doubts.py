@@ -9,6 +9,7 @@ from compliance.controls import Control
 from compliance.levels import PASSED, reached
 from compliance.policy import Policy
 from compliance.rows import JudgedRow
+from compliance.wording import NO_POWER
 
 
 def doubts(
@@ -20,6 +21,7 @@ def doubts(
     """Each doubt in words, with what would remove it."""
     yield from _about_references(controls)
     yield from _about_level(rows, policy)
+    yield from _about_power(rows, policy)
     yield from _about_samples(rows, policy)
     yield from _about_copies(propagation, policy)
 
@@ -44,6 +46,30 @@ def _about_level(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
             f"The policy asks for {policy.assurance}, the evidence reaches {reached(rows)}: audits "
             "of the representation or retrained references are missing."
         )
+
+
+BLIND = (
+    "The margins of every required measurement of the representation have room for the original "
+    "itself, so that a pass would be hollow: bring more samples or references, or narrow them."
+)
+
+
+def is_blind(rows: Sequence[JudgedRow]) -> bool:
+    """Whether no required row of the representation has margins that exclude the original.
+
+    One whose chance to tell the original is a half or more has: the original lies beyond the margin
+    by what the test asks for, so that a model like it would come out "within" by chance alone. That
+    is known from original and yardstick, whatever the candidate shows.
+    """
+    deep = [row for row in rows if row.required and row.rule is not None and row.rule.deep]
+    return not any(
+        row.detect_original is not None and row.detect_original >= NO_POWER for row in deep
+    )
+
+
+def _about_power(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
+    if policy.assurance != "L1" and is_blind(rows):
+        yield BLIND
 
 
 def _about_samples(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:

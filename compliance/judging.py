@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from statistics import fmean
+from statistics import fmean, stdev
 
 from audits.finding import NOT_RUN, Finding, Measurement
 from compliance.policy import Policy, Rule
@@ -150,14 +150,22 @@ def resolved(rule: Rule, seen: Measurement) -> Margins | None:
     """The margins as numbers, (below, above); None where there are none.
 
     Relative ones follow from original and yardstick alone, before any candidate is looked at: a
-    remainder lies on the original's side of the yardstick, an overshoot on the other.
+    remainder lies on the original's side of the yardstick, an overshoot on the other. Those in
+    spreads follow from the yardstick alone.
     """
     if rule.at_most is not None:
         return None
+    below, above = rule.below, rule.above
+    if rule.in_spreads:
+        if len(seen.null) < 2:
+            return None
+        spread = stdev(seen.null)
+        below, above = (
+            None if width is None else width * spread
+            for width in (rule.spreads_below, rule.spreads_above)
+        )
     if not rule.relative:
-        below = math.inf if rule.below is None else rule.below
-        above = math.inf if rule.above is None else rule.above
-        return below, above
+        return math.inf if below is None else below, math.inf if above is None else above
     if seen.original is None or not seen.null:
         return None
     gap = seen.original - fmean(seen.null)

@@ -16,9 +16,14 @@ from compliance import addresses, strictjson, yamlfile
 from compliance.documents import Strict, check
 from compliance.errors import PolicyError
 
-DEEP = ("few_shot", "linear_probe", "head_refit", "perturbation", "relearning", "similarity")
+DEEP = (
+    *("few_shot", "linear_probe", "head_refit", "perturbation", "relearning", "remainder"),
+    "similarity",
+)
 """Audits that look inside the network; at `@logits` they look at outputs only."""
 LEAST_REFERENCES = 3
+LEAST_SHADOWS = 8
+"""Shadow models from which membership attacks can be calibrated."""
 
 Share = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(gt=0)]
@@ -29,14 +34,16 @@ Assurance = Literal["L1", "L2", "L3"]
 
 
 class Rule(Strict):
-    """A margin for the measurements that a glob names, of one of three kinds.
+    """A margin for the measurements that a glob names, of one of four kinds.
 
     `at_most`: the upper end of the value's 95% interval. `below` and `above`: the 90% interval of
     the difference to the yardstick lies between -below and +above; one left out is no limit on that
     side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
     yardstick, so that one rule fits every data set: at most this share of what the original knew
     may remain, and at most that share may be lost beyond the yardstick. Where the original itself
-    could not be told from the yardstick by them, the measurement decides nothing.
+    could not be told from the yardstick by them, the measurement decides nothing. `spreads_below`
+    and `spreads_above`: as `below` and `above`, in standard deviations of the yardstick: not much
+    further off than models that never saw the class are from one another.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -45,15 +52,18 @@ class Rule(Strict):
     above: Share | None = None
     remainder: Annotated[float, Field(gt=0, lt=1)] | None = None
     overshoot: Annotated[float, Field(gt=0)] | None = None
+    spreads_below: Annotated[float, Field(gt=0)] | None = None
+    spreads_above: Annotated[float, Field(gt=0)] | None = None
     required: bool = False
 
     @model_validator(mode="after")
     def _one_kind_of_margin(self) -> Rule:
         absolute = self.below is not None or self.above is not None
-        kinds = (self.at_most is not None, absolute, self.relative)
+        kinds = (self.at_most is not None, absolute, self.relative, self.in_spreads)
         if sum(kinds) != 1:
             raise ValueError(
-                "give either `at_most`, or `below` and `above`, or `remainder` and `overshoot`"
+                "give either `at_most`, or `below` and `above`, or `remainder` and `overshoot`, or "
+                "`spreads_below` and `spreads_above`"
             )
         if self.relative and self.remainder is None:
             raise ValueError("`overshoot` alone lets the original pass: give `remainder` too")
@@ -65,6 +75,11 @@ class Rule(Strict):
     def relative(self) -> bool:
         """Whether its margins are shares of what the original differs from the yardstick."""
         return self.remainder is not None or self.overshoot is not None
+
+    @property
+    def in_spreads(self) -> bool:
+        """Whether its margins are in standard deviations of the yardstick."""
+        return self.spreads_below is not None or self.spreads_above is not None
 
     def names(self, measurement: str) -> bool:
         """Whether the rule speaks about this measurement."""
@@ -86,11 +101,14 @@ class Rule(Strict):
             return f"the upper end of the 95% interval is at most {self.at_most:g}"
         if self.remainder is not None:
             return _relative_sentence(self.remainder, self.overshoot)
-        if self.above is None:
-            return f"the 90% interval of the difference lies above -{self.below:g}"
-        if self.below is None:
-            return f"the 90% interval of the difference lies below +{self.above:g}"
-        between = f"-{self.below:g} and +{self.above:g}"
+        unit, below, above = "", self.below, self.above
+        if self.in_spreads:
+            unit, below, above = " standard deviations", self.spreads_below, self.spreads_above
+        if above is None:
+            return f"the 90% interval of the difference lies above -{below:g}{unit}"
+        if below is None:
+            return f"the 90% interval of the difference lies below +{above:g}{unit}"
+        between = f"-{below:g} and +{above:g}{unit}"
         return f"the 90% interval of the difference lies between {between}"
 
 
@@ -110,6 +128,7 @@ class Policy(Strict):
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._-]+$")]
     assurance: Assurance
     references: Annotated[int, Field(ge=0, le=50)]
+    shadows: Annotated[int, Field(ge=0, le=512)] = 0
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
     minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -130,6 +149,16 @@ class Policy(Strict):
     def _enough_references(cls, count: int, info: ValidationInfo) -> int:
         if info.data.get("assurance") == "L3" and count < LEAST_REFERENCES:
             raise ValueError(f"assurance L3 needs at least {LEAST_REFERENCES} retrained references")
+        return count
+
+    @field_validator("shadows")
+    @classmethod
+    def _pairs_of_shadows(cls, count: int) -> int:
+        if count and (count < LEAST_SHADOWS or count % 2):
+            raise ValueError(
+                f"shadow models share out the rows in pairs: 0, or an even number from "
+                f"{LEAST_SHADOWS} on"
+            )
         return count
 
     @field_validator("rules")

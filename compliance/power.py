@@ -16,6 +16,7 @@ from typing import Any
 
 from audits.finding import Finding
 from compliance.controls import Control, judge_control
+from compliance.doubts import BLIND, is_blind
 from compliance.judging import judge_rows
 from compliance.levels import FAILED, PASSED
 from compliance.policy import Policy, Rule
@@ -83,7 +84,9 @@ def expected(
         one sentence.
     """
     judged = [judge_control(name, found, policy) for name, found in references.items()]
-    rows = [row for row in judge_rows(original, policy) if row.rule and row.rule.required]
+    every = judge_rows(original, policy)
+    rows = [row for row in every if row.rule and row.rule.required]
+    blind = policy.assurance != "L1" and is_blind(every)
     told = [_row(row, judged) for row in rows]
     chances = [
         row["acceptRetrained"]
@@ -94,7 +97,7 @@ def expected(
     caught = judge_control("original", original, policy).found == FAILED
     outcomes = {name: sum(c.found == name for c in judged) for name in (PASSED, FAILED)}
     outcomes["INCONCLUSIVE"] = len(judged) - sum(outcomes.values())
-    can = caught and not out_of_reach and (outcomes[PASSED] > 0 or not judged)
+    can = caught and not out_of_reach and not blind and (outcomes[PASSED] > 0 or not judged)
     return {
         "rows": told,
         "acceptAll": accept,
@@ -102,7 +105,7 @@ def expected(
         "references": outcomes,
         "outOfReach": list(out_of_reach),
         "canReach": can,
-        "told": _sentence(told, accept, caught, outcomes, out_of_reach, can),
+        "told": _sentence(told, accept, caught, outcomes, out_of_reach, blind, can),
     }
 
 
@@ -128,6 +131,7 @@ def _sentence(
     caught: bool,
     outcomes: Mapping[str, int],
     out_of_reach: Sequence[str],
+    blind: bool,
     can: bool,
 ) -> str:
     count = sum(row["decides"] for row in rows)
@@ -138,6 +142,8 @@ def _sentence(
             "No verdict can be reached: by these margins the original itself would not be failed. "
             "Bring more samples or references, or audit where the class is learned more deeply."
         )
+    if blind:
+        return f"No pass can be reached. {BLIND}"
     if not can:
         return (
             "No pass can be reached: none of the retrained models passes when judged by the "

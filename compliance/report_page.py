@@ -99,6 +99,20 @@ def _done(whole: Mapping[str, Any]) -> dict[str, Any]:
         "startedAt": predicate["event"]["startedAt"],
         "finishedAt": predicate["event"]["finishedAt"],
         "seconds": predicate["event"]["monotonicSeconds"],
+        "cost": _cost(predicate["event"].get("cost")),
+    }
+
+
+def _cost(cost: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the audits cost, the dearest first; None in a statement that does not say."""
+    if cost is None:
+        return None
+    seconds = sorted(cost["cpuSeconds"].items(), key=lambda pair: -pair[1])
+    return {
+        **cost,
+        "cpuSeconds": dict(seconds),
+        "seconds": round(sum(spent for _, spent in seconds), 3),
+        "candidateTotal": round(sum(cost["candidateForwardPasses"].values()), 2),
     }
 
 

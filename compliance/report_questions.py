@@ -60,6 +60,14 @@ AUDITS: Mapping[str, tuple[str, str, tuple[str, ...]]] = MappingProxyType(
             "handed in: they show whether it behaves on the audit's own images only.",
             ("dprime", "penultimate", "logits"),
         ),
+        "remainder": (
+            "How much of what the original knows of the class remains, by all readers together?",
+            "0 is a model that never saw the class, 1 the original. The mean over probes, which "
+            "read with all labels, and over readers of a few labels: one figure on few images "
+            "hardly tells a half from nothing, and a model can be made to look right to one of "
+            "them.",
+            ("linear-probe", "few-shot", "original"),
+        ),
         "similarity": (
             "Does the model see the forgotten images as models do that never saw their class?",
             "Similarity to the retrained models, layer by layer: 1 is the same. The distance says "
@@ -104,6 +112,7 @@ ATTACKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "trains many similar models to judge single images",
         ),
         "perturbation": ("Perturbed images", "shows images that nobody could have prepared for"),
+        "remainder": ("All readers together", "pools what every probe and few labels read"),
         "head_suppression": ("Head suppression", "asks how much was hidden in the last layer only"),
         "similarity": ("Similarity", "compares inner representations layer by layer"),
         "edit_leakage": (

@@ -21,6 +21,10 @@ OWN = 0.5
 are independent it is 1; a batch norm without running statistics lets some of it spill over."""
 
 
+CONSTANT = "its input does not depend on the images"
+"""Why nothing can be told of a layer behind features that are dead."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """Where samples lie in an input.
@@ -84,7 +88,7 @@ def layout_of(before: Tensor, after: Tensor, feature_axis: int, changed: int) ->
         return "the shape of its input depends on the images"
     change = (_finite(after.double()) - _finite(before.double())).square()
     if not float(change.sum()):
-        return "its input does not depend on the images"
+        return CONSTANT
     best, share = None, OWN
     for layout in _candidates(before, feature_axis):
         energy = layout.unfolded(change, SAMPLES)

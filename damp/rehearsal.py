@@ -52,11 +52,13 @@ class Rehearsal:
     Attributes:
         readings: Usable operators by name, in the order of their first calls.
         skipped: Operators that are used in a way that forbids an edit, and why.
+        called: All operators that were called, in the order of their first calls.
         classes: Logits per sample, C.
     """
 
     readings: dict[str, Reading]
     skipped: tuple[Skipped, ...]
+    called: tuple[Operator, ...]
     classes: int
 
     @property
@@ -91,7 +93,12 @@ def rehearse(model: nn.Module, operators: Sequence[Operator], inputs: Tensor) ->
         else:
             skipped.append(Skipped(name=operator.name, kind=operator.kind, reason=found))
     classes = logits_of(output, SAMPLES).shape[1]
-    return Rehearsal(readings=readings, skipped=tuple(skipped), classes=classes)
+    return Rehearsal(
+        readings=readings,
+        skipped=tuple(skipped),
+        called=tuple(first.order.values()),
+        classes=classes,
+    )
 
 
 @contextmanager

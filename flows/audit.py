@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audits.finding import Finding
-from flows import fanout, progress
+from flows import fanout, progress, spending
 from flows.journal import entered
 from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, write_atomically
@@ -16,7 +16,7 @@ from flows.store import Artifact, canonical, digest_bytes, write_atomically
 if TYPE_CHECKING:
     from torch import nn
 
-    from audits.evidence import Evidence
+    from audits.evidence import Evidence, Shadow
     from audits.features import Observation
     from flows.rows import AuditRows
 
@@ -35,7 +35,9 @@ def audit(
     with entered(attempt, "audit"):
         known = json.loads((home.root / plan["yardstick"]["path"]).read_bytes())
         told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
-        found = _every(home, told, [CANDIDATE, MUST_FAIL]) | known
+        found, costs = _every(home, told, [CANDIDATE, MUST_FAIL])
+        spending.keep(attempt, "audit", costs)
+        found |= known
         content = {
             "impossible": found.pop(IMPOSSIBLE),
             "candidate": found.pop(CANDIDATE),
@@ -54,7 +56,8 @@ def yardstick(
     """
     wanted = [ORIGINAL, *_names(references)]
     told = {"data": data, "model": model, "references": references, "edit": None}
-    found = _every(home, told | {"plan": {"seed": seed}}, wanted)
+    found, costs = _every(home, told | {"plan": {"seed": seed}}, wanted)
+    spending.keep(attempt, "yardstick", costs)
     write_atomically(attempt.yardstick, json.dumps(found).encode())
     return found
 
@@ -64,7 +67,7 @@ def measured(
 ) -> tuple[list[Finding], dict[str, list[Finding]]]:
     """Findings on the candidate, and on each control by its name."""
     told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
-    parts = _every(home, told, [CANDIDATE, MUST_FAIL, ORIGINAL, *_names(references)])
+    parts, _ = _every(home, told, [CANDIDATE, MUST_FAIL, ORIGINAL, *_names(references)])
     parts.pop(IMPOSSIBLE)
     found = {
         name: [Finding.from_json(finding) for finding in findings]
@@ -77,24 +80,30 @@ def _names(references: Facts) -> list[str]:
     return [f"reference_{i}" for i in range(len(references["models"]))]
 
 
-def _every(home: Home, told: Facts, wanted: list[str]) -> Facts:
-    """Findings as JSON by the name of the model judged, on a cluster where there is one."""
+def _every(home: Home, told: Facts, wanted: list[str]) -> tuple[Facts, list[Facts]]:
+    """Findings as JSON by the name of the model judged, and what they cost.
+
+    On a cluster where there is one.
+    """
     jobs = [told | {"home": str(home.root), "part": name} for name in wanted]
     if fanout.is_on():
-        parts = fanout.everywhere(part, jobs, "audits")
+        done = fanout.everywhere(part, jobs, "audits")
+        parts, costs = [each["findings"] for each in done], [each["cost"] for each in done]
     else:
         bench = _Bench(home, **told)
         parts = []
         for number, name in enumerate(wanted, 1):
             progress.current().advance(name.replace("_", " "), number - 1, len(wanted))
             parts.append(bench.judged(name))
-    return {name: findings for each in parts for name, findings in each.items()}
+        costs = [bench.meter.told()]
+    return {name: findings for each in parts for name, findings in each.items()}, costs
 
 
 def part(job: Facts) -> Facts:
-    """One part of the audits, wherever this runs: findings by the name of the model judged."""
+    """One part of the audits, wherever this runs: `findings` by the model judged, and `cost`."""
     facts = {name: job[name] for name in ("data", "model", "references", "plan", "edit")}
-    return _Bench(Home(Path(job["home"])), **facts).judged(job["part"])
+    bench = _Bench(Home(Path(job["home"])), **facts)
+    return {"findings": bench.judged(job["part"]), "cost": bench.meter.told()}
 
 
 class _Bench:
@@ -113,10 +122,12 @@ class _Bench:
         from flows import rows
 
         chosen = rows.for_audit(data, model, seed=plan["seed"])
-        self.load = _Loader(home, data, model, chosen)
+        self.meter = spending.Meter()
+        self.load = _Loader(home, data, model, chosen, self.meter)
         self.edit, self.seed = edit, plan["seed"]
         self.problems: dict[str, str] = references.get("problems", {})
         self.judges = tuple(self.load.observed(reference) for reference in references["models"])
+        shadows = references.get("shadows", {"models": [], "seeds": []})
         original = self.load.observed(model["file"], retired=model["retired"])
         unseen = chosen.unseen_labels
         self.evidence = Evidence(
@@ -131,34 +142,43 @@ class _Bench:
             fresh_labels=chosen.fresh_labels.numpy(),
             unseen_labels=None if unseen is None else unseen.numpy(),
             tuning=chosen.tuning,
+            shadows=tuple(map(self.load.shadow, shadows["models"], shadows["seeds"])),
         )
 
     def judged(self, name: str) -> Facts:
         """Findings as JSON, by the name of the model: the candidate, the controls, a reference."""
         if name == CANDIDATE:
-            return {name: _run(self.evidence)}
+            self.meter.candidate = dict(self.evidence.candidate.passes)
+            return {name: self._run(self.evidence)}
         if name == ORIGINAL:
-            return {name: _run(self.evidence.judging(self.evidence.original))}
+            return {name: self._run(self.evidence.judging(self.evidence.original))}
         if name == MUST_FAIL:
             made, impossible = self.load.must_fail(self.edit or {}, self.seed)
-            found: Facts = {n: _run(self.evidence.judging(seen)) for n, seen in made.items()}
+            found: Facts = {n: self._run(self.evidence.judging(seen)) for n, seen in made.items()}
             return found | {IMPOSSIBLE: impossible | self.problems}
         index = int(name.removeprefix("reference_"))
         others = self.judges[:index] + self.judges[index + 1 :]
-        return {name: _run(self.evidence.judging(self.judges[index], references=others))}
+        return {name: self._run(self.evidence.judging(self.judges[index], references=others))}
 
+    def _run(self, evidence: Evidence) -> list[Facts]:
+        """What every audit finds, each timed: the first that asks pays for what all share."""
+        from audits import AUDITS
 
-def _run(evidence: Evidence) -> list[Facts]:
-    from audits import AUDITS
-
-    return [run(evidence).to_json() for run in AUDITS.values()]
+        found = []
+        for name, run in AUDITS.items():
+            with self.meter.timed(name):
+                found.append(run(evidence).to_json())
+        return found
 
 
 class _Loader:
     """Loads models of this event and observes each once on the same rows."""
 
-    def __init__(self, home: Home, data: Facts, model: Facts, rows: AuditRows) -> None:
+    def __init__(
+        self, home: Home, data: Facts, model: Facts, rows: AuditRows, meter: spending.Meter
+    ) -> None:
         self.home, self.data, self.model, self.rows = home, data, model, rows
+        self.meter = meter
 
     def network(self, file: Facts, architecture: str | None = None) -> nn.Module:
         from flows import models
@@ -192,12 +212,32 @@ class _Loader:
         )
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
-            return features.from_arrays(*store.load_arrays(path))
+            known = features.from_arrays(*store.load_arrays(path))
+            self.meter.looked_at(known, kept=True)
+            return known
         progress.current().advance("observing a model", 0, 1)
         network = self.network(file, architecture)
         seen = self._observe(network, file["sha256"], retired or [])
         store.save_arrays(path, *features.to_arrays(seen))
         return seen
+
+    def shadow(self, file: Facts, seed: int) -> Shadow:
+        """What a shadow model says of the rows: its answers alone, one forward pass."""
+        from audits import features
+        from flows import shadows
+        from flows.settings import settings
+
+        with self.meter.timed(spending.OBSERVE):
+            seen = features.observe(
+                self.network(file),
+                self.rows.train_inputs,
+                self.rows.test_inputs,
+                depths=1,
+                device=settings().device,
+                digest=file["sha256"],
+            )
+        self.meter.looked_at(seen, kept=False)
+        return shadows.shown(seen.train_logits, seen.test_logits, self.rows, seed)
 
     def must_fail(self, edit: Facts, seed: int) -> tuple[Mapping[str, Observation], dict[str, str]]:
         """The controls of AUDIT.md section 3, made of original and candidate; those that cannot be.
@@ -226,15 +266,18 @@ class _Loader:
         from audits import features
         from flows.settings import settings
 
-        return features.observe(
-            network,
-            self.rows.train_inputs,
-            self.rows.test_inputs,
-            device=settings().device,
-            retired=tuple(retired),
-            digest=digest,
-            fresh=self.rows.fresh_inputs,
-            unseen=self.rows.unseen_inputs,
-            tuning=self.rows.tuning,
-            weights=True,
-        )
+        with self.meter.timed(spending.OBSERVE):
+            seen = features.observe(
+                network,
+                self.rows.train_inputs,
+                self.rows.test_inputs,
+                device=settings().device,
+                retired=tuple(retired),
+                digest=digest,
+                fresh=self.rows.fresh_inputs,
+                unseen=self.rows.unseen_inputs,
+                tuning=self.rows.tuning,
+                weights=True,
+            )
+        self.meter.looked_at(seen, kept=False)
+        return seen

@@ -225,7 +225,7 @@ def record(
     home, attempt = Home.of(where), Attempt.of(where)
 
     def concluded() -> tuple[Verdict, Facts]:
-        held = _held(home, attempt)
+        held = _held(home, attempt, data["before"]["version"])
         limits = {"limits": _limits(accepted)}
         verdict = recording.judged(attempt, accepted["policy"] | limits, held)
         write_atomically(attempt.reproduce, _reproduction(home, attempt))
@@ -273,8 +273,10 @@ def _method(attempt: Attempt, edit: Facts) -> Facts:
     }
 
 
-def _held(home: Home, attempt: Attempt) -> list[Facts]:
+def _held(home: Home, attempt: Attempt, version: str) -> list[Facts]:
     """What is kept of the old weights here; what the claimant keeps is not known."""
+    from flows import propagation
+
     kept = "Kept so that the audit can be repeated. Delete it when it is no longer needed."
     elsewhere = "What the claimant and others keep is not known to damp."
     before = home.relative(attempt.folder / "before.safetensors")
@@ -285,6 +287,7 @@ def _held(home: Home, attempt: Attempt) -> list[Facts]:
             "status": "RETAINED",
             "note": kept,
         },
+        *propagation.to_json(propagation.shadow_models(home, version)),
         {
             "artefact": "copies elsewhere",
             "location": "unknown",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import console, keyring, overview
+from flows import console, keyring, overview, spending
 from flows.layout import Home
 from flows.settings import prepare_environment, settings
 
@@ -197,7 +197,8 @@ def show(home: Home, outcome: Facts) -> None:
         {
             "event": f"{outcome['id']}, attempt {outcome['attempt']}, {outcome['state']}",
             "report": console.short(outcome["report"]),
-        },
+        }
+        | ({"audits": spending.in_words(outcome["cost"])} if outcome["cost"] else {}),
         {
             "open the report": f"xdg-open {console.short(outcome['report'])}",
             "verify it": f"damp verify {console.short(statement)} --model {console.short(after)}",

@@ -40,6 +40,11 @@ class Home:
         return self.root / "references"
 
     @property
+    def shadows(self) -> Path:
+        """Shadow models, named as references are."""
+        return self.root / "shadows"
+
+    @property
     def observations(self) -> Path:
         """What the audits saw of each model, named by model and data version."""
         return self.root / "observations"
@@ -114,6 +119,11 @@ class Attempt:
     @property
     def findings(self) -> Path:
         return self.folder / "findings.json"
+
+    @property
+    def cost(self) -> Path:
+        """What the audits cost, by the step that ran them."""
+        return self.folder / "cost.json"
 
     @property
     def after(self) -> Path:

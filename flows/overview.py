@@ -60,6 +60,7 @@ def _event(home: Home, event: states.Event) -> Facts:
         "report": str(attempt.report) if signed else None,
         "claim": signed["verdict"]["claim"] if signed else None,
         "reasons": signed["verdict"]["reasons"] if signed else [],
+        "cost": signed["event"].get("cost") if signed else None,
         **_versions(attempt, signed),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows import provenance
+from flows import provenance, spending
 from flows.journal import read
 from flows.layout import Attempt, Home
 
@@ -47,6 +47,7 @@ def parts(
             "startedAt": accepted["started"],
             "finishedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "monotonicSeconds": _worked(attempt),
+            "cost": spending.of_attempt(attempt),
         },
         "request": {
             "id": attempt.event,

@@ -7,6 +7,7 @@ until somebody does, the inventory says that it is not known.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ def inventory(home: Home, lineage: Lineage) -> list[Artefact]:
         *_copies(home, lineage),
         *_observations(home, lineage),
         *_statistics(home, lineage),
+        *shadow_models(home, lineage.data_before),
         *_data(home, lineage),
         *declared(home, lineage.event),
     ]
@@ -164,6 +166,23 @@ def _statistics(home: Home, lineage: Lineage) -> Iterator[Artefact]:
             location=f"{home.relative(home.statistics)}, {len(files)} files",
             note="Mean activations of every class, the forgotten ones among them; kept so that the "
             "next request on that model needs no pass over the data. `damp purge` deletes them.",
+            files=files,
+        )
+
+
+def shadow_models(home: Home, version: str) -> Iterator[Artefact]:
+    """Models trained on halves of this data version, the class's rows among them."""
+    made_of = {
+        path: json.loads(path.with_suffix(".json").read_bytes())["data"]
+        for path in sorted(home.shadows.glob("*.safetensors"))
+        if path.with_suffix(".json").exists()
+    }
+    if files := tuple(path for path, data in made_of.items() if data == version):
+        yield Artefact(
+            artefact="shadow models",
+            location=f"{home.relative(home.shadows)}, {len(files)} files",
+            note="Trained to calibrate attacks on membership, each on half of all rows, the "
+            "forgotten ones too; made again when they are needed. `damp purge` deletes them.",
             files=files,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows import fanout, interrupts, progress
+from flows import fanout, interrupts, progress, shadows
 from flows.dataset import DataSpec
 from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, is_intact
@@ -40,42 +40,55 @@ def trained_for(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts
     count = accepted["policy"]["references"]
     wanted = count + (accepted["method"]["preset"] == "retrain")
     jobs = [job(home, accepted, data, model, FIRST_SEED + index) for index in range(wanted)]
-    found = _all(home, jobs)
+    found = all_of(home, jobs, "references")
     return {
         "models": found[:count],
         "candidate": found[count] if wanted > count else None,
         "seeds": [job["seed"] for job in jobs],
+        "shadows": shadows.trained(home, accepted, data, model),
     }
 
 
-def job(home: Home, accepted: Facts, data: Facts, model: Facts, seed: int) -> Facts:
-    """What one training is made of, and where its model is kept: named by all that decides it."""
+def job(
+    home: Home, accepted: Facts, data: Facts, model: Facts, seed: int, *, shadow: bool = False
+) -> Facts:
+    """What one training is made of, and where its model is kept: named by all that decides it.
+
+    Args:
+        shadow: Whether it is trained on half of all rows, the class's among them (`shadows`).
+    """
     from flows import recipes
 
     recipe = recipes.get(accepted["recipe"])
     content: Facts = {
         "architecture": model["architecture"],
         "classes": data["classes"],
-        "exclude": sorted(accepted["forget"] + model["retired"]),
+        "exclude": sorted(model["retired"] if shadow else accepted["forget"] + model["retired"]),
         "data": data["before"]["version"],
         "recipe": asdict(recipe.training),
         "seed": seed,
-    }
+    } | ({"shadow": True} if shadow else {})
     key = digest_bytes(canonical(content))
+    folder = home.shadows if shadow else home.references
     return content | {
         "home": str(home.root),
         "spec": data["spec"],
-        "path": str(home.references / f"{key}.safetensors"),
+        "path": str(folder / f"{key}.safetensors"),
     }
 
 
-def _all(home: Home, jobs: list[Facts]) -> list[Facts]:
+def all_of(home: Home, jobs: list[Facts], what: str) -> list[Facts]:
     """Every job's model, in order; trained here or, where that pays, by a second process too.
 
     With a cluster, what is not there yet is trained by its workers.
+
+    Args:
+        what: For people: "references".
     """
+    if not jobs:
+        return []
     if fanout.is_on():
-        fanout.everywhere(train_one, [job for job in jobs if known(job) is None], "references")
+        fanout.everywhere(train_one, [job for job in jobs if known(job) is None], what)
     done: list[Facts] = []
     seconds = 0.0
     for number, each in enumerate(jobs):
@@ -85,7 +98,7 @@ def _all(home: Home, jobs: list[Facts]) -> list[Facts]:
         began = time.monotonic()
         done.append(train_one(each))
         seconds = time.monotonic() - began
-    progress.current().advance("all references are there", len(jobs), len(jobs))
+    progress.current().advance(f"all {what} are there", len(jobs), len(jobs))
     return done
 
 
@@ -139,10 +152,13 @@ def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     from flows.store import write_atomically
 
     dataset = datasets.load(DataSpec(**job["spec"]))
+    inputs, labels = dataset.train_inputs, dataset.train_labels
+    if job.get("shadow"):
+        inputs, labels = shadows.half(dataset.without(job["exclude"]), job["seed"])
     trained = train(
         lambda: models.build(job["architecture"], job["classes"], dataset.input_shape),
-        dataset.train_inputs,
-        dataset.train_labels,
+        inputs,
+        labels,
         recipe=Recipe(**job["recipe"]),
         seed=job["seed"],
         exclude=job["exclude"],

@@ -36,6 +36,9 @@ class AuditRows:
         fresh_inputs: And `fresh_labels`: training images moved a little, from the plan's seed.
         tuning: How copies of each model are fine-tuned.
         key: Names all of it.
+        train_places: Which rows of the training data they are, without retired classes.
+        test_places: The same of the held-out data.
+        counted: Training and held-out rows of the data, without retired classes.
         unseen_inputs: And `unseen_labels`: classes that nobody was trained on, where some are
             given.
     """
@@ -48,6 +51,9 @@ class AuditRows:
     fresh_labels: Tensor
     tuning: Tuning
     key: str
+    train_places: Tensor
+    test_places: Tensor
+    counted: tuple[int, int]
     unseen_inputs: Tensor | None = None
     unseen_labels: Tensor | None = None
 
@@ -89,6 +95,9 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
         fresh_labels=dataset.train_labels[moved],
         tuning=tuning,
         key=digest_bytes(canonical([*told, seed, FORMAT, data.get("unseen")])),
+        train_places=train,
+        test_places=test,
+        counted=(len(dataset.train_labels), len(dataset.test_labels)),
         unseen_inputs=further[0] if further else None,
         unseen_labels=further[1] if further else None,
     )

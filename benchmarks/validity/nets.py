@@ -35,6 +35,7 @@ class Setting:
         recipe: How to train.
         scopes: Classes to forget, one event each (for each seed).
         seeds: Of the original models.
+        small: Whether its images are, so that copies can be fine-tuned of every candidate.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Setting:
     recipe: Recipe
     scopes: tuple[tuple[int, ...], ...]
     seeds: tuple[int, ...] = (0, 1, 2)
+    small: bool = True
 
     def dataset(self) -> Dataset:
         """The data set, kept in memory by its own module."""
@@ -73,7 +75,7 @@ SETTINGS = (
         name="digitsvit",
         data="digits",
         architecture="damp:vit",
-        recipe=Recipe(epochs=60, learning_rate=3e-3),
+        recipe=Recipe(epochs=40, learning_rate=3e-3),
         scopes=((3,), (8,)),
         seeds=(0, 1),
     ),
@@ -83,14 +85,16 @@ SETTINGS = (
         recipe=MNIST,
         scopes=((3,), (8,), (0,)),
         seeds=(0, 1),
+        small=False,
     ),
     Setting(
         name="cifar",
         data="cifar",
         unseen="cifar_unseen",
         recipe=Recipe(epochs=8, batch_size=128, learning_rate=5e-3, precision="bfloat16"),
-        scopes=((3,), (5,)),
-        seeds=(0,),
+        scopes=((3,),),
+        seeds=(0, 1),
+        small=False,
     ),
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 from audits import AUDITS
 from benchmarks import machine
 from benchmarks.validity import judging
-from benchmarks.validity.bench import Event
+from benchmarks.validity.bench import Event, untrained
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import BASELINE, CHEAT, EDIT, HONEST, Case, Judged
 from compliance.policy import Policy, Rule, load_policy
@@ -40,6 +40,7 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
         "machine": machine.described(),
         "policies": {case.setting: _policy_of(case) for case in cases},
         "planned_events": len(events),
+        "partly_measured": partly(events, first),
         **rates(first),
         "flips": flips(found),
         "verdicts": verdicts(first),
@@ -72,8 +73,17 @@ def _scaled(rule: Rule, scale: float) -> Rule:
     audit = rule.measurement.split(".")[0]
     if rule.relative or rule.at_most is not None or audit in SIDE:
         return rule
-    sides = {"below": rule.below, "above": rule.above}
+    kinds = ("below", "above", "spreads_below", "spreads_above")
+    sides = {name: getattr(rule, name) for name in kinds}
     return rule.model_copy(update={n: v if v is None else v * scale for n, v in sides.items()})
+
+
+def partly(events: Sequence[Event], found: Sequence[Judged]) -> list[str]:
+    """Events that lack a candidate which takes no training: a run was cut short there."""
+    seen: dict[str, set[str]] = defaultdict(set)
+    for one in found:
+        seen[one.case.event].add(one.case.candidate)
+    return [e.name for e in events if e.name in seen and not untrained(e) <= seen[e.name]]
 
 
 def rates(found: Sequence[Judged]) -> Facts:
@@ -239,7 +249,8 @@ def page(figures: Facts) -> str:
         "# How often are the verdicts wrong?",
         "",
         f"Made by `{figures['command']}`; {figures['events']} of {figures['planned_events']} "
-        f"planned events were measured, {figures['kinds_of_cheats']} kinds of cheats. Policies: "
+        f"planned events were measured, {len(figures['partly_measured'])} of them with some of the "
+        f"candidates only, {figures['kinds_of_cheats']} kinds of cheats. Policies: "
         + ", ".join(f"{name} by `{policy}`" for name, policy in figures["policies"].items())
         + ". An event is one original model and the classes to forget, with five retrained "
         "references. Cheats that must be trained are made in the first eight events only. The "

@@ -64,6 +64,14 @@ def test_constant_features_do_not_run(world):
     assert "the features are the same for every image" in told.reason
 
 
+def test_a_fit_that_does_not_converge_is_left_out_and_gives_no_number(world):
+    told = head_refit.audit(world.evidence(), draws=2, steps=1)
+    assert (told.status, told.measurements) == ("NOT_RUN", ())
+    assert "did not converge in 1 steps" in told.reason
+    assert "allow more steps" in told.reason
+    assert head_refit.audit(world.evidence(), draws=2).status == "RUN"
+
+
 def test_too_few_rows_do_not_run(make_world):
     told = head_refit.audit(make_world(per_class=15).evidence())
     assert told.status == "NOT_RUN"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audits.finding import Measurement
-from benchmarks.validity import nets, report
+from benchmarks.validity import bench, nets, report
 from benchmarks.validity.__main__ import plan
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import Case, Judged
@@ -47,6 +47,13 @@ def test_a_cheat_that_passes_is_counted_and_named() -> None:
     assert found["false_pass_named"] == ["row_zeroed in one"]
     assert (found["honest"], found["false_fail"], found["inconclusive"]) == (3, 1, 1)
     assert (found["honest_with_power"], found["inconclusive_with_power"]) == (2, 0)
+
+
+def test_an_event_of_which_a_candidate_lacks_is_told_to_be_cut_short() -> None:
+    whole, cut, unseen = bench.events(nets.SETTINGS)[:3]
+    found = [judged(name, "edit", "FAILED", event=whole.name) for name in bench.untrained(whole)]
+    found.append(judged("mixture", "edit", "FAILED", event=cut.name))
+    assert report.partly([whole, cut, unseen], found) == [cut.name]
 
 
 def test_flips_are_pairs_of_one_candidate_under_two_seeds() -> None:
@@ -100,6 +107,8 @@ def test_margins_move_and_limits_do_not() -> None:
     assert (wide[name].below, wide[name].above) == (0.6, 0.4)
     name = "linear_probe.dprime@logits"
     assert (wide[name].below, wide[name].above) == (3.0, 2.0)
+    name = "similarity.cka@penultimate"
+    assert wide[name].spreads_below == 2 * (told[name].spreads_below or 0)
     assert report.scaled(policy, 1.0) == policy
     for kept in ("accuracy.forget_before_retiring", "accuracy.retain"):
         assert wide[kept] == told[kept]

@@ -224,6 +224,13 @@ def _event() -> Json:
         "startedAt": "2026-09-20T08:02:11Z",
         "finishedAt": "2026-09-20T08:04:02.310Z",
         "monotonicSeconds": 110.8,
+        "cost": {
+            "cpuSeconds": {"observe": 4.1, "few_shot": 0.6, "similarity": 5.2},
+            "forwardPasses": 92.2,
+            "modelsObserved": 9,
+            "modelsKept": 3,
+            "candidateForwardPasses": {"observe": 1.61, "relearning": 8.63},
+        },
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,27 @@ def finding(*measurements: Measurement, left_out: dict[str, str] | None = None) 
         measurements=measurements,
         parameters={"left_out": dict(left_out or {})},
     )
+
+
+SPREADS = Rule(measurement="similarity.cka@penultimate", spreads_below=4.0, required=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [(0.50, "within"), (0.99, "within"), (0.44, "undecided"), (0.40, "outside")],
+)
+def test_a_margin_may_be_in_spreads_of_the_retrained_models(value: float, outcome: str) -> None:
+    """Their standard deviation is .0158: four are .063 below, and no limit is set above."""
+    row = judge_row("similarity", measured("similarity.cka@penultimate", value), policy(SPREADS))
+    assert row.margins == (pytest.approx(4 * np.std(NULL, ddof=1)), math.inf)
+    assert row.outcome == outcome
+    assert row.rule is not None
+    assert row.rule.sentence().endswith("lies above -4 standard deviations")
+
+
+def test_without_retrained_models_there_is_no_spread_and_nothing_is_judged() -> None:
+    alone = replace(measured("similarity.cka@penultimate", 0.5), null=(0.5,))
+    assert judge_row("similarity", alone, policy(SPREADS)).outcome == "not_run"
 
 
 RELATIVE = Rule(measurement="few_shot.*", remainder=0.4, overshoot=0.5, required=True)
@@ -96,6 +118,8 @@ def test_the_candidates_own_figures_cannot_silence_a_measurement() -> None:
 def test_a_rule_has_one_kind_of_margin() -> None:
     for wrong in (
         {"at_most": 0.1, "remainder": 0.3},
+        {"below": 0.1, "spreads_below": 3.0},
+        {"spreads_above": 0.0},
         {"below": 0.1, "above": 0.1, "remainder": 0.3},
         {"overshoot": 0.5},
         {"remainder": 1.0},

@@ -88,3 +88,17 @@ def test_what_sizes_rule_out_is_the_first_thing_said(example: ModuleType) -> Non
         example.findings("original"), references, example.policy(), out_of_reach=["Too few."]
     )
     assert (told["canReach"], told["told"]) == (False, "No verdict can be reached: Too few.")
+
+
+def test_margins_with_room_for_the_original_are_told_before_anything_runs(
+    example: ModuleType,
+) -> None:
+    content = example.policy().model_dump(mode="json")
+    for rule in content["rules"]:
+        if rule["measurement"].startswith(("few_shot", "linear_probe", "head_refit")):
+            rule["below"], rule["above"] = 9.0, 9.0
+    references = {f"reference_{i}": example.findings(f"reference_{i}") for i in range(5)}
+    told = expected(example.findings("original"), references, Policy.model_validate(content))
+    assert told["originalCaught"]
+    assert not told["canReach"]
+    assert "room for the original itself" in told["told"]

@@ -151,6 +151,15 @@ def test_each_verdict_has_an_icon_of_its_own_shape(example: ModuleType) -> None:
     assert len(shapes) == 3
 
 
+def test_what_the_audits_cost_is_shown_and_may_be_missing(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    text = Reader(render(statement, example)).text
+    assert "10.2 forward passes over the audits" in text
+    assert "9.9 seconds of processor time: similarity 5.2, observe 4.1, few_shot 0.6." in text
+    del statement["predicate"]["event"]["cost"]
+    assert "forward passes" not in Reader(render(statement, example)).text
+
+
 def test_reasons_claim_and_limits_are_shown_word_for_word(shown: tuple[str, Any, str]) -> None:
     _, statement, page = shown
     verdict, text = statement["predicate"]["verdict"], Reader(page).text
@@ -193,6 +202,18 @@ def test_what_was_not_run_is_shown_with_its_reason(example: ModuleType) -> None:
 def test_figures_that_an_audit_left_out_stand_under_coverage(passing: str) -> None:
     text = Reader(passing).text
     assert "needs 1000 images outside training, got 90" in text
+
+
+def test_shadow_models_are_an_attack_outside_the_plan_only_where_none_was_run(
+    example: ModuleType,
+) -> None:
+    statement = PAGES.passed(example)
+    outside = "Membership with shadow models (RMIA, LiRA)"
+    assert outside in Reader(render(statement, example)).text
+    rows = statement["predicate"]["audits"]
+    (attack,) = [row for row in rows if row["name"] == "membership.forget.entropy"]
+    rows.append(attack | {"name": "membership.forget.lira"})
+    assert outside not in Reader(render(statement, example)).text
 
 
 def test_every_control_is_shown_with_expected_and_found(shown: tuple[str, Any, str]) -> None:

@@ -163,6 +163,32 @@ def test_missing_references_decide_nothing_at_l3(example: ModuleType) -> None:
     assert judge(example.findings(), controls, example.policy()).result == "INCONCLUSIVE"
 
 
+def _as_wide(example: ModuleType, width: float) -> Policy:
+    """The policy with margins of the inside so wide that the original itself fits in."""
+    rules = example.policy().model_dump(mode="json")["rules"]
+    for rule in rules:
+        if rule["measurement"].startswith(("few_shot", "linear_probe", "head_refit")):
+            rule["below"], rule["above"] = width, width
+    return with_policy(example, rules=rules)
+
+
+def test_margins_with_room_for_the_original_pass_nobody(example: ModuleType) -> None:
+    """Even where the controls are failed by other rows: the inside could not have told."""
+    wide = _as_wide(example, 9.0)
+    verdict = judge(example.findings(), example.controls(), wide)
+    assert verdict.result == "INCONCLUSIVE"
+    assert any("room for the original itself" in reason for reason in verdict.reasons)
+    assert all(row.outcome == "within" for row in verdict.rows if row.required)
+
+
+def test_one_narrow_row_of_the_inside_is_enough_to_be_no_hollow_pass(example: ModuleType) -> None:
+    rules = _as_wide(example, 9.0).model_dump(mode="json")["rules"]
+    (probe,) = [r for r in rules if r["measurement"] == "linear_probe.dprime@penultimate"]
+    probe["above"] = 1.0
+    verdict = judge(example.findings(), example.controls(), with_policy(example, rules=rules))
+    assert not any("room for the original" in reason for reason in verdict.reasons)
+
+
 def test_outputs_alone_never_pass_a_class_erasure(example: ModuleType) -> None:
     rules = [
         {"measurement": "accuracy.forget_*", "at_most": 0.05, "required": True},

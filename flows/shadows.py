@@ -1,0 +1,85 @@
+"""Shadow models: trained on random halves of all rows, so that an attack knows each image's odds.
+
+Half of the training *and* held-out rows each, by the base model's recipe: every image is in half of
+the shadows and out of the others. They have seen the class, and what is told of copies of the old
+weights holds for them: the report lists them, `damp purge` deletes them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows.layout import Home
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from audits.evidence import Shadow
+    from flows.dataset import Dataset
+    from flows.rows import AuditRows
+
+Facts = dict[str, Any]
+
+FIRST_SEED = 5000
+"""Shadows take seeds from here on; two that follow one another share out the rows between them."""
+
+
+def trained(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts:
+    """As many shadows as the policy asks for, trained or found; the same inputs, the same bytes."""
+    from flows import retraining
+
+    seeds = [FIRST_SEED + index for index in range(accepted["policy"].get("shadows", 0))]
+    jobs = [retraining.job(home, accepted, data, model, seed, shadow=True) for seed in seeds]
+    return {"models": retraining.all_of(home, jobs, "shadow models"), "seeds": seeds}
+
+
+def inside(train: int, test: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Which training and which held-out rows a shadow is trained on, (train,) and (test,), bool.
+
+    An even seed draws a half of each, the odd one after it takes the other half.
+
+    >>> both = [inside(4, 2, seed) for seed in (5000, 5001)]
+    >>> [bool((one ^ other).all()) for one, other in zip(*both)]
+    [True, True]
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed // 2)
+    parts = []
+    for count in (train, test):
+        kept = torch.zeros(count, dtype=torch.bool)
+        kept[torch.randperm(count, generator=generator)[: count // 2]] = True
+        parts.append(~kept if seed % 2 else kept)
+    return parts[0], parts[1]
+
+
+def half(dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
+    """The rows that a shadow is trained on, and their classes."""
+    import torch
+
+    train, test = inside(len(dataset.train_labels), len(dataset.test_labels), seed)
+    return (
+        torch.cat([dataset.train_inputs[train], dataset.test_inputs[test]]),
+        torch.cat([dataset.train_labels[train], dataset.test_labels[test]]),
+    )
+
+
+def shown(train: np.ndarray, test: np.ndarray, rows: AuditRows, seed: int) -> Shadow:
+    """What a shadow says of the audit's rows, with which of them it was trained on.
+
+    Args:
+        train: Its logits of the audit's training rows, (n, C).
+        test: The same of the held-out rows, (m, C).
+        rows: The audit's rows, with their places in the data.
+        seed: The shadow's.
+    """
+    from audits.evidence import Shadow
+
+    own = inside(*rows.counted, seed)
+    return Shadow(
+        train_logits=train,
+        test_logits=test,
+        train_inside=own[0][rows.train_places].numpy(),
+        test_inside=own[1][rows.test_places].numpy(),
+    )

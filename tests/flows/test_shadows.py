@@ -1,0 +1,178 @@
+"""Shadow models that a policy asks for: trained once, on halves; what an attack then sees.
+
+Most labels of the data are drawn at random, so that a model which fits them has memorised rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from audits import membership
+from audits.finding import Finding
+from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
+from compliance.errors import PolicyError
+from compliance.policy import LEAST_SHADOWS, load_policy
+from flows import audit, datasets, models, prepare, propagation, retraining, shadows
+from flows.dataset import DataSpec
+from flows.layout import Home
+from flows.store import Artifact
+from tests.flows.conftest import contents
+
+Facts = dict[str, Any]
+FORGET, COUNT = 3, 8
+NOISY = """
+import torch
+from flows.dataset import DataSpec
+from flows.datasets import load
+def data():
+    d = load(DataSpec(name="digits"))
+    parts = []
+    for x, y in ((d.train_inputs, d.train_labels), (d.test_inputs, d.test_labels)):
+        x, y = x[:400], y[:400].clone()
+        generator = torch.Generator().manual_seed(len(parts))
+        drawn = torch.rand(len(y), generator=generator) < 0.7
+        y[drawn] = torch.randint(10, (int(drawn.sum()),), generator=generator)
+        parts += [x, y]
+    return tuple(parts)
+"""
+RECIPE = """\
+apiVersion: damp/v1
+kind: Recipe
+architecture: damp:cnn
+epochs: 40
+batch_size: 32
+"""
+
+
+class Case:
+    """The facts that an event's steps would hand on, with an original that has memorised."""
+
+    def __init__(self, home: Home, folder: Path, module: str) -> None:
+        self.home = home
+        recipe = folder / "recipe.yaml"
+        recipe.write_text(RECIPE)
+        spec = DataSpec(name=f"{module}:data")
+        self.dataset = datasets.load(spec)
+        self.accepted: Facts = {
+            "recipe": str(recipe),
+            "forget": [FORGET],
+            "method": {"preset": "unknown"},
+            "policy": {"references": 3, "shadows": COUNT},
+        }
+        self.data = prepare.versioned(
+            home, spec=spec, name=module, forget=[FORGET], gone=[], unseen=None
+        )
+        self.model: Facts = {"architecture": "damp:cnn", "retired": []}
+
+    def original(self, seed: int) -> Facts:
+        """A model that was trained on everything."""
+        from audits.references import train
+        from flows import recipes
+
+        path = self.home.models / f"{seed}.safetensors"
+        trained = train(
+            lambda: models.build("damp:cnn", 10, self.dataset.input_shape),
+            self.dataset.train_inputs,
+            self.dataset.train_labels,
+            recipe=recipes.get(self.accepted["recipe"]).training,
+            seed=seed,
+        )
+        models.save_weights(trained, path, {})
+        return Artifact.of(self.home.root, path).to_json()
+
+    def trained_for(self) -> Facts:
+        return retraining.trained_for(self.home, self.accepted, self.data, self.model)
+
+
+@pytest.fixture
+def case(home: Home, tmp_path: Path, users_module: Callable[[str], str]) -> Case:
+    return Case(home, tmp_path, users_module(NOISY))
+
+
+def area(finding: Finding, name: str = "membership.forget.lira") -> float:
+    found = {seen.name: seen.value for seen in finding.measurements}
+    assert name in found, finding.parameters["left_out"]
+    return found[name]
+
+
+@pytest.mark.slow
+def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it(
+    case: Case,
+) -> None:
+    case.model["file"] = case.original(0)
+    references = case.trained_for()
+    assert len(references["shadows"]["models"]) == COUNT
+    bench = audit._Bench(case.home, case.data, case.model, references, {"seed": 1}, None)
+    evidence = bench.evidence
+    assert len(evidence.shadows) == COUNT
+    planted = membership.audit(evidence)
+    assert area(planted) > 0.8
+    clean = membership.audit(
+        evidence.judging(evidence.references[0], references=evidence.references[1:])
+    )
+    assert abs(area(clean) - 0.5) < 0.17  # some forty images on either side
+    assert planted.parameters["shadows"] == {"count": COUNT, "kind": "lira"}
+
+    before = contents(case.home.shadows)
+    assert case.trained_for() == references  # found, not trained again
+    assert contents(case.home.shadows) == before
+    (listed,) = propagation.shadow_models(case.home, case.data["before"]["version"])
+    assert len(listed.files) == COUNT
+    assert list(propagation.shadow_models(case.home, "another version")) == []
+
+
+def test_each_row_is_in_half_of_the_shadows_and_the_halves_differ() -> None:
+    halves = [shadows.inside(9, 4, shadows.FIRST_SEED + index) for index in range(COUNT)]
+    for part, count in enumerate((9, 4)):
+        masks = torch.stack([half[part] for half in halves])
+        assert masks.sum(0).tolist() == [COUNT // 2] * count
+        assert len({tuple(mask.tolist()) for mask in masks}) > 2
+    again = shadows.inside(9, 4, shadows.FIRST_SEED)
+    assert all(map(torch.equal, again, halves[0]))
+
+
+def test_a_shadow_is_trained_on_the_rows_that_it_is_said_to_be(case: Case) -> None:
+    train, test = shadows.inside(400, 400, 5003)
+    inputs, labels = shadows.half(case.dataset, 5003)
+    assert len(inputs) == len(labels) == int(train.sum() + test.sum()) == 400
+    assert torch.equal(inputs[: int(train.sum())], case.dataset.train_inputs[train])
+    assert torch.equal(labels[int(train.sum()) :], case.dataset.test_labels[test])
+
+
+def test_what_a_shadow_was_trained_on_is_told_of_the_rows_that_the_audit_shows(case: Case) -> None:
+    from flows import rows
+
+    chosen = rows.for_audit(case.data, case.model, seed=1)
+    inside, _ = shadows.inside(400, 400, 5000)
+    told = shadows.shown(
+        torch.zeros(len(chosen.train_labels), 10).numpy(),
+        torch.zeros(len(chosen.test_labels), 10).numpy(),
+        chosen,
+        5000,
+    )
+    assert torch.equal(case.dataset.train_inputs[chosen.train_places], chosen.train_inputs)
+    assert told.train_inside.tolist() == inside[chosen.train_places].tolist()
+
+
+def test_a_policy_that_asks_for_none_trains_none(case: Case) -> None:
+    wanted = retraining.job(case.home, case.accepted, case.data, case.model, 1000)
+    assert "shadow" not in wanted  # references that were kept before are still found
+    case.accepted["policy"] = {"references": 0}
+    assert case.trained_for()["shadows"] == {"models": [], "seeds": []}
+    assert not case.home.shadows.exists()
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_a_number_of_shadows_that_calibrates_nothing_is_refused(tmp_path: Path, count: int) -> None:
+    content = load_policy("demo-v1").model_dump(mode="json") | {"shadows": count}
+    file = tmp_path / "policy.yaml"
+    file.write_text(json.dumps(content))
+    with pytest.raises(PolicyError, match="even number from 8 on"):
+        load_policy(file)
+    assert LEAST_SHADOWS == LEAST_OF_THE_AUDIT
