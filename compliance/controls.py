@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from audits.finding import Finding
-from compliance import wording
 from compliance.judging import judge_rows
 from compliance.levels import FAILED, PASSED, result_of
 from compliance.policy import LEAST_REFERENCES, Policy
-from compliance.rows import JudgedRow
+from compliance.rows import OUTSIDE, JudgedRow
 
 MUST_FAIL = ("original", "output_retired", "head_refitted", "random_direction")
 MUST_PASS = "reference_"  # noqa: S105 - a prefix of names of controls
@@ -62,7 +61,7 @@ def misbehaviour(
     """Controls that came out wrong, that could not be made, and that are not there."""
     for control in controls:
         if not control.as_expected:
-            yield wording.misbehaved(control)
+            yield _misbehaved(control)
     names = {control.name for control in controls}
     absent = [name for name in MUST_FAIL if name not in names and name not in impossible]
     for name, reason in impossible.items():
@@ -72,3 +71,17 @@ def misbehaviour(
         absent.append("retrained references judged by the others")
     if absent:
         yield f"Controls are missing: {', '.join(absent)}. Run them."
+
+
+def _misbehaved(control: Control) -> str:
+    """A control that did not come out as it must."""
+    if control.expected == "FAILED":
+        why = "the bench did not see what that model still knows"
+    else:
+        wrong = ", ".join(r.name for r in control.rows if r.required and r.outcome == OUTSIDE)
+        why = f"the bench fails a model that never saw the class ({wrong})"
+    return (
+        f"Control {control.name} came out {control.found}, it must "
+        f"{'' if control.expected == 'FAILED' else 'not '}come out FAILED: {why}, so these figures "
+        "decide nothing."
+    )

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from compliance.policy import Policy
 from compliance.rows import (
@@ -17,9 +16,6 @@ from compliance.rows import (
     WITHIN,
     JudgedRow,
 )
-
-if TYPE_CHECKING:
-    from compliance.controls import Control
 
 NO_POWER = 0.5
 """Below this chance to catch the original, a measurement is said to have no power."""
@@ -96,20 +92,6 @@ def _allowed(row: JudgedRow) -> str:
     least = f"-{below:.3g}" if below < math.inf else "no limit"
     most = f"+{above:.3g}" if above < math.inf else "no limit"
     return f"the margin {least} to {most}"
-
-
-def misbehaved(control: Control) -> str:
-    """A control that did not come out as it must."""
-    if control.expected == "FAILED":
-        why = "the bench did not see what that model still knows"
-    else:
-        wrong = ", ".join(r.name for r in control.rows if r.required and r.outcome == OUTSIDE)
-        why = f"the bench fails a model that never saw the class ({wrong})"
-    return (
-        f"Control {control.name} came out {control.found}, it must "
-        f"{'' if control.expected == 'FAILED' else 'not '}come out FAILED: {why}, so these figures "
-        "decide nothing."
-    )
 
 
 def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:

@@ -17,7 +17,7 @@ from flows.errors import EventError
 from flows.layout import Home
 
 if TYPE_CHECKING:
-    from flows.datasets import DataSpec
+    from flows.dataset import DataSpec
 
 Facts = dict[str, Any]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import commands, console, overview
+from flows.dataset import DataSpec
 
 Facts = dict[str, Any]
 
@@ -38,7 +39,6 @@ def references(
 ) -> int:
     """Train references ahead of time where some are asked for; list those that are kept."""
     from flows import ahead, recipes
-    from flows.datasets import DataSpec
 
     home = commands.prepared()
     with console.bars():

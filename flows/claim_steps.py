@@ -14,6 +14,7 @@ from compliance.ledger import Ledger
 from compliance.policy import load_policy
 from flows import claiming, eventindex, intake, modelsource, predicate, prepare, retraining
 from flows import record as recording
+from flows.dataset import DataSpec
 from flows.errors import EventError
 from flows.journal import entered
 from flows.layout import Attempt, Home
@@ -105,7 +106,7 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
             name: replace(source, path=home.root / files[name]["path"])
             for name, source in found.items()
         }
-        dataset = datasets.load(datasets.DataSpec(**data["spec"]))
+        dataset = datasets.load(DataSpec(**data["spec"]))
         networks = {name: source.load(dataset) for name, source in pinned.items()}
         original, edited = pinned["original"], pinned["edited"]
         retired = sorted({*claim.edited.retired, *edited.retired()})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 Facts = dict[str, Any]
 

@@ -23,7 +23,7 @@ from flows.layout import Home
 if TYPE_CHECKING:
     import numpy as np
 
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 ALGORITHM = "hmac-sha256-sorted-merkle-rfc6962"
 KEY_BYTES = 32

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import modelsource
+from flows.dataset import DataSpec
 from flows.errors import ModelError
 from flows.layout import Home
 from flows.modelsource import Located
@@ -47,7 +48,7 @@ def cost(
     source = _source(home, model, architecture)
     retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
-    whole = datasets.load(datasets.DataSpec(name=data, root=root))
+    whole = datasets.load(DataSpec(name=data, root=root))
     seen = measured.measured(
         home,
         source.load(whole),

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows import fanout
+from flows.dataset import DataSpec
 from flows.journal import entered
 from flows.layout import Attempt, Home
 from flows.store import Artifact, write_atomically
@@ -40,7 +41,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
     from flows import datasets, measured, models
     from flows.settings import settings
 
-    dataset = datasets.load(datasets.DataSpec(**data["spec"])).without(model["retired"])
+    dataset = datasets.load(DataSpec(**data["spec"])).without(model["retired"])
     network, _ = models.load_weights(
         home.root / model["file"]["path"],
         architecture=model["architecture"],

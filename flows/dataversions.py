@@ -24,7 +24,7 @@ from flows.listing import Listed, digest, dir_digest, listing, without
 from flows.store import digest_bytes, write_atomically
 
 if TYPE_CHECKING:
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 __all__ = [
     "DataVersion",

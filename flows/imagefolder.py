@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.dataset import Dataset
 from flows.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from PIL.ImageFile import ImageFile
 
-    from flows.datasets import Dataset
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm"}
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")
@@ -164,8 +164,6 @@ def _split(images: list[Image]) -> list[Image]:
 
 def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -> Dataset:
     import torch
-
-    from flows.datasets import Dataset
 
     _refuse_empty(name, folder, classes, images)
     pixels = _read(name, images)

@@ -6,19 +6,17 @@ import json
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compliance import addresses, deadlines, states
 from compliance.ledger import Ledger
 from compliance.policy import Policy, load_policy
 from compliance.request import DataSource, Request, load_request
 from flows import modelsource
+from flows.dataset import Dataset, DataSpec
 from flows.errors import EventError
 from flows.layout import Home
 from flows.store import write_atomically
-
-if TYPE_CHECKING:
-    from flows.datasets import Dataset, DataSpec
 
 Facts = dict[str, Any]
 
@@ -143,7 +141,6 @@ def data_spec(request: Request, origin: Path) -> DataSpec:
 
 def spec_of(source: DataSource, origin: Path) -> DataSpec:
     """A data source with its paths made absolute."""
-    from flows.datasets import DataSpec
 
     name, root = source.name, source.root
     family, _, path = name.partition(":")

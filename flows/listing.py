@@ -13,7 +13,7 @@ from flows import shards
 from flows.errors import DataVersionError
 
 if TYPE_CHECKING:
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from flows.layout import Home
 
 if TYPE_CHECKING:
     from damp import Measurement
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 Facts = dict[str, Any]
 
@@ -76,6 +76,7 @@ def measure_part(job: Facts) -> Facts:
 
 def _dataset(job: Facts) -> Dataset:
     from flows import datasets
+    from flows.dataset import DataSpec
 
-    whole = datasets.load(datasets.DataSpec(**job["data"]["spec"]))
+    whole = datasets.load(DataSpec(**job["data"]["spec"]))
     return whole.without(job["model"]["retired"])

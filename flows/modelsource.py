@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from compliance.request import ModelSource
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

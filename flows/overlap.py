@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 
 def shared_rows(dataset: Dataset) -> int:

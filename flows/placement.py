@@ -13,7 +13,7 @@ from flows.errors import StoreError
 from flows.listing import Listed
 
 if TYPE_CHECKING:
-    from flows.datasets import Dataset
+    from flows.dataset import Dataset
 
 
 def place(dataset: Dataset, wanted: Sequence[tuple[Path, list[Listed]]]) -> None:

@@ -11,6 +11,7 @@ from compliance.ledger import Ledger
 from compliance.levels import FAILED
 from compliance.trust import moment
 from flows import intake, modelsource
+from flows.dataset import DataSpec
 from flows.errors import EventError
 from flows.journal import entered
 from flows.layout import Attempt, Home
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from compliance.chain import Entry
     from compliance.policy import Policy
     from compliance.request import Request
-    from flows.datasets import DataSpec
 
 Facts = dict[str, Any]
 
@@ -174,7 +174,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
         pinned = attempt.folder / "before.safetensors"
         with aside(pinned) as (temporary, _):
             shutil.copyfile(source.path, temporary)
-        shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
+        shape = datasets.load(DataSpec(**data["spec"])).input_shape
         network, metadata = models.load_weights(
             pinned,
             architecture=source.architecture,

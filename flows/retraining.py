@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import fanout, interrupts, progress
+from flows.dataset import DataSpec
 from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, is_intact
 
@@ -137,7 +138,7 @@ def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     from flows import datasets, models
     from flows.store import write_atomically
 
-    dataset = datasets.load(datasets.DataSpec(**job["spec"]))
+    dataset = datasets.load(DataSpec(**job["spec"]))
     trained = train(
         lambda: models.build(job["architecture"], job["classes"], dataset.input_shape),
         dataset.train_inputs,

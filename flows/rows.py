@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flows.dataset import DataSpec
 from flows.store import canonical, digest_bytes
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
     from audits.tuning import Tuning
     from flows import datasets
 
-    dataset = datasets.load(datasets.DataSpec(**data["spec"])).without(model["retired"])
+    dataset = datasets.load(DataSpec(**data["spec"])).without(model["retired"])
     forget = set(data["forget"])
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)
@@ -97,7 +98,7 @@ def smallest(data: Facts) -> dict[str, int]:
     """Rows of the rarest class to forget that the audits will see."""
     from flows import datasets
 
-    dataset = datasets.load(datasets.DataSpec(**data["spec"]))
+    dataset = datasets.load(DataSpec(**data["spec"]))
     counted = {
         "forget_train": (dataset.train_labels, FORGET_TRAIN),
         "forget_test": (dataset.test_labels, TEST),
@@ -119,8 +120,8 @@ def _unseen(data: Facts) -> tuple[Tensor, Tensor] | None:
 
     if not data.get("unseen"):
         return None
-    found = datasets.load(datasets.DataSpec(**data["unseen"]))
-    shape = datasets.load(datasets.DataSpec(**data["spec"])).input_shape
+    found = datasets.load(DataSpec(**data["unseen"]))
+    shape = datasets.load(DataSpec(**data["spec"])).input_shape
     if found.input_shape != shape:
         raise DataError(
             f"The unseen classes of '{found.name}' are {found.input_shape}, the model takes "

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from flows.dataset import DataSpec
 from flows.layout import Attempt, Home
 from flows.store import write_atomically
 
@@ -143,7 +144,6 @@ STAGES = {
 
 
 def _spec(params: Facts) -> Any:
-    from flows.datasets import DataSpec
 
     root = params.get("root")
     return DataSpec(name=params["data"], root=str(Path(root).resolve()) if root else None)

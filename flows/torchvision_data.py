@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
+from flows.dataset import Dataset, DataSpec
 from flows.errors import DataError
 from flows.settings import settings
 from flows.store import digest_bytes, digest_file, write_atomically
@@ -15,7 +16,6 @@ from flows.store import digest_bytes, digest_file, write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from flows.datasets import Dataset, DataSpec
 
 BROKEN = (TypeError, KeyError, AssertionError)
 """What torchvision raises on a damaged file, beside the errors of reading."""
@@ -28,8 +28,6 @@ def load(spec: DataSpec) -> Dataset:
         DataError: The files are not there, or the download failed.
     """
     from torchvision import datasets as zoo
-
-    from flows.datasets import Dataset
 
     kinds = {"mnist": zoo.MNIST, "cifar10": zoo.CIFAR10, "cifar100": zoo.CIFAR100}
     kind = kinds[spec.name]

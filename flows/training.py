@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import progress
+from flows.dataset import DataSpec
 from flows.layout import Home
 
 Facts = dict[str, Any]
@@ -68,7 +69,7 @@ def trained(
     chosen = recipes.get(recipe or recipes.of_data(data))
     built = architecture or chosen.architecture
     root = str(data_root.resolve()) if data_root else None
-    dataset = datasets.load(datasets.DataSpec(name=data, root=root))
+    dataset = datasets.load(DataSpec(name=data, root=root))
     network = train(
         lambda: models.build(built, dataset.classes, dataset.input_shape),
         dataset.train_inputs,

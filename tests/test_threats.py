@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.robustness import breaking
-from benchmarks.robustness.breaking import Defence
-from benchmarks.robustness.defences import DEFENCES
+from benchmarks.robustness.defences import DEFENCES, Defence
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "threats.md").read_text()

@@ -1,60 +1,77 @@
-"""`make bench-method`: train, cut, read, compare."""
+"""`make bench-method`: train, cut, read, compare; written study by study."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
+from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.machine import RESULTS, described
+from benchmarks.machine import RESULTS
 from benchmarks.method import pictures, tables
-from benchmarks.method.cases import STUDIES, quick
+from benchmarks.method.cases import STUDIES, Study, quick
 from benchmarks.method.figures import Bench
 from flows.settings import keep_freed_memory
 
 GAINED = ("mixture", "mended")
+Facts = dict[str, Any]
 
 
 def main() -> None:
     """Write `method.json`, `method.md`, the pictures; with --quick `method-quick.*` alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.method", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one class, one seed, small data sets")
-    parser.add_argument("--only", nargs="*", help="data sets, for a part of the table")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="STUDY",
+        help="a data set or a study's name; the others stay as they are: "
+        + "; ".join(study.name for study in STUDIES),
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     keep_freed_memory()
     studies = quick(STUDIES) if options.quick else STUDIES
     if options.only:
-        studies = tuple(study for study in studies if study.data in options.only)
+        studies = tuple(s for s in studies if s.data in options.only or s.name in options.only)
+    name = "method-quick" if options.quick else "method"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=sum(len(study.methods) for study in studies))
+        for study in studies:
+            bench = Bench(study=study, tell=lambda text: progress.update(task, description=text))
+            made = tables.table(bench, lambda: progress.advance(task))
+            drawn = not options.quick and "mended, gain chosen" in study.methods
+            made |= {
+                "tradeoff_on_validation_rows": pictures.tradeoff(bench, GAINED) if drawn else [],
+                "by_depth": pictures.by_depth(bench) if drawn else None,
+            }
+            _keep(name, study, made)
+    if not options.quick:
+        pictures.draw(_found(name))
 
-        def tell(text: str) -> None:
-            progress.update(task, description=text)
 
-        benches = [Bench(study=study, tell=tell) for study in studies]
-        found = [tables.table(bench, lambda: progress.advance(task)) for bench in benches]
-        single = [bench for bench in benches if "mixture, gain chosen" in bench.study.methods]
-        trade = [] if options.quick else pictures.tradeoff(single, GAINED)
-        depth = [] if options.quick else [pictures.by_depth(bench) for bench in single]
+def _keep(name: str, study: Study, made: Facts) -> None:
+    """Put a study's figures in the place of those that were there."""
+    found = {told["name"]: told for told in _found(name)} | {study.name: made}
+    ordered = [found[each.name] for each in STUDIES if each.name in found]
     report = {
-        "command": " ".join(["python -m benchmarks.method", *sys.argv[1:]]),
-        "machine": described(),
+        "command": "python -m benchmarks.method",
         "what": "what is left of forgotten classes, beside networks that never saw them",
-        "studies": found,
-        "tradeoff_on_validation_rows": trade,
-        "by_depth": depth,
+        "studies": ordered,
     }
-    name = "method-quick" if options.quick else "method"
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(tables.page(report))
-    if not options.quick:
-        pictures.draw(trade, depth)
+
+
+def _found(name: str) -> list[Facts]:
+    """The studies that are on disk."""
+    path = RESULTS / f"{name}.json"
+    studies: list[Facts] = json.loads(path.read_text())["studies"] if path.exists() else []
+    return studies
 
 
 if __name__ == "__main__":

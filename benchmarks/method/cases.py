@@ -158,6 +158,7 @@ CHOSEN = (*PRESETS, "mended, gain chosen")
 OURS = (*PRESETS, *APART)
 SINGLE = ((3,), (8,), (0,))
 EVEN = ((0, 2, 4, 6, 8),)
+TEN = (tuple(range(0, 20, 2)),)
 
 STUDIES = (
     Study(
@@ -170,12 +171,27 @@ STUDIES = (
     ),
     Study(
         data="cifar10", net="resnet", requests=SINGLE, seeds=(0, 1, 2),
-        kept=300, gone=1500, methods=PRESETS, targets=PHOTOGRAPHS,
-        fewer={(8,): (0, 1), (0,): (0,)},
+        kept=300, gone=1500, methods=CHOSEN, targets=PHOTOGRAPHS,
+    ),
+    Study(
+        data="cifar10", net="vit", requests=SINGLE, seeds=(0, 1, 2),
+        kept=300, gone=1500, methods=CHOSEN, targets=PHOTOGRAPHS,
+    ),
+    Study(
+        data="tiny", net="resnet", requests=SINGLE, seeds=(0, 1, 2),
+        kept=200, gone=450, methods=PRESETS, targets=PHOTOGRAPHS,
     ),
     Study(
         data="digits", net="cnn", requests=EVEN, seeds=(0, 1, 2, 3, 4),
         kept=90, gone=90, methods=OURS, targets=SEVERAL,
+    ),
+    Study(
+        data="mnist", net="cnn", requests=EVEN, seeds=(0, 1, 2),
+        kept=300, gone=900, methods=OURS, targets=SEVERAL,
+    ),
+    Study(
+        data="tiny", net="resnet", requests=TEN, seeds=(0, 1, 2),
+        kept=200, gone=450, methods=OURS, targets=SEVERAL,
     ),
 )  # fmt: skip
 

@@ -29,29 +29,22 @@ COLOURS = {
 Facts = dict[str, Any]
 
 
-def tradeoff(benches: Sequence[Bench], gained: Sequence[str]) -> list[Facts]:
+def tradeoff(bench: Bench, gained: Sequence[str]) -> list[Facts]:
     """Retain accuracy and one-shot reading by gain, as differences from the retrained networks.
 
     On validation rows: settings may be chosen from this picture.
     """
+    other, _ = bench.yardstick("validation")
+    units = [(request, bench.study.seeds[0]) for request in bench.study.requests]
     found = []
-    for bench in benches:
-        other, _ = bench.yardstick("validation")
-        units = [(request, bench.study.seeds[0]) for request in bench.study.requests]
-        for name in gained:
-            for gain in sorted(GAINS):
-                rows = [bench.edited(unit, "validation", name, {"gain": gain}) for unit in units]
-                own = averaged(rows)
-                found.append(
-                    {
-                        "study": bench.study.name,
-                        "method": name,
-                        "gain": gain,
-                        "retain": round(own["retain"] - other["retain"], 4),
-                        "few1@last": round(own["few1@last"] - other["few1@last"], 4),
-                        "few1@earlier": round(own["few1@earlier"] - other["few1@earlier"], 4),
-                    }
-                )
+    for name in gained:
+        for gain in sorted(GAINS):
+            rows = [bench.edited(unit, "validation", name, {"gain": gain}) for unit in units]
+            own = averaged(rows)
+            facts: Facts = {"method": name, "gain": gain}
+            for column in ("retain", "few1@last", "few1@earlier"):
+                facts[column] = round(own[column] - other[column], 4)
+            found.append(facts)
     return found
 
 
@@ -88,25 +81,23 @@ def by_depth(bench: Bench) -> Facts:
             (cost,) = damp.costs(damp.measure(original, rows), classes=request, preset=preset)
             strengths.setdefault(preset, []).append([op.strength for op in cost.operators])
     return {
-        "study": bench.study.name,
         "operators": names,
         "strength": {k: np.mean(v, axis=0).round(4).tolist() for k, v in strengths.items()},
         "separability": {k: np.mean(v, axis=0).round(3).tolist() for k, v in depths.items()},
     }
 
 
-def draw(trade: Sequence[Facts], depth: Sequence[Facts]) -> None:
-    """Write the three SVGs under docs/."""
-    studies = list(dict.fromkeys(point["study"] for point in trade))
-    _panels("method-tradeoff", studies, lambda axes, study: _trade(axes, study, trade))
-    known = {facts["study"]: facts for facts in depth}
+def draw(studies: Sequence[Facts]) -> None:
+    """Write the three SVGs under docs/, a panel for each study that has them."""
+    known = {study["name"]: study for study in studies if study["by_depth"]}
+    _panels("method-tradeoff", list(known), lambda axes, name: _trade(axes, known[name]))
     _panels(
         "method-strengths", list(known),
-        lambda axes, study: _lines(axes, known[study], "strength", "share taken away"),
+        lambda axes, name: _lines(axes, known[name]["by_depth"], "strength", "share taken away"),
     )  # fmt: skip
     _panels(
         "method-separability", list(known),
-        lambda axes, study: _lines(axes, known[study], "separability", "distance, sd"),
+        lambda axes, name: _lines(axes, known[name]["by_depth"], "separability", "distance, sd"),
     )  # fmt: skip
 
 
@@ -125,9 +116,10 @@ def _panels(name: str, studies: Sequence[str], fill: Callable[[Axes, str], None]
         plt.close(figure)
 
 
-def _trade(axes: Axes, study: str, trade: Sequence[Facts]) -> None:
+def _trade(axes: Axes, study: Facts) -> None:
+    trade = study["tradeoff_on_validation_rows"]
     for name in dict.fromkeys(point["method"] for point in trade):
-        points = [p for p in trade if p["study"] == study and p["method"] == name]
+        points = [point for point in trade if point["method"] == name]
         x = [100 * point["retain"] for point in points]
         y = [100 * point["few1@last"] for point in points]
         axes.plot(x, y, "o-", color=COLOURS[name], label=name, markersize=4)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.method import cases
+from benchmarks.machine import described
+from benchmarks.method import cases, store
 from benchmarks.method.figures import Bench, averaged
 from benchmarks.method.measures import JUDGED, Figures
 
@@ -49,6 +50,8 @@ def table(bench: Bench, advance: Callable[[], None]) -> Facts:
         rows.append({"method": name, "settings": settings, "figures": figures})
         advance()
     return {
+        "name": bench.study.name,
+        "made": described() | {"damp": store.source(("damp",))[:12]},
         "data": bench.study.data,
         "net": bench.study.net,
         "requests": bench.study.requests,
@@ -105,8 +108,8 @@ def page(report: Facts) -> str:
     lines = [
         "# How deep each method forgets",
         "",
-        f"Made by `{report['command']}` on {report['machine']['processor']}, torch "
-        f"{report['machine']['torch']}. Figures are means over requests and seeds on test images "
+        f"Made by `{report['command']}`; `--only` with a data set or a study makes a part again "
+        "and keeps the others. Figures are means over requests and seeds on test images "
         "that neither training nor the choice of a setting has seen; in brackets the mean "
         "difference from the retrained network of the same request and seed and its 95 % interval; "
         "**bold** misses the target.",
@@ -121,11 +124,13 @@ def _section(study: Facts) -> list[str]:
     requests = "; ".join(" and ".join(map(str, classes)) for classes in study["requests"])
     seeds = "; ".join(", ".join(map(str, seeds)) for seeds in study["seeds"])
     kept, gone = study["images_for_surgery"]["kept"], study["images_for_surgery"]["gone"]
+    made = study["made"]
     lines = [
         f"## {study['data']}, {study['net']}: forget {requests}",
         "",
         f"Seeds of each request: {seeds}. {study['test_images']:,} test images. Surgery sees up to "
-        f"{kept} training images of each class to keep and {gone} of each to forget.",
+        f"{kept} training images of each class to keep and {gone} of each to forget. Measured on "
+        f"{made['processor']} with torch {made['torch']}, sources of `damp` {made['damp']}.",
         "",
         "| method | " + " | ".join(HEADINGS.values()) + " |",
         "|---" * (len(HEADINGS) + 1) + "|",

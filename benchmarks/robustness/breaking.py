@@ -17,35 +17,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import RESULTS
+from benchmarks.robustness.defences import DEFENCES, Defence
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("damp", "audits", "compliance", "flows", "tests", "benchmarks", "docs")
 RESULT = RESULTS / "defences.json"
 FILES = ("pyproject.toml", "CHANGELOG.md", "README.md", "requirements.lock")
-
-
-@dataclass(frozen=True)
-class Defence:
-    """A defence, how it is broken, and the test that notices.
-
-    Attributes:
-        name: As docs/threats.md calls it.
-        file: Where it stands.
-        whole: The line or lines that defend.
-        broken: What they are replaced by.
-        test: Test id; part of one with a parameter is enough.
-    """
-
-    name: str
-    file: str
-    whole: str
-    broken: str
-    test: str
 
 
 def copy(folder: Path) -> Path:
@@ -116,8 +97,6 @@ def attempt(folder: Path, defence: Defence, sound: dict[str, bool]) -> dict[str,
 
 def main(names: Sequence[str]) -> None:
     """All of them, or those named."""
-    from benchmarks.robustness.defences import DEFENCES
-
     known = {told["defence"]: told for told in _found()}
     chosen = [defence for defence in DEFENCES if not names or defence.name in names]
     missed = False

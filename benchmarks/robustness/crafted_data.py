@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from flows import datasets
-from flows.datasets import DataSpec
+from flows.dataset import DataSpec
 
 PICTURES = 6
 

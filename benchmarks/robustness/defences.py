@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from benchmarks.robustness.breaking import Defence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A defence, how it is broken, and the test that notices.
+
+    Attributes:
+        name: As docs/threats.md calls it.
+        file: Where it stands.
+        whole: The line or lines that defend.
+        broken: What they are replaced by.
+        test: Test id; part of one with a parameter is enough.
+    """
+
+    name: str
+    file: str
+    whole: str
+    broken: str
+    test: str
+
 
 FUZZING, VERIFY = "tests/flows/test_fuzzing.py", "tests/compliance/test_verify.py"
 LEDGER, CHECKPOINT = "tests/compliance/test_ledger.py", "tests/compliance/test_checkpoint.py"

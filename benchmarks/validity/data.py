@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flows.datasets import Dataset, DataSpec, load
+from flows.dataset import Dataset, DataSpec
+from flows.datasets import load
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CACHE = Path(__file__).parents[2] / ".cache" / "validity"

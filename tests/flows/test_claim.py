@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from compliance.ledger import Ledger
 from flows import demo, models
+from flows.dataset import DataSpec
 from flows.layout import Attempt, Home
 from tests.flows.conftest import Damp, Refusal, Told, contents
 from tests.flows.running import Office
@@ -264,7 +265,8 @@ def _broken(state: dict[str, Tensor]) -> None:
 
 
 TWINS = """
-from flows.datasets import DataSpec, load
+from flows.dataset import DataSpec
+from flows.datasets import load
 def data():
     d = load(DataSpec(name="digits"))
     test, labels = d.test_inputs.clone(), d.test_labels.clone()
@@ -340,7 +342,7 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
     from flows import claim_steps, claiming, datasets
 
     module = users_module(NET + TWINS.format(count=0) + COLOURS)
-    digits = datasets.load(datasets.DataSpec(name=f"{module}:coloured"))
+    digits = datasets.load(DataSpec(name=f"{module}:coloured"))
     recipe = Recipe(epochs=3, batch_size=64, learning_rate=3e-3)
     nets: dict[str, nn.Module] = {}
     for name, told in (("big", "torchvision:resnet18"), ("mine", f"{module}:net")):

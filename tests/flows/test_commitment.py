@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from flows import commitment
-from flows.datasets import Dataset
+from flows.dataset import Dataset
 from flows.errors import StoreError
 from flows.layout import Home
 

@@ -22,7 +22,7 @@ import torch
 from torchvision import datasets as zoo
 
 from flows import datasets
-from flows.datasets import Dataset, DataSpec
+from flows.dataset import Dataset, DataSpec
 from flows.errors import DataError
 from flows.overlap import shared_rows
 from flows.settings import settings

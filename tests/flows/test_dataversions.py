@@ -20,7 +20,7 @@ import torch
 from ruamel.yaml import YAML
 
 from flows import dataversions, listing, shards, workspace
-from flows.datasets import Dataset
+from flows.dataset import Dataset
 from flows.errors import DataVersionError
 from flows.layout import Home
 from flows.settings import settings

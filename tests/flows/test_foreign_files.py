@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from flows import datasets, models, store
-from flows.datasets import DataSpec
+from flows.dataset import Dataset, DataSpec
 from flows.errors import DataError, ModelError, StoreError
 
 SHAPE = (1, 8, 8)
@@ -126,7 +126,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def read(folder: Path) -> datasets.Dataset:
+def read(folder: Path) -> Dataset:
     return datasets.load.__wrapped__(DataSpec(name=f"imagefolder:{folder}"))
 
 

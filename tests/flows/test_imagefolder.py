@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from flows import datasets, imagefolder
-from flows.datasets import Dataset, DataSpec
+from flows.dataset import Dataset, DataSpec
 from flows.errors import DataError
 from flows.layout import Home
 

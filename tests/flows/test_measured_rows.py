@@ -9,7 +9,8 @@ import torch
 
 import damp
 from flows import measured, measured_apart, models
-from flows.datasets import DataSpec, load
+from flows.dataset import DataSpec
+from flows.datasets import load
 from flows.layout import Home
 
 

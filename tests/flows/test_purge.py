@@ -31,7 +31,7 @@ from flows import (
     store,
     workspace,
 )
-from flows.datasets import Dataset
+from flows.dataset import Dataset
 from flows.errors import BusyError, EventError
 from flows.layout import Home
 from flows.settings import prepare_environment, settings

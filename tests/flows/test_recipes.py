@@ -9,7 +9,7 @@ import torch
 
 from audits.references import Recipe, train
 from flows import datasets, models, recipes
-from flows.datasets import DataSpec
+from flows.dataset import DataSpec
 from flows.errors import RecipeError
 
 SHAPES = {

@@ -1,0 +1,72 @@
+"""A classification data set in memory, and how a request names one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Which data: a name of `LOADERS`, `imagefolder:PATH` or `package.module:callable`.
+
+    Attributes:
+        name: As the request names it.
+        root: Where files lie that are not to be downloaded.
+    """
+
+    name: str
+    root: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """A classification data set in memory.
+
+    Attributes:
+        name: As it was asked for.
+        train_inputs: (n, channels, height, width), float32.
+        train_labels: (n,), int64, from 0 to classes - 1.
+        test_inputs: (m, channels, height, width), float32; held out from training.
+        test_labels: (m,), int64.
+        classes: Outputs of a classifier for it.
+        description: One line on where it comes from.
+        files: The files behind it where it lies on disk as single images: (relative path, part,
+            label), else None.
+        folder: Where those files lie.
+    """
+
+    name: str
+    train_inputs: Tensor
+    train_labels: Tensor
+    test_inputs: Tensor
+    test_labels: Tensor
+    classes: int
+    description: str
+    files: tuple[tuple[str, str, int], ...] | None = None
+    folder: Path | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.test_inputs.shape[1:])
+
+    def without(self, classes: Sequence[int]) -> Dataset:
+        """The same data set less all rows of some classes; the numbering stays."""
+        if not classes:
+            return self
+        import torch
+
+        gone = torch.tensor(list(classes))
+        train, test = ~torch.isin(self.train_labels, gone), ~torch.isin(self.test_labels, gone)
+        return replace(
+            self,
+            train_inputs=self.train_inputs[train],
+            train_labels=self.train_labels[train],
+            test_inputs=self.test_inputs[test],
+            test_labels=self.test_labels[test],
+        )
