@@ -71,7 +71,7 @@ def _prefect(url: str, event: str) -> Image.Image:
     told = next(each for each in asked("artifacts") if each["key"].startswith(f"verdict-{event}"))
     above = served(f"{url}/runs/flow-run/{run['id']}", 1400, 600)
     below = served(f"{url}/artifacts/artifact/{told['id']}", 1400, 450)
-    both = Image.new("RGB", (1400, 1050))
+    both = Image.new("RGB", (1400, 895))  # below that, the page names paths of this machine
     both.paste(above, (0, 0))
     both.paste(below, (0, 600))
     return both

@@ -180,6 +180,7 @@ def _changes(original: nn.Module, edited: nn.Module) -> Facts:
         "operators": [],
         "skipped": [],
         "recalibrated": [],
+        "mended": None,
         "samples": 0,
         "headOnly": bool(changed) and not other and all(n.startswith(head) for n in changed),
         "changed": changed,

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from compliance import states
 from compliance.ledger import Ledger
-from flows import intake, interrupts, locks, logs, pages, progress, upkeep
+from flows import intake, interrupts, locks, logs, lost, pages, progress, upkeep
 from flows.journal import STEPS
 from flows.layout import Attempt, Home
 
@@ -30,6 +30,7 @@ def run_event(home: Home, event: str) -> Facts:
 
     Raises:
         BusyError: Another event holds this model.
+        ServerError: The Prefect server was lost.
     """
     logs.write_to(home)
     with locks.lineage(home, intake.lineage_of(home, event)):
@@ -47,7 +48,7 @@ def _attempt(home: Home, event: str) -> Facts:
     told = progress.Noted(progress.current(), partial(_note, attempt), page.step)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, tags(*upkeep.tags(home)), progress.reporting_to(told):
+    with lost.told(), quiet, tags(*upkeep.tags(home)), progress.reporting_to(told):
         facts: Facts = carry_out(home=str(home.root), event=event, attempt=attempt.number)
     interrupts.check()
     return facts

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import addresses, locks, services
+from flows import addresses, locks, processes, services
 from flows.errors import RegistryError, ServerError
 from flows.layout import Home
 from flows.settings import settings
@@ -31,7 +31,7 @@ def opened(home: Home) -> Iterator[MlflowClient]:
 
     Raises:
         RegistryError: MLflow refused one of the calls made with the client.
-        ServerError: The server does not answer, or is of another version.
+        ServerError: The server does not answer, is of another version, or was lost on the way.
     """
     where = addresses.mlflow_server() or _server_here(home) or uri(home.mlflow_db)
     with locks.exclusive(home, "mlflow"):
@@ -42,6 +42,12 @@ def opened(home: Home) -> Iterator[MlflowClient]:
             yield _client(where)
         except (MlflowException, SQLAlchemyError) as problem:
             told = str(getattr(problem, "message", problem)).strip().splitlines()[0]
+            if _by_a_server() and _is_lost(where, told):
+                raise ServerError(
+                    f"The MLflow server at {_without_password(where)} or its database was lost on "
+                    f"the way: {told} Start it again; the same command, or the next run of the "
+                    "schedule, goes on."
+                ) from problem
             raise RegistryError(
                 f"MLflow refused on {_without_password(where)}: {told} {_remedy(told)}"
             ) from problem
@@ -110,6 +116,11 @@ def as_default(client: MlflowClient) -> Iterator[None]:
         yield
     finally:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
+
+
+def _is_lost(url: str, told: str) -> bool:
+    """Whether a server, or the database behind it, is gone: then nobody has refused anything."""
+    return not processes.answers(f"{url}/health") or "OperationalError" in told
 
 
 def _remedy(told: str) -> str:

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
 from compliance.ledger import Ledger
-from flows import processes, tracking
+from flows import lost, processes, tracking
 from flows.layout import Home
 
 if TYPE_CHECKING:
@@ -40,8 +40,12 @@ def reconcile(home: Home) -> Facts:
 
     Returns:
         `crashed`: flow runs of processes that are gone; `ended`: MLflow runs of closed events.
+    Raises:
+        ServerError: The Prefect server was lost.
     """
-    return {"crashed": _stale_flow_runs(home), "ended": _stale_mlflow_runs(home)}
+    with lost.told():
+        crashed = _stale_flow_runs(home)
+    return {"crashed": crashed, "ended": _stale_mlflow_runs(home)}
 
 
 def _place(home: Home) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
+
 from benchmarks.operations.office import Facts, Office
 from benchmarks.robustness import many_events
 from compliance.ledger import Ledger
@@ -65,9 +67,7 @@ def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) 
             killing.look_at_the_end()
         finally:
             office.damp("down")
-        left = len(office.processes())
-    if left:
-        killing.problems.append(f"{left} processes outlived damp down")
+    killing.problems += [f"outlived damp down: {command}" for command in _left(office)]
     of = dict(Counter(before["of"]) + killing.of)
     return {
         "points": before["points"] + killing.points,
@@ -79,6 +79,15 @@ def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) 
         "decided": before["decided"] + sum(not each["pending"] for each in killing.told),
         "problems": before["problems"] + killing.problems,
     }
+
+
+def _left(office: Office) -> list[str]:
+    """Commands of what still runs, once what was about to end has had its time."""
+    for _ in range(30):
+        if not office.processes():
+            break
+        time.sleep(1)
+    return [" ".join(psutil.Process(pid).cmdline()) for pid in office.processes()]
 
 
 def _become(office: Office, prefect: str) -> None:

@@ -104,11 +104,9 @@ def queue(folder: Path) -> Facts:
     for number in range(MODELS):
         seed = ("--seed", str(number))
         office.damp("train", "--data", "digits", "--name", f"model-{number}", *seed)
-    wanted = {
-        office.submit(forget, f"model-{number}")
-        for forget in range(REQUESTS)
-        for number in range(MODELS)
-    }
+    wanted = office.submit_all(
+        [(forget, f"model-{number}") for forget in range(REQUESTS) for number in range(MODELS)]
+    )
     due = {event["id"]: event["due"] for event in office.events()}
     with served(office):
         wall, decided = json.loads(office.damp(code=RUN_ALL).splitlines()[-1])

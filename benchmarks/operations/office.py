@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,16 @@ from flows.layout import Home
 from tests.flows.running import interruptible
 
 Facts = dict[str, Any]
+
+
+SUBMIT_ALL = """
+import sys
+from pathlib import Path
+from flows import commands, intake
+home = commands.prepared()
+for file in sys.argv[1:]:
+    intake.submit(home, Path(file))
+"""
 
 
 class Office:
@@ -59,6 +69,20 @@ class Office:
         return out
 
     def submit(self, forget: int, model: str) -> str:
+        """The id of a new request, handed in."""
+        (event,) = self.submit_all([(forget, model)])
+        return event
+
+    def submit_all(self, wanted: Sequence[tuple[int, str]]) -> list[str]:
+        """Ids of requests to forget a class of a model each, handed in by one process."""
+        events = [self._written(forget, model) for forget, model in wanted]
+        self.damp(*(self._request(event) for event in events), code=SUBMIT_ALL)
+        return events
+
+    def _request(self, event: str) -> Path:
+        return self.folder / f"{event}.yaml"
+
+    def _written(self, forget: int, model: str) -> str:
         event = str(uuid.uuid4())
         content = {
             "apiVersion": "damp/v1",
@@ -72,9 +96,7 @@ class Office:
             "recipe": "digits",
             "policy": "quick.yaml",
         }
-        file = self.folder / f"{event}.yaml"
-        file.write_text(json.dumps(content))
-        self.damp("submit", file)
+        self._request(event).write_text(json.dumps(content))
         return event
 
     def events(self) -> list[Facts]:

@@ -122,6 +122,20 @@ def test_a_run_that_was_killed_is_marked_and_goes_on(platform: Office) -> None:
     decided_once(platform, event)
 
 
+def test_a_server_that_dies_under_a_run_is_told_and_the_event_goes_on(platform: Office) -> None:
+    event = submitted(platform, 2)
+    with ended(platform.start("run", "--event", event)) as run:
+        assert eventually(lambda: ("version_data", "began") in platform.notes(event))
+        os.kill(up(platform)["prefect"]["pid"], signal.SIGKILL)
+        _, err = run.communicate()
+    assert run.returncode == 1, err
+    assert "The Prefect server at" in err
+    assert "Traceback" not in err
+    up(platform)
+    assert platform.damp("run", "--event", event).returncode in (0, 2)
+    decided_once(platform, event)
+
+
 def runs(api: str, event: str) -> list[dict[str, Any]]:
     return [r for r in asked(f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)]
 

@@ -7,17 +7,19 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from flows import tracking
+from flows import parking, tracking
 from flows.errors import RegistryError, ServerError
 from flows.layout import Home
 from flows.settings import prepare_environment, settings
 from tests.flows.conftest import mounted
 from tests.flows.test_refusals import files_no_longer_than
+from tests.flows.test_settings import server
 
 
 @pytest.fixture
@@ -60,6 +62,28 @@ def test_where_a_server_of_ones_own_holds_the_registry_the_file_is_not_taken_for
         written(registry)
 
 
+def test_a_server_that_dies_on_the_way_has_refused_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    home.root.mkdir()
+    prepare_environment(home.root)
+    with ExitStack() as stack:
+        url = stack.enter_context(server(version("mlflow")))
+        monkeypatch.setenv("DAMP_MLFLOW_URI", url)
+        settings.cache_clear()
+
+        def asked() -> None:
+            with tracking.opened(home) as client:
+                stack.close()  # the server ends here
+                client.search_registered_models()
+
+        with pytest.raises(ServerError, match=r"was lost on the way") as caught:
+            asked()
+    assert isinstance(caught.value, parking.PASSING)  # left for the next run, not parked
+    tracking._client.cache_clear()
+
+
 def test_a_database_of_another_version_of_mlflow_is_not_touched(registry: Home) -> None:
     with closing(sqlite3.connect(registry.mlflow_db)) as database:
         database.execute("update alembic_version set version_num = 'fedcba987654'")
@@ -95,7 +119,7 @@ def test_a_disk_that_is_full_is_told(registry: Home) -> None:
 WRITE = """
 import sys
 from pathlib import Path
-from flows import tracking
+from flows import parking, tracking
 from flows.errors import RegistryError, ServerError
 from flows.layout import Home
 try:
