@@ -67,7 +67,7 @@ def test_what_runs_or_cannot_be_read_keeps_nobody_from_being_scheduled(home: Hom
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_each_of_a_batch_is_cut_out_of_what_the_one_before_left(tmp_path: Path) -> None:
+def test_each_of_a_batch_is_cut_out_of_the_model_that_is_in_use_then(tmp_path: Path) -> None:
     office = opened(tmp_path)
     events = [submitted(office, 3), submitted(office, 8)]
     told = office.damp("run")
@@ -76,12 +76,13 @@ def test_each_of_a_batch_is_cut_out_of_what_the_one_before_left(tmp_path: Path) 
         signing.decoded(Attempt(office.home, event, 1).statement)["predicate"] for event in events
     )
     assert [places(office.home, event) for event in events] == [[(1, 2)], [(2, 2)]]
-    assert first["verdict"]["result"] == "PASSED"
+    passed = first["verdict"]["result"] == "PASSED"  # else the model before is still in use
     before = second["inputs"]["modelBefore"]
-    assert before["registry"] == {"name": "digits", "version": "2"}
-    after = signing.decoded(Attempt(office.home, events[0], 1).statement)["subject"][0]["digest"]
-    assert before["digest"] == after
-    assert second["method"]["parameters"]["retired"] == [3, 8]
+    assert before["registry"] == {"name": "digits", "version": "2" if passed else "1"}
+    after = signing.decoded(Attempt(office.home, events[0], 1).statement)["subject"][0]
+    left = after if passed else first["inputs"]["modelBefore"]
+    assert before["digest"] == left["digest"]
+    assert second["method"]["parameters"]["retired"] == ([3, 8] if passed else [8])
     assert second["request"]["scope"]["indices"] == [8]
     for event in events:
         assert state_of(office.home, event) in ("closed", "audited", "failed_audit")
