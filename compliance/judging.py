@@ -155,23 +155,28 @@ def resolved(rule: Rule, seen: Measurement) -> Margins | None:
     """
     if rule.at_most is not None:
         return None
-    below, above = rule.below, rule.above
-    if rule.in_spreads:
-        if len(seen.null) < 2:
-            return None
-        spread = stdev(seen.null)
-        below, above = (
-            None if width is None else width * spread
-            for width in (rule.spreads_below, rule.spreads_above)
-        )
     if not rule.relative:
-        return math.inf if below is None else below, math.inf if above is None else above
+        if rule.in_spreads and len(seen.null) < 2:
+            return None
+        spread = stdev(seen.null) if rule.in_spreads else 0.0
+        return (
+            _wider(rule.below, rule.spreads_below, spread),
+            _wider(rule.above, rule.spreads_above, spread),
+        )
     if seen.original is None or not seen.null:
         return None
     gap = seen.original - fmean(seen.null)
     remainder = abs(gap) * (rule.remainder or 0.0)
     overshoot = math.inf if rule.overshoot is None else abs(gap) * rule.overshoot
     return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
+
+
+def _wider(width: float | None, spreads: float | None, spread: float) -> float:
+    """The wider of a margin in numbers and one in spreads; infinite where there is neither."""
+    told = [] if width is None else [width]
+    if spreads is not None:
+        told.append(spreads * spread)
+    return max(told, default=math.inf)
 
 
 def _cannot_tell(detect: float | None) -> str:

@@ -43,7 +43,8 @@ class Rule(Strict):
     may remain, and at most that share may be lost beyond the yardstick. Where the original itself
     could not be told from the yardstick by them, the measurement decides nothing. `spreads_below`
     and `spreads_above`: as `below` and `above`, in standard deviations of the yardstick: not much
-    further off than models that never saw the class are from one another.
+    further off than models that never saw the class are from one another. Beside `below` or
+    `above` the wider of both counts, so that five models that happen to agree narrow nothing.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -59,11 +60,11 @@ class Rule(Strict):
     @model_validator(mode="after")
     def _one_kind_of_margin(self) -> Rule:
         absolute = self.below is not None or self.above is not None
-        kinds = (self.at_most is not None, absolute, self.relative, self.in_spreads)
+        kinds = (self.at_most is not None, absolute or self.in_spreads, self.relative)
         if sum(kinds) != 1:
             raise ValueError(
-                "give either `at_most`, or `below` and `above`, or `remainder` and `overshoot`, or "
-                "`spreads_below` and `spreads_above`"
+                "give either `at_most`, or `below` and `above` (or `spreads_below` and "
+                "`spreads_above`), or `remainder` and `overshoot`"
             )
         if self.relative and self.remainder is None:
             raise ValueError("`overshoot` alone lets the original pass: give `remainder` too")
@@ -101,15 +102,24 @@ class Rule(Strict):
             return f"the upper end of the 95% interval is at most {self.at_most:g}"
         if self.remainder is not None:
             return _relative_sentence(self.remainder, self.overshoot)
-        unit, below, above = "", self.below, self.above
-        if self.in_spreads:
-            unit, below, above = " standard deviations", self.spreads_below, self.spreads_above
-        if above is None:
-            return f"the 90% interval of the difference lies above -{below:g}{unit}"
-        if below is None:
-            return f"the 90% interval of the difference lies below +{above:g}{unit}"
-        between = f"-{below:g} and +{above:g}{unit}"
-        return f"the 90% interval of the difference lies between {between}"
+        least, most = (
+            self._edge("-", self.below, self.spreads_below),
+            self._edge("+", self.above, self.spreads_above),
+        )
+        if not most:
+            return f"the 90% interval of the difference lies above {least}"
+        if not least:
+            return f"the 90% interval of the difference lies below {most}"
+        return f"the 90% interval of the difference lies between {least} and {most}"
+
+    @staticmethod
+    def _edge(sign: str, width: float | None, spreads: float | None) -> str:
+        """One side in words; empty where nothing limits it."""
+        told = [] if width is None else [f"{sign}{width:g}"]
+        if spreads is not None:
+            told.append(f"{sign}{spreads:g} standard deviations of the yardstick")
+        wider = ", whichever is wider" if len(told) > 1 else ""
+        return " or ".join(told) + wider
 
 
 def _relative_sentence(remainder: float, overshoot: float | None) -> str:

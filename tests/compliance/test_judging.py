@@ -61,7 +61,19 @@ def test_a_margin_may_be_in_spreads_of_the_retrained_models(value: float, outcom
     assert row.margins == (pytest.approx(4 * np.std(NULL, ddof=1)), math.inf)
     assert row.outcome == outcome
     assert row.rule is not None
-    assert row.rule.sentence().endswith("lies above -4 standard deviations")
+    assert row.rule.sentence().endswith("lies above -4 standard deviations of the yardstick")
+
+
+@pytest.mark.parametrize(("width", "margin"), [(0.02, 4 * np.std(NULL, ddof=1)), (0.2, 0.2)])
+def test_beside_a_number_the_wider_margin_counts(width: float, margin: float) -> None:
+    rule = Rule(measurement="similarity.*", below=width, spreads_below=4.0, required=True)
+    assert resolved(rule, measured("similarity.cka@penultimate", 0.5)) == (
+        pytest.approx(margin),
+        math.inf,
+    )
+    assert rule.sentence().endswith(
+        f"above -{width:g} or -4 standard deviations of the yardstick, whichever is wider"
+    )
 
 
 def test_without_retrained_models_there_is_no_spread_and_nothing_is_judged() -> None:
@@ -118,7 +130,8 @@ def test_the_candidates_own_figures_cannot_silence_a_measurement() -> None:
 def test_a_rule_has_one_kind_of_margin() -> None:
     for wrong in (
         {"at_most": 0.1, "remainder": 0.3},
-        {"below": 0.1, "spreads_below": 3.0},
+        {"at_most": 0.1, "spreads_below": 3.0},
+        {"remainder": 0.3, "spreads_below": 3.0},
         {"spreads_above": 0.0},
         {"below": 0.1, "above": 0.1, "remainder": 0.3},
         {"overshoot": 0.5},

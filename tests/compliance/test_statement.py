@@ -15,8 +15,9 @@ from compliance.errors import StatementError
 from compliance.findings import load_findings, to_json
 
 Json = dict[str, Any]
-FREE = {"packages", "sizes", "parameters"}  # maps whose keys are data
-LATER = {("predicate", "method", "mended")}
+FREE = {"packages", "sizes", "parameters", "cpuSeconds", "candidateForwardPasses"}
+"""Maps whose keys are data."""
+LATER = {("predicate", "method", "mended"), ("predicate", "event", "cost")}
 """Keys that statements signed before they were there do not have."""
 
 
