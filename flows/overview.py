@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from compliance import states
+from compliance import signing, states
+from compliance.errors import EnvelopeError
 from compliance.ledger import Ledger
 from flows import journal, processes
 from flows.errors import EventError
@@ -88,8 +88,10 @@ def _signed(attempt: Attempt) -> Facts | None:
     """The predicate of the attempt's statement as it lies there; `damp verify` checks it."""
     if not attempt.statement.exists():
         return None
-    envelope = json.loads(attempt.statement.read_text())
-    statement = json.loads(base64.b64decode(envelope["payload"]))
+    try:
+        statement = signing.decoded(attempt.statement)
+    except EnvelopeError:
+        return None  # nothing to show of it; the step or `damp verify` that needs it says why
     predicate: Facts = statement["predicate"]
     return predicate | {"subject": statement["subject"][0]["digest"]["sha256"]}
 
