@@ -109,6 +109,7 @@ def key(recipe: Recipe, data: Data, seed: int, exclude: Sequence[int]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+@torch.enable_grad()
 def fit(model: nn.Module, data: Data, recipe: Recipe, *, seed: int, exclude: Sequence[int]) -> None:
     """Train in place."""
     images, labels = data.images["train"], data.labels["train"]
