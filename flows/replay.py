@@ -8,7 +8,6 @@ auditor's own key. On the same kind of machine the model after has the same byte
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -148,20 +147,11 @@ def _request_of(file: Path, predicate: Facts) -> Facts:
 @contextmanager
 def _working_in(work: Home) -> Iterator[None]:
     """The environment and a demo key for a state folder of the replay's own."""
-    from flows.settings import prepare_environment, settings
+    from flows.settings import overridden, prepare_environment
 
-    kept = os.environ.get("DAMP_HOME")
-    os.environ["DAMP_HOME"] = str(work.root)
-    settings.cache_clear()
-    try:
+    with overridden("DAMP_HOME", str(work.root)):
         prepare_environment(work.root)
         yield
-    finally:
-        if kept is None:
-            del os.environ["DAMP_HOME"]
-        else:
-            os.environ["DAMP_HOME"] = kept
-        settings.cache_clear()
 
 
 def _compared(work: Home, statement: Facts, inputs: Facts) -> Iterator[Check]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -162,6 +164,22 @@ def engine_variables(home: Path) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": str(2**30),
         "MALLOC_TOP_PAD_": str(2**28),
     }
+
+
+@contextmanager
+def overridden(name: str, value: str) -> Iterator[None]:
+    """Settings as they are with an environment variable of this value; as before afterwards."""
+    kept = os.environ.get(name)
+    os.environ[name] = value
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        if kept is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = kept
+        settings.cache_clear()
 
 
 def keep_freed_memory() -> None:

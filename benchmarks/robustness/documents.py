@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from compliance.request import load_request
 from compliance.trust import Trust, load_trust
 from compliance.verify import verify_statement
 from flows import models, recipes, replay
-from flows.settings import settings
+from flows.settings import overridden, settings
 
 Mutation = tuple[str, bytes]
 
@@ -208,17 +207,8 @@ def _read_ledger(path: Path) -> Any:
 
 def _read_settings(path: Path) -> Any:
     """The settings, as every command reads them."""
-    kept = os.environ.get("DAMP_SETTINGS")
-    os.environ["DAMP_SETTINGS"] = str(path)
-    settings.cache_clear()
-    try:
+    with overridden("DAMP_SETTINGS", str(path)):
         return settings()
-    finally:
-        if kept is None:
-            del os.environ["DAMP_SETTINGS"]
-        else:
-            os.environ["DAMP_SETTINGS"] = kept
-        settings.cache_clear()
 
 
 def _read_plan(path: Path) -> Any:
