@@ -177,11 +177,6 @@ def _changes(original: nn.Module, edited: nn.Module) -> Facts:
     head = tuple(f"{operator.name}." for operator in last)
     other = sorted((before.keys() | after.keys()) - set(common))  # missing, or of another shape
     return {
-        "operators": [],
-        "skipped": [],
-        "recalibrated": [],
-        "mended": None,
-        "samples": 0,
         "headOnly": bool(changed) and not other and all(n.startswith(head) for n in changed),
         "changed": changed,
         "otherTensors": other,
@@ -230,8 +225,11 @@ def record(
         limits = {"limits": _limits(accepted)}
         verdict = recording.judged(attempt, accepted["policy"] | limits, held)
         write_atomically(attempt.reproduce, _reproduction(home, attempt))
-        parts = predicate.parts(home, attempt, accepted, data, model, plan, edit, verdict, held)
-        return verdict, parts | {"registration": None, "method": _method(attempt, edit)}
+        method = _method(attempt, edit)
+        parts = predicate.parts(
+            home, attempt, accepted, data, model, plan, edit, verdict, held, method=method
+        )
+        return verdict, parts | {"registration": None}
 
     return recording.signed_once(home, attempt, accepted["policy"]["signoffs"], concluded)
 

@@ -30,8 +30,10 @@ def parts(
     edit: Facts,
     verdict: Verdict,
     propagation: Sequence[Facts],
+    *,
+    method: Facts,
 ) -> Facts:
-    """The statement's parts, all but the byproducts."""
+    """The statement's parts, all but the byproducts; `method` is what was done to the weights."""
     from compliance.ledger import Ledger
     from flows import keyring
 
@@ -59,7 +61,7 @@ def parts(
             "verifiedBy": accepted["verified_by"],
         },
         "inputs": _inputs(data, model),
-        "method": _method(attempt, accepted, edit),
+        "method": method,
         "auditPlan": {
             "digest": plan["digest"],
             "ledgerSequence": plan["sequence"],
@@ -118,7 +120,8 @@ def _inputs(data: Facts, model: Facts) -> Facts:
     }
 
 
-def _method(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
+def method_of(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
+    """What this event did to the weights."""
     from damp.version import __version__
 
     done = json.loads(attempt.edit.read_text())

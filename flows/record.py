@@ -35,7 +35,16 @@ def record(
         verdict = judged(attempt, accepted["policy"], held)
         write_atomically(attempt.reproduce, intake.reproduction(home, attempt.event, model))
         return verdict, predicate.parts(
-            home, attempt, accepted, data, model, plan, edit, verdict, held
+            home,
+            attempt,
+            accepted,
+            data,
+            model,
+            plan,
+            edit,
+            verdict,
+            held,
+            method=predicate.method_of(attempt, accepted, edit),
         )
 
     return signed_once(home, attempt, accepted["policy"]["signoffs"], concluded)
