@@ -38,7 +38,7 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
 
 def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
     import damp
-    from flows import datasets, measured, models
+    from flows import datasets, measured, measured_apart, models
     from flows.settings import settings
 
     dataset = datasets.load(DataSpec(**data["spec"])).without(model["retired"])
@@ -50,6 +50,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
     )
     method = accepted["method"]
     known = None
+    everywhere = partial(measured_apart.everywhere, home, data=data, model=model)
     if not method["sequential"]:  # sequential surgery takes them anew after every edit
         known = measured.measured(
             home,
@@ -58,7 +59,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
             weights=model["file"]["sha256"],
             data_version=data["before"]["version"],
             retired=model["retired"],
-            apart=partial(_on_the_cluster, home, data, model) if fanout.is_on() else None,
+            apart=everywhere if fanout.is_on() else None,
         )
     edited = damp.forget(
         network,
@@ -73,12 +74,6 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
     )
     models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
     return described(edited)
-
-
-def _on_the_cluster(home: Home, data: Facts, model: Facts, key: str) -> damp.Measurement | None:
-    from flows import measured_apart
-
-    return measured_apart.everywhere(home, key, data, model)
 
 
 def described(edited: damp.EditedModel) -> Facts:

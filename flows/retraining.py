@@ -40,13 +40,21 @@ def trained_for(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts
     count = accepted["policy"]["references"]
     wanted = count + (accepted["method"]["preset"] == "retrain")
     jobs = [job(home, accepted, data, model, FIRST_SEED + index) for index in range(wanted)]
-    found = all_of(home, jobs, "references")
+    found = _all(home, jobs, "references")
     return {
         "models": found[:count],
         "candidate": found[count] if wanted > count else None,
         "seeds": [job["seed"] for job in jobs],
-        "shadows": shadows.trained(home, accepted, data, model),
+        "shadows": _shadows(home, accepted, data, model),
     }
+
+
+def _shadows(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts:
+    """As many shadow models as the policy asks for; the same inputs, the same bytes."""
+    count = accepted["policy"].get("shadows", 0)
+    seeds = [shadows.FIRST_SEED + index for index in range(count)]
+    jobs = [job(home, accepted, data, model, seed, shadow=True) for seed in seeds]
+    return {"models": _all(home, jobs, "shadow models"), "seeds": seeds}
 
 
 def job(
@@ -77,7 +85,7 @@ def job(
     }
 
 
-def all_of(home: Home, jobs: list[Facts], what: str) -> list[Facts]:
+def _all(home: Home, jobs: list[Facts], what: str) -> list[Facts]:
     """Every job's model, in order; trained here or, where that pays, by a second process too.
 
     With a cluster, what is not there yet is trained by its workers.

@@ -7,9 +7,7 @@ weights holds for them: the report lists them, `damp purge` deletes them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from flows.layout import Home
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,19 +17,8 @@ if TYPE_CHECKING:
     from flows.dataset import Dataset
     from flows.rows import AuditRows
 
-Facts = dict[str, Any]
-
 FIRST_SEED = 5000
 """Shadows take seeds from here on; two that follow one another share out the rows between them."""
-
-
-def trained(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts:
-    """As many shadows as the policy asks for, trained or found; the same inputs, the same bytes."""
-    from flows import retraining
-
-    seeds = [FIRST_SEED + index for index in range(accepted["policy"].get("shadows", 0))]
-    jobs = [retraining.job(home, accepted, data, model, seed, shadow=True) for seed in seeds]
-    return {"models": retraining.all_of(home, jobs, "shadow models"), "seeds": seeds}
 
 
 def inside(train: int, test: int, seed: int) -> tuple[Tensor, Tensor]:
