@@ -54,13 +54,17 @@ BLIND = (
 )
 
 
-def is_blind(rows: Sequence[JudgedRow]) -> bool:
+def is_blind(rows: Sequence[JudgedRow], policy: Policy) -> bool:
     """Whether no required row of the representation has margins that exclude the original.
+
+    Where the policy claims nothing of the representation (L1), there is nothing to be blind to.
 
     One whose chance to tell the original is a half or more has: the original lies beyond the margin
     by what the test asks for, so that a model like it would come out "within" by chance alone. That
     is known from original and yardstick, whatever the candidate shows.
     """
+    if policy.assurance == "L1":
+        return False
     deep = [row for row in rows if row.required and row.rule is not None and row.rule.deep]
     return not any(
         row.detect_original is not None and row.detect_original >= NO_POWER for row in deep
@@ -68,7 +72,7 @@ def is_blind(rows: Sequence[JudgedRow]) -> bool:
 
 
 def _about_power(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
-    if policy.assurance != "L1" and is_blind(rows):
+    if is_blind(rows, policy):
         yield BLIND
 
 
