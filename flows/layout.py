@@ -35,6 +35,11 @@ class Home:
         return self.root / "mlflow.db"
 
     @property
+    def mlflow_uri(self) -> str:
+        """That file as MLflow names it."""
+        return f"sqlite:///{self.mlflow_db.absolute()}"
+
+    @property
     def references(self) -> Path:
         """Retrained references, named by the content of what made them."""
         return self.root / "references"

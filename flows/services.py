@@ -183,9 +183,7 @@ def _prefect(home: Home, port: int) -> _Start:
 
 
 def _mlflow(home: Home, port: int) -> _Start:
-    from flows import tracking
-
-    database = settings().mlflow_database_url or tracking.uri(home.mlflow_db)
+    database = settings().mlflow_database_url or home.mlflow_uri
     artifacts = (home.root / "mlartifacts").absolute().as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--backend-store-uri", database]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import addresses, locks, processes, services
@@ -33,7 +32,7 @@ def opened(home: Home) -> Iterator[MlflowClient]:
         RegistryError: MLflow refused one of the calls made with the client.
         ServerError: The server does not answer, is of another version, or was lost on the way.
     """
-    where = addresses.mlflow_server() or _server_here(home) or uri(home.mlflow_db)
+    where = addresses.mlflow_server() or _server_here(home) or home.mlflow_uri
     with locks.exclusive(home, "mlflow"):
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -79,11 +78,6 @@ def _server_here(home: Home) -> str | None:
             "does not run here. Start it, or name the server that does (`mlflow_uri`)."
         )
     return found.url
-
-
-def uri(database: Path) -> str:
-    """The database as MLflow names it."""
-    return f"sqlite:///{database.absolute()}"
 
 
 def experiment(client: MlflowClient, home: Home) -> str:
