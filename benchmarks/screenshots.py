@@ -12,7 +12,6 @@ a page of text does not miss.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -88,16 +87,9 @@ def _mlflow(url: str, event: str) -> Image.Image:
 
 def served(address: str, width: int, height: int) -> Image.Image:
     """A server's page, some seconds after it was opened: it draws itself."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
-        command = [browser.find(), *browser.FLAGS, f"--user-data-dir={folder}/profile"]
-        command += ["--virtual-time-budget=20000", f"--window-size={width},{height}"]
-        subprocess.run(
-            [*command, f"--screenshot={shot}", address],
-            check=True,
-            capture_output=True,
-            timeout=browser.PATIENCE,
-        )
+        browser.screenshot(address, shot, width=width, height=height, drawing=20_000)
         return Image.open(shot).convert("RGB")
 
 

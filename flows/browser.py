@@ -50,31 +50,43 @@ def print_pdf(page: Path, target: Path) -> None:
             raise BrowserError(f"The browser printed nothing of {page}. Open it and print by hand.")
 
 
-def screenshot(page: Path, target: Path, *, width: int, height: int, scale: float = 1.0) -> None:
+def screenshot(
+    page: Path | str,
+    target: Path,
+    *,
+    width: int,
+    height: int,
+    scale: float = 1.0,
+    drawing: int = 0,
+) -> None:
     """Take a picture of the top of a page.
 
     Args:
-        page: The page.
+        page: The page: a file, or a server's address.
         target: A .png file.
         width: Of the window, in the page's pixels; and `height`.
         scale: Picture pixels for each of them.
+        drawing: Milliseconds that a page is given that draws itself.
     Raises:
         BrowserError: There is no browser, or it took no picture.
     """
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"  # the browser goes by the ending
-        size = f"--window-size={width},{height}"
-        _run(page, f"--screenshot={shot}", size, f"--force-device-scale-factor={scale}")
+        options = [f"--window-size={width},{height}", f"--force-device-scale-factor={scale}"]
+        if drawing:
+            options.append(f"--virtual-time-budget={drawing}")
+        _run(page, f"--screenshot={shot}", *options)
         if not shot.is_file():
             raise BrowserError(f"The browser took no picture of {page}.")
         with aside(target) as (temporary, _):
             shutil.copyfile(shot, temporary)
 
 
-def _run(page: Path, *options: str) -> None:
+def _run(page: Path | str, *options: str) -> None:
     browser = find()
+    address = page if isinstance(page, str) else page.resolve().as_uri()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [browser, *FLAGS, f"--user-data-dir={profile}", *options, page.resolve().as_uri()]
+        command = [browser, *FLAGS, f"--user-data-dir={profile}", *options, address]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=PATIENCE, check=False
