@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,36 @@ def described() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "prefect", "mlflow", "dvc")},
     }
+
+
+def found(name: str) -> dict[str, Any]:
+    """The parts of a result as they are on disk now: another may have been measured meanwhile."""
+    file = RESULTS / f"{name}.json"
+    told: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return told
+
+
+def keep(
+    name: str,
+    part: str,
+    figures: dict[str, Any],
+    *,
+    order: Iterable[str],
+    page: Callable[[dict[str, Any]], str],
+) -> None:
+    """Put a part's figures in their place in benchmarks/results, as JSON and as a page.
+
+    Args:
+        name: Of the result's files.
+        part: Whose figures they are; the other parts keep theirs.
+        figures: What was measured.
+        order: Of all parts.
+        page: Makes the Markdown of all of them.
+    """
+    known = found(name) | {part: figures}
+    ordered = {each: known[each] for each in order if each in known}
+    (RESULTS / f"{name}.json").write_text(json.dumps(ordered, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(page(ordered))
 
 
 def save(name: str, figures: dict[str, Any]) -> None:

@@ -20,13 +20,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import RESULTS, described
+from benchmarks import machine
 from benchmarks.operations.faults import calls, gate, kills
 from benchmarks.operations.flow import nightly, orchestration, queue
 from benchmarks.operations.office import Facts
 from benchmarks.operations.workers import spread, statistics_pass
 
-RESULT = RESULTS / "operations.json"
+RESULT = "operations"
 
 
 def main() -> None:
@@ -41,32 +41,21 @@ def main() -> None:
     for name in chosen.parts or PARTS:
         part = PARTS[name]
         if name == "kills":
-            before = _found().get(name) if chosen.more else None
+            before = machine.found(RESULT).get(name) if chosen.more else None
             part = partial(kills, before=before, minutes=chosen.minutes)
-        _keep(name, _measured(name, part))
+        figures = _measured(name, part)
+        print(json.dumps({name: figures}, indent=2), flush=True)
+        machine.keep(RESULT, name, figures, order=PARTS, page=page)
 
 
 def _measured(name: str, part: Callable[[Path], Facts]) -> Facts:
     with tempfile.TemporaryDirectory(prefix="damp-bench-") as folder:
-        began, machine = time.perf_counter(), described()
+        began, described = time.perf_counter(), machine.described()
         return part(Path(folder)) | {
             "command": f"python -m benchmarks.operations {name}",
-            "machine": machine,
+            "machine": described,
             "seconds": round(time.perf_counter() - began, 1),
         }
-
-
-def _found() -> Facts:
-    found: Facts = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    return found
-
-
-def _keep(name: str, figures: Facts) -> None:
-    print(json.dumps({name: figures}, indent=2), flush=True)
-    found = _found() | {name: figures}
-    ordered = {part: found[part] for part in PARTS if part in found}
-    RESULT.write_text(json.dumps(ordered, indent=2) + "\n")
-    RESULT.with_suffix(".md").write_text(page(ordered))
 
 
 def page(found: Facts) -> str:

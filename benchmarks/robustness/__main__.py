@@ -25,7 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import RESULTS, described
+from benchmarks import machine
 from benchmarks.robustness import (
     counting,
     crafted_models,
@@ -53,7 +53,7 @@ SEED = 20261124
 POLICIES = Path(str(files("compliance"))) / "policies"
 MUTATIONS, PICTURES, INSIDE = 1000, 500, 5000
 KILLS, ROUNDS, REPLAYS = 300, 50, 100
-RESULT = RESULTS / "robustness.json"
+RESULT = "robustness"
 
 
 class Desk:
@@ -249,7 +249,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="damp-robustness-") as place:
         desk = Desk(Path(place))
         for name in chosen.parts or PARTS:
-            before = _found().get(name) if chosen.more and name in ("kills", "races") else None
+            again = chosen.more and name in ("kills", "races")
+            before = machine.found(RESULT).get(name) if again else None
             part = PARTS[name]
             if name == "kills":
                 done = before["kills"] if before else 0
@@ -262,7 +263,7 @@ def main() -> None:
                 told |= _bounded(told, *TARGETS[name])
             print(json.dumps({name: told}, indent=1), flush=True)
             if not chosen.quick:
-                _keep(_found() | {name: told})
+                machine.keep(RESULT, name, told, order=PARTS, page=page.markdown)
 
 
 TARGETS = {"kills": ("kills", KILLS), "races": ("rounds", ROUNDS)}
@@ -276,18 +277,6 @@ def _bounded(told: Facts, what: str, target: int) -> Facts:
     return {"target": target, "failures_below_percent_at_95_confidence": round(100 * rate, 2)}
 
 
-def _found() -> Facts:
-    """The figures as they are on disk now: another part may have been run meanwhile."""
-    found: Facts = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    return found
-
-
-def _keep(found: Facts) -> None:
-    ordered = {name: found[name] for name in PARTS if name in found}
-    RESULT.write_text(json.dumps(ordered, indent=1) + "\n")
-    (RESULTS / "robustness.md").write_text(page.markdown(ordered))
-
-
 def _run(name: str, part: Part, desk: Desk, folder: Path, *, quick: bool) -> Facts:
     folder.mkdir()
     load, began = os.getloadavg()[0], time.perf_counter()
@@ -296,7 +285,7 @@ def _run(name: str, part: Part, desk: Desk, folder: Path, *, quick: bool) -> Fac
     return json.loads(plain) | {
         "command": f"python -m benchmarks.robustness {name}",
         "seed": SEED,
-        "machine": described() | {"load_at_start": round(load, 1)},
+        "machine": machine.described() | {"load_at_start": round(load, 1)},
         "seconds": round(time.perf_counter() - began, 1),
     }
 
