@@ -141,7 +141,6 @@ def data_spec(request: Request, origin: Path) -> DataSpec:
 
 def spec_of(source: DataSource, origin: Path) -> DataSpec:
     """A data source with its paths made absolute."""
-
     name, root = source.name, source.root
     family, _, path = name.partition(":")
     if family == "imagefolder":
