@@ -57,16 +57,13 @@ BLIND = (
 def is_blind(rows: Sequence[JudgedRow], policy: Policy) -> bool:
     """Whether no required row of the representation has margins that exclude the original.
 
-    Where the policy claims nothing of the representation (L1), there is nothing to be blind to.
-
     One whose chance to tell the original is a half or more has: the original lies beyond the margin
     by what the test asks for, so that a model like it would come out "within" by chance alone. That
-    is known from original and yardstick, whatever the candidate shows.
+    is known from original and yardstick, whatever the candidate shows. Where the policy claims
+    nothing of the representation (L1), there is nothing to be blind to.
     """
-    if policy.assurance == "L1":
-        return False
     deep = [row for row in rows if row.required and row.rule is not None and row.rule.deep]
-    return not any(
+    return policy.assurance != "L1" and not any(
         row.detect_original is not None and row.detect_original >= NO_POWER for row in deep
     )
 
