@@ -40,8 +40,9 @@ COSTLY = ("relearning",)
 EDITS: Mapping[str, dict[str, object]] = {
     "paper": {"preset": "paper"},
     "mixture": {"preset": "mixture"},
-    "mixture_sequential": {"preset": "mixture", "sequential": True},
-    "mixture_gain3": {"preset": "mixture", "gain": 3.0},
+    "mended": {"preset": "mended"},
+    "mended_sequential": {"preset": "mended", "sequential": True},
+    "mended_gain3": {"preset": "mended", "gain": 3.0},
 }
 """Our own edits."""
 BASELINES = tuple(METHODS)
@@ -281,7 +282,7 @@ def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Itera
     made = candidates(bench)
     wanted = [name for name in made if only is None or name in only]
     if not (folder / "_controls.json").exists():
-        _keep(folder / "_controls.json", _controls(bench, made["mixture"]().model))
+        _keep(folder / "_controls.json", _controls(bench, made["mended"]().model))
         yield "controls"
     for name in wanted:
         path = folder / f"{name}.json"

@@ -254,7 +254,7 @@ def page(figures: Facts) -> str:
         + ", ".join(f"{name} by `{policy}`" for name, policy in figures["policies"].items())
         + ". An event is one original model and the classes to forget, with five retrained "
         "references. Cheats that must be trained are made in the first eight events only. The "
-        "control of a random edit is made to the size of `mixture`'s edit and shared by the "
+        "control of a random edit is made to the size of `mended`'s edit and shared by the "
         "candidates of an event. A run may be cut short and gone on with: the counts are of what "
         "was measured, and none in n leaves a rate of up to 3/n.",
     ]
