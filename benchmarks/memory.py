@@ -61,7 +61,7 @@ def child(architecture: str, shape: tuple[int, ...], samples: int, work: str) ->
             for inputs, _ in batches:
                 model(inputs)
     elif work == "mixture":
-        damp.forget(model, batches, forget=3, recalibrate=False)
+        damp.forget(model, batches, forget=3, preset="mixture", recalibrate=False)
     else:
         tensors, _ = damp.measure(model, batches).to_tensors()
         kept = sum(value.nbytes for value in tensors.values())

@@ -33,6 +33,7 @@ WORKS = {
     "measure": "one pass whose statistics serve every later request",
     "mixture": "one-shot surgery, batch norms left alone: a pass of its own",
     "mixture, recalibrated": "the same, batch norms re-estimated: a second forward pass",
+    "mended": "the default: the head fitted anew as well, a pass through both networks",
     "paper": "the paper's edit, one-shot",
     "next request": "one-shot surgery from statistics that are there",
     "sequential": "statistics taken anew after every edit",
@@ -105,13 +106,14 @@ def measure(case: Case, *, repeats: int, device: torch.device) -> dict[str, obje
     works: dict[str, Callable[[], object]] = {
         "forward": forward,
         "measure": lambda: damp.measure(model, batches),
-        "mixture": cut(recalibrate=False),
-        "mixture, recalibrated": cut(),
+        "mixture": cut(preset="mixture", recalibrate=False),
+        "mixture, recalibrated": cut(preset="mixture"),
+        "mended": cut(),
         "paper": cut(preset="paper"),
-        "next request": cut(recalibrate=False, measured=known),
+        "next request": cut(preset="mixture", recalibrate=False, measured=known),
     }
     if case.sequential:
-        works["sequential"] = cut(recalibrate=False, sequential=True)
+        works["sequential"] = cut(preset="mixture", recalibrate=False, sequential=True)
     rounds = _in_turn(works, repeats, device)
     return {
         **asdict(case),

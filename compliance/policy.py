@@ -139,6 +139,7 @@ class Policy(Strict):
     assurance: Assurance
     references: Annotated[int, Field(ge=0, le=50)]
     shadows: Annotated[int, Field(ge=0, le=512)] = 0
+    edited_shadows: bool = False
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
     minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -170,6 +171,13 @@ class Policy(Strict):
                 f"{LEAST_SHADOWS} on"
             )
         return count
+
+    @field_validator("edited_shadows")
+    @classmethod
+    def _shadows_to_edit(cls, edited: bool, info: ValidationInfo) -> bool:
+        if edited and not info.data.get("shadows"):
+            raise ValueError("there are no shadow models to edit: set `shadows` to 8 or more")
+        return edited
 
     @field_validator("rules")
     @classmethod

@@ -10,7 +10,7 @@
     data: {name: digits}
     recipe: digits
     policy: default-v1
-    method: {preset: mixture}
+    method: {preset: mended}
 
 A class is named by its index: the name of a class can be the name of a person.
 """
@@ -151,7 +151,7 @@ class DataSource(Strict):
 class Method(Strict):
     """How to forget: presets of the surgery, or training anew."""
 
-    preset: Literal["mixture", "mended", "paper", "retrain"] = "mixture"
+    preset: Literal["mended", "mixture", "paper", "retrain"] = "mended"
     gain: Annotated[float, Field(gt=0)] = 1.0
     sequential: bool = False
     skip: Annotated[tuple[Text, ...], Field(strict=False)] = ()

@@ -7,7 +7,7 @@
 
     measured = damp.measure(model, batches)    # one pass for every later request
     damp.costs(measured)                       # what would forgetting each class cost?
-    damp.forget(model, batches, forget=3, measured=measured)
+    damp.forget(model, batches, forget=3, measured=measured)    # saves the first pass
 
 `damp.operators` says which layers can be cut, `damp.errors` draws the tree of what can go wrong.
 Tensors go in and come out: no paths, no clock, no logging. Names are imported when first used, so

@@ -59,7 +59,7 @@ def costs(
     measured: Measurement,
     *,
     classes: Iterable[int] | None = None,
-    preset: str = "mixture",
+    preset: str = "mended",
     gain: float = 1.0,
     ramp: Callable[[int, int], float] = linear_ramp,
 ) -> tuple[Cost, ...]:

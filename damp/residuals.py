@@ -29,7 +29,7 @@ class Subspace:
         basis: Directions taken away, (D, k).
         dual: How much of them an input holds, (D, k); dual' basis = I.
         separability: s_j^2 per direction, (k,): squared distance between the forget prototypes
-            and their mixtures where retain samples are round. Ones for `paper`.
+            and their mixtures where retain samples are round, a mean over them. Ones for `paper`.
     """
 
     basis: Tensor
@@ -140,6 +140,9 @@ def span_subspace(residuals: Tensor) -> Subspace:
 def whitened_subspace(residuals: Tensor, metric: Metric) -> Subspace:
     """The space of the residuals (f, D) in the metric in which S is round (`mixture`).
 
+    Separability is a mean over the residuals, as the spread of retain samples is a mean over them:
+    a direction in which one class of five stands out weighs a fifth of one that all five share.
+
     With L'L = S^-1: D L' = U diag(s) V', basis = L^-1 V, dual = L' V, so that
     basis diag(a) dual' = L^-1 V diag(a) V' L.
 
@@ -152,5 +155,7 @@ def whitened_subspace(residuals: Tensor, metric: Metric) -> Subspace:
     kept = s > torch.finfo(s.dtype).eps * max(whitened.shape) * s.max()
     directions = vh[kept].T
     return Subspace(
-        basis=metric.colour(directions), dual=metric.dual(directions), separability=s[kept] ** 2
+        basis=metric.colour(directions),
+        dual=metric.dual(directions),
+        separability=s[kept] ** 2 / len(residuals),
     )

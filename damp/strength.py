@@ -18,8 +18,9 @@ from damp.statistics import Statistics
 def shrinkage(separability: Tensor, gain: float = 1.0) -> Tensor:
     """a_j = g s_j^2 / (1 + g s_j^2), per direction (`mixture`).
 
-    With g = 1 it minimises (1 - a)^2 s^2 + a^2: the forget signal that is left, plus the
-    disturbance of retain samples, whose spread along every direction is 1 in this metric.
+    With g = 1 it minimises (1 - a)^2 s^2 + a^2: the forget signal that is left, a mean over the
+    classes to forget, plus the disturbance of retain samples, whose spread along every direction is
+    1 in this metric.
 
     >>> import torch
     >>> shrinkage(torch.tensor([0., 1., 9.]))

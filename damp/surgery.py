@@ -31,7 +31,7 @@ def forget(
     batches: Batches | None,
     *,
     forget: int | Iterable[int],
-    preset: str = "mixture",
+    preset: str = "mended",
     gain: float = 1.0,
     sequential: bool = False,
     retire: bool = True,
@@ -54,8 +54,9 @@ def forget(
             classes to keep; readable more than once (a list, a DataLoader). May be None where
             `measured` is given and there is no batch norm to re-estimate.
         forget: Class or classes to forget.
-        preset: "mixture" (default), "mended" (the same, then the head is fitted anew to the
-            classes to keep: two more passes) or "paper": see docs/method.md.
+        preset: "mended" (default), "mixture" (the same, but the head is not fitted anew to the
+            classes to keep: one pass less, and `measured` is enough) or "paper": see
+            docs/method.md.
         gain: Multiplier on the separability (not for `paper`): above 1 forgets more, keeps less.
         sequential: Take the statistics anew after every edit: one pass per set of inputs.
         retire: Mask the forgotten logits in `EditedModel.model`.
@@ -69,7 +70,7 @@ def forget(
         The edited model, with what was done to which layer.
     Raises:
         DampError: anything in the tree of `damp.errors`, all problems together, before any cut.
-    Source: DAMP, arXiv:2604.15166 (`paper`); docs/method.md (`mixture`).
+    Source: DAMP, arXiv:2604.15166 (`paper`); docs/method.md (`mixture`, `mended`).
 
     >>> _ = torch.manual_seed(0)
     >>> net = nn.Linear(4, 3)

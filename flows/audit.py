@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from audits.evidence import Evidence, Shadow
     from audits.features import Observation
+    from flows.dataset import Dataset
     from flows.rows import AuditRows
 
 Facts = dict[str, Any]
@@ -142,7 +144,10 @@ class _Bench:
             fresh_labels=chosen.fresh_labels.numpy(),
             unseen_labels=None if unseen is None else unseen.numpy(),
             tuning=chosen.tuning,
-            shadows=tuple(map(self.load.shadow, shadows["models"], shadows["seeds"])),
+            shadows=tuple(
+                self.load.shadow(file, seed, shadows.get("edited"))
+                for file, seed in zip(shadows["models"], shadows["seeds"], strict=True)
+            ),
         )
 
     def judged(self, name: str) -> Facts:
@@ -191,6 +196,15 @@ class _Loader:
         )
         return network
 
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data that the model was trained on, without the classes that it has retired."""
+        from flows import datasets
+        from flows.dataset import DataSpec
+
+        whole = datasets.load(DataSpec(**self.data["spec"]))
+        return whole.without(self.model["retired"])
+
     def candidate(self, edit: Facts) -> Observation:
         """The model after; a claim's may be of another architecture than the model before."""
         named = edit.get("architecture")
@@ -221,15 +235,22 @@ class _Loader:
         store.save_arrays(path, *features.to_arrays(seen))
         return seen
 
-    def shadow(self, file: Facts, seed: int) -> Shadow:
-        """What a shadow model says of the rows: its answers alone, one forward pass."""
+    def shadow(self, file: Facts, seed: int, method: Facts | None) -> Shadow:
+        """What a shadow model says of the rows, edited first where there is a method to do it by.
+
+        Its answers alone, one forward pass.
+        """
         from audits import features
         from flows import shadows
         from flows.settings import settings
 
         with self.meter.timed(spending.OBSERVE):
+            network = self.network(file)
+            if method:
+                forget = self.data["forget"]
+                network = shadows.edited(network, self.dataset, seed, forget, method)
             seen = features.observe(
-                self.network(file),
+                network,
                 self.rows.train_inputs,
                 self.rows.test_inputs,
                 depths=1,
@@ -237,7 +258,8 @@ class _Loader:
                 digest=file["sha256"],
             )
         self.meter.looked_at(seen, kept=False)
-        return shadows.shown(seen.train_logits, seen.test_logits, self.rows, seed)
+        answers = seen.train_logits, seen.test_logits
+        return shadows.shown(*answers, self.rows, seed, edited=method is not None)
 
     def must_fail(self, edit: Facts, seed: int) -> tuple[Mapping[str, Observation], dict[str, str]]:
         """The controls of AUDIT.md section 3, made of original and candidate; those that cannot be.

@@ -24,7 +24,7 @@ model: {{registry: "{model}@champion"}}
 data: {{name: digits}}
 recipe: digits
 policy: {policy}
-method: {{preset: mixture}}
+method: {{preset: mended}}
 """
 
 

@@ -50,11 +50,21 @@ def trained_for(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts
 
 
 def _shadows(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts:
-    """As many shadow models as the policy asks for; the same inputs, the same bytes."""
+    """As many shadow models as the policy asks for; the same inputs, the same bytes.
+
+    With the method by which they are to be edited as well, where the policy asks for that and the
+    candidate is made by one of ours.
+    """
+    from damp.presets import PRESETS
+
     count = accepted["policy"].get("shadows", 0)
     seeds = [shadows.FIRST_SEED + index for index in range(count)]
     jobs = [job(home, accepted, data, model, seed, shadow=True) for seed in seeds]
-    return {"models": _all(home, jobs, "shadow models"), "seeds": seeds}
+    found: Facts = {"models": _all(home, jobs, "shadow models"), "seeds": seeds}
+    method = accepted["method"]
+    if accepted["policy"].get("edited_shadows") and method["preset"] in PRESETS:
+        found["edited"] = method
+    return found
 
 
 def job(

@@ -2,20 +2,25 @@
 
 Half of the training *and* held-out rows each, by the base model's recipe: every image is in half of
 the shadows and out of the others. They have seen the class, and what is told of copies of the old
-weights holds for them: the report lists them, `damp purge` deletes them.
+weights holds for them: the report lists them, `damp purge` deletes them. Where the policy asks for
+`edited_shadows`, the attack looks at copies of them that were edited as the candidate was.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from audits.evidence import Shadow
     from flows.dataset import Dataset
     from flows.rows import AuditRows
+
+Facts = dict[str, Any]
 
 FIRST_SEED = 5000
 """Shadows take seeds from here on; two that follow one another share out the rows between them."""
@@ -52,7 +57,39 @@ def half(dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def shown(train: np.ndarray, test: np.ndarray, rows: AuditRows, seed: int) -> Shadow:
+def edited(
+    network: nn.Module, dataset: Dataset, seed: int, forget: Sequence[int], method: Facts
+) -> nn.Module:
+    """A copy of a shadow out of which classes were cut as out of the candidate.
+
+    Args:
+        network: The shadow.
+        dataset: The data whose half it was trained on; the cut sees rows of that half alone.
+        seed: The shadow's.
+        forget: Classes.
+        method: Of the request: `preset`, `gain`, `sequential`, `skip`.
+    """
+    import damp
+    from flows import measured
+    from flows.settings import settings
+
+    inputs, labels = half(dataset, seed)
+    own = replace(dataset, train_inputs=inputs, train_labels=labels)
+    return damp.forget(
+        network,
+        measured.batches(own),
+        forget=forget,
+        preset=method["preset"],
+        gain=method["gain"],
+        sequential=method["sequential"],
+        skip=method["skip"],
+        device=settings().device,
+    ).unretired
+
+
+def shown(
+    train: np.ndarray, test: np.ndarray, rows: AuditRows, seed: int, *, edited: bool = False
+) -> Shadow:
     """What a shadow says of the audit's rows, with which of them it was trained on.
 
     Args:
@@ -60,6 +97,7 @@ def shown(train: np.ndarray, test: np.ndarray, rows: AuditRows, seed: int) -> Sh
         test: The same of the held-out rows, (m, C).
         rows: The audit's rows, with their places in the data.
         seed: The shadow's.
+        edited: Whether the class was cut out of it before.
     """
     from audits.evidence import Shadow
 
@@ -69,4 +107,5 @@ def shown(train: np.ndarray, test: np.ndarray, rows: AuditRows, seed: int) -> Sh
         test_logits=test,
         train_inside=own[0][rows.train_places].numpy(),
         test_inside=own[1][rows.test_places].numpy(),
+        edited=edited,
     )

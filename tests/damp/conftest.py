@@ -53,7 +53,8 @@ class Brute:
             residuals.append(target - weights @ retain)
         whitener = np.linalg.inv(np.linalg.cholesky(covariance))
         _, s, vh = np.linalg.svd(np.stack(residuals) @ whitener.T, full_matrices=False)
-        a = gain * s**2 / (1 + gain * s**2) if strength is None else np.full(len(s), strength)
+        signal = gain * s**2 / len(residuals)
+        a = signal / (1 + signal) if strength is None else np.full(len(s), strength)
         projector = np.linalg.inv(whitener) @ vh.T @ np.diag(a) @ vh @ whitener
         return projector, retain.mean(0)
 

@@ -58,7 +58,7 @@ def test_mixture_equals_its_brute_force(setting, brute, problem):
     model, rows, labels, batches, forget = setting(problem)
     projector, reference = brute.mixture(rows, labels, forget)
     weight, bias = arrays(model)
-    edited, moved = arrays(damp.forget(model, batches, forget=forget).unretired)
+    edited, moved = arrays(damp.forget(model, batches, forget=forget, preset="mixture").unretired)
     np.testing.assert_allclose(edited, weight - weight @ projector, atol=1e-6)
     np.testing.assert_allclose(moved, bias + weight @ projector @ reference, atol=1e-6)
 
@@ -69,7 +69,7 @@ def test_gain_multiplies_the_separability(setting, brute, problem, gain):
     model, rows, labels, batches, forget = setting(problem)
     projector, _ = brute.mixture(rows, labels, forget, gain=gain)
     weight, _ = arrays(model)
-    edited = damp.forget(model, batches, forget=forget, gain=gain)
+    edited = damp.forget(model, batches, forget=forget, preset="mixture", gain=gain)
     np.testing.assert_allclose(arrays(edited.unretired)[0], weight - weight @ projector, atol=1e-6)
     for strength, separability in zip(
         edited.operators[0].strength, edited.operators[0].separability, strict=True
@@ -83,7 +83,7 @@ def test_mixture_leaves_the_mean_retain_prototype_where_it_was(setting, brute, p
     model, rows, labels, batches, forget = setting(problem)
     kept = sorted(set(labels.tolist()) - set(forget))
     reference = torch.from_numpy(brute.prototypes(rows, labels, kept).mean(0))
-    edited = damp.forget(model, batches, forget=forget).unretired
+    edited = damp.forget(model, batches, forget=forget, preset="mixture").unretired
     torch.testing.assert_close(edited(reference), model(reference), atol=1e-9, rtol=0)
 
 
@@ -99,7 +99,7 @@ def test_mixture_at_strength_one_sends_the_forget_prototype_to_its_mixture(setti
     mixture = brute.mixture_weights(target, retain, covariance) @ retain
     projector, reference = brute.mixture(rows, labels, forget, strength=1.0)
     expected = torch.from_numpy(mixture - projector @ (mixture - reference))
-    edited = damp.forget(model, batches, forget=forget, gain=HARD).unretired
+    edited = damp.forget(model, batches, forget=forget, preset="mixture", gain=HARD).unretired
     torch.testing.assert_close(edited(torch.from_numpy(target)), model(expected), atol=1e-5, rtol=0)
 
 
@@ -107,12 +107,14 @@ def test_mixture_at_strength_one_sends_the_forget_prototype_to_its_mixture(setti
 @given(problem=problems())
 def test_mixture_at_strength_one_is_a_projector(setting, problem):
     model, _, _, batches, forget = setting(problem)
-    once = damp.forget(model, batches, forget=forget, gain=HARD).unretired
+    once = damp.forget(model, batches, forget=forget, preset="mixture", gain=HARD).unretired
     unit = nn.Linear(once.in_features, once.in_features).double()
     with torch.no_grad():
         unit.weight.copy_(torch.eye(once.in_features))
     both = nn.Sequential(unit, model)
-    edited = damp.forget(both, batches, forget=forget, gain=HARD, skip=["1"]).unretired
+    edited = damp.forget(
+        both, batches, forget=forget, preset="mixture", gain=HARD, skip=["1"]
+    ).unretired
     complement = edited[0].weight.detach()
     torch.testing.assert_close(complement @ complement, complement, atol=1e-7, rtol=0)
     assert int(torch.linalg.matrix_rank(complement, atol=1e-6)) == len(complement) - len(forget)

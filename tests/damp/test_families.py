@@ -207,7 +207,9 @@ def test_every_family_is_edited_as_if_its_inputs_were_erased(family, sketching):
     model, inputs, labels = built(family)
     batches = [(inputs[:15], labels[:15]), (inputs[15:], labels[15:])]
     measured = damp.measure(model, batches)
-    edited = damp.forget(model, None, forget=1, measured=measured, recalibrate=False)
+    edited = damp.forget(
+        model, None, forget=1, preset="mixture", measured=measured, recalibrate=False
+    )
     decided = {}
     for reader in measured.readers:
         found = plans("mixture", measured.of(reader), [1], Settings(gain=1.0, ramp=1.0))

@@ -47,8 +47,9 @@ def test_one_measurement_serves_every_preset_gain_and_forget_set(
 def test_no_second_pass_over_the_data_is_made(cnn, batches):
     model = cnn()
     measured = damp.measure(model, batches)
-    edited = damp.forget(model, None, forget=1, measured=measured, recalibrate=False)
-    expected = damp.forget(model, batches, forget=1, recalibrate=False)
+    options = {"forget": 1, "preset": "mixture", "recalibrate": False}
+    edited = damp.forget(model, None, measured=measured, **options)
+    expected = damp.forget(model, batches, **options)
     assert_same_weights(edited.unretired, expected.unretired, rtol=0, atol=1e-6)
 
 

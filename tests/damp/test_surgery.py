@@ -125,14 +125,15 @@ def test_a_float32_model_is_edited_as_a_float64_one(cnn, batches, preset):
 
 def test_one_shot_edits_take_all_statistics_from_the_original(cnn, batches):
     model = cnn()
-    whole = damp.forget(model, batches, forget=1, recalibrate=False).unretired
-    alone = damp.forget(model, batches, forget=1, recalibrate=False, skip=["0", "3"]).unretired
+    options = {"forget": 1, "preset": "mixture", "recalibrate": False}
+    whole = damp.forget(model, batches, **options).unretired
+    alone = damp.forget(model, batches, skip=["0", "3"], **options).unretired
     torch.testing.assert_close(whole[7].weight, alone[7].weight, rtol=0, atol=0)
 
 
 def test_sequential_edits_take_the_statistics_anew(cnn, batches):
     model = cnn()
-    options = {"forget": 1, "recalibrate": False}
+    options = {"forget": 1, "preset": "mixture", "recalibrate": False}
     first = damp.forget(model, batches, skip=["3", "7"], **options).unretired
     second = damp.forget(first, batches, skip=["0", "7"], **options).unretired
     third = damp.forget(second, batches, skip=["0", "3"], **options).unretired
@@ -157,7 +158,7 @@ def test_the_report_tells_what_was_done(cnn, batches):
     assert edited.forget == (1, 2)
     assert (edited.classes, edited.samples, edited.gain) == (4, 160, 2.0)
     assert edited.recalibrated == ("1", "4")
-    assert edited.preset == "mixture"
+    assert edited.preset == "mended"
     assert edited.model.model is edited.unretired
     with pytest.raises(dataclasses.FrozenInstanceError):
         edited.gain = 1.0

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from audits import membership
+from audits.evidence import Evidence
 from audits.finding import Finding
 from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
 from compliance.errors import PolicyError
@@ -26,6 +28,7 @@ from tests.flows.conftest import contents
 
 Facts = dict[str, Any]
 FORGET, COUNT = 3, 8
+METHOD = {"preset": "mended", "gain": 1.0, "sequential": False, "skip": []}
 NOISY = """
 import torch
 from flows.dataset import DataSpec
@@ -101,6 +104,16 @@ def area(finding: Finding, name: str = "membership.forget.lira") -> float:
     return found[name]
 
 
+def named(evidence: Evidence) -> float:
+    """Share of the class's rows that a shadow was trained on and still calls by their name."""
+    of_class = evidence.train_labels == FORGET
+    answers = [
+        (shadow.train_logits.argmax(1) == FORGET)[of_class & shadow.train_inside]
+        for shadow in evidence.shadows
+    ]
+    return float(np.mean(np.concatenate(answers)))
+
+
 @pytest.mark.slow
 def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it(
     case: Case,
@@ -118,6 +131,13 @@ def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it
     )
     assert abs(area(clean) - 0.5) < 0.17  # some forty images on either side
     assert planted.parameters["shadows"] == {"count": COUNT, "kind": "lira"}
+    assert named(evidence) > 0.8
+
+    kept = references["shadows"] | {"edited": METHOD}
+    facts = references | {"shadows": kept}
+    cut = audit._Bench(case.home, case.data, case.model, facts, {"seed": 1}, None).evidence
+    assert named(cut) < 0.4
+    assert membership.audit(cut).parameters["shadows"] == {"count": COUNT, "kind": "u_lira"}
 
     before = contents(case.home.shadows)
     assert case.trained_for() == references  # found, not trained again
@@ -125,6 +145,28 @@ def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it
     (listed,) = propagation.shadow_models(case.home, case.data["before"]["version"])
     assert len(listed.files) == COUNT
     assert list(propagation.shadow_models(case.home, "another version")) == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "ours"), [("mended", True), ("retrain", False), ("unknown", False)]
+)
+def test_shadows_are_edited_by_the_requests_method_where_it_is_ours(
+    case: Case, preset: str, ours: bool
+) -> None:
+    case.accepted["method"] = {"preset": preset}
+    case.accepted["policy"] = {"references": 0, "edited_shadows": True}
+    shadows = case.trained_for()["shadows"]
+    assert shadows.get("edited") == ({"preset": preset} if ours else None)
+    case.accepted["policy"] = {"references": 0}
+    assert "edited" not in case.trained_for()["shadows"]
+
+
+def test_edited_shadows_without_shadows_are_refused(tmp_path: Path) -> None:
+    content = load_policy("demo-v1").model_dump(mode="json") | {"edited_shadows": True}
+    file = tmp_path / "policy.yaml"
+    file.write_text(json.dumps(content))
+    with pytest.raises(PolicyError, match="no shadow models to edit"):
+        load_policy(file)
 
 
 def test_each_row_is_in_half_of_the_shadows_and_the_halves_differ() -> None:
