@@ -19,7 +19,8 @@ class OperatorEdit:
         strength: a_j, share of each direction that was taken away, between 0 and 1; for a
             convolution in groups those of all groups.
         separability: s_j^2 per direction, squared distance between forget prototype and mixture
-            in the retain-whitened metric, a mean over the classes to forget; for `paper` one number, 2 AUC - 1 of a probe.
+            in the retain-whitened metric, a mean over the classes to forget; for `paper` one
+            number, 2 AUC - 1 of a probe.
         relative_change: |W' - W| / |W|, Frobenius norms.
         residual: |d_f| / |mu_f|, the largest over the forget classes.
         statistics: How the spread of the classes to keep is known: "whole"; "shared", where other

@@ -42,10 +42,8 @@ class Office:
             "DAMP_KEYS": str(folder / "keys"),
             **extra,
         }
-        quick = load_policy("demo-v1").model_copy(
-            update={"name": "quick", "references": 3, "fallback": "none"}
-        )
-        (folder / "quick.yaml").write_text(quick.model_dump_json())
+        policy = load_policy("demo-v1").model_copy(update={"name": "once", "fallback": "none"})
+        (folder / "once.yaml").write_text(policy.model_dump_json())
         self.damp("keys", "new")
 
     def start(self, *arguments: str | Path, code: str | None = None) -> subprocess.Popen[str]:
@@ -94,7 +92,7 @@ class Office:
             "model": {"registry": f"{model}@champion"},
             "data": {"name": "digits"},
             "recipe": "digits",
-            "policy": "quick.yaml",
+            "policy": "once.yaml",
         }
         self._request(event).write_text(json.dumps(content))
         return event
