@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,6 +31,9 @@ def main() -> None:
         help="a data set or a study's name; the others stay as they are: "
         + "; ".join(study.name for study in STUDIES),
     )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="only the first so many seeds of each study"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
@@ -37,6 +41,8 @@ def main() -> None:
     studies = quick(STUDIES) if options.quick else STUDIES
     if options.only:
         studies = tuple(s for s in studies if s.data in options.only or s.name in options.only)
+    if options.seeds:
+        studies = tuple(replace(study, seeds=study.seeds[: options.seeds]) for study in studies)
     name = "method-quick" if options.quick else "method"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn()) as progress:
