@@ -21,7 +21,7 @@ model: {registry: "digits@champion"}
 data: {name: digits}
 recipe: digits
 policy: default-v1
-method: {preset: mixture}
+method: {preset: mended}
 """
 
 
@@ -56,8 +56,8 @@ def test_a_request_survives_json() -> None:
         ("08:00:00Z", "10:00:00+02:00"),
         ("08:00:00Z", "08:00:00.000Z"),
         ("{index: 3}", "{indices: [3]}"),
-        ("method: {preset: mixture}\n", ""),
-        ("{preset: mixture}", "{gain: 1, preset: mixture}"),
+        ("method: {preset: mended}\n", ""),
+        ("{preset: mended}", "{gain: 1, preset: mended}"),
         ("recipe: digits\npolicy: default-v1", "policy: default-v1\nrecipe: digits"),
         ("gdpr", "'gdpr'   # the ground"),
     ],
@@ -72,8 +72,8 @@ def test_the_same_content_has_the_same_digest(old: str, new: str) -> None:
         ("index: 3", "index: 5"),
         ("gdpr", "ccpa"),
         ("08:00:00Z", "08:00:01Z"),
-        ("mixture", "paper"),
-        ("mixture", "mended"),
+        ("mended", "paper"),
+        ("mended", "mixture"),
         ("digits@champion", "digits/2"),
         ("default-v1", "demo-v1"),
     ],
@@ -117,10 +117,10 @@ def test_other_content_has_another_digest(old: str, new: str) -> None:
         ),
         ("{name: digits}", "{name: imagenet}", 8, "data.name", "imagefolder:PATH"),
         ("{name: digits}", "digits", 8, "data", "keys of its own"),
-        ("preset: mixture", "preset: mixture, gain: 0", 11, "method.gain", "greater than 0"),
-        ("preset: mixture", "preset: mixture, gain: .inf", 11, "method.gain", "finite"),
-        ("preset: mixture", "preset: retrain, gain: 2", 11, "method", "cuts nothing"),
-        ("preset: mixture", "preset: mixture, zeal: 2", 11, "method.zeal", "Known here: preset"),
+        ("preset: mended", "preset: mended, gain: 0", 11, "method.gain", "greater than 0"),
+        ("preset: mended", "preset: mended, gain: .inf", 11, "method.gain", "finite"),
+        ("preset: mended", "preset: retrain, gain: 2", 11, "method", "cuts nothing"),
+        ("preset: mended", "preset: mended, zeal: 2", 11, "method.zeal", "Known here: preset"),
         ("recipe: digits", "recipe: digits\nrecipe: mnist", 9, "recipe", "in line 10"),
         ("recipe: digits", "recipe: &r digits", 9, "recipe", "anchors"),
         ("recipe: digits", "recipe: !!python/name:os.system x", 9, "recipe", "the tag"),
