@@ -174,7 +174,8 @@ class Killing:
             if time.monotonic() > end:
                 break
             at = list(journal.STEPS).index(step)
-            if at <= last:  # the steps begin anew: with another event
+            # the steps begin anew, or the run went on to its end while its servers came back
+            if at <= last or self._is_past(run, step):
                 self._finish(run)
                 run = None
                 self.events.append(self.office.submit(len(self.events), "digits"))
@@ -219,6 +220,10 @@ class Killing:
     def _notes(self) -> list[tuple[str, str]]:
         notes = journal.read(Attempt(self.office.home, self.events[-1], 1))
         return [(note["step"], note["what"]) for note in notes]
+
+    def _is_past(self, run: Run | None, step: str) -> bool:
+        """Whether a run has ended that finished the step: no other will come there."""
+        return run is not None and not run.goes_on() and (step, "done") in self._notes()
 
     def _reached(self, run: Run, seen: int, point: tuple[str, str]) -> bool:
         """Whether a running command comes to that point; False where it ends before."""
