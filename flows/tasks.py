@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from prefect import task
-from prefect.context import TaskRunContext
+from prefect.context import TagsContext, TaskRunContext
 
 from damp.version import __version__
 from flows import audit, cut, interrupts, plan, prepare, publish, record, retraining
@@ -53,7 +53,16 @@ close = step(publish.close)
 
 
 def once(step: Any, **inputs: Any) -> Facts:
-    """The step's facts: from memory if its files are as it left them, else by running it."""
+    """The step's facts: from memory if its files are as it left them, else by running it.
+
+    Only flow runs are looked for by their tags. On a step each tag would have Prefect ask the
+    server for a place in a queue, most of what a step then costs.
+    """
+    with TagsContext(current_tags=set()):
+        return _once(step, inputs)
+
+
+def _once(step: Any, inputs: Facts) -> Facts:
     facts: Facts = step(**inputs)
     interrupts.check()
     home = Home.of(inputs["where"])
