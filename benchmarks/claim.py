@@ -3,7 +3,7 @@
     python -m benchmarks.claim
 
 The networks are those of the validity study (trained where they are missing); the claim that a
-retrained one has forgotten class 3 is audited by `damp audit`, as a process, in a state folder of
+retrained one has forgotten class 8 is audited by `damp audit`, as a process, in a state folder of
 its own. Interpreter, imports, Prefect, observation of all models, controls, record and report
 count.
 """
@@ -24,7 +24,7 @@ from benchmarks.validity import nets
 
 Facts = dict[str, Any]
 
-SCOPE = (3,)
+SCOPE = (8,)
 POLICY = "default-v1"
 
 
@@ -46,7 +46,7 @@ def main() -> None:
         "scope": {"type": "class", "selector": {"index": SCOPE[0]}},
         "original": named(before),
         "edited": named(after),
-        "references": [named(training) for training in judges],
+        "references": [str(training.path) for training in judges],
         "data": {"name": f"benchmarks.validity.data:{setting.data}"},
         "policy": POLICY,
     }

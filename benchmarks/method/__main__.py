@@ -50,7 +50,8 @@ def main() -> None:
         for study in studies:
             bench = Bench(study=study, tell=lambda text: progress.update(task, description=text))
             made = tables.table(bench, lambda: progress.advance(task))
-            drawn = not options.quick and "mended, gain chosen" in study.methods
+            alone = len(study.requests[0]) == 1  # pictures are of one class at a time
+            drawn = alone and not options.quick and "mended, gain chosen" in study.methods
             made |= {
                 "tradeoff_on_validation_rows": pictures.tradeoff(bench, GAINED) if drawn else [],
                 "by_depth": pictures.by_depth(bench) if drawn else None,

@@ -234,6 +234,11 @@ def cost(cases: Sequence[Case]) -> Facts:
     }
 
 
+def _partly(figures: Facts) -> str:
+    few = len(figures["partly_measured"])
+    return f", {few} of them with some of the candidates only" if few else ""
+
+
 def page(figures: Facts) -> str:
     """The figures as a page."""
     parts: list[Callable[[Facts], list[str]]] = [
@@ -249,8 +254,8 @@ def page(figures: Facts) -> str:
         "# How often are the verdicts wrong?",
         "",
         f"Made by `{figures['command']}`; {figures['events']} of {figures['planned_events']} "
-        f"planned events were measured, {len(figures['partly_measured'])} of them with some of the "
-        f"candidates only, {figures['kinds_of_cheats']} kinds of cheats. Policies: "
+        f"planned events were measured{_partly(figures)}, {figures['kinds_of_cheats']} kinds of "
+        "cheats. Policies: "
         + ", ".join(f"{name} by `{policy}`" for name, policy in figures["policies"].items())
         + ". An event is one original model and the classes to forget, with five retrained "
         "references. Cheats that must be trained are made in the first eight events only. The "
