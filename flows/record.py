@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import intake, predicate
@@ -85,8 +86,7 @@ def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
     """What was signed before, if its bytes are still there."""
     from compliance import signing
 
-    there = attempt.statement.exists()
-    if not there or signing.digest(attempt.statement.read_bytes()) != body["statement"]:
+    if not _is_there(attempt.statement, body["statement"]):
         raise EventError(
             f"The ledger says that attempt {attempt.number} of {attempt.event} was signed, but "
             f"{attempt.statement} is gone or changed. Restore it from a copy; a signed verdict is "
@@ -94,6 +94,17 @@ def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
         )
     verdict = signing.decoded(attempt.statement)["predicate"]["verdict"]
     return _facts(home, attempt, verdict["result"], verdict["reasons"])
+
+
+def _is_there(statement: Path, digest: str) -> bool:
+    """Whether the envelope still holds what was signed."""
+    from compliance import signing
+    from compliance.errors import EnvelopeError
+
+    try:
+        return signing.digest(statement.read_bytes()) == digest
+    except (FileNotFoundError, EnvelopeError):
+        return False
 
 
 def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Facts:
