@@ -184,11 +184,11 @@ def test_a_clock_that_went_back_warns_of_nothing_twice(home: Home) -> None:
 @pytest.mark.parametrize(
     ("fallback", "days", "failed", "preset", "why"),
     [
-        pytest.param("retrain", 1, 0, "mixture", "", id="in-time"),
+        pytest.param("retrain", 1, 0, "mended", "", id="in-time"),
         pytest.param("retrain", 24, 0, "retrain", "0 failed attempts, 5 days left", id="late"),
         pytest.param("retrain", 40, 0, "retrain", "0 failed attempts, 0 days left", id="too-late"),
         pytest.param("retrain", 1, 2, "retrain", "2 failed attempts, 28 days left", id="twice"),
-        pytest.param("none", 24, 2, "mixture", "", id="not-by-this-policy"),
+        pytest.param("none", 24, 2, "mended", "", id="not-by-this-policy"),
     ],
 )
 def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_why(
