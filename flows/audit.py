@@ -198,12 +198,10 @@ class _Loader:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data that the model was trained on, without the classes that it has retired."""
+        """The data that the model before knows."""
         from flows import datasets
-        from flows.dataset import DataSpec
 
-        whole = datasets.load(DataSpec(**self.data["spec"]))
-        return whole.without(self.model["retired"])
+        return datasets.learned(self.data, self.model)
 
     def candidate(self, edit: Facts) -> Observation:
         """The model after; a claim's may be of another architecture than the model before."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows import fanout
-from flows.dataset import DataSpec
 from flows.journal import entered
 from flows.layout import Attempt, Home
 from flows.store import Artifact, write_atomically
 
 if TYPE_CHECKING:
+    from torch import nn
+
     import damp
+    from flows.dataset import Dataset
 
 Facts = dict[str, Any]
 
@@ -37,11 +40,9 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
 
 
 def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
-    import damp
     from flows import datasets, measured, measured_apart, models
-    from flows.settings import settings
 
-    dataset = datasets.load(DataSpec(**data["spec"])).without(model["retired"])
+    dataset = datasets.learned(data, model)
     network, _ = models.load_weights(
         home.root / model["file"]["path"],
         architecture=model["architecture"],
@@ -61,10 +62,35 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
             retired=model["retired"],
             apart=everywhere if fanout.is_on() else None,
         )
-    edited = damp.forget(
+    edited = forgotten(network, dataset, accepted["forget"], method, known)
+    models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
+    return described(edited)
+
+
+def forgotten(
+    network: nn.Module,
+    dataset: Dataset,
+    forget: Sequence[int],
+    method: Facts,
+    known: damp.Measurement | None = None,
+) -> damp.EditedModel:
+    """A network out of which classes were cut by the method of a request.
+
+    Args:
+        network: Stays as it is.
+        dataset: Whose training rows the cut sees.
+        forget: Classes.
+        method: Of the request: `preset`, `gain`, `sequential`, `skip`.
+        known: Statistics of this network on these rows, where they are there.
+    """
+    import damp
+    from flows import measured
+    from flows.settings import settings
+
+    return damp.forget(
         network,
         measured.batches(dataset),
-        forget=accepted["forget"],
+        forget=forget,
         preset=method["preset"],
         gain=method["gain"],
         sequential=method["sequential"],
@@ -72,8 +98,6 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
         device=settings().device,
         measured=known,
     )
-    models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
-    return described(edited)
 
 
 def described(edited: damp.EditedModel) -> Facts:

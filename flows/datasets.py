@@ -45,6 +45,16 @@ def load(spec: DataSpec) -> Dataset:
     )
 
 
+def learned(data: dict[str, Any], model: dict[str, Any]) -> Dataset:
+    """An event's data, without the classes that its model has retired before.
+
+    Args:
+        data: Of the event: `spec`.
+        model: Of the event: `retired`.
+    """
+    return load(DataSpec(**data["spec"])).without(model["retired"])
+
+
 def _digits(spec: DataSpec) -> Dataset:
     """The handwritten digits that ship with scikit-learn: 1,797 images, half of them held out."""
     import numpy as np

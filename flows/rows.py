@@ -72,7 +72,7 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
     from audits.tuning import Tuning
     from flows import datasets
 
-    dataset = datasets.load(DataSpec(**data["spec"])).without(model["retired"])
+    dataset = datasets.learned(data, model)
     forget = set(data["forget"])
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)

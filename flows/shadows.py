@@ -69,22 +69,11 @@ def edited(
         forget: Classes.
         method: Of the request: `preset`, `gain`, `sequential`, `skip`.
     """
-    import damp
-    from flows import measured
-    from flows.settings import settings
+    from flows import cut
 
     inputs, labels = half(dataset, seed)
     own = replace(dataset, train_inputs=inputs, train_labels=labels)
-    return damp.forget(
-        network,
-        measured.batches(own),
-        forget=forget,
-        preset=method["preset"],
-        gain=method["gain"],
-        sequential=method["sequential"],
-        skip=method["skip"],
-        device=settings().device,
-    ).unretired
+    return cut.forgotten(network, own, forget, method).unretired
 
 
 def shown(
