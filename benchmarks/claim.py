@@ -11,19 +11,18 @@ count.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described, save
+from benchmarks.operations.office import Office
 from benchmarks.validity import nets
 
 Facts = dict[str, Any]
 
+ROOT = Path(__file__).parents[1]
 SCOPE = (8,)
 POLICY = "default-v1"
 
@@ -51,41 +50,22 @@ def main() -> None:
         "policy": POLICY,
     }
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "claim.yaml"
+        office = Office(Path(folder), PYTHONPATH=str(ROOT))  # where the claim's data come from
+        file = office.folder / "claim.yaml"
         file.write_text(json.dumps(claim))
-        home = Path(folder) / "state"
-        keys = os.environ | {"DAMP_KEYS": str(Path(folder) / "keys")}
-        _damp(home, keys, "keys", "new", "--role", "executor")
         machine, began = described(), time.perf_counter()
-        told = _damp(home, keys, "audit", str(file), "--json")
+        told = json.loads(office.damp("audit", file, "--json"))
         seconds = time.perf_counter() - began
-        statement = json.loads(told.stdout)
-        save(
-            "claim",
-            {
-                "command": "python -m benchmarks.claim",
-                "machine": machine,
-                "models_observed": 2 + len(judges),
-                "audit_seconds": round(seconds, 1),
-                "verdict": statement["verdict"],
-                "cost": statement.get("cost"),
-            },
-        )
-
-
-def _damp(
-    home: Path, environment: dict[str, str], *arguments: str
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "--home", str(home), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
+    save(
+        "claim",
+        {
+            "command": "python -m benchmarks.claim",
+            "machine": machine,
+            "audit_seconds": round(seconds, 1),
+            "verdict": told["verdict"],
+            "cost": told["cost"],
+        },
     )
-    if done.returncode not in (0, 2):
-        raise SystemExit(f"damp {' '.join(arguments)} failed:\n{done.stderr}")
-    return done
 
 
 if __name__ == "__main__":
