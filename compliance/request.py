@@ -151,7 +151,7 @@ class DataSource(Strict):
 class Method(Strict):
     """How to forget: presets of the surgery, or training anew."""
 
-    preset: Literal["mended", "mixture", "paper", "retrain"] = "mended"
+    preset: Literal["mended", "mixture", "rewritten", "paper", "retrain"] = "mended"
     gain: Annotated[float, Field(gt=0)] = 1.0
     sequential: bool = False
     skip: Annotated[tuple[Text, ...], Field(strict=False)] = ()

@@ -44,6 +44,11 @@ def mends(preset: str) -> bool:
     return preset in PRESETS and PRESETS[preset].mends
 
 
+def rewrites(preset: str) -> bool:
+    """Whether the preset rewrites the layer before the head."""
+    return preset in PRESETS and PRESETS[preset].rewrites
+
+
 def of_classes(forget: Any) -> tuple[tuple[int, ...], list[DampError]]:
     """Classes to forget, sorted, each once, and what is no class number.
 
@@ -185,9 +190,9 @@ def of_data(
     batches: object,
     measured: Measurement | None,
     *,
+    preset: str,
     sequential: bool,
     norms: bool,
-    mends: bool,
 ) -> Iterator[DampError]:
     """Problems of data and statistics that show before any data is read."""
     if batches is not None or measured is None:
@@ -197,9 +202,9 @@ def of_data(
             "The model has batch norms to re-estimate, and that takes the data: give batches, or "
             "recalibrate=False."
         )
-    elif mends:
+    elif mends(preset):
         yield BadBatches(
-            "Preset 'mended' fits the head anew, and that takes the data: give batches, or take "
+            f"Preset {preset!r} fits the head anew, and that takes the data: give batches, or take "
             "'mixture'."
         )
     if measured is not None and sequential:

@@ -48,10 +48,12 @@ class EditedModel:
         skipped: Layers left alone, and why.
         forget: Classes forgotten, sorted.
         classes: Number of outputs, C.
-        preset: "paper", "mixture" or "mended".
+        preset: Key of `presets.PRESETS`.
         gain: Multiplier on the separability.
         sequential: Statistics were re-estimated after every edit.
         recalibrated: Batch norms re-estimated on retain samples.
+        rewritten: Name of the layer that was made to write against the classes; None where none
+            was. It is cut as well, where it is among the operators.
         mended: Name of the head that was fitted anew; None where none was.
         samples: Rows that the statistics were taken from.
     """
@@ -67,4 +69,5 @@ class EditedModel:
     sequential: bool
     recalibrated: tuple[str, ...]
     samples: int
+    rewritten: str | None = None
     mended: str | None = None

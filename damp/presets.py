@@ -6,7 +6,7 @@ A preset is one function and one entry in `PRESETS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from damp.metrics import Covariance
 from damp.residuals import (
     GATE,
     Subspace,
-    mixture_weights,
+    mixture_residuals,
     relative,
     span_residuals,
     span_subspace,
@@ -23,6 +23,9 @@ from damp.residuals import (
 )
 from damp.statistics import Statistics
 from damp.strength import probe_separability, shrinkage
+
+LIGHT = 0.1
+"""Share of the gain with which readers are cut where a writer is rewritten as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,7 +49,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a preset may depend on beside the statistics: `gain` (mixture), `ramp` (paper)."""
+    """What a preset may depend on beside the statistics: `ramp` for `paper`, `gain` for others."""
 
     gain: float
     ramp: float
@@ -76,11 +79,13 @@ class Preset:
     Attributes:
         plan: From statistics to what is taken away.
         recalibrates: Batch norms are re-estimated on retain samples.
+        rewrites: The layer before the head is then made to write against what is left.
         mends: The head is then fitted anew to give retain samples their original logits.
     """
 
     plan: Callable[[Case, Settings], Plan | str]
     recalibrates: bool
+    rewrites: bool = False
     mends: bool = False
 
 
@@ -89,7 +94,7 @@ def mixture(case: Case, settings: Settings) -> Plan | str:
     retain = case.statistics.prototypes(case.retain)
     targets = case.statistics.prototypes(case.forget)
     metric = case.spread.metric()
-    residuals = targets - mixture_weights(targets, retain, metric) @ retain
+    residuals = mixture_residuals(targets, retain, metric)
     shares = relative(residuals, targets)
     if not (shares > GATE).any():
         return below_gate(shares)
@@ -101,6 +106,11 @@ def mixture(case: Case, settings: Settings) -> Plan | str:
         reference=retain.mean(0),
         residual=float(shares.max()),
     )
+
+
+def light(case: Case, settings: Settings) -> Plan | str:
+    """`mixture` at a tenth of its gain: what readers leave is for the rewritten layer to take."""
+    return mixture(case, replace(settings, gain=LIGHT * settings.gain))
 
 
 def paper(case: Case, settings: Settings) -> Plan | str:
@@ -125,6 +135,7 @@ PRESETS: Mapping[str, Preset] = {
     "paper": Preset(plan=paper, recalibrates=False),
     "mixture": Preset(plan=mixture, recalibrates=True),
     "mended": Preset(plan=mixture, recalibrates=True, mends=True),
+    "rewritten": Preset(plan=light, recalibrates=True, rewrites=True, mends=True),
 }
 
 

@@ -267,6 +267,7 @@ def _method(attempt: Attempt, edit: Facts) -> Facts:
         "operators": [],
         "skipped": [],
         "recalibrated": [],
+        "rewritten": None,
         "mended": None,
         "headOnly": done["headOnly"],
     }

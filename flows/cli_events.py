@@ -39,7 +39,10 @@ def demo(forget: int, as_json: bool) -> int:
 @click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
 @click.option(
-    "--preset", default="mended", show_default=True, help="mended, mixture, paper or retrain."
+    "--preset",
+    default="mended",
+    show_default=True,
+    help="mended, mixture, rewritten, paper or retrain.",
 )
 def request(**asked: Any) -> int:
     """Print a request with a new id, to look through and submit.

@@ -36,7 +36,12 @@ def train(as_json: bool, **asked: Any) -> int:
 @data
 @data_root
 @click.option("--forget", multiple=True, type=int, help="Class index; repeatable. Default: all.")
-@click.option("--preset", default="mended", show_default=True, help="mended, mixture or paper.")
+@click.option(
+    "--preset",
+    default="mended",
+    show_default=True,
+    help="mended, mixture, rewritten or paper.",
+)
 @click.option("--gain", default=1.0, show_default=True, help="Above 1 forgets more, keeps less.")
 @as_json
 def cost(as_json: bool, **asked: Any) -> int:

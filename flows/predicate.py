@@ -135,6 +135,7 @@ def method_of(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
         "operators": done["operators"],
         "skipped": done["skipped"],
         "recalibrated": done["recalibrated"],
+        "rewritten": done["rewritten"],
         "mended": done["mended"],
         "headOnly": done["headOnly"],
     }

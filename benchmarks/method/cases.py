@@ -139,8 +139,10 @@ METHODS: Mapping[str, Method] = {
     "mixture, gain chosen": Method(edit=preset("mixture"), choices={"gain": GAINS}),
     "mended": Method(edit=preset("mended")),
     "mended, gain chosen": Method(edit=preset("mended"), choices={"gain": GAINS}),
+    "rewritten": Method(edit=preset("rewritten")),
     "mixture, one after the other": Method(edit=preset("mixture", apart=True)),
     "mended, one after the other": Method(edit=preset("mended", apart=True)),
+    "rewritten, one after the other": Method(edit=preset("rewritten", apart=True)),
     "leace": Method(edit=baseline("leace"), code=OTHERS),
     "leace, features only": Method(edit=baseline("leace_features"), code=OTHERS),
     "kodge": Method(
@@ -151,9 +153,9 @@ METHODS: Mapping[str, Method] = {
     ),
 }
 
-APART = ("mixture, one after the other", "mended, one after the other")
+APART = tuple(f"{name}, one after the other" for name in ("mixture", "mended", "rewritten"))
 ALL = tuple(name for name in METHODS if name not in APART)
-PRESETS = ("original", "paper", "mixture", "mended")
+PRESETS = ("original", "paper", "mixture", "mended", "rewritten")
 CHOSEN = (*PRESETS, "mended, gain chosen")
 OURS = (*CHOSEN, *APART)
 SINGLE = ((3,), (8,), (0,))
@@ -171,11 +173,11 @@ STUDIES = (
     ),
     Study(
         data="cifar10", net="resnet", requests=SINGLE, seeds=(0, 1, 2),
-        kept=300, gone=1500, methods=CHOSEN, targets=PHOTOGRAPHS,
+        kept=300, gone=1500, methods=PRESETS, targets=PHOTOGRAPHS,
     ),
     Study(
         data="cifar10", net="vit", requests=SINGLE, seeds=(0, 1, 2),
-        kept=300, gone=1500, methods=CHOSEN, targets=PHOTOGRAPHS,
+        kept=300, gone=1500, methods=PRESETS, targets=PHOTOGRAPHS,
     ),
     Study(
         data="tiny", net="resnet", requests=SINGLE, seeds=(0, 1, 2),
@@ -191,7 +193,7 @@ STUDIES = (
     ),
     Study(
         data="tiny", net="resnet", requests=TEN, seeds=(0, 1, 2),
-        kept=200, gone=450, methods=OURS, targets=SEVERAL,
+        kept=200, gone=450, methods=(*PRESETS, APART[1]), targets=SEVERAL,
     ),
 )  # fmt: skip
 

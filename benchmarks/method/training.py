@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -64,7 +65,7 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         flip=True,
     ),
     ("cifar10", "vit"): Recipe(
-        net="vit", epochs=14, learning_rate=2e-3, weight_decay=5e-2, shift=3, flip=True
+        net="vit", epochs=10, learning_rate=2e-3, weight_decay=5e-2, shift=3, flip=True
     ),
 }
 
@@ -121,13 +122,14 @@ def fit(model: nn.Module, data: Data, recipe: Recipe, *, seed: int, exclude: Seq
         optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.25
     )
     model.train().to(memory_format=torch.channels_last)
+    network = _quicker(model, recipe)
     started = time.time()
     for epoch in range(1, recipe.epochs + 1):
         order = kept[torch.randperm(len(kept), generator=generator)]
         losses = []
         for rows in order[: steps * recipe.batch_size].split(recipe.batch_size):
             batch = augmented(images[rows], recipe, generator)
-            losses.append(_step(model, batch, labels[rows], optimizer, recipe))
+            losses.append(_step(network, batch, labels[rows], optimizer, recipe))
             schedule.step()
         print(
             f"  epoch {epoch}/{recipe.epochs}, loss {sum(losses) / steps:.3f}, "
@@ -135,6 +137,14 @@ def fit(model: nn.Module, data: Data, recipe: Recipe, *, seed: int, exclude: Seq
             flush=True,
         )
     model.to(memory_format=torch.contiguous_format)
+
+
+def _quicker(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """The same network, compiled where that pays: a transformer's small steps, a third faster."""
+    if recipe.net == "vit" and shutil.which("c++"):
+        compiled: nn.Module = torch.compile(model)
+        return compiled
+    return model
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
