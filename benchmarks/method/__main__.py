@@ -16,7 +16,7 @@ from benchmarks.method.cases import STUDIES, Study, quick
 from benchmarks.method.figures import Bench
 from flows.settings import keep_freed_memory
 
-GAINED = ("mixture", "mended")
+GAINED = ("mixture", "mended", "rewritten")
 Facts = dict[str, Any]
 
 
@@ -50,11 +50,10 @@ def main() -> None:
         for study in studies:
             bench = Bench(study=study, tell=lambda text: progress.update(task, description=text))
             made = tables.table(bench, lambda: progress.advance(task))
-            alone = len(study.requests[0]) == 1  # pictures are of one class at a time
-            drawn = alone and not options.quick and "mended, gain chosen" in study.methods
+            gains, depth = "gains" in study.drawn, "depth" in study.drawn
             made |= {
-                "tradeoff_on_validation_rows": pictures.tradeoff(bench, GAINED) if drawn else [],
-                "by_depth": pictures.by_depth(bench) if drawn else None,
+                "tradeoff_on_validation_rows": pictures.tradeoff(bench, GAINED) if gains else [],
+                "by_depth": pictures.by_depth(bench) if depth else None,
             }
             _keep(name, study, made)
     if not options.quick:

@@ -53,6 +53,7 @@ class Study:
         kept, gone: Training images of each class that surgery sees: of those to keep, to forget.
         methods: Keys of `METHODS`.
         targets: What the means are held against.
+        drawn: Pictures of it: "gains" the trade-off by gain, "depth" separability by operator.
         fewer: Requests with seeds of their own, where a network takes long to train.
     """
 
@@ -64,6 +65,7 @@ class Study:
     gone: int
     methods: tuple[str, ...]
     targets: Targets
+    drawn: tuple[str, ...] = ()
     fewer: Mapping[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict)
 
     @property
@@ -165,15 +167,15 @@ TEN = (tuple(range(0, 20, 2)),)
 STUDIES = (
     Study(
         data="digits", net="cnn", requests=SINGLE, seeds=(0, 1, 2, 3, 4),
-        kept=90, gone=90, methods=ALL, targets=EXACT,
+        kept=90, gone=90, methods=ALL, targets=EXACT, drawn=("gains", "depth"),
     ),
     Study(
         data="mnist", net="cnn", requests=SINGLE, seeds=(0, 1, 2),
-        kept=300, gone=900, methods=CHOSEN, targets=EXACT,
+        kept=300, gone=900, methods=CHOSEN, targets=EXACT, drawn=("gains", "depth"),
     ),
     Study(
         data="cifar10", net="resnet", requests=SINGLE, seeds=(0, 1, 2),
-        kept=300, gone=1500, methods=PRESETS, targets=PHOTOGRAPHS,
+        kept=300, gone=1500, methods=PRESETS, targets=PHOTOGRAPHS, drawn=("depth",),
     ),
     Study(
         data="cifar10", net="vit", requests=SINGLE, seeds=(0, 1, 2),

@@ -25,7 +25,11 @@ COLOURS = {
     "paper": "#d1495b",
     "mixture": "#00798c",
     "mended": "#edae49",
+    "rewritten": "#66a182",
 }
+DEEP = ("paper", "mixture", "rewritten")
+"""Presets whose depth is drawn; `mended` has the features of `mixture`."""
+
 Facts = dict[str, Any]
 
 
@@ -65,19 +69,21 @@ def by_depth(bench: Bench) -> Facts:
     seed = bench.study.seeds[0]
     original = bench._net(seed, ())
     names: list[str] = []
-    strengths, depths = {}, {"original": [], "retrained": [], "paper": [], "mixture": []}
+    strengths: dict[str, list[list[float]]] = {}
+    depths: dict[str, list[list[float]]] = {}
     for request in bench.study.requests:
         networks = {
             "original": original,
             "retrained": bench._net(seed, request),
-            "paper": bench.model((request, seed), "paper", {}),
-            "mixture": bench.model((request, seed), "mixture", {}),
+            **{name: bench.model((request, seed), name, {}) for name in DEEP},
         }
         for name, network in networks.items():
             (cost,) = damp.costs(damp.measure(network, test), classes=request)
             names = [operator.name for operator in cost.operators]
-            depths[name].append([operator.separability**0.5 for operator in cost.operators])
-        for preset in ("paper", "mixture"):
+            depths.setdefault(name, []).append(
+                [operator.separability**0.5 for operator in cost.operators]
+            )
+        for preset in DEEP:
             (cost,) = damp.costs(damp.measure(original, rows), classes=request, preset=preset)
             strengths.setdefault(preset, []).append([op.strength for op in cost.operators])
     return {
@@ -90,7 +96,8 @@ def by_depth(bench: Bench) -> Facts:
 def draw(studies: Sequence[Facts]) -> None:
     """Write the three SVGs under docs/, a panel for each study that has them."""
     known = {study["name"]: study for study in studies if study["by_depth"]}
-    _panels("method-tradeoff", list(known), lambda axes, name: _trade(axes, known[name]))
+    gained = [name for name, study in known.items() if study["tradeoff_on_validation_rows"]]
+    _panels("method-tradeoff", gained, lambda axes, name: _trade(axes, known[name]))
     _panels(
         "method-strengths", list(known),
         lambda axes, name: _lines(axes, known[name]["by_depth"], "strength", "share taken away"),

@@ -304,6 +304,7 @@ def _method() -> Json:
             }
         ],
         "recalibrated": ["bn1", "bn2"],
+        "rewritten": None,
         "mended": None,
         "headOnly": False,
     }

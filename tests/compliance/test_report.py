@@ -257,6 +257,19 @@ def test_a_head_that_was_fitted_anew_is_told_in_every_form(example: ModuleType) 
     assert "fitted anew" not in render(statement, example) + render_markdown(page)
 
 
+def test_a_layer_that_was_rewritten_is_told_in_every_form(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    assert "write against" not in render(statement, example)
+    statement["predicate"]["method"]["rewritten"] = "layer4.conv2"
+    told = Reader(render(statement, example)).text
+    assert "layer layer4.conv2 made to write against what was left" in told
+    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    assert "made to write against what was left of it: `layer4.conv2`" in render_markdown(page)
+    del statement["predicate"]["method"]["rewritten"]  # as in statements of before it was told
+    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    assert "write against" not in render(statement, example) + render_markdown(page)
+
+
 def test_a_record_that_contradicts_itself_is_called_so(example: ModuleType) -> None:
     statement = PAGES.failed(example)
     assert "contradicts itself" not in render(statement, example)

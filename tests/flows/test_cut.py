@@ -24,3 +24,17 @@ def test_a_head_that_was_fitted_anew_is_named() -> None:
     differing = {name.rpartition(".")[0] for name in one if not torch.equal(one[name], other[name])}
     assert differing == {named}
     assert not torch.isclose(one[f"{named}.weight"][:3], other[f"{named}.weight"][:3]).all()
+
+
+def test_a_layer_that_was_rewritten_is_named_and_its_change_told_whole() -> None:
+    torch.manual_seed(0)
+    network = models.build("damp:cnn", 4, (1, 8, 8)).eval()
+    labels = torch.arange(80) % 4
+    images = torch.randn(4, 1, 8, 8)[labels] + 0.3 * torch.randn(80, 1, 8, 8)
+    edited = damp.forget(network, [(images, labels)], forget=3, preset="rewritten")
+    told = cut.described(edited)
+    assert told["rewritten"] == "fc1"
+    before, after = network.fc1.weight.detach(), edited.unretired.fc1.weight.detach()
+    (line,) = [operator for operator in told["operators"] if operator["name"] == "fc1"]
+    moved = float((after - before).norm() / before.norm())
+    assert abs(line["relative_change"] - moved) < 1e-6
