@@ -46,13 +46,11 @@ ENOUGH = 0.05
 KEPT = 0.9
 """Share of the retain prototypes' distances that must be left, squared, in the same metric."""
 
-LAST = 2
-"""Of the layers that could write the head's input, how many are looked at: branch and skip."""
-
 
 def rewrite(
     model: nn.Module,
     operators: Sequence[Operator],
+    leaders: Mapping[str, str],
     separability: Mapping[str, float],
     batches: Batches,
     forget: Sequence[int],
@@ -63,8 +61,8 @@ def rewrite(
     Args:
         model: After its cut; its batch norms are as they will stay.
         operators: In the order in which they are called, the head last.
-        separability: Of the classes at the inputs of the operators that were cut, by name: the
-            layer that sees them best is rewritten.
+        leaders: Name of the first operator that reads the same input, by name.
+        separability: Of the classes at the inputs of the operators that were cut, by name.
         batches: Pairs of inputs and labels.
         forget: Classes to forget.
         retired: Classes whose samples are passed over.
@@ -72,13 +70,17 @@ def rewrite(
         Name of the layer; or one that stays as it is, and why.
     """
     head = operators[-1]
-    writers = [op for op in operators[:-1] if op.outputs == head.features][-LAST:]
+    writers = [op for op in operators[:-1] if op.outputs == head.features]
     if not writers:
         width = head.features
         return spare(
             head, f"nothing before it is rewritten: no layer has {width} outputs, its inputs"
         )
-    layer = max(writers, key=lambda writer: separability.get(writer.name, 0.0))
+    layer = writers[-1]
+    if (
+        leaders[layer.name] != layer.name
+    ):  # a skip, called after its branch: the better seer of both
+        layer = max(writers[-2:], key=lambda writer: separability.get(writer.name, 0.0))
     found = survey(model, [layer, head], batches, for_request(forget), ignore=retired)
     raise_together(found.problems)
     reason = _obstacle(found, layer, head, forget)

@@ -234,9 +234,10 @@ def _rewrite(
     if not checks.rewrites(work.order.preset) or work.batches is None:
         return None, []
     operators = [work.operators[r.name] for r in seen.readers if r.name in work.operators]
+    leaders = {reader.name: reader.leader for reader in seen.readers}
     separability = {edit.name: max(edit.separability) for edit in edits}
     made = rewriting.rewrite(
-        work.model, operators, separability, work.batches, work.classes, work.retired
+        work.model, operators, leaders, separability, work.batches, work.classes, work.retired
     )
     if not isinstance(made, str):
         return None, [made]

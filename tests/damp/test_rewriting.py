@@ -43,6 +43,21 @@ class Residual(nn.Module):
         return self.head(self.features(inputs))
 
 
+class Identity(nn.Module):
+    """A branch of two layers around the identity."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.stem = nn.Conv2d(2, 8, 3, padding=1)
+        self.one, self.two = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, inputs):
+        x = torch.relu(self.stem(inputs))
+        x = torch.relu(x + self.two(torch.relu(self.one(x))))
+        return self.head(x.mean((2, 3)))
+
+
 @pytest.fixture
 def net(seeded):
     return seeded(Net).double().eval()
@@ -100,6 +115,14 @@ def test_of_a_branch_and_its_skip_the_one_that_sees_the_class_better(seeded, clo
     seen = {op.name: max(op.separability) for op in edited.operators}
     assert edited.rewritten == max(("branch", "skip"), key=seen.__getitem__)
     assert edited.mended == "head"
+
+
+def test_behind_an_identity_the_last_layer_of_the_branch(seeded, clouds, split):
+    """Its first layer has as many outputs, but a rectifier and a layer lie behind it."""
+    model = seeded(Identity).eval()
+    inputs, labels = clouds(shape=(2, 6, 6))
+    edited = damp.forget(model, split(inputs.float(), labels), forget=2, preset="rewritten")
+    assert edited.rewritten == "two"
 
 
 def test_a_term_of_rank_one_is_added_to_one_layer(net, clouds, split):
@@ -173,7 +196,7 @@ class Grouped(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv, self.head = nn.Conv2d(2, 6, 3, padding=1, groups=2), nn.Linear(6, 4)
+        self.head = nn.Linear(6, 4)
         self.conv = nn.Conv2d(4, 6, 3, padding=1, groups=2)
         self.stem = nn.Conv2d(2, 4, 1)
 
