@@ -195,7 +195,7 @@ STUDIES = (
     ),
     Study(
         data="tiny", net="resnet", requests=TEN, seeds=(0, 1, 2),
-        kept=200, gone=450, methods=(*PRESETS, APART[1]), targets=SEVERAL,
+        kept=200, gone=450, methods=(*PRESETS, *APART[1:]), targets=SEVERAL,
     ),
 )  # fmt: skip
 
