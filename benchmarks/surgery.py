@@ -34,6 +34,7 @@ WORKS = {
     "mixture": "one-shot surgery, batch norms left alone: a pass of its own",
     "mixture, recalibrated": "the same, batch norms re-estimated: a second forward pass",
     "mended": "the default: the head fitted anew as well, a pass through both networks",
+    "rewritten": "a light cut, a layer rewritten in up to thirteen passes, then as mended",
     "paper": "the paper's edit, one-shot",
     "next request": "one-shot surgery from statistics that are there",
     "sequential": "statistics taken anew after every edit",
@@ -109,6 +110,7 @@ def measure(case: Case, *, repeats: int, device: torch.device) -> dict[str, obje
         "mixture": cut(preset="mixture", recalibrate=False),
         "mixture, recalibrated": cut(preset="mixture"),
         "mended": cut(),
+        "rewritten": cut(preset="rewritten"),
         "paper": cut(preset="paper"),
         "next request": cut(preset="mixture", recalibrate=False, measured=known),
     }
