@@ -25,7 +25,10 @@ HEADINGS = {
     "few5@earlier": "5-shot, a block earlier",
     "refit@earlier": "refit, a block earlier",
     "routing": "routing JS",
+    "dprime@last": "linear probe, sd",
 }
+SHOWN = (*JUDGED, "dprime@last")
+"""Figures in the tables; no target speaks of the last, how far off a probe finds the class."""
 
 
 def table(bench: Bench, advance: Callable[[], None]) -> Facts:
@@ -44,7 +47,7 @@ def table(bench: Bench, advance: Callable[[], None]) -> Facts:
         found = [bench.edited(unit, "test", name, settings) for unit in bench.units]
         figures = {
             column: _judged(bench, column, found, own, means, spread)
-            for column in JUDGED
+            for column in SHOWN
             if column in found[0]
         }
         rows.append({"method": name, "settings": settings, "figures": figures})
@@ -58,14 +61,14 @@ def table(bench: Bench, advance: Callable[[], None]) -> Facts:
         "seeds": [bench.study.trained(request) for request in bench.study.requests],
         "test_images": len(bench.data.labels["test"]),
         "images_for_surgery": {"kept": bench.study.kept, "gone": bench.study.gone},
-        "spread": {column: round(spread[column], 4) for column in JUDGED if column in spread},
+        "spread": {column: round(spread[column], 4) for column in SHOWN if column in spread},
         "rows": rows,
     }
 
 
 def _plain(found: Sequence[Figures]) -> Facts:
     means = averaged(list(found))
-    return {column: {"mean": round(means[column], 4)} for column in JUDGED if column in means}
+    return {column: {"mean": round(means[column], 4)} for column in SHOWN if column in means}
 
 
 def _judged(
@@ -83,6 +86,8 @@ def _judged(
         gaps = [row[column] - base[column] for row, base in pairs]
         entry["difference"] = round(float(np.mean(gaps)), 4)
         entry["half_interval"] = half_interval(gaps)
+    if column not in JUDGED:
+        return entry
     if "@" in column and bench.study.targets.above is None and not spread.get(column):
         return entry  # one seed has no spread to be held against
     missing = cases.shortfall(
@@ -136,7 +141,7 @@ def _section(study: Facts) -> list[str]:
         "|---" * (len(HEADINGS) + 1) + "|",
     ]
     for row in study["rows"]:
-        cells = [_cell(row["figures"].get(column)) for column in HEADINGS]
+        cells = [_cell(column, row["figures"].get(column)) for column in HEADINGS]
         lines.append(f"| {_named(row)} | " + " | ".join(cells) + " |")
     targets = "; ".join(f"{HEADINGS[c]} {v:.3f}" for c, v in study["spread"].items() if "@" in c)
     return [*lines, "", f"Spread of the retrained seeds (2 sd): {targets}.", ""]
@@ -147,9 +152,9 @@ def _named(row: Facts) -> str:
     return f"{row['method']} ({settings})" if settings else row["method"]
 
 
-def _cell(entry: Facts | None) -> str:
+def _cell(column: str, entry: Facts | None) -> str:
     if entry is None:
-        return "one seed"
+        return "one seed" if column == "routing" else "not told"
     text = f"{entry['mean']:.3f}"
     if entry.get("met") is False:
         text = f"**{text}**"

@@ -92,8 +92,8 @@ def test_a_missed_target_is_bold_and_an_interval_is_students():
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
     assert tables.half_interval(values) == pytest.approx((high - low) / 2, abs=1e-4)
     entry = {"mean": 0.4, "difference": 0.1, "half_interval": 0.02, "met": False}
-    assert tables._cell(entry) == "**0.400** (+0.100 ± 0.020)"
-    assert tables._cell(entry | {"met": True}) == "0.400 (+0.100 ± 0.020)"
+    assert tables._cell("retain", entry) == "**0.400** (+0.100 ± 0.020)"
+    assert tables._cell("retain", entry | {"met": True}) == "0.400 (+0.100 ± 0.020)"
 
 
 def test_results_are_made_once_for_the_same_facts(tmp_path, monkeypatch):
