@@ -135,7 +135,7 @@ def method_of(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
         "operators": done["operators"],
         "skipped": done["skipped"],
         "recalibrated": done["recalibrated"],
-        "rewritten": done["rewritten"],
+        "rewritten": done.get("rewritten"),  # an edit cut before the preset was there has none
         "mended": done["mended"],
         "headOnly": done["headOnly"],
     }
