@@ -77,9 +77,8 @@ def rewrite(
             head, f"nothing before it is rewritten: no layer has {width} outputs, its inputs"
         )
     layer = writers[-1]
-    if (
-        leaders[layer.name] != layer.name
-    ):  # a skip, called after its branch: the better seer of both
+    if leaders[layer.name] != layer.name:
+        # a skip, called after its branch: whichever sees the classes better
         layer = max(writers[-2:], key=lambda writer: separability.get(writer.name, 0.0))
     found = survey(model, [layer, head], batches, for_request(forget), ignore=retired)
     raise_together(found.problems)
