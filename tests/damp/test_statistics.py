@@ -68,7 +68,9 @@ def test_two_halves_add_up_to_the_whole(seed, cut, offset):
         np.testing.assert_allclose(
             both.covariance(classes).matrix, whole.covariance(classes).matrix, atol=1e-10
         )
-        np.testing.assert_allclose(both.prototypes(classes), whole.prototypes(classes), rtol=1e-13)
+        np.testing.assert_allclose(  # a mean may lie near 0, where rounding is no share of it
+            both.prototypes(classes), whole.prototypes(classes), rtol=1e-13, atol=1e-13
+        )
     assert torch.equal(both.counts, whole.counts)
 
 
