@@ -44,11 +44,6 @@ def mends(preset: str) -> bool:
     return preset in PRESETS and PRESETS[preset].mends
 
 
-def rewrites(preset: str) -> bool:
-    """Whether the preset rewrites the layer before the head."""
-    return preset in PRESETS and PRESETS[preset].rewrites
-
-
 def of_classes(forget: Any) -> tuple[tuple[int, ...], list[DampError]]:
     """Classes to forget, sorted, each once, and what is no class number.
 

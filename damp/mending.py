@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from damp.measurement import Reader
 from damp.metrics import WIDEST, ridged
-from damp.operators import Operator, add_bias
+from damp.operators import Operator
 from damp.outputs import logits_of
 from damp.running import Batches, evaluating, exemplar, reading
 
@@ -128,8 +128,7 @@ def _gives(taken: Sequence[tuple[Tensor, Tensor]], logits: Tensor) -> bool:
 
 def _move(operator: Operator, weights: Tensor, bias: Tensor, gone: Sequence[int]) -> None:
     """Add to the head's rows, except those of classes that are gone."""
-    if operator.layer._parameters.get(operator.part.bias) is None:
-        add_bias(operator.layer)
+    operator.give_biases()
     own, (shift,) = operator.parameter.detach(), operator.biases()
     kept = [label for label in range(len(own)) if label not in gone]
     own[kept] = (own[kept].double() + weights[kept]).to(own)

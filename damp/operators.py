@@ -104,6 +104,12 @@ class Operator:
         """The modules that hold the weight."""
         return (self.layer, *self.sharing)
 
+    def give_biases(self) -> None:
+        """A bias of zeros to each owner that has none."""
+        for owner in self.owners:
+            if owner._parameters.get(self.part.bias) is None:
+                add_bias(owner)
+
     def biases(self) -> list[Tensor | None]:
         """The bias entries of its outputs, (O,), in each owner; None where there is no bias."""
         span = slice(self.part.bias_start, self.part.bias_start + self.outputs)

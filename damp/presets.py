@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from damp.metrics import Covariance
+from damp.metrics import Covariance, Metric
 from damp.residuals import (
     GATE,
     Subspace,
-    mixture_residuals,
+    mixture_weights,
     relative,
     span_residuals,
     span_subspace,
@@ -71,6 +71,47 @@ class Case:
     retain: tuple[int, ...]
     spread: Covariance
 
+    @classmethod
+    def of(cls, statistics: Statistics, forget: Sequence[int]) -> Case:
+        """Of classes that all have samples, beside others that have some."""
+        kept = statistics.others(forget)
+        return cls(
+            statistics=statistics,
+            forget=tuple(forget),
+            retain=kept,
+            spread=statistics.covariance(kept),
+        )
+
+    def standing(self) -> Standing:
+        """Where the classes to forget stand beside the nearest mixtures of those to keep."""
+        retain = self.statistics.prototypes(self.retain)
+        targets = self.statistics.prototypes(self.forget)
+        metric = self.spread.metric()
+        residuals = targets - mixture_weights(targets, retain, metric) @ retain
+        return Standing(targets=targets, retain=retain, residuals=residuals, metric=metric)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Standing:
+    """Prototypes as one block of features has them.
+
+    Attributes:
+        targets: Of the classes to forget, (f, D).
+        retain: Of the classes to keep, (r, D).
+        residuals: What the nearest mixtures do not explain, d_f = mu_f - t_f, (f, D).
+        metric: The one in which samples to keep are round.
+    """
+
+    targets: Tensor
+    retain: Tensor
+    residuals: Tensor
+    metric: Metric
+
+    @property
+    def reference(self) -> Tensor:
+        """m, the mean of the retain prototypes, (D,)."""
+        return self.retain.mean(0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Preset:
@@ -91,19 +132,16 @@ class Preset:
 
 def mixture(case: Case, settings: Settings) -> Plan | str:
     """Residuals to the nearest mixtures, strengths from their separability, bias compensated."""
-    retain = case.statistics.prototypes(case.retain)
-    targets = case.statistics.prototypes(case.forget)
-    metric = case.spread.metric()
-    residuals = mixture_residuals(targets, retain, metric)
-    shares = relative(residuals, targets)
+    found = case.standing()
+    shares = relative(found.residuals, found.targets)
     if not (shares > GATE).any():
         return below_gate(shares)
-    subspace = whitened_subspace(residuals[shares > GATE], metric)
+    subspace = whitened_subspace(found.residuals[shares > GATE], found.metric)
     return Plan(
         subspace=subspace,
         strength=shrinkage(subspace.separability, settings.gain),
         separability=tuple(subspace.separability.tolist()),
-        reference=retain.mean(0),
+        reference=found.reference,
         residual=float(shares.max()),
     )
 
@@ -153,11 +191,9 @@ def plan(
     cut = tuple(label for label in forget if label in statistics.seen)
     if not cut:
         return "there is no class to forget"
-    kept = statistics.others(cut)
-    if not statistics.varies(kept):
+    if not statistics.varies(statistics.others(cut)):
         return "the samples to keep are all alike at its input"
-    case = Case(statistics=statistics, forget=cut, retain=kept, spread=statistics.covariance(kept))
-    return PRESETS[preset].plan(case, settings)
+    return PRESETS[preset].plan(Case.of(statistics, cut), settings)
 
 
 def plans(

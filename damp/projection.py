@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from damp.operators import Operator, add_bias
+from damp.operators import Operator
 from damp.presets import Plan
 from damp.residuals import Subspace
 
@@ -115,9 +115,7 @@ def _write(operator: Operator, rows: slice, values: Tensor) -> None:
 
 def _move_biases(operator: Operator, change: Tensor) -> None:
     """Add to the bias of each module that holds the weight."""
-    for owner in operator.owners:
-        if owner._parameters.get(operator.part.bias) is None:
-            add_bias(owner)
+    operator.give_biases()
     for bias in operator.biases():
         if bias is not None:
             bias.copy_(bias.to(change) + change)

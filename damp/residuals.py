@@ -120,11 +120,6 @@ def mixture_weights(targets: Tensor, retain: Tensor, metric: Metric) -> Tensor:
     return torch.stack([nearest_mixture(goal, hull) for goal in goals])
 
 
-def mixture_residuals(targets: Tensor, retain: Tensor, metric: Metric) -> Tensor:
-    """What the nearest mixtures do not explain, d_f = mu_f - t_f, (f, D); see `mixture_weights`."""
-    return targets - mixture_weights(targets, retain, metric) @ retain
-
-
 def relative(residuals: Tensor, targets: Tensor) -> Tensor:
     """|d_f| / |mu_f| per forget class, (f,); 0 where a prototype is 0."""
     sizes = targets.norm(dim=1)

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from damp.errors import raise_together
 from damp.grouping import for_request
 from damp.measuring import spare
-from damp.metrics import Metric
-from damp.operators import Operator, Skipped, add_bias
+from damp.operators import Operator, Skipped
+from damp.presets import Case
 from damp.rehearsal import Reading
-from damp.residuals import mixture_residuals, whitened_subspace
+from damp.residuals import whitened_subspace
 from damp.running import Batches
 from damp.statistics import Statistics
 from damp.survey import Survey, again, survey
@@ -86,9 +86,9 @@ def rewrite(
     if reason is not None:
         return spare(layer, f"it is not rewritten: {reason}")
     seen, reads = found.measurement.statistics, found.readings[head.name]
-    sight = _Sight(model, batches, tuple(forget), tuple(retired), reads, seen[head.name])
+    sight = _Sight(model, batches, tuple(retired), reads, seen[head.name])
     term = _Term.of(layer, seen[layer.name], forget)
-    writes = _search(term, sight)
+    writes = _search(term, sight, forget)
     term.put(writes)
     if not bool(writes.any()):
         return spare(
@@ -117,36 +117,26 @@ def _obstacle(found: Survey, layer: Operator, head: Operator, forget: Sequence[i
     return None
 
 
-def _standing(
-    statistics: Statistics, forget: Sequence[int]
-) -> tuple[Tensor, Tensor, Metric, Tensor]:
-    """Forget prototypes and residuals, (f, D), the metric, the mean of the retain prototypes."""
-    others = statistics.others(forget)
-    retain, targets = statistics.prototypes(others), statistics.prototypes(forget)
-    metric = statistics.covariance(others).metric()
-    return targets, mixture_residuals(targets, retain, metric), metric, retain.mean(0)
-
-
-def _search(term: _Term, sight: _Sight) -> Tensor:
+def _search(term: _Term, sight: _Sight, forget: Sequence[int]) -> Tensor:
     """What to write for each class, (f, O): the least separable of all that is tried, 0 as well.
 
     A correction that blurs the classes to keep is taken back, and a smaller one tried: drowning
     everything in noise would make the forgotten classes inseparable, too.
     """
-    best = first = sight.told(sight.before)
+    best = first = _Look.at(sight.before, forget)
     writes = torch.zeros_like(first.residuals)
     size, step = float(first.residuals.abs().mean()) / 2, STEP
     for _ in range(ROUNDS):
         # each in its own direction: a layer norm takes back what moves all features alike
         nudge = torch.where(best.residuals < 0, -size, size)
         term.put(writes + nudge)
-        follows = (best.targets - sight.look().targets) / nudge
+        follows = (best.targets - sight.statistics().prototypes(forget)) / nudge
         usual = _usual(follows)
         if not bool((usual > 0).all()):
             break
         tried = writes + step * best.residuals / torch.maximum(follows, FLOOR * usual)
         term.put(tried)
-        now = sight.look()
+        now = _Look.at(sight.statistics(), forget)
         if now.separability < best.separability and now.kept > KEPT * first.kept:
             writes, best = tried, now
         else:
@@ -182,30 +172,32 @@ class _Look:
     separability: float
     kept: float
 
+    @classmethod
+    def at(cls, statistics: Statistics, forget: Sequence[int]) -> _Look:
+        """What statistics of the head's input say."""
+        found = Case.of(statistics, forget).standing()
+        squared, others = (
+            found.metric.whiten(rows).square().sum(1)
+            for rows in (found.residuals, found.retain - found.reference)
+        )
+        return cls(found.targets, found.residuals, float(squared.mean()), float(others.mean()))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sight:
-    """Looks at the head's input, by one pass over the data each time."""
+    """Sees the head's input, by one pass over the data each time."""
 
     model: nn.Module
     batches: Batches
-    forget: tuple[int, ...]
     retired: tuple[int, ...]
     use: Reading
     before: Statistics
 
-    def look(self) -> _Look:
-        """What there is to see now."""
+    def statistics(self) -> Statistics:
+        """Of the head's input as it is now."""
         found = again(self.model, self.use, self.batches, self.before, ignore=self.retired)
         raise_together(found.problems)
-        return self.told(found.measurement.statistics[self.use.operator.name])
-
-    def told(self, statistics: Statistics) -> _Look:
-        """What statistics say."""
-        targets, residuals, metric, centre = _standing(statistics, self.forget)
-        apart = statistics.prototypes(statistics.others(self.forget)) - centre
-        squared, others = (metric.whiten(rows).square().sum(1) for rows in (residuals, apart))
-        return _Look(targets, residuals, float(squared.mean()), float(others.mean()))
+        return found.measurement.statistics[self.use.operator.name]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,16 +221,15 @@ class _Term:
     @classmethod
     def of(cls, layer: Operator, statistics: Statistics, forget: Sequence[int]) -> _Term:
         """For a layer and the statistics of its inputs; it is given a bias where it had none."""
-        targets, residuals, metric, reference = _standing(statistics, forget)
-        dual = whitened_subspace(residuals, metric).dual
-        if layer.layer._parameters.get(layer.part.bias) is None:
-            add_bias(layer.layer)
+        found = Case.of(statistics, forget).standing()
+        dual = whitened_subspace(found.residuals, found.metric).dual
+        layer.give_biases()
         return cls(
             layer=layer,
             weight=layer.weight().double().clone(),
             bias=_bias(layer).double().clone(),
-            reads=dual @ torch.linalg.pinv((targets - reference) @ dual),
-            reference=reference,
+            reads=dual @ torch.linalg.pinv((found.targets - found.reference) @ dual),
+            reference=found.reference,
         )
 
     def put(self, writes: Tensor) -> None:

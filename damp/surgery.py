@@ -18,7 +18,7 @@ from damp.grouping import for_request
 from damp.measurement import Measurement, Reader
 from damp.measuring import chosen, copied, spare, undisturbed, unwrapped
 from damp.operators import Operator, Skipped
-from damp.presets import Plan, Settings, plans
+from damp.presets import PRESETS, Plan, Settings, plans
 from damp.rehearsal import Reading
 from damp.running import Batches, exemplar
 from damp.statistics import Statistics
@@ -231,7 +231,7 @@ def _rewrite(
 
     How far its weight has moved in all is put right in `edits`.
     """
-    if not checks.rewrites(work.order.preset) or work.batches is None:
+    if not PRESETS[work.order.preset].rewrites or work.batches is None:
         return None, []
     operators = [work.operators[r.name] for r in seen.readers if r.name in work.operators]
     leaders = {reader.name: reader.leader for reader in seen.readers}
@@ -249,7 +249,7 @@ def _rewrite(
 
 def _mend(work: _Work, original: nn.Module, seen: Measurement) -> tuple[str | None, list[Skipped]]:
     """Fit the head anew where the preset does so: its name, or why it stays as it is."""
-    if not checks.mends(work.order.preset) or work.batches is None:
+    if not PRESETS[work.order.preset].mends or work.batches is None:
         return None, []
     reader = seen.readers[-1]
     operator = work.operators.get(reader.name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from compliance import states
 from compliance.ledger import Ledger
 from compliance.policy import load_policy
-from flows import claiming, eventindex, intake, modelsource, predicate, prepare, retraining
+from flows import claiming, cut, eventindex, intake, modelsource, predicate, prepare, retraining
 from flows import record as recording
 from flows.dataset import DataSpec
 from flows.errors import EventError
@@ -264,11 +264,7 @@ def _method(attempt: Attempt, edit: Facts) -> Facts:
             "relativeChange": list(changed.values()),
             "otherTensors": done["otherTensors"],
         },
-        "operators": [],
-        "skipped": [],
-        "recalibrated": [],
-        "rewritten": None,
-        "mended": None,
+        **cut.uncut(),
         "headOnly": done["headOnly"],
     }
 

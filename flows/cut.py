@@ -114,6 +114,11 @@ def described(edited: damp.EditedModel) -> Facts:
     }
 
 
+def uncut() -> Facts:
+    """What a statement records of layers where none was cut here."""
+    return {"operators": [], "skipped": [], "recalibrated": [], "rewritten": None, "mended": None}
+
+
 def _retrained(
     home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts, references: Facts
 ) -> Facts:
@@ -127,15 +132,7 @@ def _retrained(
         input_shape=tuple(model["input_shape"]),
     )
     models.save_weights(network, attempt.after, _metadata(accepted, model))
-    return {
-        "operators": [],
-        "skipped": [],
-        "recalibrated": [],
-        "rewritten": None,
-        "mended": None,
-        "samples": 0,
-        "headOnly": False,
-    }
+    return uncut() | {"samples": 0, "headOnly": False}
 
 
 def _metadata(accepted: Facts, model: Facts) -> dict[str, str]:

@@ -242,32 +242,39 @@ def test_an_edit_of_the_last_layer_only_is_named_in_the_verdict_box(example: Mod
     assert "Only the last layer was changed" in render(statement, example)
 
 
-def test_a_head_that_was_fitted_anew_is_told_in_every_form(example: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("key", "layer", "word", "told", "written"),
+    [
+        pytest.param(
+            "mended",
+            "head.fc",
+            "fitted anew",
+            "head head.fc fitted anew, so that its rows for the classes to keep",
+            ("Head fitted anew, so that its rows for the classes to keep", "head.fc"),
+            id="a-head-fitted-anew",
+        ),
+        pytest.param(
+            "rewritten",
+            "layer4.conv2",
+            "write against",
+            "layer layer4.conv2 made to write against what was left",
+            ("made to write against what was left of it: `layer4.conv2`",),
+            id="a-layer-rewritten",
+        ),
+    ],
+)
+def test_a_layer_changed_beside_the_cuts_is_told_in_every_form(
+    example: ModuleType, key: str, layer: str, word: str, told: str, written: tuple[str, ...]
+) -> None:
     statement = PAGES.passed(example)
-    assert "fitted anew" not in render(statement, example)
-    statement["predicate"]["method"]["mended"] = "head.fc"
-    told = Reader(render(statement, example)).text
-    assert "head head.fc fitted anew, so that its rows for the classes to keep" in told
+    assert word not in render(statement, example)
+    statement["predicate"]["method"][key] = layer
+    assert told in Reader(render(statement, example)).text
     page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
-    written = render_markdown(page)
-    assert "Head fitted anew, so that its rows for the classes to keep" in written
-    assert "head.fc" in written
-    del statement["predicate"]["method"]["mended"]  # as in statements of before it was told
+    assert all(words in render_markdown(page) for words in written)
+    del statement["predicate"]["method"][key]  # as in statements of before it was told
     page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
-    assert "fitted anew" not in render(statement, example) + render_markdown(page)
-
-
-def test_a_layer_that_was_rewritten_is_told_in_every_form(example: ModuleType) -> None:
-    statement = PAGES.passed(example)
-    assert "write against" not in render(statement, example)
-    statement["predicate"]["method"]["rewritten"] = "layer4.conv2"
-    told = Reader(render(statement, example)).text
-    assert "layer layer4.conv2 made to write against what was left" in told
-    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
-    assert "made to write against what was left of it: `layer4.conv2`" in render_markdown(page)
-    del statement["predicate"]["method"]["rewritten"]  # as in statements of before it was told
-    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
-    assert "write against" not in render(statement, example) + render_markdown(page)
+    assert word not in render(statement, example) + render_markdown(page)
 
 
 def test_a_record_that_contradicts_itself_is_called_so(example: ModuleType) -> None:
