@@ -16,7 +16,7 @@ from audits.tuning import Tuning
 from damp.errors import Unsupported
 from damp.layouts import CONSTANT, Layout
 from damp.operators import Operator, find
-from damp.rehearsal import Reading, Rehearsal, listening, rehearse
+from damp.tracing import Reading, Rehearsal, listening, rehearse
 
 __all__ = [
     "Observation",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from damp.metrics import WIDEST, random_matrix
 from damp.statistics import Gram, Groups, Sketch, Statistics
+from damp.whitening import WIDEST, random_matrix
 
 BLOCK = 512
 """Rows that are added at once."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from damp.accumulator import sketched
-from damp.metrics import SKETCH
-from damp.rehearsal import Reading
 from damp.statistics import Groups
+from damp.tracing import Reading
+from damp.whitening import SKETCH
 
 Grouping = Callable[[Sequence[Reading], int], dict[str, Groups]]
 """From the operators that lead, and the number of classes, to each leader's groups."""

@@ -12,12 +12,12 @@ from torch import nn
 
 from damp import checks
 from damp.aftercare import RetiredOutputs
+from damp.collection import survey
 from damp.errors import Unsupported, raise_together
 from damp.grouping import MEMORY, for_any_request
 from damp.measurement import Measurement, digest
 from damp.operators import Operator, Skipped, find
 from damp.running import Batches
-from damp.survey import survey
 
 
 def measure(

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from damp.metrics import Covariance, Metric
 from damp.residuals import (
     GATE,
     Subspace,
@@ -23,6 +22,7 @@ from damp.residuals import (
 )
 from damp.statistics import Statistics
 from damp.strength import probe_separability, shrinkage
+from damp.whitening import Covariance, Metric
 
 LIGHT = 0.1
 """Share of the gain with which readers are cut where a writer is rewritten as well."""

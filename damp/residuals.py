@@ -15,7 +15,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from damp.errors import NoConvergence
-from damp.metrics import Metric
+from damp.whitening import Metric
 
 GATE = 1e-3
 """|d_f| / |mu_f| at or below which a residual is numerical noise."""

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from damp.metrics import Covariance, Sketched, Whole, random_matrix
+from damp.whitening import Covariance, Sketched, Whole, random_matrix
 
 Groups = tuple[tuple[int, ...], ...]
 """Classes that share a second moment; every class is in one group."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from damp.metrics import Covariance
 from damp.statistics import Statistics
+from damp.whitening import Covariance
 
 
 def shrinkage(separability: Tensor, gain: float = 1.0) -> Tensor:

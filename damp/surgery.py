@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from damp import aftercare, checks, mending, projection, rewriting
+from damp import aftercare, checks, head_refit, low_rank_update, projection
+from damp.collection import again, survey
 from damp.edited import EditedModel, OperatorEdit
 from damp.errors import DampError, raise_together
 from damp.grouping import for_request
@@ -19,11 +20,10 @@ from damp.measurement import Measurement, Reader
 from damp.measuring import chosen, copied, spare, undisturbed, unwrapped
 from damp.operators import Operator, Skipped
 from damp.presets import PRESETS, Plan, Settings, plans
-from damp.rehearsal import Reading
 from damp.running import Batches, exemplar
 from damp.statistics import Statistics
 from damp.strength import linear_ramp
-from damp.survey import again, survey
+from damp.tracing import Reading
 
 
 def forget(
@@ -236,7 +236,7 @@ def _rewrite(
     operators = [work.operators[r.name] for r in seen.readers if r.name in work.operators]
     leaders = {reader.name: reader.leader for reader in seen.readers}
     separability = {edit.name: max(edit.separability) for edit in edits}
-    made = rewriting.rewrite(
+    made = low_rank_update.rewrite(
         work.model, operators, leaders, separability, work.batches, work.classes, work.retired
     )
     if not isinstance(made, str):
@@ -256,7 +256,7 @@ def _mend(work: _Work, original: nn.Module, seen: Measurement) -> tuple[str | No
     if operator is None:  # named in `skip`, which is told
         return None, []
     gone = (*work.classes, *work.retired)
-    reason = mending.mend(work.model, original, (operator, reader), work.batches, gone)
+    reason = head_refit.mend(work.model, original, (operator, reader), work.batches, gone)
     return (reader.name, []) if reason is None else (None, [spare(operator, reason)])
 
 

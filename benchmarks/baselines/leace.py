@@ -14,15 +14,15 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from damp.collection import survey
 from damp.grouping import for_request
-from damp.metrics import Whole
 from damp.operators import find
 from damp.presets import Plan
 from damp.projection import cut
 from damp.residuals import Subspace
 from damp.running import Batches
 from damp.statistics import Statistics
-from damp.survey import survey
+from damp.whitening import Whole
 
 RANK = 1e-9
 """Eigenvalues of a covariance below this share of the largest count as zero."""

@@ -127,7 +127,7 @@ def test_memory_for_classes_apart_is_bounded_and_what_is_shared_is_said(cnn, bat
 
 def test_the_narrowest_operators_come_first_and_of_equals_the_last(cnn, batches):
     from damp.operators import find
-    from damp.rehearsal import rehearse
+    from damp.tracing import rehearse
 
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(2, 3))
     seen = rehearse(model, find(model)[0], torch.randn(8, 4))

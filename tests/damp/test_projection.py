@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from damp import projection
-from damp.metrics import Cholesky
 from damp.operators import find
 from damp.presets import Plan
 from damp.projection import cut, erase
 from damp.residuals import whitened_subspace
+from damp.whitening import Cholesky
 
 
 def an_edit(features, directions=2, seed=0):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from damp import residuals
 from damp.errors import NoConvergence
-from damp.metrics import Cholesky
+from damp.whitening import Cholesky
 
 examples = settings(max_examples=40, deadline=None, derandomize=True)
 

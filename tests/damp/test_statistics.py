@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from damp import accumulator, metrics
+from damp import accumulator, whitening
 from damp.accumulator import STRIP, Accumulator, Order, add_gram, mirror
+from damp.collection import group_numbers
 from damp.statistics import Gram
-from damp.survey import group_numbers
 
 examples = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -156,10 +156,10 @@ def test_a_gram_matrix_in_strips_is_the_whole_one(features):
 def narrow(monkeypatch):
     """Makes 30 features too many to be whole, sketches of 12 columns."""
     monkeypatch.setattr(accumulator, "WIDEST", 29)
-    monkeypatch.setattr(metrics, "SKETCH", 12)
-    metrics.random_matrix.cache_clear()
+    monkeypatch.setattr(whitening, "SKETCH", 12)
+    whitening.random_matrix.cache_clear()
     yield
-    metrics.random_matrix.cache_clear()
+    whitening.random_matrix.cache_clear()
 
 
 def low_rank(seed, rank=8, samples=60):
@@ -173,7 +173,7 @@ def test_a_sketch_of_data_of_low_rank_is_exact(narrow, classes):
     found = summed(rows, labels).covariance(classes)
     expected = torch.from_numpy(covariance(rows[np.isin(labels, classes)]))
     torch.testing.assert_close(found.diagonal, expected.diagonal(), rtol=1e-9, atol=1e-9)
-    whole, sketched = metrics.Whole(matrix=expected).metric(), found.metric()
+    whole, sketched = whitening.Whole(matrix=expected).metric(), found.metric()
     probes = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 30)))
     for one, other in ((whole, sketched), (sketched, whole)):
         squares = one.whiten(probes) @ one.whiten(probes).T
@@ -200,7 +200,7 @@ def test_a_sketch_keeps_the_trace_of_what_it_cannot_hold(narrow):
     metric = found.metric()
     spread = metric.colour(torch.eye(30, dtype=torch.float64))
     trace = float((spread @ spread.T).trace())
-    assert trace == pytest.approx(float(found.diagonal.sum()) * (1 + metrics.RIDGE), rel=1e-9)
+    assert trace == pytest.approx(float(found.diagonal.sum()) * (1 + whitening.RIDGE), rel=1e-9)
 
 
 def test_sums_of_different_forms_do_not_add_up(narrow):

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from damp.collection import Survey, again, survey
 from damp.errors import raise_together
 from damp.grouping import for_request
 from damp.measuring import spare
 from damp.operators import Operator, Skipped
 from damp.presets import Case
-from damp.rehearsal import Reading
 from damp.residuals import whitened_subspace
 from damp.running import Batches
 from damp.statistics import Statistics
-from damp.survey import Survey, again, survey
+from damp.tracing import Reading
 
 ROUNDS = 6
 """Corrections at most; each takes two passes."""

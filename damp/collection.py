@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from damp.accumulator import BLOCK, Accumulator, Order
 from damp.errors import BadBatches, DampError, NonFinite
 from damp.grouping import Grouping
+from damp.hooks import Watch, version
 from damp.measurement import Measurement, Reader, ranges
 from damp.operators import Operator, Skipped
 from damp.outputs import logits_of
-from damp.rehearsal import Reading, rehearse
 from damp.running import Batches, evaluating, exemplar, reading
 from damp.statistics import Groups, Statistics
-from damp.uses import Watch, version
+from damp.tracing import Reading, rehearse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

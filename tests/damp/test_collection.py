@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from damp.accumulator import BLOCK
+from damp.collection import survey
 from damp.errors import BadBatches, NonFinite, Unsupported
 from damp.grouping import for_any_request, for_request
 from damp.operators import find
-from damp.survey import survey
 
 
 def surveyed(model, batches, forget=(), ignore=()):

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from damp.measurement import Reader
-from damp.metrics import WIDEST, ridged
 from damp.operators import Operator
 from damp.outputs import logits_of
 from damp.running import Batches, evaluating, exemplar, reading
+from damp.whitening import WIDEST, ridged
 
 RIDGE = 1e-3
 """Added to the diagonal of the features' covariance, as a share of its mean diagonal."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from damp.errors import Unsupported
 from damp.layouts import Layout
 from damp.operators import find
-from damp.rehearsal import listening, rehearse
+from damp.tracing import listening, rehearse
 
 
 def rehearsed(model, *shape):

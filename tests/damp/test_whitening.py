@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from damp.metrics import Cholesky, LowRank, Sketched, Whole, ridged
+from damp.whitening import Cholesky, LowRank, Sketched, Whole, ridged
 
 
 def random(seed, *shape):

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from damp.errors import Unsupported
+from damp.hooks import Watch, version
 from damp.layouts import SAMPLES, Layout, layout_of, small_batch
 from damp.operators import Operator, Skipped, add_bias
 from damp.outputs import logits_of
 from damp.running import evaluating
-from damp.uses import Watch, version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
