@@ -16,15 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audits.bench import AUDITS
     from audits.evidence import Evidence
     from audits.features import observe
     from audits.finding import Finding, Measurement
     from audits.observation import Observation
     from audits.references import Recipe, train
+    from audits.suite import AUDITS
 
 _DOOR = {
-    "AUDITS": "audits.bench",
+    "AUDITS": "audits.suite",
     "Evidence": "audits.evidence",
     "Finding": "audits.finding",
     "Measurement": "audits.finding",

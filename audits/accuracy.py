@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits import gates, measuring
+from audits import comparison, gates
+from audits.comparison import Measured, Models, rounded
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Measured, Models, rounded
 from audits.observation import Observation
 from audits.outputs import correct
 from audits.statistics import proportion
@@ -34,9 +34,9 @@ def audit(evidence: Evidence) -> Finding:
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     models = Models.of(evidence, shown)
-    sizes = measuring.sizes(evidence)
-    made, left_out = measuring.measure_all(evidence, models, LABELS, sizes=sizes)
-    return measuring.conclude(
+    sizes = comparison.sizes(evidence)
+    made, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

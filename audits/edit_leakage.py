@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg
 
-from audits import depths, gates, measuring
+from audits import comparison, depths, gates
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, Measurement, not_run
@@ -49,7 +49,7 @@ def audit(evidence: Evidence) -> Finding:
             left_out |= {f"{AUDIT}.{figure}@{depth}": found for figure in FIGURES}
         else:
             made += [_measurement(evidence, figure, depth, e) for figure, e in found.items()]
-    return measuring.conclude(
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
@@ -111,7 +111,7 @@ def _measurement(evidence: Evidence, figure: str, depth: str, found: Estimate) -
         label=FIGURES[figure].format(depths.words(depth)),
         value=found.value,
         interval=found.interval(),
-        sizes=measuring.sizes(evidence),
+        sizes=comparison.sizes(evidence),
     )
 
 

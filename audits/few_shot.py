@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from audits import depths, gates, measuring, sampling
+from audits import comparison, depths, gates, sampling
+from audits.comparison import Models, rounded
 from audits.estimates import Estimate, draws, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models, rounded
 from audits.observation import Observation
 
 AUDIT = "few_shot"
@@ -42,9 +42,9 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
         evidence, recognised, by_class=True, shots=tuple(shots), draws=draws, levels=tuple(levels)
     )
     labels = {f"{AUDIT}.{k}@{d}": _label(k, d) for d in levels for k in shots}
-    sizes = measuring.sizes(evidence)
-    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
-    return measuring.conclude(
+    sizes = comparison.sizes(evidence)
+    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from audits.evidence import LEAST_UNSEEN, Evidence
-from audits.kinship import copies
 from audits.observation import Observation
+from audits.reference_independence import copies
 
 
 def obstacle(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits import depths, gates, logistic, measuring, sampling
+from audits import comparison, depths, gates, logistic, sampling
+from audits.comparison import Models
 from audits.errors import NotConverged
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.few_shot import QUERIES, averaged
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models
 from audits.observation import PENULTIMATE, Observation
 
 AUDIT = "head_refit"
@@ -49,9 +49,9 @@ def audit(
         f"{AUDIT}.forget": f"Forgotten class after a head refit from {shots} images a class",
         f"{AUDIT}.retain": f"Other classes after a head refit from {shots} images a class",
     }
-    sizes = measuring.sizes(evidence)
-    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
-    return measuring.conclude(
+    sizes = comparison.sizes(evidence)
+    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    return comparison.conclude(
         AUDIT, QUESTION, evidence, made, parameters=parameters, left_out=left_out, series={}
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits import gates, measuring
+from audits import comparison, gates
+from audits.comparison import Models, rounded
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models, rounded
 from audits.observation import PENULTIMATE, Head, Observation
 from audits.outputs import correct
 from audits.statistics import proportion
@@ -41,11 +41,11 @@ def audit(evidence: Evidence) -> Finding:
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     models = Models.of(evidence, restored)
-    sizes = measuring.sizes(evidence)
+    sizes = comparison.sizes(evidence)
     shared = "head_suppression.share"  # the original has lost nothing that could come back
     reasons = {name: models.missing(name, of_original=name != shared) for name in LABELS}
     made = [
-        measuring.measure(
+        comparison.measure(
             evidence,
             models,
             name,
@@ -56,7 +56,7 @@ def audit(evidence: Evidence) -> Finding:
         for name, label in LABELS.items()
         if not reasons[name]
     ]
-    return measuring.conclude(
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import linalg
 
-from audits import depths, gates, measuring, sampling
+from audits import comparison, depths, gates, sampling
+from audits.comparison import Models, rounded
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models, rounded
 from audits.observation import Observation
 from audits.statistics import auc, dprime, proportion
 
@@ -63,14 +63,14 @@ def audit(
     levels = depths.available(evidence)
     settings = {k: v for k, v in parameters.items() if k != "priors"}
     models = Models.of(evidence, probed, by_class=True, **settings)
-    sizes = measuring.sizes(evidence)
+    sizes = comparison.sizes(evidence)
     labels = {
         f"{AUDIT}.{figure}@{depth}": text.format(depths.words(depth))
         for depth in levels
         for figure, text in FIGURES.items()
     }
-    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
-    return measuring.conclude(
+    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from audits import calibrated, gates, measuring
+from audits import calibrated, comparison, gates
+from audits.comparison import Measured, Models, rounded
 from audits.errors import TooFewSamples
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Measured, Models, rounded
 from audits.observation import Observation
 from audits.statistics import auc, bootstrap_weights, placements, roc, tpr_at_fpr
 
@@ -56,9 +56,9 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     models = _attacks(evidence, least=least, replicates=replicates)
-    sizes = measuring.sizes(evidence, train=True)
-    made, left_out = measuring.measure_all(evidence, models, _labels(), sizes=sizes)
-    return measuring.conclude(
+    sizes = comparison.sizes(evidence, train=True)
+    made, left_out = comparison.measure_all(evidence, models, _labels(), sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

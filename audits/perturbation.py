@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits import gates, linear_probe, measuring, sampling
+from audits import comparison, gates, linear_probe, sampling
+from audits.comparison import Models
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models
 from audits.observation import PENULTIMATE, Observation, Seen
 from audits.outputs import centred
 from audits.statistics import proportion
@@ -48,8 +48,8 @@ def audit(evidence: Evidence, *, folds: int = 5, shrinkage: float = 0.01) -> Fin
         "forget_perturbed": int(np.isin(labels, evidence.forget).sum()),
         "retain_perturbed": int(np.isin(labels, evidence.retain).sum()),
     }
-    made, left_out = measuring.measure_all(evidence, models, LABELS, sizes=sizes)
-    return measuring.conclude(
+    made, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

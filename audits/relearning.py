@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from audits import gates, measuring
+from audits import comparison, gates
+from audits.comparison import Models, rounded
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.few_shot import averaged
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models, rounded
 from audits.observation import Observation
 
 AUDIT = "relearning"
@@ -44,9 +44,9 @@ def audit(evidence: Evidence) -> Finding:
         for curve, words in CURVES.items()
         for figure, text in FIGURES.items()
     }
-    sizes = measuring.sizes(evidence)
-    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
-    return measuring.conclude(
+    sizes = comparison.sizes(evidence)
+    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

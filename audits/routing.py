@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audits import gates, measuring
+from audits import comparison, gates
+from audits.comparison import Measured, Models, rounded
 from audits.estimates import Estimate, bootstrap
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Measured, Models, rounded
 from audits.observation import Observation
 from audits.statistics import bootstrap_weights, jensen_shannon, total_variation
 
@@ -40,9 +40,9 @@ def audit(evidence: Evidence, *, replicates: int = 400) -> Finding:
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     models = _distances(evidence, replicates)
-    sizes = measuring.sizes(evidence)
-    made, left_out = measuring.measure_all(evidence, models, LABELS, sizes=sizes)
-    return measuring.conclude(
+    sizes = comparison.sizes(evidence)
+    made, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

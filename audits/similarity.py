@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audits import depths, gates, measuring, sampling
+from audits import comparison, depths, gates, sampling
+from audits.comparison import Models, rounded
 from audits.estimates import Estimate, bootstrap
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models, rounded
 from audits.observation import LOGITS, Observation
 from audits.statistics import bootstrap_weights
 
@@ -56,9 +56,9 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
         for depth in levels
         for figure, text in FIGURES.items()
     }
-    sizes = measuring.sizes(evidence)
-    made, left_out = measuring.measure_all(evidence, models, labels, sizes=sizes)
-    return measuring.conclude(
+    sizes = comparison.sizes(evidence)
+    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits import gates, measuring
+from audits import comparison, gates
+from audits.comparison import Models
 from audits.estimates import Estimate, bootstrap, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding, not_run
-from audits.measuring import Models
 from audits.observation import Observation
 from audits.outputs import confidence, correct
 from audits.statistics import bootstrap_weights, proportion
@@ -37,14 +37,14 @@ def audit(evidence: Evidence, *, bins: int = 15, replicates: int = 400) -> Findi
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     models = Models.of(evidence, served, bins=bins, replicates=replicates)
-    sizes = measuring.sizes(evidence)
+    sizes = comparison.sizes(evidence)
     made = [
-        measuring.measure(
+        comparison.measure(
             evidence, models, name, label, sizes=sizes, against=AGAINST.get(name, "retrained")
         )
         for name, label in LABELS.items()
     ]
-    return measuring.conclude(
+    return comparison.conclude(
         AUDIT, QUESTION, evidence, made, parameters=parameters, left_out={}, series={}
     )
 

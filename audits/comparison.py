@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from audits import unseen
+from audits import novel_class_null
 from audits.depths import LACKING
 from audits.errors import BadMeasurement
 from audits.estimates import Comparison, Estimate, compare, compare_apart
@@ -89,7 +89,7 @@ class Models:
 def _stood_in(
     evidence: Evidence, signal: Signal, seen: Observation, c: int, settings: Mapping[str, Any]
 ) -> Measured:
-    found = unseen.case(evidence, seen, c)
+    found = novel_class_null.case(evidence, seen, c)
     if isinstance(found, str):
         return _Reason(found)
     return found[0].of(signal, found[1], **settings)

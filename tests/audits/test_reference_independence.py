@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audits import AUDITS, kinship
+from audits import AUDITS, reference_independence
 
 
 def copied(seen, name, noise=0.0):
@@ -13,7 +13,7 @@ def copied(seen, name, noise=0.0):
 
 
 def test_trainings_of_their_own_are_no_copies(world):
-    assert kinship.copies(world.evidence()) == ""
+    assert reference_independence.copies(world.evidence()) == ""
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
@@ -21,8 +21,8 @@ def test_references_that_are_copies_of_the_candidate_are_no_yardstick(world, noi
     candidate = world.model("cheat", knows=True)
     references = tuple(copied(candidate, f"copy {i}", noise) for i in range(5))
     evidence = world.evidence(candidate, references=references)
-    assert "reference 0 answers as the candidate does" in kinship.copies(evidence)
-    assert "Train references from scratch" in kinship.copies(evidence)
+    assert "reference 0 answers as the candidate does" in reference_independence.copies(evidence)
+    assert "Train references from scratch" in reference_independence.copies(evidence)
     for name in ("few_shot", "linear_probe", "routing", "similarity", "relearning"):
         told = AUDITS[name](evidence)
         assert told.status == "NOT_RUN"
@@ -35,7 +35,7 @@ def test_a_reference_that_is_the_original_in_disguise_is_named(world):
         *(world.model(f"reference {i}", knows=False) for i in range(4)),
         copied(original, "tuned a little", 0.02),
     )
-    told = kinship.copies(world.evidence(references=references))
+    told = reference_independence.copies(world.evidence(references=references))
     assert "reference 4 answers as the original does" in told
     assert "candidate" not in told
 
@@ -43,7 +43,7 @@ def test_a_reference_that_is_the_original_in_disguise_is_named(world):
 def test_references_that_are_copies_of_each_other_are_named(world):
     one = world.model("reference 0", knows=False)
     references = tuple(copied(one, f"copy {i}", 0.01) for i in range(3))
-    told = kinship.copies(world.evidence(references=references))
+    told = reference_independence.copies(world.evidence(references=references))
     assert "reference 1 answers as reference 0 does" in told
 
 
@@ -65,8 +65,8 @@ def test_the_likeness_is_a_correlation_within_classes(world):
             )
         )
     expected = np.corrcoef(*pair)[0, 1]
-    assert kinship.likeness(evidence, one, other) == pytest.approx(expected)
-    assert expected < kinship.LIMIT
+    assert reference_independence.likeness(evidence, one, other) == pytest.approx(expected)
+    assert expected < reference_independence.LIMIT
 
 
 def test_constant_answers_have_nothing_in_common(world):
@@ -74,4 +74,4 @@ def test_constant_answers_have_nothing_in_common(world):
         world.model("retrained", knows=False), digest="flat", test_logits=np.zeros((360, 6))
     )
     evidence = world.evidence(flat)
-    assert kinship.likeness(evidence, flat, evidence.references[0]) == 0.0
+    assert reference_independence.likeness(evidence, flat, evidence.references[0]) == 0.0

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audits import AUDITS, few_shot, head_refit, linear_probe, sampling, unseen
+from audits import AUDITS, few_shot, head_refit, linear_probe, novel_class_null, sampling
 
 FORGET = 2
 
@@ -91,7 +91,7 @@ def test_two_unseen_classes_are_too_few(world, apart):
 
 def test_no_more_rows_than_the_forgotten_class_has(apart, world):
     evidence = apart()
-    stood_in, shown = unseen.case(evidence, evidence.candidate, 1)
+    stood_in, shown = novel_class_null.case(evidence, evidence.candidate, 1)
     assert np.bincount(stood_in.test_labels).tolist() == [60] * 6
     assert len(shown.test_logits) == 360
 
