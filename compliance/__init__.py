@@ -24,15 +24,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compliance.claim import Claim, load_claim
-    from compliance.errors import ComplianceError
+    from compliance.documents.claim import Claim, load_claim
+    from compliance.documents.policy import Policy, load_policy
+    from compliance.documents.request import Request, load_request
     from compliance.findings import load_findings
+    from compliance.formats.errors import ComplianceError
     from compliance.judging import judge_rows
     from compliance.ledger import Ledger
-    from compliance.policy import Policy, load_policy
     from compliance.report import render_html, render_markdown, report_json
     from compliance.report_index import render_comparison, render_index
-    from compliance.request import Request, load_request
     from compliance.trust import Trust, load_trust
     from compliance.verdict import Verdict, judge
     from compliance.verify import Verification, verify_statement
@@ -62,34 +62,34 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Claim": "claim",
-    "ComplianceError": "errors",
-    "Ledger": "ledger",
-    "Policy": "policy",
-    "Request": "request",
-    "Trust": "trust",
-    "Verdict": "verdict",
-    "Verification": "verify",
-    "judge": "verdict",
-    "judge_rows": "judging",
-    "load_claim": "claim",
-    "load_findings": "findings",
-    "load_policy": "policy",
-    "load_request": "request",
-    "load_trust": "trust",
-    "render_comparison": "report_index",
-    "render_html": "report",
-    "render_index": "report_index",
-    "render_markdown": "report",
-    "report_json": "report",
-    "verify_statement": "verify",
+    "Claim": "compliance.documents.claim",
+    "ComplianceError": "compliance.formats.errors",
+    "Ledger": "compliance.ledger",
+    "Policy": "compliance.documents.policy",
+    "Request": "compliance.documents.request",
+    "Trust": "compliance.trust",
+    "Verdict": "compliance.verdict",
+    "Verification": "compliance.verify",
+    "judge": "compliance.verdict",
+    "judge_rows": "compliance.judging",
+    "load_claim": "compliance.documents.claim",
+    "load_findings": "compliance.findings",
+    "load_policy": "compliance.documents.policy",
+    "load_request": "compliance.documents.request",
+    "load_trust": "compliance.trust",
+    "render_comparison": "compliance.report_index",
+    "render_html": "compliance.report",
+    "render_index": "compliance.report_index",
+    "render_markdown": "compliance.report",
+    "report_json": "compliance.report",
+    "verify_statement": "compliance.verify",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return getattr(import_module(_WHERE[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compliance.errors import LedgerError
+from compliance.formats.errors import LedgerError
 
 
 def read(path: Path) -> bytes:

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compliance import strictjson
-from compliance.errors import JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError
 
 START = "0" * 64
 FIELDS = frozenset({"seq", "time", "kind", "event", "key", "body", "previous", "hash"})
@@ -59,12 +59,12 @@ def seal(content: Entry, last: Entry | None) -> Entry:
         "seq": 0 if last is None else last["seq"] + 1,
         "previous": START if last is None else last["hash"],
     }
-    return {**entry, "hash": strictjson.digest(entry)}
+    return {**entry, "hash": strict_json.digest(entry)}
 
 
 def line(entry: Entry) -> bytes:
     """The entry as the ledger holds it, with its line end."""
-    return strictjson.canonical(entry) + b"\n"
+    return strict_json.canonical(entry) + b"\n"
 
 
 def split(content: bytes) -> tuple[list[bytes], bytes]:
@@ -81,7 +81,7 @@ def fault(text: bytes, index: int, previous: str) -> str:
 def opened(text: bytes, index: int, previous: str) -> tuple[Entry | None, str]:
     """The entry in a line, or why it cannot be number `index` after one with hash `previous`."""
     try:
-        entry = strictjson.loads(text, f"Entry {index}")
+        entry = strict_json.loads(text, f"Entry {index}")
         told = _digest(text, entry)
     except (JsonError, AttributeError) as error:
         return None, f"Entry {index} cannot be read: {error}"
@@ -112,9 +112,9 @@ def _digest(text: bytes, entry: Entry) -> str:
         start = text.rindex(_HASH)  # the entry's own: what follows it holds no object
         end = start + len(_HASH) + len(entry["hash"]) + 1
         return hashlib.sha256(text[:start] + text[end:]).hexdigest()
-    if strictjson.canonical(entry) != text:
+    if strict_json.canonical(entry) != text:
         return ""
-    return strictjson.digest({key: value for key, value in entry.items() if key != "hash"})
+    return strict_json.digest({key: value for key, value in entry.items() if key != "hash"})
 
 
 _TEXTS = ("event", "hash", "key", "kind", "previous", "time")
@@ -171,7 +171,7 @@ def parse(
     """
     for index, text in enumerate(lines, start):
         try:
-            entry = strictjson.loads(text)
+            entry = strict_json.loads(text)
             linked = entry["seq"] == index and entry["previous"] == previous
             previous = entry["hash"]
         except (JsonError, KeyError, TypeError):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compliance import merkle, note
-from compliance.errors import NoteError
+from compliance.formats.errors import NoteError
 from compliance.keys import SigningKey
 from compliance.trust import Trust
 

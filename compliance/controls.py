@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from audits.finding import Finding
+from compliance.documents.policy import LEAST_REFERENCES, Policy
 from compliance.judging import judge_rows
 from compliance.levels import FAILED, PASSED, result_of
-from compliance.policy import LEAST_REFERENCES, Policy
 from compliance.rows import OUTSIDE, JudgedRow
 
 MUST_FAIL = ("original", "output_retired", "head_refitted", "random_direction")

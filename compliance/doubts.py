@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compliance.controls import Control
+from compliance.documents.policy import Policy
 from compliance.levels import PASSED, reached
-from compliance.policy import Policy
 from compliance.rows import JudgedRow
 from compliance.wording import NO_POWER
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from audits.errors import AuditError
 from audits.finding import Finding
-from compliance import strictjson
-from compliance.errors import FindingsError, JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import FindingsError, JsonError
 
 Found = tuple[list[Finding], dict[str, list[Finding]]]
 
@@ -21,7 +21,7 @@ def load_findings(path: Path) -> Found:
         FindingsError: unreadable, or not `{"candidate": [...], "controls": {name: [...]}}`.
     """
     try:
-        content = strictjson.loads(path.read_bytes(), path.name)
+        content = strict_json.loads(path.read_bytes(), path.name)
         controls = {name: _all(found) for name, found in content["controls"].items()}
         return _all(content["candidate"]), controls
     except OSError as error:
@@ -34,7 +34,7 @@ def load_findings(path: Path) -> Found:
 
 def impossible_controls(path: Path) -> dict[str, str]:
     """Controls that could not be made, with the reason of each."""
-    content = strictjson.loads(path.read_bytes(), path.name)
+    content = strict_json.loads(path.read_bytes(), path.name)
     return {str(name): str(why) for name, why in content.get("impossible", {}).items()}
 
 

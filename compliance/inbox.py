@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from compliance import deadlines
+from compliance.documents import deadlines
 from compliance.states import Event, State
 from compliance.trust import moment
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from statistics import fmean, stdev
 
 from audits.finding import NOT_RUN, Finding, Measurement
-from compliance.policy import Policy, Rule
+from compliance.documents.policy import Policy, Rule
 from compliance.rows import (
     INFORMATIONAL,
     MISSING,

@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import appendfile, chain, states, strictjson
+from compliance import appendfile, chain, states
 from compliance.chain import Check, Entry
-from compliance.errors import LedgerBroken, LedgerConflict, LedgerError
+from compliance.formats import strict_json
+from compliance.formats.errors import LedgerBroken, LedgerConflict, LedgerError
 
 FORMAT = "damp/ledger/v1"
 OPENED, REPAIRED = "ledger_opened", "tail_repaired"
@@ -135,7 +136,7 @@ class Ledger:
                 if checked:
                     states.check(self.entries(), kind, event, body)
                 return self._add(descriptor, kind, event, key, body)
-        if strictjson.digest(known["body"]) != strictjson.digest(dict(body)):
+        if strict_json.digest(known["body"]) != strict_json.digest(dict(body)):
             raise LedgerConflict(
                 f"Entry {known['seq']} of the ledger holds {kind} {key!r} of event {event} with "
                 "other content. What is written stays: use another id, or the same content."
@@ -252,7 +253,7 @@ def _against(found: Check, lines: list[bytes], held: tuple[int, str]) -> Check:
     if found.count < count:
         problem = f"The ledger had {count} entries and has {found.count}: its tail was cut off."
         return Check(count=found.count, head=found.head, broken=found.count, problem=problem)
-    known = strictjson.loads(lines[count - 1])["hash"] if count else chain.START
+    known = strict_json.loads(lines[count - 1])["hash"] if count else chain.START
     if known != head:
         problem = f"Entry {count - 1} is not the one that was kept: the ledger was written anew."
         return Check(count=found.count, head=found.head, broken=count - 1, problem=problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compliance.policy import LEAST_REFERENCES
+from compliance.documents.policy import LEAST_REFERENCES
 from compliance.rows import OUTSIDE, WITHIN, JudgedRow
 
 PASSED, FAILED, INCONCLUSIVE = "PASSED", "FAILED", "INCONCLUSIVE"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from compliance import strictjson
+from compliance.formats import strict_json
 
 Json = dict[str, Any]
 
@@ -18,7 +18,7 @@ def latest() -> Json:
     """The newest mapping that ships with the package: `date`, `notice`, `sources`, `rows`."""
     folder = files("compliance").joinpath("mappings")
     name = max(item.name for item in folder.iterdir() if item.name.endswith(".json"))
-    found: Json = strictjson.loads(folder.joinpath(name).read_bytes(), name)
+    found: Json = strict_json.loads(folder.joinpath(name).read_bytes(), name)
     return found
 
 

@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from compliance.errors import NoteError
+from compliance.formats.errors import NoteError
 from compliance.keys import SigningKey, public_from_pem
 
 ED25519 = b"\x01"

@@ -16,10 +16,10 @@ from typing import Any
 
 from audits.finding import Finding
 from compliance.controls import Control, judge_control
+from compliance.documents.policy import Policy, Rule
 from compliance.doubts import BLIND, is_blind
 from compliance.judging import judge_rows
 from compliance.levels import FAILED, PASSED
-from compliance.policy import Policy, Rule
 from compliance.rows import WITHIN, JudgedRow
 
 Json = dict[str, Any]

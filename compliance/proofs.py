@@ -28,9 +28,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compliance import checkpoint, merkle, strictjson
+from compliance import checkpoint, merkle
 from compliance.checkpoint import Checkpoint
-from compliance.errors import JsonError, NoteError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError, NoteError
 from compliance.trust import Trust
 
 HEAD = "c2sp.org/tlog-proof@v1"
@@ -106,7 +107,7 @@ def check_inclusion(proof: str | bytes, trust: Trust) -> Included:
     number = re.fullmatch(r"index (0|[1-9][0-9]{0,15})", head[2])
     try:
         line = base64.b64decode(head[1].removeprefix("extra "), validate=True)
-        entry = strictjson.loads(line, "The entry of this proof")
+        entry = strict_json.loads(line, "The entry of this proof")
     except (binascii.Error, ValueError, JsonError) as error:
         raise NoteError(f"The entry of this proof cannot be read: {error}.") from error
     if number is None or not isinstance(entry, dict):

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from audits.finding import NOT_RUN, RUN, Measurement
-from compliance.policy import Rule
+from compliance.documents.policy import Rule
 
 Margins = tuple[float, float]
 """How far below and above its yardstick a measurement may lie; infinite where nothing limits it."""

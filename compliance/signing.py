@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from compliance import statement as statements
-from compliance import strictjson
-from compliance.errors import EnvelopeError, JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import EnvelopeError, JsonError
 from compliance.keys import SigningKey, generate, load, public_from_pem, sslib_key
 from compliance.trust import Trust
 
@@ -101,7 +101,7 @@ def sign(statement: Mapping[str, Any], key: SigningKey) -> bytes:
 
 def sign_payload(told: Mapping[str, Any], key: SigningKey) -> bytes:
     """The envelope around any in-toto statement, in canonical form; a file's content."""
-    return sign_bytes(strictjson.canonical(told), PAYLOAD_TYPE, key)
+    return sign_bytes(strict_json.canonical(told), PAYLOAD_TYPE, key)
 
 
 def sign_bytes(payload: bytes, payload_type: str, key: SigningKey) -> bytes:
@@ -186,7 +186,7 @@ def decoded(path: Path) -> dict[str, Any]:
         EnvelopeError: no proper envelope, or no JSON in it.
     """
     try:
-        found: dict[str, Any] = strictjson.loads(open_envelope(path.read_bytes()).payload)
+        found: dict[str, Any] = strict_json.loads(open_envelope(path.read_bytes()).payload)
     except OSError as error:
         raise EnvelopeError(f"{path}: cannot be read: {error.strerror}.") from error
     except JsonError as error:
@@ -202,7 +202,7 @@ def _shape(content: bytes) -> dict[str, Any]:
     if len(content) > LARGEST:
         raise EnvelopeError(f"The envelope is larger than {LARGEST} bytes: it is no statement.")
     try:
-        told = strictjson.loads(content, "The envelope")
+        told = strict_json.loads(content, "The envelope")
     except JsonError as error:
         raise EnvelopeError(str(error)) from error
     whole = isinstance(told, dict) and told.keys() == {"payload", "payloadType", "signatures"}

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from compliance import strictjson
-from compliance.errors import StatementError
+from compliance.formats import strict_json
+from compliance.formats.errors import StatementError
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:damp:attestation:unlearning-event:v1"
@@ -70,14 +70,14 @@ def build(
         "predicateType": PREDICATE_TYPE,
         "predicate": predicate,
     }
-    made: dict[str, Any] = json.loads(strictjson.canonical(statement))
+    made: dict[str, Any] = json.loads(strict_json.canonical(statement))
     validate(made)
     return made
 
 
 def canonical(statement: Json) -> bytes:
     """The bytes that are signed, RFC 8785."""
-    return strictjson.canonical(statement)
+    return strict_json.canonical(statement)
 
 
 def validate(statement: Any) -> None:

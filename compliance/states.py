@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compliance.errors import StateError
+from compliance.formats.errors import StateError
 from compliance.transitions import ENDED, KINDS, OPEN_ONLY, TRANSITIONS, State
 
 __all__ = [

@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import keys, strictjson
-from compliance.errors import JsonError, SigningError, TrustError
+from compliance import keys
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError, SigningError, TrustError
 
 FORMAT = "damp/trust/v1"
 ROLES = ("executor", "reviewer", "auditor")
@@ -74,7 +75,7 @@ def load_trust(path: str | Path) -> Trust:
         TrustError: unreadable, unknown parts, an id that is not its key's, a key listed twice.
     """
     try:
-        content = strictjson.loads(Path(path).read_bytes(), str(path))
+        content = strict_json.loads(Path(path).read_bytes(), str(path))
     except OSError as error:
         raise TrustError(
             f"{path}: cannot be read: {error.strerror}. Without it no signature can be judged."

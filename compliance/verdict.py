@@ -27,10 +27,10 @@ from typing import Any
 from audits.finding import Finding
 from compliance import wording
 from compliance.controls import MUST_FAIL, MUST_PASS, Control, judge_control, misbehaviour
+from compliance.documents.policy import Policy
 from compliance.doubts import doubts
 from compliance.judging import judge_rows
 from compliance.levels import FAILED, INCONCLUSIVE, PASSED, reached, result_of
-from compliance.policy import Policy
 from compliance.rows import JudgedRow
 
 __all__ = [

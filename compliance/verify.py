@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compliance import signing, statement, strictjson, verify_ledger
-from compliance.errors import EnvelopeError, JsonError, TrustError
+from compliance import signing, statement, verify_ledger
+from compliance.formats import strict_json
+from compliance.formats.errors import EnvelopeError, JsonError, TrustError
 from compliance.signing import Opened, Signature
 from compliance.trust import Trust, load_trust, moment
 from damp.version import __version__
@@ -136,8 +137,8 @@ def _content(
 ) -> Verification:
     """The statement itself, whose signatures hold, and what was given to check it against."""
     try:
-        told = strictjson.loads(opened.payload, "The statement")
-        same = strictjson.canonical(told) == opened.payload
+        told = strict_json.loads(opened.payload, "The statement")
+        same = strict_json.canonical(told) == opened.payload
     except JsonError as error:
         return replace(found, problems=(str(error),))
     unsupported = _unsupported(opened, told)

@@ -12,7 +12,7 @@ from typing import Any
 from compliance import appendfile, chain, checkpoint, merkle, proofs
 from compliance.chain import START, Entry
 from compliance.checkpoint import Checkpoint
-from compliance.errors import LedgerError, NoteError
+from compliance.formats.errors import LedgerError, NoteError
 from compliance.trust import Trust
 
 

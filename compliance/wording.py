@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from statistics import fmean
 
-from compliance.policy import Policy
+from compliance.documents.policy import Policy
 from compliance.rows import (
     INFORMATIONAL,
     MISSING,

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import yamlfile
-from compliance.errors import ClaimError, RequestError
+from compliance.formats import yaml_reader
+from compliance.formats.errors import ClaimError, RequestError
 from flows import intake, modelsource, retraining
 from flows.errors import EventError
 from flows.layout import Home
@@ -29,11 +29,11 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
         RequestError, ClaimError, EventError: It cannot be read, or names no recipe.
     """
     origin = file.resolve().parent
-    told = yamlfile.read(file, RequestError).content
+    told = yaml_reader.read(file, RequestError).content
     if isinstance(told, dict) and told.get("kind") == "ForgettingClaim":
         return _for_claim(home, file, origin)
-    from compliance.policy import load_policy
-    from compliance.request import load_request
+    from compliance.documents.policy import load_policy
+    from compliance.documents.request import load_request
 
     request = load_request(file)
     policy = load_policy(intake.policy_source(request.policy, origin))
@@ -50,8 +50,8 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
 
 
 def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
-    from compliance.claim import load_claim
-    from compliance.policy import load_policy
+    from compliance.documents.claim import load_claim
+    from compliance.documents.policy import load_policy
     from flows import claiming
 
     claim = load_claim(file)

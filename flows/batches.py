@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from compliance import states, strictjson
-from compliance.errors import ComplianceError, StateError
+from compliance import states
+from compliance.formats import strict_json
+from compliance.formats.errors import ComplianceError, StateError
 from compliance.ledger import Ledger
 from compliance.transitions import TRANSITIONS, State
 from flows import intake
@@ -28,7 +29,7 @@ def schedule(home: Home, events: Sequence[str]) -> None:
     ledger = Ledger(home.ledger)
     entries = ledger.entries()
     for batch in _batches(home, events):
-        key = f"batch-{strictjson.digest(batch)[:16]}"
+        key = f"batch-{strict_json.digest(batch)[:16]}"
         for place, event in enumerate(batch, 1):
             if State.SCHEDULED not in TRANSITIONS[states.current(entries, event).state]:
                 continue  # it was begun before, and goes on

@@ -12,8 +12,9 @@ from email.message import Message
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 
-from compliance import addresses, signing, states, strictjson
-from compliance.errors import ComplianceError
+from compliance import signing, states
+from compliance.formats import callback_urls, strict_json
+from compliance.formats.errors import ComplianceError
 from compliance.ledger import Ledger
 from flows import intake, keyring
 from flows.errors import FlowError
@@ -66,7 +67,7 @@ def _sent(home: Home, entry: Facts) -> Facts:
         )
         address = str(request.callback)
         told["address"] = address
-        if not addresses.allowed(address, policy.callbacks):
+        if not callback_urls.allowed(address, policy.callbacks):
             return told | {"problem": f"the policy {policy.name} does not allow {address} any more"}
         answer = _post(address, message(home, entry))
     except (FlowError, ComplianceError) as error:
@@ -93,7 +94,7 @@ def message(home: Home, entry: Facts) -> bytes:
         "due": event.due or None,
     }
     key = keyring.signing_key(home, "executor")
-    return signing.sign_bytes(strictjson.canonical(payload), TYPE, key)
+    return signing.sign_bytes(strict_json.canonical(payload), TYPE, key)
 
 
 def _post(address: str, content: bytes) -> int:

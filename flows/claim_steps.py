@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance import states
+from compliance.documents.policy import load_policy
 from compliance.ledger import Ledger
-from compliance.policy import load_policy
 from flows import claiming, cut, eventindex, intake, modelsource, predicate, prepare, retraining
 from flows import record as recording
 from flows.dataset import DataSpec

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import deadlines
-from compliance.claim import Claim, load_claim
+from compliance.documents import deadlines
+from compliance.documents.claim import Claim, load_claim
+from compliance.documents.policy import Policy, load_policy
 from compliance.ledger import Ledger
-from compliance.policy import Policy, load_policy
 from flows import intake, modelsource
 from flows.errors import DataError, EventError, ModelError
 from flows.layout import Home

@@ -10,9 +10,10 @@ import re
 from datetime import UTC, date, datetime
 from typing import Any
 
-from compliance import aftermath, deadlines, states
+from compliance import aftermath, states
 from compliance.chain import Entry
-from compliance.errors import StateError
+from compliance.documents import deadlines
+from compliance.formats.errors import StateError
 from compliance.ledger import Ledger
 from compliance.states import Event
 from compliance.trust import moment

@@ -122,7 +122,7 @@ def _memory(home: Home) -> Iterator[Sign]:
 
 
 def _keys(home: Home) -> Iterator[Sign]:
-    from compliance.errors import ComplianceError
+    from compliance.formats.errors import ComplianceError
     from flows import keyring
 
     try:

@@ -18,7 +18,7 @@ FlowError                 exit code 1
 
 from __future__ import annotations
 
-from compliance.errors import DocumentError
+from compliance.formats.errors import DocumentError
 
 
 class FlowError(Exception):

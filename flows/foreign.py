@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import strictjson
-from compliance.errors import JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError
 from flows.errors import ModelError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _library(name: str, extra: str) -> Any:
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        told = strictjson.loads(file.read_bytes(), str(file))
+        told = strict_json.loads(file.read_bytes(), str(file))
     except (OSError, JsonError) as problem:
         raise ModelError(
             f"Cannot read {file}: {problem}. Name the folder of a Hugging Face model as hf:FOLDER; "

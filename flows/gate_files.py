@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance import strictjson
-from compliance.errors import JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError
 from flows import packing, registering
 from flows.errors import RegistryError
 from flows.gate_ledger import Known
@@ -69,8 +69,8 @@ def _told_spec(tags: Mapping[str, str]) -> bytes:
             {
                 "architecture": tags["damp.architecture"],
                 "classes": int(tags["damp.classes"]),
-                "input_shape": strictjson.loads(tags["damp.input_shape"]),
-                "retired": strictjson.loads(tags["damp.retired"]),
+                "input_shape": strict_json.loads(tags["damp.input_shape"]),
+                "retired": strict_json.loads(tags["damp.retired"]),
             }
         )
     except (KeyError, ValueError, JsonError):

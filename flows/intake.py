@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import addresses, deadlines, states
+from compliance import states
+from compliance.documents import deadlines
+from compliance.documents.policy import Policy, load_policy
+from compliance.documents.request import DataSource, Request, load_request
+from compliance.formats import callback_urls
 from compliance.ledger import Ledger
-from compliance.policy import Policy, load_policy
-from compliance.request import DataSource, Request, load_request
 from flows import modelsource
 from flows.dataset import Dataset, DataSpec
 from flows.errors import EventError
@@ -126,7 +128,7 @@ def check_callback(request: Request, policy: Policy) -> None:
     Raises:
         EventError: It names one all the same.
     """
-    if request.callback and not addresses.allowed(request.callback, policy.callbacks):
+    if request.callback and not callback_urls.allowed(request.callback, policy.callbacks):
         listed = ", ".join(policy.callbacks) or "none"
         raise EventError(
             f"The request names {request.callback} to be told at, and the policy '{policy.name}' "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance import keys
-from compliance.errors import TrustError
+from compliance.formats.errors import TrustError
 from compliance.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
 from flows import console
 from flows.errors import EventError

@@ -10,7 +10,7 @@ from compliance import chain, checkpoint, entry_words, proofs, signing, verify_l
 from compliance.appendfile import must_read
 from compliance.chain import Entry
 from compliance.checkpoint import Checkpoint
-from compliance.errors import LedgerBroken, NoteError
+from compliance.formats.errors import LedgerBroken, NoteError
 from compliance.ledger import Ledger
 from compliance.trust import Trust
 from flows import console, keyring

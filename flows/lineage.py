@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from compliance import strictjson
-from compliance.errors import JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError
 from flows import tracking
 from flows.errors import RegistryError
 from flows.layout import Home
@@ -94,7 +94,7 @@ def _node(model: RegisteredModel, version: ModelVersion) -> Node:
             attempt=int(tags.get("damp.attempt", 0)),
             verdict=tags.get("damp.verdict", ""),
             data=tags.get("damp.data_version", "unknown"),
-            retired=tuple(strictjson.loads(tags.get("damp.retired", "[]"))),
+            retired=tuple(strict_json.loads(tags.get("damp.retired", "[]"))),
         )
     except (ValueError, TypeError, JsonError) as problem:
         raise RegistryError(

@@ -8,8 +8,8 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import strictjson
-from compliance.errors import JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError
 from flows import named
 from flows.errors import ModelError
 from flows.store import digest_bytes, write_atomically
@@ -188,7 +188,7 @@ def retired_outputs(metadata: dict[str, str], *, classes: int | None = None) -> 
     """
     told = metadata.get("damp.retired", "[]")
     try:
-        gone = strictjson.loads(told)
+        gone = strict_json.loads(told)
     except JsonError:
         gone = None
     if not isinstance(gone, list) or any(type(c) is not int or c < 0 for c in gone):
@@ -241,7 +241,7 @@ def _refuse_two_meanings(path: Path, length: int) -> None:
         file.seek(8)
         header = file.read(length)
     try:
-        strictjson.loads(header, f"The header of {path}")
+        strict_json.loads(header, f"The header of {path}")
     except JsonError as problem:
         raise ModelError(
             f"{path} is damaged: {problem} Fetch it again and compare its sha256."

@@ -11,7 +11,7 @@ from flows.layout import Home
 if TYPE_CHECKING:
     from torch import nn
 
-    from compliance.request import ModelSource
+    from compliance.documents.request import ModelSource
     from flows.dataset import Dataset
 
 

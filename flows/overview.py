@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from compliance import signing, states
-from compliance.errors import EnvelopeError
+from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger
 from flows import journal, processes
 from flows.errors import EventError

@@ -68,7 +68,7 @@ def _expected(accepted: Facts, data: Facts, yardstick: Facts) -> Facts:
     """What these samples can show, and what the retrained models and the original say of it."""
     from audits.finding import Finding
     from compliance import power
-    from compliance.policy import Policy
+    from compliance.documents.policy import Policy
 
     policy = Policy.model_validate(accepted["policy"])
     found = {

@@ -6,7 +6,8 @@ import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from compliance import deadlines, states
+from compliance import states
+from compliance.documents import deadlines
 from compliance.ledger import Ledger
 from compliance.levels import FAILED
 from compliance.trust import moment
@@ -19,8 +20,8 @@ from flows.store import Artifact, aside
 
 if TYPE_CHECKING:
     from compliance.chain import Entry
-    from compliance.policy import Policy
-    from compliance.request import Request
+    from compliance.documents.policy import Policy
+    from compliance.documents.request import Request
 
 Facts = dict[str, Any]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance import signing, states
-from compliance.errors import EnvelopeError
+from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger
 from flows import eventindex, gate, registering, resolving, tracking
 from flows.errors import GateError

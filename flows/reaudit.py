@@ -14,7 +14,7 @@ from flows.layout import Attempt, Home
 from flows.store import Artifact, canonical, digest_bytes, digest_file, write_atomically
 
 if TYPE_CHECKING:
-    from compliance.policy import Policy
+    from compliance.documents.policy import Policy
 
 Facts = dict[str, Any]
 
@@ -55,7 +55,7 @@ def _due_at(home: Home, event: states.Event, entries: list[Facts]) -> datetime:
 
 def policy_of(attempt: Attempt) -> Policy:
     """The policy that the attempt's plan fixed."""
-    from compliance.policy import Policy
+    from compliance.documents.policy import Policy
 
     return Policy.model_validate(json.loads(attempt.plan.read_text())["policy"])
 
@@ -117,7 +117,7 @@ def seed_of(attempt: Attempt) -> int:
 
 def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
     """From what the steps have left: plan, pinned model, statement."""
-    from compliance.request import load_request
+    from compliance.documents.request import load_request
     from flows import datasets, dataversions, intake, models, retraining
 
     plan = json.loads(attempt.plan.read_text())

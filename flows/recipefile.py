@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compliance.documents import Strict
+from compliance.formats.validation import Strict
 
 
 class RecipeFile(Strict):

@@ -100,11 +100,11 @@ def of_data(data: str) -> str:
 
 def _read(path: Path) -> NamedRecipe:
     from audits.errors import BadRecipe
-    from compliance import yamlfile
-    from compliance.documents import check
+    from compliance.formats import yaml_reader
+    from compliance.formats.validation import check
     from flows.recipefile import RecipeFile
 
-    told = check(RecipeFile, yamlfile.read(path, RecipeFileError), RecipeFileError)
+    told = check(RecipeFile, yaml_reader.read(path, RecipeFileError), RecipeFileError)
     recipe = NamedRecipe(**told.model_dump(exclude={"apiVersion", "kind"}))
     try:
         _ = recipe.training

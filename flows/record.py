@@ -99,7 +99,7 @@ def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
 def _is_there(statement: Path, digest: str) -> bool:
     """Whether the envelope still holds what was signed."""
     from compliance import signing
-    from compliance.errors import EnvelopeError
+    from compliance.formats.errors import EnvelopeError
 
     try:
         return signing.digest(statement.read_bytes()) == digest
@@ -121,8 +121,8 @@ def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Fac
 def judged(attempt: Attempt, policy: Facts, propagation: Sequence[Facts]) -> Verdict:
     """The verdict on the attempt's findings by a policy."""
     from compliance import judge, load_findings
+    from compliance.documents.policy import Policy
     from compliance.findings import impossible_controls
-    from compliance.policy import Policy
 
     candidate, controls = load_findings(attempt.findings)
     return judge(

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance import signing, strictjson
+from compliance import signing
 from compliance.appendfile import must_read
-from compliance.request import load_request
+from compliance.documents.request import load_request
+from compliance.formats import strict_json
 from compliance.trust import load_trust
 from compliance.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import intake, keyring
@@ -129,8 +130,8 @@ def pinned_plan(file: Path, wanted: str) -> Facts:
         EventError: It is another.
         JsonError, LedgerError: It is no JSON, or cannot be read.
     """
-    plan = strictjson.loads(must_read(file), str(file))
-    if strictjson.digest(plan) != wanted:
+    plan = strict_json.loads(must_read(file), str(file))
+    if strict_json.digest(plan) != wanted:
         raise EventError(f"{file} is not the plan whose digest the statement has ({wanted}).")
     found: Facts = plan
     return found
@@ -184,7 +185,7 @@ def _same(name: str, told: Any, found: Any) -> Check:
 
 def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     """The steps of the flow, called plainly, with the statement's plan and seed."""
-    from compliance.policy import Policy
+    from compliance.documents.policy import Policy
     from flows import audit, cut, prepare, record, retraining
 
     event, number = predicate["event"]["id"], predicate["event"]["attempt"]

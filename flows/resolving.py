@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import strictjson
-from compliance.errors import JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError
 from flows import registering, tracking
 from flows.errors import RegistryError
 from flows.layout import Home
@@ -165,9 +165,9 @@ def _told(version: ModelVersion, title: str) -> dict[str, Any]:
             "sha256": tags["damp.weights_sha256"],
             "architecture": tags["damp.architecture"],
             "classes": int(tags["damp.classes"]),
-            "input_shape": tuple(int(side) for side in strictjson.loads(tags["damp.input_shape"])),
+            "input_shape": tuple(int(side) for side in strict_json.loads(tags["damp.input_shape"])),
             "data_version": tags["damp.data_version"],
-            "retired": tuple(int(c) for c in strictjson.loads(tags["damp.retired"])),
+            "retired": tuple(int(c) for c in strict_json.loads(tags["damp.retired"])),
         }
     except (KeyError, ValueError, TypeError, JsonError) as problem:
         raise RegistryError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from compliance import signing, states
 from compliance.appendfile import must_read
-from compliance.errors import EnvelopeError
+from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger
 from compliance.trust import Trust, load_trust
 from compliance.verify import INVALID, UNSUPPORTED, Verification, verify_statement

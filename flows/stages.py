@@ -73,7 +73,7 @@ def base_model(home: Home, params: Facts) -> None:
 
 def references(home: Home, params: Facts) -> None:
     """The retrained models of every event, ahead of time."""
-    from compliance.policy import load_policy
+    from compliance.documents.policy import load_policy
     from flows import retraining
 
     data, model, found = _data(home, params), _model(params), {}
@@ -176,7 +176,7 @@ def _name(params: Facts, wanted: Facts) -> str:
 
 def _id(params: Facts, wanted: Facts) -> str:
     """The same request under the same policy has the same id at every run."""
-    from compliance.policy import load_policy
+    from compliance.documents.policy import load_policy
 
     told = f"damp results: {_name(params, wanted)} {load_policy(params['policy']).digest()}"
     digest = sha256(told.encode()).digest()

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from compliance.policy import load_policy
+from compliance.documents.policy import load_policy
 from flows.layout import Home
 from tests.flows.running import interruptible
 

@@ -93,7 +93,7 @@ DEFENCES = (
     ),
     Defence(
         "equal keys are refused",
-        "compliance/strictjson.py",
+        "compliance/formats/strict_json.py",
         "    if len(found) < len(pairs):",
         "    if False:",
         f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
@@ -285,10 +285,10 @@ DEFENCES = (
     ),
     Defence(
         "a callback goes only below a listed address",
-        "compliance/addresses.py",
+        "compliance/formats/callback_urls.py",
         "    return same and (address.path == root",
         "    return True or (address.path == root",
-        "tests/compliance/test_addresses.py::test_what_only_looks_like_it_is_not",
+        "tests/compliance/formats/test_callback_urls.py::test_what_only_looks_like_it_is_not",
     ),
     Defence(
         "a callback follows no redirect",

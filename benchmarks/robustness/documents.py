@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.robustness import mutating
-from compliance import checkpoint, proofs, signing, strictjson
-from compliance.claim import load_claim
-from compliance.errors import ComplianceError
+from compliance import checkpoint, proofs, signing
+from compliance.documents.claim import load_claim
+from compliance.documents.policy import load_policy
+from compliance.documents.request import load_request
 from compliance.findings import load_findings
+from compliance.formats import strict_json
+from compliance.formats.errors import ComplianceError
 from compliance.ledger import Ledger, verify
-from compliance.policy import load_policy
-from compliance.request import load_request
 from compliance.trust import Trust, load_trust
 from compliance.verify import verify_statement
 from flows import models, recipes, replay
@@ -213,7 +214,7 @@ def _read_settings(path: Path) -> Any:
 
 def _read_plan(path: Path) -> Any:
     """The plan beside a statement that pins this one."""
-    return replay.pinned_plan(path, strictjson.digest(PLAN))
+    return replay.pinned_plan(path, strict_json.digest(PLAN))
 
 
 def _read_network(path: Path) -> Any:
@@ -233,7 +234,7 @@ def signed_mutations(
     while number < count:
         changed = mutating.of_tree(told, draw)
         try:
-            payload = strictjson.canonical(changed)
+            payload = strict_json.canonical(changed)
         except ComplianceError:
             continue  # no canonical form: nobody can sign it
         yield f"signed-{number}", signing.sign_bytes(payload, signing.PAYLOAD_TYPE, key)

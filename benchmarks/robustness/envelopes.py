@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from compliance import signing
-from compliance.errors import EnvelopeError
+from compliance.formats.errors import EnvelopeError
 from compliance.trust import Trust
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from audits.finding import Finding
 from benchmarks.validity.bench import BASELINES, EDITS, Event, folder_of
 from benchmarks.validity.cheats import CHEATS
+from compliance.documents.policy import Policy
 from compliance.judging import judge_rows
-from compliance.policy import Policy
 from compliance.rows import JudgedRow
 from compliance.verdict import judge
 

@@ -13,7 +13,7 @@ from benchmarks.validity import judging
 from benchmarks.validity.bench import Event, untrained
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import BASELINE, CHEAT, EDIT, HONEST, Case, Judged
-from compliance.policy import Policy, Rule, load_policy
+from compliance.documents.policy import Policy, Rule, load_policy
 
 Facts = dict[str, Any]
 PASSED, FAILED, INCONCLUSIVE = "PASSED", "FAILED", "INCONCLUSIVE"

@@ -11,7 +11,7 @@ from benchmarks.validity import bench, nets, report
 from benchmarks.validity.__main__ import plan
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import Case, Judged
-from compliance.policy import load_policy
+from compliance.documents.policy import load_policy
 
 
 def judged(candidate: str, kind: str, result: str, **more: Any) -> Judged:

@@ -10,7 +10,7 @@ from typing import Any
 
 from audits.finding import Finding, Measurement, not_run
 from compliance import statement
-from compliance.policy import Policy, load_policy
+from compliance.documents.policy import Policy, load_policy
 from compliance.verdict import MUST_FAIL, Verdict, judge
 
 Json = dict[str, Any]

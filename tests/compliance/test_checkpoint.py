@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.robustness import ledgers
 from compliance import chain, checkpoint, merkle, note, proofs, signing
-from compliance.errors import NoteError
+from compliance.formats.errors import NoteError
 from compliance.keys import SigningKey
 from compliance.ledger import Ledger
 from compliance.trust import Trust, TrustedKey

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from audits.finding import Finding, Measurement
+from compliance.documents.policy import Policy, Rule
 from compliance.judging import judge_row, judge_rows, resolved
 from compliance.levels import FAILED, reached, result_of
-from compliance.policy import Policy, Rule
 
 NULL = (0.48, 0.52, 0.50, 0.49, 0.51)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from compliance import appendfile, chain
-from compliance.errors import LedgerBroken, LedgerConflict, LedgerError
+from compliance.formats.errors import LedgerBroken, LedgerConflict, LedgerError
 from compliance.ledger import Ledger, verify
 
 ENTRIES = 8

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 from scipy.stats import binomtest
 
-from compliance.policy import Policy, Rule
+from compliance.documents.policy import Policy, Rule
 from compliance.power import by_sizes, expected
 
 

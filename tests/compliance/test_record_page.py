@@ -14,11 +14,12 @@ import click
 import pytest
 from jsonschema import Draft202012Validator
 
-from compliance import statement, yamlfile
-from compliance.documents import check
-from compliance.errors import PolicyError
-from compliance.policy import Policy
-from compliance.request import parse_request
+from compliance import statement
+from compliance.documents.policy import Policy
+from compliance.documents.request import parse_request
+from compliance.formats import yaml_reader
+from compliance.formats.errors import PolicyError
+from compliance.formats.validation import check
 from compliance.rows import JudgedRow
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,9 @@ def test_openssl_refuses_a_changed_statement_by_the_same_lines(desk: Any) -> Non
 def test_the_request_and_the_policy_of_the_page_are_valid() -> None:
     request, policy = blocks("yaml")
     assert parse_request(request).forget == (3,)
-    assert check(Policy, yamlfile.parse(policy, "page", PolicyError), PolicyError).name == "own-v1"
+    assert (
+        check(Policy, yaml_reader.parse(policy, "page", PolicyError), PolicyError).name == "own-v1"
+    )
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))

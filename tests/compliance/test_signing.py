@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.robustness import envelopes
 from compliance import keys, signing
-from compliance.errors import EnvelopeError, SigningError, TrustError
+from compliance.formats.errors import EnvelopeError, SigningError, TrustError
 from compliance.trust import Trust, TrustedKey, load_trust, save_trust
 
 Line = Callable[..., TrustedKey]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from compliance import statement
-from compliance.errors import StatementError
 from compliance.findings import load_findings, to_json
+from compliance.formats.errors import StatementError
 
 Json = dict[str, Any]
 FREE = {"packages", "sizes", "parameters", "cpuSeconds", "candidateForwardPasses"}

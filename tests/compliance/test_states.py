@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from compliance import deadlines, states
-from compliance.errors import StateError
+from compliance import states
+from compliance.documents import deadlines
+from compliance.formats.errors import StateError
 from compliance.states import KINDS, TRANSITIONS, State
 
 PASSED = {"attempt": 1, "verdict": "PASSED", "statement": "a" * 64}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audits.finding import Finding, not_run
-from compliance.policy import Policy
+from compliance.documents.policy import Policy
 from compliance.verdict import Verdict, judge, judge_rows, reached
 
 

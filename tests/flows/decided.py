@@ -17,10 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from compliance import deadlines, signing, statement
+from compliance import signing, statement
+from compliance.documents import deadlines
+from compliance.documents.policy import Policy
+from compliance.documents.request import parse_request
 from compliance.ledger import Ledger
-from compliance.policy import Policy
-from compliance.request import parse_request
 from compliance.verdict import judge
 from flows import intake, keyring
 from flows.layout import Attempt, Home

@@ -18,8 +18,8 @@ from typing import Any
 
 import psutil
 
+from compliance.documents.policy import load_policy
 from compliance.ledger import Ledger
-from compliance.policy import load_policy
 from flows import intake, journal, models
 from flows.layout import Attempt, Home
 

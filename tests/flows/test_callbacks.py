@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from compliance import signing
-from compliance.errors import RequestError
+from compliance.documents.request import parse_request
+from compliance.formats.errors import RequestError
 from compliance.ledger import Ledger
-from compliance.request import parse_request
 from compliance.trust import load_trust
 from flows import callbacks, desk, intake, keyring
 from flows.errors import EventError

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compliance import entry_words, states
-from compliance.errors import StateError
+from compliance.formats.errors import StateError
 from compliance.ledger import Ledger
 from compliance.verify import verify_statement
 from flows import desk, eventids, intake, keyring, locks, prepare, signoff

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from compliance.errors import LedgerError
+from compliance.formats.errors import LedgerError
 from compliance.ledger import Ledger
 from flows import keyring
 from flows.layout import Home

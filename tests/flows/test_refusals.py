@@ -103,7 +103,7 @@ def test_a_request_is_refused(name: str, damp: Damp, folder: Path, tmp_path: Pat
 def test_too_few_samples_for_the_policy_are_refused_before_work_starts(
     damp: Damp, folder: Path, tmp_path: Path
 ) -> None:
-    from compliance.policy import load_policy
+    from compliance.documents.policy import load_policy
 
     asking = load_policy("demo-v1").model_copy(update={"minimum_samples": {"forget_test": 5000}})
     (folder / "strict.yaml").write_text(asking.model_dump_json())

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from compliance import plots
-from compliance.errors import EnvelopeError
+from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger
 from flows import browser, desk, eventindex, keyring, reporting, signoff
 from flows.errors import BrowserError, EventError

@@ -18,8 +18,8 @@ from audits import membership
 from audits.evidence import Evidence
 from audits.finding import Finding
 from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
-from compliance.errors import PolicyError
-from compliance.policy import LEAST_SHADOWS, load_policy
+from compliance.documents.policy import LEAST_SHADOWS, load_policy
+from compliance.formats.errors import PolicyError
 from flows import audit, datasets, models, prepare, propagation, retraining, shadows
 from flows.dataset import DataSpec
 from flows.layout import Home

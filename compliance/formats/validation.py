@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from compliance.errors import DocumentError
-from compliance.yamlfile import Document
+from compliance.formats.errors import DocumentError
+from compliance.formats.yaml_reader import Document
 
 API_VERSION = "damp/v1"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compliance.addresses import allowed, checked
+from compliance.formats.callback_urls import allowed, checked
 
 LISTED = ["https://desk.example.org/unlearning/", "https://other.example.org:8443"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from compliance.errors import RequestError
-from compliance.request import Request, load_request, parse_request
+from compliance.documents.request import Request, load_request, parse_request
+from compliance.formats.errors import RequestError
 
 GOOD = """\
 apiVersion: damp/v1

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance import strictjson
-from compliance.errors import JsonError
+from compliance.formats import strict_json
+from compliance.formats.errors import JsonError
 
 VALUES = st.recursive(
     st.none()
@@ -39,17 +39,17 @@ VALUES = st.recursive(
 )
 def test_ambiguous_or_broken_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(JsonError):
-        strictjson.loads(text)
+        strict_json.loads(text)
 
 
 @given(VALUES)
 def test_canonical_bytes_are_read_back_and_stay_the_same(value: object) -> None:
-    once = strictjson.canonical(value)
-    assert strictjson.canonical(strictjson.loads(once)) == once
-    assert strictjson.loads(once) == value
+    once = strict_json.canonical(value)
+    assert strict_json.canonical(strict_json.loads(once)) == once
+    assert strict_json.loads(once) == value
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, {1: 2}, object(), b"x"])
 def test_what_has_no_canonical_form_is_refused(value: object) -> None:
     with pytest.raises(JsonError):
-        strictjson.canonical(value)
+        strict_json.canonical(value)

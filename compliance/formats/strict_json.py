@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-from compliance.errors import JsonError
+from compliance.formats.errors import JsonError
 
 EXACT = 2**53  # from here on doubles do not tell neighbouring integers apart
 SURE = 16  # characters of a number that stays below it for sure
@@ -27,7 +27,7 @@ def loads(text: bytes | str, what: str = "This text") -> Any:
 
     >>> loads('{"verdict": "FAILED", "verdict": "PASSED"}')
     Traceback (most recent call last):
-    compliance.errors.JsonError: This text holds the key 'verdict' twice: it has been tampered with.
+    compliance.formats.errors.JsonError: This text holds the key 'verdict' twice: it has been tampered with.
     """
 
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from compliance.claim import load_claim, parse_claim
-from compliance.errors import ClaimError
+from compliance.documents.claim import load_claim, parse_claim
+from compliance.formats.errors import ClaimError
 
 GOOD = """\
 apiVersion: damp/v1

@@ -25,11 +25,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from compliance import strictjson, yamlfile
-from compliance.documents import Versioned, check
-from compliance.errors import ClaimError
-from compliance.policy import LEAST_REFERENCES
-from compliance.request import DataSource, Index, ModelSource, Scope, Text
+from compliance.documents.policy import LEAST_REFERENCES
+from compliance.documents.request import DataSource, Index, ModelSource, Scope, Text
+from compliance.formats import strict_json, yaml_reader
+from compliance.formats.errors import ClaimError
+from compliance.formats.validation import Versioned, check
 
 
 class EditedSource(ModelSource):
@@ -88,7 +88,7 @@ class Claim(Versioned):
         Args:
             files: Name of each model -> SHA-256 of its bytes.
         """
-        return strictjson.digest({"claim": self.content(), "files": dict(files)})
+        return strict_json.digest({"claim": self.content(), "files": dict(files)})
 
     def event_id(self, files: Mapping[str, str]) -> str:
         """The id of its event: the same claim about the same bytes is the same event.
@@ -106,9 +106,9 @@ def load_claim(path: str | Path) -> Claim:
     Raises:
         ClaimError: one line per mistake, with line, column and key.
     """
-    return check(Claim, yamlfile.read(Path(path), ClaimError), ClaimError)
+    return check(Claim, yaml_reader.read(Path(path), ClaimError), ClaimError)
 
 
 def parse_claim(text: str, name: str = "claim") -> Claim:
     """The claim in a YAML text; raises what `load_claim` raises."""
-    return check(Claim, yamlfile.parse(text, name, ClaimError), ClaimError)
+    return check(Claim, yaml_reader.parse(text, name, ClaimError), ClaimError)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compliance.errors import DocumentError
+from compliance.formats.errors import DocumentError
 
 LARGEST = 256 * 1024  # bytes; a request or a policy is far below
 Place = tuple[int, int]

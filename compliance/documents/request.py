@@ -33,10 +33,10 @@ from pydantic import (
     model_validator,
 )
 
-from compliance import addresses, strictjson, yamlfile
-from compliance.documents import Strict, Versioned, check
-from compliance.errors import RequestError
-from compliance.policy import Regulation
+from compliance.documents.policy import Regulation
+from compliance.formats import callback_urls, strict_json, yaml_reader
+from compliance.formats.errors import RequestError
+from compliance.formats.validation import Strict, Versioned, check
 
 DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
@@ -178,7 +178,7 @@ class Request(Versioned):
     policy: Text
     method: Method = Field(default_factory=Method)
     unseen: DataSource | None = None
-    callback: Annotated[str, AfterValidator(addresses.checked)] | None = None
+    callback: Annotated[str, AfterValidator(callback_urls.checked)] | None = None
 
     @field_validator("subject_request_id", mode="before")
     @classmethod
@@ -212,7 +212,7 @@ class Request(Versioned):
 
     def digest(self) -> str:
         """SHA-256 of `content`: the same request, the same digest."""
-        return strictjson.digest(self.content())
+        return strict_json.digest(self.content())
 
 
 def load_request(path: str | Path) -> Request:
@@ -221,9 +221,9 @@ def load_request(path: str | Path) -> Request:
     Raises:
         RequestError: one line per mistake, with line, column and key.
     """
-    return check(Request, yamlfile.read(Path(path), RequestError), RequestError)
+    return check(Request, yaml_reader.read(Path(path), RequestError), RequestError)
 
 
 def parse_request(text: str, name: str = "request") -> Request:
     """The request in a YAML text; raises what `load_request` raises."""
-    return check(Request, yamlfile.parse(text, name, RequestError), RequestError)
+    return check(Request, yaml_reader.parse(text, name, RequestError), RequestError)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from compliance.errors import StateError
+from compliance.formats.errors import StateError
 
 if TYPE_CHECKING:
-    from compliance.policy import Policy
+    from compliance.documents.policy import Policy
 
 WARNINGS = (14, 21, 28)
 """Days after receipt at which an open request is pointed out."""

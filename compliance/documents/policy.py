@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from compliance import addresses, strictjson, yamlfile
-from compliance.documents import Strict, check
-from compliance.errors import PolicyError
+from compliance.formats import callback_urls, strict_json, yaml_reader
+from compliance.formats.errors import PolicyError
+from compliance.formats.validation import Strict, check
 
 DEEP = (
     *("few_shot", "linear_probe", "head_refit", "perturbation", "relearning", "remainder"),
@@ -27,7 +27,7 @@ LEAST_SHADOWS = 8
 
 Share = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(gt=0)]
-Address = Annotated[str, AfterValidator(addresses.checked)]
+Address = Annotated[str, AfterValidator(callback_urls.checked)]
 Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
 Role = Literal["executor", "reviewer", "auditor"]
 Assurance = Literal["L1", "L2", "L3"]
@@ -215,7 +215,7 @@ class Policy(Strict):
 
     def digest(self) -> str:
         """SHA-256 of the content in canonical form: the same rules, the same digest."""
-        return strictjson.digest(self.model_dump(mode="json"))
+        return strict_json.digest(self.model_dump(mode="json"))
 
 
 def shipped() -> list[str]:
@@ -234,10 +234,10 @@ def load_policy(name_or_path: str | Path) -> Policy:
     if str(name_or_path) in shipped():
         resource = files("compliance").joinpath("policies", f"{name_or_path}.yaml")
         text, name = resource.read_text("utf-8"), resource.name
-        return check(Policy, yamlfile.parse(text, name, PolicyError), PolicyError)
+        return check(Policy, yaml_reader.parse(text, name, PolicyError), PolicyError)
     path = Path(name_or_path)
     if not path.exists():
         raise PolicyError(
             [f"{path}: no such policy. Give a file, or one of: {', '.join(shipped())}."]
         )
-    return check(Policy, yamlfile.read(path, PolicyError), PolicyError)
+    return check(Policy, yaml_reader.read(path, PolicyError), PolicyError)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from compliance.errors import PolicyError
-from compliance.policy import Policy, load_policy, shipped
+from compliance.documents.policy import Policy, load_policy, shipped
+from compliance.formats.errors import PolicyError
 
 RULES = """\
 rules:
