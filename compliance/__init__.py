@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from compliance.findings import load_findings
     from compliance.formats.errors import ComplianceError
     from compliance.judging import judge_rows
-    from compliance.ledger import Ledger
+    from compliance.ledger.ledger import Ledger
     from compliance.report import render_html, render_markdown, report_json
     from compliance.report_index import render_comparison, render_index
     from compliance.trust import Trust, load_trust
@@ -64,7 +64,7 @@ __all__ = [
 _WHERE = {
     "Claim": "compliance.documents.claim",
     "ComplianceError": "compliance.formats.errors",
-    "Ledger": "compliance.ledger",
+    "Ledger": "compliance.ledger.ledger",
     "Policy": "compliance.documents.policy",
     "Request": "compliance.documents.request",
     "Trust": "compliance.trust",

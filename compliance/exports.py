@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compliance import report_environment
-from compliance.chain import Entry
+from compliance.ledger.chain import Entry
 
 Json = dict[str, Any]
 Told = Mapping[str, Any]

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compliance import appendfile, chain, checkpoint, merkle, proofs
-from compliance.chain import START, Entry
-from compliance.checkpoint import Checkpoint
 from compliance.formats.errors import LedgerError, NoteError
+from compliance.ledger import append_file, chain, checkpoint, merkle, proofs
+from compliance.ledger.chain import START, Entry
+from compliance.ledger.checkpoint import Checkpoint
 from compliance.trust import Trust
 
 
@@ -34,7 +34,7 @@ def problems(
         held: File of a checkpoint that somebody else kept.
     """
     try:
-        content = appendfile.must_read(path)
+        content = append_file.must_read(path)
         entries, check = chain.read(content)
         if check.broken is not None:
             return [f"The ledger does not hold from entry {check.broken} on. {check.problem}"]
@@ -73,7 +73,7 @@ def proof_problems(path: Path, told: Mapping[str, Any], digest: str, *, trust: T
         trust: Whose checkpoints count.
     """
     try:
-        found = proofs.check_inclusion(appendfile.must_read(path), trust)
+        found = proofs.check_inclusion(append_file.must_read(path), trust)
     except (LedgerError, NoteError) as error:
         return [str(error)]
     return list(_proof_problems(found, told["predicate"], digest))

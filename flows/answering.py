@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import entry_words, states
-from compliance import inbox as due
-from compliance.ledger import Ledger
+from compliance.ledger import entry_text, states
+from compliance.ledger import inbox as due
+from compliance.ledger.ledger import Ledger
 from flows import console, desk, eventids, signoff
 from flows.layout import Home
 
@@ -38,7 +38,7 @@ def step(root: Path, name: str, event: str, *, as_json: bool, **asked: Any) -> i
     if as_json:
         console.emit(row | {"entry": entry["seq"]})
         return 0
-    what, detail = entry_words.words(entry)
+    what, detail = entry_text.words(entry)
     console.out.print(
         f"{what}{f' ({detail})' if detail else ''}. Event {whose} is {row['state']}, ledger entry "
         f"{entry['seq']}.",

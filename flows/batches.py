@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from compliance import states
 from compliance.formats import strict_json
 from compliance.formats.errors import ComplianceError, StateError
-from compliance.ledger import Ledger
-from compliance.transitions import TRANSITIONS, State
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
+from compliance.ledger.transitions import TRANSITIONS, State
 from flows import intake
 from flows.errors import EventError
 from flows.layout import Home

@@ -12,10 +12,11 @@ from email.message import Message
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 
-from compliance import signing, states
+from compliance import signing
 from compliance.formats import callback_urls, strict_json
 from compliance.formats.errors import ComplianceError
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import intake, keyring
 from flows.errors import FlowError
 from flows.layout import Home

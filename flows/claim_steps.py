@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import states
 from compliance.documents.policy import load_policy
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import claiming, cut, eventindex, intake, modelsource, predicate, prepare, retraining
 from flows import record as recording
 from flows.dataset import DataSpec

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents import deadlines
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import intake, modelsource
 from flows.errors import DataError, EventError, ModelError
 from flows.layout import Home

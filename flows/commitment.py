@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance import merkle
+from compliance.ledger import merkle
 from flows.errors import StoreError
 from flows.layout import Home
 

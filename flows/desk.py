@@ -10,12 +10,12 @@ import re
 from datetime import UTC, date, datetime
 from typing import Any
 
-from compliance import aftermath, states
-from compliance.chain import Entry
 from compliance.documents import deadlines
 from compliance.formats.errors import StateError
-from compliance.ledger import Ledger
-from compliance.states import Event
+from compliance.ledger import since_signed, states
+from compliance.ledger.chain import Entry
+from compliance.ledger.ledger import Ledger
+from compliance.ledger.states import Event
 from compliance.trust import moment
 from flows import eventids, eventindex, intake, locks
 from flows.errors import EventError
@@ -139,8 +139,8 @@ def declare_complete(home: Home, event: str, *, role: str) -> Entry:
     if not ROLE.fullmatch(role):
         raise EventError(f"'{role}' is no role: small letters, digits and hyphens.")
     body = {
-        "artefact": aftermath.ELSEWHERE,
-        "location": aftermath.NOWHERE,
+        "artefact": since_signed.ELSEWHERE,
+        "location": since_signed.NOWHERE,
         "status": "DELETED",
         "note": f"There are no others, says {role}.",
     }

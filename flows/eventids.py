@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compliance import states
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows.errors import EventError
 from flows.layout import Home
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import locks
 from flows.layout import Attempt, Home
 from flows.store import write_atomically
@@ -60,7 +60,7 @@ def content(home: Home, at: datetime) -> Facts:
         ledger entries and time of the last), `events`: rows of the inbox, the ended ones as well,
         each with its `attempts`.
     """
-    from compliance import inbox, states
+    from compliance.ledger import inbox, states
 
     entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
     rows = inbox.rows(states.events(entries).values(), at, ended=True)

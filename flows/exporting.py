@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import exports, signing, stats
-from compliance.appendfile import must_read
-from compliance.ledger import Ledger
+from compliance import exports, signing
+from compliance.ledger import stats
+from compliance.ledger.append_file import must_read
+from compliance.ledger.ledger import Ledger
 from flows import console, keyring, reporting
 from flows.errors import EventError
 from flows.layout import Home

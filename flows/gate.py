@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import gate_files, gate_statement, registering, resolving, tracking
 from flows.errors import RegistryError
 from flows.gate_ledger import Known

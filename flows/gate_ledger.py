@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from compliance import states
+from compliance.ledger import states
 from flows.layout import Home
 
 Facts = dict[str, Any]

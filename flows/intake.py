@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import states
 from compliance.documents import deadlines
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import modelsource
 from flows.dataset import Dataset, DataSpec
 from flows.errors import EventError

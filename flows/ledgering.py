@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compliance import chain, checkpoint, entry_words, proofs, signing, verify_ledger
-from compliance.appendfile import must_read
-from compliance.chain import Entry
-from compliance.checkpoint import Checkpoint
+from compliance import signing, verify_ledger
 from compliance.formats.errors import LedgerBroken, NoteError
-from compliance.ledger import Ledger
+from compliance.ledger import chain, checkpoint, entry_text, proofs
+from compliance.ledger.append_file import must_read
+from compliance.ledger.chain import Entry
+from compliance.ledger.checkpoint import Checkpoint
+from compliance.ledger.ledger import Ledger
 from compliance.trust import Trust
 from flows import console, keyring
 from flows.errors import EventError, StoreError
@@ -85,7 +86,7 @@ def show(root: Path, *, event: str | None, last: int | None, as_json: bool) -> i
         console.emit(found)
         return VALID
     for entry in found:
-        what, detail = entry_words.words(entry)
+        what, detail = entry_text.words(entry)
         whose = f" {entry['event'][:8]}" if entry["event"] and event is None else ""
         told = f"{entry['seq']:>5}  {entry['time'][:19]}Z{whose}  {what}"
         console.out.print(f"{told}. {detail}" if detail else told, markup=False, soft_wrap=True)

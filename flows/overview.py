@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from compliance import signing, states
+from compliance import signing
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import journal, processes
 from flows.errors import EventError
 from flows.layout import Attempt, Home

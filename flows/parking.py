@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import logs
 from flows.errors import BusyError, ServerError, StoreError, is_refusal
 from flows.layout import Home

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import audit, progress, rows
 from flows.journal import entered
 from flows.layout import Attempt, Home

@@ -34,7 +34,7 @@ def parts(
     method: Facts,
 ) -> Facts:
     """The statement's parts, all but the byproducts; `method` is what was done to the weights."""
-    from compliance.ledger import Ledger
+    from compliance.ledger.ledger import Ledger
     from flows import keyring
 
     now = datetime.now(UTC)

@@ -6,9 +6,9 @@ import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from compliance import states
 from compliance.documents import deadlines
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from compliance.levels import FAILED
 from compliance.trust import moment
 from flows import intake, modelsource
@@ -19,9 +19,9 @@ from flows.layout import Attempt, Home
 from flows.store import Artifact, aside
 
 if TYPE_CHECKING:
-    from compliance.chain import Entry
     from compliance.documents.policy import Policy
     from compliance.documents.request import Request
+    from compliance.ledger.chain import Entry
 
 Facts = dict[str, Any]
 

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance import signing, states
+from compliance import signing
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import eventindex, gate, registering, resolving, tracking
 from flows.errors import GateError
 from flows.gate import Checked

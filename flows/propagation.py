@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance.aftermath import ELSEWHERE, NOWHERE
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
+from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows import dvcfiles, tracking
 from flows.layout import Home
 from flows.store import digest_file

@@ -20,7 +20,7 @@ def register(
     A retraining attempt's model is registered like an edited one: its parent is the model that it
     replaces.
     """
-    from compliance.ledger import Ledger
+    from compliance.ledger.ledger import Ledger
     from flows import registry
 
     home, attempt = Home.of(where), Attempt.of(where)
@@ -114,7 +114,7 @@ def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:
 
 def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> Facts:
     """One ledger entry that ends the attempt: closed, to be retrained, or for a person to see."""
-    from compliance.ledger import Ledger
+    from compliance.ledger.ledger import Ledger
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "close"):

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compliance import signing, states
-from compliance.ledger import Ledger
+from compliance import signing
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import dvcfiles, eventids, intake, locks, propagation, tracking, workspace
 from flows.errors import EventError
 from flows.layout import Attempt, Home

@@ -6,8 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from compliance import signing, states
-from compliance.ledger import Ledger
+from compliance import signing
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import logs
 from flows.errors import EventError
 from flows.layout import Attempt, Home

@@ -68,7 +68,7 @@ def signed_once(
         signoffs: Roles that the policy wants to sign.
         concluded: Gives the verdict and the parts of the statement.
     """
-    from compliance.ledger import Ledger
+    from compliance.ledger.ledger import Ledger
 
     ledger, key = Ledger(home.ledger), f"attempt-{attempt.number}"
     known = ledger.find("statement_signed", attempt.event, key)

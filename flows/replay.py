@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from compliance import signing
-from compliance.appendfile import must_read
 from compliance.documents.request import load_request
 from compliance.formats import strict_json
+from compliance.ledger.append_file import must_read
 from compliance.trust import load_trust
 from compliance.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import intake, keyring

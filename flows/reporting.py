@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import aftermath, signing, states
-from compliance.appendfile import must_read
-from compliance.ledger import Ledger
+from compliance import signing
+from compliance.ledger import since_signed, states
+from compliance.ledger.append_file import must_read
+from compliance.ledger.ledger import Ledger
 from compliance.trust import load_trust
 from flows import eventids
 from flows.errors import EventError
@@ -85,7 +86,7 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
         "findings": findings["candidate"],
         "controls": findings["controls"],
         "signatures": _as_filed(home, opened, entries) if filed else _now(home, opened, entries),
-        "since": None if filed else aftermath.since(entries, attempt.event, opened.digest, told),
+        "since": None if filed else since_signed.since(entries, attempt.event, opened.digest, told),
         **commands(home, attempt),
     }
 

@@ -11,8 +11,8 @@ from typing import Any
 from prefect import tags
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from compliance import states
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import intake, interrupts, locks, logs, lost, pages, progress, upkeep
 from flows.journal import STEPS
 from flows.layout import Attempt, Home

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compliance import signing, states
-from compliance.appendfile import must_read
+from compliance import signing
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.append_file import must_read
+from compliance.ledger.ledger import Ledger
 from compliance.trust import Trust, load_trust
 from compliance.verify import INVALID, UNSUPPORTED, Verification, verify_statement
 from flows import eventids, keyring

@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import lost, processes, tracking
 from flows.layout import Home
 
@@ -94,7 +94,7 @@ def _stale_mlflow_runs(home: Home) -> list[str]:
 
 
 def _ended(client: MlflowClient, home: Home, runs: list[Any]) -> list[str]:
-    from compliance import states
+    from compliance.ledger import states
 
     pending = {event.id for event in states.pending(Ledger(home.ledger).entries())}
     ended = []

@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.operations.office import Facts, Office
 from benchmarks.robustness import many_events
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import journal, processes
 from flows.layout import Attempt
 from flows.settings import prepare_environment, settings

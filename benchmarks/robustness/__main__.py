@@ -39,7 +39,7 @@ from benchmarks.robustness import (
     races,
     speed,
 )
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from compliance.trust import load_trust
 from flows import intake, keyring, reporting
 from flows.layout import Attempt, Home

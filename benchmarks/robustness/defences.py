@@ -25,7 +25,10 @@ class Defence:
 
 
 FUZZING, VERIFY = "tests/flows/test_fuzzing.py", "tests/compliance/test_verify.py"
-LEDGER, CHECKPOINT = "tests/compliance/test_ledger.py", "tests/compliance/test_checkpoint.py"
+LEDGER, CHECKPOINT = (
+    "tests/compliance/ledger/test_ledger.py",
+    "tests/compliance/ledger/test_checkpoint.py",
+)
 VERDICT = "tests/compliance/test_verdict.py"
 FOREIGN = "tests/flows/test_foreign.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
@@ -171,14 +174,14 @@ DEFENCES = (
     # the ledger
     Defence(
         "an entry's hash is computed anew",
-        "compliance/chain.py",
+        "compliance/ledger/chain.py",
         '    if entry["hash"] != told:',
         "    if False:",
         f"{LEDGER}::test_an_edited_entry_is_found",
     ),
     Defence(
         "an entry follows the one before",
-        "compliance/chain.py",
+        "compliance/ledger/chain.py",
         '    if entry["previous"] != previous:',
         "    if False:",
         f"{LEDGER}::test_an_entry_sealed_anew_is_found_at_the_next",
@@ -199,7 +202,7 @@ DEFENCES = (
     ),
     Defence(
         "two ledgers with one name are found out",
-        "compliance/merkle.py",
+        "compliance/ledger/merkle.py",
         "    return last == 0 and first == old_root and second == new_root",
         "    return True",
         f"{CHECKPOINT}::test_two_ledgers_with_one_name_are_found_out",
@@ -214,14 +217,14 @@ DEFENCES = (
     ),
     Defence(
         "a torn line is removed and logged",
-        "compliance/ledger.py",
+        "compliance/ledger/ledger.py",
         '                self._add(descriptor, REPAIRED, "", "", gone)',
         "                pass",
         f"{LEDGER}::test_a_line_cut_short_is_removed_and_logged",
     ),
     Defence(
         "one writer at a time",
-        "compliance/appendfile.py",
+        "compliance/ledger/append_file.py",
         "        fcntl.flock(lock, fcntl.LOCK_EX)\n",
         "",
         f"{LEDGER}::test_four_writers_at_once_make_one_chain",
@@ -236,21 +239,21 @@ DEFENCES = (
     # requests
     Defence(
         "the same entry again has no second effect",
-        "compliance/ledger.py",
+        "compliance/ledger/ledger.py",
         "            if known is None:",
         "            if True:",
         f"{LEDGER}::test_the_same_entry_again_has_no_second_effect",
     ),
     Defence(
         "a step that the state does not allow is refused",
-        "compliance/states.py",
+        "compliance/ledger/states.py",
         "    if late or (target is not event.state and target not in _allowed(event, kind)):",
         "    if False:",
         f"{DESK}::test_a_decided_request_cannot_be_denied_any_more",
     ),
     Defence(
         "nothing runs before a required identity is verified",
-        "compliance/states.py",
+        "compliance/ledger/states.py",
         '        if self.identity == "required" and not self.verified_by:',
         "        if False:",
         f"{DESK}::test_nothing_runs_before_a_required_identity_is_verified",

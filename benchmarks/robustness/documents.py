@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.robustness import mutating
-from compliance import checkpoint, proofs, signing
+from compliance import signing
 from compliance.documents.claim import load_claim
 from compliance.documents.policy import load_policy
 from compliance.documents.request import load_request
 from compliance.findings import load_findings
 from compliance.formats import strict_json
 from compliance.formats.errors import ComplianceError
-from compliance.ledger import Ledger, verify
+from compliance.ledger import checkpoint, proofs
+from compliance.ledger.ledger import Ledger, verify
 from compliance.trust import Trust, load_trust
 from compliance.verify import verify_statement
 from flows import models, recipes, replay

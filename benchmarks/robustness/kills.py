@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.robustness import many_events
-from compliance import chain, signing
-from compliance.ledger import Ledger
+from compliance import signing
+from compliance.ledger import chain
+from compliance.ledger.ledger import Ledger
 from compliance.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import journal
 from flows.layout import Attempt, Home

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from compliance import chain, checkpoint
-from compliance.checkpoint import Checkpoint
-from compliance.ledger import Ledger
+from compliance.ledger import chain, checkpoint
+from compliance.ledger.checkpoint import Checkpoint
+from compliance.ledger.ledger import Ledger
 from compliance.verify_ledger import against
 
 ENTRIES = 50

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.robustness import many_events
-from compliance.ledger import Ledger, verify
+from compliance.ledger.ledger import Ledger, verify
 from flows.layout import Home
 
 Facts = dict[str, Any]

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from compliance import chain
-from compliance.ledger import Ledger
+from compliance.ledger import chain
+from compliance.ledger.ledger import Ledger
 from flows.layout import Attempt
 
 ENTRIES = 100_000

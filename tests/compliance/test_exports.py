@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from compliance import exports
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from compliance.report import report_json
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))

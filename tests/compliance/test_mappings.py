@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from compliance import mappings, states
+from compliance import mappings
+from compliance.ledger import states
 from compliance.report import report_json
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from compliance import signing
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from compliance.trust import Trust, TrustedKey, load_trust
 from compliance.verify import Verification, verify_statement
 
@@ -296,7 +296,7 @@ def test_a_ledger_that_says_otherwise_is_1(
 
 
 def signed_checkpoint(desk: Any, ledger: Ledger, key: Any = None) -> Path:
-    from compliance import checkpoint
+    from compliance.ledger import checkpoint
 
     made = checkpoint.of(ledger.position()["origin"], ledger.lines())
     path: Path = desk.folder / "checkpoint.txt"
@@ -329,7 +329,7 @@ def test_a_checkpoint_alone_or_by_a_stranger_shows_nothing(
 
 
 def proof_of(desk: Any, ledger: Ledger, index: int) -> Path:
-    from compliance import proofs
+    from compliance.ledger import proofs
 
     path: Path = desk.folder / "statement.tlog-proof"
     signed = signed_checkpoint(desk, ledger).read_text()

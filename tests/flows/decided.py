@@ -21,7 +21,7 @@ from compliance import signing, statement
 from compliance.documents import deadlines
 from compliance.documents.policy import Policy
 from compliance.documents.request import parse_request
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from compliance.verdict import judge
 from flows import intake, keyring
 from flows.layout import Attempt, Home

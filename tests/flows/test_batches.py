@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from compliance import entry_words, signing, states
-from compliance.ledger import Ledger
+from compliance import signing
+from compliance.ledger import entry_text, states
+from compliance.ledger.ledger import Ledger
 from flows import batches, desk
 from flows.layout import Attempt, Home
 from tests.flows.running import opened, submitted
@@ -39,7 +40,7 @@ def test_requests_on_one_model_are_scheduled_in_their_order(home: Home) -> None:
     batches.schedule(home, [other, one, third])
     assert (places(home, third), places(home, one)) == ([(3, 3)], [(2, 2), (2, 3)])
     (entry, _) = Ledger(home.ledger).of(one, "event_scheduled")
-    assert entry_words.words(entry)[1] == "place 2 of its batch"
+    assert entry_text.words(entry)[1] == "place 2 of its batch"
 
 
 def test_a_request_alone_on_its_model_is_no_batch(home: Home) -> None:

@@ -16,7 +16,7 @@ import pytest
 from compliance import signing
 from compliance.documents.request import parse_request
 from compliance.formats.errors import RequestError
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from compliance.trust import load_trust
 from flows import callbacks, desk, intake, keyring
 from flows.errors import EventError

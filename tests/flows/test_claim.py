@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import demo, models
 from flows.dataset import DataSpec
 from flows.layout import Attempt, Home

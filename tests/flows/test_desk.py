@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from compliance import entry_words, states
 from compliance.formats.errors import StateError
-from compliance.ledger import Ledger
+from compliance.ledger import entry_text, states
+from compliance.ledger.ledger import Ledger
 from compliance.verify import verify_statement
 from flows import desk, eventids, intake, keyring, locks, prepare, signoff
 from flows.errors import BusyError, EventError
@@ -202,7 +202,7 @@ def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_wh
     assert prepare.accept(where)["method"]["preset"] == preset
     started = Ledger(home.ledger).of(event, "attempt_started")[-1]
     told = f"attempt {failed + 1}, by {preset}"
-    assert entry_words.words(started)[1].startswith(f"{told}, reason: {why}" if why else told)
+    assert entry_text.words(started)[1].startswith(f"{told}, reason: {why}" if why else told)
 
 
 # Names of events

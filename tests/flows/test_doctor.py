@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import doctor, keyring, processes, services
 from flows.layout import Home
 from flows.settings import settings

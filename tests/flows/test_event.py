@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import demo, journal
 from tests.flows.conftest import Damp, contents
 from tests.flows.world import EVENT, World

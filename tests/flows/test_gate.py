@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from compliance import signing
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import gate, gate_statement, keyring, models, promoting, registering, registry, tracking
 from flows.errors import GateError, RegistryError
 from flows.layout import Attempt, Home

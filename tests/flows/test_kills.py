@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import intake
 from flows.layout import Home
 from tests.flows.world import EVENT, World

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compliance.formats.errors import LedgerError
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import keyring
 from flows.layout import Home
 
@@ -146,11 +146,11 @@ def test_a_ledger_that_cannot_be_written_refuses_in_words(
 
 
 def test_no_entry_kind_is_without_words() -> None:
-    from compliance import entry_words, states
+    from compliance.ledger import entry_text, states
 
-    assert set(states.KINDS) <= set(entry_words.WORDS)
-    for kind in entry_words.WORDS:
-        what, detail = entry_words.words({"kind": kind, "body": {}})
+    assert set(states.KINDS) <= set(entry_text.WORDS)
+    for kind in entry_text.WORDS:
+        what, detail = entry_text.words({"kind": kind, "body": {}})
         assert what[0].isupper()
         assert detail == ""
-    assert entry_words.words({"kind": "new_kind", "body": {}}) == ("new kind", "")
+    assert entry_text.words({"kind": "new_kind", "body": {}}) == ("new kind", "")

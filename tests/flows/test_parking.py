@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from compliance import states
-from compliance.ledger import Ledger
+from compliance.ledger import states
+from compliance.ledger.ledger import Ledger
 from flows import intake, overview, parking
 from flows.errors import BusyError, ModelError, ServerError, StoreError
 from flows.layout import Home

@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import processes, services
 from flows.layout import Attempt
 from tests.flows.running import (

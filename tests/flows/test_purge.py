@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import (
     datasets,
     dataversions,

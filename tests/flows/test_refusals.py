@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import intake, locks, models
 from flows.layout import Home
 from tests.flows.conftest import Damp, contents

@@ -15,7 +15,7 @@ import pytest
 
 from compliance import plots
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import Ledger
+from compliance.ledger.ledger import Ledger
 from flows import browser, desk, eventindex, keyring, reporting, signoff
 from flows.errors import BrowserError, EventError
 from flows.layout import Attempt, Home

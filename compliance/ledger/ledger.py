@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import appendfile, chain, states
-from compliance.chain import Check, Entry
 from compliance.formats import strict_json
 from compliance.formats.errors import LedgerBroken, LedgerConflict, LedgerError
+from compliance.ledger import append_file, chain, states
+from compliance.ledger.chain import Check, Entry
 
 FORMAT = "damp/ledger/v1"
 OPENED, REPAIRED = "ledger_opened", "tail_repaired"
@@ -53,7 +53,7 @@ class Ledger:
         Raises:
             LedgerBroken: an entry cannot be read or does not follow the one before.
         """
-        return self._parsed(appendfile.read(self.path))
+        return self._parsed(append_file.read(self.path))
 
     def of(self, event: str, kind: str | None = None) -> list[Entry]:
         """The entries of one event, of one kind where it is given."""
@@ -70,7 +70,7 @@ class Ledger:
 
     def lines(self) -> list[bytes]:
         """The whole lines as they stand in the file, without line ends, their chain not checked."""
-        return chain.split(appendfile.read(self.path))[0]
+        return chain.split(append_file.read(self.path))[0]
 
     def position(self) -> dict[str, Any]:
         """Where the ledger stands, as a statement's `event.ledger` holds it.
@@ -149,7 +149,7 @@ class Ledger:
         Returns:
             Whether there was one.
         """
-        if not chain.split(appendfile.read(self.path))[1]:
+        if not chain.split(append_file.read(self.path))[1]:
             return False
         with self._writing():
             return True
@@ -181,10 +181,10 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[int]:
         """A descriptor to append with, alone, behind a whole last line."""
-        with appendfile.locked(self.path) as descriptor:
-            lines, torn = chain.split(appendfile.read(self.path))
+        with append_file.locked(self.path) as descriptor:
+            lines, torn = chain.split(append_file.read(self.path))
             if torn:
-                appendfile.cut(descriptor, sum(len(text) + 1 for text in lines))
+                append_file.cut(descriptor, sum(len(text) + 1 for text in lines))
             if not lines:
                 body = {"origin": f"ledger-{secrets.token_hex(8)}", "format": FORMAT}
                 self._add(descriptor, OPENED, "", "", body)
@@ -200,12 +200,12 @@ class Ledger:
         content: Entry = {"kind": kind, "event": event, "key": key, "body": dict(body)}
         content["time"] = time.replace("+00:00", "Z")
         entry = chain.seal(content, self._last())
-        appendfile.add(descriptor, chain.line(entry))
+        append_file.add(descriptor, chain.line(entry))
         return entry
 
     def _last(self) -> Entry | None:
         """The last entry, if it is as it was written and all before it are linked."""
-        content = appendfile.read(self.path)
+        content = append_file.read(self.path)
         entries = self._parsed(content)
         if not entries:
             return None

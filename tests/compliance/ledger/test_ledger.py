@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from compliance import appendfile, chain
 from compliance.formats.errors import LedgerBroken, LedgerConflict, LedgerError
-from compliance.ledger import Ledger, verify
+from compliance.ledger import append_file, chain
+from compliance.ledger.ledger import Ledger, verify
 
 ENTRIES = 8
 
@@ -254,7 +254,7 @@ def test_a_full_disk_leaves_the_old_ledger(ledger: Ledger, monkeypatch: pytest.M
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(descriptor, bytes(content)[:10])
 
-    monkeypatch.setattr(appendfile.os, "write", full)
+    monkeypatch.setattr(append_file.os, "write", full)
     with pytest.raises(LedgerError, match="Make room"):
         ledger.append("attempt_started", "e1", {})
     monkeypatch.undo()

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from compliance.documents import deadlines
-from compliance.states import Event, State
+from compliance.ledger.states import Event, State
 from compliance.trust import moment
 
 Row = dict[str, Any]

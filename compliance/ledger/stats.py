@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from statistics import fmean, median
 from typing import Any
 
-from compliance import states
-from compliance.chain import Entry
-from compliance.states import Event, State
+from compliance.ledger import states
+from compliance.ledger.chain import Entry
+from compliance.ledger.states import Event, State
 from compliance.trust import moment
 
 Facts = dict[str, Any]

@@ -28,10 +28,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compliance import checkpoint, merkle
-from compliance.checkpoint import Checkpoint
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError, NoteError
+from compliance.ledger import checkpoint, merkle
+from compliance.ledger.checkpoint import Checkpoint
 from compliance.trust import Trust
 
 HEAD = "c2sp.org/tlog-proof@v1"

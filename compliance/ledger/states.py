@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compliance.formats.errors import StateError
-from compliance.transitions import ENDED, KINDS, OPEN_ONLY, TRANSITIONS, State
+from compliance.ledger.transitions import ENDED, KINDS, OPEN_ONLY, TRANSITIONS, State
 
 __all__ = [
     "ENDED",
@@ -164,7 +164,7 @@ def follow(event: Event | None, entry: Entry) -> Event:
     kind, body = entry["kind"], entry["body"]
     if kind not in KINDS:
         raise StateError(
-            f"Ledger entries of kind {kind!r} are unknown: see compliance/transitions.py."
+            f"Ledger entries of kind {kind!r} are unknown: see compliance/ledger/transitions.py."
         )
     if event is None:
         if kind != "request_received":

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import entry_words
-from compliance.chain import Entry
+from compliance.ledger import entry_text
+from compliance.ledger.chain import Entry
 
 Row = dict[str, Any]
 
@@ -49,7 +49,7 @@ def _digest(entry: Entry) -> str:
 
 
 def _fact(entry: Entry) -> Row:
-    what, detail = entry_words.words(entry)
+    what, detail = entry_text.words(entry)
     return {"entry": entry["seq"], "at": entry["time"], "what": what, "detail": detail}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from compliance import stats
-from compliance.stats import counts
+from compliance.ledger import stats
+from compliance.ledger.stats import counts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR = {"since": START, "until": datetime(2027, 1, 1, tzinfo=UTC)}
@@ -93,7 +93,7 @@ def test_nothing_received_gives_no_invented_days() -> None:
 
 
 def test_the_kinds_that_answer_exist() -> None:
-    from compliance.states import KINDS
+    from compliance.ledger.states import KINDS
 
     assert set(stats.ANSWERS) <= set(KINDS)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance import merkle
+from compliance.ledger import merkle
 
 SIZES = range(1, 34)
 

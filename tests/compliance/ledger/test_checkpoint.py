@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from benchmarks.robustness import ledgers
-from compliance import chain, checkpoint, merkle, note, proofs, signing
+from compliance import note, signing
 from compliance.formats.errors import NoteError
 from compliance.keys import SigningKey
-from compliance.ledger import Ledger
+from compliance.ledger import chain, checkpoint, merkle, proofs
+from compliance.ledger.ledger import Ledger
 from compliance.trust import Trust, TrustedKey
 
 ENTRIES = 50

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from compliance import states
 from compliance.documents import deadlines
 from compliance.formats.errors import StateError
-from compliance.states import KINDS, TRANSITIONS, State
+from compliance.ledger import states
+from compliance.ledger.states import KINDS, TRANSITIONS, State
 
 PASSED = {"attempt": 1, "verdict": "PASSED", "statement": "a" * 64}
 FAILED = PASSED | {"verdict": "FAILED"}

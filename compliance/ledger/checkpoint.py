@@ -22,9 +22,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compliance import merkle, note
+from compliance import note
 from compliance.formats.errors import NoteError
 from compliance.keys import SigningKey
+from compliance.ledger import merkle
 from compliance.trust import Trust
 
 
