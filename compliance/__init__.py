@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from compliance.ledger.ledger import Ledger
     from compliance.report import render_html, render_markdown, report_json
     from compliance.report_index import render_comparison, render_index
-    from compliance.trust import Trust, load_trust
+    from compliance.signing.trust import Trust, load_trust
     from compliance.verdict import Verdict, judge
     from compliance.verify import Verification, verify_statement
 
@@ -67,7 +67,7 @@ _WHERE = {
     "Ledger": "compliance.ledger.ledger",
     "Policy": "compliance.documents.policy",
     "Request": "compliance.documents.request",
-    "Trust": "compliance.trust",
+    "Trust": "compliance.signing.trust",
     "Verdict": "compliance.verdict",
     "Verification": "compliance.verify",
     "judge": "compliance.verdict",
@@ -76,7 +76,7 @@ _WHERE = {
     "load_findings": "compliance.findings",
     "load_policy": "compliance.documents.policy",
     "load_request": "compliance.documents.request",
-    "load_trust": "compliance.trust",
+    "load_trust": "compliance.signing.trust",
     "render_comparison": "compliance.report_index",
     "render_html": "compliance.report",
     "render_index": "compliance.report_index",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import report_numbers, report_rows, report_words, statement
+from compliance import report_numbers, report_rows, report_words
+from compliance.signing import statement
 
 
 def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

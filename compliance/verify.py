@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compliance import signing, statement, verify_ledger
+from compliance import verify_ledger
 from compliance.formats import strict_json
 from compliance.formats.errors import EnvelopeError, JsonError, TrustError
-from compliance.signing import Opened, Signature
-from compliance.trust import Trust, load_trust, moment
+from compliance.signing import envelope, statement
+from compliance.signing.envelope import Opened, Signature
+from compliance.signing.trust import Trust, load_trust, moment
 from damp.version import __version__
 
 VALID_AND_PASSED, INVALID, NOT_PASSED, UNSUPPORTED = 0, 1, 2, 3
@@ -94,10 +95,10 @@ def verify_statement(
         return Verification(exit_code=INVALID, problems=(told,))
     try:
         known = trust if isinstance(trust, Trust) else load_trust(trust)
-        opened = signing.open_envelope(_bytes(Path(path)))
+        opened = envelope.open_envelope(_bytes(Path(path)))
     except (EnvelopeError, TrustError) as error:
         return Verification(exit_code=INVALID, problems=(str(error),))
-    signatures = signing.judge(opened, known)
+    signatures = envelope.judge(opened, known)
     found = Verification(exit_code=INVALID, digest=opened.digest, signatures=signatures)
     problems = _signature_problems(signatures, roles)
     if problems:
@@ -110,7 +111,7 @@ def verify_statement(
 def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(signing.LARGEST + 1)
+            return stream.read(envelope.LARGEST + 1)
     except OSError as error:
         raise EnvelopeError(f"{path}: cannot be read: {error.strerror}.") from error
 
@@ -174,7 +175,7 @@ def _unsupported(opened: Opened, told: Any) -> str:
     """Which version could read it, where this one cannot; else empty."""
     told = told if isinstance(told, dict) else {}
     types = (
-        ("payload type", opened.payload_type, signing.PAYLOAD_TYPE),
+        ("payload type", opened.payload_type, envelope.PAYLOAD_TYPE),
         ("statement type", told.get("_type"), statement.STATEMENT_TYPE),
         ("predicate type", told.get("predicateType"), statement.PREDICATE_TYPE),
     )

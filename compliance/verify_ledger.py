@@ -13,7 +13,7 @@ from compliance.formats.errors import LedgerError, NoteError
 from compliance.ledger import append_file, chain, checkpoint, merkle, proofs
 from compliance.ledger.chain import START, Entry
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.trust import Trust
+from compliance.signing.trust import Trust
 
 
 def problems(

@@ -12,11 +12,11 @@ from email.message import Message
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 
-from compliance import signing
 from compliance.formats import callback_urls, strict_json
 from compliance.formats.errors import ComplianceError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from flows import intake, keyring
 from flows.errors import FlowError
 from flows.layout import Home
@@ -95,7 +95,7 @@ def message(home: Home, entry: Facts) -> bytes:
         "due": event.due or None,
     }
     key = keyring.signing_key(home, "executor")
-    return signing.sign_bytes(strict_json.canonical(payload), TYPE, key)
+    return envelope.sign_bytes(strict_json.canonical(payload), TYPE, key)
 
 
 def _post(address: str, content: bytes) -> int:

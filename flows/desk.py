@@ -16,7 +16,7 @@ from compliance.ledger import since_signed, states
 from compliance.ledger.chain import Entry
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.states import Event
-from compliance.trust import moment
+from compliance.signing.trust import moment
 from flows import eventids, eventindex, intake, locks
 from flows.errors import EventError
 from flows.layout import Home

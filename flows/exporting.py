@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import exports, signing
+from compliance import exports
 from compliance.ledger import stats
 from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from flows import console, keyring, reporting
 from flows.errors import EventError
 from flows.layout import Home
@@ -112,7 +113,7 @@ def _exported(attempt: reporting.Attempt, form: str, *, signed: bool) -> bytes:
 
     shown = reporting.material(attempt)
     statement = shown.pop("statement")
-    digest = signing.digest(must_read(attempt.statement))
+    digest = envelope.digest(must_read(attempt.statement))
     if form == "openlineage":
         lines = [json.dumps(event) for event in exports.openlineage(statement, digest)]
         return ("\n".join(lines) + "\n").encode()
@@ -120,5 +121,5 @@ def _exported(attempt: reporting.Attempt, form: str, *, signed: bool) -> bytes:
         return exports.model_card(report_json(statement, **shown), digest).encode()
     told = exports.test_result(statement)
     if signed:
-        return signing.sign_payload(told, keyring.signing_key(attempt.home, "executor"))
+        return envelope.sign_payload(told, keyring.signing_key(attempt.home, "executor"))
     return json.dumps(told, indent=1).encode() + b"\n"

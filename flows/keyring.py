@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance import keys
 from compliance.formats.errors import TrustError
-from compliance.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
+from compliance.signing import keys
+from compliance.signing.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
 from flows import console
 from flows.errors import EventError
 from flows.layout import Home
 
 if TYPE_CHECKING:
-    from compliance.keys import SigningKey
+    from compliance.signing.keys import SigningKey
 
 DEMO_DAYS = 3650
 LONGEST = 36500

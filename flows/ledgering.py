@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compliance import signing, verify_ledger
+from compliance import verify_ledger
 from compliance.formats.errors import LedgerBroken, NoteError
 from compliance.ledger import chain, checkpoint, entry_text, proofs
 from compliance.ledger.append_file import must_read
 from compliance.ledger.chain import Entry
 from compliance.ledger.checkpoint import Checkpoint
 from compliance.ledger.ledger import Ledger
-from compliance.trust import Trust
+from compliance.signing import envelope
+from compliance.signing.trust import Trust
 from flows import console, keyring
 from flows.errors import EventError, StoreError
 from flows.layout import Home
@@ -189,7 +190,7 @@ def _refuse_a_fork(home: Home, lines: list[bytes], entries: list[Entry]) -> None
 
 
 def _entry_of(entries: list[Entry], statement: Path) -> int:
-    digest = signing.digest(must_read(statement))
+    digest = envelope.digest(must_read(statement))
     for entry in entries:
         if entry["kind"] == "statement_signed" and entry["body"].get("statement") == digest:
             return int(entry["seq"])
@@ -197,6 +198,6 @@ def _entry_of(entries: list[Entry], statement: Path) -> int:
 
 
 def _trust(home: Home, trust: Path | None) -> Trust:
-    from compliance.trust import load_trust
+    from compliance.signing.trust import load_trust
 
     return load_trust(trust or home.trust)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from compliance import signing
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from flows import journal, processes
 from flows.errors import EventError
 from flows.layout import Attempt, Home
@@ -90,7 +90,7 @@ def _signed(attempt: Attempt) -> Facts | None:
     if not attempt.statement.exists():
         return None
     try:
-        statement = signing.decoded(attempt.statement)
+        statement = envelope.decoded(attempt.statement)
     except EnvelopeError:
         return None  # nothing to show of it; the step or `damp verify` that needs it says why
     predicate: Facts = statement["predicate"]

@@ -12,7 +12,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from compliance import signing
+from compliance.signing import envelope
 from flows import services
 from flows.layout import Attempt
 from flows.settings import settings
@@ -41,7 +41,7 @@ class Progress:
 def verdict(where: Facts, closed: Facts) -> None:
     """The verdict in words, every audit as a row, and the way to the report."""
     attempt = Attempt.of(where)
-    predicate = signing.decoded(attempt.statement)["predicate"]
+    predicate = envelope.decoded(attempt.statement)["predicate"]
     key = f"{attempt.event}-{attempt.number}"
     create_markdown_artifact(
         _words(attempt, closed, predicate), key=f"verdict-{key}", description=closed["verdict"]

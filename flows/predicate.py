@@ -161,12 +161,12 @@ def artefacts(
 
 def _failed(attempt: Attempt, accepted: Facts) -> Iterator[str]:
     """Digests of the models of earlier attempts that did not pass."""
-    from compliance import signing
+    from compliance.signing import envelope
 
     for earlier in accepted["previous"]:
         if earlier["verdict"] != "PASSED":
             path = Attempt(attempt.home, attempt.event, earlier["attempt"]).statement
-            yield signing.decoded(path)["subject"][0]["digest"]["sha256"]
+            yield envelope.decoded(path)["subject"][0]["digest"]["sha256"]
 
 
 def _retention(now: datetime, policy: Facts) -> Facts:

@@ -10,7 +10,7 @@ from compliance.documents import deadlines
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.levels import FAILED
-from compliance.trust import moment
+from compliance.signing.trust import moment
 from flows import intake, modelsource
 from flows.dataset import DataSpec
 from flows.errors import EventError

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance import signing
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from flows import eventindex, gate, registering, resolving, tracking
 from flows.errors import GateError
 from flows.gate import Checked
@@ -68,7 +68,7 @@ def _bring_signatures(client: MlflowClient, home: Home, version: ModelVersion) -
         if kept is None or not here.is_file() or here.read_bytes() == kept.read_bytes():
             return
         try:
-            same = signing.digest(here.read_bytes()) == signing.digest(kept.read_bytes())
+            same = envelope.digest(here.read_bytes()) == envelope.digest(kept.read_bytes())
         except EnvelopeError:
             return  # one of them is no statement: the check says which
     if same:

@@ -60,19 +60,19 @@ def register(
 
 def _awaited(attempt: Attempt, accepted: Facts) -> list[str]:
     """Roles whose signature the policy asks for and the statement does not have."""
-    from compliance import signing
-    from compliance.trust import load_trust
+    from compliance.signing import envelope
+    from compliance.signing.trust import load_trust
 
-    opened = signing.open_envelope(attempt.statement.read_bytes())
-    there = {s.role for s in signing.judge(opened, load_trust(attempt.home.trust)) if s.holds}
+    opened = envelope.open_envelope(attempt.statement.read_bytes())
+    there = {s.role for s in envelope.judge(opened, load_trust(attempt.home.trust)) if s.holds}
     return [role for role in accepted["policy"]["signoffs"] if role not in there]
 
 
 def _for_the_pages(attempt: Attempt, parent: Facts) -> Facts:
     """What the registry's pages show of the statement, which lies there too."""
-    from compliance import signing
+    from compliance.signing import envelope
 
-    predicate = signing.decoded(attempt.statement)["predicate"]
+    predicate = envelope.decoded(attempt.statement)["predicate"]
     figures = {
         row["name"].replace("@", "/"): float(row["value"])  # MLflow allows no @ in names
         for row in predicate["audits"]

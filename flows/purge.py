@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compliance import signing
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from flows import dvcfiles, eventids, intake, locks, propagation, tracking, workspace
 from flows.errors import EventError
 from flows.layout import Attempt, Home
@@ -27,7 +27,7 @@ Facts = dict[str, Any]
 def lineage_of(home: Home, event: str) -> Lineage:
     """What the event's inventory goes by, from its signed statements."""
     known = states.current(Ledger(home.ledger).entries(), event)
-    told = [signing.decoded(Attempt(home, event, n + 1).statement) for n in _numbers(known)]
+    told = [envelope.decoded(Attempt(home, event, n + 1).statement) for n in _numbers(known)]
     if not told:
         raise EventError(f"Event {event} has no statement yet: nothing is known to purge.")
     inputs = told[-1]["predicate"]["inputs"]

@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from compliance import signing
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from flows import logs
 from flows.errors import EventError
 from flows.layout import Attempt, Home
@@ -45,7 +45,7 @@ def _due_at(home: Home, event: states.Event, entries: list[Facts]) -> datetime:
     again = [e for e in entries if e["event"] == event.id and e["kind"] == "reaudited"]
     attempt = Attempt(home, event.id, event.attempt)
     if not again:
-        told = signing.decoded(attempt.statement)["predicate"]["retention"]["reauditDue"]
+        told = envelope.decoded(attempt.statement)["predicate"]["retention"]["reauditDue"]
         return datetime.fromisoformat(told)
     last = again[-1]
     made = datetime.fromisoformat(last["time"])
@@ -108,7 +108,7 @@ def facts_of(home: Home, event: str) -> tuple[Attempt, Facts]:
     attempt = Attempt(home, event, known.attempt)
     if not attempt.statement.exists():
         raise EventError(f"Event {event} is {known.state.value}: nothing was signed yet. Run it.")
-    return attempt, _facts(home, attempt, signing.decoded(attempt.statement))
+    return attempt, _facts(home, attempt, envelope.decoded(attempt.statement))
 
 
 def seed_of(attempt: Attempt) -> int:

@@ -84,7 +84,7 @@ def signed_once(
 
 def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
     """What was signed before, if its bytes are still there."""
-    from compliance import signing
+    from compliance.signing import envelope as signing
 
     if not _is_there(attempt.statement, body["statement"]):
         raise EventError(
@@ -98,8 +98,8 @@ def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
 
 def _is_there(statement: Path, digest: str) -> bool:
     """Whether the envelope still holds what was signed."""
-    from compliance import signing
     from compliance.formats.errors import EnvelopeError
+    from compliance.signing import envelope as signing
 
     try:
         return signing.digest(statement.read_bytes()) == digest
@@ -136,7 +136,9 @@ def judged(attempt: Attempt, policy: Facts, propagation: Sequence[Facts]) -> Ver
 
 def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
     """Report first, so that the statement can name its digest; returns the statement's digest."""
-    from compliance import render_html, report_json, signing, statement
+    from compliance import render_html, report_json
+    from compliance.signing import envelope as signing
+    from compliance.signing import statement
     from flows import keyring, reporting
 
     key = keyring.signing_key(home, "executor")

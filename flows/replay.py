@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance import signing
 from compliance.documents.request import load_request
 from compliance.formats import strict_json
 from compliance.ledger.append_file import must_read
-from compliance.trust import load_trust
+from compliance.signing import envelope
+from compliance.signing.trust import load_trust
 from compliance.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import intake, keyring
 from flows.errors import EventError
@@ -82,7 +82,7 @@ def replay(
     with _working_in(work):
         checks = list(_compared(work, told["statement"], inputs))
     same = all(check.same for check in checks)
-    write_atomically(output, signing.sign_payload(_result(told, checks), key))
+    write_atomically(output, envelope.sign_payload(_result(told, checks), key))
     return {
         "same": same,
         "checks": [asdict(check) for check in checks],

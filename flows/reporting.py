@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import signing
 from compliance.ledger import since_signed, states
 from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
-from compliance.trust import load_trust
+from compliance.signing import envelope
+from compliance.signing.trust import load_trust
 from flows import eventids
 from flows.errors import EventError
 from flows.layout import Attempt, Home
@@ -75,8 +75,8 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
             ones whose digest it holds.
     """
     home = attempt.home
-    opened = signing.open_envelope(must_read(attempt.statement))
-    statement: Facts = signing.decoded(attempt.statement)
+    opened = envelope.open_envelope(must_read(attempt.statement))
+    statement: Facts = envelope.decoded(attempt.statement)
     entries = Ledger(home.ledger).entries()
     _refuse_unknown(attempt, entries, opened.digest)
     findings = _findings(attempt, statement)
@@ -119,9 +119,9 @@ def _signoffs(entries: list[Facts], event: str) -> tuple[str, ...]:
     return states.current(entries, event).signoffs
 
 
-def _now(home: Home, opened: signing.Opened, entries: list[Facts]) -> list[Facts]:
+def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
     """Signatures as they are in the envelope now, and roles that are awaited."""
-    found = signing.judge(opened, load_trust(home.trust))
+    found = envelope.judge(opened, load_trust(home.trust))
     told = [
         {"role": s.role or "not in the trust file", "keyId": s.keyid, "demo": s.demo, "note": note}
         for s in found
@@ -132,9 +132,9 @@ def _now(home: Home, opened: signing.Opened, entries: list[Facts]) -> list[Facts
     return told + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
 
 
-def _as_filed(home: Home, opened: signing.Opened, entries: list[Facts]) -> list[Facts]:
+def _as_filed(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
     """Signatures as they were when the page was written: the executor's, the others awaited."""
-    found = signing.judge(opened, load_trust(home.trust))
+    found = envelope.judge(opened, load_trust(home.trust))
     executor = [
         {"role": "executor", "keyId": s.keyid, "demo": s.demo, "note": ""}
         for s in found
@@ -144,7 +144,7 @@ def _as_filed(home: Home, opened: signing.Opened, entries: list[Facts]) -> list[
     return executor[:1] + [{"role": role, "keyId": None} for role in awaited]
 
 
-def _event(opened: signing.Opened) -> str:
+def _event(opened: envelope.Opened) -> str:
     return str(json.loads(opened.payload)["predicate"]["event"]["id"])
 
 

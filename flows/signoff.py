@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compliance import signing
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
-from compliance.trust import Trust, load_trust
+from compliance.signing import envelope
+from compliance.signing.trust import Trust, load_trust
 from compliance.verify import INVALID, UNSUPPORTED, Verification, verify_statement
 from flows import eventids, keyring
 from flows.errors import EventError
@@ -35,7 +35,7 @@ def sign(
     known = load_trust(trust or home.trust)
     found = _holding(verify_statement(statement, known), statement)
     key = keyring.signing_key(home, role, known)
-    content = signing.countersign(must_read(statement), key)
+    content = envelope.countersign(must_read(statement), key)
     target = output or statement
     write_atomically(target, content)
     return _told(found) | {"file": str(target), "role": role, "keyid": key.keyid}
@@ -90,8 +90,8 @@ def _signed(home: Home, attempt: Attempt, role: str, copy: Path | None) -> tuple
         if there is not None:
             return content, there
         key = keyring.signing_key(home, role, trust)
-        return signing.countersign(content, key), key.keyid
-    merged = signing.merge(content, must_read(copy))
+        return envelope.countersign(content, key), key.keyid
+    merged = envelope.merge(content, must_read(copy))
     keyid = _signer(merged, trust, role)
     if keyid is None:
         raise EventError(
@@ -102,7 +102,7 @@ def _signed(home: Home, attempt: Attempt, role: str, copy: Path | None) -> tuple
 
 
 def _signer(content: bytes, trust: Trust, role: str) -> str | None:
-    found = signing.judge(signing.open_envelope(content), trust)
+    found = envelope.judge(envelope.open_envelope(content), trust)
     return next((s.keyid for s in found if s.role == role and s.holds), None)
 
 

@@ -40,7 +40,7 @@ from benchmarks.robustness import (
     speed,
 )
 from compliance.ledger.ledger import Ledger
-from compliance.trust import load_trust
+from compliance.signing.trust import load_trust
 from flows import intake, keyring, reporting
 from flows.layout import Attempt, Home
 from flows.settings import prepare_environment

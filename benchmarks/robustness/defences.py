@@ -89,7 +89,7 @@ DEFENCES = (
     # the statement
     Defence(
         "a signature is verified",
-        "compliance/signing.py",
+        "compliance/signing/envelope.py",
         "        opened.envelope.verify([public], 1)\n",
         "        pass\n",
         f"{VERIFY}::test_a_signature_of_another_statement_is_1",
@@ -103,10 +103,10 @@ DEFENCES = (
     ),
     Defence(
         "base64 has one form",
-        "compliance/signing.py",
+        "compliance/signing/envelope.py",
         "    if base64.b64encode(found).decode() != text:",
         "    if False:",
-        "tests/compliance/test_signing.py",
+        "tests/compliance/signing/test_envelope.py",
     ),
     Defence(
         "a statement is in canonical form",
@@ -124,7 +124,7 @@ DEFENCES = (
     ),
     Defence(
         "a PASSED that contradicts itself is refused",
-        "compliance/statement.py",
+        "compliance/signing/statement.py",
         '    if verdict["result"] == "PASSED":\n        yield from _unfounded(predicate)',
         "    return",
         f"{VERIFY}::test_a_signed_pass_that_contradicts_itself_is_1",
@@ -159,17 +159,17 @@ DEFENCES = (
     ),
     Defence(
         "an id belongs to its key",
-        "compliance/trust.py",
+        "compliance/signing/trust.py",
         "    if own != keyid:",
         "    if False:",
-        "tests/compliance/test_signing.py",
+        "tests/compliance/signing/test_envelope.py",
     ),
     Defence(
         "a private key is its owner's alone",
-        "compliance/keys.py",
+        "compliance/signing/keys.py",
         "        if path.stat().st_mode & 0o077:",
         "        if False:",
-        "tests/compliance/test_signing.py",
+        "tests/compliance/signing/test_envelope.py",
     ),
     # the ledger
     Defence(
@@ -274,7 +274,7 @@ DEFENCES = (
     ),
     Defence(
         "a sign-off is over the same bytes",
-        "compliance/signing.py",
+        "compliance/signing/envelope.py",
         "    if (opened.payload, opened.payload_type) != (more.payload, more.payload_type):",
         "    if False:",
         f"{DESK}::test_a_copy_of_another_statement_or_without_the_signature_is_refused",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.robustness import mutating
-from compliance import signing
 from compliance.documents.claim import load_claim
 from compliance.documents.policy import load_policy
 from compliance.documents.request import load_request
@@ -20,7 +19,8 @@ from compliance.formats import strict_json
 from compliance.formats.errors import ComplianceError
 from compliance.ledger import checkpoint, proofs
 from compliance.ledger.ledger import Ledger, verify
-from compliance.trust import Trust, load_trust
+from compliance.signing import envelope
+from compliance.signing.trust import Trust, load_trust
 from compliance.verify import verify_statement
 from flows import models, recipes, replay
 from flows.settings import overridden, settings
@@ -162,7 +162,7 @@ def of_people() -> list[Document]:
     ]
 
 
-def of_the_ledger(ledger: Path, key: signing.SigningKey, trust: Trust) -> list[Document]:
+def of_the_ledger(ledger: Path, key: envelope.SigningKey, trust: Trust) -> list[Document]:
     """Checkpoint and proofs."""
     lines = Ledger(ledger).lines()
     origin = Ledger(ledger).position()["origin"]
@@ -226,10 +226,10 @@ def _read_network(path: Path) -> Any:
 
 
 def signed_mutations(
-    statement: Path, key: signing.SigningKey, count: int, seed: int
+    statement: Path, key: envelope.SigningKey, count: int, seed: int
 ) -> Iterator[Mutation]:
     """Statements whose content was changed and signed anew by a trusted key: the schema's turn."""
-    told = json.loads(signing.open_envelope(statement.read_bytes()).payload)
+    told = json.loads(envelope.open_envelope(statement.read_bytes()).payload)
     draw = random.Random(f"signed {seed}")  # noqa: S311 - not for secrets
     number = 0
     while number < count:
@@ -238,5 +238,5 @@ def signed_mutations(
             payload = strict_json.canonical(changed)
         except ComplianceError:
             continue  # no canonical form: nobody can sign it
-        yield f"signed-{number}", signing.sign_bytes(payload, signing.PAYLOAD_TYPE, key)
+        yield f"signed-{number}", envelope.sign_bytes(payload, envelope.PAYLOAD_TYPE, key)
         number += 1

@@ -6,26 +6,26 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from compliance import signing
 from compliance.formats.errors import EnvelopeError
-from compliance.trust import Trust
+from compliance.signing import envelope
+from compliance.signing.trust import Trust
 
 
 def believed(content: bytes, trust: Trust) -> bytes | None:
     """The payload that a reader would believe, None where the envelope is refused."""
     try:
-        opened = signing.open_envelope(content)
+        opened = envelope.open_envelope(content)
     except EnvelopeError:
         return None
-    if opened.payload_type != signing.PAYLOAD_TYPE:
+    if opened.payload_type != envelope.PAYLOAD_TYPE:
         return None
-    holds = [s.holds for s in signing.judge(opened, trust)]
+    holds = [s.holds for s in envelope.judge(opened, trust)]
     return opened.payload if True in holds and False not in holds else None
 
 
-def tiny(key: signing.SigningKey) -> bytes:
+def tiny(key: envelope.SigningKey) -> bytes:
     """An envelope small enough to turn every bit of it."""
-    return signing.sign_bytes(b'{"verdict":"FAILED"}', signing.PAYLOAD_TYPE, key)
+    return envelope.sign_bytes(b'{"verdict":"FAILED"}', envelope.PAYLOAD_TYPE, key)
 
 
 def every_bit(content: bytes, trust: Trust) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.robustness import many_events
-from compliance import signing
 from compliance.ledger import chain
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from compliance.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import journal
 from flows.layout import Attempt, Home
@@ -244,6 +244,6 @@ def _registry(home: Home, events: dict[str, list[str]], counted: Killed) -> None
         passed = tags.get("damp.verdict") == "PASSED"
         if found["champion"] != (number if passed else 1):
             counted.problems.append(f"{name}: champion is {found['champion']}")
-        statement = signing.digest(Attempt(home, event, 1).statement.read_bytes())
+        statement = envelope.digest(Attempt(home, event, 1).statement.read_bytes())
         if statement != signed[event]:
             counted.problems.append(f"{name}: another statement than the ledger's")

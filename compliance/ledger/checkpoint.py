@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compliance import note
 from compliance.formats.errors import NoteError
-from compliance.keys import SigningKey
 from compliance.ledger import merkle
-from compliance.trust import Trust
+from compliance.signing import signed_note
+from compliance.signing.keys import SigningKey
+from compliance.signing.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def of(origin: str, lines: Sequence[bytes]) -> Checkpoint:
 
 def sign(checkpoint: Checkpoint, key: SigningKey) -> str:
     """The checkpoint as a signed note; the key signs under the ledger's name."""
-    return note.sign(checkpoint.text(), checkpoint.origin, key)
+    return signed_note.sign(checkpoint.text(), checkpoint.origin, key)
 
 
 def opened(content: str | bytes, trust: Trust, *, roles: Sequence[str] = ()) -> Checkpoint:
@@ -76,10 +76,10 @@ def opened(content: str | bytes, trust: Trust, *, roles: Sequence[str] = ()) -> 
     Raises:
         NoteError: no note, no checkpoint, or no trusted key has signed it.
     """
-    found = note.parse(content)
+    found = signed_note.parse(content)
     told = parse(found.text)
     known = [(i, k.public_key) for i, k in trust.keys.items() if not roles or k.role in roles]
-    signed_by = note.signers(found, told.origin, known)
+    signed_by = signed_note.signers(found, told.origin, known)
     if not signed_by:
         raise NoteError(
             f"No trusted key has signed this checkpoint of {told.origin}: use the trust file that "
@@ -96,7 +96,7 @@ def load(path: Path, trust: Trust) -> Checkpoint:
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(note.LARGEST + 1)
+            content = stream.read(signed_note.LARGEST + 1)
     except OSError as error:
         raise NoteError(f"{path}: cannot be read: {error.strerror}.") from error
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from compliance.documents import deadlines
 from compliance.ledger.states import Event, State
-from compliance.trust import moment
+from compliance.signing.trust import moment
 
 Row = dict[str, Any]
 

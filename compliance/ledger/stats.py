@@ -16,7 +16,7 @@ from typing import Any
 from compliance.ledger import states
 from compliance.ledger.chain import Entry
 from compliance.ledger.states import Event, State
-from compliance.trust import moment
+from compliance.signing.trust import moment
 
 Facts = dict[str, Any]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from compliance import signing
-from compliance.keys import SigningKey
-from compliance.trust import Trust, TrustedKey, save_trust
+from compliance.signing import envelope
+from compliance.signing.keys import SigningKey
+from compliance.signing.trust import Trust, TrustedKey, save_trust
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +47,9 @@ class Desk:
         return self.folder / "trust.json"
 
     def write(self, statement: dict[str, Any], *more: SigningKey) -> Path:
-        content = signing.sign(statement, self.executor)
+        content = envelope.sign(statement, self.executor)
         for key in more:
-            content = signing.countersign(content, key)
+            content = envelope.countersign(content, key)
         self.statement.write_bytes(content)
         return self.statement
 
@@ -75,8 +75,8 @@ def trust_line() -> Callable[..., TrustedKey]:
 @pytest.fixture
 def desk(tmp_path: Path, example: ModuleType) -> Desk:
     """A signed example."""
-    executor = signing.generate(tmp_path / "keys", demo=True)
-    reviewer = signing.generate(tmp_path / "keys", demo=True)
+    executor = envelope.generate(tmp_path / "keys", demo=True)
+    reviewer = envelope.generate(tmp_path / "keys", demo=True)
     made = Desk(folder=tmp_path, executor=executor, reviewer=reviewer)
     trust = Trust(keys={}).with_key(executor.keyid, trusted(executor))
     save_trust(made.trust, trust.with_key(reviewer.keyid, trusted(reviewer, "reviewer")))

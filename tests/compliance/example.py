@@ -9,8 +9,8 @@ import hashlib
 from typing import Any
 
 from audits.finding import Finding, Measurement, not_run
-from compliance import statement
 from compliance.documents.policy import Policy, load_policy
+from compliance.signing import statement
 from compliance.verdict import MUST_FAIL, Verdict, judge
 
 Json = dict[str, Any]

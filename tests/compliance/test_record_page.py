@@ -14,13 +14,13 @@ import click
 import pytest
 from jsonschema import Draft202012Validator
 
-from compliance import statement
 from compliance.documents.policy import Policy
 from compliance.documents.request import parse_request
 from compliance.formats import yaml_reader
 from compliance.formats.errors import PolicyError
 from compliance.formats.validation import check
 from compliance.rows import JudgedRow
+from compliance.signing import statement
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "record.md").read_text()

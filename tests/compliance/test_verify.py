@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from compliance import signing
 from compliance.ledger.ledger import Ledger
-from compliance.trust import Trust, TrustedKey, load_trust
+from compliance.signing import envelope as signing
+from compliance.signing.trust import Trust, TrustedKey, load_trust
 from compliance.verify import Verification, verify_statement
 
 Line = Callable[..., TrustedKey]
@@ -175,7 +175,7 @@ def test_a_signature_by_a_stranger_is_noted(desk: Any, example: ModuleType) -> N
 def test_a_newer_or_foreign_statement_is_3_and_says_what_reads_it(
     desk: Any, example: ModuleType, path: str, value: str
 ) -> None:
-    from compliance import statement
+    from compliance.signing import statement
 
     made = example.example() | {path: value}
     found = verify_statement(resigned(desk, statement.canonical(made)), desk.trust)
@@ -185,7 +185,7 @@ def test_a_newer_or_foreign_statement_is_3_and_says_what_reads_it(
 
 
 def test_an_unknown_payload_type_is_3(desk: Any, example: ModuleType) -> None:
-    from compliance import statement
+    from compliance.signing import statement
 
     made = statement.canonical(example.example())
     assert verify_statement(resigned(desk, made, "text/plain"), desk.trust).exit_code == 3
@@ -200,7 +200,7 @@ def test_a_newer_statement_without_a_signature_that_holds_is_1(
 
 
 def test_signed_bytes_that_are_no_proper_statement_are_1(desk: Any, example: ModuleType) -> None:
-    from compliance import statement
+    from compliance.signing import statement
 
     made = example.example()
     text = statement.canonical(made).decode()
@@ -215,7 +215,7 @@ def test_signed_bytes_that_are_no_proper_statement_are_1(desk: Any, example: Mod
 
 
 def test_a_signed_pass_that_contradicts_itself_is_1(desk: Any, example: ModuleType) -> None:
-    from compliance import statement
+    from compliance.signing import statement
 
     made = example.example()
     made["predicate"]["audits"][0]["outcome"] = "outside"
@@ -231,7 +231,7 @@ def test_the_model_must_be_the_one_after(desk: Any, example: ModuleType, tmp_pat
     parts = example.parts()
     parts["sha256"] = hashlib.sha256(b"after").hexdigest()
     parts["inputs"]["modelBefore"]["digest"]["sha256"] = hashlib.sha256(b"before").hexdigest()
-    from compliance import statement
+    from compliance.signing import statement
 
     desk.write(statement.build(**parts))
     assert verify_statement(desk.statement, desk.trust, model=after).exit_code == 0
@@ -243,7 +243,7 @@ def test_the_model_must_be_the_one_after(desk: Any, example: ModuleType, tmp_pat
 @pytest.fixture
 def booked(desk: Any, example: ModuleType) -> Callable[..., Ledger]:
     """Books the example's event in a ledger as an event is; writes the statement that fits."""
-    from compliance import statement
+    from compliance.signing import statement
 
     def book(**changes: Any) -> Ledger:
         ledger = Ledger(desk.folder / "ledger.jsonl")

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from compliance import signing, statement
 from compliance.documents import deadlines
 from compliance.documents.policy import Policy
 from compliance.documents.request import parse_request
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope, statement
 from compliance.verdict import judge
 from flows import intake, keyring
 from flows.layout import Attempt, Home
@@ -118,7 +118,7 @@ def decide(
     for part, version in zip(("dataBefore", "dataAfter"), versions or (), strict=False):
         parts["inputs"][part]["version"] = version
     _write(attempt, parts, keyring.signing_key(home, "executor"), with_report=with_report)
-    digest = signing.digest(attempt.statement.read_bytes())
+    digest = envelope.digest(attempt.statement.read_bytes())
     signed = {"attempt": number, "verdict": verdict, "statement": digest}
     ledger.append_once("statement_signed", event, key, signed, checked=True)
     ledger.append_once(
@@ -177,6 +177,6 @@ def _write(attempt: Attempt, parts: Facts, key: Any, *, with_report: bool) -> No
     attempt.findings.write_text(json.dumps({"candidate": found, "controls": controls}))
     digest = hashlib.sha256(attempt.findings.read_bytes()).hexdigest()
     parts["byproducts"] = [{"name": attempt.findings.name, "sha256": digest}]
-    attempt.statement.write_bytes(signing.sign(statement.build(**parts), key))
+    attempt.statement.write_bytes(envelope.sign(statement.build(**parts), key))
     if with_report:
         attempt.report.write_text("<!doctype html><title>the page as it was filed</title>")

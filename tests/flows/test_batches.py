@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from compliance import signing
 from compliance.ledger import entry_text, states
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope
 from flows import batches, desk
 from flows.layout import Attempt, Home
 from tests.flows.running import opened, submitted
@@ -74,13 +74,13 @@ def test_each_of_a_batch_is_cut_out_of_the_model_that_is_in_use_then(tmp_path: P
     told = office.damp("run")
     assert told.returncode in (0, 2), told.stderr
     first, second = (
-        signing.decoded(Attempt(office.home, event, 1).statement)["predicate"] for event in events
+        envelope.decoded(Attempt(office.home, event, 1).statement)["predicate"] for event in events
     )
     assert [places(office.home, event) for event in events] == [[(1, 2)], [(2, 2)]]
     passed = first["verdict"]["result"] == "PASSED"  # else the model before is still in use
     before = second["inputs"]["modelBefore"]
     assert before["registry"] == {"name": "digits", "version": "2" if passed else "1"}
-    after = signing.decoded(Attempt(office.home, events[0], 1).statement)["subject"][0]
+    after = envelope.decoded(Attempt(office.home, events[0], 1).statement)["subject"][0]
     left = after if passed else first["inputs"]["modelBefore"]
     assert before["digest"] == left["digest"]
     assert second["method"]["parameters"]["retired"] == ([3, 8] if passed else [8])

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from compliance import signing
 from compliance.documents.request import parse_request
 from compliance.formats.errors import RequestError
 from compliance.ledger.ledger import Ledger
-from compliance.trust import load_trust
+from compliance.signing import envelope
+from compliance.signing.trust import load_trust
 from flows import callbacks, desk, intake, keyring
 from flows.errors import EventError
 from flows.layout import Home
@@ -83,8 +83,8 @@ def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str)
     (sent,) = callbacks.deliver(home)
     assert (sent["answer"], sent["kind"]) == (200, "request_denied")
     assert callbacks.deliver(home) == []
-    opened = signing.open_envelope(told.got[0])
-    (signature,) = signing.judge(opened, load_trust(home.trust))
+    opened = envelope.open_envelope(told.got[0])
+    (signature,) = envelope.judge(opened, load_trust(home.trust))
     assert (signature.holds, signature.role) == (True, "executor")
     assert opened.payload_type == callbacks.TYPE
     said = json.loads(opened.payload)
@@ -95,9 +95,9 @@ def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str)
 def test_a_verdict_is_told_with_its_statement(home: Home, told: Desk, event: str) -> None:
     attempt = MADE.decide(home, event)
     callbacks.deliver(home)
-    said = json.loads(signing.open_envelope(told.got[0]).payload)
+    said = json.loads(envelope.open_envelope(told.got[0]).payload)
     assert said["verdict"] == "PASSED"
-    assert said["statement"] == signing.digest(attempt.statement.read_bytes())
+    assert said["statement"] == envelope.digest(attempt.statement.read_bytes())
 
 
 @pytest.mark.parametrize("answer", [404, 500, 302])

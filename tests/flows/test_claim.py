@@ -90,10 +90,10 @@ def reordered(state: dict[str, Tensor]) -> None:
 
 
 def signed(home: Home, event: str) -> tuple[Attempt, dict[str, Any]]:
-    from compliance import signing
+    from compliance.signing import envelope
 
     attempt = Attempt(home, event, 1)
-    predicate: dict[str, Any] = signing.decoded(attempt.statement)["predicate"]
+    predicate: dict[str, Any] = envelope.decoded(attempt.statement)["predicate"]
     return attempt, predicate
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from compliance import signing
-from compliance.trust import load_trust
+from compliance.signing import envelope
+from compliance.signing.trust import load_trust
 from flows.layout import Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
@@ -51,8 +51,8 @@ def test_a_test_result_can_be_signed(damp: Damp, home: Home, event: str, tmp_pat
     file = tmp_path / "result.dsse.json"
     told = damp("export", "--format", "in-toto-test-result", "--event", event, "--sign", "-o", file)
     assert told.code == 0, told.err
-    opened = signing.open_envelope(file.read_bytes())
-    (signature,) = signing.judge(opened, load_trust(home.trust))
+    opened = envelope.open_envelope(file.read_bytes())
+    (signature,) = envelope.judge(opened, load_trust(home.trust))
     assert (signature.role, signature.holds) == ("executor", True)
     assert json.loads(opened.payload)["predicate"]["result"] == "PASSED"
     told = damp("verify", file)

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.robustness import crafted_models, documents, fuzzing, mutating
 from benchmarks.robustness.watching import MARK, Watch
-from compliance.trust import load_trust
+from compliance.signing.trust import load_trust
 from flows import keyring
 from flows.errors import ModelError
 from flows.layout import Attempt, Home

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from compliance import signing
 from compliance.ledger.ledger import Ledger
+from compliance.signing import envelope as signing
 from flows import gate, gate_statement, keyring, models, promoting, registering, registry, tracking
 from flows.errors import GateError, RegistryError
 from flows.layout import Attempt, Home

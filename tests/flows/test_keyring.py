@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from compliance.trust import load_trust, moment
+from compliance.signing.trust import load_trust, moment
 from compliance.verify import verify_statement
 from flows import keyring
 from flows.errors import EventError

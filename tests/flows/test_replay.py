@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from compliance import signing
-from compliance.trust import load_trust
+from compliance.signing import envelope
+from compliance.signing.trust import load_trust
 from flows.layout import Attempt
 from tests.flows.world import World
 
@@ -63,9 +63,9 @@ def test_on_the_same_platform_everything_is_the_same_and_signed(
     assert {"model after", "verdict", "retain set", "few_shot.1@penultimate"} <= names
     content = (auditor.folder / "replay.dsse.json").read_bytes()
     trust = load_trust(auditor.folder / ".damp" / "trust.json")
-    (signature,) = signing.judge(signing.open_envelope(content), trust)
+    (signature,) = envelope.judge(envelope.open_envelope(content), trust)
     assert (signature.role, signature.holds) == ("auditor", True)
-    result = json.loads(signing.open_envelope(content).payload)
+    result = json.loads(envelope.open_envelope(content).payload)
     assert result["predicate"]["result"] == "PASSED"
     assert result["subject"][0]["digest"]["sha256"] == next(
         check["told"] for check in found["checks"] if check["name"] == "model after"
@@ -104,17 +104,17 @@ def test_a_statement_that_claims_another_figure_is_found_out(
     from flows import keyring
 
     statement = auditor.copy / "statement.dsse.json"
-    told = json.loads(signing.open_envelope(statement.read_bytes()).payload)
+    told = json.loads(envelope.open_envelope(statement.read_bytes()).payload)
     row = next(r for r in told["predicate"]["audits"] if r["name"] == "accuracy.retain")
     row["value"] += 1e-4
     keys = world.folder / "home" / ".config" / "damp" / "keys"
     monkeypatch.setenv("DAMP_KEYS", str(keys))
-    statement.write_bytes(signing.sign_payload(told, keyring.signing_key(world.home, "executor")))
+    statement.write_bytes(envelope.sign_payload(told, keyring.signing_key(world.home, "executor")))
     done = auditor.replay()
     assert done.returncode == 1, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert [check["name"] for check in found["checks"] if not check["same"]] == ["accuracy.retain"]
     result = json.loads(
-        signing.open_envelope((auditor.folder / "replay.dsse.json").read_bytes()).payload
+        envelope.open_envelope((auditor.folder / "replay.dsse.json").read_bytes()).payload
     )
     assert result["predicate"]["failedTests"] == ["accuracy.retain"]

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from compliance import signing
+from compliance.signing import envelope
 from flows import tables
 
 EXAMPLE = Path(__file__).parents[1] / "compliance" / "example.py"
@@ -26,9 +26,9 @@ def example() -> ModuleType:
 
 @pytest.fixture
 def signed(tmp_path: Path, example: ModuleType) -> Path:
-    key = signing.generate(tmp_path / "keys", demo=True)
+    key = envelope.generate(tmp_path / "keys", demo=True)
     path = tmp_path / "statement.dsse.json"
-    path.write_bytes(signing.sign(example.example(), key))
+    path.write_bytes(envelope.sign(example.example(), key))
     return path
 
 
@@ -53,7 +53,7 @@ def test_what_was_not_measured_is_a_dash_in_the_summary(
     rows = statement["predicate"]["audits"]
     statement["predicate"]["audits"] = [r for r in rows if r["name"] != "routing.js"]
     path = tmp_path / "statement.dsse.json"
-    path.write_bytes(signing.sign(statement, signing.generate(tmp_path / "keys", demo=True)))
+    path.write_bytes(envelope.sign(statement, envelope.generate(tmp_path / "keys", demo=True)))
     head, _, line = tables.summary([("Forget 8", [path])]).splitlines()
     assert dict(zip(cells(head), cells(line), strict=True))["routing JS"] == "-"
 
@@ -77,5 +77,5 @@ def test_an_outcome_outside_its_margin_stands_out(signed: Path, example: ModuleT
         example.findings(few_shot__1_at_penultimate=0.92), example.controls(), example.policy()
     )
     statement = example.example(told)
-    signed.write_bytes(signing.sign(statement, signing.generate(signed.parent / "k", demo=True)))
+    signed.write_bytes(envelope.sign(statement, envelope.generate(signed.parent / "k", demo=True)))
     assert "**outside**" in tables.event([signed], title="x", command="x")

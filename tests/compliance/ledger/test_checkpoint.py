@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from benchmarks.robustness import ledgers
-from compliance import note, signing
 from compliance.formats.errors import NoteError
-from compliance.keys import SigningKey
 from compliance.ledger import chain, checkpoint, merkle, proofs
 from compliance.ledger.ledger import Ledger
-from compliance.trust import Trust, TrustedKey
+from compliance.signing import envelope, signed_note
+from compliance.signing.keys import SigningKey
+from compliance.signing.trust import Trust, TrustedKey
 
 ENTRIES = 50
 
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
-    return signing.generate(tmp_path_factory.mktemp("keys"), demo=True)
+    return envelope.generate(tmp_path_factory.mktemp("keys"), demo=True)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def signed(ledger: Ledger, key: SigningKey, size: int = ENTRIES) -> str:
 
 
 def test_a_note_is_written_as_the_format_says(key: SigningKey) -> None:
-    told = note.sign("one\ntwo\n", "example.org/log", key)
+    told = signed_note.sign("one\ntwo\n", "example.org/log", key)
     text, blank, line = told.rpartition("\n\n")
     assert (text, blank) == ("one\ntwo", "\n\n")
     dash, name, rest = line.removesuffix("\n").split(" ")
@@ -72,8 +72,8 @@ def test_the_published_example_is_read_and_its_signature_holds() -> None:
         "dngotpRZb6KE6RyyBwJnAM=\n"
     )
     public = base64.b64decode(raw)[1:]  # after the byte that says Ed25519
-    assert note.key_id(name, public).hex() == key_hash
-    found = note.parse(told)
+    assert signed_note.key_id(name, public).hex() == key_hash
+    found = signed_note.parse(told)
     ((who, hint, signature),) = found.signatures
     assert (who, hint.hex()) == (name, key_hash)
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -94,19 +94,19 @@ def test_the_published_example_is_read_and_its_signature_holds() -> None:
         "one\n\n\u2014  AAAAAAAAAA==\n",
         "on\x07e\n\n\u2014 name AAAAAAAAAA==\n",
         "one\n\n" + "\u2014 name AAAAAAAAAA==\n" * 17,
-        "x" * (note.LARGEST + 1),
+        "x" * (signed_note.LARGEST + 1),
         b"\xff\n\n\xe2\x80\x94 name AAAAAAAAAA==\n",
     ],
 )
 def test_what_is_no_note_is_refused(text: str | bytes) -> None:
     with pytest.raises(NoteError):
-        note.parse(text)
+        signed_note.parse(text)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb"])
 def test_a_name_that_cannot_be_one_is_refused(key: SigningKey, name: str) -> None:
     with pytest.raises(NoteError, match="cannot name"):
-        note.sign("text\n", name, key)
+        signed_note.sign("text\n", name, key)
 
 
 # Checkpoints
@@ -139,7 +139,7 @@ def test_every_turned_bit_is_refused(ledger: Ledger, key: SigningKey, trust: Tru
 def test_a_stranger_s_signature_does_not_count(
     ledger: Ledger, key: SigningKey, trust: Trust, tmp_path: Path
 ) -> None:
-    stranger = signing.generate(tmp_path / "keys", demo=True)
+    stranger = envelope.generate(tmp_path / "keys", demo=True)
     with pytest.raises(NoteError, match="No trusted key"):
         checkpoint.opened(signed(ledger, stranger), trust)
     with pytest.raises(NoteError, match="No trusted key"):
@@ -151,7 +151,7 @@ def test_a_stranger_s_signature_does_not_count(
 def test_a_stranger_s_line_beside_a_good_one_is_ignored_as_the_format_asks(
     ledger: Ledger, key: SigningKey, trust: Trust, tmp_path: Path
 ) -> None:
-    stranger = signing.generate(tmp_path / "keys", demo=True)
+    stranger = envelope.generate(tmp_path / "keys", demo=True)
     both = signed(ledger, key) + signed(ledger, stranger).rpartition("\n\n")[2]
     assert checkpoint.opened(both, trust).signed_by == (key.keyid,)
 
@@ -171,7 +171,7 @@ def test_a_signature_under_another_name_does_not_count(
     origin = ledger.position()["origin"]
     text = checkpoint.of(origin, ledger.lines()).text()
     with pytest.raises(NoteError, match="No trusted key"):
-        checkpoint.opened(note.sign(text, "another-log", key), trust)
+        checkpoint.opened(signed_note.sign(text, "another-log", key), trust)
 
 
 @pytest.mark.parametrize(

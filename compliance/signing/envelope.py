@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance import statement as statements
 from compliance.formats import strict_json
 from compliance.formats.errors import EnvelopeError, JsonError
-from compliance.keys import SigningKey, generate, load, public_from_pem, sslib_key
-from compliance.trust import Trust
+from compliance.signing import statement as statements
+from compliance.signing.keys import SigningKey, generate, load, public_from_pem, sslib_key
+from compliance.signing.trust import Trust
 
 __all__ = [
     "LARGEST",

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import keys
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError, SigningError, TrustError
+from compliance.signing import keys
 
 FORMAT = "damp/trust/v1"
 ROLES = ("executor", "reviewer", "auditor")

@@ -15,47 +15,47 @@ from typing import Any
 import pytest
 
 from benchmarks.robustness import envelopes
-from compliance import keys, signing
 from compliance.formats.errors import EnvelopeError, SigningError, TrustError
-from compliance.trust import Trust, TrustedKey, load_trust, save_trust
+from compliance.signing import envelope, keys
+from compliance.signing.trust import Trust, TrustedKey, load_trust, save_trust
 
 Line = Callable[..., TrustedKey]
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> keys.SigningKey:
-    return signing.generate(tmp_path / "keys")
+    return envelope.generate(tmp_path / "keys")
 
 
 def test_a_private_key_is_its_owners_alone(tmp_path: Path, key: keys.SigningKey) -> None:
     file = tmp_path / "keys" / f"{key.keyid}.pem"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert signing.load(file).keyid == key.keyid
+    assert envelope.load(file).keyid == key.keyid
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, key: keys.SigningKey) -> None:
     file = tmp_path / "keys" / f"{key.keyid}.pem"
     file.chmod(0o640)
     with pytest.raises(SigningError, match="can be read by others"):
-        signing.load(file)
+        envelope.load(file)
 
 
 def test_a_passphrase_locks_the_file(tmp_path: Path) -> None:
-    made = signing.generate(tmp_path, passphrase=b"correct horse")
+    made = envelope.generate(tmp_path, passphrase=b"correct horse")
     file = tmp_path / f"{made.keyid}.pem"
     assert b"ENCRYPTED" in file.read_bytes()
-    assert signing.load(file, passphrase=b"correct horse").keyid == made.keyid
+    assert envelope.load(file, passphrase=b"correct horse").keyid == made.keyid
     for wrong in (b"battery", None):
         with pytest.raises(SigningError, match="passphrase"):
-            signing.load(file, passphrase=wrong)
+            envelope.load(file, passphrase=wrong)
 
 
 def test_a_file_under_another_keys_name_is_refused(tmp_path: Path, key: keys.SigningKey) -> None:
     file = tmp_path / "keys" / f"{key.keyid}.pem"
     file.rename(file.with_name("mine.pem"))
     with pytest.raises(SigningError, match="name the file after"):
-        signing.load(file.with_name("mine.pem"))
+        envelope.load(file.with_name("mine.pem"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"])
@@ -64,16 +64,16 @@ def test_what_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     file.chmod(0o600)
     with pytest.raises(SigningError):
-        signing.load(file)
+        envelope.load(file)
 
 
 def test_keys_stay_out_of_repositories(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     with pytest.raises(SigningError, match="lies in the git repository"):
-        signing.generate(tmp_path / "state" / "keys")
+        envelope.generate(tmp_path / "state" / "keys")
     assert not (tmp_path / "state").exists()
-    assert signing.generate(tmp_path / "state" / "keys", demo=True).demo
-    assert signing.generate(tmp_path / "own", inside_repository=True)
+    assert envelope.generate(tmp_path / "state" / "keys", demo=True).demo
+    assert envelope.generate(tmp_path / "own", inside_repository=True)
 
 
 def test_the_id_of_a_key_is_what_openssl_computes(tmp_path: Path, key: keys.SigningKey) -> None:
@@ -102,7 +102,7 @@ def trust_json(keyid: str, line: dict[str, Any], **more: Any) -> str:
 def test_a_trust_file_that_cannot_be_relied_on_is_refused(
     tmp_path: Path, key: keys.SigningKey, trust_line: Line
 ) -> None:
-    other = signing.generate(tmp_path / "keys")
+    other = envelope.generate(tmp_path / "keys")
     line = {field: getattr(trust_line(key), field) for field in TrustedKey.__slots__}
     twice = trust_json(key.keyid, line)[:-2] + f', "{key.keyid}": {json.dumps(line)}}}}}'
     cases = {
@@ -134,25 +134,25 @@ def test_a_key_of_another_type_is_refused(tmp_path: Path) -> None:
     subprocess.run(["openssl", "genpkey", *curve, "-out", file], check=True, capture_output=True)
     file.chmod(0o600)
     with pytest.raises(SigningError, match="Ed25519"):
-        signing.load(file)
+        envelope.load(file)
 
 
 def test_signing_again_gives_the_same_bytes(example: Any, key: keys.SigningKey) -> None:
     made = example.example()
-    assert signing.sign(made, key) == signing.sign(made, key)
+    assert envelope.sign(made, key) == envelope.sign(made, key)
 
 
 def test_a_sign_off_is_over_the_same_bytes(
     tmp_path: Path, example: Any, key: keys.SigningKey, trust_line: Line
 ) -> None:
-    other = signing.generate(tmp_path / "keys")
-    once = signing.sign(example.example(), key)
-    both = signing.countersign(once, other)
-    assert signing.digest(both) == signing.digest(once)
-    assert signing.countersign(both, other) == both
+    other = envelope.generate(tmp_path / "keys")
+    once = envelope.sign(example.example(), key)
+    both = envelope.countersign(once, other)
+    assert envelope.digest(both) == envelope.digest(once)
+    assert envelope.countersign(both, other) == both
     trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
     trust = trust.with_key(other.keyid, trust_line(other, "reviewer"))
-    found = signing.judge(signing.open_envelope(both), trust)
+    found = envelope.judge(envelope.open_envelope(both), trust)
     assert [(s.role, s.holds) for s in found] == [("executor", True), ("reviewer", True)]
 
 
@@ -174,7 +174,7 @@ def test_the_count_of_turned_bits_sees_an_envelope_that_nobody_checks(
 
     def unchecked(content: bytes, _: Trust) -> bytes | None:
         try:
-            return signing.open_envelope(content).payload
+            return envelope.open_envelope(content).payload
         except EnvelopeError:
             return None
 
@@ -186,7 +186,7 @@ def test_a_changed_envelope_of_a_real_statement_is_refused(
     example: Any, key: keys.SigningKey, trust_line: Line
 ) -> None:
     trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
-    content = signing.sign(example.example(), key)
+    content = envelope.sign(example.example(), key)
     payload = envelopes.believed(content, trust)
     assert payload is not None
     draw = random.Random(7)
@@ -216,14 +216,14 @@ def test_a_changed_envelope_of_a_real_statement_is_refused(
 def test_an_envelope_of_another_shape_is_refused(key: keys.SigningKey, change: Any) -> None:
     told = json.loads(envelopes.tiny(key))
     with pytest.raises(EnvelopeError):
-        signing.open_envelope(json.dumps(change(told)).encode())
+        envelope.open_envelope(json.dumps(change(told)).encode())
 
 
 def test_a_second_payload_under_the_same_key_is_refused(key: keys.SigningKey) -> None:
     forged = base64.b64encode(b'{"verdict":"PASSED"}').decode()
     text = envelopes.tiny(key).decode().replace('"payload":', f'"payload": "{forged}", "payload":')
     with pytest.raises(EnvelopeError, match="twice"):
-        signing.open_envelope(text.encode())
+        envelope.open_envelope(text.encode())
 
 
 def test_base64_of_a_second_form_is_refused(key: keys.SigningKey) -> None:
@@ -232,4 +232,4 @@ def test_base64_of_a_second_form_is_refused(key: keys.SigningKey) -> None:
     spare = told["payload"][:-2] + chr(ord(told["payload"][-2]) + 1) + "="
     assert base64.b64decode(spare) == base64.b64decode(told["payload"])
     with pytest.raises(EnvelopeError, match="second form"):
-        signing.open_envelope(json.dumps(told | {"payload": spare}).encode())
+        envelope.open_envelope(json.dumps(told | {"payload": spare}).encode())

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from compliance.formats.errors import NoteError
-from compliance.keys import SigningKey, public_from_pem
+from compliance.signing.keys import SigningKey, public_from_pem
 
 ED25519 = b"\x01"
 DASH = "\N{EM DASH} "
