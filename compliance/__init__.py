@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from compliance.documents.claim import Claim, load_claim
     from compliance.documents.policy import Policy, load_policy
     from compliance.documents.request import Request, load_request
-    from compliance.findings import load_findings
     from compliance.formats.errors import ComplianceError
-    from compliance.judging import judge_rows
     from compliance.ledger.ledger import Ledger
     from compliance.report import render_html, render_markdown, report_json
     from compliance.report_index import render_comparison, render_index
     from compliance.signing.trust import Trust, load_trust
-    from compliance.verdict import Verdict, judge
+    from compliance.verdict.findings import load_findings
+    from compliance.verdict.judging import judge_rows
+    from compliance.verdict.verdict import Verdict, judge
     from compliance.verify import Verification, verify_statement
 
 __all__ = [
@@ -68,12 +68,12 @@ _WHERE = {
     "Policy": "compliance.documents.policy",
     "Request": "compliance.documents.request",
     "Trust": "compliance.signing.trust",
-    "Verdict": "compliance.verdict",
+    "Verdict": "compliance.verdict.verdict",
     "Verification": "compliance.verify",
-    "judge": "compliance.verdict",
-    "judge_rows": "compliance.judging",
+    "judge": "compliance.verdict.verdict",
+    "judge_rows": "compliance.verdict.judging",
     "load_claim": "compliance.documents.claim",
-    "load_findings": "compliance.findings",
+    "load_findings": "compliance.verdict.findings",
     "load_policy": "compliance.documents.policy",
     "load_request": "compliance.documents.request",
     "load_trust": "compliance.signing.trust",

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from compliance import report_numbers, report_questions, report_words, wording
+from compliance import report_numbers, report_questions, report_words
 from compliance.report_strip import finite
+from compliance.verdict import wording
 
 Row = Mapping[str, Any]
 

@@ -24,7 +24,7 @@ from flows.store import Artifact, aside, write_atomically
 if TYPE_CHECKING:
     from torch import nn
 
-    from compliance.verdict import Verdict
+    from compliance.verdict.verdict import Verdict
 
 Facts = dict[str, Any]
 

@@ -67,8 +67,8 @@ def _plan(accepted: Facts, data: Facts, model: Facts, seed: int, yardstick: Fact
 def _expected(accepted: Facts, data: Facts, yardstick: Facts) -> Facts:
     """What these samples can show, and what the retrained models and the original say of it."""
     from audits.finding import Finding
-    from compliance import power
     from compliance.documents.policy import Policy
+    from compliance.verdict import expected_power
 
     policy = Policy.model_validate(accepted["policy"])
     found = {
@@ -76,7 +76,7 @@ def _expected(accepted: Facts, data: Facts, yardstick: Facts) -> Facts:
         for name, findings in yardstick.items()
     }
     original = found.pop("original")
-    out_of_reach = power.by_sizes(policy, rows.smallest(data))
-    told = power.expected(original, found, policy, out_of_reach=out_of_reach)
+    out_of_reach = expected_power.by_sizes(policy, rows.smallest(data))
+    told = expected_power.expected(original, found, policy, out_of_reach=out_of_reach)
     progress.current().advance(told["told"], 1, 1)
     return told

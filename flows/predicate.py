@@ -12,7 +12,7 @@ from flows.journal import read
 from flows.layout import Attempt, Home
 
 if TYPE_CHECKING:
-    from compliance.verdict import Verdict
+    from compliance.verdict.verdict import Verdict
 
 Facts = dict[str, Any]
 

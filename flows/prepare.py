@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents import deadlines
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from compliance.levels import FAILED
 from compliance.signing.trust import moment
+from compliance.verdict.assurance import FAILED
 from flows import intake, modelsource
 from flows.dataset import DataSpec
 from flows.errors import EventError

@@ -14,7 +14,7 @@ from flows.layout import Attempt, Home
 from flows.store import Artifact, digest_file, write_atomically
 
 if TYPE_CHECKING:
-    from compliance.verdict import Verdict
+    from compliance.verdict.verdict import Verdict
 
 Facts = dict[str, Any]
 
@@ -122,7 +122,7 @@ def judged(attempt: Attempt, policy: Facts, propagation: Sequence[Facts]) -> Ver
     """The verdict on the attempt's findings by a policy."""
     from compliance import judge, load_findings
     from compliance.documents.policy import Policy
-    from compliance.findings import impossible_controls
+    from compliance.verdict.findings import impossible_controls
 
     candidate, controls = load_findings(attempt.findings)
     return judge(

@@ -29,7 +29,7 @@ LEDGER, CHECKPOINT = (
     "tests/compliance/ledger/test_ledger.py",
     "tests/compliance/ledger/test_checkpoint.py",
 )
-VERDICT = "tests/compliance/test_verdict.py"
+VERDICT = "tests/compliance/verdict/test_verdict.py"
 FOREIGN = "tests/flows/test_foreign.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
 PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/test_desk.py"
@@ -419,28 +419,28 @@ DEFENCES = (
     ),
     Defence(
         "a control that came out wrong decides nothing",
-        "compliance/controls.py",
+        "compliance/verdict/controls.py",
         "        if not control.as_expected:",
         "        if False:",
         f"{VERDICT}::test_a_model_that_must_fail_and_passes_decides_nothing",
     ),
     Defence(
         "a missing control decides nothing",
-        "compliance/controls.py",
+        "compliance/verdict/controls.py",
         "    if absent:",
         "    if False:",
         f"{VERDICT}::test_a_missing_control_decides_nothing",
     ),
     Defence(
         "outputs alone never pass",
-        "compliance/doubts.py",
+        "compliance/verdict/blockers.py",
         '    if policy.assurance == "L1":',
         "    if False:",
         f"{VERDICT}::test_outputs_alone_never_pass_a_class_erasure",
     ),
     Defence(
         "an unknown copy caps the verdict",
-        "compliance/doubts.py",
+        "compliance/verdict/blockers.py",
         '    if policy.unknown_artefacts == "inconclusive":',
         "    if False:",
         f"{VERDICT}::test_unknown_copies_cap_the_verdict_where_the_policy_says_so",

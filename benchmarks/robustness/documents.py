@@ -14,13 +14,13 @@ from benchmarks.robustness import mutating
 from compliance.documents.claim import load_claim
 from compliance.documents.policy import load_policy
 from compliance.documents.request import load_request
-from compliance.findings import load_findings
 from compliance.formats import strict_json
 from compliance.formats.errors import ComplianceError
 from compliance.ledger import checkpoint, proofs
 from compliance.ledger.ledger import Ledger, verify
 from compliance.signing import envelope
 from compliance.signing.trust import Trust, load_trust
+from compliance.verdict.findings import load_findings
 from compliance.verify import verify_statement
 from flows import models, recipes, replay
 from flows.settings import overridden, settings

@@ -12,9 +12,9 @@ from audits.finding import Finding
 from benchmarks.validity.bench import BASELINES, EDITS, Event, folder_of
 from benchmarks.validity.cheats import CHEATS
 from compliance.documents.policy import Policy
-from compliance.judging import judge_rows
-from compliance.rows import JudgedRow
-from compliance.verdict import judge
+from compliance.verdict.judged_row import JudgedRow
+from compliance.verdict.judging import judge_rows
+from compliance.verdict.verdict import judge
 
 HONEST, EDIT, CHEAT, BASELINE = "honest", "edit", "cheat", "baseline"
 Findings = tuple[Finding, ...]

@@ -11,7 +11,7 @@ from typing import Any
 
 from audits.finding import Finding, not_run
 from compliance import report_questions
-from compliance.verdict import judge
+from compliance.verdict.verdict import judge
 
 Json = dict[str, Any]
 HOSTILE: tuple[str, ...] = (

@@ -19,8 +19,8 @@ from compliance.documents.request import parse_request
 from compliance.formats import yaml_reader
 from compliance.formats.errors import PolicyError
 from compliance.formats.validation import check
-from compliance.rows import JudgedRow
 from compliance.signing import statement
+from compliance.verdict.judged_row import JudgedRow
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "record.md").read_text()

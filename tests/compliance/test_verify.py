@@ -23,7 +23,7 @@ HEAVY = ["torch", "mlflow", "prefect", "sklearn", "matplotlib", "scipy", "numpy"
 
 
 def failing(example: ModuleType) -> dict[str, Any]:
-    from compliance.verdict import judge
+    from compliance.verdict.verdict import judge
 
     found = example.findings(few_shot__1_at_penultimate=0.92)
     made: dict[str, Any] = example.example(judge(found, example.controls(), example.policy()))

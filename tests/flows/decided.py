@@ -22,7 +22,7 @@ from compliance.documents.policy import Policy
 from compliance.documents.request import parse_request
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope, statement
-from compliance.verdict import judge
+from compliance.verdict.verdict import judge
 from flows import intake, keyring
 from flows.layout import Attempt, Home
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from compliance.findings import load_findings, to_json
 from compliance.formats.errors import StatementError
 from compliance.signing import statement
+from compliance.verdict.findings import load_findings, to_json
 
 Json = dict[str, Any]
 FREE = {"packages", "sizes", "parameters", "cpuSeconds", "candidateForwardPasses"}

@@ -25,13 +25,13 @@ from types import MappingProxyType
 from typing import Any
 
 from audits.finding import Finding
-from compliance import wording
-from compliance.controls import MUST_FAIL, MUST_PASS, Control, judge_control, misbehaviour
 from compliance.documents.policy import Policy
-from compliance.doubts import doubts
-from compliance.judging import judge_rows
-from compliance.levels import FAILED, INCONCLUSIVE, PASSED, reached, result_of
-from compliance.rows import JudgedRow
+from compliance.verdict import wording
+from compliance.verdict.assurance import FAILED, INCONCLUSIVE, PASSED, reached, result_of
+from compliance.verdict.blockers import doubts
+from compliance.verdict.controls import MUST_FAIL, MUST_PASS, Control, judge_control, misbehaviour
+from compliance.verdict.judged_row import JudgedRow
+from compliance.verdict.judging import judge_rows
 
 __all__ = [
     "FAILED",

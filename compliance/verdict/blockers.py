@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from compliance.controls import Control
 from compliance.documents.policy import Policy
-from compliance.levels import PASSED, reached
-from compliance.rows import JudgedRow
-from compliance.wording import NO_POWER
+from compliance.verdict.assurance import PASSED, reached
+from compliance.verdict.controls import Control
+from compliance.verdict.judged_row import JudgedRow
+from compliance.verdict.wording import NO_POWER
 
 
 def doubts(

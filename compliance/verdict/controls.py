@@ -8,9 +8,9 @@ from typing import Any
 
 from audits.finding import Finding
 from compliance.documents.policy import LEAST_REFERENCES, Policy
-from compliance.judging import judge_rows
-from compliance.levels import FAILED, PASSED, result_of
-from compliance.rows import OUTSIDE, JudgedRow
+from compliance.verdict.assurance import FAILED, PASSED, result_of
+from compliance.verdict.judged_row import OUTSIDE, JudgedRow
+from compliance.verdict.judging import judge_rows
 
 MUST_FAIL = ("original", "output_retired", "head_refitted", "random_direction")
 MUST_PASS = "reference_"  # noqa: S105 - a prefix of names of controls

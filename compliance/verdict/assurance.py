@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compliance.documents.policy import LEAST_REFERENCES
-from compliance.rows import OUTSIDE, WITHIN, JudgedRow
+from compliance.verdict.judged_row import OUTSIDE, WITHIN, JudgedRow
 
 PASSED, FAILED, INCONCLUSIVE = "PASSED", "FAILED", "INCONCLUSIVE"
 

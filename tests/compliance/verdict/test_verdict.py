@@ -10,7 +10,7 @@ import pytest
 
 from audits.finding import Finding, not_run
 from compliance.documents.policy import Policy
-from compliance.verdict import Verdict, judge, judge_rows, reached
+from compliance.verdict.verdict import Verdict, judge, judge_rows, reached
 
 
 def with_policy(example: ModuleType, **changes: Any) -> Policy:

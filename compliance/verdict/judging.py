@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from audits.finding import NOT_RUN, Finding, Measurement
 from compliance.documents.policy import Policy, Rule
-from compliance.rows import (
+from compliance.verdict.judged_row import (
     INFORMATIONAL,
     MISSING,
     OUTSIDE,

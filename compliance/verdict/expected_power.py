@@ -15,12 +15,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from audits.finding import Finding
-from compliance.controls import Control, judge_control
 from compliance.documents.policy import Policy, Rule
-from compliance.doubts import BLIND, is_blind
-from compliance.judging import judge_rows
-from compliance.levels import FAILED, PASSED
-from compliance.rows import WITHIN, JudgedRow
+from compliance.verdict.assurance import FAILED, PASSED
+from compliance.verdict.blockers import BLIND, is_blind
+from compliance.verdict.controls import Control, judge_control
+from compliance.verdict.judged_row import WITHIN, JudgedRow
+from compliance.verdict.judging import judge_rows
 
 Json = dict[str, Any]
 ENOUGH = 0.8

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from compliance.documents.policy import Policy, Rule
-from compliance.power import by_sizes, expected
+from compliance.verdict.expected_power import by_sizes, expected
 
 
 def policy(*rules: Rule) -> Policy:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from statistics import fmean
 
 from compliance.documents.policy import Policy
-from compliance.rows import (
+from compliance.verdict.judged_row import (
     INFORMATIONAL,
     MISSING,
     OUTSIDE,

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from audits.finding import Finding, Measurement
 from compliance.documents.policy import Policy, Rule
-from compliance.judging import judge_row, judge_rows, resolved
-from compliance.levels import FAILED, reached, result_of
+from compliance.verdict.assurance import FAILED, reached, result_of
+from compliance.verdict.judging import judge_row, judge_rows, resolved
 
 NULL = (0.48, 0.52, 0.50, 0.49, 0.51)
 
