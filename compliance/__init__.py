@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from compliance.verdict.findings import load_findings
     from compliance.verdict.judging import judge_rows
     from compliance.verdict.verdict import Verdict, judge
-    from compliance.verify import Verification, verify_statement
+    from compliance.verification.verify import Verification, verify_statement
 
 __all__ = [
     "Claim",
@@ -69,7 +69,7 @@ _WHERE = {
     "Request": "compliance.documents.request",
     "Trust": "compliance.signing.trust",
     "Verdict": "compliance.verdict.verdict",
-    "Verification": "compliance.verify",
+    "Verification": "compliance.verification.verify",
     "judge": "compliance.verdict.verdict",
     "judge_rows": "compliance.verdict.judging",
     "load_claim": "compliance.documents.claim",
@@ -82,7 +82,7 @@ _WHERE = {
     "render_index": "compliance.report_index",
     "render_markdown": "compliance.report",
     "report_json": "compliance.report",
-    "verify_statement": "compliance.verify",
+    "verify_statement": "compliance.verification.verify",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance.verify import Verification, verify_statement
+from compliance.verification.verify import Verification, verify_statement
 from flows import registering
 from flows.gate_ledger import Known
 from flows.store import digest_file

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compliance import verify_ledger
 from compliance.formats.errors import LedgerBroken, NoteError
 from compliance.ledger import chain, checkpoint, entry_text, proofs
 from compliance.ledger.append_file import must_read
@@ -15,6 +14,7 @@ from compliance.ledger.checkpoint import Checkpoint
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import Trust
+from compliance.verification import against_ledger
 from flows import console, keyring
 from flows.errors import EventError, StoreError
 from flows.layout import Home
@@ -42,7 +42,7 @@ def verify(
     if not problems and checkpoints:
         known = _trust(home, trust)
         for held in (checkpoint.load(path, known) for path in checkpoints):
-            problems += verify_ledger.against(held, lines, entries)
+            problems += against_ledger.against(held, lines, entries)
     told = {
         "valid": not problems,
         "origin": entries[0]["body"].get("origin") if entries else None,
@@ -128,7 +128,7 @@ def prove(root: Path, *, since: Path | None, statement: Path | None, output: Pat
     signed = checkpoint.sign(made, keyring.signing_key(home, "executor"))
     if since is not None:
         held = checkpoint.load(since, keyring.trusted(home))
-        problems = list(verify_ledger.against(held, lines, entries))
+        problems = list(against_ledger.against(held, lines, entries))
         if problems:
             raise EventError(" ".join(problems))
         told = proofs.between(lines, held.size, signed)
@@ -180,7 +180,7 @@ def _refuse_a_fork(home: Home, lines: list[bytes], entries: list[Entry]) -> None
     if not kept:
         return
     last = checkpoint.load(kept[-1], keyring.trusted(home))
-    problems = list(verify_ledger.against(last, lines, entries))
+    problems = list(against_ledger.against(last, lines, entries))
     if problems:
         raise StoreError(
             f"This ledger does not continue the checkpoint {kept[-1]} that was signed here: "

@@ -19,7 +19,7 @@ from compliance.formats import strict_json
 from compliance.ledger.append_file import must_read
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
-from compliance.verify import INVALID, UNSUPPORTED, verify_statement
+from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import intake, keyring
 from flows.errors import EventError
 from flows.layout import Attempt, Home

@@ -15,7 +15,7 @@ from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import Trust, load_trust
-from compliance.verify import INVALID, UNSUPPORTED, Verification, verify_statement
+from compliance.verification.verify import INVALID, UNSUPPORTED, Verification, verify_statement
 from flows import eventids, keyring
 from flows.errors import EventError
 from flows.layout import Attempt, Home

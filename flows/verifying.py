@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compliance.verify import Verification, verify_statement
+from compliance.verification.verify import Verification, verify_statement
 from flows import console
 from flows.layout import Home
 

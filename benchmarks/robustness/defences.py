@@ -24,7 +24,7 @@ class Defence:
     test: str
 
 
-FUZZING, VERIFY = "tests/flows/test_fuzzing.py", "tests/compliance/test_verify.py"
+FUZZING, VERIFY = "tests/flows/test_fuzzing.py", "tests/compliance/verification/test_verify.py"
 LEDGER, CHECKPOINT = (
     "tests/compliance/ledger/test_ledger.py",
     "tests/compliance/ledger/test_checkpoint.py",
@@ -110,14 +110,14 @@ DEFENCES = (
     ),
     Defence(
         "a statement is in canonical form",
-        "compliance/verify.py",
+        "compliance/verification/verify.py",
         "    if not same:",
         "    if False:",
         f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
     ),
     Defence(
         "the schema is closed",
-        "compliance/verify.py",
+        "compliance/verification/verify.py",
         "    problems = statement.schema_problems(told) or statement.contradictions(told)",
         "    problems = []",
         f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
@@ -131,28 +131,28 @@ DEFENCES = (
     ),
     Defence(
         "the model must be the one after",
-        "compliance/verify.py",
+        "compliance/verification/verify.py",
         "    if found == wanted:",
         "    if True:",
         f"{VERIFY}::test_the_model_must_be_the_one_after",
     ),
     Defence(
         "a key counts in its time",
-        "compliance/verify.py",
+        "compliance/verification/verify.py",
         "        if not key.covers(finished) and not late:",
         "        if False:",
         f"{VERIFY}::test_a_key_that_was_not_valid_then_is_1",
     ),
     Defence(
         "a key counts in its role",
-        "compliance/verify.py",
+        "compliance/verification/verify.py",
         "        if role not in held:",
         "        if False:",
         f"{VERIFY}::test_the_wrong_role_is_1",
     ),
     Defence(
         "a demo key cannot hide",
-        "compliance/verify.py",
+        "compliance/verification/verify.py",
         '        if one.demo and not predicate["demoKey"]:',
         "        if False:",
         f"{VERIFY}::test_a_demo_key_that_hides_is_1",
@@ -188,14 +188,14 @@ DEFENCES = (
     ),
     Defence(
         "a checkpoint sees a cut tail",
-        "compliance/verify_ledger.py",
+        "compliance/verification/against_ledger.py",
         "    elif held.size > len(lines):",
         "    elif False:",
         f"{VERIFY}::test_a_ledger_must_continue_the_checkpoint",
     ),
     Defence(
         "a checkpoint sees a ledger written anew",
-        "compliance/verify_ledger.py",
+        "compliance/verification/against_ledger.py",
         "    elif merkle.root(map(merkle.leaf_hash, lines[: held.size])) != held.root:",
         "    elif False:",
         f"{CHECKPOINT}::test_a_ledger_sealed_anew_from_some_entry_on_is_found_by_its_root",
@@ -231,7 +231,7 @@ DEFENCES = (
     ),
     Defence(
         "an earlier attempt cannot be left out",
-        "compliance/verify_ledger.py",
+        "compliance/verification/against_ledger.py",
         "    if known != listed:",
         "    if False:",
         f"{VERIFY}::test_a_ledger_that_says_otherwise_is_1",
@@ -405,7 +405,7 @@ DEFENCES = (
     # the verdict
     Defence(
         "the plan stands in the ledger first",
-        "compliance/verify_ledger.py",
+        "compliance/verification/against_ledger.py",
         "    yield from _plan(entries, predicate)\n",
         "",
         f"{VERIFY}::test_a_ledger_that_says_otherwise_is_1",

@@ -21,7 +21,7 @@ from compliance.ledger.ledger import Ledger, verify
 from compliance.signing import envelope
 from compliance.signing.trust import Trust, load_trust
 from compliance.verdict.findings import load_findings
-from compliance.verify import verify_statement
+from compliance.verification.verify import verify_statement
 from flows import models, recipes, replay
 from flows.settings import overridden, settings
 

@@ -25,7 +25,7 @@ from benchmarks.robustness import many_events
 from compliance.ledger import chain
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from compliance.verify import INVALID, UNSUPPORTED, verify_statement
+from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
 from flows import journal
 from flows.layout import Attempt, Home
 from flows.store import digest_file

@@ -10,7 +10,7 @@ from typing import Any
 from compliance.ledger import chain, checkpoint
 from compliance.ledger.checkpoint import Checkpoint
 from compliance.ledger.ledger import Ledger
-from compliance.verify_ledger import against
+from compliance.verification.against_ledger import against
 
 ENTRIES = 50
 

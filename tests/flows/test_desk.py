@@ -14,7 +14,7 @@ import pytest
 from compliance.formats.errors import StateError
 from compliance.ledger import entry_text, states
 from compliance.ledger.ledger import Ledger
-from compliance.verify import verify_statement
+from compliance.verification.verify import verify_statement
 from flows import desk, eventids, intake, keyring, locks, prepare, signoff
 from flows.errors import BusyError, EventError
 from flows.layout import Home

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compliance.signing.trust import load_trust, moment
-from compliance.verify import verify_statement
+from compliance.verification.verify import verify_statement
 from flows import keyring
 from flows.errors import EventError
 from flows.layout import Home

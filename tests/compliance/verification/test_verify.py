@@ -16,7 +16,7 @@ import pytest
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope as signing
 from compliance.signing.trust import Trust, TrustedKey, load_trust
-from compliance.verify import Verification, verify_statement
+from compliance.verification.verify import Verification, verify_statement
 
 Line = Callable[..., TrustedKey]
 HEAVY = ["torch", "mlflow", "prefect", "sklearn", "matplotlib", "scipy", "numpy", "pydantic"]
@@ -377,7 +377,7 @@ def test_a_broken_or_missing_ledger_is_1(desk: Any, booked: Callable[..., Ledger
 def test_checking_a_statement_imports_nothing_heavy(desk: Any) -> None:
     code = (
         "import sys, time\n"
-        "from compliance.verify import verify_statement\n"
+        "from compliance.verification.verify import verify_statement\n"
         f"found = verify_statement({str(desk.statement)!r}, {str(desk.trust)!r})\n"
         f"print(found.exit_code, [m for m in {HEAVY} if m in sys.modules])\n"
     )

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compliance import verify_ledger
 from compliance.formats import strict_json
 from compliance.formats.errors import EnvelopeError, JsonError, TrustError
 from compliance.signing import envelope, statement
 from compliance.signing.envelope import Opened, Signature
 from compliance.signing.trust import Trust, load_trust, moment
+from compliance.verification import against_ledger
 from damp.version import __version__
 
 VALID_AND_PASSED, INVALID, NOT_PASSED, UNSUPPORTED = 0, 1, 2, 3
@@ -215,9 +215,9 @@ def _ledger_problems(
     found = []
     if "ledger" in given:
         held = given.get("checkpoint")
-        found += verify_ledger.problems(given["ledger"], told, digest, trust=trust, held=held)
+        found += against_ledger.problems(given["ledger"], told, digest, trust=trust, held=held)
     if "proof" in given:
-        found += verify_ledger.proof_problems(given["proof"], told, digest, trust=trust)
+        found += against_ledger.proof_problems(given["proof"], told, digest, trust=trust)
     return found
 
 
