@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance import plots_svg
 from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture, series
-from compliance.report_strip import finite
+from compliance.presentation.strip import finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from compliance import plots_svg
 from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
-from compliance.report_palette import COLOURS
-from compliance.report_rows import ran
-from compliance.report_strip import finite
+from compliance.presentation.palette import COLOURS
+from compliance.presentation.row_text import ran
+from compliance.presentation.strip import finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg, report_rows, report_strip
+from compliance import plots_svg
 from compliance.plots_picture import MODEL, ORIGINAL, Picture, picture
-from compliance.report_palette import COLOURS
+from compliance.presentation import row_text, strip
+from compliance.presentation.palette import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ Place = tuple[float, float, float]
 
 def picture_of(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
     """The overview; None where no required row has a margin and a value."""
-    placed = [(report_rows.worded(r), place(r)) for r in rows if r.get("required")]
+    placed = [(row_text.worded(r), place(r)) for r in rows if r.get("required")]
     shown = [(row, at) for row, at in placed if at is not None]
     if not shown:
         return None
@@ -50,19 +51,19 @@ def place(row: Mapping[str, Any]) -> Place | None:
 def original(row: Mapping[str, Any]) -> float | None:
     """The original's distance in units of the margin; None where the row is no case for it."""
     margin, value = row.get("margin") or {}, row.get("original")
-    if report_rows.side_effect(row) or not report_strip.is_finite(value):
+    if row_text.side_effect(row) or not strip.is_finite(value):
         return None
     if margin.get("atMost"):
         return value / margin["atMost"]
     centre = row.get("nullMean")
-    if row.get("against") == "original" or not report_strip.is_finite(centre):
+    if row.get("against") == "original" or not strip.is_finite(centre):
         return None
     away = value - centre
     return _units(away, margin.get("below" if away < 0 else "above"))
 
 
 def _scaled(ends: Sequence[Any], below: Any, above: Any) -> Place | None:
-    numbers = report_strip.finite(ends)
+    numbers = strip.finite(ends)
     if len(numbers) != 3 or (below is None and above is None):
         return None
     value, low, high = (_units(x, below if x < 0 else above) for x in numbers)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compliance import plots_svg
-from compliance.report_palette import COLOURS
+from compliance.presentation.palette import COLOURS
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -7,8 +7,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from compliance.plots_picture import Picture, line, name_lines, picture
-from compliance.report_palette import COLOURS
-from compliance.report_strip import finite
+from compliance.presentation.palette import COLOURS
+from compliance.presentation.strip import finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

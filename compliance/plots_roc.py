@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture, series
-from compliance.report_palette import COLOURS
-from compliance.report_strip import finite
+from compliance.presentation.palette import COLOURS
+from compliance.presentation.strip import finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from compliance.report_palette import COLOURS
+from compliance.presentation.palette import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

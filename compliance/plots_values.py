@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compliance.plots_picture import Picture, line, name_lines, picture
-from compliance.report_strip import finite
+from compliance.presentation.strip import finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import report_rows
+from compliance.presentation import row_text
 
 
 def control(judged: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def control(judged: Mapping[str, Any]) -> dict[str, Any]:
         "word": "as expected" if right else "not as expected",
         "tone": "good" if right else "bad",
         "icon": "tick" if right else "cross",
-        "required": report_rows.tally(judged["rows"]),
+        "required": row_text.tally(judged["rows"]),
     }
 
 
@@ -32,7 +32,7 @@ def figures(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "cells": [report_rows.worded(c[name]) if name in c else None for c in columns],
+            "cells": [row_text.worded(c[name]) if name in c else None for c in columns],
         }
         for name in names
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import report_questions, report_rows
+from compliance.presentation import audit_texts, row_text
 
 
 def coverage(
@@ -16,16 +16,16 @@ def coverage(
     """What ran, what was planned and did not run, what was left out, what was never planned."""
     rows = predicate["audits"]
     spoken = {str(row.get("audit")) for row in rows}
-    if any(report_rows.ran(row) and str(row["name"]).endswith(".lira") for row in rows):
+    if any(row_text.ran(row) and str(row["name"]).endswith(".lira") for row in rows):
         spoken.add("shadow_membership")
-    ran = {str(row.get("audit")) for row in rows if report_rows.ran(row)}
+    ran = {str(row.get("audit")) for row in rows if row_text.ran(row)}
     return {
         "ran": [{"audit": a, "name": _attack(a)[0], "what": _attack(a)[1]} for a in sorted(ran)],
-        "notRun": [report_rows.worded(r) for r in rows if not report_rows.ran(r)],
+        "notRun": [row_text.worded(r) for r in rows if not row_text.ran(r)],
         "leftOut": _left_out(findings, controls),
         "outside": [
             {"audit": key, "name": name, "what": what}
-            for key, (name, what) in report_questions.ATTACKS.items()
+            for key, (name, what) in audit_texts.ATTACKS.items()
             if key not in spoken
         ],
     }
@@ -46,4 +46,4 @@ def _left_out(
 
 
 def _attack(key: str) -> tuple[str, str]:
-    return report_questions.ATTACKS.get(key, (key, ""))
+    return audit_texts.ATTACKS.get(key, (key, ""))

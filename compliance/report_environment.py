@@ -6,13 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from compliance import (
-    report_glossary,
-    report_numbers,
-    report_palette,
-    report_strip,
-    report_words,
-)
+from compliance.presentation import glossary, labels, numbers, palette, strip
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -57,26 +51,26 @@ def _environment(*, autoescape: bool) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=report_words.visible,
+        finalize=labels.visible,
     )
     environment.filters |= {
-        "number": report_numbers.number,
-        "figure": report_numbers.figure,
-        "setting": report_numbers.setting,
-        "signed": report_numbers.signed,
-        "span": report_numbers.span,
-        "signed_span": lambda interval: report_numbers.span(interval, sign=True),
-        "chance": report_numbers.chance,
-        "clock": report_numbers.clock,
-        "strip": report_strip.strip,
-        "tick": report_numbers.tick,
+        "number": numbers.number,
+        "figure": numbers.figure,
+        "setting": numbers.setting,
+        "signed": numbers.signed,
+        "span": numbers.span,
+        "signed_span": lambda interval: numbers.span(interval, sign=True),
+        "chance": numbers.chance,
+        "clock": numbers.clock,
+        "strip": strip.strip,
+        "tick": numbers.tick,
     }
-    words = sorted(report_glossary.GLOSSARY.items(), key=lambda item: item[1][0].lower())
+    words = sorted(glossary.GLOSSARY.items(), key=lambda item: item[1][0].lower())
     environment.globals |= {
-        "colours": report_palette.COLOURS,
+        "colours": palette.COLOURS,
         "glossary": dict(words),
         "parts": PARTS,
-        "regulations": report_words.REGULATIONS,
+        "regulations": labels.REGULATIONS,
     }
     return environment
 
@@ -85,7 +79,7 @@ def _breakable(name: object) -> Markup:
     """A dotted name that may break after its separators instead of anywhere."""
     from markupsafe import Markup, escape
 
-    shown = str(escape(report_words.visible(str(name))))
+    shown = str(escape(labels.visible(str(name))))
     return Markup(re.sub(r"([._@])(?=\w)", r"\1<wbr>", shown))  # noqa: S704  escaped above
 
 
@@ -93,13 +87,13 @@ def _coded(text: object) -> Markup:
     """Text in which what stands between backticks is set as code."""
     from markupsafe import Markup, escape
 
-    shown = str(escape(report_words.visible(str(text))))
+    shown = str(escape(labels.visible(str(text))))
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", shown))  # noqa: S704  escaped above
 
 
 def _plain_markdown(value: Any) -> str:
     """A value as Markdown that means only itself: on one line, without markup, link or mention."""
-    shown = " ".join(str(report_words.visible(str(value))).split())
+    shown = " ".join(str(labels.visible(str(value))).split())
     escaped = re.sub(r"([\\`*_\[\]#|~$@])", r"\\\1", shown)
     unlinked = re.sub(r"(?i)(www)\.|:(?=//)", lambda m: f"{m[1]}\\." if m[1] else "\\:", escaped)
     return unlinked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -112,4 +106,4 @@ def _code(value: Any) -> str:
 
 def _bare(value: Any) -> str:
     """A value on one line, without backticks."""
-    return " ".join(str(report_words.visible(str(value))).split()).replace("`", "")
+    return " ".join(str(labels.visible(str(value))).split()).replace("`", "")

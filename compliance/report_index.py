@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from compliance import report_environment, report_rows, report_words
+from compliance import report_environment
+from compliance.presentation import labels, row_text
 
 Json = Mapping[str, Any]
 
@@ -118,7 +119,7 @@ def mark(result: str | None) -> dict[str, str]:
     """A verdict's word, tone and icon."""
     if not result:
         return {"word": "not decided", "tone": OPEN[0], "icon": OPEN[1]}
-    tone, icon, _ = report_words.RESULTS.get(result, ("open", "question", ""))
+    tone, icon, _ = labels.RESULTS.get(result, ("open", "question", ""))
     return {"word": result, "tone": tone, "icon": icon}
 
 
@@ -141,5 +142,5 @@ def _line(name: str, cells: Sequence[Mapping[str, Json]]) -> dict[str, Any]:
 def _cell(row: Json) -> dict[str, Any]:
     keys = ("value", "interval", "nullMean", "original", "difference", "word", "tone", "icon")
     return {key: row[key] for key in (*keys, "outcome", "status")} | {
-        "allowed": report_rows.allowed_words(row)
+        "allowed": row_text.allowed_words(row)
     }

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import mappings, report_controls, report_coverage, report_rows, report_verdict
+from compliance import mappings, report_controls, report_coverage, report_verdict
+from compliance.presentation import row_text
 
 FORMAT = "damp/report/v1"
 
@@ -49,7 +50,7 @@ def page(
         "verdict": report_verdict.verdict(whole, signatures),
         "asked": predicate["request"] | {"scopeWords": scope(predicate["request"]["scope"])},
         "done": _done(whole),
-        "evidence": report_rows.by_audit(predicate["audits"], findings),
+        "evidence": row_text.by_audit(predicate["audits"], findings),
         "controls": [report_controls.control(c) for c in predicate["controls"]],
         "controlFigures": report_controls.figures(predicate["controls"]),
         "coverage": report_coverage.coverage(predicate, findings, controls),

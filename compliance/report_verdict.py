@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import report_numbers, report_rows, report_words
+from compliance.presentation import labels, numbers, row_text
 from compliance.signing import statement
 
 
@@ -13,7 +13,7 @@ def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -
     """The verdict box: result, reasons, deadline, what still holds data, who signed."""
     predicate = whole["predicate"]
     said = predicate["verdict"]
-    tone, icon, meaning = report_words.RESULTS.get(
+    tone, icon, meaning = labels.RESULTS.get(
         said["result"], ("open", "question", "This result is not known to this page.")
     )
     controls = predicate["controls"]
@@ -22,9 +22,9 @@ def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -
         "tone": tone,
         "icon": icon,
         "meaning": meaning,
-        "assuranceWords": report_words.ASSURANCE.get(said["assurance"], ""),
+        "assuranceWords": labels.ASSURANCE.get(said["assurance"], ""),
         "contradictions": statement.contradictions(whole),
-        "required": report_rows.tally(predicate["audits"]),
+        "required": row_text.tally(predicate["audits"]),
         "decisive": _decisive(predicate["audits"]),
         "power": _power(predicate["audits"]),
         "controls": {"total": len(controls), "right": sum(bool(c["asExpected"]) for c in controls)},
@@ -40,13 +40,13 @@ def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -
 
 def _decisive(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Required rows that are not within their margin: what stands between the model and a pass."""
-    worded = [report_rows.worded(r) for r in rows if r.get("required")]
+    worded = [row_text.worded(r) for r in rows if r.get("required")]
     return [r for r in worded if r["outcome"] != "within"]
 
 
 def _power(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How many required rows could have noticed the original, and which hardly could."""
-    worded = [report_rows.worded(r) for r in rows if r.get("required")]
+    worded = [row_text.worded(r) for r in rows if r.get("required")]
     known = [r for r in worded if not r["sideEffect"] and r["power"]["detectOriginal"] is not None]
     weak = [r["label"] or r["name"] for r in known if r["weak"]]
     return {"stated": len(known), "able": len(known) - len(weak), "weak": weak}
@@ -55,7 +55,7 @@ def _power(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def deadline(predicate: Mapping[str, Any]) -> dict[str, Any]:
     """Due and finish times, whole days left (negative: late), and the answer in words."""
     due, finished = predicate["request"]["dueAt"], predicate["event"]["finishedAt"]
-    end, last = report_numbers.moment(finished), report_numbers.moment(due)
+    end, last = numbers.moment(finished), numbers.moment(due)
     base = {"dueAt": due, "finishedAt": finished, "daysLeft": None, "inTime": None}
     if end is None or last is None:
         return base | {"word": "Not known", "tone": "open", "icon": "question"}
@@ -71,7 +71,7 @@ def deadline(predicate: Mapping[str, Any]) -> dict[str, Any]:
 
 def artefact(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """A copy or descendant of the old model, with its state in words."""
-    word, tone, icon = report_words.PROPAGATION.get(
+    word, tone, icon = labels.PROPAGATION.get(
         recorded["status"], (str(recorded["status"]), "open", "question")
     )
     return {**recorded, "word": word, "tone": tone, "icon": icon}

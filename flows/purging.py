@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compliance.report_words import PROPAGATION
+from compliance.presentation.labels import PROPAGATION
 from flows import console, purge
 from flows.layout import Home
 

@@ -340,7 +340,7 @@ DEFENCES = (
     ),
     Defence(
         "invisible signs are spelled out",
-        "compliance/report_words.py",
+        "compliance/presentation/labels.py",
         "    if type(value) is not str:",
         "    if True:",
         "tests/compliance/test_report.py::test_invisible_and_turning_signs_are_spelled_out",

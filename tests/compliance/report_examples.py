@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from audits.finding import Finding, not_run
-from compliance import report_questions
+from compliance.presentation import audit_texts
 from compliance.verdict.verdict import judge
 
 Json = dict[str, Any]
@@ -133,7 +133,7 @@ def index(example: ModuleType) -> Json:
 
 def _with_pictures(finding: Finding) -> Json:
     series = {"accuracy": per_class(), "membership": roc(), "routing": shares()}
-    question = report_questions.AUDITS[finding.audit][0]
+    question = audit_texts.AUDITS[finding.audit][0]
     told: Json = finding.to_json()
     return told | {"question": question, "series": series.get(finding.audit, {})}
 

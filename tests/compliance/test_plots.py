@@ -26,9 +26,9 @@ from compliance import (
     plots_roc,
     plots_strength,
     plots_svg,
-    report_strip,
 )
 from compliance.plots_picture import Picture
+from compliance.presentation import strip
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
 
@@ -292,44 +292,44 @@ def test_the_series_of_the_real_audits_fill_the_pictures() -> None:
 
 
 def test_the_strip_puts_every_mark_in_the_order_of_its_value() -> None:
-    marks = report_strip.strip(row())
+    marks = strip.strip(row())
     assert marks is not None
     assert marks["value"] < marks["mean"] < marks["original"]
     assert marks["retrained"] == sorted(marks["retrained"])
     assert marks["sampled"][0] < marks["judged"][0] < marks["value"] < marks["judged"][1]
-    assert all(0 <= x <= report_strip.WIDTH for x in (*marks["sampled"], marks["original"]))
+    assert all(0 <= x <= strip.WIDTH for x in (*marks["sampled"], marks["original"]))
 
 
 def test_the_strip_shows_the_comparison_that_is_judged() -> None:
     """The bar crosses the edge of the band exactly where the interval crosses the margin."""
     for interval, crosses in (([-0.15, -0.05], False), ([-0.25, 0.05], True)):
-        marks = report_strip.strip(row(differenceInterval=interval))
+        marks = strip.strip(row(differenceInterval=interval))
         assert marks is not None
         assert marks["allowed"]["left_edge"]
         assert (marks["judged"][0] < marks["allowed"]["left"]) is crosses
 
 
 def test_a_limit_allows_everything_below_it() -> None:
-    assert report_strip.allowed(row(margin={"atMost": 0.05})) == (None, 0.05)
-    assert report_strip.allowed(row(margin={})) == (None, None)
-    assert report_strip.allowed(row(against="original")) == pytest.approx((0.7, 1.0))
+    assert strip.allowed(row(margin={"atMost": 0.05})) == (None, 0.05)
+    assert strip.allowed(row(margin={})) == (None, None)
+    assert strip.allowed(row(against="original")) == pytest.approx((0.7, 1.0))
 
 
 def test_equal_points_and_missing_values_still_make_a_strip() -> None:
     same = row(value=0.0, interval=[0.0, 0.0], null=[0.0], nullMean=0.0, original=0.0)
-    marks = report_strip.strip(same | {"difference": 0.0, "differenceInterval": [0.0, 0.0]})
+    marks = strip.strip(same | {"difference": 0.0, "differenceInterval": [0.0, 0.0]})
     assert marks is not None
     assert marks["value"] == marks["original"]
     bare = row(null=[], nullMean=None, original=None, difference=None, differenceInterval=None)
-    assert report_strip.strip(bare) is not None
-    assert report_strip.strip({"value": None}) is None
-    assert report_strip.strip(row(value=float("nan"))) is None
+    assert strip.strip(bare) is not None
+    assert strip.strip({"value": None}) is None
+    assert strip.strip(row(value=float("nan"))) is None
 
 
 @pytest.mark.parametrize("scale", [1e-5, 0.003, 1.0, 7.7, 4e4])
 def test_ticks_are_round_inside_the_axis_and_not_too_many(scale: float) -> None:
     for start in (-3.3, 0.0, 1.7):
-        found = report_strip.ticks(start * scale, (start + 1) * scale)
+        found = strip.ticks(start * scale, (start + 1) * scale)
         assert 2 <= len(found) <= 6
         assert all(start * scale - 1e-12 <= t <= (start + 1) * scale + 1e-12 for t in found)
         steps = {round((b - a) / scale, 6) for a, b in pairwise(found)}

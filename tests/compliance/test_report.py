@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from compliance import plots, report_palette
+from compliance import plots
+from compliance.presentation import palette
+from compliance.presentation.glossary import GLOSSARY
+from compliance.presentation.numbers import figure, signed, span
+from compliance.presentation.palette import COLOURS
 from compliance.report import PARTS, render_html, render_markdown, report_json
-from compliance.report_glossary import GLOSSARY
-from compliance.report_numbers import figure, signed, span
-from compliance.report_palette import COLOURS
 
 HERE = Path(__file__).parent
 PAGES = SimpleNamespace(**runpy.run_path(str(HERE / "report_examples.py")))
@@ -543,12 +544,12 @@ def test_importing_the_report_loads_no_heavy_library() -> None:
 
 
 def test_text_has_a_contrast_of_four_and_a_half_and_marks_of_three() -> None:
-    assert report_palette.contrast("#000000", "#ffffff") == 21
-    assert report_palette.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
-    for ink, paper in report_palette.TEXT_PAIRS:
-        assert report_palette.contrast(COLOURS[ink], COLOURS[paper]) >= 4.5, (ink, paper)
-    for mark, paper in report_palette.MARK_PAIRS:
-        assert report_palette.contrast(COLOURS[mark], COLOURS[paper]) >= 3, (mark, paper)
+    assert palette.contrast("#000000", "#ffffff") == 21
+    assert palette.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    for ink, paper in palette.TEXT_PAIRS:
+        assert palette.contrast(COLOURS[ink], COLOURS[paper]) >= 4.5, (ink, paper)
+    for mark, paper in palette.MARK_PAIRS:
+        assert palette.contrast(COLOURS[mark], COLOURS[paper]) >= 3, (mark, paper)
 
 
 def test_style_and_pictures_use_no_colour_outside_the_palette(passing: str) -> None:
@@ -556,7 +557,7 @@ def test_style_and_pictures_use_no_colour_outside_the_palette(passing: str) -> N
     assert not re.findall(r"#[0-9a-fA-F]{3,8}\b(?![^{]*\{)", written.replace("#verdict", ""))
     assert set(re.findall(r"var\(--([a-z-]+)\)", passing)) <= set(COLOURS)
     inks = {c for c in COLOURS if f"color: var(--{c})" in written.replace("-color: var", "")}
-    assert inks <= {ink for ink, _ in report_palette.TEXT_PAIRS}
+    assert inks <= {ink for ink, _ in palette.TEXT_PAIRS}
     body = passing[passing.index("<body>") :]
     assert {c.lower() for c in re.findall(r"#[0-9a-fA-F]{6}\b", body)} <= set(COLOURS.values())
 

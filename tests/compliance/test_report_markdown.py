@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from compliance.presentation.numbers import figure, signed, span
 from compliance.report import render_markdown, report_json
-from compliance.report_numbers import figure, signed, span
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from compliance import report_numbers, report_questions, report_words
-from compliance.report_strip import finite
+from compliance.presentation import audit_texts, labels, numbers
+from compliance.presentation.strip import finite
 from compliance.verdict import wording
 
 Row = Mapping[str, Any]
@@ -21,7 +21,7 @@ def by_audit(rows: Sequence[Row], findings: Sequence[Row]) -> list[dict[str, Any
 
 
 def _audit(name: str, question: str | None, rows: list[Row]) -> dict[str, Any]:
-    known, reading, words = report_questions.AUDITS.get(name, (f"Audit {name}", "", ()))
+    known, reading, words = audit_texts.AUDITS.get(name, (f"Audit {name}", "", ()))
     return {
         "audit": name,
         "question": question or known,
@@ -60,7 +60,7 @@ def worded(row: Row) -> dict[str, Any]:
     run has only its audit and the reason.
     """
     name = _outcome(row)
-    word, tone, icon = report_words.outcome(name)
+    word, tone, icon = labels.outcome(name)
     power = row.get("power") or {}
     return {
         **{key: row.get(key) for key in KEYS},
@@ -94,14 +94,14 @@ def allowed_words(row: Row) -> str:
     margin = _margin(row)
     below, above = margin.get("below"), margin.get("above")
     if margin.get("atMost") is not None:
-        return f"at most {report_numbers.number(margin['atMost'])}"
+        return f"at most {numbers.number(margin['atMost'])}"
     if below is not None and above is not None:
-        return report_numbers.span((-below, above), sign=True)
+        return numbers.span((-below, above), sign=True)
     if below is not None:
-        return f"not below {report_numbers.signed(-below)}"
+        return f"not below {numbers.signed(-below)}"
     if above is not None:
-        return f"not above {report_numbers.signed(above)}"
-    return report_numbers.NOTHING
+        return f"not above {numbers.signed(above)}"
+    return numbers.NOTHING
 
 
 def because(row: Row, outcome: str | None) -> str:
@@ -136,5 +136,5 @@ def _margin(row: Row) -> Mapping[str, Any]:
 def tally(rows: Iterable[Row]) -> dict[str, int]:
     """How many required rows there are, and how many of each outcome."""
     outcomes = [worded(row)["outcome"] for row in rows if row.get("required")]
-    counts = {name: outcomes.count(name) for name in report_words.OUTCOMES}
+    counts = {name: outcomes.count(name) for name in labels.OUTCOMES}
     return {**counts, "total": len(outcomes), "unknown": len(outcomes) - sum(counts.values())}
