@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import plots, report_environment, report_page
+from compliance import report_environment, report_page
+from compliance.charts import charts
 from compliance.report_environment import PARTS
 
 __all__ = ["PARTS", "render_html", "render_markdown", "report_json"]
@@ -52,7 +53,7 @@ def render_html(
         since=since,
     )
     template = report_environment.html().get_template("report.html")
-    return template.render(page=page, plots=plots.draw(statement, findings))
+    return template.render(page=page, plots=charts.draw(statement, findings))
 
 
 def render_markdown(page: Json) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from compliance import plots
+from compliance.charts import charts
 from compliance.presentation import palette
 from compliance.presentation.glossary import GLOSSARY
 from compliance.presentation.numbers import figure, signed, span
@@ -88,7 +88,7 @@ def render(statement: Any, example: ModuleType, **more: Any) -> str:
 
 
 DRAWN: dict[str, Any] = {}
-draw = plots.draw
+draw = charts.draw
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def _draw_the_same_pictures_once(monkeypatch: pytest.MonkeyPatch) -> None:
             DRAWN[key] = draw(statement, findings)
         return DRAWN[key]
 
-    monkeypatch.setattr(plots, "draw", remembered)
+    monkeypatch.setattr(charts, "draw", remembered)
 
 
 @pytest.fixture(scope="module", params=list(PAGES.KINDS))
@@ -425,14 +425,14 @@ KEPT = {
 @pytest.fixture(scope="module")
 def drawn(example: ModuleType) -> dict[str, Any]:
     """Pictures drawn once; test_plots.py gives hostile names to the pictures themselves."""
-    return plots.draw(PAGES.passed(example), PAGES.findings(example))
+    return charts.draw(PAGES.passed(example), PAGES.findings(example))
 
 
 @pytest.mark.parametrize("text", PAGES.HOSTILE, ids=range(len(PAGES.HOSTILE)))
 def test_hostile_text_stays_text_wherever_it_stands(
     example: ModuleType, drawn: dict[str, Any], monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr(plots, "draw", lambda *_: drawn)
+    monkeypatch.setattr(charts, "draw", lambda *_: drawn)
     statement, found = PAGES.inconclusive(example), PAGES.findings(example)
     places = [(n, k) for n, k in texts([statement, found]) if k not in KEPT]
     for node, key in places:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from compliance import plots
+from compliance.charts import charts
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger.ledger import Ledger
 from flows import browser, desk, eventindex, keyring, reporting, signoff
@@ -29,7 +29,7 @@ Refusal = Callable[..., Any]
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures have tests of their own and take a second each."""
     nothing = {"overview": None, "strength": None, "depth": None, "audits": {}}
-    monkeypatch.setattr(plots, "draw", lambda *_: nothing)
+    monkeypatch.setattr(charts, "draw", lambda *_: nothing)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture, series
+from compliance.charts.picture import MODEL, ORIGINAL, RETRAINED, Picture, picture, series
 from compliance.presentation.palette import COLOURS
 from compliance.presentation.strip import finite
 

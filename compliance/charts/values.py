@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance.plots_picture import Picture, line, name_lines, picture
+from compliance.charts.picture import Picture, line, name_lines, picture
 from compliance.presentation.strip import finite
 
 if TYPE_CHECKING:

@@ -18,16 +18,9 @@ import pytest
 from audits import accuracy, membership, routing
 from audits.evidence import Evidence
 from audits.observation import Observation
-from compliance import (
-    plots,
-    plots_classes,
-    plots_depth,
-    plots_overview,
-    plots_roc,
-    plots_strength,
-    plots_svg,
-)
-from compliance.plots_picture import Picture
+from compliance.charts import charts, classes, depth, overview, strength, svg
+from compliance.charts import roc as plots_roc
+from compliance.charts.picture import Picture
 from compliance.presentation import strip
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
@@ -45,7 +38,7 @@ RELEARNING = {"audit": "relearning", "series": {"curves": {"few": CURVE, "retain
 @pytest.fixture(scope="module")
 def drawn(example: ModuleType) -> dict[str, Picture]:
     """All pictures by name."""
-    made = plots.draw(PAGES.passed(example), [*PAGES.findings(example), RELEARNING])
+    made = charts.draw(PAGES.passed(example), [*PAGES.findings(example), RELEARNING])
     return {**made.pop("audits"), **made}
 
 
@@ -107,20 +100,20 @@ def test_no_id_is_used_twice_over_all_pictures(drawn: dict[str, Picture]) -> Non
 
 
 def test_drawing_twice_gives_the_same_bytes(drawn: dict[str, Picture], example: ModuleType) -> None:
-    again = plots.draw(PAGES.passed(example), PAGES.findings(example))
+    again = charts.draw(PAGES.passed(example), PAGES.findings(example))
     assert again["overview"] == drawn["overview"]
     assert again["audits"]["membership"] == drawn["membership"]
 
 
 def test_importing_the_plots_does_not_import_matplotlib() -> None:
-    code = "import sys, compliance.plots; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, compliance.charts.charts; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_global_settings_of_matplotlib_are_left_alone(drawn: dict[str, Picture]) -> None:
     import matplotlib
 
-    assert matplotlib.rcParams["svg.hashsalt"] != plots_svg.SALT
+    assert matplotlib.rcParams["svg.hashsalt"] != svg.SALT
     assert drawn
 
 
@@ -142,10 +135,10 @@ def test_hostile_names_stay_names_in_every_picture() -> None:
         }
     ]
     for picture in (
-        plots_strength.picture_of(operators),
-        plots_overview.picture_of(rows),
-        plots_depth.picture_of(rows),
-        plots_classes.accuracy(found),
+        strength.picture_of(operators),
+        overview.picture_of(rows),
+        depth.picture_of(rows),
+        classes.accuracy(found),
     ):
         assert picture is not None
         root = ElementTree.fromstring(picture.svg)  # noqa: S314  our own
@@ -157,23 +150,21 @@ def test_hostile_names_stay_names_in_every_picture() -> None:
 
 
 def test_a_picture_without_data_is_left_out() -> None:
-    assert plots_overview.picture_of([]) is None
-    assert plots_overview.picture_of([row(required=False)]) is None
-    assert (
-        plots_overview.picture_of([{"audit": "a", "status": "NOT_RUN", "required": True}]) is None
-    )
-    assert plots_depth.picture_of([row()]) is None  # one depth is no profile
-    assert plots_strength.picture_of([]) is None
+    assert overview.picture_of([]) is None
+    assert overview.picture_of([row(required=False)]) is None
+    assert overview.picture_of([{"audit": "a", "status": "NOT_RUN", "required": True}]) is None
+    assert depth.picture_of([row()]) is None  # one depth is no profile
+    assert strength.picture_of([]) is None
     for found in ([], [{"audit": "accuracy"}], [{"audit": "accuracy", "series": {}}]):
-        assert plots_classes.accuracy(found) is None
-        assert plots_classes.routing(found) is None
+        assert classes.accuracy(found) is None
+        assert classes.routing(found) is None
         assert plots_roc.picture_of(found) is None
 
 
 def test_missing_references_leave_gaps_and_no_invented_values() -> None:
     data = {"classes": [0, 1], "candidate": [0.9, None], "original": [0.8]}
     found = [{"audit": "accuracy", "series": {"per_class": data}}]
-    picture = plots_classes.accuracy(found)
+    picture = classes.accuracy(found)
     assert picture is not None
     assert picture.rows == (("0", 0.9, None, None, None, 0.8), ("1", *(None,) * 5))
 
@@ -193,7 +184,7 @@ def test_missing_references_leave_gaps_and_no_invented_values() -> None:
 def test_the_overview_counts_in_margins(
     more: dict[str, Any], expected: tuple[float, ...] | None
 ) -> None:
-    found = plots_overview.place(row(**more))
+    found = overview.place(row(**more))
     assert found == (None if expected is None else pytest.approx(expected))
 
 
@@ -214,13 +205,13 @@ def test_the_overview_places_the_original_in_margins_too(
     more: dict[str, Any], expected: float | None
 ) -> None:
     given = row(margin={"below": 0.2, "above": 0.15}, nullMean=0.6, original=0.9) | more
-    found = plots_overview.original(given)
+    found = overview.original(given)
     assert found == (None if expected is None else pytest.approx(expected))
 
 
 def test_the_depth_picture_keeps_the_order_of_the_statement_and_its_numbers() -> None:
     rows = [row(name=f"few_shot.1@{d}", value=v) for d, v in (("conv1", 0.3), ("fc1", 0.5))]
-    picture = plots_depth.picture_of(rows)
+    picture = depth.picture_of(rows)
     assert picture is not None
     assert picture.rows == (
         ("few_shot.1@conv1", 0.3, 0.6, 0.5, 0.7, 0.9),
@@ -230,7 +221,7 @@ def test_the_depth_picture_keeps_the_order_of_the_statement_and_its_numbers() ->
 
 def test_many_classes_are_cut_to_those_that_matter() -> None:
     found = [{"audit": "accuracy", "series": PAGES.per_class(400)}]
-    picture = plots_classes.accuracy(found)
+    picture = classes.accuracy(found)
     assert picture is not None
     assert ">398*<" in picture.svg  # the forgotten one
     assert "Drawn are the 40 classes" in picture.caption
@@ -279,7 +270,7 @@ def test_the_series_of_the_real_audits_fill_the_pictures() -> None:
     found = [audit(evidence).to_json() for audit in (accuracy.audit, routing.audit)]
     found.append(membership.audit(evidence).to_json())
     assert {f["status"] for f in found} == {"RUN"}
-    per_class, shares = plots_classes.accuracy(found), plots_classes.routing(found)
+    per_class, shares = classes.accuracy(found), classes.routing(found)
     roc = plots_roc.picture_of(found)
     assert per_class is not None
     assert shares is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compliance import plots, plots_relearning, plots_remains
+from compliance.charts import charts, relearning, remainder
 
 NULL = [0.48, 0.52, 0.50]
 
@@ -34,7 +34,7 @@ def finding(audit: str, *measurements: dict[str, Any], **series: Any) -> dict[st
 
 
 def test_the_unit_is_what_the_original_knew() -> None:
-    made = plots.audit(finding("few_shot", seen("few_shot.1@penultimate", 0.6)))
+    made = charts.audit(finding("few_shot", seen("few_shot.1@penultimate", 0.6)))
     assert made is not None
     (name, value, low, high, least, most) = made.rows[0]
     assert name == "few_shot.1@penultimate"
@@ -46,7 +46,7 @@ def test_the_unit_is_what_the_original_knew() -> None:
 
 
 def test_where_the_original_lies_below_the_unit_turns_with_it() -> None:
-    made = plots_remains.picture_of(finding("similarity", seen("similarity.cka@x", 0.4, 0.1)))
+    made = remainder.picture_of(finding("similarity", seen("similarity.cka@x", 0.4, 0.1)))
     assert made is not None
     assert made.rows[0][1] == pytest.approx(0.25)
 
@@ -55,15 +55,15 @@ def test_where_the_original_lies_below_the_unit_turns_with_it() -> None:
     "more", [{"original": 0.51}, {"original": None}, {"against": "none"}, {"null": [0.5]}]
 )
 def test_what_cannot_tell_the_original_has_no_such_unit(more: dict[str, Any]) -> None:
-    assert plots_remains.picture_of(finding("utility", seen("utility.ece", 0.5) | more)) is None
-    made = plots.audit(finding("utility", seen("utility.ece", 0.5) | more))
+    assert remainder.picture_of(finding("utility", seen("utility.ece", 0.5) | more)) is None
+    made = charts.audit(finding("utility", seen("utility.ece", 0.5) | more))
     assert made is not None
     assert made.rows[0][:2] == ("utility.ece", 0.5)
 
 
 def test_an_audit_without_figures_has_no_picture() -> None:
-    assert plots.audit(finding("utility")) is None
-    assert plots.audit(finding("relearning")) is None
+    assert charts.audit(finding("utility")) is None
+    assert charts.audit(finding("relearning")) is None
 
 
 CURVE = {
@@ -76,28 +76,26 @@ CURVE = {
 
 def test_both_curves_of_relearning_are_drawn_with_the_band() -> None:
     told = finding("relearning", curves={"few": CURVE, "retain_only": CURVE})
-    made = plots.audit(told)
+    made = charts.audit(told)
     assert made is not None
     assert len(made.rows) == 6
     trained_on, step, mine, mean, low, high, original = made.rows[2]
     assert "every class" in trained_on
     assert (step, mine, original) == (8, 0.5, 0.9)
     assert (mean, low, high) == pytest.approx((0.5, 0.4, 0.6))
-    assert plots.draw is not None
+    assert charts.draw is not None
     assert "other classes alone" in str(made.svg)
 
 
 @pytest.mark.parametrize("broken", [{}, {"steps": [0, 1], "candidate": [0.5]}, "text"])
 def test_curves_that_are_not_whole_are_left_out(broken: Any) -> None:
     told = finding("relearning", curves={"few": broken, "retain_only": CURVE})
-    made = plots_relearning.picture_of([told])
+    made = relearning.picture_of([told])
     assert made is not None
     assert len(made.rows) == 3
 
 
 def test_curves_without_retrained_models_stand_alone() -> None:
-    made = plots_relearning.picture_of(
-        [finding("relearning", curves={"few": CURVE | {"retrained": []}})]
-    )
+    made = relearning.picture_of([finding("relearning", curves={"few": CURVE | {"retrained": []}})])
     assert made is not None
     assert made.rows[0][3:6] == (None, None, None)

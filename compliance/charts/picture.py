@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg
+from compliance.charts import svg as plots_svg
 from compliance.presentation.palette import COLOURS
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg
-from compliance.plots_picture import Picture, picture
+from compliance.charts import svg
+from compliance.charts.picture import Picture, picture
 from compliance.presentation.palette import COLOURS
 from compliance.presentation.strip import finite
 
@@ -57,7 +57,7 @@ def _draw(figure: Figure, lines: Sequence[Line]) -> None:
         axes.bar(range(len(lines)), heights, color=COLOURS["retrained"], width=0.7)
         axes.set_ylim(bottom=0)
         if len(lines) <= NAMED:
-            names = [plots_svg.label(line[0], 24) for line in lines]
+            names = [svg.label(line[0], 24) for line in lines]
             axes.set_xticks(range(len(lines)), names, rotation=90 if len(lines) > 6 else 0)
         else:
             axes.set_xlabel("layer number")

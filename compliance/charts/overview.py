@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg
-from compliance.plots_picture import MODEL, ORIGINAL, Picture, picture
+from compliance.charts import svg
+from compliance.charts.picture import MODEL, ORIGINAL, Picture, picture
 from compliance.presentation import row_text, strip
 from compliance.presentation.palette import COLOURS
 
@@ -85,7 +85,7 @@ def _draw(figure: Figure, shown: Sequence[tuple[Mapping[str, Any], Place]]) -> N
     for height, (row, at) in enumerate(shown):
         _mark(axes, height, *(min(max(x, -REACH), REACH) for x in at))
         _mark_original(axes, height, original(row))
-    axes.set_yticks(range(len(shown)), [plots_svg.label(r["name"]) for r, _ in shown])
+    axes.set_yticks(range(len(shown)), [svg.label(r["name"]) for r, _ in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(-REACH - 0.1, REACH + 0.1)
     axes.set_xlabel("difference in units of the margin")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg
-from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture, series
+from compliance.charts import svg
+from compliance.charts.picture import MODEL, ORIGINAL, RETRAINED, Picture, picture, series
 from compliance.presentation.strip import finite
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _draw(figure: Figure, lines: Sequence[Line], axis: str) -> None:
     ):
         heights = [float("nan") if (h := line[column]) is None else h for line in lines]
         axes.plot([x + shift for x in places], heights, **{**style, **nothing}, label=name)
-    axes.set_xticks(places, [plots_svg.label(line[0], 9) for line in lines])
+    axes.set_xticks(places, [svg.label(line[0], 9) for line in lines])
     axes.tick_params(axis="x", rotation=90 if len(lines) > 20 else 0)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.set_xlabel("class")

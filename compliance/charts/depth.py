@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance import plots_svg
-from compliance.plots_picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
+from compliance.charts import svg
+from compliance.charts.picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
 from compliance.presentation.palette import COLOURS
 from compliance.presentation.row_text import ran
 from compliance.presentation.strip import finite
@@ -89,7 +89,7 @@ def _panel(axes: Any, rows: list[Json], named: bool) -> None:
             color=COLOURS["ink"],
             linewidth=1,
         )
-    names = [plots_svg.label(r["name"].partition("@")[2], 18) for r in rows]
+    names = [svg.label(r["name"].partition("@")[2], 18) for r in rows]
     axes.set_xticks(places, names, rotation=45, ha="right")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from compliance.plots_picture import Picture, line, name_lines, picture
+from compliance.charts.picture import Picture, line, name_lines, picture
 from compliance.presentation.palette import COLOURS
 from compliance.presentation.strip import finite
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import (
-    plots_classes,
-    plots_depth,
-    plots_overview,
-    plots_picture,
-    plots_relearning,
-    plots_remains,
-    plots_roc,
-    plots_strength,
-    plots_values,
+from compliance.charts import (
+    classes,
+    depth,
+    overview,
+    picture,
+    relearning,
+    remainder,
+    roc,
+    strength,
+    values,
 )
 
 Json = Mapping[str, Any]
@@ -34,31 +34,31 @@ def draw(statement: Json, findings: Sequence[Json]) -> dict[str, Any]:
     """
     predicate = statement["predicate"]
     return {
-        "overview": plots_overview.picture_of(predicate["audits"]),
-        "strength": plots_strength.picture_of(predicate["method"]["operators"]),
-        "depth": plots_depth.picture_of(predicate["audits"]),
+        "overview": overview.picture_of(predicate["audits"]),
+        "strength": strength.picture_of(predicate["method"]["operators"]),
+        "depth": depth.picture_of(predicate["audits"]),
         "audits": {
-            "accuracy": plots_classes.accuracy(findings),
-            "routing": plots_classes.routing(findings),
-            "membership": plots_roc.picture_of(findings),
-            "relearning": plots_relearning.picture_of(findings),
+            "accuracy": classes.accuracy(findings),
+            "routing": classes.routing(findings),
+            "membership": roc.picture_of(findings),
+            "relearning": relearning.picture_of(findings),
         },
     }
 
 
-def audit(finding: Json) -> plots_picture.Picture | None:
+def audit(finding: Json) -> picture.Picture | None:
     """One audit's own picture: the candidate against the retrained models and the original.
 
     For pages about an audit; the report shows the few pictures that decide. None where the finding
     brings no figures.
     """
     own = {
-        "accuracy": plots_classes.accuracy,
-        "routing": plots_classes.routing,
-        "membership": plots_roc.picture_of,
-        "relearning": plots_relearning.picture_of,
+        "accuracy": classes.accuracy,
+        "routing": classes.routing,
+        "membership": roc.picture_of,
+        "relearning": relearning.picture_of,
     }
     draw_own = own.get(str(finding["audit"]))
     if draw_own:
         return draw_own([finding])
-    return plots_remains.picture_of(finding) or plots_values.picture_of(finding)
+    return remainder.picture_of(finding) or values.picture_of(finding)
