@@ -49,7 +49,7 @@ def main() -> None:
 
 def compared(home: Home, named: Sequence[str]) -> str:
     """The page that holds attempts side by side, each named EVENT or EVENT/ATTEMPT."""
-    from compliance.report_index import render_comparison
+    from compliance.report.index import render_comparison
 
     return render_comparison(reporting.compare(home, named))
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from compliance.documents.request import Request, load_request
     from compliance.formats.errors import ComplianceError
     from compliance.ledger.ledger import Ledger
-    from compliance.report import render_html, render_markdown, report_json
-    from compliance.report_index import render_comparison, render_index
+    from compliance.report.index import render_comparison, render_index
+    from compliance.report.render import render_html, render_markdown, report_json
     from compliance.signing.trust import Trust, load_trust
     from compliance.verdict.findings import load_findings
     from compliance.verdict.judging import judge_rows
@@ -77,11 +77,11 @@ _WHERE = {
     "load_policy": "compliance.documents.policy",
     "load_request": "compliance.documents.request",
     "load_trust": "compliance.signing.trust",
-    "render_comparison": "compliance.report_index",
-    "render_html": "compliance.report",
-    "render_index": "compliance.report_index",
-    "render_markdown": "compliance.report",
-    "report_json": "compliance.report",
+    "render_comparison": "compliance.report.index",
+    "render_html": "compliance.report.render",
+    "render_index": "compliance.report.index",
+    "render_markdown": "compliance.report.render",
+    "report_json": "compliance.report.render",
     "verify_statement": "compliance.verification.verify",
 }
 

@@ -30,7 +30,7 @@ def write(home: Home, now: datetime | None = None) -> Path:
 
     Under a lock, so that of two writers the one that writes last has read last.
     """
-    from compliance.report_index import render_index
+    from compliance.report.index import render_index
 
     with locks.exclusive(home, "index"):
         at = now or datetime.now(UTC)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance import exports
 from compliance.ledger import stats
 from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
+from compliance.report import exports
 from compliance.signing import envelope
 from flows import console, keyring, reporting
 from flows.errors import EventError
@@ -109,7 +109,7 @@ def _entries(home: Home, event: str | None) -> list[Facts]:
 
 
 def _exported(attempt: reporting.Attempt, form: str, *, signed: bool) -> bytes:
-    from compliance.report import report_json
+    from compliance.report.render import report_json
 
     shown = reporting.material(attempt)
     statement = shown.pop("statement")

@@ -65,7 +65,7 @@ def attempt_of(home: Home, event: str, number: int | None) -> Attempt:
 
 
 def material(attempt: Attempt, *, filed: bool = False) -> Facts:
-    """What `compliance.report` needs: statement, findings, signatures, commands, and since when.
+    """What `compliance.report.render` needs: statement, findings, signatures, commands, and since when.
 
     Args:
         attempt: Whose report.
@@ -150,7 +150,7 @@ def _event(opened: envelope.Opened) -> str:
 
 def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
     """The report in a form; a PDF is printed by a browser."""
-    from compliance.report import render_html, render_markdown, report_json
+    from compliance.report.render import render_html, render_markdown, report_json
 
     shown = material(attempt, filed=filed)
     statement = shown.pop("statement")
@@ -189,7 +189,7 @@ def compare(home: Home, named: Sequence[str]) -> list[Facts]:
     Raises:
         EventError: Fewer than two, one that has no statement, or one that is named twice.
     """
-    from compliance.report import report_json
+    from compliance.report.render import report_json
 
     attempts = [_named(home, name) for name in named]
     if len(named) == 1 and "/" not in named[0]:
@@ -296,7 +296,7 @@ def _index(home: Home, form: str) -> Path | None:
 
 
 def _comparison(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:
-    from compliance.report_index import comparison, render_comparison
+    from compliance.report.index import comparison, render_comparison
     from flows import console
 
     pages = compare(home, events)

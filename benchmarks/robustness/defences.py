@@ -325,17 +325,17 @@ DEFENCES = (
     # the report
     Defence(
         "everything in a page is escaped",
-        "compliance/report_environment.py",
+        "compliance/report/templates.py",
         "    environment = _environment(autoescape=True)",
         "    environment = _environment(autoescape=False)",
-        "tests/compliance/test_report.py::test_hostile_text_stays_text_wherever_it_stands",
+        "tests/compliance/report/test_render.py::test_hostile_text_stays_text_wherever_it_stands",
     ),
     Defence(
         "a page may run and load nothing",
         "compliance/templates/base.html",
         "default-src 'none'; ",
         "",
-        "tests/compliance/test_report_in_browser.py::"
+        "tests/compliance/report/test_in_browser.py::"
         "test_the_policy_stops_what_escaping_would_miss",
     ),
     Defence(
@@ -343,7 +343,7 @@ DEFENCES = (
         "compliance/presentation/labels.py",
         "    if type(value) is not str:",
         "    if True:",
-        "tests/compliance/test_report.py::test_invisible_and_turning_signs_are_spelled_out",
+        "tests/compliance/report/test_render.py::test_invisible_and_turning_signs_are_spelled_out",
     ),
     Defence(
         "no report is made of what was changed",
@@ -354,17 +354,17 @@ DEFENCES = (
     ),
     Defence(
         "text in Markdown means only itself",
-        "compliance/report_environment.py",
+        "compliance/report/templates.py",
         '    escaped = re.sub(r"([\\\\`*_\\[\\]#|~$@])", r"\\\\\\1", shown)',
         "    escaped = shown",
-        "tests/compliance/test_report_markdown.py::test_hostile_text_means_only_itself",
+        "tests/compliance/report/test_markdown.py::test_hostile_text_means_only_itself",
     ),
     Defence(
         "a link of the index is a path below it",
-        "compliance/report_index.py",
+        "compliance/report/index.py",
         'return None if path is None else f"./{quote(path)}"',
         "return path",
-        "tests/compliance/test_report_in_browser.py::test_a_link_of_the_index_is_a_path_below_it",
+        "tests/compliance/report/test_in_browser.py::test_a_link_of_the_index_is_a_path_below_it",
     ),
     Defence(
         "the index leads nowhere else",

@@ -129,12 +129,12 @@ def warm_up() -> None:
     import sklearn.linear_model  # noqa: F401
     import torch
 
-    import compliance.report
+    import compliance.report.render
     import flows.event
     import flows.runner  # noqa: F401
 
     torch.set_num_threads(1)
-    _ = compliance.report
+    _ = compliance.report.render
 
 
 def start(work: Callable[[], int], log: Path) -> int:

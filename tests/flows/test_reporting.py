@@ -150,7 +150,7 @@ def test_attempts_that_answer_different_questions_are_called_so(damp: Damp, home
     assert file.statement.exists()
     pages = reporting.compare(home, events)
     pages[1]["about"]["policy"] = "another-v1"
-    from compliance.report_index import render_comparison
+    from compliance.report.index import render_comparison
 
     assert "Different policies" in render_comparison(pages)
 

@@ -17,8 +17,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from compliance import report_environment
 from compliance.ledger.chain import Entry
+from compliance.report import templates
 
 Json = dict[str, Any]
 Told = Mapping[str, Any]
@@ -147,7 +147,7 @@ def model_card(page: Told, digest: str) -> str:
         digest: SHA-256 of the signed statement.
     """
     head = {"tags": ["machine-unlearning"], "model-index": [_model_index(page)]}
-    body = report_environment.markdown().get_template("model_card.md")
+    body = templates.markdown().get_template("model_card.md")
     # JSON is YAML; a library that reads cards reads it as well
     front = json.dumps(head, indent=2, ensure_ascii=True)
     return f"---\n{front}\n---\n\n{body.render(page=page, digest=digest)}"

@@ -22,7 +22,7 @@ from compliance.presentation import palette
 from compliance.presentation.glossary import GLOSSARY
 from compliance.presentation.numbers import figure, signed, span
 from compliance.presentation.palette import COLOURS
-from compliance.report import PARTS, render_html, render_markdown, report_json
+from compliance.report.render import PARTS, render_html, render_markdown, report_json
 
 HERE = Path(__file__).parent
 PAGES = SimpleNamespace(**runpy.run_path(str(HERE / "report_examples.py")))
@@ -502,7 +502,7 @@ example = importlib.util.module_from_spec(spec)
 sys.modules["example"] = example
 spec.loader.exec_module(example)
 pages = runpy.run_path(str(here / "report_examples.py"))
-from compliance.report import render_html
+from compliance.report.render import render_html
 page = render_html(pages["passed"](example), findings=pages["findings"](example),
                    **pages["COMMANDS"])
 print(hashlib.sha256(page.encode()).hexdigest())
@@ -536,7 +536,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process_and_under_other_
 
 def test_importing_the_report_loads_no_heavy_library() -> None:
     heavy = ("torch", "matplotlib", "jinja2", "sklearn", "mlflow", "prefect", "numpy")
-    code = f"import sys, compliance.report; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, compliance.report.render; print([m for m in {heavy} if m in sys.modules])"
     assert in_new_process(code) == "[]"
 
 

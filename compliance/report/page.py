@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import mappings, report_controls, report_coverage, report_verdict
 from compliance.presentation import row_text
+from compliance.report import controls_section, coverage_section, mappings, verdict_section
 
 FORMAT = "damp/report/v1"
 
@@ -47,16 +47,16 @@ def page(
         "format": FORMAT,
         "about": _about(predicate),
         "since": None if since is None else {k: since[k] for k in ("entries", "at", "facts")},
-        "verdict": report_verdict.verdict(whole, signatures),
+        "verdict": verdict_section.verdict(whole, signatures),
         "asked": predicate["request"] | {"scopeWords": scope(predicate["request"]["scope"])},
         "done": _done(whole),
         "evidence": row_text.by_audit(predicate["audits"], findings),
-        "controls": [report_controls.control(c) for c in predicate["controls"]],
-        "controlFigures": report_controls.figures(predicate["controls"]),
-        "coverage": report_coverage.coverage(predicate, findings, controls),
+        "controls": [controls_section.control(c) for c in predicate["controls"]],
+        "controlFigures": controls_section.figures(predicate["controls"]),
+        "coverage": coverage_section.coverage(predicate, findings, controls),
         "limits": _limits(predicate["verdict"]),
         "attempts": _attempts(predicate["event"]),
-        "propagation": [report_verdict.artefact(a) for a in predicate["propagation"]],
+        "propagation": [verdict_section.artefact(a) for a in predicate["propagation"]],
         "supports": mappings.for_regulation(predicate["request"]["regulation"]),
         "signoff": [_signature(s) for s in signatures],
         "reproduce": _reproduce(predicate, verify_command, reproduce_command),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compliance.presentation.numbers import figure, signed, span
-from compliance.report import render_markdown, report_json
+from compliance.report.render import render_markdown, report_json
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
 

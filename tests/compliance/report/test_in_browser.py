@@ -22,8 +22,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from compliance.report import render_html, report_json
-from compliance.report_index import render_comparison, render_index
+from compliance.report.index import render_comparison, render_index
+from compliance.report.render import render_html, report_json
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

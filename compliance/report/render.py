@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance import report_environment, report_page
 from compliance.charts import charts
-from compliance.report_environment import PARTS
+from compliance.report import page as report_page
+from compliance.report import templates
+from compliance.report.templates import PARTS
 
 __all__ = ["PARTS", "render_html", "render_markdown", "report_json"]
 
@@ -52,13 +53,13 @@ def render_html(
         reproduce_command=reproduce_command,
         since=since,
     )
-    template = report_environment.html().get_template("report.html")
+    template = templates.html().get_template("report.html")
     return template.render(page=page, plots=charts.draw(statement, findings))
 
 
 def render_markdown(page: Json) -> str:
     """What `report_json` made as Markdown, for a pull request or a ticket."""
-    return report_environment.markdown().get_template("report.md").render(page=page)
+    return templates.markdown().get_template("report.md").render(page=page)
 
 
 def report_json(

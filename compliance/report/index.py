@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from compliance import report_environment
 from compliance.presentation import labels, row_text
+from compliance.report import templates
 
 Json = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ def render_index(content: Json) -> str:
             page; None where there is no file).
     """
     events = [_shown(event) for event in content["events"]]
-    template = report_environment.html().get_template("index.html")
+    template = templates.html().get_template("index.html")
     verdicts = Counter(event["verdict"] for event in events if event["verdict"])
     return template.render(
         page=dict(content),
@@ -71,7 +71,7 @@ def render_comparison(pages: Sequence[Json]) -> str:
     Args:
         pages: What `report_json` made of each, two or more.
     """
-    template = report_environment.html().get_template("comparison.html")
+    template = templates.html().get_template("comparison.html")
     return template.render(page=comparison(pages))
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from compliance import exports
 from compliance.ledger.ledger import Ledger
-from compliance.report import report_json
+from compliance.report import exports
+from compliance.report.render import report_json
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
 DIGEST = "ab" * 32

@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 
-from compliance.report import render_html, report_json
-from compliance.report_index import render_comparison, render_index
+from compliance.report.index import render_comparison, render_index
+from compliance.report.render import render_html, report_json
 from flows import browser
 from flows.errors import BrowserError
 
@@ -33,7 +33,7 @@ VERSION = "4.11.1"
 INTEGRITY = (
     "BASOg+YwO2C+346x3LZOeoovTIoTrRqEsqMa6fmfAV0P+U9mFr9NsyOEpiYvFjbc64NMrSswhV50WdXzdb/Z5A=="
 )
-CACHE = Path(__file__).parents[2] / ".cache" / "axe-core"
+CACHE = Path(__file__).parents[3] / ".cache" / "axe-core"
 
 pytestmark = pytest.mark.browser
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from compliance import mappings
 from compliance.ledger import states
-from compliance.report import report_json
+from compliance.report import mappings
+from compliance.report.render import report_json
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROMISES = re.compile(
     r"\b(comply|complies|compliant|satisf\w*|ensures?|guarantee|fulfil|proves?)\b"
 )
