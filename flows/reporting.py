@@ -65,7 +65,7 @@ def attempt_of(home: Home, event: str, number: int | None) -> Attempt:
 
 
 def material(attempt: Attempt, *, filed: bool = False) -> Facts:
-    """What `compliance.report.render` needs: statement, findings, signatures, commands, and since when.
+    """What `compliance.report` needs: statement, findings, signatures, commands, and since when.
 
     Args:
         attempt: Whose report.

@@ -28,7 +28,7 @@ def loads(text: bytes | str, what: str = "This text") -> Any:
     >>> loads('{"verdict": "FAILED", "verdict": "PASSED"}')
     Traceback (most recent call last):
     compliance.formats.errors.JsonError: This text holds the key 'verdict' twice: it has been tampered with.
-    """
+    """  # noqa: E501 - the last line of a traceback is one line
 
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text

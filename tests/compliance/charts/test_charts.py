@@ -23,7 +23,7 @@ from compliance.charts import roc as plots_roc
 from compliance.charts.picture import Picture
 from compliance.presentation import strip
 
-PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
+PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 
 
 CURVE = {

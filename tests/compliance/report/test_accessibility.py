@@ -28,7 +28,7 @@ from compliance.report.render import render_html, report_json
 from flows import browser
 from flows.errors import BrowserError
 
-PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
+PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 VERSION = "4.11.1"
 INTEGRITY = (
     "BASOg+YwO2C+346x3LZOeoovTIoTrRqEsqMa6fmfAV0P+U9mFr9NsyOEpiYvFjbc64NMrSswhV50WdXzdb/Z5A=="

@@ -17,7 +17,7 @@ from compliance.ledger.ledger import Ledger
 from compliance.report import exports
 from compliance.report.render import report_json
 
-PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
+PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 DIGEST = "ab" * 32
 
 

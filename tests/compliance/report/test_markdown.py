@@ -13,7 +13,7 @@ import pytest
 from compliance.presentation.numbers import figure, signed, span
 from compliance.report.render import render_markdown, report_json
 
-PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_examples.py"))))
+PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 
 
 def told(statement: Any, example: ModuleType, **more: Any) -> str:

@@ -24,7 +24,7 @@ from compliance.presentation.numbers import figure, signed, span
 from compliance.presentation.palette import COLOURS
 from compliance.report.render import PARTS, render_html, render_markdown, report_json
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 PAGES = SimpleNamespace(**runpy.run_path(str(HERE / "report_examples.py")))
 ROOT = HERE.parents[1]
 ALLOWED_TAGS = {
