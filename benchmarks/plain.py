@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.layout import Home
-from flows.settings import prepare_environment
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment
 
 Facts = dict[str, Any]
 

@@ -21,7 +21,7 @@ import httpx
 from PIL import Image
 
 from flows import browser, eventindex, reporting, services
-from flows.layout import Home
+from flows.state.paths import Home
 
 DOCS = Path(__file__).parents[1] / "docs"
 WIDTH = 1000

@@ -25,7 +25,7 @@ from torch import nn
 
 import damp
 from flows.models import build
-from flows.settings import keep_freed_memory
+from flows.state.settings import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 

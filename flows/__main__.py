@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flows import interrupts
+from flows.state import interrupts
 
 INTERRUPTED = 130
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from flows import processes
-from flows.errors import ServerError
-from flows.settings import settings
+from flows.state.errors import ServerError
+from flows.state.settings import settings
 
 CLOUDS = (
     "prefect.cloud",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from compliance.formats import yaml_reader
 from compliance.formats.errors import ClaimError, RequestError
 from flows import intake, modelsource, retraining
-from flows.errors import EventError
-from flows.layout import Home
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from flows.dataset import DataSpec

@@ -13,7 +13,7 @@ from prefect.events.actions import CallWebhook
 from prefect.events.schemas.automations import EventTrigger, Posture
 from pydantic import SecretStr
 
-from flows.errors import ServerError
+from flows.state.errors import ServerError
 
 NAME, BLOCK = "damp: a run failed", "damp-alerts"
 PAYLOAD = (

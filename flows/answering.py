@@ -10,8 +10,9 @@ from typing import Any
 from compliance.ledger import entry_text, states
 from compliance.ledger import inbox as due
 from compliance.ledger.ledger import Ledger
-from flows import console, desk, eventids, signoff
-from flows.layout import Home
+from flows import console, desk, signoff
+from flows.state import event_ids
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 
@@ -32,7 +33,7 @@ STEPS: Mapping[str, Any] = {
 def step(root: Path, name: str, event: str, *, as_json: bool, **asked: Any) -> int:
     """Take a step of an event's life and say what follows."""
     home = Home(root)
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     entry = STEPS[name](home, whose, **asked)
     row = _row(home, whose)
     if as_json:

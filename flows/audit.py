@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audits.finding import Finding
-from flows import fanout, progress, spending
-from flows.journal import entered
-from flows.layout import Attempt, Home
-from flows.store import Artifact, canonical, digest_bytes, write_atomically
+from flows import fanout, spending
+from flows.state import progress
+from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
+from flows.state.journal import entered
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from torch import nn
@@ -217,20 +218,20 @@ class _Loader:
     ) -> Observation:
         """From the cache where this model was seen on these rows before."""
         from audits import features
-        from flows import store
+        from flows.state import files
 
         key = digest_bytes(
             canonical([file["sha256"], self.rows.key, retired or [], architecture or ""])
         )
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
-            known = features.from_arrays(*store.load_arrays(path))
+            known = features.from_arrays(*files.load_arrays(path))
             self.meter.looked_at(known, kept=True)
             return known
         progress.current().advance("observing a model", 0, 1)
         network = self.network(file, architecture)
         seen = self._observe(network, file["sha256"], retired or [])
-        store.save_arrays(path, *features.to_arrays(seen))
+        files.save_arrays(path, *features.to_arrays(seen))
         return seen
 
     def shadow(self, file: Facts, seed: int, method: Facts | None) -> Shadow:
@@ -240,7 +241,7 @@ class _Loader:
         """
         from audits import features
         from flows import shadows
-        from flows.settings import settings
+        from flows.state.settings import settings
 
         with self.meter.timed(spending.OBSERVE):
             network = self.network(file)
@@ -284,7 +285,7 @@ class _Loader:
 
     def _observe(self, network: nn.Module, digest: str, retired: list[int]) -> Observation:
         from audits import features
-        from flows.settings import settings
+        from flows.state.settings import settings
 
         with self.meter.timed(spending.OBSERVE):
             seen = features.observe(

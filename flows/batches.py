@@ -15,8 +15,8 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.transitions import TRANSITIONS, State
 from flows import intake
-from flows.errors import EventError
-from flows.layout import Home
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 
 def schedule(home: Home, events: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from flows.errors import BrowserError
-from flows.store import aside
+from flows.state.errors import BrowserError
+from flows.state.files import aside
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (

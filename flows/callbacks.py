@@ -17,9 +17,10 @@ from compliance.formats.errors import ComplianceError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import intake, keyring
-from flows.errors import FlowError
-from flows.layout import Home
+from flows import intake
+from flows.state import keyring
+from flows.state.errors import FlowError
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

@@ -15,11 +15,11 @@ from compliance.ledger.ledger import Ledger
 from flows import claiming, cut, eventindex, intake, modelsource, predicate, prepare, retraining
 from flows import record as recording
 from flows.dataset import DataSpec
-from flows.errors import EventError
-from flows.journal import entered
-from flows.layout import Attempt, Home
 from flows.modelsource import Located
-from flows.store import Artifact, aside, write_atomically
+from flows.state.errors import EventError
+from flows.state.files import Artifact, aside, write_atomically
+from flows.state.journal import entered
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,10 +16,10 @@ from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
 from compliance.ledger.ledger import Ledger
 from flows import intake, modelsource
-from flows.errors import DataError, EventError, ModelError
-from flows.layout import Home
 from flows.modelsource import Located
-from flows.store import digest_file, write_atomically
+from flows.state.errors import DataError, EventError, ModelError
+from flows.state.files import digest_file, write_atomically
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     import torch

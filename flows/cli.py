@@ -116,7 +116,7 @@ def _exit_code() -> int:
 
 def _explain(error: Exception) -> int:
     """Our own errors speak for themselves; anything unforeseen is a defect and shows where."""
-    from flows.errors import is_refusal
+    from flows.state.errors import is_refusal
 
     if is_refusal(error):
         return _say(str(error), getattr(error, "exit_code", INVALID))

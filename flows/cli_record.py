@@ -48,7 +48,7 @@ def keys_list(as_json: bool) -> int:
     Examples:
       damp keys list
     """
-    from flows import keyring
+    from flows.state import keyring
 
     return keyring.show(home(), as_json=as_json)
 
@@ -68,7 +68,7 @@ def keys_new(role: str, days: int, as_json: bool) -> int:
     Examples:
       damp keys new --role executor --days 365
     """
-    from flows import keyring
+    from flows.state import keyring
 
     return keyring.make(home(), role=role, days=days, as_json=as_json)
 
@@ -88,7 +88,7 @@ def keys_rotate(role: str, days: int, as_json: bool) -> int:
     Examples:
       damp keys rotate --role executor --days 365
     """
-    from flows import keyring
+    from flows.state import keyring
 
     return keyring.tell_rotated(home(), role=role, days=days, as_json=as_json)
 
@@ -110,7 +110,7 @@ def keys_revoke(keyid: str, since: datetime | None, as_json: bool) -> int:
     Examples:
       damp keys revoke 0496b10ed3a376ab --since 2026-09-20T08:00:00Z
     """
-    from flows import keyring
+    from flows.state import keyring
 
     return keyring.tell_revoked(home(), keyid, since=since, as_json=as_json)
 

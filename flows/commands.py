@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import console, keyring, overview, spending
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows import console, overview, spending
+from flows.state import keyring
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 
 if TYPE_CHECKING:
     from flows.servers import PrefectServer
@@ -100,11 +101,12 @@ def submit(file: Path, *, as_json: bool) -> int:
 
 def run(event: str | None, *, as_json: bool) -> int:
     """Carry out one event or all pending ones."""
-    from flows import callbacks, desk, eventids, intake
+    from flows import callbacks, desk, intake
+    from flows.state import event_ids
 
     home = prepared()
     if event is not None:
-        event = eventids.whole(home, event)
+        event = event_ids.whole(home, event)
         intake.unpark(home, event)
     desk.remind(home)
     events = [event] if event else intake.pending(home)
@@ -150,8 +152,9 @@ def _refuse_if_busy(home: Home, events: list[str]) -> None:
     Raises:
         BusyError: Other runs hold the models of all these events.
     """
-    from flows import intake, locks
-    from flows.errors import BusyError
+    from flows import intake
+    from flows.state import locks
+    from flows.state.errors import BusyError
 
     busy: list[BusyError] = []
     for event in events:
@@ -166,8 +169,8 @@ def _refuse_if_busy(home: Home, events: list[str]) -> None:
 def _run_in_order(home: Home, events: list[str]) -> None:
     """One event after the other; one that is refused does not keep the others from their turn."""
     from flows import batches, upkeep
-    from flows.errors import EventError, is_refusal
     from flows.runner import run_event
+    from flows.state.errors import EventError, is_refusal
 
     upkeep.reconcile(home)
     batches.schedule(home, events)

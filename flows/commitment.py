@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.ledger import merkle
-from flows.errors import StoreError
-from flows.layout import Home
+from flows.state.errors import StoreError
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     import numpy as np

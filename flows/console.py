@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from flows import progress
+from flows.state import progress
 
 out = Console()
 err = Console(stderr=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from flows import modelsource
 from flows.dataset import DataSpec
-from flows.errors import ModelError
-from flows.layout import Home
 from flows.modelsource import Located
-from flows.store import digest_file
+from flows.state.errors import ModelError
+from flows.state.files import digest_file
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from rich.table import Table

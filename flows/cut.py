@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows import fanout
-from flows.journal import entered
-from flows.layout import Attempt, Home
-from flows.store import Artifact, write_atomically
+from flows.state.files import Artifact, write_atomically
+from flows.state.journal import entered
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,7 +85,7 @@ def forgotten(
     """
     import damp
     from flows import measured
-    from flows.settings import settings
+    from flows.state.settings import settings
 
     return damp.forget(
         network,

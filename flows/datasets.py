@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import named
 from flows.dataset import Dataset, DataSpec
-from flows.errors import DataError
+from flows.state import import_path
+from flows.state.errors import DataError
 
 if TYPE_CHECKING:
     pass
@@ -37,7 +37,7 @@ def load(spec: DataSpec) -> Dataset:
         from flows import imagefolder
 
         return _checked(imagefolder.load(spec.name, Path(rest).expanduser()))
-    if named.is_named(spec.name):
+    if import_path.is_named(spec.name):
         return _checked(_users(spec.name))
     raise DataError(
         f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, or a "
@@ -140,8 +140,8 @@ LOADERS: dict[str, Callable[[DataSpec], Dataset]] = {
 
 def _users(name: str) -> Dataset:
     """A data set from a function of the user's own."""
-    function = named.find(name, DataError)
-    named.must_take(name, function, DataError)
+    function = import_path.find(name, DataError)
+    import_path.must_take(name, function, DataError)
     made = function()
     if isinstance(made, Dataset):
         x = made.train_inputs, made.test_inputs

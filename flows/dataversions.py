@@ -18,10 +18,10 @@ from filelock import FileLock
 
 from flows import placement, workspace
 from flows.commitment import forget_set, retain_set
-from flows.errors import DataVersionError
-from flows.layout import Home
 from flows.listing import Listed, digest, dir_digest, listing, without
-from flows.store import digest_bytes, write_atomically
+from flows.state.errors import DataVersionError
+from flows.state.files import digest_bytes, write_atomically
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from flows.dataset import Dataset

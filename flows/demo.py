@@ -7,8 +7,8 @@ import uuid
 from datetime import UTC, datetime
 
 from flows import intake, training
-from flows.layout import Home
-from flows.store import write_atomically
+from flows.state.files import write_atomically
+from flows.state.paths import Home
 
 MODEL, POLICY, DIGIT = "digits", "demo-v1", 3
 
@@ -36,7 +36,8 @@ def event_id(forget: int) -> str:
 
 def prepare(home: Home, forget: int) -> None:
     """Train and register the classifier, unless that was done, and file the request."""
-    from flows import keyring, registry
+    from flows import registry
+    from flows.state import keyring
 
     keyring.ensure_demo_key(home)
     if registry.champion(home, MODEL) is None:

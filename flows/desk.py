@@ -17,9 +17,10 @@ from compliance.ledger.chain import Entry
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.states import Event
 from compliance.signing.trust import moment
-from flows import eventids, eventindex, intake, locks
-from flows.errors import EventError
-from flows.layout import Home
+from flows import eventindex, intake
+from flows.state import event_ids, locks
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 
@@ -47,7 +48,7 @@ def verify_identity(home: Home, event: str, *, role: str) -> Entry:
             f"'{role}' is no role: small letters, digits and hyphens, as in privacy-desk. Never a "
             "person's name."
         )
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     ledger = Ledger(home.ledger)
     return ledger.append_once("request_verified", whose, "identity", {"role": role}, checked=True)
 
@@ -64,7 +65,7 @@ def deny(home: Home, event: str, *, reason: str, note: str) -> Entry:
 
 def duplicate(home: Home, event: str, *, of: str) -> Entry:
     """End an event that asks for what another one does already."""
-    whose, other = eventids.whole(home, event), eventids.whole(home, of)
+    whose, other = event_ids.whole(home, event), event_ids.whole(home, of)
     if whose == other:
         raise EventError("An event cannot be a duplicate of itself: name the other with --of.")
     return _exclusively(home, whose, "request_duplicate", {"of": other})
@@ -82,7 +83,7 @@ def pause(home: Home, event: str, *, reason: str) -> Entry:
 
 def resume(home: Home, event: str) -> Entry:
     """Let a paused event go on where it was."""
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     if _known(home, whose).state is not states.State.PAUSED:
         raise StateError(f"Event {whose} is not paused: there is nothing to resume.")
     return _exclusively(home, whose, "event_resumed", {})
@@ -90,7 +91,7 @@ def resume(home: Home, event: str) -> Entry:
 
 def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | None = None) -> Entry:
     """Move the due date, once, as far as the policy allows."""
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     known = _known(home, whose)
     if known.extended:
         raise StateError(f"Event {whose} was extended before, to {known.due}: once is all.")
@@ -130,7 +131,7 @@ def declare(
         "status": status,
         "note": ". ".join([f"Until {until}", *told] if until else told),
     }
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     return Ledger(home.ledger).append("artefact_declared", whose, body, checked=True)
 
 
@@ -144,7 +145,7 @@ def declare_complete(home: Home, event: str, *, role: str) -> Entry:
         "status": "DELETED",
         "note": f"There are no others, says {role}.",
     }
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     return Ledger(home.ledger).append("artefact_declared", whose, body, checked=True)
 
 
@@ -178,7 +179,7 @@ def remind(home: Home, now: datetime | None = None) -> list[Facts]:
 
 def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
     """Log a step while no run works on the event's model."""
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     with locks.lineage(home, intake.lineage_of(home, whose)):
         entry = Ledger(home.ledger).append(kind, whose, body, checked=True)
     if states.KINDS[kind] in states.ENDED:

@@ -14,9 +14,9 @@ from email.utils import parsedate_to_datetime
 import psutil
 
 from flows import console, processes
-from flows.errors import FlowError
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows.state.errors import FlowError
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 
 LEAST_DISK, LEAST_MEMORY = 2 << 30, 1 << 30
 """Bytes free below which an event may not finish."""
@@ -123,7 +123,7 @@ def _memory(home: Home) -> Iterator[Sign]:
 
 def _keys(home: Home) -> Iterator[Sign]:
     from compliance.formats.errors import ComplianceError
-    from flows import keyring
+    from flows.state import keyring
 
     try:
         known = keyring.trusted(home)
@@ -233,7 +233,7 @@ def _locks(home: Home) -> Iterator[Sign]:
             found = "a shared registry, but locks hold on this machine only"
             yield Sign(what="locks", level=WARNING, found=found, remedy=remedy)
         return
-    from flows import locks
+    from flows.state import locks
 
     with locks.lineage(home, "damp doctor"):
         yield Sign(what="locks", level=GOOD, found="PostgreSQL grants advisory locks")

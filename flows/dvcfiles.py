@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from flows import workspace
-from flows.layout import Home
+from flows.state.paths import Home
 
 Holder = tuple[Path, bool]
 

@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 def folder_of(version: str) -> Path | None:
     """The folder under the state folder (`DAMP_HOME`) that holds a data version, if one does."""
     from flows import workspace
-    from flows.layout import Home
+    from flows.state.paths import Home
 
     home = Home(Path(os.environ.get("DAMP_HOME", ".damp")).expanduser().absolute())
     for note in sorted(workspace.workspace(home).glob("?*.dvc")):

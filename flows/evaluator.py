@@ -54,8 +54,8 @@ class DampEvaluator(ModelEvaluator):
             EventError: The event is unknown, unfinished, or its files were changed.
             RegistryError: The model is not one that damp has registered.
         """
-        from flows.layout import Home
-        from flows.settings import prepare_environment, settings
+        from flows.state.paths import Home
+        from flows.state.settings import prepare_environment, settings
 
         home = Home(Path(evaluator_config.get("home") or settings().home).absolute())
         prepare_environment(home.root)
@@ -70,7 +70,7 @@ class DampEvaluator(ModelEvaluator):
 
 
 def _model_id(model: Any) -> str:
-    from flows.errors import RegistryError
+    from flows.state.errors import RegistryError
 
     found = getattr(getattr(model, "metadata", None), "model_id", None)
     if found is None:
@@ -84,8 +84,8 @@ def _model_id(model: Any) -> str:
 def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
     from compliance import judge
     from flows import reaudit, registering
-    from flows.errors import RegistryError
-    from flows.store import Artifact, aside
+    from flows.state.errors import RegistryError
+    from flows.state.files import Artifact, aside
 
     attempt, facts = reaudit.facts_of(home, event)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from compliance.ledger.ledger import Ledger
-from flows import locks
-from flows.layout import Attempt, Home
-from flows.store import write_atomically
+from flows.state import locks
+from flows.state.files import write_atomically
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -44,7 +44,7 @@ def refresh(home: Home) -> None:
     A page that could not be written is logged: it misses the event until the next one ends or
     somebody types `damp report --index`.
     """
-    from flows.errors import FlowError
+    from flows.state.errors import FlowError
 
     try:
         write(home)

@@ -13,10 +13,11 @@ from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
 from compliance.report import exports
 from compliance.signing import envelope
-from flows import console, keyring, reporting
-from flows.errors import EventError
-from flows.layout import Home
-from flows.store import write_atomically
+from flows import console, reporting
+from flows.state import keyring
+from flows.state.errors import EventError
+from flows.state.files import write_atomically
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 
@@ -99,12 +100,12 @@ def export(
 
 
 def _entries(home: Home, event: str | None) -> list[Facts]:
-    from flows import eventids
+    from flows.state import event_ids
 
     entries = Ledger(home.ledger).entries()
     if event is None:
         return entries
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     return [entry for entry in entries if entry["event"] == whose]
 
 

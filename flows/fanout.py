@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flows import progress
-from flows.errors import SettingsError
-from flows.settings import settings
+from flows.state import progress
+from flows.state.errors import SettingsError
+from flows.state.settings import settings
 
 Facts = dict[str, Any]
 

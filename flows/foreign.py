@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
-from flows.errors import ModelError
+from flows.state.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import nn

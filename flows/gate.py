@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.ledger.ledger import Ledger
 from flows import gate_files, gate_statement, registering, resolving, tracking
-from flows.errors import RegistryError
 from flows.gate_ledger import Known
-from flows.layout import Home
-from flows.store import digest_file
+from flows.state.errors import RegistryError
+from flows.state.files import digest_file
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
 from flows import packing, registering
-from flows.errors import RegistryError
 from flows.gate_ledger import Known
-from flows.store import canonical, digest_file
+from flows.state.errors import RegistryError
+from flows.state.files import canonical, digest_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

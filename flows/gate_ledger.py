@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compliance.ledger import states
-from flows.layout import Home
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

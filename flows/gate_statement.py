@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.verification.verify import Verification, verify_statement
 from flows import registering
 from flows.gate_ledger import Known
-from flows.store import digest_file
+from flows.state.files import digest_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

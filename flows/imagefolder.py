@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.dataset import Dataset
-from flows.errors import DataError
+from flows.state.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,9 +16,9 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from flows import modelsource
 from flows.dataset import Dataset, DataSpec
-from flows.errors import EventError
-from flows.layout import Home
-from flows.store import write_atomically
+from flows.state.errors import EventError
+from flows.state.files import write_atomically
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

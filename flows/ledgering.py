@@ -15,10 +15,11 @@ from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import Trust
 from compliance.verification import against_ledger
-from flows import console, keyring
-from flows.errors import EventError, StoreError
-from flows.layout import Home
-from flows.store import write_atomically
+from flows import console
+from flows.state import keyring
+from flows.state.errors import EventError, StoreError
+from flows.state.files import write_atomically
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
 from flows import tracking
-from flows.errors import RegistryError
-from flows.layout import Home
+from flows.state.errors import RegistryError
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel

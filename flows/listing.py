@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import shards
-from flows.errors import DataVersionError
+from flows.state.errors import DataVersionError
 
 if TYPE_CHECKING:
     from flows.dataset import Dataset

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.errors import ServerError
+from flows.state.errors import ServerError
 
 SERVER_ERROR = 500
 """From this status on, it is the server that cannot."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.layout import Home
-from flows.store import canonical, digest_bytes, load_arrays, save_arrays
+from flows.state.files import canonical, digest_bytes, load_arrays, save_arrays
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,8 +67,8 @@ def measured(
         DampError: The model cannot be measured on these rows.
     """
     import damp
-    from flows import progress
-    from flows.settings import settings
+    from flows.state import progress
+    from flows.state.settings import settings
 
     told = [weights, data_version, sorted(retired), SAMPLES_PER_CLASS, BATCH, ORDER_SEED]
     key = digest_bytes(canonical([*told, damp.__version__]))

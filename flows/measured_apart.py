@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import fanout, measured
 from flows.dataset import Dataset, DataSpec
-from flows.layout import Home
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from damp import Measurement
@@ -56,7 +56,7 @@ def measure_part(job: Facts) -> Facts:
     """One part's statistics, as a file under `path`; found where a worker has left them before."""
     import damp
     from flows import models
-    from flows.settings import settings
+    from flows.state.settings import settings
 
     home, data, model = Home(Path(job["home"])), job["data"], job["model"]
     path = home.statistics / f"{job['key']}-part-{job['part']}-of-{job['parts']}.safetensors"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
-from flows import named
-from flows.errors import ModelError
-from flows.store import digest_bytes, write_atomically
+from flows.state import import_path
+from flows.state.errors import ModelError
+from flows.state.files import digest_bytes, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +49,7 @@ def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.M
 
         make = foreign.timm if family == "timm" else foreign.hugging_face
         return make(name, classes, input_shape)
-    if named.is_named(architecture):
+    if import_path.is_named(architecture):
         return _users(architecture, classes, input_shape)
     raise ModelError(
         f"'{architecture}' is no architecture. Name damp:cnn, damp:vit, torchvision:NAME such as "
@@ -94,8 +94,8 @@ def _torchvision(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Mo
 def _users(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     from torch import nn
 
-    function = named.find(architecture, ModelError)
-    named.must_take(architecture, function, ModelError, "classes", "input_shape")
+    function = import_path.find(architecture, ModelError)
+    import_path.must_take(architecture, function, ModelError, "classes", "input_shape")
     made = function(classes=classes, input_shape=input_shape)
     if not isinstance(made, nn.Module):
         raise ModelError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.layout import Home
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import console, interrupts
-from flows.errors import GateError, ServerError
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
-from flows.store import write_atomically
+from flows import console
+from flows.state import interrupts
+from flows.state.errors import GateError, ServerError
+from flows.state.files import write_atomically
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 
 if TYPE_CHECKING:
     from flows.gate import Checked

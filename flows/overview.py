@@ -12,9 +12,10 @@ from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import journal, processes
-from flows.errors import EventError
-from flows.layout import Attempt, Home
+from flows import processes
+from flows.state import journal
+from flows.state.errors import EventError
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from rich.text import Text

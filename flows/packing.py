@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.store import canonical
+from flows.state.files import canonical
 
 WEIGHTS, SPEC, SERVING = "weights.safetensors", "spec.json", "serving.py"
 

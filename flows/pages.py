@@ -14,8 +14,8 @@ from prefect.artifacts import (
 
 from compliance.signing import envelope
 from flows import services
-from flows.layout import Attempt
-from flows.settings import settings
+from flows.state.paths import Attempt
+from flows.state.settings import settings
 
 Facts = dict[str, Any]
 

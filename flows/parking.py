@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from compliance.ledger.ledger import Ledger
-from flows import logs
-from flows.errors import BusyError, ServerError, StoreError, is_refusal
-from flows.layout import Home
 from flows.runner import attempt_due, run_event
+from flows.state import logs
+from flows.state.errors import BusyError, ServerError, StoreError, is_refusal
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import listing, shards
-from flows.errors import StoreError
 from flows.listing import Listed
+from flows.state.errors import StoreError
 
 if TYPE_CHECKING:
     from flows.dataset import Dataset

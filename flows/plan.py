@@ -9,10 +9,11 @@ import json
 from typing import Any
 
 from compliance.ledger.ledger import Ledger
-from flows import audit, progress, rows
-from flows.journal import entered
-from flows.layout import Attempt, Home
-from flows.store import Artifact, canonical, digest_bytes, write_atomically
+from flows import audit, rows
+from flows.state import progress
+from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
+from flows.state.journal import entered
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 

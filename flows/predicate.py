@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows import provenance, spending
-from flows.journal import read
-from flows.layout import Attempt, Home
+from flows.state.journal import read
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from compliance.verdict.verdict import Verdict
@@ -35,7 +35,7 @@ def parts(
 ) -> Facts:
     """The statement's parts, all but the byproducts; `method` is what was done to the weights."""
     from compliance.ledger.ledger import Ledger
-    from flows import keyring
+    from flows.state import keyring
 
     now = datetime.now(UTC)
     return {
@@ -98,7 +98,7 @@ def _worked(attempt: Attempt) -> float:
 
 
 def _inputs(data: Facts, model: Facts) -> Facts:
-    from flows.settings import settings
+    from flows.state.settings import settings
 
     def version(part: str) -> Facts:
         return {"name": data["name"]} | {k: data[part][k] for k in ("version", "rows")}

@@ -13,10 +13,10 @@ from compliance.signing.trust import moment
 from compliance.verdict.assurance import FAILED
 from flows import intake, modelsource
 from flows.dataset import DataSpec
-from flows.errors import EventError
-from flows.journal import entered
-from flows.layout import Attempt, Home
-from flows.store import Artifact, aside
+from flows.state.errors import EventError
+from flows.state.files import Artifact, aside
+from flows.state.journal import entered
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy

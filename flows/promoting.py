@@ -11,12 +11,12 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from flows import eventindex, gate, registering, resolving, tracking
-from flows.errors import GateError
 from flows.gate import Checked
 from flows.gate_ledger import Known
 from flows.gate_statement import STATEMENT
-from flows.layout import Attempt, Home
-from flows.store import digest_file
+from flows.state.errors import GateError
+from flows.state.files import digest_file
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

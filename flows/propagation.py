@@ -16,8 +16,8 @@ from typing import Any
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows import dvcfiles, tracking
-from flows.layout import Home
-from flows.store import digest_file
+from flows.state.files import digest_file
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 
@@ -188,7 +188,7 @@ def shadow_models(home: Home, version: str) -> Iterator[Artefact]:
 
 
 def _seen(path: Path) -> str:
-    from flows import store
+    from flows.state import files as store
 
     return str(store.load_metadata(path).get("digest", ""))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from damp.version import __version__
-from flows.store import digest_file
+from flows.state.files import digest_file
 
 Facts = dict[str, Any]
 

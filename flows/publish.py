@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from flows import eventindex
-from flows.journal import entered
-from flows.layout import Attempt, Home
 from flows.predicate import CHAMPION, registered_name
+from flows.state.journal import entered
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 

@@ -15,11 +15,12 @@ from typing import Any
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import dvcfiles, eventids, intake, locks, propagation, tracking, workspace
-from flows.errors import EventError
-from flows.layout import Attempt, Home
+from flows import dvcfiles, intake, propagation, tracking, workspace
 from flows.propagation import Artefact, Lineage
-from flows.store import digest_file
+from flows.state import event_ids, locks
+from flows.state.errors import EventError
+from flows.state.files import digest_file
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -49,7 +50,7 @@ def _numbers(event: states.Event) -> range:
 
 def plan(home: Home, event: str) -> list[Facts]:
     """What would be deleted and what would not, each with its size and why; nothing is touched."""
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     artefacts = propagation.inventory(home, lineage_of(home, whose))
     return [_planned(home, artefact) for artefact in artefacts]
 
@@ -89,7 +90,7 @@ def purge(home: Home, event: str) -> Facts:
             or rows.
         BusyError: An event runs on this model.
     """
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     with locks.lineage(home, intake.lineage_of(home, whose)):
         lineage = lineage_of(home, whose)
         _refuse_too_early(home, whose)

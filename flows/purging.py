@@ -7,7 +7,7 @@ from typing import Any
 
 from compliance.presentation.labels import PROPAGATION
 from flows import console, purge
-from flows.layout import Home
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import logs
-from flows.errors import EventError
-from flows.layout import Attempt, Home
-from flows.store import Artifact, canonical, digest_bytes, digest_file, write_atomically
+from flows.state import logs
+from flows.state.errors import EventError
+from flows.state.files import Artifact, canonical, digest_bytes, digest_file, write_atomically
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.errors import RecipeError, RecipeFileError
+from flows.state.errors import RecipeError, RecipeFileError
 
 if TYPE_CHECKING:
     from audits.references import Recipe

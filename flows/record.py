@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import intake, predicate
-from flows.errors import EventError
-from flows.journal import entered
-from flows.layout import Attempt, Home
-from flows.store import Artifact, digest_file, write_atomically
+from flows.state.errors import EventError
+from flows.state.files import Artifact, digest_file, write_atomically
+from flows.state.journal import entered
+from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from compliance.verdict.verdict import Verdict
@@ -139,7 +139,8 @@ def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]
     from compliance import render_html, report_json
     from compliance.signing import envelope as signing
     from compliance.signing import statement
-    from flows import keyring, reporting
+    from flows import reporting
+    from flows.state import keyring
 
     key = keyring.signing_key(home, "executor")
     draft = statement.build(**parts, byproducts=_byproducts(attempt, attempt.findings))

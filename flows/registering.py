@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import tracking
-from flows.errors import RegistryError
-from flows.layout import Home
 from flows.packing import WEIGHTS, Spec, pack
-from flows.store import digest_file
+from flows.state.errors import RegistryError
+from flows.state.files import digest_file
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import registering, tracking
-from flows.errors import RegistryError
-from flows.layout import Home
 from flows.packing import Spec
 from flows.registering import Job
 from flows.resolving import CHAMPION, Resolved, ancestry, champion_of, resolve, version_of
-from flows.store import digest_file
+from flows.state.errors import RegistryError
+from flows.state.files import digest_file
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

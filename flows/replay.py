@@ -20,10 +20,11 @@ from compliance.ledger.append_file import must_read
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
-from flows import intake, keyring
-from flows.errors import EventError
-from flows.layout import Attempt, Home
-from flows.store import Artifact, digest_file, write_atomically
+from flows import intake
+from flows.state import keyring
+from flows.state.errors import EventError
+from flows.state.files import Artifact, digest_file, write_atomically
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -148,7 +149,7 @@ def _request_of(file: Path, predicate: Facts) -> Facts:
 @contextmanager
 def _working_in(work: Home) -> Iterator[None]:
     """The environment and a demo key for a state folder of the replay's own."""
-    from flows.settings import overridden, prepare_environment
+    from flows.state.settings import overridden, prepare_environment
 
     with overridden("DAMP_HOME", str(work.root)):
         prepare_environment(work.root)

@@ -19,10 +19,10 @@ from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
-from flows import eventids
-from flows.errors import EventError
-from flows.layout import Attempt, Home
-from flows.store import digest_bytes, write_atomically
+from flows.state import event_ids
+from flows.state.errors import EventError
+from flows.state.files import digest_bytes, write_atomically
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -52,7 +52,7 @@ def attempt_of(home: Home, event: str, number: int | None) -> Attempt:
     Raises:
         EventError: It has no statement.
     """
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     known = states.current(Ledger(home.ledger).entries(), whose)
     chosen = number or len(known.statements) or 1
     attempt = Attempt(home, whose, chosen)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
 from flows import registering, tracking
-from flows.errors import RegistryError
-from flows.layout import Home
-from flows.store import digest_file
+from flows.state.errors import RegistryError
+from flows.state.files import digest_file
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows import fanout, interrupts, progress, shadows
+from flows import fanout, shadows
 from flows.dataset import DataSpec
-from flows.layout import Attempt, Home
-from flows.store import Artifact, canonical, digest_bytes, is_intact
+from flows.state import interrupts, progress
+from flows.state.files import Artifact, canonical, digest_bytes, is_intact
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -29,7 +30,7 @@ def references(where: Facts, accepted: Facts, data: Facts, model: Facts) -> Fact
 
     A retraining attempt needs one model more: the candidate, which is never among its own judges.
     """
-    from flows.journal import entered
+    from flows.state.journal import entered
 
     with entered(Attempt.of(where), "references"):
         return trained_for(Home.of(where), accepted, data, model)
@@ -167,7 +168,7 @@ def known(job: Facts) -> Facts | None:
 def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     from audits.references import Recipe, train
     from flows import datasets, models
-    from flows.store import write_atomically
+    from flows.state.files import write_atomically
 
     dataset = datasets.load(DataSpec(**job["spec"]))
     inputs, labels = dataset.train_inputs, dataset.train_labels

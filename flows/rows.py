@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flows.dataset import DataSpec
-from flows.store import canonical, digest_bytes
+from flows.state.files import canonical, digest_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,7 +125,7 @@ def _unseen(data: Facts) -> tuple[Tensor, Tensor] | None:
         DataError: They cannot be read, or do not have the shape of the event's images.
     """
     from flows import datasets
-    from flows.errors import DataError
+    from flows.state.errors import DataError
 
     if not data.get("unseen"):
         return None

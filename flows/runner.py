@@ -13,9 +13,10 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import intake, interrupts, locks, logs, lost, pages, progress, upkeep
-from flows.journal import STEPS
-from flows.layout import Attempt, Home
+from flows import intake, lost, pages, upkeep
+from flows.state import interrupts, locks, logs, progress
+from flows.state.journal import STEPS
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 

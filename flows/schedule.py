@@ -13,10 +13,11 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import batches, callbacks, desk, intake, interrupts, locks, reaudit, upkeep
-from flows.errors import GateError
-from flows.layout import Home
+from flows import batches, callbacks, desk, intake, reaudit, upkeep
 from flows.parking import decide
+from flows.state import interrupts, locks
+from flows.state.errors import GateError
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment

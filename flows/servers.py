@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from flows import processes
-from flows.errors import ServerError
+from flows.state.errors import ServerError
 
 START_SECONDS = 300.0
 """At most; one that ends before is noticed at once."""

@@ -19,11 +19,11 @@ from typing import Any
 from filelock import FileLock
 
 from flows import processes
-from flows.errors import ServerError
-from flows.layout import Home
 from flows.servers import uvicorn
-from flows.settings import settings
-from flows.store import write_atomically
+from flows.state.errors import ServerError
+from flows.state.files import write_atomically
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 START_SECONDS = 300.0
 USUAL = {"prefect": 4200, "mlflow": 5000}

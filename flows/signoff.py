@@ -16,10 +16,10 @@ from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import Trust, load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, Verification, verify_statement
-from flows import eventids, keyring
-from flows.errors import EventError
-from flows.layout import Attempt, Home
-from flows.store import write_atomically
+from flows.state import event_ids, keyring
+from flows.state.errors import EventError
+from flows.state.files import write_atomically
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -53,7 +53,7 @@ def approve(home: Home, event: str, *, role: str, signed: Path | None) -> Facts:
         StateError: The event is not at a PASSED that waits for sign-offs.
         EventError: The statement does not hold, or the signature is not there.
     """
-    whose = eventids.whole(home, event)
+    whose = event_ids.whole(home, event)
     ledger = Ledger(home.ledger)
     known = states.current(ledger.entries(), whose)
     body = {"attempt": known.attempt, "role": role}

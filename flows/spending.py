@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flows.layout import Attempt
-from flows.store import write_atomically
+from flows.state.files import write_atomically
+from flows.state.paths import Attempt
 
 if TYPE_CHECKING:
     from audits.observation import Observation

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.dataset import DataSpec
-from flows.layout import Attempt, Home
-from flows.store import write_atomically
+from flows.state.files import write_atomically
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 
@@ -31,7 +31,7 @@ def main() -> None:
     from ruamel.yaml import YAML
 
     os.environ.setdefault("DAMP_HOME", str(FOLDER / "state"))
-    from flows.settings import prepare_environment, settings
+    from flows.state.settings import prepare_environment, settings
 
     home = Home(settings().home)
     prepare_environment(home.root)
@@ -51,7 +51,8 @@ def data_version(home: Home, params: Facts) -> None:
 
 def base_model(home: Home, params: Facts) -> None:
     """The model before: trained once, registered once for each event, which must not collide."""
-    from flows import keyring, registry, retraining
+    from flows import registry, retraining
+    from flows.state import keyring
 
     keyring.ensure_demo_key(home)
     data, model = _data(home, params), _model(params)

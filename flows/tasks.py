@@ -16,9 +16,10 @@ from prefect import task
 from prefect.context import TagsContext, TaskRunContext
 
 from damp.version import __version__
-from flows import audit, cut, interrupts, plan, prepare, publish, record, retraining
-from flows.layout import Home
-from flows.store import Artifact, is_intact
+from flows import audit, cut, plan, prepare, publish, record, retraining
+from flows.state import interrupts
+from flows.state.files import Artifact, is_intact
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

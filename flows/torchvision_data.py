@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 from flows.dataset import Dataset, DataSpec
-from flows.errors import DataError
-from flows.settings import settings
-from flows.store import digest_bytes, digest_file, write_atomically
+from flows.state.errors import DataError
+from flows.state.files import digest_bytes, digest_file, write_atomically
+from flows.state.settings import settings
 
 if TYPE_CHECKING:
     from torch import Tensor

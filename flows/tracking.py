@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from flows import addresses, locks, processes, services
-from flows.errors import RegistryError, ServerError
-from flows.layout import Home
-from flows.settings import settings
+from flows import addresses, processes, services
+from flows.state import locks
+from flows.state.errors import RegistryError, ServerError
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

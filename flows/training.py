@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flows import progress
 from flows.dataset import DataSpec
-from flows.layout import Home
+from flows.state import progress
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

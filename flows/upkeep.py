@@ -19,7 +19,7 @@ from prefect.states import Crashed
 
 from compliance.ledger.ledger import Ledger
 from flows import lost, processes, tracking
-from flows.layout import Home
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compliance.verification.verify import Verification, verify_statement
 from flows import console
-from flows.layout import Home
+from flows.state.paths import Home
 
 
 def verify(

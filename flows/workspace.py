@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.errors import DataVersionError
-from flows.layout import Home
-from flows.settings import settings
-from flows.store import write_atomically
+from flows.state.errors import DataVersionError
+from flows.state.files import write_atomically
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 CONFIG = """\
 [core]

@@ -8,6 +8,6 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 for name in THREADS:  # before torch is imported: two threads are slower than one on small nets
     os.environ.setdefault(name, "1")
 
-from flows.settings import keep_freed_memory  # noqa: E402 - the variables come first
+from flows.state.settings import keep_freed_memory  # noqa: E402 - the variables come first
 
 keep_freed_memory()

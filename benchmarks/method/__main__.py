@@ -14,7 +14,7 @@ from benchmarks.machine import RESULTS
 from benchmarks.method import pictures, tables
 from benchmarks.method.cases import STUDIES, Study, quick
 from benchmarks.method.figures import Bench
-from flows.settings import keep_freed_memory
+from flows.state.settings import keep_freed_memory
 
 GAINED = ("mixture", "mended", "rewritten")
 Facts = dict[str, Any]

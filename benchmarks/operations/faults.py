@@ -19,9 +19,10 @@ import psutil
 from benchmarks.operations.office import Facts, Office
 from benchmarks.robustness import many_events
 from compliance.ledger.ledger import Ledger
-from flows import journal, processes
-from flows.layout import Attempt
-from flows.settings import prepare_environment, settings
+from flows import processes
+from flows.state import journal
+from flows.state.paths import Attempt
+from flows.state.settings import prepare_environment, settings
 from tests.flows import postgres
 
 VICTIMS = ("worker", "server", "database")

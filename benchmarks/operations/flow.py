@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.operations.office import Facts, Office, served
-from flows import intake, journal
-from flows.layout import Attempt
+from flows import intake
+from flows.state import journal
+from flows.state.paths import Attempt
 
 MODELS, REQUESTS = 5, 4
 """Of the queue: models, and requests on each."""
@@ -24,8 +25,8 @@ MODELS, REQUESTS = 5, 4
 PLAINLY = """
 import json, sys, time
 from pathlib import Path
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
 from flows import addresses, commands, runner, services
@@ -84,8 +85,8 @@ def orchestration(folder: Path) -> Facts:
 
 RUN_ALL = """
 import json, sys, time
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
 from flows import commands

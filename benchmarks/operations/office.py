@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from compliance.documents.policy import load_policy
-from flows.layout import Home
+from flows.state.paths import Home
 from tests.flows.running import interruptible
 
 Facts = dict[str, Any]

@@ -18,8 +18,8 @@ TRAININGS = 6
 SPREAD = """
 import json, sys, time
 from pathlib import Path
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
 from flows import commands, fanout, retraining

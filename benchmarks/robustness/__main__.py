@@ -41,9 +41,10 @@ from benchmarks.robustness import (
 )
 from compliance.ledger.ledger import Ledger
 from compliance.signing.trust import load_trust
-from flows import intake, keyring, reporting
-from flows.layout import Attempt, Home
-from flows.settings import prepare_environment
+from flows import intake, reporting
+from flows.state import keyring
+from flows.state.paths import Attempt, Home
+from flows.state.settings import prepare_environment
 
 Facts = dict[str, Any]
 Part = Callable[["Desk", Path, float], Facts]

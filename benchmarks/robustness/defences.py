@@ -376,17 +376,17 @@ DEFENCES = (
     # events and the registry
     Defence(
         "one event at a time on a model",
-        "flows/locks.py",
+        "flows/state/locks.py",
         '    with _file(home, file, busy), _across_machines(f"lineage {name}", busy):\n',
         "    if True:\n",
-        "tests/flows/test_locks.py::test_a_second_process_is_told_that_the_model_is_busy",
+        "tests/flows/state/test_locks.py::test_a_second_process_is_told_that_the_model_is_busy",
     ),
     Defence(
         "a file is written aside",
-        "flows/store.py",
+        "flows/state/files.py",
         'handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")',
         "name = str(path); handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)",
-        "tests/flows/test_store.py::test_a_process_killed_while_it_writes_leaves_the_old_file",
+        "tests/flows/state/test_files.py::test_a_process_killed_while_it_writes_leaves_the_old_file",
     ),
     Defence(
         "what is registered is found again",

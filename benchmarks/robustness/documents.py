@@ -23,7 +23,7 @@ from compliance.signing.trust import Trust, load_trust
 from compliance.verdict.findings import load_findings
 from compliance.verification.verify import verify_statement
 from flows import models, recipes, replay
-from flows.settings import overridden, settings
+from flows.state.settings import overridden, settings
 
 Mutation = tuple[str, bytes]
 

@@ -26,9 +26,9 @@ from compliance.ledger import chain
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
-from flows import journal
-from flows.layout import Attempt, Home
-from flows.store import digest_file
+from flows.state import journal
+from flows.state.files import digest_file
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 Due = Callable[[int], bool]

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.layout import Home
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 
@@ -59,8 +59,9 @@ def prepare(home: Home, models: int, requests: int) -> Facts:
 
 def _prepare(home: Home, models: int, requests: int) -> Facts:
     """In the process that `prepare` starts: MLflow's connections must not be inherited."""
-    from flows import intake, keyring, registry, training
-    from flows.store import write_atomically
+    from flows import intake, registry, training
+    from flows.state import keyring
+    from flows.state.files import write_atomically
 
     keyring.ensure_demo_key(home)
     base = training.base_model(
@@ -159,8 +160,8 @@ def start(work: Callable[[], int], log: Path) -> int:
 
 def run(home: Home, event: str) -> int:
     """Carry an event out, in a child; its exit code as the command line has it."""
-    from flows.errors import is_refusal
     from flows.runner import run_event
+    from flows.state.errors import is_refusal
 
     try:
         facts = run_event(home, event)
@@ -202,7 +203,7 @@ def _registered(home: Home) -> Facts:
 
 def main() -> None:
     """What `prepare` and `registered` have done elsewhere."""
-    from flows.settings import prepare_environment
+    from flows.state.settings import prepare_environment
 
     home = Home(Path(sys.argv[1]))
     prepare_environment(home.root)

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.robustness import many_events
 from compliance.ledger.ledger import Ledger, verify
-from flows.layout import Home
+from flows.state.paths import Home
 
 Facts = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from compliance.ledger import chain
 from compliance.ledger.ledger import Ledger
-from flows.layout import Attempt
+from flows.state.paths import Attempt
 
 ENTRIES = 100_000
 ROUNDS = 9

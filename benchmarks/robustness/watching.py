@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.errors import is_refusal
+from flows.state.errors import is_refusal
 
 SECONDS, PATIENCE = 10, 60
 """Of the processor, and by the clock."""

@@ -31,7 +31,7 @@ from benchmarks.validity.cheats import AT_ONCE, CHEATS, SHALLOW, Candidate, Case
 from benchmarks.validity.data import CACHE
 from benchmarks.validity.nets import Setting
 from flows import measured, rows
-from flows.store import write_atomically
+from flows.state.files import write_atomically
 
 SOURCES = ("audits", "benchmarks/validity/cheats", "benchmarks/validity/bench.py")
 ROOT = Path(__file__).parents[2]

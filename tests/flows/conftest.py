@@ -21,8 +21,8 @@ from unittest import mock
 import pytest
 
 from flows import datasets, tracking
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 from tests.flows.world import World
 
 Refusal = Callable[..., AbstractContextManager[None]]

@@ -23,8 +23,9 @@ from compliance.documents.request import parse_request
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope, statement
 from compliance.verdict.verdict import judge
-from flows import intake, keyring
-from flows.layout import Attempt, Home
+from flows import intake
+from flows.state import keyring
+from flows.state.paths import Attempt, Home
 
 Facts = dict[str, Any]
 COMPLIANCE = Path(__file__).parents[1] / "compliance"

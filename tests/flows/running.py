@@ -20,8 +20,9 @@ import psutil
 
 from compliance.documents.policy import load_policy
 from compliance.ledger.ledger import Ledger
-from flows import intake, journal, models
-from flows.layout import Attempt, Home
+from flows import intake, models
+from flows.state import journal
+from flows.state.paths import Attempt, Home
 
 SHAPE = (1, 8, 8)
 SECONDS = 600.0

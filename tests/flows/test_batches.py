@@ -13,7 +13,7 @@ from compliance.ledger import entry_text, states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from flows import batches, desk
-from flows.layout import Attempt, Home
+from flows.state.paths import Attempt, Home
 from tests.flows.running import opened, submitted
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))

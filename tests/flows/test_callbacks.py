@@ -18,9 +18,10 @@ from compliance.formats.errors import RequestError
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
-from flows import callbacks, desk, intake, keyring
-from flows.errors import EventError
-from flows.layout import Home
+from flows import callbacks, desk, intake
+from flows.state import keyring
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 Refusal = Callable[..., Any]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from compliance.ledger.ledger import Ledger
 from flows import demo, models
 from flows.dataset import DataSpec
-from flows.layout import Attempt, Home
+from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp, Refusal, Told, contents
 from tests.flows.running import Office
 from tests.flows.world import World
@@ -296,7 +296,7 @@ def test_a_few_chance_twins_are_no_leak(
 
 def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> None:
     from flows import claim_steps, claiming
-    from flows.errors import EventError
+    from flows.state.errors import EventError
 
     event = claiming.file_claim(home, desk.claim())["id"]
     where = {"home": str(home.root), "event": event, "attempt": 1}
@@ -312,7 +312,7 @@ def test_a_claim_that_was_changed_after_receipt_is_named(
     desk: Desk, home: Home, refused: Refusal
 ) -> None:
     from flows import claiming
-    from flows.errors import EventError
+    from flows.state.errors import EventError
 
     event = claiming.file_claim(home, desk.claim())["id"]
     home.claim(event).write_text(json.dumps(desk.told | {"policy": "default-v1"}))
@@ -386,7 +386,7 @@ def test_models_of_a_registry_are_read_from_there(
     desk: Desk, home: Home, world: World, damp: Damp
 ) -> None:
     from flows import claiming
-    from flows.settings import prepare_environment
+    from flows.state.settings import prepare_environment
 
     shutil.copytree(world.home.root, home.root, dirs_exist_ok=True)
     prepare_environment(home.root)

@@ -14,8 +14,8 @@ import torch
 
 from flows import commitment
 from flows.dataset import Dataset
-from flows.errors import StoreError
-from flows.layout import Home
+from flows.state.errors import StoreError
+from flows.state.paths import Home
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from torchvision import datasets as zoo
 
 from flows import datasets
 from flows.dataset import Dataset, DataSpec
-from flows.errors import DataError
 from flows.overlap import shared_rows
-from flows.settings import settings
+from flows.state.errors import DataError
+from flows.state.settings import settings
 
 
 def load(name: str, root: Path | None = None) -> Dataset:

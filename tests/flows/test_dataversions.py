@@ -21,9 +21,9 @@ from ruamel.yaml import YAML
 
 from flows import dataversions, listing, shards, workspace
 from flows.dataset import Dataset
-from flows.errors import DataVersionError
-from flows.layout import Home
-from flows.settings import settings
+from flows.state.errors import DataVersionError
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 
 def small(seed: int = 0, name: str = "module.path:small") -> Dataset:

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.cli import app
-from flows.settings import Settings
+from flows.state.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 

@@ -15,9 +15,10 @@ from compliance.formats.errors import StateError
 from compliance.ledger import entry_text, states
 from compliance.ledger.ledger import Ledger
 from compliance.verification.verify import verify_statement
-from flows import desk, eventids, intake, keyring, locks, prepare, signoff
-from flows.errors import BusyError, EventError
-from flows.layout import Home
+from flows import desk, intake, prepare, signoff
+from flows.state import event_ids, keyring, locks
+from flows.state.errors import BusyError, EventError
+from flows.state.paths import Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 NOW = datetime(2026, 9, 20, 8, tzinfo=UTC)
@@ -210,10 +211,10 @@ def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_wh
 
 def test_an_event_may_be_named_by_its_beginning(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
-    assert eventids.whole(home, event[:4]) == event
+    assert event_ids.whole(home, event[:4]) == event
     for told in (event[:3], "zzzz", ""):
         with refused(EventError, "knows no event"):
-            eventids.whole(home, told)
+            event_ids.whole(home, told)
 
 
 # Sign-offs

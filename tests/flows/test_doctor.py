@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from compliance.ledger.ledger import Ledger
-from flows import doctor, keyring, processes, services
-from flows.layout import Home
-from flows.settings import settings
+from flows import doctor, processes, services
+from flows.state import keyring
+from flows.state.paths import Home
+from flows.state.settings import settings
 from tests.flows.conftest import Damp
-from tests.flows.test_settings import server
+from tests.flows.state.test_settings import server
 
 
 def signs(home: Home) -> dict[str, doctor.Sign]:

@@ -19,7 +19,8 @@ import psutil
 import pytest
 
 from compliance.ledger.ledger import Ledger
-from flows import demo, journal
+from flows import demo
+from flows.state import journal
 from tests.flows.conftest import Damp, contents
 from tests.flows.world import EVENT, World
 
@@ -124,7 +125,7 @@ def test_the_statement_is_about_the_bytes_that_lie_there_and_are_registered(worl
 
 def _resolved(world: World, reference: str) -> dict[str, Any]:
     from flows import registry
-    from flows.settings import prepare_environment
+    from flows.state.settings import prepare_environment
 
     with mock.patch.dict(os.environ):
         prepare_environment(world.home.root)
@@ -135,7 +136,7 @@ def test_the_page_of_the_version_leads_to_the_one_before_and_names_both_data_ver
     world: World,
 ) -> None:
     from flows import tracking
-    from flows.settings import prepare_environment
+    from flows.state.settings import prepare_environment
 
     with mock.patch.dict(os.environ):
         prepare_environment(world.home.root)

@@ -13,7 +13,7 @@ import pytest
 
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
-from flows.layout import Home
+from flows.state.paths import Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 Damp = Callable[..., Any]

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from flows import journal, servers
-from flows.layout import Attempt
+from flows import servers
+from flows.state import journal
+from flows.state.paths import Attempt
 from tests.flows.running import (
     FULL_AT,
     KILLED_AT,

@@ -15,7 +15,7 @@ from torch import nn
 
 import damp
 from flows import foreign, models
-from flows.errors import ModelError
+from flows.state.errors import ModelError
 
 Refusal = Callable[..., AbstractContextManager[None]]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

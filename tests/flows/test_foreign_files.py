@@ -15,9 +15,10 @@ from PIL import EpsImagePlugin, Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from flows import datasets, models, store
+from flows import datasets, models
 from flows.dataset import Dataset, DataSpec
-from flows.errors import DataError, ModelError, StoreError
+from flows.state import files
+from flows.state.errors import DataError, ModelError, StoreError
 
 SHAPE = (1, 8, 8)
 
@@ -106,11 +107,11 @@ def test_a_path_with_a_null_character_is_refused() -> None:
 def test_damaged_arrays_are_named_with_the_way_out(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "seen.safetensors").write_bytes(content)
     with pytest.raises(StoreError, match=r"Cannot read .*seen\.safetensors.*computes it again"):
-        store.load_arrays(tmp_path / "seen.safetensors")
+        files.load_arrays(tmp_path / "seen.safetensors")
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
-    for read in (store.digest_file, store.load_arrays):
+    for read in (files.digest_file, files.load_arrays):
         with pytest.raises(StoreError, match=r"Cannot read .*gone: .*No such file"):
             read(tmp_path / "gone")
 

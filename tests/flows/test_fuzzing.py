@@ -16,9 +16,9 @@ import pytest
 from benchmarks.robustness import crafted_models, documents, fuzzing, mutating
 from benchmarks.robustness.watching import MARK, Watch
 from compliance.signing.trust import load_trust
-from flows import keyring
-from flows.errors import ModelError
-from flows.layout import Attempt, Home
+from flows.state import keyring
+from flows.state.errors import ModelError
+from flows.state.paths import Attempt, Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 SEED = 20261124

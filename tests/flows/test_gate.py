@@ -20,9 +20,10 @@ import torch
 
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope as signing
-from flows import gate, gate_statement, keyring, models, promoting, registering, registry, tracking
-from flows.errors import GateError, RegistryError
-from flows.layout import Attempt, Home
+from flows import gate, gate_statement, models, promoting, registering, registry, tracking
+from flows.state import keyring
+from flows.state.errors import GateError, RegistryError
+from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp
 from tests.flows.world import EVENT, World
 

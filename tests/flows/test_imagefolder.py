@@ -18,8 +18,8 @@ from PIL import Image
 
 from flows import datasets, imagefolder
 from flows.dataset import Dataset, DataSpec
-from flows.errors import DataError
-from flows.layout import Home
+from flows.state.errors import DataError
+from flows.state.paths import Home
 
 Refusal = Callable[..., AbstractContextManager[None]]
 

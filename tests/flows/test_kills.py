@@ -16,7 +16,7 @@ import pytest
 
 from compliance.ledger.ledger import Ledger
 from flows import intake
-from flows.layout import Home
+from flows.state.paths import Home
 from tests.flows.world import EVENT, World
 
 KILLS, ROUNDS, REPLAYS = 12, 3, 100

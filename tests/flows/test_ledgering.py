@@ -12,8 +12,8 @@ import pytest
 
 from compliance.formats.errors import LedgerError
 from compliance.ledger.ledger import Ledger
-from flows import keyring
-from flows.layout import Home
+from flows.state import keyring
+from flows.state.paths import Home
 
 Damp = Callable[..., Any]
 

@@ -9,7 +9,7 @@ import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows import lost, parking
-from flows.errors import ServerError
+from flows.state.errors import ServerError
 
 
 def answered(status: int) -> PrefectHTTPStatusError:

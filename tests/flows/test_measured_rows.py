@@ -11,7 +11,7 @@ import damp
 from flows import measured, measured_apart, models
 from flows.dataset import DataSpec
 from flows.datasets import load
-from flows.layout import Home
+from flows.state.paths import Home
 
 
 def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from flows import models
-from flows.errors import ModelError
-from flows.layout import Home
+from flows.state.errors import ModelError
+from flows.state.paths import Home
 
 Refusal = Callable[..., AbstractContextManager[None]]
 SHAPE = (1, 8, 8)
@@ -279,7 +279,7 @@ def test_no_weights_file_was_retired_without_saying_so() -> None:
 
 
 def test_a_full_disk_leaves_the_old_weights(tiny_disk: Path, refused: Refusal) -> None:
-    from flows.errors import StoreError
+    from flows.state.errors import StoreError
 
     path = tiny_disk / "w.safetensors"
     models.save_weights(nn.Linear(2, 2), path, {})

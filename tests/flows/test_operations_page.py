@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows import intake
-from flows.layout import Home
+from flows.state.paths import Home
 from tests.flows.running import Office, ended, eventually, interrupt
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]

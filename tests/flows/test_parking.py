@@ -9,8 +9,8 @@ import pytest
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from flows import intake, overview, parking
-from flows.errors import BusyError, ModelError, ServerError, StoreError
-from flows.layout import Home
+from flows.state.errors import BusyError, ModelError, ServerError, StoreError
+from flows.state.paths import Home
 
 
 def received(home: Home, event: str, due: str) -> None:
@@ -52,7 +52,7 @@ def test_the_nearest_deadline_comes_first_and_a_poisoned_request_stops_nobody(
 def test_a_defect_is_parked_too_and_its_traceback_is_logged(
     queue: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import logs
+    from flows.state import logs
 
     logs.write_to(queue)
     monkeypatch.setattr(parking, "run_event", running({"poisoned": KeyError("shape")}, []))

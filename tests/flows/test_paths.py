@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from flows.layout import Home
-from flows.settings import settings
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 NAMES = ("with space", "new\nline", "<img src=x onerror=alert(1)>", "quo'te\"s & $HOME `id`", "-rf")

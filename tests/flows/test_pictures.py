@@ -12,8 +12,8 @@ from PIL import Image
 
 from benchmarks import screenshots
 from flows import browser, eventindex, reporting
-from flows.errors import BrowserError
-from flows.layout import Home
+from flows.state.errors import BrowserError
+from flows.state.paths import Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 

@@ -22,7 +22,7 @@ import pytest
 
 from compliance.ledger.ledger import Ledger
 from flows import processes, services
-from flows.layout import Attempt
+from flows.state.paths import Attempt
 from tests.flows.running import (
     KILLED_AT,
     Office,
@@ -278,7 +278,7 @@ def test_a_poisoned_request_is_parked_and_the_others_go_on(platform: Office) -> 
 def test_a_model_that_was_audited_again_says_so_and_a_due_one_is_found(platform: Office) -> None:
     code = (
         "import sys; from pathlib import Path; from datetime import datetime, timedelta, UTC\n"
-        "from flows.layout import Home; from flows.settings import prepare_environment\n"
+        "from flows.state.paths import Home; from flows.state.settings import prepare_environment\n"
         "home = Home(Path(sys.argv[1])); prepare_environment(home.root)\n"
         "from flows import reaudit\n"
         "late = datetime.now(UTC) + timedelta(days=91)\n"

@@ -23,18 +23,17 @@ from flows import (
     dataversions,
     desk,
     dvcfiles,
-    locks,
     models,
     propagation,
     purge,
     registry,
-    store,
     workspace,
 )
 from flows.dataset import Dataset
-from flows.errors import BusyError, EventError
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows.state import files, locks
+from flows.state.errors import BusyError, EventError
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 
 # MLflow's own modules warn of a type hint of theirs when `mlflow.pyfunc` is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
@@ -106,10 +105,10 @@ def world(template: World) -> Iterator[World]:
     event = MADE.put(home)
     MADE.decide(home, event, before=template.before, versions=template.versions)
     desk.close(home, event, reason="in use since today")
-    digest = store.digest_bytes(template.before)
+    digest = files.digest_bytes(template.before)
     for name, of in (("a" * 64, digest), ("b" * 64, "c" * 64)):
         arrays = {"train_logits": np.zeros((2, 2), np.float32)}
-        store.save_arrays(home.observations / f"{name}.safetensors", arrays, {"digest": of})
+        files.save_arrays(home.observations / f"{name}.safetensors", arrays, {"digest": of})
     yield replace(template, event=event)
     for path in list(home.root.iterdir()):
         if path.is_dir():
@@ -185,7 +184,7 @@ def _holding(home: Home, content: bytes) -> list[Path]:
 
 def _contents(home: Home) -> dict[str, str]:
     return {
-        str(path.relative_to(home.root)): store.digest_file(path)
+        str(path.relative_to(home.root)): files.digest_file(path)
         for path in home.root.rglob("*")
         if path.is_file() and path.suffix not in (".lock", ".db")
     }
@@ -203,7 +202,7 @@ def test_the_rows_that_stay_are_untouched(world: World) -> None:
 
 def test_the_version_stays_in_the_registry_without_its_weights(world: World) -> None:
     from flows import tracking
-    from flows.errors import RegistryError
+    from flows.state.errors import RegistryError
 
     purge.purge(world.home, world.event)
     with tracking.opened(world.home) as client:

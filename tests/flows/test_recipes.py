@@ -10,7 +10,7 @@ import torch
 from audits.references import Recipe, train
 from flows import datasets, models, recipes
 from flows.dataset import DataSpec
-from flows.errors import RecipeError
+from flows.state.errors import RecipeError
 
 SHAPES = {
     "digits": (10, (1, 8, 8)),

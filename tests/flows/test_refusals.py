@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 
 from compliance.ledger.ledger import Ledger
-from flows import intake, locks, models
-from flows.layout import Home
+from flows import intake, models
+from flows.state import locks
+from flows.state.paths import Home
 from tests.flows.conftest import Damp, contents
 
 ID = "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"

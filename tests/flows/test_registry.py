@@ -21,9 +21,9 @@ import torch
 
 from damp.aftercare import RetiredOutputs
 from flows import models, packing, registering, registry, tracking
-from flows.errors import RegistryError
-from flows.layout import Home
-from flows.settings import prepare_environment
+from flows.state.errors import RegistryError
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment
 
 # MLflow's own modules warn of a type hint of theirs when `mlflow.pyfunc` is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
@@ -487,8 +487,8 @@ def test_a_specification_is_the_same_however_the_retired_classes_are_told() -> N
 FIRST = """
 import sys
 from pathlib import Path
-from flows.layout import Home
-from flows.settings import prepare_environment
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment
 prepare_environment(Path(sys.argv[1]))
 from flows import tracking
 with tracking.opened(Home(Path(sys.argv[1]))) as client:

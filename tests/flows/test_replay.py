@@ -14,7 +14,7 @@ import pytest
 
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
-from flows.layout import Attempt
+from flows.state.paths import Attempt
 from tests.flows.world import World
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -101,7 +101,7 @@ def test_a_statement_that_claims_another_figure_is_found_out(
     auditor: Auditor, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner signs, with the right key, a statement that improves one figure."""
-    from flows import keyring
+    from flows.state import keyring
 
     statement = auditor.copy / "statement.dsse.json"
     told = json.loads(envelope.open_envelope(statement.read_bytes()).payload)

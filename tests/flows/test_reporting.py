@@ -16,9 +16,10 @@ import pytest
 from compliance.charts import charts
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger.ledger import Ledger
-from flows import browser, desk, eventindex, keyring, reporting, signoff
-from flows.errors import BrowserError, EventError
-from flows.layout import Attempt, Home
+from flows import browser, desk, eventindex, reporting, signoff
+from flows.state import keyring
+from flows.state.errors import BrowserError, EventError
+from flows.state.paths import Attempt, Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 Damp = Callable[..., Any]

@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from flows import servers
-from flows.settings import prepare_environment
+from flows.state.settings import prepare_environment
 
 OWNER = """
 import sys, time
 from pathlib import Path
 from flows import servers
-from flows.settings import prepare_environment
+from flows.state.settings import prepare_environment
 home = Path(sys.argv[1])
 prepare_environment(home)
 server = servers.launch(home)

@@ -22,8 +22,8 @@ from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.formats.errors import PolicyError
 from flows import audit, datasets, models, prepare, propagation, retraining, shadows
 from flows.dataset import DataSpec
-from flows.layout import Home
-from flows.store import Artifact
+from flows.state.files import Artifact
+from flows.state.paths import Home
 from tests.flows.conftest import contents
 
 Facts = dict[str, Any]

@@ -11,7 +11,7 @@ import pytest
 from audits import AUDITS
 from audits.observation import Observation
 from flows import spending
-from flows.layout import Attempt, Home
+from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp
 from tests.flows.world import World
 

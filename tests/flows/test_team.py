@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.layout import Attempt, Home
+from flows.state.paths import Attempt, Home
 from tests.flows import postgres
 from tests.flows.running import (
     Office,
@@ -105,7 +105,7 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from flows import locks
-from flows.layout import Attempt, Home
+from flows.state.paths import Attempt, Home
 with locks.lineage(Home(Path(os.environ["DAMP_HOME"])), "digits"):
     print("held", flush=True)
     time.sleep(600)
@@ -144,8 +144,8 @@ def test_a_database_that_goes_away_is_told_and_the_event_goes_on(team: Team) -> 
 FANNED = """
 import json, os, signal, sys, time
 from pathlib import Path
-from flows.layout import Attempt, Home
-from flows.settings import prepare_environment, settings
+from flows.state.paths import Attempt, Home
+from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
 from flows import fanout, commands

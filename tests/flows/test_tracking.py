@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from flows import parking, tracking
-from flows.errors import RegistryError, ServerError
-from flows.layout import Home
-from flows.settings import prepare_environment, settings
+from flows.state.errors import RegistryError, ServerError
+from flows.state.paths import Home
+from flows.state.settings import prepare_environment, settings
 from tests.flows.conftest import mounted
+from tests.flows.state.test_settings import server
 from tests.flows.test_refusals import files_no_longer_than
-from tests.flows.test_settings import server
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ WRITE = """
 import sys
 from pathlib import Path
 from flows import parking, tracking
-from flows.errors import RegistryError, ServerError
-from flows.layout import Home
+from flows.state.errors import RegistryError, ServerError
+from flows.state.paths import Home
 try:
     with tracking.opened(Home(Path(sys.argv[1]))) as client:
         client.create_registered_model("digits")

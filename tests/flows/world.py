@@ -11,7 +11,7 @@ from typing import Any
 
 from compliance.ledger.ledger import Ledger
 from flows import demo
-from flows.layout import Attempt, Home
+from flows.state.paths import Attempt, Home
 
 EVENT = demo.event_id(demo.DIGIT)
 

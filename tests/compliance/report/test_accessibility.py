@@ -26,7 +26,7 @@ import pytest
 from compliance.report.index import render_comparison, render_index
 from compliance.report.render import render_html, report_json
 from flows import browser
-from flows.errors import BrowserError
+from flows.state.errors import BrowserError
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 VERSION = "4.11.1"

@@ -12,8 +12,8 @@ from compliance.formats.errors import TrustError
 from compliance.signing import keys
 from compliance.signing.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
 from flows import console
-from flows.errors import EventError
-from flows.layout import Home
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from compliance.signing.keys import SigningKey

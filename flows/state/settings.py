@@ -18,7 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from flows.errors import SettingsError
+from flows.state.errors import SettingsError
 
 FILE = "settings.toml"
 """Under the state folder, or where `DAMP_SETTINGS` points."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows.errors import EventError
-from flows.layout import Home
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 LEAST = 4
 """Characters of an abbreviated id at least."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.errors import StoreError
+from flows.state.errors import StoreError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from flows import logs, progress
-from flows.layout import Attempt
+from flows.state import logs, progress
+from flows.state.paths import Attempt
 
 STEPS = {
     "accept": "Accept the request",

@@ -14,10 +14,11 @@ from threading import Thread
 
 import pytest
 
-from flows import addresses, locks
-from flows.errors import ServerError, SettingsError
-from flows.layout import Home
-from flows.settings import engine_variables, settings
+from flows import addresses
+from flows.state import locks
+from flows.state.errors import ServerError, SettingsError
+from flows.state.paths import Home
+from flows.state.settings import engine_variables, settings
 from tests.flows.conftest import Damp
 
 
@@ -153,7 +154,7 @@ def test_a_prefect_profile_of_the_users_is_not_read(
     profiles.write_text(f'active = "cloud"\n[profiles.cloud]\nPREFECT_API_URL = "{cloud}"\n')
     code = (
         "from pathlib import Path\n"
-        "from flows.settings import prepare_environment\n"
+        "from flows.state.settings import prepare_environment\n"
         f"prepare_environment(Path({str(home.root)!r}))\n"
         "from prefect.settings import PREFECT_API_URL\n"
         "print(PREFECT_API_URL.value())\n"

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from flows import locks
-from flows.errors import BusyError, StoreError
-from flows.layout import Home
+from flows.state import locks
+from flows.state.errors import BusyError, StoreError
+from flows.state.paths import Home
 
 Refusal = Callable[..., AbstractContextManager[None]]
 HOLD = """
 import subprocess, sys, time
 from pathlib import Path
 from flows import locks
-from flows.layout import Home
+from flows.state.paths import Home
 with locks.lineage(Home(Path(sys.argv[1])), sys.argv[2]):
     child = subprocess.Popen(["sleep", "60"])  # as Prefect's server is one
     print(child.pid, flush=True)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from flows.errors import FlowError
+from flows.state.errors import FlowError
 
 PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 

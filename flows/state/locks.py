@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
-from flows.errors import BusyError, ServerError, SettingsError, StoreError
-from flows.layout import Home
-from flows.settings import settings
+from flows.state.errors import BusyError, ServerError, SettingsError, StoreError
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
-from flows.layout import Home
+from flows.state.paths import Home
 
 SIZE, KEPT = 10 << 20, 5
 """Bytes of a log file, and how many old ones are kept."""

@@ -13,9 +13,9 @@ import pytest
 
 from compliance.signing.trust import load_trust, moment
 from compliance.verification.verify import verify_statement
-from flows import keyring
-from flows.errors import EventError
-from flows.layout import Home
+from flows.state import keyring
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 Damp = Callable[..., Any]
