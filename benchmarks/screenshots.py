@@ -20,7 +20,8 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from flows import browser, eventindex, reporting, services
+from flows import browser, eventindex, reporting
+from flows.servers import local_services
 from flows.state.paths import Home
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -41,9 +42,9 @@ def main() -> None:
     }
     for name, (page, _, _) in PICTURES.items():
         print(take(told[page], name, DOCS))
-    if (prefect := services.running(home, "prefect")) is not None:
+    if (prefect := local_services.running(home, "prefect")) is not None:
         print(save(_prefect(prefect.url, events[0].name), "operations-prefect", DOCS))
-    if (mlflow := services.running(home, "mlflow")) is not None:
+    if (mlflow := local_services.running(home, "mlflow")) is not None:
         print(save(_mlflow(mlflow.url, events[0].name), "operations-mlflow", DOCS))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audits.finding import Finding
-from flows import fanout, spending
+from flows import spending
+from flows.servers import cluster
 from flows.state import progress
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
 from flows.state.journal import entered
@@ -89,8 +90,8 @@ def _every(home: Home, told: Facts, wanted: list[str]) -> tuple[Facts, list[Fact
     On a cluster where there is one.
     """
     jobs = [told | {"home": str(home.root), "part": name} for name in wanted]
-    if fanout.is_on():
-        done = fanout.everywhere(part, jobs, "audits")
+    if cluster.is_on():
+        done = cluster.everywhere(part, jobs, "audits")
         parts, costs = [each["findings"] for each in done], [each["cost"] for each in done]
     else:
         bench = _Bench(home, **told)

@@ -14,7 +14,7 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 
 if TYPE_CHECKING:
-    from flows.servers import PrefectServer
+    from flows.servers.private_prefect import PrefectServer
 
 Facts = dict[str, Any]
 
@@ -213,9 +213,9 @@ def show(home: Home, outcome: Facts) -> None:
 
 def _pages(home: Home) -> str:
     """How to open MLflow's pages: those that are served, or the command that serves them."""
-    from flows import services
+    from flows.servers import local_services
 
-    served = services.running(home, "mlflow")
+    served = local_services.running(home, "mlflow")
     url = settings().mlflow_uri or (served.url if served else None)
     return f"xdg-open {url}" if url else f"mlflow ui --backend-store-uri sqlite:///{home.mlflow_db}"
 
@@ -233,14 +233,14 @@ def engine(home: Home, *, scheduler: bool = False) -> Iterator[PrefectServer | _
 
     The private one takes some seconds to come up: do what needs none before `wait`.
     """
-    from flows import addresses, servers, services
+    from flows.servers import endpoints, local_services, private_prefect
 
-    url = addresses.prefect_api() or services.prefect_api(home)
+    url = endpoints.prefect_api() or local_services.prefect_api(home)
     if url is not None:
         os.environ["PREFECT_API_URL"] = url
         yield _Given()
         return
-    with servers.prefect_server(home.root, scheduler=scheduler) as server:
+    with private_prefect.prefect_server(home.root, scheduler=scheduler) as server:
         os.environ["PREFECT_API_URL"] = server.api_url
         yield server
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flows import fanout
+from flows.servers import cluster
 from flows.state.files import Artifact, write_atomically
 from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
@@ -60,7 +60,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
             weights=model["file"]["sha256"],
             data_version=data["before"]["version"],
             retired=model["retired"],
-            apart=everywhere if fanout.is_on() else None,
+            apart=everywhere if cluster.is_on() else None,
         )
     edited = forgotten(network, dataset, accepted["forget"], method, known)
     models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))

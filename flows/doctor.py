@@ -13,7 +13,8 @@ from email.utils import parsedate_to_datetime
 
 import psutil
 
-from flows import console, processes
+from flows import console
+from flows.servers import processes
 from flows.state.errors import FlowError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
@@ -169,11 +170,11 @@ def _ledger(home: Home) -> Iterator[Sign]:
 
 
 def _servers(home: Home) -> Iterator[Sign]:
-    from flows import addresses, services
+    from flows.servers import endpoints, local_services
 
     for name, told, asked in (
-        ("prefect", settings().prefect_api_url, addresses.prefect_api),
-        ("mlflow", settings().mlflow_uri, addresses.mlflow_server),
+        ("prefect", settings().prefect_api_url, endpoints.prefect_api),
+        ("mlflow", settings().mlflow_uri, endpoints.mlflow_server),
     ):
         if told is not None:
             try:
@@ -184,7 +185,7 @@ def _servers(home: Home) -> Iterator[Sign]:
             yield Sign(what=name, level=GOOD, found=f"answers at {told}, same version")
             yield from _clock(name, told)
             continue
-        found = services.running(home, name)
+        found = local_services.running(home, name)
         if found is None:
             yield Sign(what=name, level=GOOD, found="embedded: started when needed")
         elif processes.answers(found.health):
@@ -196,12 +197,12 @@ def _servers(home: Home) -> Iterator[Sign]:
 
 def _ports(home: Home) -> Iterator[Sign]:
     """Whether `damp up` finds the ports that people expect the pages on."""
-    from flows import services
+    from flows.servers import local_services
 
     taken = [
         f"{port} ({name})"
-        for name, port in services.USUAL.items()
-        if services.running(home, name) is None and not processes.is_free(port)
+        for name, port in local_services.USUAL.items()
+        if local_services.running(home, name) is None and not processes.is_free(port)
     ]
     if taken:
         remedy = "`damp up` takes free ones and says which; or name some (--prefect-port, ...)."

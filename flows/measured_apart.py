@@ -10,8 +10,9 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import fanout, measured
+from flows import measured
 from flows.dataset import Dataset, DataSpec
+from flows.servers import cluster
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def everywhere(home: Home, key: str, data: Facts, model: Facts) -> Measurement |
     told = {"home": str(home.root), "key": key, "data": data, "model": model}
     parts = min(PARTS, len(measured.batches(_dataset(told))))
     jobs = [told | {"part": part, "parts": parts} for part in range(parts)]
-    done = fanout.everywhere(measure_part, jobs, "statistics")
+    done = cluster.everywhere(measure_part, jobs, "statistics")
     files = [home.root / each["path"] for each in done]
     try:
         return reduce(Measurement.plus, map(measured.read, files))

@@ -17,17 +17,17 @@ from flows.state.settings import prepare_environment, settings
 
 if TYPE_CHECKING:
     from flows.gate import Checked
-    from flows.services import Service
+    from flows.servers.local_services import Service
 
 DONE, INTERRUPTED = 0, 130
 
 
 def up(ports: Mapping[str, int | None], *, as_json: bool) -> int:
     """Start both servers and say where their pages are."""
-    from flows import services
+    from flows.servers import local_services
 
     home = _prepared()
-    found = services.up(home, ports)
+    found = local_services.up(home, ports)
     if as_json:
         console.emit([each.to_json() for each in found])
     else:
@@ -38,9 +38,9 @@ def up(ports: Mapping[str, int | None], *, as_json: bool) -> int:
 
 def down(*, as_json: bool) -> int:
     """End both servers."""
-    from flows import services
+    from flows.servers import local_services
 
-    ended = services.down(Home(settings().home))
+    ended = local_services.down(Home(settings().home))
     if as_json:
         console.emit([each.name for each in ended])
     elif ended:
@@ -102,9 +102,9 @@ def alert(url: str, *, as_json: bool) -> int:
 
 def _use_server(home: Home) -> str:
     """The Prefect server that others can reach: a private one would vanish with this command."""
-    from flows import addresses, services
+    from flows.servers import endpoints, local_services
 
-    url = addresses.prefect_api() or services.prefect_api(home)
+    url = endpoints.prefect_api() or local_services.prefect_api(home)
     if url is None:
         raise ServerError(
             "No Prefect server runs for this. Start one with `damp up`, or name the team's "

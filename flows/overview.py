@@ -12,7 +12,7 @@ from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import processes
+from flows.servers import processes
 from flows.state import journal
 from flows.state.errors import EventError
 from flows.state.paths import Attempt, Home

@@ -13,7 +13,7 @@ from prefect.artifacts import (
 )
 
 from compliance.signing import envelope
-from flows import services
+from flows.servers import local_services
 from flows.state.paths import Attempt
 from flows.state.settings import settings
 
@@ -74,7 +74,7 @@ def _row(audit: Facts) -> Facts:
 
 def _report(attempt: Attempt, closed: Facts) -> str:
     """On MLflow's pages where they are served, else the file."""
-    server = services.running(attempt.home, "mlflow")
+    server = local_services.running(attempt.home, "mlflow")
     base = settings().mlflow_uri or (server.url if server else None)
     made = closed["registration"]
     if base is None or made is None:

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows import fanout, shadows
+from flows import shadows
 from flows.dataset import DataSpec
+from flows.servers import cluster
 from flows.state import interrupts, progress
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact
 from flows.state.paths import Attempt, Home
@@ -106,8 +107,8 @@ def _all(home: Home, jobs: list[Facts], what: str) -> list[Facts]:
     """
     if not jobs:
         return []
-    if fanout.is_on():
-        fanout.everywhere(train_one, [job for job in jobs if known(job) is None], what)
+    if cluster.is_on():
+        cluster.everywhere(train_one, [job for job in jobs if known(job) is None], what)
     done: list[Facts] = []
     seconds = 0.0
     for number, each in enumerate(jobs):
@@ -141,7 +142,7 @@ def _together(jobs: list[Facts], *, done: int, total: int) -> list[Facts]:
 
 
 def _tie(owner: int) -> None:
-    from flows.tethered import die_with
+    from flows.servers.die_with_parent import die_with
 
     die_with(owner)
 

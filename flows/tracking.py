@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from flows import addresses, processes, services
+from flows.servers import endpoints, local_services, processes
 from flows.state import locks
 from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home
@@ -33,7 +33,7 @@ def opened(home: Home) -> Iterator[MlflowClient]:
         RegistryError: MLflow refused one of the calls made with the client.
         ServerError: The server does not answer, is of another version, or was lost on the way.
     """
-    where = addresses.mlflow_server() or _server_here(home) or home.mlflow_uri
+    where = endpoints.mlflow_server() or _server_here(home) or home.mlflow_uri
     with locks.exclusive(home, "mlflow"):
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -72,7 +72,7 @@ def _server_here(home: Home) -> str | None:
     """
     if settings().mlflow_database_url is None:
         return None
-    found = services.running(home, "mlflow")
+    found = local_services.running(home, "mlflow")
     if found is None:
         raise ServerError(
             "`mlflow_database_url` names the database of the MLflow server of `damp up`, which "

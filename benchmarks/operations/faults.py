@@ -19,7 +19,7 @@ import psutil
 from benchmarks.operations.office import Facts, Office
 from benchmarks.robustness import many_events
 from compliance.ledger.ledger import Ledger
-from flows import processes
+from flows.servers import processes
 from flows.state import journal
 from flows.state.paths import Attempt
 from flows.state.settings import prepare_environment, settings

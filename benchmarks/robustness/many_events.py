@@ -116,9 +116,9 @@ def _request(event: str, model: str) -> str:
 @contextmanager
 def server(home: Home) -> Iterator[None]:
     """A Prefect server for all children."""
-    from flows import servers
+    from flows.servers import private_prefect
 
-    with servers.prefect_server(home.root) as running:
+    with private_prefect.prefect_server(home.root) as running:
         running.wait(600)  # others may be at work
         os.environ["PREFECT_API_URL"] = running.api_url
         yield

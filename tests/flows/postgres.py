@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import processes
+from flows.servers import processes
 
 
 def binaries() -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from compliance.ledger.ledger import Ledger
-from flows import doctor, processes, services
+from flows import doctor
+from flows.servers import local_services, processes
 from flows.state import keyring
 from flows.state.paths import Home
 from flows.state.settings import settings
@@ -90,7 +91,7 @@ def test_a_port_that_another_program_has_taken_is_named(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = processes.free_port()
-    monkeypatch.setattr(services, "USUAL", {"prefect": free})
+    monkeypatch.setattr(local_services, "USUAL", {"prefect": free})
     assert signs(home)["ports"].level == doctor.GOOD
     with socket.create_server(("127.0.0.1", free)):
         sign = signs(home)["ports"]

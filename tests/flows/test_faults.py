@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from flows import servers
+from flows.servers import private_prefect
 from flows.state import journal
 from flows.state.paths import Attempt
 from tests.flows.running import (
@@ -35,7 +35,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
 @pytest.fixture(scope="module")
 def served(office: Office) -> Iterator[Office]:
     """The same office beside a Prefect server that is up."""
-    with servers.prefect_server(office.home.root / "beside") as server:
+    with private_prefect.prefect_server(office.home.root / "beside") as server:
         server.wait()
         yield Office(office.home, {"DAMP_PREFECT_API_URL": server.api_url})
 
@@ -65,7 +65,7 @@ def test_killed_at_every_step_an_event_goes_on_and_repeats_nothing(
     assert begun == Counter(twice) + Counter(alone)
     decided_once(office, event)
     assert office.nothing_runs()
-    assert servers.reap(office.home.root) == []  # the next start's: only the notes are left
+    assert private_prefect.reap(office.home.root) == []  # the next start's: only the notes are left
     assert list((office.home.root / "prefect").glob("server-*.json")) == []
 
 

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from compliance.ledger.ledger import Ledger
-from flows import processes, services
+from flows.servers import local_services, processes
 from flows.state.paths import Attempt
 from tests.flows.running import (
     KILLED_AT,
@@ -74,7 +74,7 @@ def test_up_again_finds_what_runs_and_starts_what_died(platform: Office) -> None
 def test_a_port_that_is_taken_is_refused_and_nothing_is_left_running(
     platform: Office, tmp_path: Path
 ) -> None:
-    taken = str(services.USUAL["mlflow"])
+    taken = str(local_services.USUAL["mlflow"])
     port = up(platform)["mlflow"]["url"].rpartition(":")[2]
     other = replace(platform, home=type(platform.home)(tmp_path / "state"))
     told = other.damp("up", "--mlflow-port", port)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import processes
+from flows.servers import processes
 from tests.flows.running import eventually, interruptible
 
 AT_IMPORT = """

@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from flows import addresses
+from flows.servers import endpoints
 from flows.state import locks
 from flows.state.errors import ServerError, SettingsError
 from flows.state.paths import Home
@@ -110,8 +110,8 @@ def server(answer: str, clock: float | None = None) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("setting", "package", "asked"),
     [
-        ("prefect_api_url", "prefect", addresses.prefect_api),
-        ("mlflow_uri", "mlflow", addresses.mlflow_server),
+        ("prefect_api_url", "prefect", endpoints.prefect_api),
+        ("mlflow_uri", "mlflow", endpoints.mlflow_server),
     ],
 )
 def test_a_server_is_used_only_when_it_answers_with_our_version(
@@ -139,7 +139,7 @@ def test_a_server_is_used_only_when_it_answers_with_our_version(
 )
 def test_a_cloud_is_refused_unless_it_was_asked_for(home: Home, line: str) -> None:
     told(home, line)
-    asked = addresses.prefect_api if line.startswith("prefect") else addresses.mlflow_server
+    asked = endpoints.prefect_api if line.startswith("prefect") else endpoints.mlflow_server
     with pytest.raises(ServerError, match="would leave this house"):
         asked()
 

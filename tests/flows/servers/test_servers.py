@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import servers
+from flows.servers import private_prefect
 from flows.state.settings import prepare_environment
 
 OWNER = """
@@ -45,12 +45,12 @@ def test_a_server_dies_with_an_owner_that_is_killed(tmp_path: Path) -> None:
 
 def test_a_server_whose_owner_is_gone_is_reaped(tmp_path: Path) -> None:
     orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    record = servers.record_path(tmp_path, 2**22 - 7)
+    record = private_prefect.record_path(tmp_path, 2**22 - 7)
     record.parent.mkdir(parents=True)
     started = psutil.Process(orphan.pid).create_time()
     record.write_text(json.dumps({"pid": orphan.pid, "started": started, "owner": 2**22 - 7}))
 
-    assert servers.reap(tmp_path) == [orphan.pid]
+    assert private_prefect.reap(tmp_path) == [orphan.pid]
     assert orphan.wait(10) is not None
     assert not psutil.pid_exists(orphan.pid)
     assert not record.exists()
@@ -58,13 +58,13 @@ def test_a_server_whose_owner_is_gone_is_reaped(tmp_path: Path) -> None:
 
 def test_a_process_that_took_over_an_old_number_is_left_alone(tmp_path: Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    record = servers.record_path(tmp_path, 2**22 - 7)
+    record = private_prefect.record_path(tmp_path, 2**22 - 7)
     record.parent.mkdir(parents=True)
     record.write_text(
         json.dumps({"pid": bystander.pid, "started": time.time() - 9999, "owner": 2**22 - 7})
     )
     try:
-        assert servers.reap(tmp_path) == []
+        assert private_prefect.reap(tmp_path) == []
         assert bystander.poll() is None
     finally:
         bystander.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flows import processes
+from flows.servers import processes
 from flows.state.errors import ServerError
 from flows.state.settings import settings
 

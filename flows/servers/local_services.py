@@ -18,8 +18,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from flows import processes
-from flows.servers import uvicorn
+from flows.servers import processes
+from flows.servers.private_prefect import uvicorn
 from flows.state.errors import ServerError
 from flows.state.files import write_atomically
 from flows.state.paths import Home

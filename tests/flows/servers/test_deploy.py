@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from flows.cli import app
 from flows.state.settings import Settings
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
 def parsed(arguments: list[str]) -> None:

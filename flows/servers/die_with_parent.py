@@ -1,6 +1,6 @@
 """Become another Python module whose life ends with that of the process that started it.
 
-    python -m flows.tethered OWNER_PID MODULE [ARGUMENTS ...]
+    python -m flows.servers.die_with_parent OWNER_PID MODULE [ARGUMENTS ...]
 
 Kept free of imports of our own: it stands between a command and its server for a few milliseconds.
 """

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from flows import processes
+from flows.servers import processes
 from flows.state.errors import ServerError
 
 START_SECONDS = 300.0
@@ -89,7 +89,13 @@ def launch(home: Path, *, scheduler: bool = False) -> PrefectServer:
     server = PrefectServer(home=home, port=processes.free_port())
     with server.log.open("ab") as log:
         server.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.tethered", str(os.getpid()), *uvicorn(server.port)],
+            [
+                sys.executable,
+                "-m",
+                "flows.servers.die_with_parent",
+                str(os.getpid()),
+                *uvicorn(server.port),
+            ],
             env=os.environ | _server_environment(scheduler),
             stdout=log,
             stderr=log,
