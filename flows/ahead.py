@@ -17,7 +17,7 @@ from flows.state.errors import EventError
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
-    from flows.dataset import DataSpec
+    from flows.data.dataset import DataSpec
 
 Facts = dict[str, Any]
 
@@ -87,9 +87,10 @@ def train(
     Raises:
         EventError: A class is not in the data, or no two classes would stay.
     """
-    from flows import datasets, dataversions, recipes
+    from flows import recipes
+    from flows.data import loaders, versions
 
-    dataset = datasets.load(spec)
+    dataset = loaders.load(spec)
     present = set(dataset.train_labels.unique().tolist())
     if not set(forget) <= present or len(present - set(forget)) < 2:
         raise EventError(
@@ -98,7 +99,7 @@ def train(
         )
     data = {
         "classes": dataset.classes,
-        "before": dataversions.version(dataset, home).to_json(),
+        "before": versions.version(dataset, home).to_json(),
         "spec": {"name": spec.name, "root": spec.root},
     }
     model = {

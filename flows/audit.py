@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from audits.evidence import Evidence, Shadow
     from audits.features import Observation
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
     from flows.rows import AuditRows
 
 Facts = dict[str, Any]
@@ -201,9 +201,9 @@ class _Loader:
     @cached_property
     def dataset(self) -> Dataset:
         """The data that the model before knows."""
-        from flows import datasets
+        from flows.data import loaders
 
-        return datasets.learned(self.data, self.model)
+        return loaders.learned(self.data, self.model)
 
     def candidate(self, edit: Facts) -> Observation:
         """The model after; a claim's may be of another architecture than the model before."""

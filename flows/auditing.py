@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import commands, console, overview
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 
 Facts = dict[str, Any]
 

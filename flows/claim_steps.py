@@ -14,7 +14,7 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from flows import claiming, cut, eventindex, intake, modelsource, predicate, prepare, retraining
 from flows import record as recording
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.modelsource import Located
 from flows.state.errors import EventError
 from flows.state.files import Artifact, aside, write_atomically
@@ -89,7 +89,7 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
         `model`: the one before; `edit`: the one after; `references`: those that were handed in,
         None where none were.
     """
-    from flows import datasets
+    from flows.data import loaders
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "pin_model"):
@@ -106,7 +106,7 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
             name: replace(source, path=home.root / files[name]["path"])
             for name, source in found.items()
         }
-        dataset = datasets.load(DataSpec(**data["spec"]))
+        dataset = loaders.load(DataSpec(**data["spec"]))
         networks = {name: source.load(dataset) for name, source in pinned.items()}
         original, edited = pinned["original"], pinned["edited"]
         retired = sorted({*claim.edited.retired, *edited.retired()})

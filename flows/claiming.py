@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 Facts = dict[str, Any]
 
@@ -146,12 +146,13 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     Raises:
         DataError, ModelError, RecipeError, EventError: With what is wrong and what to do.
     """
-    from flows import datasets, recipes
+    from flows import recipes
+    from flows.data import loaders
 
     recipe = recipe_source(claim, origin)
     if recipe is not None:
         recipes.get(recipe)
-    dataset = datasets.load(intake.spec_of(claim.data, origin))
+    dataset = loaders.load(intake.spec_of(claim.data, origin))
     intake.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
     networks = {name: source.load(dataset) for name, source in sources(home, claim, origin).items()}
@@ -161,7 +162,7 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
 
 def _refuse_overlap(dataset: Dataset) -> None:
     """What was trained on is no held-out data: membership and few-shot would look at memories."""
-    from flows.overlap import shared_rows
+    from flows.data.leakage import shared_rows
 
     shared, count = shared_rows(dataset), len(dataset.test_labels)
     if shared > OVERLAP * count:

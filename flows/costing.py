@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import modelsource
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.modelsource import Located
 from flows.state.errors import ModelError
 from flows.state.files import digest_file
@@ -43,18 +43,19 @@ def cost(
         FlowError, DampError: Model or data cannot be used, or the question has no meaning.
     """
     import damp
-    from flows import datasets, dataversions, measured
+    from flows import measured
+    from flows.data import loaders, versions
 
     source = _source(home, model, architecture)
     retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
-    whole = datasets.load(DataSpec(name=data, root=root))
+    whole = loaders.load(DataSpec(name=data, root=root))
     seen = measured.measured(
         home,
         source.load(whole),
         whole.without(retired),
         weights=digest_file(source.path),
-        data_version=dataversions.version_of(whole, retired),
+        data_version=versions.version_of(whole, retired),
         retired=retired,
     )
     found = damp.costs(seen, classes=forget or None, preset=preset, gain=gain)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     import damp
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 Facts = dict[str, Any]
 
@@ -40,9 +40,10 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
 
 
 def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
-    from flows import datasets, measured, measured_apart, models
+    from flows import measured, measured_apart, models
+    from flows.data import loaders
 
-    dataset = datasets.learned(data, model)
+    dataset = loaders.learned(data, model)
     network, _ = models.load_weights(
         home.root / model["file"]["path"],
         architecture=model["architecture"],

@@ -25,13 +25,13 @@ def __getattr__(name: str) -> Any:
 
 def folder_of(version: str) -> Path | None:
     """The folder under the state folder (`DAMP_HOME`) that holds a data version, if one does."""
-    from flows import workspace
+    from flows.data import dvc_workspace
     from flows.state.paths import Home
 
     home = Home(Path(os.environ.get("DAMP_HOME", ".damp")).expanduser().absolute())
-    for note in sorted(workspace.workspace(home).glob("?*.dvc")):
+    for note in sorted(dvc_workspace.workspace(home).glob("?*.dvc")):
         folder = note.with_suffix("")
-        if folder.is_dir() and workspace.recorded(folder) == version:
+        if folder.is_dir() and dvc_workspace.recorded(folder) == version:
             return folder
     return None
 

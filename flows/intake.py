@@ -15,7 +15,7 @@ from compliance.formats import callback_urls
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from flows import modelsource
-from flows.dataset import Dataset, DataSpec
+from flows.data.dataset import Dataset, DataSpec
 from flows.state.errors import EventError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
@@ -83,13 +83,14 @@ def receive(home: Home, request: Request, policy: Policy, content: bytes, origin
 
 def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     """Whether the request can be carried out on its data and model at all."""
-    from flows import datasets, recipes
+    from flows import recipes
+    from flows.data import loaders
 
     check_callback(request, policy)
     recipes.get(recipe_source(request.recipe, origin))
     model = modelsource.locate(home, request.model, origin)
     retired = model.retired()
-    dataset = datasets.load(data_spec(request, origin)).without(retired)
+    dataset = loaders.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
     model.load(dataset)  # better refused now than after its attempt was logged
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from damp import Measurement
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 SAMPLES_PER_CLASS = 1000
 """Training rows of each class that the statistics are taken from."""

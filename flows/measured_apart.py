@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import measured
-from flows.dataset import Dataset, DataSpec
+from flows.data.dataset import Dataset, DataSpec
 from flows.servers import cluster
 from flows.state.paths import Home
 
@@ -76,7 +76,7 @@ def measure_part(job: Facts) -> Facts:
 
 
 def _dataset(job: Facts) -> Dataset:
-    from flows import datasets
+    from flows.data import loaders
 
-    whole = datasets.load(DataSpec(**job["data"]["spec"]))
+    whole = loaders.load(DataSpec(**job["data"]["spec"]))
     return whole.without(job["model"]["retired"])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from compliance.documents.request import ModelSource
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

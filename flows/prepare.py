@@ -12,7 +12,7 @@ from compliance.ledger.ledger import Ledger
 from compliance.signing.trust import moment
 from compliance.verdict.assurance import FAILED
 from flows import intake, modelsource
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.state.errors import EventError
 from flows.state.files import Artifact, aside
 from flows.state.journal import entered
@@ -145,11 +145,11 @@ def versioned(
         gone: Classes that earlier events took out.
         unseen: Where rows of classes that nobody was trained on lie.
     """
-    from flows import commitment, datasets, dataversions, workspace
+    from flows.data import commitment, dvc_workspace, loaders, versions
 
-    whole = datasets.load(spec)
-    before, after = dataversions.before_and_after(whole, forget, home, retired=gone)
-    workspace.push(home, after.path)
+    whole = loaders.load(spec)
+    before, after = versions.before_and_after(whole, forget, home, retired=gone)
+    dvc_workspace.push(home, after.path)
     dataset = whole.without(gone)
     return {
         "spec": {"name": spec.name, "root": spec.root},
@@ -166,7 +166,8 @@ def versioned(
 
 def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
     """The model before as bytes with a digest: an alias may move, these bytes may not."""
-    from flows import datasets, models
+    from flows import models
+    from flows.data import loaders
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "pin_model"):
@@ -175,7 +176,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
         pinned = attempt.folder / "before.safetensors"
         with aside(pinned) as (temporary, _):
             shutil.copyfile(source.path, temporary)
-        shape = datasets.load(DataSpec(**data["spec"])).input_shape
+        shape = loaders.load(DataSpec(**data["spec"])).input_shape
         network, metadata = models.load_weights(
             pinned,
             architecture=source.architecture,

@@ -15,7 +15,8 @@ from typing import Any
 
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
-from flows import dvcfiles, tracking
+from flows import tracking
+from flows.data import dvc_metadata
 from flows.state.files import digest_file
 from flows.state.paths import Home
 
@@ -195,11 +196,11 @@ def _seen(path: Path) -> str:
 
 def _data(home: Home, lineage: Lineage) -> Iterator[Artefact]:
     """The forgotten rows: in data versions, among the held-out images, and where they came from."""
-    holders = dvcfiles.holders(home, lineage.data_before, lineage.data_after)
+    holders = dvc_metadata.holders(home, lineage.data_before, lineage.data_after)
     for folder, is_before in holders:
         yield Artefact(
             artefact="training rows of the class",
-            location=f"data version {dvcfiles.short(folder)}",
+            location=f"data version {dvc_metadata.short(folder)}",
             note="`damp purge` deletes this version and its rows from DVC's cache here; remotes "
             "that it was pushed to need `dvc gc --cloud`."
             if is_before

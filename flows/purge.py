@@ -15,7 +15,8 @@ from typing import Any
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import dvcfiles, intake, propagation, tracking, workspace
+from flows import intake, propagation, tracking
+from flows.data import dvc_metadata, dvc_workspace
 from flows.propagation import Artefact, Lineage
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
@@ -143,7 +144,7 @@ def _remove(home: Home, path: Path) -> None:
         return
     if path.is_dir():
         shutil.rmtree(path)
-        workspace.note(path).unlink(missing_ok=True)
+        dvc_workspace.note(path).unlink(missing_ok=True)
     else:
         path.unlink(missing_ok=True)
 
@@ -156,17 +157,17 @@ def _mark(home: Home, name: str, version: str) -> None:
 
 def _collect(home: Home, lineage: Lineage) -> None:
     """Take the forgotten rows out of DVC's cache, unless another version still holds them."""
-    if dvcfiles.holders(home, lineage.data_before, lineage.data_after):
+    if dvc_metadata.holders(home, lineage.data_before, lineage.data_after):
         return
-    gone = dvcfiles.forgotten(home, lineage.data_before, lineage.data_after)
+    gone = dvc_metadata.forgotten(home, lineage.data_before, lineage.data_after)
     if not gone:
         return
-    workspace.collect(home)
-    still = [name for name in gone if dvcfiles.cached(home, name).exists()]
+    dvc_workspace.collect(home)
+    still = [name for name in gone if dvc_metadata.cached(home, name).exists()]
     if still:
         raise EventError(
             f"DVC's cache still holds {len(still)} files of the forgotten rows after `dvc gc`: "
-            f"look at {workspace.workspace(home)}, then run the same command again."
+            f"look at {dvc_workspace.workspace(home)}, then run the same command again."
         )
 
 

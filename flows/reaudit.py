@@ -119,12 +119,14 @@ def seed_of(attempt: Attempt) -> int:
 def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
     """From what the steps have left: plan, pinned model, statement."""
     from compliance.documents.request import load_request
-    from flows import datasets, dataversions, intake, models, retraining
+    from flows import intake, models, retraining
+    from flows.data import loaders
+    from flows.data import versions as dataversions
 
     plan = json.loads(attempt.plan.read_text())
     request = load_request(attempt.reproduce)
     spec = intake.data_spec(request, attempt.folder)
-    dataset = datasets.load(spec)
+    dataset = loaders.load(spec)
     before = Artifact.of(home.root, attempt.folder / "before.safetensors").to_json()
     after = Artifact.of(home.root, attempt.after).to_json()
     signed = statement["subject"][0]["digest"]["sha256"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import shadows
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.servers import cluster
 from flows.state import interrupts, progress
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact
@@ -168,10 +168,11 @@ def known(job: Facts) -> Facts | None:
 
 def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     from audits.references import Recipe, train
-    from flows import datasets, models
+    from flows import models
+    from flows.data import loaders
     from flows.state.files import write_atomically
 
-    dataset = datasets.load(DataSpec(**job["spec"]))
+    dataset = loaders.load(DataSpec(**job["spec"]))
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.get("shadow"):
         inputs, labels = shadows.half(dataset.without(job["exclude"]), job["seed"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.state.files import canonical, digest_bytes
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
     """
     from audits import fresh
     from audits.tuning import Tuning
-    from flows import datasets
+    from flows.data import loaders
 
-    dataset = datasets.learned(data, model)
+    dataset = loaders.learned(data, model)
     forget = set(data["forget"])
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)
@@ -105,9 +105,9 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
 
 def smallest(data: Facts) -> dict[str, int]:
     """Rows of the rarest class to forget that the audits will see."""
-    from flows import datasets
+    from flows.data import loaders
 
-    dataset = datasets.load(DataSpec(**data["spec"]))
+    dataset = loaders.load(DataSpec(**data["spec"]))
     counted = {
         "forget_train": (dataset.train_labels, FORGET_TRAIN),
         "forget_test": (dataset.test_labels, TEST),
@@ -124,13 +124,13 @@ def _unseen(data: Facts) -> tuple[Tensor, Tensor] | None:
     Raises:
         DataError: They cannot be read, or do not have the shape of the event's images.
     """
-    from flows import datasets
+    from flows.data import loaders
     from flows.state.errors import DataError
 
     if not data.get("unseen"):
         return None
-    found = datasets.load(DataSpec(**data["unseen"]))
-    shape = datasets.load(DataSpec(**data["spec"])).input_shape
+    found = loaders.load(DataSpec(**data["unseen"]))
+    shape = loaders.load(DataSpec(**data["spec"])).input_shape
     if found.input_shape != shape:
         raise DataError(
             f"The unseen classes of '{found.name}' are {found.input_shape}, the model takes "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from audits.evidence import Shadow
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
     from flows.rows import AuditRows
 
 Facts = dict[str, Any]

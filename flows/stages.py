@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.state.files import write_atomically
 from flows.state.paths import Attempt, Home
 
@@ -41,10 +41,10 @@ def main() -> None:
 
 def data_version(home: Home, params: Facts) -> None:
     """The digest of the data as they are now."""
-    from flows import datasets, dataversions
+    from flows.data import loaders, versions
 
-    dataset = datasets.load(_spec(params))
-    told = dataversions.version(dataset, home).to_json()
+    dataset = loaders.load(_spec(params))
+    told = versions.version(dataset, home).to_json()
     kept = {key: told[key] for key in ("name", "version", "rows")}
     _leave(params, "version.json", {"description": dataset.description} | kept)
 
@@ -152,14 +152,14 @@ def _spec(params: Facts) -> Any:
 
 def _data(home: Home, params: Facts) -> Facts:
     """The facts that `prepare.version_data` gives an event, as far as training needs them."""
-    from flows import datasets, dataversions
+    from flows.data import loaders, versions
 
     spec = _spec(params)
-    dataset = datasets.load(spec)
+    dataset = loaders.load(spec)
     return {
         "classes": dataset.classes,
         "input_shape": dataset.input_shape,
-        "before": dataversions.version(dataset, home).to_json(),
+        "before": versions.version(dataset, home).to_json(),
         "spec": {"name": spec.name, "root": spec.root},
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.state import progress
 from flows.state.paths import Home
 
@@ -27,7 +27,8 @@ def base_model(
     Returns:
         Name and version in the registry, the weights' path and sha256, the test accuracy.
     """
-    from flows import dataversions, models, registry
+    from flows import models, registry
+    from flows.data import versions
 
     made = trained(
         data=data, data_root=data_root, recipe=recipe, architecture=architecture, seed=seed
@@ -42,7 +43,7 @@ def base_model(
         architecture=made["architecture"],
         classes=dataset.classes,
         input_shape=dataset.input_shape,
-        data_version=dataversions.version(dataset, home).version,
+        data_version=versions.version(dataset, home).version,
         data_name=data.partition(":")[0],
     )
     return {
@@ -64,12 +65,13 @@ def trained(
 ) -> Facts:
     """A classifier trained from scratch: `network`, `dataset`, `architecture`."""
     from audits.references import train
-    from flows import datasets, models, recipes
+    from flows import models, recipes
+    from flows.data import loaders
 
     chosen = recipes.get(recipe or recipes.of_data(data))
     built = architecture or chosen.architecture
     root = str(data_root.resolve()) if data_root else None
-    dataset = datasets.load(DataSpec(name=data, root=root))
+    dataset = loaders.load(DataSpec(name=data, root=root))
     network = train(
         lambda: models.build(built, dataset.classes, dataset.input_shape),
         dataset.train_inputs,

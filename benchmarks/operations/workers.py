@@ -23,7 +23,7 @@ from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
 from flows import commands, fanout, retraining
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from damp.version import __version__
 def jobs(first, count):
     model = {"architecture": "damp:cnn", "retired": []}
@@ -93,10 +93,11 @@ def statistics_pass(folder: Path) -> Facts:
 
 
 def _network(base: str) -> tuple[Any, list[tuple[Any, Any]]]:
-    from flows import datasets, measured, models
-    from flows.dataset import DataSpec
+    from flows import measured, models
+    from flows.data import loaders
+    from flows.data.dataset import DataSpec
 
-    dataset = datasets.load(DataSpec(name="digits", root=None))
+    dataset = loaders.load(DataSpec(name="digits", root=None))
     shape = dataset.input_shape
     network, _ = models.load_weights(
         Path(base), architecture="damp:cnn", classes=10, input_shape=shape

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flows import datasets
-from flows.dataset import DataSpec
+from flows.data import loaders
+from flows.data.dataset import DataSpec
 
 PICTURES = 6
 
 
 def load(folder: Path) -> Any:
     """What damp does with a folder of images."""
-    datasets.load.cache_clear()
-    return datasets.load(DataSpec(name=f"imagefolder:{folder}"))
+    loaders.load.cache_clear()
+    return loaders.load(DataSpec(name=f"imagefolder:{folder}"))
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (8, 8), form: str = "PNG") -> bytes:

@@ -66,7 +66,7 @@ DEFENCES = (
     ),
     Defence(
         "only listed kinds of pictures are opened",
-        "flows/imagefolder.py",
+        "flows/data/image_folder.py",
         'FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")',
         "FORMATS = None",
         "tests/flows/test_foreign_files.py::"

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flows.dataset import Dataset, DataSpec
-from flows.datasets import load
+from flows.data.dataset import Dataset, DataSpec
+from flows.data.loaders import load
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CACHE = Path(__file__).parents[2] / ".cache" / "validity"

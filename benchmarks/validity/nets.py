@@ -14,7 +14,7 @@ from audits.references import Recipe, train
 from benchmarks.validity import data
 from benchmarks.validity.data import CACHE
 from flows import models
-from flows.dataset import Dataset
+from flows.data.dataset import Dataset
 from flows.nets import SmallCNN
 
 WIDE = "benchmarks.validity.nets:wide"

@@ -20,7 +20,8 @@ from unittest import mock
 
 import pytest
 
-from flows import datasets, tracking
+from flows import tracking
+from flows.data import loaders
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 from tests.flows.world import World
@@ -35,10 +36,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setenv("DAMP_KEYS", str(tmp_path / "keys"))
     monkeypatch.delenv("DAMP_KEY_PASSPHRASE", raising=False)
     settings.cache_clear()
-    datasets.load.cache_clear()
+    loaders.load.cache_clear()
     yield Home(tmp_path / "state")
     settings.cache_clear()
-    datasets.load.cache_clear()
+    loaders.load.cache_clear()
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from compliance.ledger.ledger import Ledger
 from flows import demo, models
-from flows.dataset import DataSpec
+from flows.data.dataset import DataSpec
 from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp, Refusal, Told, contents
 from tests.flows.running import Office
@@ -265,8 +265,8 @@ def _broken(state: dict[str, Tensor]) -> None:
 
 
 TWINS = """
-from flows.dataset import DataSpec
-from flows.datasets import load
+from flows.data.dataset import DataSpec
+from flows.data.loaders import load
 def data():
     d = load(DataSpec(name="digits"))
     test, labels = d.test_inputs.clone(), d.test_labels.clone()
@@ -342,10 +342,11 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
 ) -> None:
     """The original is a ResNet-18 of torchvision, the edited one a network of the user's."""
     from audits.references import Recipe, train
-    from flows import claim_steps, claiming, datasets
+    from flows import claim_steps, claiming
+    from flows.data import loaders
 
     module = users_module(NET + TWINS.format(count=0) + COLOURS)
-    digits = datasets.load(DataSpec(name=f"{module}:coloured"))
+    digits = loaders.load(DataSpec(name=f"{module}:coloured"))
     recipe = Recipe(epochs=3, batch_size=64, learning_rate=3e-3)
     nets: dict[str, nn.Module] = {}
     for name, told in (("big", "torchvision:resnet18"), ("mine", f"{module}:net")):

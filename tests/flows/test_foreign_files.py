@@ -15,8 +15,9 @@ from PIL import EpsImagePlugin, Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from flows import datasets, models
-from flows.dataset import Dataset, DataSpec
+from flows import models
+from flows.data import loaders
+from flows.data.dataset import Dataset, DataSpec
 from flows.state import files
 from flows.state.errors import DataError, ModelError, StoreError
 
@@ -128,7 +129,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def read(folder: Path) -> Dataset:
-    return datasets.load.__wrapped__(DataSpec(name=f"imagefolder:{folder}"))
+    return loaders.load.__wrapped__(DataSpec(name=f"imagefolder:{folder}"))
 
 
 POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0

@@ -9,8 +9,8 @@ import torch
 
 import damp
 from flows import measured, measured_apart, models
-from flows.dataset import DataSpec
-from flows.datasets import load
+from flows.data.dataset import DataSpec
+from flows.data.loaders import load
 from flows.state.paths import Home
 
 

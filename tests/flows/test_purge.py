@@ -18,18 +18,10 @@ import pytest
 import torch
 
 from compliance.ledger.ledger import Ledger
-from flows import (
-    datasets,
-    dataversions,
-    desk,
-    dvcfiles,
-    models,
-    propagation,
-    purge,
-    registry,
-    workspace,
-)
-from flows.dataset import Dataset
+from flows import desk, models, propagation, purge, registry
+from flows.data import dvc_metadata, dvc_workspace, loaders
+from flows.data import versions as dataversions
+from flows.data.dataset import Dataset
 from flows.state import files, locks
 from flows.state.errors import BusyError, EventError
 from flows.state.paths import Home
@@ -117,7 +109,7 @@ def world(template: World) -> Iterator[World]:
             path.unlink()
     shutil.copytree(kept, home.root, dirs_exist_ok=True, copy_function=os.link)
     shutil.rmtree(kept)
-    datasets.load.cache_clear()
+    loaders.load.cache_clear()
 
 
 def shown(world: World) -> dict[str, str]:
@@ -158,9 +150,9 @@ def test_a_dry_run_touches_nothing(world: World) -> None:
 
 def test_what_is_damps_own_is_deleted_and_logged(world: World) -> None:
     home = world.home
-    gone = dvcfiles.forgotten(home, *world.versions)
+    gone = dvc_metadata.forgotten(home, *world.versions)
     assert len(gone) == 1
-    assert all(dvcfiles.cached(home, md5).is_file() for md5 in gone)
+    assert all(dvc_metadata.cached(home, md5).is_file() for md5 in gone)
     done = purge.purge(home, world.event)
     assert len(done["deleted"]) == 6
     assert {row["artefact"] for row in done["left"]} == {
@@ -168,7 +160,7 @@ def test_what_is_damps_own_is_deleted_and_logged(world: World) -> None:
         "the data set itself",
         "copies elsewhere",
     }
-    assert not any(dvcfiles.cached(home, md5).exists() for md5 in gone)
+    assert not any(dvc_metadata.cached(home, md5).exists() for md5 in gone)
     assert not _holding(home, world.before)
     kinds = [e["kind"] for e in Ledger(home.ledger).of(world.event)][-2:]
     assert kinds == ["purge_started", "artefacts_purged"]
@@ -191,13 +183,13 @@ def _contents(home: Home) -> dict[str, str]:
 
 
 def test_the_rows_that_stay_are_untouched(world: World) -> None:
-    kept = dvcfiles.listing(world.home, world.versions[1])
+    kept = dvc_metadata.listing(world.home, world.versions[1])
     purge.purge(world.home, world.event)
-    assert dvcfiles.listing(world.home, world.versions[1]) == kept
+    assert dvc_metadata.listing(world.home, world.versions[1]) == kept
     for md5 in kept.values():
-        assert dvcfiles.cached(world.home, md5).is_file()
-    folder = workspace.workspace(world.home) / f"digits-{world.versions[1][:8]}"
-    assert workspace.recorded(folder) == world.versions[1]
+        assert dvc_metadata.cached(world.home, md5).is_file()
+    folder = dvc_workspace.workspace(world.home) / f"digits-{world.versions[1][:8]}"
+    assert dvc_workspace.recorded(folder) == world.versions[1]
 
 
 def test_the_version_stays_in_the_registry_without_its_weights(world: World) -> None:
@@ -218,9 +210,9 @@ def test_rows_that_another_version_holds_are_told_and_kept(world: World) -> None
     left = [row for row in done["left"] if row["artefact"] == "training rows of the class"]
     assert len(left) == 1
     assert "goes with its own event" in left[0]["note"]
-    for md5 in dvcfiles.forgotten(world.home, *world.versions):
-        assert dvcfiles.cached(world.home, md5).is_file()
-    assert not (workspace.workspace(world.home) / f"digits-{world.versions[0][:8]}").exists()
+    for md5 in dvc_metadata.forgotten(world.home, *world.versions):
+        assert dvc_metadata.cached(world.home, md5).is_file()
+    assert not (dvc_workspace.workspace(world.home) / f"digits-{world.versions[0][:8]}").exists()
 
 
 def test_a_purge_that_was_killed_is_finished(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

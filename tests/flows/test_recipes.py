@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from audits.references import Recipe, train
-from flows import datasets, models, recipes
-from flows.dataset import DataSpec
+from flows import models, recipes
+from flows.data import loaders
+from flows.data.dataset import DataSpec
 from flows.state.errors import RecipeError
 
 SHAPES = {
@@ -47,7 +48,7 @@ def test_the_bench_takes_a_recipe_as_it_is_written(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(datasets.LOADERS))
+@pytest.mark.parametrize("name", sorted(loaders.LOADERS))
 def test_every_named_data_set_has_a_recipe_of_its_own(name: str) -> None:
     assert recipes.of_data(name) == name
 
@@ -65,7 +66,7 @@ def test_an_unknown_recipe_is_refused_with_those_that_there_are() -> None:
 
 
 def test_digits_are_learned_to_98_in_100() -> None:
-    data, recipe = datasets.load(DataSpec(name="digits")), recipes.get("digits")
+    data, recipe = loaders.load(DataSpec(name="digits")), recipes.get("digits")
     network = train(
         lambda: models.build(recipe.architecture, data.classes, data.input_shape),
         data.train_inputs,

@@ -20,8 +20,9 @@ from audits.finding import Finding
 from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
 from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.formats.errors import PolicyError
-from flows import audit, datasets, models, prepare, propagation, retraining, shadows
-from flows.dataset import DataSpec
+from flows import audit, models, prepare, propagation, retraining, shadows
+from flows.data import loaders
+from flows.data.dataset import DataSpec
 from flows.state.files import Artifact
 from flows.state.paths import Home
 from tests.flows.conftest import contents
@@ -31,8 +32,8 @@ FORGET, COUNT = 3, 8
 METHOD = {"preset": "mended", "gain": 1.0, "sequential": False, "skip": []}
 NOISY = """
 import torch
-from flows.dataset import DataSpec
-from flows.datasets import load
+from flows.data.dataset import DataSpec
+from flows.data.loaders import load
 def data():
     d = load(DataSpec(name="digits"))
     parts = []
@@ -61,7 +62,7 @@ class Case:
         recipe = folder / "recipe.yaml"
         recipe.write_text(RECIPE)
         spec = DataSpec(name=f"{module}:data")
-        self.dataset = datasets.load(spec)
+        self.dataset = loaders.load(spec)
         self.accepted: Facts = {
             "recipe": str(recipe),
             "forget": [FORGET],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from audits.features import called_operators
 from audits.references import Recipe
-from flows.dataset import Dataset
+from flows.data.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

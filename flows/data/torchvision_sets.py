@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
-from flows.dataset import Dataset, DataSpec
+from flows.data.dataset import Dataset, DataSpec
 from flows.state.errors import DataError
 from flows.state.files import digest_bytes, digest_file, write_atomically
 from flows.state.settings import settings

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from flows import workspace
+from flows.data import dvc_workspace
 from flows.state.paths import Home
 
 Holder = tuple[Path, bool]
@@ -26,7 +26,7 @@ def listing(home: Home, version: str) -> dict[str, str]:
 
 def cached(home: Home, name: str) -> Path:
     """Where DVC's cache keeps an object, a file's md5 or a folder's `<md5>.dir`."""
-    return workspace.workspace(home) / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
+    return dvc_workspace.workspace(home) / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
 
 
 def forgotten(home: Home, before: str, after: str) -> set[str]:
@@ -39,9 +39,9 @@ def holders(home: Home, before: str, after: str) -> list[Holder]:
     """Folders whose version holds forgotten files, and whether it is `before` itself."""
     gone = forgotten(home, before, after)
     found = []
-    for note in sorted(workspace.workspace(home).glob("*.dvc")):
+    for note in sorted(dvc_workspace.workspace(home).glob("*.dvc")):
         folder = note.with_suffix("")
-        version = workspace.recorded(folder) if note.is_file() else None
+        version = dvc_workspace.recorded(folder) if note.is_file() else None
         if version and gone & set(listing(home, version).values()):
             found.append((folder, version == before))
     return found

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from flows import datasets, imagefolder
-from flows.dataset import Dataset, DataSpec
+from flows.data import image_folder, loaders
+from flows.data.dataset import Dataset, DataSpec
 from flows.state.errors import DataError
 from flows.state.paths import Home
 
@@ -70,11 +70,11 @@ def tiny_imagenet(tmp_path: Path) -> Path:
 
 
 def load(folder: Path) -> Dataset:
-    return datasets.load.__wrapped__(DataSpec(name=f"imagefolder:{folder}"))
+    return loaders.load.__wrapped__(DataSpec(name=f"imagefolder:{folder}"))
 
 
 def load_tiny(folder: Path) -> Dataset:
-    return datasets.load.__wrapped__(DataSpec(name="tiny-imagenet", root=str(folder)))
+    return loaders.load.__wrapped__(DataSpec(name="tiny-imagenet", root=str(folder)))
 
 
 def test_a_folder_per_class_becomes_numbered_classes_in_the_order_of_names(pictures: Path) -> None:
@@ -161,7 +161,7 @@ def test_tiny_imagenet_is_read_in_its_official_layout(tiny_imagenet: Path) -> No
 
 def test_tiny_imagenet_needs_a_folder(refused: Refusal) -> None:
     with refused(DataError, "'tiny-imagenet'", "--data-root"):
-        datasets.load.__wrapped__(DataSpec(name="tiny-imagenet"))
+        loaders.load.__wrapped__(DataSpec(name="tiny-imagenet"))
 
 
 def without(name: str) -> Callable[[Path], None]:
@@ -321,7 +321,7 @@ def test_a_place_that_is_no_folder_is_refused(place: str, pictures: Path, refuse
 def test_more_images_than_memory_holds_are_refused_before_they_are_read(
     pictures: Path, refused: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imagefolder, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(image_folder, "MEMORY_LIMIT", 1000)
     with refused(DataError, "15 images", "memory", "Make them smaller"):
         load(pictures)
 

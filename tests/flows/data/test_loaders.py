@@ -21,16 +21,16 @@ import pytest
 import torch
 from torchvision import datasets as zoo
 
-from flows import datasets
-from flows.dataset import Dataset, DataSpec
-from flows.overlap import shared_rows
+from flows.data import loaders
+from flows.data.dataset import Dataset, DataSpec
+from flows.data.leakage import shared_rows
 from flows.state.errors import DataError
 from flows.state.settings import settings
 
 
 def load(name: str, root: Path | None = None) -> Dataset:
     """Read anew, not from the process's cache."""
-    return datasets.load.__wrapped__(DataSpec(name=name, root=str(root) if root else None))
+    return loaders.load.__wrapped__(DataSpec(name=name, root=str(root) if root else None))
 
 
 @pytest.fixture(autouse=True)
@@ -308,7 +308,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(name: str) -> None
     told(error, f"'{name}'", "digits, mnist5k", "imagefolder:PATH", "package.module:callable")
 
 
-DATASET = """from flows.dataset import Dataset
+DATASET = """from flows.data.dataset import Dataset
     return Dataset(name="mine", train_inputs=x, train_labels=y, test_inputs=x, test_labels=y,
                    classes=6, description="Of the shop")"""
 

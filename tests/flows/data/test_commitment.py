@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from flows import commitment
-from flows.dataset import Dataset
+from flows.data import commitment
+from flows.data.dataset import Dataset
 from flows.state.errors import StoreError
 from flows.state.paths import Home
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import shards
+from flows.data import shards
 from flows.state.errors import DataVersionError
 
 if TYPE_CHECKING:
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

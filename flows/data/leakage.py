@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 
 def shared_rows(dataset: Dataset) -> int:

@@ -19,8 +19,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from flows import dataversions, listing, shards, workspace
-from flows.dataset import Dataset
+from flows.data import dvc_workspace, file_digests, shards, versions
+from flows.data.dataset import Dataset
 from flows.state.errors import DataVersionError
 from flows.state.paths import Home
 from flows.state.settings import settings
@@ -46,8 +46,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @pytest.fixture(scope="module")
-def pair(home: Home) -> tuple[dataversions.DataVersion, dataversions.DataVersion]:
-    return dataversions.before_and_after(small(), [3], home)
+def pair(home: Home) -> tuple[versions.DataVersion, versions.DataVersion]:
+    return versions.before_and_after(small(), [3], home)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def no_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         pytest.fail("DVC was started")
 
-    monkeypatch.setattr(workspace, "_dvc", refuse)
+    monkeypatch.setattr(dvc_workspace, "_dvc", refuse)
 
 
 def recorded_by_dvc(folder: Path) -> str:
@@ -66,7 +66,7 @@ def dvc(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder,
-        env=workspace._environment(folder),
+        env=dvc_workspace._environment(folder),
         capture_output=True,
         text=True,
         check=False,
@@ -96,7 +96,7 @@ def test_the_versions_are_the_ones_that_dvc_records(pair: tuple) -> None:
 
 
 def test_dvc_finds_its_workspace_up_to_date(home: Home, pair: tuple) -> None:
-    assert "up to date" in dvc(workspace.workspace(home), "status")
+    assert "up to date" in dvc(dvc_workspace.workspace(home), "status")
 
 
 def test_the_digest_in_plain_python_is_dvcs_for_any_names(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_digest_in_plain_python_is_dvcs_for_any_names(tmp_path: Path) -> Non
     dvc(tmp_path, "init", "--no-scm", "-q")
     dvc(tmp_path, "add", "-q", "images")
 
-    assert dataversions.dir_digest(entries) == recorded_by_dvc(tmp_path / "images")
+    assert versions.dir_digest(entries) == recorded_by_dvc(tmp_path / "images")
 
 
 def test_the_shards_hold_every_row_and_its_number(pair: tuple) -> None:
@@ -140,7 +140,7 @@ def test_the_successor_takes_no_space(pair: tuple) -> None:
 
 def test_the_manifest_says_what_the_successor_is_made_of(home: Home, pair: tuple) -> None:
     before, after = pair
-    told = json.loads(dataversions.manifest(home, after, before).read_text())
+    told = json.loads(versions.manifest(home, after, before).read_text())
     kept = [row for row in range(60) if small().train_labels[row] != 3]
     rows = hashlib.sha256("".join(f"{row}\n" for row in kept).encode()).hexdigest()
     assert told["base"] == before.version
@@ -151,22 +151,22 @@ def test_the_manifest_says_what_the_successor_is_made_of(home: Home, pair: tuple
 
 @pytest.mark.usefixtures("no_dvc")
 def test_a_second_call_starts_nothing_of_dvc(home: Home, pair: tuple) -> None:
-    assert dataversions.before_and_after(small(), [3, 3], home) == pair
-    assert dataversions.version(small(), home) == pair[0]
-    assert dataversions.successor(small(), pair[0], [3], home) == pair[1]
+    assert versions.before_and_after(small(), [3, 3], home) == pair
+    assert versions.version(small(), home) == pair[0]
+    assert versions.successor(small(), pair[0], [3], home) == pair[1]
 
 
 def test_the_next_event_starts_where_the_last_one_ended(home: Home, pair: tuple) -> None:
-    before, after = dataversions.before_and_after(small(), [1], home, retired=[3])
+    before, after = versions.before_and_after(small(), [1], home, retired=[3])
     assert before == pair[1]
     assert after.without == (1, 3)
-    assert after == dataversions.successor(small(), pair[1], [1], home)
-    told = json.loads(dataversions.manifest(home, after, before).read_text())
+    assert after == versions.successor(small(), pair[1], [1], home)
+    told = json.loads(versions.manifest(home, after, before).read_text())
     assert (told["base"], told["forget"]) == (pair[1].version, [1])
 
 
 def test_what_a_kill_or_a_hand_left_behind_is_mended(home: Home) -> None:
-    wanted = dataversions.version(small(seed=1), home)
+    wanted = versions.version(small(seed=1), home)
     shard = wanted.path / "train-000.npz"
     shard.chmod(0o644)
     shard.unlink()
@@ -175,10 +175,10 @@ def test_what_a_kill_or_a_hand_left_behind_is_mended(home: Home) -> None:
     leftover = wanted.path.with_name(f".{wanted.path.name}.aside")
     leftover.mkdir()
     (leftover / "train-000.npz").write_bytes(b"half")
-    note = workspace.note(wanted.path)
+    note = dvc_workspace.note(wanted.path)
     note.write_bytes(note.read_bytes()[:20])
 
-    assert dataversions.version(small(seed=1), home) == wanted
+    assert versions.version(small(seed=1), home) == wanted
     assert sorted(rows_in(wanted.path, "train")) == list(range(60))
     assert recorded_by_dvc(wanted.path) == wanted.version
     assert not leftover.exists()
@@ -189,14 +189,14 @@ def test_a_stage_that_damp_runs_in_is_not_told_to_dvc(
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "train")
     monkeypatch.setenv("DVC_ROOT", "/elsewhere")
-    told = workspace._environment(tmp_path)
+    told = dvc_workspace._environment(tmp_path)
     assert not {"DVC_STAGE", "DVC_ROOT"} & told.keys()
     assert told["DVC_NO_ANALYTICS"] == "1"
 
 
 def test_what_dvc_refuses_is_told_with_its_reason(home: Home, pair: tuple) -> None:
     with pytest.raises(DataVersionError, match=r"DVC refused.*nowhere.*does not exist"):
-        workspace.add(home, [workspace.workspace(home) / "nowhere"])
+        dvc_workspace.add(home, [dvc_workspace.workspace(home) / "nowhere"])
 
 
 def test_the_successor_is_pushed_and_the_forgotten_rows_are_not(
@@ -205,10 +205,10 @@ def test_the_successor_is_pushed_and_the_forgotten_rows_are_not(
     before, after = pair
     monkeypatch.setenv("DAMP_DVC_REMOTE", str(tmp_path / "remote"))
     settings.cache_clear()
-    workspace.push(home, after.path)
+    dvc_workspace.push(home, after.path)
     there = {path.parent.name + path.name for path in (tmp_path / "remote").rglob("*/*")}
-    kept = {listing.md5_of(file) for file in after.path.iterdir()}
-    gone = {listing.md5_of(file) for file in before.path.iterdir()} - kept
+    kept = {file_digests.md5_of(file) for file in after.path.iterdir()}
+    gone = {file_digests.md5_of(file) for file in before.path.iterdir()} - kept
     assert kept <= there
     assert gone
     assert not gone & there
@@ -217,10 +217,10 @@ def test_the_successor_is_pushed_and_the_forgotten_rows_are_not(
     monkeypatch.setenv("DAMP_DVC_REMOTE", str(tmp_path / "file" / "remote"))
     settings.cache_clear()
     with pytest.raises(DataVersionError, match=r"DVC refused `dvc .*push"):
-        workspace.push(home, after.path)
+        dvc_workspace.push(home, after.path)
     monkeypatch.delenv("DAMP_DVC_REMOTE")
     settings.cache_clear()
-    workspace.push(home, after.path)  # no remote was named: nothing is asked of DVC
+    dvc_workspace.push(home, after.path)  # no remote was named: nothing is asked of DVC
 
 
 def test_a_version_depends_on_every_value_and_on_the_order(home: Home) -> None:
@@ -262,14 +262,14 @@ def test_there_must_be_something_to_forget_and_something_to_keep(
     home: Home, forget: list[int], retired: list[int], reason: str
 ) -> None:
     with pytest.raises(DataVersionError, match=reason):
-        dataversions.before_and_after(small(), forget, home, retired=retired)
+        versions.before_and_after(small(), forget, home, retired=retired)
 
 
 @pytest.mark.usefixtures("no_dvc")
 def test_a_successor_of_other_rows_is_refused(home: Home, pair: tuple) -> None:
     stale = replace(pair[0], version="0" * 32 + ".dir")
     with pytest.raises(DataVersionError, match="its rows have changed"):
-        dataversions.successor(small(), stale, [3], home)
+        versions.successor(small(), stale, [3], home)
 
 
 def image_folder(root: Path) -> Dataset:
@@ -298,14 +298,14 @@ def image_folder(root: Path) -> Dataset:
 @pytest.mark.usefixtures("no_dvc")
 def test_images_on_disk_are_hashed_where_they_lie(tmp_path: Path) -> None:
     home, dataset = Home(tmp_path / "home"), image_folder(tmp_path / "images")
-    before, after = dataversions.before_and_after(dataset, [1], home)
+    before, after = versions.before_and_after(dataset, [1], home)
     assert before.path == after.path == tmp_path / "images"
     assert before.revision is None
     assert (before.rows, after.rows) == (9, 6)
     assert not list((home.root / "data").glob("*/"))
 
     (tmp_path / "images" / "train" / "eel" / "0.png").write_bytes(b"other")
-    assert dataversions.version(dataset, home).version != before.version
+    assert versions.version(dataset, home).version != before.version
 
 
 @pytest.mark.usefixtures("no_dvc")
@@ -313,7 +313,7 @@ def test_an_image_that_is_gone_is_named(tmp_path: Path) -> None:
     dataset = image_folder(tmp_path / "images")
     (tmp_path / "images" / "test" / "eel" / "2.png").unlink()
     with pytest.raises(DataVersionError, match=r"eel/2\.png"):
-        dataversions.version(dataset, Home(tmp_path / "home"))
+        versions.version(dataset, Home(tmp_path / "home"))
 
 
 def test_versions_of_image_folders_are_dvcs_and_carry_the_commit(tmp_path: Path) -> None:
@@ -328,16 +328,16 @@ def test_versions_of_image_folders_are_dvcs_and_carry_the_commit(tmp_path: Path)
     subprocess.run([*git, "commit", "-qm", "data"], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
 
-    before, after = dataversions.before_and_after(dataset, [1], Home(tmp_path / "home"))
+    before, after = versions.before_and_after(dataset, [1], Home(tmp_path / "home"))
     assert before.version == recorded_by_dvc(tmp_path / "images")
     assert before.revision == after.revision == head.stdout.strip()
     assert after.version == recorded_by_dvc(tmp_path / "less")
 
 
 def test_several_at_once_make_one_version(home: Home) -> None:
-    found: list[dataversions.DataVersion] = []
+    found: list[versions.DataVersion] = []
     threads = [
-        threading.Thread(target=lambda: found.append(dataversions.version(small(seed=2), home)))
+        threading.Thread(target=lambda: found.append(versions.version(small(seed=2), home)))
         for _ in range(3)
     ]
     for thread in threads:

@@ -23,7 +23,7 @@ from flows.state.paths import Home
 if TYPE_CHECKING:
     import numpy as np
 
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 ALGORITHM = "hmac-sha256-sorted-merkle-rfc6962"
 KEY_BYTES = 32

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 NO_DATE = (1980, 1, 1, 0, 0, 0)
 """The earliest that a zip archive can say: no shard knows when it was written."""

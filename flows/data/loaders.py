@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.dataset import Dataset, DataSpec
+from flows.data.dataset import Dataset, DataSpec
 from flows.state import import_path
 from flows.state.errors import DataError
 
@@ -34,9 +34,9 @@ def load(spec: DataSpec) -> Dataset:
     if spec.name in LOADERS:
         return _checked(LOADERS[spec.name](spec))
     if family == "imagefolder" and rest:
-        from flows import imagefolder
+        from flows.data import image_folder
 
-        return _checked(imagefolder.load(spec.name, Path(rest).expanduser()))
+        return _checked(image_folder.load(spec.name, Path(rest).expanduser()))
     if import_path.is_named(spec.name):
         return _checked(_users(spec.name))
     raise DataError(
@@ -111,20 +111,20 @@ def _from_arrays(name: str, parts: Sequence[Any], description: str) -> Dataset:
 
 
 def _downloaded(spec: DataSpec) -> Dataset:
-    from flows import torchvision_data
+    from flows.data import torchvision_sets
 
-    return torchvision_data.load(spec)
+    return torchvision_sets.load(spec)
 
 
 def _tiny_imagenet(spec: DataSpec) -> Dataset:
-    from flows import imagefolder
+    from flows.data import image_folder
 
     if spec.root is None:
         raise DataError(
             "Data set 'tiny-imagenet' must lie on this machine in its official layout: name its "
             "folder (the one that holds train/ and val/) with --data-root or `root:`."
         )
-    return imagefolder.load_tiny_imagenet(spec.name, Path(spec.root))
+    return image_folder.load_tiny_imagenet(spec.name, Path(spec.root))
 
 
 LOADERS: dict[str, Callable[[DataSpec], Dataset]] = {
@@ -156,7 +156,7 @@ def _users(name: str) -> Dataset:
     if not isinstance(made, tuple) or len(made) != 4:
         raise DataError(
             f"'{name}' gave a {type(made).__name__}. It must return (train_inputs, train_labels, "
-            "test_inputs, test_labels), or a flows.dataset.Dataset."
+            "test_inputs, test_labels), or a flows.data.dataset.Dataset."
         )
     return _from_users(name, made)
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from flows import placement, workspace
-from flows.commitment import forget_set, retain_set
-from flows.listing import Listed, digest, dir_digest, listing, without
+from flows.data import dvc_workspace, shard_store
+from flows.data.commitment import forget_set, retain_set
+from flows.data.file_digests import Listed, digest, dir_digest, listing, without
 from flows.state.errors import DataVersionError
 from flows.state.files import digest_bytes, write_atomically
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
-    from flows.dataset import Dataset
+    from flows.data.dataset import Dataset
 
 __all__ = [
     "DataVersion",
@@ -167,14 +167,14 @@ def _record(dataset: Dataset, wanted: list[tuple[DataVersion, list[Listed]]], ho
     """Put the shards in place and have DVC record those folders that it does not know yet."""
     home.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(home.locks / "data.lock"):
-        placement.place(dataset, [(version.path, files) for version, files in wanted])
+        shard_store.place(dataset, [(version.path, files) for version, files in wanted])
         versions = [version for version, _ in wanted]
-        if new := [v.path for v in versions if workspace.recorded(v.path) != v.version]:
-            workspace.add(home, new)
+        if new := [v.path for v in versions if dvc_workspace.recorded(v.path) != v.version]:
+            dvc_workspace.add(home, new)
         for v in versions:
-            if workspace.recorded(v.path) != v.version:
+            if dvc_workspace.recorded(v.path) != v.version:
                 raise DataVersionError(
-                    f"DVC recorded {workspace.recorded(v.path)} for {v.path}, its shards make "
+                    f"DVC recorded {dvc_workspace.recorded(v.path)} for {v.path}, its shards make "
                     f"{v.version}: something else writes there. Delete the folder and run again."
                 )
 
@@ -182,7 +182,7 @@ def _record(dataset: Dataset, wanted: list[tuple[DataVersion, list[Listed]]], ho
 def _folder(home: Home, name: str, version: str) -> Path:
     """The data set's name, as far as it can name a folder, and the version's first digits."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower())[-40:].strip("-")
-    return workspace.workspace(home) / f"{plain or 'data'}-{version[:8]}"
+    return dvc_workspace.workspace(home) / f"{plain or 'data'}-{version[:8]}"
 
 
 def _manifest(dataset: Dataset, before: DataVersion, after: DataVersion) -> dict[str, Any]:

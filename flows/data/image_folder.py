@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.dataset import Dataset
+from flows.data.dataset import Dataset
 from flows.state.errors import DataError
 
 if TYPE_CHECKING:
