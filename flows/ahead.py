@@ -87,8 +87,8 @@ def train(
     Raises:
         EventError: A class is not in the data, or no two classes would stay.
     """
-    from flows import recipes
     from flows.data import loaders, versions
+    from flows.models import recipes
 
     dataset = loaders.load(spec)
     present = set(dataset.train_labels.unique().tolist())

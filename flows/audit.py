@@ -188,9 +188,9 @@ class _Loader:
         self.meter = meter
 
     def network(self, file: Facts, architecture: str | None = None) -> nn.Module:
-        from flows import models
+        from flows.models import weights
 
-        network, _ = models.load_weights(
+        network, _ = weights.load_weights(
             self.home.root / file["path"],
             architecture=architecture or self.model["architecture"],
             classes=self.data["classes"],

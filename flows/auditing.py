@@ -38,7 +38,8 @@ def references(
     as_json: bool,
 ) -> int:
     """Train references ahead of time where some are asked for; list those that are kept."""
-    from flows import ahead, recipes
+    from flows import ahead
+    from flows.models import recipes
 
     home = commands.prepared()
     with console.bars():

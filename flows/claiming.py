@@ -146,8 +146,8 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     Raises:
         DataError, ModelError, RecipeError, EventError: With what is wrong and what to do.
     """
-    from flows import recipes
     from flows.data import loaders
+    from flows.models import recipes
 
     recipe = recipe_source(claim, origin)
     if recipe is not None:

@@ -43,14 +43,14 @@ def cost(
         FlowError, DampError: Model or data cannot be used, or the question has no meaning.
     """
     import damp
-    from flows import measured
     from flows.data import loaders, versions
+    from flows.models import statistics_cache
 
     source = _source(home, model, architecture)
     retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
     whole = loaders.load(DataSpec(name=data, root=root))
-    seen = measured.measured(
+    seen = statistics_cache.measured(
         home,
         source.load(whole),
         whole.without(retired),

@@ -40,11 +40,11 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
 
 
 def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
-    from flows import measured, measured_apart, models
     from flows.data import loaders
+    from flows.models import statistics_cache, statistics_sharded, weights
 
     dataset = loaders.learned(data, model)
-    network, _ = models.load_weights(
+    network, _ = weights.load_weights(
         home.root / model["file"]["path"],
         architecture=model["architecture"],
         classes=data["classes"],
@@ -52,9 +52,9 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
     )
     method = accepted["method"]
     known = None
-    everywhere = partial(measured_apart.everywhere, home, data=data, model=model)
+    everywhere = partial(statistics_sharded.everywhere, home, data=data, model=model)
     if not method["sequential"]:  # sequential surgery takes them anew after every edit
-        known = measured.measured(
+        known = statistics_cache.measured(
             home,
             network,
             dataset,
@@ -64,7 +64,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
             apart=everywhere if cluster.is_on() else None,
         )
     edited = forgotten(network, dataset, accepted["forget"], method, known)
-    models.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
+    weights.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
     return described(edited)
 
 
@@ -85,12 +85,12 @@ def forgotten(
         known: Statistics of this network on these rows, where they are there.
     """
     import damp
-    from flows import measured
+    from flows.models import statistics_cache
     from flows.state.settings import settings
 
     return damp.forget(
         network,
-        measured.batches(dataset),
+        statistics_cache.batches(dataset),
         forget=forget,
         preset=method["preset"],
         gain=method["gain"],
@@ -124,15 +124,15 @@ def _retrained(
     home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts, references: Facts
 ) -> Facts:
     """The candidate of a retraining attempt is a model that never saw the class."""
-    from flows import models
+    from flows.models import weights
 
-    network, _ = models.load_weights(
+    network, _ = weights.load_weights(
         home.root / references["candidate"]["path"],
         architecture=model["architecture"],
         classes=data["classes"],
         input_shape=tuple(model["input_shape"]),
     )
-    models.save_weights(network, attempt.after, _metadata(accepted, model))
+    weights.save_weights(network, attempt.after, _metadata(accepted, model))
     return uncut() | {"samples": 0, "headOnly": False}
 
 

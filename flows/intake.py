@@ -83,8 +83,8 @@ def receive(home: Home, request: Request, policy: Policy, content: bytes, origin
 
 def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     """Whether the request can be carried out on its data and model at all."""
-    from flows import recipes
     from flows.data import loaders
+    from flows.models import recipes
 
     check_callback(request, policy)
     recipes.get(recipe_source(request.recipe, origin))
@@ -200,7 +200,7 @@ def policy_source(named: str, origin: Path) -> str | Path:
 
 def recipe_source(named: str, origin: Path) -> str:
     """A recipe's name, or the absolute path of a file beside the document that names it."""
-    from flows import recipes
+    from flows.models import recipes
 
     return str((origin / named).resolve()) if recipes.is_file(named) else named
 
@@ -281,7 +281,7 @@ def template(
     preset: str,
 ) -> str:
     """A request file with a new id, ready to be looked through and submitted."""
-    from flows import recipes
+    from flows.models import recipes
 
     if model.endswith(".safetensors"):
         source = f"{{file: {json.dumps(model)}, architecture: {json.dumps(architecture or '')}}}"

@@ -39,11 +39,11 @@ class Located:
         Raises:
             ModelError: The file cannot be read, or says so in another form.
         """
-        from flows import models
+        from flows.models import weights
 
         if self.gone is not None:
             return list(self.gone)
-        return models.retired_outputs(models.read_metadata(self.path))
+        return weights.retired_outputs(weights.read_metadata(self.path))
 
     def load(self, dataset: Dataset) -> nn.Module:
         """The network, for images like those of the data.
@@ -51,9 +51,9 @@ class Located:
         Raises:
             ModelError: It cannot be read, or is no such network.
         """
-        from flows import models
+        from flows.models import weights
 
-        network, _ = models.load_weights(
+        network, _ = weights.load_weights(
             self.path,
             architecture=self.architecture,
             classes=dataset.classes,

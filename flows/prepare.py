@@ -166,8 +166,8 @@ def versioned(
 
 def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
     """The model before as bytes with a digest: an alias may move, these bytes may not."""
-    from flows import models
     from flows.data import loaders
+    from flows.models import weights
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "pin_model"):
@@ -177,7 +177,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
         with aside(pinned) as (temporary, _):
             shutil.copyfile(source.path, temporary)
         shape = loaders.load(DataSpec(**data["spec"])).input_shape
-        network, metadata = models.load_weights(
+        network, metadata = weights.load_weights(
             pinned,
             architecture=source.architecture,
             classes=data["classes"],
@@ -194,7 +194,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
         "input_shape": list(shape),
         "parameters": sum(value.numel() for value in network.parameters()),
         "registry": source.registry,
-        "retired": models.retired_outputs(metadata, classes=data["classes"]),
+        "retired": weights.retired_outputs(metadata, classes=data["classes"]),
     }
 
 

@@ -119,9 +119,10 @@ def seed_of(attempt: Attempt) -> int:
 def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
     """From what the steps have left: plan, pinned model, statement."""
     from compliance.documents.request import load_request
-    from flows import intake, models, retraining
+    from flows import intake, retraining
     from flows.data import loaders
     from flows.data import versions as dataversions
+    from flows.models import weights
 
     plan = json.loads(attempt.plan.read_text())
     request = load_request(attempt.reproduce)
@@ -134,8 +135,8 @@ def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
         raise EventError(
             f"The models in {attempt.folder} are not the ones that were signed. Restore them."
         )
-    metadata = models.read_metadata(attempt.folder / "before.safetensors")
-    retired = models.retired_outputs(metadata)
+    metadata = weights.read_metadata(attempt.folder / "before.safetensors")
+    retired = weights.retired_outputs(metadata)
     versions = dataversions.before_and_after(dataset, plan["forget"], home, retired=retired)
     if [version.version for version in versions] != [plan["dataBefore"], plan["dataAfter"]]:
         raise EventError(

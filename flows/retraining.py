@@ -77,7 +77,7 @@ def job(
     Args:
         shadow: Whether it is trained on half of all rows, the class's among them (`shadows`).
     """
-    from flows import recipes
+    from flows.models import recipes
 
     recipe = recipes.get(accepted["recipe"])
     content: Facts = {
@@ -168,8 +168,8 @@ def known(job: Facts) -> Facts | None:
 
 def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     from audits.references import Recipe, train
-    from flows import models
     from flows.data import loaders
+    from flows.models import weights
     from flows.state.files import write_atomically
 
     dataset = loaders.load(DataSpec(**job["spec"]))
@@ -177,14 +177,14 @@ def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     if job.get("shadow"):
         inputs, labels = shadows.half(dataset.without(job["exclude"]), job["seed"])
     trained = train(
-        lambda: models.build(job["architecture"], job["classes"], dataset.input_shape),
+        lambda: weights.build(job["architecture"], job["classes"], dataset.input_shape),
         inputs,
         labels,
         recipe=Recipe(**job["recipe"]),
         seed=job["seed"],
         exclude=job["exclude"],
     )
-    sha256 = models.save_weights(trained, path, {"damp.seed": str(job["seed"])})
+    sha256 = weights.save_weights(trained, path, {"damp.seed": str(job["seed"])})
     told = {key: value for key, value in job.items() if key not in ("home", "path")}
     write_atomically(path.with_suffix(".json"), json.dumps(told, sort_keys=True).encode())
     write_atomically(note, sha256.encode())

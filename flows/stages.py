@@ -165,7 +165,7 @@ def _data(home: Home, params: Facts) -> Facts:
 
 
 def _model(params: Facts) -> Facts:
-    from flows import recipes
+    from flows.models import recipes
 
     return {"architecture": recipes.get(params["recipe"]).architecture, "retired": []}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flows.nets import SmallCNN, SmallViT
+from flows.models.small_nets import SmallCNN, SmallViT
 
 
 class ResidualCNN(nn.Module):

@@ -93,16 +93,17 @@ def statistics_pass(folder: Path) -> Facts:
 
 
 def _network(base: str) -> tuple[Any, list[tuple[Any, Any]]]:
-    from flows import measured, models
     from flows.data import loaders
     from flows.data.dataset import DataSpec
+    from flows.models import statistics_cache
+    from flows.models import weights as models
 
     dataset = loaders.load(DataSpec(name="digits", root=None))
     shape = dataset.input_shape
     network, _ = models.load_weights(
         Path(base), architecture="damp:cnn", classes=10, input_shape=shape
     )
-    return network, measured.batches(dataset)
+    return network, statistics_cache.batches(dataset)
 
 
 def _measured(job: tuple[str, int]) -> tuple[Any, Any, int]:

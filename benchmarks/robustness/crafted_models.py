@@ -16,24 +16,24 @@ import torch
 from safetensors.torch import save
 
 from benchmarks.robustness.watching import command_that_marks
-from flows import models
+from flows.models import weights
 
 SHAPE = (1, 8, 8)
 
 
 def load(path: Path) -> Any:
     """What damp does with a model file."""
-    network, metadata = models.load_weights(
+    network, metadata = weights.load_weights(
         path, architecture="damp:cnn", classes=10, input_shape=SHAPE
     )
-    return network, models.retired_outputs(metadata, classes=10)
+    return network, weights.retired_outputs(metadata, classes=10)
 
 
 def good() -> bytes:
     """A file that is taken."""
     torch.manual_seed(0)
     return save(
-        {k: v.contiguous() for k, v in models.build("damp:cnn", 10, SHAPE).state_dict().items()}
+        {k: v.contiguous() for k, v in weights.build("damp:cnn", 10, SHAPE).state_dict().items()}
     )
 
 
@@ -76,7 +76,7 @@ def _set(name: str, **fields: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def _first_weight(value: float) -> bytes:
-    state = {k: v.clone() for k, v in models.build("damp:cnn", 10, SHAPE).state_dict().items()}
+    state = {k: v.clone() for k, v in weights.build("damp:cnn", 10, SHAPE).state_dict().items()}
     state["fc1.weight"][0, 0] = value
     return save(state)
 

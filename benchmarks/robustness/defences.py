@@ -30,7 +30,7 @@ LEDGER, CHECKPOINT = (
     "tests/compliance/ledger/test_checkpoint.py",
 )
 VERDICT = "tests/compliance/verdict/test_verdict.py"
-FOREIGN = "tests/flows/test_foreign.py"
+FOREIGN = "tests/flows/models/test_third_party.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
 PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/test_desk.py"
 
@@ -38,28 +38,28 @@ DEFENCES = (
     # foreign files
     Defence(
         "a pickle is refused by its first bytes",
-        "flows/models.py",
+        "flows/models/weights.py",
         'if 0 < length <= min(size - 8, HEADER_LIMIT) and start[8:9] == b"{":',
         "if True:",
         f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
     ),
     Defence(
         "a model file is a file",
-        "flows/models.py",
+        "flows/models/weights.py",
         "if not stat.S_ISREG(told.st_mode):",
         "if False:",
         f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
     ),
     Defence(
         "a header means one thing",
-        "flows/models.py",
+        "flows/models/weights.py",
         "        _refuse_two_meanings(path, length)\n",
         "",
         f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
     ),
     Defence(
         "weights are finite",
-        "flows/models.py",
+        "flows/models/weights.py",
         "    if infinite:",
         "    if False:",
         f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
@@ -69,19 +69,19 @@ DEFENCES = (
         "flows/data/image_folder.py",
         'FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")',
         "FORMATS = None",
-        "tests/flows/test_foreign_files.py::"
+        "tests/flows/models/test_third_party_files.py::"
         "test_postscript_named_as_a_picture_starts_no_ghostscript",
     ),
     Defence(
         "a configuration asks for no giant",
-        "flows/foreign.py",
+        "flows/models/third_party.py",
         "        if number > (DEEPEST if deep else LARGEST_NUMBER):",
         "        if False:",
         f"{FOREIGN}::{GIANTS}",
     ),
     Defence(
         "parameters are counted before memory is taken",
-        "flows/foreign.py",
+        "flows/models/third_party.py",
         "        if size > PARAMETERS:",
         "        if False:",
         f"{FOREIGN}::{GIANTS}",

@@ -22,7 +22,8 @@ from compliance.signing import envelope
 from compliance.signing.trust import Trust, load_trust
 from compliance.verdict.findings import load_findings
 from compliance.verification.verify import verify_statement
-from flows import models, recipes, replay
+from flows import replay
+from flows.models import recipes, weights
 from flows.state.settings import overridden, settings
 
 Mutation = tuple[str, bytes]
@@ -222,7 +223,7 @@ def _read_network(path: Path) -> Any:
     """The network of a Hugging Face configuration, which lies in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_bytes(path.read_bytes())
-        return models.build(f"hf:{folder}", 2, (3, 32, 32))
+        return weights.build(f"hf:{folder}", 2, (3, 32, 32))
 
 
 def signed_mutations(

@@ -30,7 +30,8 @@ from benchmarks.validity import data, nets
 from benchmarks.validity.cheats import AT_ONCE, CHEATS, SHALLOW, Candidate, Case
 from benchmarks.validity.data import CACHE
 from benchmarks.validity.nets import Setting
-from flows import measured, rows
+from flows import rows
+from flows.models import statistics_cache
 from flows.state.files import write_atomically
 
 SOURCES = ("audits", "benchmarks/validity/cheats", "benchmarks/validity/bench.py")
@@ -251,7 +252,7 @@ def candidates(bench: Bench) -> dict[str, Callable[[], Candidate]]:
 def _edited(bench: Bench, settings: dict[str, object]) -> Candidate:
     edited = damp.forget(
         copy.deepcopy(bench.original),
-        measured.batches(bench.dataset),
+        statistics_cache.batches(bench.dataset),
         forget=list(bench.forget),
         **settings,  # type: ignore[arg-type]
     )
@@ -259,7 +260,7 @@ def _edited(bench: Bench, settings: dict[str, object]) -> Candidate:
 
 
 def _by_others(bench: Bench, method: Method) -> Candidate:
-    batches = measured.batches(bench.dataset)
+    batches = statistics_cache.batches(bench.dataset)
     edited = method(copy.deepcopy(bench.original), batches, forget=list(bench.forget))
     return Candidate(model=edited.eval(), retired=bench.forget)
 

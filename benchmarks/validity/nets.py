@@ -13,9 +13,9 @@ from torch import nn
 from audits.references import Recipe, train
 from benchmarks.validity import data
 from benchmarks.validity.data import CACHE
-from flows import models
 from flows.data.dataset import Dataset
-from flows.nets import SmallCNN
+from flows.models import weights
+from flows.models.small_nets import SmallCNN
 
 WIDE = "benchmarks.validity.nets:wide"
 REFERENCES = tuple(range(1000, 1005))
@@ -55,7 +55,7 @@ class Setting:
     def build(self) -> nn.Module:
         """A fresh network."""
         dataset = self.dataset()
-        return models.build(self.architecture, dataset.classes, dataset.input_shape)
+        return weights.build(self.architecture, dataset.classes, dataset.input_shape)
 
 
 DIGITS = Recipe(epochs=30, learning_rate=5e-3)
@@ -121,7 +121,7 @@ class Training:
         """A fresh network."""
         dataset = self.setting.dataset()
         named = self.architecture or self.setting.architecture
-        return models.build(named, dataset.classes, dataset.input_shape)
+        return weights.build(named, dataset.classes, dataset.input_shape)
 
     @property
     def recipe(self) -> Recipe:
@@ -152,8 +152,8 @@ class Training:
                 seed=self.seed,
                 exclude=self.exclude,
             )
-            models.save_weights(trained, self.path, {})
-        network, _ = models.load_weights(
+            weights.save_weights(trained, self.path, {})
+        network, _ = weights.load_weights(
             self.path,
             architecture=self.architecture or self.setting.architecture,
             classes=dataset.classes,

@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from compliance.ledger.ledger import Ledger
-from flows import demo, models
+from flows import demo
 from flows.data.dataset import DataSpec
+from flows.models import weights
 from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp, Refusal, Told, contents
 from tests.flows.running import Office
@@ -329,7 +330,7 @@ def test_too_few_images_for_the_policy_are_told_before_anything_runs(
 
 NET = """
 from torch import nn
-from flows.nets import SmallCNN
+from flows.models.small_nets import SmallCNN
 def net(classes, input_shape):
     return nn.Sequential(SmallCNN(input_shape[0], classes, width=16))
 """
@@ -352,10 +353,10 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
     for name, told in (("big", "torchvision:resnet18"), ("mine", f"{module}:net")):
 
         def build(told: str = told) -> nn.Module:
-            return models.build(told, 10, (3, 8, 8))
+            return weights.build(told, 10, (3, 8, 8))
 
         nets[name] = train(build, digits.train_inputs, digits.train_labels, recipe=recipe, seed=1)
-        models.save_weights(nets[name], desk.folder / f"{name}.safetensors", {})
+        weights.save_weights(nets[name], desk.folder / f"{name}.safetensors", {})
     file = desk.claim(
         original={"file": "big.safetensors", "architecture": "torchvision:resnet18"},
         edited={"file": "mine.safetensors", "architecture": f"{module}:net"},

@@ -20,7 +20,8 @@ import torch
 
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope as signing
-from flows import gate, gate_statement, models, promoting, registering, registry, tracking
+from flows import gate, gate_statement, promoting, registering, registry, tracking
+from flows.models import weights as models
 from flows.state import keyring
 from flows.state.errors import GateError, RegistryError
 from flows.state.paths import Attempt, Home

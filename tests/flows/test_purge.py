@@ -18,10 +18,11 @@ import pytest
 import torch
 
 from compliance.ledger.ledger import Ledger
-from flows import desk, models, propagation, purge, registry
+from flows import desk, propagation, purge, registry
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions
 from flows.data.dataset import Dataset
+from flows.models import weights as models
 from flows.state import files, locks
 from flows.state.errors import BusyError, EventError
 from flows.state.paths import Home

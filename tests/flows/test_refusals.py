@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from compliance.ledger.ledger import Ledger
-from flows import intake, models
+from flows import intake
+from flows.models import weights
 from flows.state import locks
 from flows.state.paths import Home
 from tests.flows.conftest import Damp, contents
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     """A model that fits digits, and nothing else."""
     torch.manual_seed(0)
     made = tmp_path / "desk"
-    models.save_weights(models.build("damp:cnn", CLASSES, SHAPE), made / "model.safetensors", {})
+    weights.save_weights(weights.build("damp:cnn", CLASSES, SHAPE), made / "model.safetensors", {})
     return made
 
 
@@ -123,9 +124,9 @@ def _cut_in_the_header(path: Path) -> None:
 
 
 def _with_nan(path: Path) -> None:
-    network = models.build("damp:cnn", CLASSES, SHAPE)
+    network = weights.build("damp:cnn", CLASSES, SHAPE)
     next(network.parameters()).data.fill_(float("nan"))
-    models.save_weights(network, path, {})
+    weights.save_weights(network, path, {})
 
 
 def _pickled(path: Path) -> None:
@@ -137,7 +138,7 @@ def _saved_by_torch(path: Path) -> None:
 
 
 def _of_other_classes(path: Path) -> None:
-    models.save_weights(models.build("damp:cnn", 7, SHAPE), path, {})
+    weights.save_weights(weights.build("damp:cnn", 7, SHAPE), path, {})
 
 
 @pytest.mark.parametrize(

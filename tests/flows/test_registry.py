@@ -20,7 +20,8 @@ import pytest
 import torch
 
 from damp.aftercare import RetiredOutputs
-from flows import models, packing, registering, registry, tracking
+from flows import packing, registering, registry, tracking
+from flows.models import weights as models
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment

@@ -20,9 +20,10 @@ from audits.finding import Finding
 from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
 from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.formats.errors import PolicyError
-from flows import audit, models, prepare, propagation, retraining, shadows
+from flows import audit, prepare, propagation, retraining, shadows
 from flows.data import loaders
 from flows.data.dataset import DataSpec
+from flows.models import weights
 from flows.state.files import Artifact
 from flows.state.paths import Home
 from tests.flows.conftest import contents
@@ -77,17 +78,17 @@ class Case:
     def original(self, seed: int) -> Facts:
         """A model that was trained on everything."""
         from audits.references import train
-        from flows import recipes
+        from flows.models import recipes
 
         path = self.home.models / f"{seed}.safetensors"
         trained = train(
-            lambda: models.build("damp:cnn", 10, self.dataset.input_shape),
+            lambda: weights.build("damp:cnn", 10, self.dataset.input_shape),
             self.dataset.train_inputs,
             self.dataset.train_labels,
             recipe=recipes.get(self.accepted["recipe"]).training,
             seed=seed,
         )
-        models.save_weights(trained, path, {})
+        weights.save_weights(trained, path, {})
         return Artifact.of(self.home.root, path).to_json()
 
     def trained_for(self) -> Facts:

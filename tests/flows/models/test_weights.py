@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from flows import models
+from flows.models import weights as models
 from flows.state.errors import ModelError
 from flows.state.paths import Home
 

@@ -102,7 +102,7 @@ def _read(path: Path) -> NamedRecipe:
     from audits.errors import BadRecipe
     from compliance.formats import yaml_reader
     from compliance.formats.validation import check
-    from flows.recipefile import RecipeFile
+    from flows.models.recipefile import RecipeFile
 
     told = check(RecipeFile, yaml_reader.read(path, RecipeFileError), RecipeFileError)
     recipe = NamedRecipe(**told.model_dump(exclude={"apiVersion", "kind"}))

@@ -45,9 +45,9 @@ def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.M
     if family == "torchvision":
         return _torchvision(name, classes, input_shape)
     if family in ("timm", "hf"):
-        from flows import foreign
+        from flows.models import third_party
 
-        make = foreign.timm if family == "timm" else foreign.hugging_face
+        make = third_party.timm if family == "timm" else third_party.hugging_face
         return make(name, classes, input_shape)
     if import_path.is_named(architecture):
         return _users(architecture, classes, input_shape)
@@ -59,11 +59,11 @@ def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.M
 
 
 def _own(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
-    from flows import nets
+    from flows.models import small_nets
 
     channels, height, width = input_shape
     if name == "cnn":
-        return nets.SmallCNN(channels, classes)
+        return small_nets.SmallCNN(channels, classes)
     if name != "vit":
         raise ModelError(f"'damp:{name}' is no architecture: there are damp:cnn and damp:vit.")
     if height != width or height % 4:
@@ -71,7 +71,7 @@ def _own(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
             f"damp:vit cuts images into square patches; these are {height}x{width}. Give square "
             "images with a side that 4 divides, or use damp:cnn."
         )
-    return nets.SmallViT(channels, classes, height)
+    return small_nets.SmallViT(channels, classes, height)
 
 
 def _torchvision(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:

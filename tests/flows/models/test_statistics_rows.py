@@ -8,9 +8,9 @@ from functools import reduce
 import torch
 
 import damp
-from flows import measured, measured_apart, models
 from flows.data.dataset import DataSpec
 from flows.data.loaders import load
+from flows.models import statistics_cache, statistics_sharded, weights
 from flows.state.paths import Home
 
 
@@ -18,20 +18,24 @@ def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:
     """The published mistake: an edit tuned on the split that audits it."""
     digits = load(DataSpec(name="digits"))
     other = replace(digits, test_inputs=torch.zeros_like(digits.test_inputs))
-    for (one, _), (two, _) in zip(measured.batches(digits), measured.batches(other), strict=True):
+    for (one, _), (two, _) in zip(
+        statistics_cache.batches(digits), statistics_cache.batches(other), strict=True
+    ):
         assert torch.equal(one, two)
-    seen = {row.numpy().tobytes() for batch, _ in measured.batches(digits) for row in batch}
+    seen = {row.numpy().tobytes() for batch, _ in statistics_cache.batches(digits) for row in batch}
     assert seen <= {row.numpy().tobytes() for row in digits.train_inputs}
     moved = replace(digits, train_inputs=digits.train_inputs + 1.0)
-    assert not torch.equal(measured.batches(moved)[0][0], measured.batches(digits)[0][0])
+    assert not torch.equal(
+        statistics_cache.batches(moved)[0][0], statistics_cache.batches(digits)[0][0]
+    )
 
 
 def test_what_workers_measure_in_parts_adds_up_to_one_pass(home: Home) -> None:
     digits = load(DataSpec(name="digits"))
     torch.manual_seed(0)
-    network = models.build("damp:cnn", 10, digits.input_shape)
+    network = weights.build("damp:cnn", 10, digits.input_shape)
     file = home.root / "before.safetensors"
-    sha256 = models.save_weights(network, file, {})
+    sha256 = weights.save_weights(network, file, {})
     data = {"spec": {"name": "digits", "root": None}, "classes": 10}
     model = {
         "file": {"path": file.name, "sha256": sha256},
@@ -40,16 +44,17 @@ def test_what_workers_measure_in_parts_adds_up_to_one_pass(home: Home) -> None:
     }
     job = {"home": str(home.root), "key": "k", "data": data, "model": model, "parts": 4}
     files = [
-        home.root / measured_apart.measure_part(job | {"part": part})["path"] for part in range(4)
+        home.root / statistics_sharded.measure_part(job | {"part": part})["path"]
+        for part in range(4)
     ]
     assert len({file.read_bytes() for file in files}) == 4
     kept = [file.stat().st_mtime_ns for file in files]
-    measured_apart.measure_part(job | {"part": 2})  # done again, as when a worker has died
+    statistics_sharded.measure_part(job | {"part": 2})  # done again, as when a worker has died
     assert [file.stat().st_mtime_ns for file in files] == kept
 
-    batches = measured.batches(digits)
+    batches = statistics_cache.batches(digits)
     one = damp.measure(network, batches)
-    many = reduce(damp.Measurement.plus, map(measured.read, files))
+    many = reduce(damp.Measurement.plus, map(statistics_cache.read, files))
     assert torch.equal(one.counts, many.counts)
     edits = [damp.forget(network, batches, forget=[3], measured=each) for each in (one, many)]
     first, second = (edit.unretired.state_dict() for edit in edits)

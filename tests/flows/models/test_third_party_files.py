@@ -15,9 +15,9 @@ from PIL import EpsImagePlugin, Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from flows import models
 from flows.data import loaders
 from flows.data.dataset import Dataset, DataSpec
+from flows.models import weights
 from flows.state import files
 from flows.state.errors import DataError, ModelError, StoreError
 
@@ -27,12 +27,12 @@ SHAPE = (1, 8, 8)
 @pytest.fixture
 def state() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    network = models.build("damp:cnn", 10, SHAPE)
+    network = weights.build("damp:cnn", 10, SHAPE)
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 def loaded(path: Path) -> tuple[nn.Module, dict[str, str]]:
-    return models.load_weights(path, architecture="damp:cnn", classes=10, input_shape=SHAPE)
+    return weights.load_weights(path, architecture="damp:cnn", classes=10, input_shape=SHAPE)
 
 
 def saved(folder: Path, state: dict[str, Tensor]) -> Path:

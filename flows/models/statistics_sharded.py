@@ -10,8 +10,8 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import measured
 from flows.data.dataset import Dataset, DataSpec
+from flows.models import statistics_cache
 from flows.servers import cluster
 from flows.state.paths import Home
 
@@ -40,12 +40,12 @@ def everywhere(home: Home, key: str, data: Facts, model: Facts) -> Measurement |
     from damp.errors import BadMeasurement
 
     told = {"home": str(home.root), "key": key, "data": data, "model": model}
-    parts = min(PARTS, len(measured.batches(_dataset(told))))
+    parts = min(PARTS, len(statistics_cache.batches(_dataset(told))))
     jobs = [told | {"part": part, "parts": parts} for part in range(parts)]
     done = cluster.everywhere(measure_part, jobs, "statistics")
     files = [home.root / each["path"] for each in done]
     try:
-        return reduce(Measurement.plus, map(measured.read, files))
+        return reduce(Measurement.plus, map(statistics_cache.read, files))
     except BadMeasurement:
         return None
     finally:
@@ -56,22 +56,22 @@ def everywhere(home: Home, key: str, data: Facts, model: Facts) -> Measurement |
 def measure_part(job: Facts) -> Facts:
     """One part's statistics, as a file under `path`; found where a worker has left them before."""
     import damp
-    from flows import models
+    from flows.models import weights
     from flows.state.settings import settings
 
     home, data, model = Home(Path(job["home"])), job["data"], job["model"]
     path = home.statistics / f"{job['key']}-part-{job['part']}-of-{job['parts']}.safetensors"
     if not path.exists():
         dataset = _dataset(job)
-        network, _ = models.load_weights(
+        network, _ = weights.load_weights(
             home.root / model["file"]["path"],
             architecture=model["architecture"],
             classes=data["classes"],
             input_shape=dataset.input_shape,
         )
-        mine = measured.batches(dataset)[job["part"] :: job["parts"]]
+        mine = statistics_cache.batches(dataset)[job["part"] :: job["parts"]]
         found = damp.measure(network, mine, device=settings().device).to("cpu")
-        measured.keep(path, found, model["file"]["sha256"])
+        statistics_cache.keep(path, found, model["file"]["sha256"])
     return {"path": home.relative(path)}
 
 
