@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import yaml_reader
 from compliance.formats.errors import ClaimError, RequestError
-from flows import intake, modelsource, retraining
+from flows import intake, retraining
+from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -37,7 +38,7 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
 
     request = load_request(file)
     policy = load_policy(intake.policy_source(request.policy, origin))
-    model = modelsource.locate(home, request.model, origin)
+    model = model_source.locate(home, request.model, origin)
     return train(
         home,
         spec=intake.data_spec(request, origin),
@@ -60,7 +61,7 @@ def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
         raise ClaimError(
             [f"{file}: it brings references of its own, or no `recipe`: there is nothing to train."]
         )
-    source = modelsource.locate(home, claim.original, origin)
+    source = model_source.locate(home, claim.original, origin)
     return train(
         home,
         spec=intake.spec_of(claim.data, origin),

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents.policy import load_policy
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import claiming, cut, eventindex, intake, modelsource, predicate, prepare, retraining
+from flows import claiming, cut, eventindex, intake, predicate, prepare, retraining
 from flows import record as recording
 from flows.data.dataset import DataSpec
-from flows.modelsource import Located
+from flows.registry import model_source
+from flows.registry.model_source import Located
 from flows.state.errors import EventError
 from flows.state.files import Artifact, aside, write_atomically
 from flows.state.journal import entered
@@ -77,7 +78,7 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
             spec=intake.spec_of(claim.data, origin),
             name=claim.data.name.partition(":")[0],
             forget=accepted["forget"],
-            gone=modelsource.locate(home, claim.original, origin).retired(),
+            gone=model_source.locate(home, claim.original, origin).retired(),
             unseen=intake.unseen_spec(claim.unseen, origin),
         )
 

@@ -15,8 +15,9 @@ from compliance.documents import deadlines
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
 from compliance.ledger.ledger import Ledger
-from flows import intake, modelsource
-from flows.modelsource import Located
+from flows import intake
+from flows.registry import model_source
+from flows.registry.model_source import Located
 from flows.state.errors import DataError, EventError, ModelError
 from flows.state.files import digest_file, write_atomically
 from flows.state.paths import Home
@@ -112,8 +113,8 @@ def recipe_source(claim: Claim, origin: Path) -> str | None:
 def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Located]:
     """Where each model lies: `original`, `edited`, `reference_0` and so on."""
     found = {
-        "original": modelsource.locate(home, claim.original, origin),
-        "edited": modelsource.locate(home, claim.edited, origin),
+        "original": model_source.locate(home, claim.original, origin),
+        "edited": model_source.locate(home, claim.edited, origin),
     }
     architecture = found["original"].architecture
     for number, file in enumerate(claim.references or ()):

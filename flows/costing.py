@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import modelsource
 from flows.data.dataset import DataSpec
-from flows.modelsource import Located
+from flows.registry import model_source
+from flows.registry.model_source import Located
 from flows.state.errors import ModelError
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -71,7 +71,7 @@ def cost(
 
 def _source(home: Home, model: str, architecture: str | None) -> Located:
     if not model.endswith(".safetensors"):
-        return modelsource.registered(home, model)
+        return model_source.registered(home, model)
     if architecture is None:
         raise ModelError(
             f"{model} does not say how its network is built: give --architecture, as in "

@@ -36,11 +36,11 @@ def event_id(forget: int) -> str:
 
 def prepare(home: Home, forget: int) -> None:
     """Train and register the classifier, unless that was done, and file the request."""
-    from flows import registry
+    from flows.registry import registration
     from flows.state import keyring
 
     keyring.ensure_demo_key(home)
-    if registry.champion(home, MODEL) is None:
+    if registration.champion(home, MODEL) is None:
         training.base_model(
             home,
             name=MODEL,

@@ -83,14 +83,15 @@ def _model_id(model: Any) -> str:
 
 def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
     from compliance import judge
-    from flows import reaudit, registering
+    from flows import reaudit
+    from flows.registry import versions
     from flows.state.errors import RegistryError
     from flows.state.files import Artifact, aside
 
     attempt, facts = reaudit.facts_of(home, event)
     with tempfile.TemporaryDirectory() as folder:
         model = client.get_logged_model(model_id)
-        weights = registering.weights_of(client, model, Path(folder))
+        weights = versions.weights_of(client, model, Path(folder))
         if weights is None:
             raise RegistryError(f"Model {model_id} has no weights that damp wrote: register it.")
         kept = home.fetched / model_id / weights.name

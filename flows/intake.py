@@ -14,8 +14,8 @@ from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import modelsource
 from flows.data.dataset import Dataset, DataSpec
+from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
@@ -88,7 +88,7 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
 
     check_callback(request, policy)
     recipes.get(recipe_source(request.recipe, origin))
-    model = modelsource.locate(home, request.model, origin)
+    model = model_source.locate(home, request.model, origin)
     retired = model.retired()
     dataset = loaders.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)

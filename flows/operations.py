@@ -16,7 +16,7 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 
 if TYPE_CHECKING:
-    from flows.gate import Checked
+    from flows.registry.gate import Checked
     from flows.servers.local_services import Service
 
 DONE, INTERRUPTED = 0, 130
@@ -116,7 +116,7 @@ def _use_server(home: Home) -> str:
 
 def lineage(model: str, svg: Path | None, *, as_json: bool) -> int:
     """Draw the versions of a model."""
-    from flows import lineage as lines
+    from flows.registry import lineage as lines
 
     found = lines.nodes(_prepared(), model)
     if svg is not None:
@@ -132,23 +132,24 @@ def lineage(model: str, svg: Path | None, *, as_json: bool) -> int:
 
 def promote(reference: str, *, as_json: bool) -> int:
     """Move the alias past the gate."""
-    from flows import promoting, resolving
+    from flows import promoting
+    from flows.registry import resolve
 
-    named = resolving.REFERENCE.fullmatch(reference)
+    named = resolve.REFERENCE.fullmatch(reference)
     if named is None or named["version"] is None:
         raise GateError(f"'{reference}' is no version. Write NAME/VERSION, as in digits/3.")
     done = promoting.promote(_prepared(), named["name"], int(named["version"]))
     if as_json:
         console.emit(done.to_json())
     else:
-        told = f"{done.name}@{resolving.CHAMPION} is version {done.version} of event {done.event}"
+        told = f"{done.name}@{resolve.CHAMPION} is version {done.version} of event {done.event}"
         console.out.print(f"{told}: weights, statement, signatures and ledger agree.")
     return DONE
 
 
 def audit_registry(*, as_json: bool) -> int:
     """Walk through all versions and aliases."""
-    from flows import gate
+    from flows.registry import gate
 
     found = gate.audit_registry(_prepared())
     if as_json:

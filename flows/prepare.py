@@ -11,8 +11,9 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing.trust import moment
 from compliance.verdict.assurance import FAILED
-from flows import intake, modelsource
+from flows import intake
 from flows.data.dataset import DataSpec
+from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.files import Artifact, aside
 from flows.state.journal import entered
@@ -121,7 +122,7 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
             spec=intake.data_spec(request, origin),
             name=request.data.name.partition(":")[0],
             forget=accepted["forget"],
-            gone=modelsource.locate(home, request.model, origin).retired(),
+            gone=model_source.locate(home, request.model, origin).retired(),
             unseen=intake.unseen_spec(request.unseen, origin),
         )
 
@@ -198,15 +199,15 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
     }
 
 
-def _source(home: Home, request: Request, attempt: Attempt) -> modelsource.Located:
+def _source(home: Home, request: Request, attempt: Attempt) -> model_source.Located:
     """Where the model before lies; a registered one must not be older than the champion."""
-    found = modelsource.locate(home, request.model, intake.origin_of(home, attempt.event))
+    found = model_source.locate(home, request.model, intake.origin_of(home, attempt.event))
     if found.registry is None:
         return found
-    from flows import registry
+    from flows.registry import registration
 
     name, version = found.registry["name"], found.registry["version"]
-    champion = registry.champion(home, name)
+    champion = registration.champion(home, name)
     if champion not in (None, int(version)):
         raise EventError(
             f"The request is about {name} version {version}, but the champion is "

@@ -10,10 +10,12 @@ from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import eventindex, gate, registering, resolving, tracking
-from flows.gate import Checked
-from flows.gate_ledger import Known
-from flows.gate_statement import STATEMENT
+from flows import eventindex
+from flows.registry import client as tracking
+from flows.registry import gate, resolve, versions
+from flows.registry.gate import Checked
+from flows.registry.gate_ledger import Known
+from flows.registry.gate_statement import STATEMENT
 from flows.state.errors import GateError
 from flows.state.files import digest_file
 from flows.state.paths import Attempt, Home
@@ -30,7 +32,7 @@ def promote(home: Home, name: str, version: int) -> Checked:
         GateError: What is wrong with it, all together; nothing was moved.
     """
     with tracking.opened(home) as client:
-        _bring_signatures(client, home, resolving.version_of(client, name, str(version)))
+        _bring_signatures(client, home, resolve.version_of(client, name, str(version)))
     found = gate.check(home, name, version)
     # an alias that was moved past the gate is what a promotion puts right
     problems = [p for p in found.problems if not p.startswith("Alias ")]
@@ -42,12 +44,12 @@ def promote(home: Home, name: str, version: int) -> Checked:
         problems += _order_problems(client, home, name, version)
         if problems:
             raise GateError(
-                f"Version {version} of '{name}' cannot become '{resolving.CHAMPION}': "
+                f"Version {version} of '{name}' cannot become '{resolve.CHAMPION}': "
                 f"{'; '.join(p.rstrip('.') for p in problems)}. Nothing was moved; "
                 "`damp audit-registry` shows all versions."
             )
-        client.set_registered_model_alias(name, resolving.CHAMPION, str(version))
-        made = resolving.version_of(client, name, str(version))
+        client.set_registered_model_alias(name, resolve.CHAMPION, str(version))
+        made = resolve.version_of(client, name, str(version))
     _log(home, made)
     return gate.check(home, name, version)
 
@@ -64,7 +66,7 @@ def _bring_signatures(client: MlflowClient, home: Home, version: ModelVersion) -
     here = Attempt(home, event, int(attempt)).statement
     with tempfile.TemporaryDirectory() as folder:
         run = client.get_run(str(version.run_id))
-        kept = registering.fetched(client, run.info.artifact_uri, STATEMENT, Path(folder))
+        kept = versions.fetched(client, run.info.artifact_uri, STATEMENT, Path(folder))
         if kept is None or not here.is_file() or here.read_bytes() == kept.read_bytes():
             return
         try:
@@ -83,7 +85,7 @@ def _log(home: Home, version: ModelVersion) -> None:
     tags, attempt = version.tags, int(version.tags["damp.attempt"])
     event, key, ledger = tags["damp.event_id"], f"attempt-{attempt}", Ledger(home.ledger)
     body = {"attempt": attempt, "name": version.name, "version": str(version.version)}
-    promoted = body | {"alias": resolving.CHAMPION, "model": tags["damp.weights_sha256"]}
+    promoted = body | {"alias": resolve.CHAMPION, "model": tags["damp.weights_sha256"]}
     ledger.append_once("model_promoted", event, key, promoted)
     if states.current(ledger.entries(), event).state is states.State.DEPLOYED:
         verdict = {"attempt": attempt, "verdict": tags["damp.verdict"]}
@@ -94,7 +96,7 @@ def _log(home: Home, version: ModelVersion) -> None:
 def _order_problems(client: MlflowClient, home: Home, name: str, version: int) -> list[str]:
     """A version may not take the place of one that has forgotten more."""
     last = Known(home, Ledger(home.ledger).entries()).promoted.get(name)
-    if last is None or int(last["version"]) in resolving.ancestry(client, name, version):
+    if last is None or int(last["version"]) in resolve.ancestry(client, name, version):
         return []
     return [
         f"version {last['version']} was promoted before and this was not made from it, so that "

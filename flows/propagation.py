@@ -15,8 +15,8 @@ from typing import Any
 
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
-from flows import tracking
 from flows.data import dvc_metadata
+from flows.registry import client as tracking
 from flows.state.files import digest_file
 from flows.state.paths import Home
 
@@ -95,14 +95,14 @@ def _registered(home: Home, lineage: Lineage) -> Iterator[Artefact]:
     """Versions in the registry that hold the old weights, or an edit of them that did not pass."""
     if not tracking.exists(home):
         return
-    from flows import registering
+    from flows.registry import versions
 
     with tracking.opened(home) as client:
         for digest in (lineage.before, *lineage.failed):
             found = client.search_model_versions(f"tags.`damp.weights_sha256` = '{digest}'")
             for version in sorted(found, key=lambda v: (v.name, int(v.version))):
-                model = client.get_logged_model(registering.model_id(version))
-                weights = registering.weights_of(client, model, home.fetched / model.model_id)
+                model = client.get_logged_model(versions.model_id(version))
+                weights = versions.weights_of(client, model, home.fetched / model.model_id)
                 here = model.artifact_location.startswith("file:")  # else the server deletes
                 if weights is not None:
                     yield Artefact(

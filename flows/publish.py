@@ -21,7 +21,7 @@ def register(
     replaces.
     """
     from compliance.ledger.ledger import Ledger
-    from flows import registry
+    from flows.registry import registration as registry
 
     home, attempt = Home.of(where), Attempt.of(where)
     moves = record["verdict"] == "PASSED" and not _awaited(attempt, accepted)
@@ -96,7 +96,7 @@ def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:
     """The registered version of the model before; a file is registered first."""
     if model["registry"] is not None:
         return dict(model["registry"])
-    from flows import registry
+    from flows.registry import registration as registry
 
     base = registry.register_base(
         home,

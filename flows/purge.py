@@ -15,9 +15,10 @@ from typing import Any
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import intake, propagation, tracking
+from flows import intake, propagation
 from flows.data import dvc_metadata, dvc_workspace
 from flows.propagation import Artefact, Lineage
+from flows.registry import client as tracking
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
 from flows.state.files import digest_file

@@ -70,7 +70,7 @@ def reaudit_run(home: str) -> list[Facts]:
 @flow(name="registry-scan", validate_parameters=False)
 def registry_scan(home: str) -> list[Facts]:
     """Look at every version and alias; one without a valid statement behind it fails this run."""
-    from flows import gate
+    from flows.registry import gate
 
     found = gate.audit_registry(Home(Path(home)))
     wrong = [each.to_json() for each in found if each.problems]

@@ -51,7 +51,8 @@ def data_version(home: Home, params: Facts) -> None:
 
 def base_model(home: Home, params: Facts) -> None:
     """The model before: trained once, registered once for each event, which must not collide."""
-    from flows import registry, retraining
+    from flows import retraining
+    from flows.registry import registration
     from flows.state import keyring
 
     keyring.ensure_demo_key(home)
@@ -59,7 +60,7 @@ def base_model(home: Home, params: Facts) -> None:
     accepted = {"recipe": params["recipe"], "forget": []}
     made = retraining.train_one(retraining.job(home, accepted, data, model, params["seed"]))
     for wanted in params["events"]:
-        registry.register_base(
+        registration.register_base(
             home,
             name=_name(params, wanted),
             weights=home.root / made["path"],

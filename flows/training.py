@@ -27,9 +27,9 @@ def base_model(
     Returns:
         Name and version in the registry, the weights' path and sha256, the test accuracy.
     """
-    from flows import registry
     from flows.data import versions
     from flows.models import weights as models
+    from flows.registry import registration
 
     made = trained(
         data=data, data_root=data_root, recipe=recipe, architecture=architecture, seed=seed
@@ -37,7 +37,7 @@ def base_model(
     network, dataset = made["network"], made["dataset"]
     weights = home.models / f"{name}-seed-{seed}.safetensors"
     sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
-    registered = registry.register_base(
+    registered = registration.register_base(
         home,
         name=name,
         weights=weights,

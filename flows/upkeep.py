@@ -18,7 +18,8 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
 from compliance.ledger.ledger import Ledger
-from flows import lost, tracking
+from flows import lost
+from flows.registry import client as tracking
 from flows.servers import processes
 from flows.state.paths import Home
 

@@ -281,13 +281,15 @@ class Killing:
 
 def calls(folder: Path) -> Facts:
     """Killed before and after each call that changes the registry; the next run completes it."""
-    kept = _tests(folder, "tests/flows/test_registry.py", "registration_that_was_killed")
+    kept = _tests(
+        folder, "tests/flows/registry/test_registration.py", "registration_that_was_killed"
+    )
     return kept | {"target": "never an alias without a valid PASSED; the rest is mended"}
 
 
 def gate(folder: Path) -> Facts:
     """Ways round the gate: each is named by the scan, and its promotion refused."""
-    kept = _tests(folder, "tests/flows/test_gate.py", "way_round")
+    kept = _tests(folder, "tests/flows/registry/test_gate.py", "way_round")
     return kept | {"target": "20, all named, promotion refused"}
 
 

@@ -390,17 +390,17 @@ DEFENCES = (
     ),
     Defence(
         "what is registered is found again",
-        "flows/registry.py",
+        "flows/registry/registration.py",
         "    if version is None:\n        version = registering.make",
         "    if True:\n        version = registering.make",
-        "tests/flows/test_registry.py::test_a_second_call_finds_the_first",
+        "tests/flows/registry/test_registration.py::test_a_second_call_finds_the_first",
     ),
     Defence(
         "a version with problems is not promoted",
         "flows/promoting.py",
         "        if problems:\n",
         "        if False:\n",
-        "tests/flows/test_gate.py::test_a_way_round_the_gate_is_named_and_leads_nowhere",
+        "tests/flows/registry/test_gate.py::test_a_way_round_the_gate_is_named_and_leads_nowhere",
     ),
     # the verdict
     Defence(

@@ -59,7 +59,8 @@ def prepare(home: Home, models: int, requests: int) -> Facts:
 
 def _prepare(home: Home, models: int, requests: int) -> Facts:
     """In the process that `prepare` starts: MLflow's connections must not be inherited."""
-    from flows import intake, registry, training
+    from flows import intake, training
+    from flows.registry import registration
     from flows.state import keyring
     from flows.state.files import write_atomically
 
@@ -73,11 +74,11 @@ def _prepare(home: Home, models: int, requests: int) -> Facts:
         architecture=None,
         seed=0,
     )
-    resolved = registry.resolve(home, "m0@champion")
+    resolved = registration.resolve(home, "m0@champion")
     events: dict[str, list[str]] = {}
     for index in range(models):
         name = f"m{index}"
-        registry.register_base(
+        registration.register_base(
             home,
             name=name,
             weights=Path(base["weights"]),
@@ -187,8 +188,8 @@ def registered(home: Home) -> Facts:
 
 
 def _registered(home: Home) -> Facts:
-    from flows import tracking
-    from flows.resolving import champion_of
+    from flows.registry import client as tracking
+    from flows.registry.resolve import champion_of
 
     told: Facts = {}
     with tracking.opened(home) as client:

@@ -20,8 +20,8 @@ from unittest import mock
 
 import pytest
 
-from flows import tracking
 from flows.data import loaders
+from flows.registry import client as tracking
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 from tests.flows.world import World

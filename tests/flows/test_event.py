@@ -124,18 +124,18 @@ def test_the_statement_is_about_the_bytes_that_lie_there_and_are_registered(worl
 
 
 def _resolved(world: World, reference: str) -> dict[str, Any]:
-    from flows import registry
+    from flows.registry import registration
     from flows.state.settings import prepare_environment
 
     with mock.patch.dict(os.environ):
         prepare_environment(world.home.root)
-        return registry.resolve(world.home, reference).to_json()
+        return registration.resolve(world.home, reference).to_json()
 
 
 def test_the_page_of_the_version_leads_to_the_one_before_and_names_both_data_versions(
     world: World,
 ) -> None:
-    from flows import tracking
+    from flows.registry import client as tracking
     from flows.state.settings import prepare_environment
 
     with mock.patch.dict(os.environ):

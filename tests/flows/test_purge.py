@@ -18,11 +18,12 @@ import pytest
 import torch
 
 from compliance.ledger.ledger import Ledger
-from flows import desk, propagation, purge, registry
+from flows import desk, propagation, purge
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions
 from flows.data.dataset import Dataset
 from flows.models import weights as models
+from flows.registry import registration
 from flows.state import files, locks
 from flows.state.errors import BusyError, EventError
 from flows.state.paths import Home
@@ -71,7 +72,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         network = models.build("damp:cnn", 10, (1, 8, 8))
         weights = home.models / "digits-seed-0.safetensors"
         models.save_weights(network, weights, {})
-        registry.register_base(
+        registration.register_base(
             home,
             name="digits",
             weights=weights,
@@ -194,14 +195,14 @@ def test_the_rows_that_stay_are_untouched(world: World) -> None:
 
 
 def test_the_version_stays_in_the_registry_without_its_weights(world: World) -> None:
-    from flows import tracking
+    from flows.registry import client as tracking
     from flows.state.errors import RegistryError
 
     purge.purge(world.home, world.event)
     with tracking.opened(world.home) as client:
         assert client.get_model_version("digits", "1").tags["damp.purged"] == "true"
     with pytest.raises(RegistryError, match="are gone"):
-        registry.resolve(world.home, "digits/1")
+        registration.resolve(world.home, "digits/1")
 
 
 def test_rows_that_another_version_holds_are_told_and_kept(world: World) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
-from flows import packing, registering
-from flows.gate_ledger import Known
+from flows.registry import packing, versions
+from flows.registry.gate_ledger import Known
 from flows.state.errors import RegistryError
 from flows.state.files import canonical, digest_file
 
@@ -28,8 +28,8 @@ def weights(
 ) -> Path | None:
     """The version's weights; what is wrong with the files goes into `problems`."""
     try:
-        model = client.get_logged_model(registering.model_id(version))
-        kept = registering.weights_of(client, model, folder)
+        model = client.get_logged_model(versions.model_id(version))
+        kept = versions.weights_of(client, model, folder)
     except RegistryError as error:
         problems.append(str(error))
         return None
@@ -50,10 +50,10 @@ def _file_problems(
 ) -> list[str]:
     """Specification and serving code: what a loader reads and executes."""
     problems = []
-    spec = registering.fetched(client, model.artifact_location, packing.SPEC, folder)
+    spec = versions.fetched(client, model.artifact_location, packing.SPEC, folder)
     if spec is None or spec.read_bytes() != _told_spec(version.tags):
         problems.append("Its specification is not the one that was registered.")
-    code = registering.fetched(client, model.artifact_location, packing.SERVING, folder)
+    code = versions.fetched(client, model.artifact_location, packing.SERVING, folder)
     ours = Path(__file__).with_name(packing.SERVING).read_bytes()
     if code is None or code.read_bytes() != ours:
         problems.append(

@@ -20,8 +20,10 @@ import torch
 
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope as signing
-from flows import gate, gate_statement, promoting, registering, registry, tracking
+from flows import promoting
 from flows.models import weights as models
+from flows.registry import client as tracking
+from flows.registry import gate, gate_statement, registration, versions
 from flows.state import keyring
 from flows.state.errors import GateError, RegistryError
 from flows.state.paths import Attempt, Home
@@ -63,8 +65,8 @@ class Shop:
     def weights(self, version: int) -> Path:
         with self.client() as client:
             found = client.get_model_version(NAME, str(version))
-            model = client.get_logged_model(registering.model_id(found))
-            kept = registering.weights_of(client, model, self.home.root / "nowhere")
+            model = client.get_logged_model(versions.model_id(found))
+            kept = versions.weights_of(client, model, self.home.root / "nowhere")
         assert kept is not None
         return kept
 
@@ -113,10 +115,10 @@ def shop(empty_registry: Path, world: World, home: Home) -> Shop:
     }
     before, after = (inputs[part]["version"] for part in ("dataBefore", "dataAfter"))
     attempt = world.attempt
-    registry.register_base(
+    registration.register_base(
         home, weights=attempt.folder / "before.safetensors", data_version=before, **known
     )
-    registry.register_successor(
+    registration.register_successor(
         home,
         parent_version=1,
         event=EVENT,
@@ -318,10 +320,10 @@ def test_a_way_round_the_gate_is_named_and_leads_nowhere(
 ) -> None:
     version = way(shop)
     assert shop.problems() != []
-    before = registry.champion(shop.home, NAME)
+    before = registration.champion(shop.home, NAME)
     with pytest.raises((GateError, RegistryError)):
         promoting.promote(shop.home, NAME, version)
-    assert registry.champion(shop.home, NAME) == before
+    assert registration.champion(shop.home, NAME) == before
 
 
 def test_a_deleted_version_is_missed(shop: Shop) -> None:
@@ -373,7 +375,7 @@ def test_models_of_others_are_left_alone(shop: Shop) -> None:
 def test_an_alias_that_was_moved_by_hand_is_put_back(shop: Shop) -> None:
     shop.alias("champion", 1)
     assert promoting.promote(shop.home, NAME, 2).problems == ()
-    assert registry.champion(shop.home, NAME) == 2
+    assert registration.champion(shop.home, NAME) == 2
     assert shop.problems() == []
 
 

@@ -16,7 +16,7 @@ SCHEME = "dvc"
 
 def __getattr__(name: str) -> Any:
     if name != "DVCDatasetSource":
-        raise AttributeError(f"module 'flows.dvcsource' has no attribute {name!r}")
+        raise AttributeError(f"module 'flows.registry.dvc_source' has no attribute {name!r}")
     from mlflow.data.dataset_source import DatasetSource
 
     # importing MLflow may have asked for the class in the meantime

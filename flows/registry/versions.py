@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import tracking
-from flows.packing import WEIGHTS, Spec, pack
+from flows.registry import client as tracking
+from flows.registry.packing import WEIGHTS, Spec, pack
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -134,7 +134,7 @@ def _log_inputs(client: MlflowClient, run: Run, job: Job) -> None:
     from mlflow.entities import Dataset as Entity
     from mlflow.entities import DatasetInput, InputTag, LoggedModelInput
 
-    from flows.dvcsource import SCHEME, DVCDatasetSource
+    from flows.registry.dvc_source import SCHEME, DVCDatasetSource
 
     data = [
         DatasetInput(

@@ -75,9 +75,9 @@ def registered(home: Home, reference: str) -> Located:
     Raises:
         RegistryError: There is none, or its bytes are not those that were registered.
     """
-    from flows import registry
+    from flows.registry import registration
 
-    found = registry.resolve(home, reference)
+    found = registration.resolve(home, reference)
     return Located(
         path=found.weights,
         architecture=found.architecture,

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance.ledger.ledger import Ledger
-from flows import gate_files, gate_statement, registering, resolving, tracking
-from flows.gate_ledger import Known
+from flows.registry import client as tracking
+from flows.registry import gate_files, gate_statement, resolve
+from flows.registry import versions as registering
+from flows.registry.gate_ledger import Known
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -76,7 +78,7 @@ def check(home: Home, name: str, version: int) -> Checked:
     """
     known = Known(home, Ledger(home.ledger).entries())
     with tracking.opened(home) as client:
-        resolving.version_of(client, name, str(version))
+        resolve.version_of(client, name, str(version))
         model = client.get_registered_model(name)
         found = _of_name(client, known, model)
     return next(each for each in found if each.version == version)
@@ -100,8 +102,8 @@ def _of_name(client: MlflowClient, known: Known, model: RegisteredModel) -> list
     there = {str(version.version) for version in versions}
     if last is not None and last["version"] not in there:
         found.append(_gone(model.name, last))
-    elif last is not None and resolving.CHAMPION not in model.aliases:
-        problem = f"No '{resolving.CHAMPION}': the ledger says version {last['version']}."
+    elif last is not None and resolve.CHAMPION not in model.aliases:
+        problem = f"No '{resolve.CHAMPION}': the ledger says version {last['version']}."
         remedy = f"`damp promote {model.name}/{last['version']}` sets it again."
         found.append(
             Checked(name=model.name, version=None, kind="name", problems=(f"{problem} {remedy}",))

@@ -20,8 +20,9 @@ import pytest
 import torch
 
 from damp.aftercare import RetiredOutputs
-from flows import packing, registering, registry, tracking
 from flows.models import weights as models
+from flows.registry import client as tracking
+from flows.registry import packing, registration, versions
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment
@@ -93,11 +94,11 @@ class Shop:
     def weights(self, number: int) -> Path:
         return self.files / f"{number}.safetensors"
 
-    def base(self, **changed: Any) -> registry.Registered:
+    def base(self, **changed: Any) -> registration.Registered:
         told = {"weights": self.weights(0), "data_version": BEFORE, **MODEL, **changed}
-        return registry.register_base(self.home, name=self.name, **told)
+        return registration.register_base(self.home, name=self.name, **told)
 
-    def successor(self, **changed: Any) -> registry.Registered:
+    def successor(self, **changed: Any) -> registration.Registered:
         told = {
             "name": self.name,
             "parent_version": 1,
@@ -116,10 +117,10 @@ class Shop:
             **MODEL,
             **changed,
         }
-        return registry.register_successor(self.home, **told)
+        return registration.register_successor(self.home, **told)
 
     def champion(self) -> int | None:
-        return registry.champion(self.home, self.name)
+        return registration.champion(self.home, self.name)
 
     def tags(self, version: int) -> dict[str, str]:
         with tracking.opened(self.home) as client:
@@ -210,7 +211,7 @@ def test_the_run_leads_from_the_parent_model_and_both_data_versions_to_the_new_m
 
 
 def test_no_file_of_a_model_tells_of_this_machine(shop: Shop) -> None:
-    folder = registry.resolve(shop.home, f"{shop.name}/{shop.base().version}").weights.parent
+    folder = registration.resolve(shop.home, f"{shop.name}/{shop.base().version}").weights.parent
     texts = [file.read_text() for file in folder.iterdir() if file.suffix != ".safetensors"]
     assert not [text for text in texts if str(shop.files) in text or str(Path.cwd()) in text]
 
@@ -292,7 +293,7 @@ def test_a_registration_that_was_killed_is_completed(
     assert_whole(shop, made, base)
 
 
-def assert_whole(shop: Shop, made: registry.Registered, base: registry.Registered) -> None:
+def assert_whole(shop: Shop, made: registration.Registered, base: registration.Registered) -> None:
     """One run, one model, one version, all linked, whatever came before."""
     with tracking.opened(shop.home) as client:
         experiment = tracking.experiment(client, shop.home)
@@ -306,7 +307,7 @@ def assert_whole(shop: Shop, made: registry.Registered, base: registry.Registere
     assert [taken.model_id for taken in run.inputs.model_inputs] == [base.model_id]
     assert [given.model_id for given in run.outputs.model_outputs] == [made.model_id]
     assert len(run.inputs.dataset_inputs) == 2
-    assert registry.resolve(shop.home, f"{shop.name}/2").weights.is_file()
+    assert registration.resolve(shop.home, f"{shop.name}/2").weights.is_file()
 
 
 @pytest.mark.parametrize("call", ["create_experiment", "create_registered_model"])
@@ -327,8 +328,8 @@ def test_a_first_registration_that_was_killed_is_completed(
 def test_a_name_and_an_alias_or_a_number_lead_to_checked_weights(shop: Shop) -> None:
     shop.base()
     made = shop.successor()
-    found = registry.resolve(shop.home, f"{shop.name}@champion")
-    assert found == registry.resolve(shop.home, f"{shop.name}/2")
+    found = registration.resolve(shop.home, f"{shop.name}@champion")
+    assert found == registration.resolve(shop.home, f"{shop.name}/2")
     assert found.weights.read_bytes() == shop.weights(1).read_bytes()
     assert found.sha256 == hashlib.sha256(shop.weights(1).read_bytes()).hexdigest()
     assert (found.architecture, found.classes, found.input_shape) == ("damp:cnn", 10, (1, 8, 8))
@@ -338,15 +339,15 @@ def test_a_name_and_an_alias_or_a_number_lead_to_checked_weights(shop: Shop) -> 
 
 def test_weights_that_are_not_the_registered_ones_are_refused(shop: Shop) -> None:
     shop.base()
-    weights = registry.resolve(shop.home, f"{shop.name}/1").weights
+    weights = registration.resolve(shop.home, f"{shop.name}/1").weights
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(RegistryError, match="not the ones that were registered: sha256"):
-        registry.resolve(shop.home, f"{shop.name}@champion")
+        registration.resolve(shop.home, f"{shop.name}@champion")
     weights.unlink()
     with pytest.raises(RegistryError, match="are gone"):
-        registry.resolve(shop.home, f"{shop.name}@champion")
+        registration.resolve(shop.home, f"{shop.name}@champion")
 
 
 @pytest.mark.parametrize(
@@ -364,7 +365,7 @@ def test_damaged_tags_are_refused(shop: Shop, tag: str, value: str) -> None:
     with tracking.opened(shop.home) as client:
         client.set_model_version_tag(shop.name, "1", tag, value)
     with pytest.raises(RegistryError, match=r"The tags of version 1 .* are damaged"):
-        registry.resolve(shop.home, f"{shop.name}/1")
+        registration.resolve(shop.home, f"{shop.name}/1")
 
 
 def test_a_version_that_somebody_else_registered_is_refused(shop: Shop) -> None:
@@ -372,7 +373,7 @@ def test_a_version_that_somebody_else_registered_is_refused(shop: Shop) -> None:
         client.create_registered_model(shop.name)
         client.create_model_version(shop.name, source="/elsewhere", await_creation_for=0)
     with pytest.raises(RegistryError, match="was not registered by damp"):
-        registry.resolve(shop.home, f"{shop.name}/1")
+        registration.resolve(shop.home, f"{shop.name}/1")
 
 
 def test_a_reference_to_nothing_says_what_there_is(shop: Shop) -> None:
@@ -386,14 +387,14 @@ def test_a_reference_to_nothing_says_what_there_is(shop: Shop) -> None:
         "x' or name = 'y@champion": "names no registered model",
     }.items():
         with pytest.raises(RegistryError, match=reason):
-            registry.resolve(shop.home, reference)
+            registration.resolve(shop.home, reference)
 
 
 def test_reading_makes_no_registry(tmp_path: Path) -> None:
     home = Home(tmp_path / "empty")
-    assert registry.champion(home, "digits") is None
+    assert registration.champion(home, "digits") is None
     with pytest.raises(RegistryError, match="There is no registry"):
-        registry.resolve(home, "digits@champion")
+        registration.resolve(home, "digits@champion")
     assert not home.root.exists()
 
 
@@ -424,7 +425,7 @@ def served(shop: Shop) -> Any:
 
     shop.base()
     made = shop.successor()
-    found = registry.resolve(shop.home, f"{shop.name}/{made.version}")
+    found = registration.resolve(shop.home, f"{shop.name}/{made.version}")
     return mlflow.pyfunc.load_model(str(found.weights.parent))
 
 
@@ -454,13 +455,13 @@ def test_a_model_that_forgot_nothing_is_served_with_all_its_outputs(shop: Shop) 
     import mlflow
 
     shop.base()
-    folder = registry.resolve(shop.home, f"{shop.name}/1").weights.parent
+    folder = registration.resolve(shop.home, f"{shop.name}/1").weights.parent
     predicted = mlflow.pyfunc.load_model(str(folder)).predict(np.zeros((1, 1, 8, 8), np.float32))
     assert (predicted > 0).all()
 
 
 def test_nothing_that_is_registered_is_a_pickle(shop: Shop) -> None:
-    folder = registry.resolve(shop.home, f"{shop.name}/{shop.base().version}").weights.parent
+    folder = registration.resolve(shop.home, f"{shop.name}/{shop.base().version}").weights.parent
     assert {file.suffix for file in folder.iterdir()} == {
         "",
         ".safetensors",
@@ -477,7 +478,7 @@ def test_weights_elsewhere_are_not_fetched(shop: Shop, tmp_path: Path) -> None:
         model = client.get_logged_model(made.model_id)
         model._artifact_location = "s3://bucket/model"
         with pytest.raises(RegistryError, match="only from this machine"):
-            registering.weights_of(client, model, tmp_path)
+            versions.weights_of(client, model, tmp_path)
 
 
 def test_a_specification_is_the_same_however_the_retired_classes_are_told() -> None:

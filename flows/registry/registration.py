@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import registering, tracking
-from flows.packing import Spec
-from flows.registering import Job
-from flows.resolving import CHAMPION, Resolved, ancestry, champion_of, resolve, version_of
+from flows.registry import client as tracking
+from flows.registry import versions
+from flows.registry.packing import Spec
+from flows.registry.resolve import CHAMPION, Resolved, ancestry, champion_of, resolve, version_of
+from flows.registry.versions import Job
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -156,7 +157,7 @@ def register_successor(
             },
             weights=weights,
             spec=_spec(architecture, classes, input_shape, retired),
-            parent=registering.model_id(parent),
+            parent=versions.model_id(parent),
             data_name=data_name,
             data={"before": data_before, "after": data_after},
             artifacts=(report, statement),
@@ -178,16 +179,16 @@ def champion(home: Home, name: str) -> int | None:
 
 
 def _found_or_made(client: MlflowClient, home: Home, job: Job) -> ModelVersion:
-    version = registering.find(client, job.name, job.identity)
+    version = versions.find(client, job.name, job.identity)
     if version is None:
-        version = registering.make(client, home, job)
+        version = versions.make(client, home, job)
     told = {key: version.tags.get(key) for key in job.all_tags()}
     if other := [key for key, value in job.all_tags().items() if told[key] != value]:
         raise RegistryError(
             f"Version {version.version} of '{job.name}' is already registered as {job.title}, but "
             f"differs in {', '.join(other)}. Versions never change; run a new attempt or event."
         )
-    registering.link(client, version)
+    versions.link(client, version)
     return version
 
 
@@ -208,7 +209,7 @@ def _registered(version: ModelVersion) -> Registered:
     return Registered(
         name=version.name,
         version=int(version.version),
-        model_id=registering.model_id(version),
+        model_id=versions.model_id(version),
         run_id=str(version.run_id),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
-from flows import tracking
+from flows.registry import client as tracking
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import parking, tracking
+from flows import parking
+from flows.registry import client as tracking
 from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
-from flows import registering, tracking
+from flows.registry import client as tracking
+from flows.registry import versions as registering
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
 from flows.state.paths import Home

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance.verification.verify import Verification, verify_statement
-from flows import registering
-from flows.gate_ledger import Known
+from flows.registry import versions
+from flows.registry.gate_ledger import Known
 from flows.state.files import digest_file
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def verdict(
 ) -> str:
     """The verdict of the version's statement; "" where it has no valid one."""
     run = client.get_run(str(version.run_id))
-    kept = registering.fetched(client, run.info.artifact_uri, STATEMENT, folder)
+    kept = versions.fetched(client, run.info.artifact_uri, STATEMENT, folder)
     if kept is None:
         problems.append("It has no statement. Restore it beside its run, from the event's folder.")
         return ""
