@@ -5,7 +5,7 @@
 STATE is a state folder with finished events, as `damp demo` and `damp run` leave it. The first
 event (else the first that lies there) is the report's; the others (else all attempts of an event
 with several) stand in the comparison. Where `damp up` ran meanwhile and still does, the first
-event's pages at Prefect and MLflow are taken too. tests/flows/test_pictures.py takes the pictures
+event's pages at Prefect and MLflow are taken too. tests/flows/records/test_pictures.py takes the pictures
 of reports, comparison and index. Pictures are made smaller by limiting them to 256 colours, which
 a page of text does not miss.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from flows import browser, eventindex, reporting
+from flows.records import event_index, pdf, reports
 from flows.servers import local_services
 from flows.state.paths import Home
 
@@ -37,7 +37,7 @@ def main() -> None:
     report = max(events[0].glob("attempt-*/report.html"))
     told = {
         "report": report.read_text(encoding="utf-8"),
-        "index": eventindex.write(home).read_text(encoding="utf-8"),
+        "index": event_index.write(home).read_text(encoding="utf-8"),
         "comparison": compared(home, others or [_with_several(home)]),
     }
     for name, (page, _, _) in PICTURES.items():
@@ -52,7 +52,7 @@ def compared(home: Home, named: Sequence[str]) -> str:
     """The page that holds attempts side by side, each named EVENT or EVENT/ATTEMPT."""
     from compliance.report.index import render_comparison
 
-    return render_comparison(reporting.compare(home, named))
+    return render_comparison(reports.compare(home, named))
 
 
 def _with_several(home: Home) -> str:
@@ -90,7 +90,7 @@ def served(address: str, width: int, height: int) -> Image.Image:
     """A server's page, some seconds after it was opened: it draws itself."""
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
-        browser.screenshot(address, shot, width=width, height=height, drawing=20_000)
+        pdf.screenshot(address, shot, width=width, height=height, drawing=20_000)
         return Image.open(shot).convert("RGB")
 
 
@@ -117,7 +117,7 @@ def take(page: str, name: str, folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as place:
         file, shot = Path(place) / "page.html", Path(place) / "shot.png"
         file.write_text(page if start is None else _from(page, f"#{start}"), encoding="utf-8")
-        browser.screenshot(file, shot, width=WIDTH, height=height, scale=SCALE)
+        pdf.screenshot(file, shot, width=WIDTH, height=height, scale=SCALE)
         return save(Image.open(shot).convert("RGB"), name, folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audits.finding import Finding
-from flows import spending
+from flows.records import audit_cost
 from flows.servers import cluster
 from flows.state import progress
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
@@ -40,7 +40,7 @@ def audit(
         known = json.loads((home.root / plan["yardstick"]["path"]).read_bytes())
         told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
         found, costs = _every(home, told, [CANDIDATE, MUST_FAIL])
-        spending.keep(attempt, "audit", costs)
+        audit_cost.keep(attempt, "audit", costs)
         found |= known
         content = {
             "impossible": found.pop(IMPOSSIBLE),
@@ -61,7 +61,7 @@ def yardstick(
     wanted = [ORIGINAL, *_names(references)]
     told = {"data": data, "model": model, "references": references, "edit": None}
     found, costs = _every(home, told | {"plan": {"seed": seed}}, wanted)
-    spending.keep(attempt, "yardstick", costs)
+    audit_cost.keep(attempt, "yardstick", costs)
     write_atomically(attempt.yardstick, json.dumps(found).encode())
     return found
 
@@ -126,7 +126,7 @@ class _Bench:
         from flows import rows
 
         chosen = rows.for_audit(data, model, seed=plan["seed"])
-        self.meter = spending.Meter()
+        self.meter = audit_cost.Meter()
         self.load = _Loader(home, data, model, chosen, self.meter)
         self.edit, self.seed = edit, plan["seed"]
         self.problems: dict[str, str] = references.get("problems", {})
@@ -182,7 +182,7 @@ class _Loader:
     """Loads models of this event and observes each once on the same rows."""
 
     def __init__(
-        self, home: Home, data: Facts, model: Facts, rows: AuditRows, meter: spending.Meter
+        self, home: Home, data: Facts, model: Facts, rows: AuditRows, meter: audit_cost.Meter
     ) -> None:
         self.home, self.data, self.model, self.rows = home, data, model, rows
         self.meter = meter
@@ -244,7 +244,7 @@ class _Loader:
         from flows import shadows
         from flows.state.settings import settings
 
-        with self.meter.timed(spending.OBSERVE):
+        with self.meter.timed(audit_cost.OBSERVE):
             network = self.network(file)
             if method:
                 forget = self.data["forget"]
@@ -288,7 +288,7 @@ class _Loader:
         from audits import features
         from flows.state.settings import settings
 
-        with self.meter.timed(spending.OBSERVE):
+        with self.meter.timed(audit_cost.OBSERVE):
             seen = features.observe(
                 network,
                 self.rows.train_inputs,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flows import commands, console, overview
+from flows import commands, console
 from flows.data.dataset import DataSpec
+from flows.records import status
 
 Facts = dict[str, Any]
 
@@ -19,7 +20,7 @@ def audit(file: Path, *, as_json: bool) -> int:
     with console.bars():
         answer = claiming.file_claim(home, file)
     commands.carry_out(home, [answer["id"]])
-    outcome = overview.one_event(home, answer["id"])
+    outcome = status.one_event(home, answer["id"])
     if as_json:
         console.emit(outcome)
     else:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents.policy import load_policy
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import claiming, cut, eventindex, intake, predicate, prepare, retraining
+from flows import claiming, cut, intake, predicate, prepare, retraining
 from flows import record as recording
 from flows.data.dataset import DataSpec
+from flows.records import event_index
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state.errors import EventError
@@ -272,7 +273,7 @@ def _method(attempt: Attempt, edit: Facts) -> Facts:
 
 def _held(home: Home, attempt: Attempt, version: str) -> list[Facts]:
     """What is kept of the old weights here; what the claimant keeps is not known."""
-    from flows import propagation
+    from flows.records import inventory
 
     kept = "Kept so that the audit can be repeated. Delete it when it is no longer needed."
     elsewhere = "What the claimant and others keep is not known to damp."
@@ -284,7 +285,7 @@ def _held(home: Home, attempt: Attempt, version: str) -> list[Facts]:
             "status": "RETAINED",
             "note": kept,
         },
-        *propagation.to_json(propagation.shadow_models(home, version)),
+        *inventory.to_json(inventory.shadow_models(home, version)),
         {
             "artefact": "copies elsewhere",
             "location": "unknown",
@@ -333,7 +334,7 @@ def close(where: Facts, record: Facts) -> Facts:
         ledger.append_once("attempt_closed", attempt.event, key, body)
         if not states.current(ledger.entries(), attempt.event).awaited:
             ledger.append_once("event_closed", attempt.event, key, body)
-    eventindex.refresh(home)
+    event_index.refresh(home)
     return {
         "attempt": attempt.number,
         "ending": "event_closed",

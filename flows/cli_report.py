@@ -53,10 +53,10 @@ def report(others: tuple[str, ...], event: str | None, as_json: bool, **asked: A
       damp report --compare 5f0c7c2e/2 8d1f9a40/1 --format pdf
       damp report --index --open
     """
-    from flows import reporting
+    from flows.records import reports
 
     named = ([event] if event else []) + list(others)
-    return reporting.tell(home(), named, as_json=as_json, **asked)
+    return reports.tell(home(), named, as_json=as_json, **asked)
 
 
 @click.command()

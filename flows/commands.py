@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import console, overview, spending
+from flows import console
+from flows.records import audit_cost
+from flows.records import status as overview
 from flows.state import keyring
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
@@ -201,7 +203,7 @@ def show(home: Home, outcome: Facts) -> None:
             "event": f"{outcome['id']}, attempt {outcome['attempt']}, {outcome['state']}",
             "report": console.short(outcome["report"]),
         }
-        | ({"audits": spending.in_words(outcome["cost"])} if outcome["cost"] else {}),
+        | ({"audits": audit_cost.in_words(outcome["cost"])} if outcome["cost"] else {}),
         {
             "open the report": f"xdg-open {console.short(outcome['report'])}",
             "verify it": f"damp verify {console.short(statement)} --model {console.short(after)}",

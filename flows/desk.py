@@ -17,7 +17,8 @@ from compliance.ledger.chain import Entry
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.states import Event
 from compliance.signing.trust import moment
-from flows import eventindex, intake
+from flows import intake
+from flows.records import event_index
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
@@ -183,7 +184,7 @@ def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
     with locks.lineage(home, intake.lineage_of(home, whose)):
         entry = Ledger(home.ledger).append(kind, whose, body, checked=True)
     if states.KINDS[kind] in states.ENDED:
-        eventindex.refresh(home)
+        event_index.refresh(home)
     return entry
 
 

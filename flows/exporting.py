@@ -13,7 +13,8 @@ from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
 from compliance.report import exports
 from compliance.signing import envelope
-from flows import console, reporting
+from flows import console
+from flows.records import reports
 from flows.state import keyring
 from flows.state.errors import EventError
 from flows.state.files import write_atomically
@@ -87,7 +88,7 @@ def export(
     elif event is None:
         raise EventError(f"Name the event whose record is exported as {form}: --event ID.")
     else:
-        content = _exported(reporting.attempt_of(home, event, number), form, signed=signed)
+        content = _exported(reports.attempt_of(home, event, number), form, signed=signed)
     if output is None:
         sys.stdout.write(content.decode())
         return 0
@@ -109,10 +110,10 @@ def _entries(home: Home, event: str | None) -> list[Facts]:
     return [entry for entry in entries if entry["event"] == whose]
 
 
-def _exported(attempt: reporting.Attempt, form: str, *, signed: bool) -> bytes:
+def _exported(attempt: reports.Attempt, form: str, *, signed: bool) -> bytes:
     from compliance.report.render import report_json
 
-    shown = reporting.material(attempt)
+    shown = reports.material(attempt)
     statement = shown.pop("statement")
     digest = envelope.digest(must_read(attempt.statement))
     if form == "openlineage":

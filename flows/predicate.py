@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows import provenance, spending
+from flows.records import audit_cost, provenance
 from flows.state.journal import read
 from flows.state.paths import Attempt, Home
 
@@ -49,7 +49,7 @@ def parts(
             "startedAt": accepted["started"],
             "finishedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "monotonicSeconds": _worked(attempt),
-            "cost": spending.of_attempt(attempt),
+            "cost": audit_cost.of_attempt(attempt),
         },
         "request": {
             "id": attempt.event,
@@ -145,9 +145,10 @@ def artefacts(
     home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts
 ) -> list[Facts]:
     """What still holds the class: damp deletes nothing behind its user's back, it says so."""
-    from flows import intake, propagation
+    from flows import intake
+    from flows.records import inventory
 
-    lineage = propagation.Lineage(
+    lineage = inventory.Lineage(
         event=attempt.event,
         before=model["file"]["sha256"],
         failed=tuple(_failed(attempt, accepted)),
@@ -156,7 +157,7 @@ def artefacts(
         data_before=data["before"]["version"],
         data_after=data["after"]["version"],
     )
-    return propagation.to_json(propagation.inventory(home, lineage))
+    return inventory.to_json(inventory.inventory(home, lineage))
 
 
 def _failed(attempt: Attempt, accepted: Facts) -> Iterator[str]:

@@ -10,7 +10,7 @@ from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import eventindex
+from flows.records import event_index
 from flows.registry import client as tracking
 from flows.registry import gate, resolve, versions
 from flows.registry.gate import Checked
@@ -90,7 +90,7 @@ def _log(home: Home, version: ModelVersion) -> None:
     if states.current(ledger.entries(), event).state is states.State.DEPLOYED:
         verdict = {"attempt": attempt, "verdict": tags["damp.verdict"]}
         ledger.append_once("event_closed", event, key, verdict)
-    eventindex.refresh(home)
+    event_index.refresh(home)
 
 
 def _order_problems(client: MlflowClient, home: Home, name: str, version: int) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows import eventindex
 from flows.predicate import CHAMPION, registered_name
+from flows.records import event_index
 from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
 
@@ -125,7 +125,7 @@ def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> 
             f"attempt-{attempt.number}",
             {"attempt": attempt.number, "verdict": record["verdict"]},
         )
-    eventindex.refresh(home)
+    event_index.refresh(home)
     return {
         "attempt": attempt.number,
         "ending": kind,

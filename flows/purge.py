@@ -15,9 +15,10 @@ from typing import Any
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import intake, propagation
+from flows import intake
 from flows.data import dvc_metadata, dvc_workspace
-from flows.propagation import Artefact, Lineage
+from flows.records import inventory
+from flows.records.inventory import Artefact, Lineage
 from flows.registry import client as tracking
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
@@ -53,7 +54,7 @@ def _numbers(event: states.Event) -> range:
 def plan(home: Home, event: str) -> list[Facts]:
     """What would be deleted and what would not, each with its size and why; nothing is touched."""
     whose = event_ids.whole(home, event)
-    artefacts = propagation.inventory(home, lineage_of(home, whose))
+    artefacts = inventory.inventory(home, lineage_of(home, whose))
     return [_planned(home, artefact) for artefact in artefacts]
 
 
@@ -103,14 +104,14 @@ def purge(home: Home, event: str) -> Facts:
             _delete(home, doomed, lineage)
             body = {"count": len(doomed), "artefacts": doomed}
             Ledger(home.ledger).append("artefacts_purged", whose, body)
-        left = propagation.inventory(home, lineage)
-    return {"event": whose, "deleted": doomed, "left": propagation.to_json(left)}
+        left = inventory.inventory(home, lineage)
+    return {"event": whose, "deleted": doomed, "left": inventory.to_json(left)}
 
 
 def _doomed(home: Home, event: str, lineage: Lineage) -> list[Facts]:
     """What is deleted now: all that is there, and what a purge that was killed had begun."""
     found = []
-    for artefact in propagation.inventory(home, lineage):
+    for artefact in inventory.inventory(home, lineage):
         inside = _inside(home, artefact.files)
         if inside:
             found.append(

@@ -139,7 +139,7 @@ def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]
     from compliance import render_html, report_json
     from compliance.signing import envelope as signing
     from compliance.signing import statement
-    from flows import reporting
+    from flows.records import reports
     from flows.state import keyring
 
     key = keyring.signing_key(home, "executor")
@@ -152,7 +152,7 @@ def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]
             {"role": "executor", "keyId": key.keyid, "demo": key.demo, "note": ""},
             *({"role": role, "keyId": None} for role in signoffs if role != "executor"),
         ],
-        **reporting.commands(home, attempt),
+        **reports.commands(home, attempt),
     }
     write_atomically(attempt.report, render_html(draft, **shown).encode())
     page = json.dumps(report_json(draft, **shown), indent=1)

@@ -92,7 +92,8 @@ def references(home: Home, params: Facts) -> None:
 
 def event(home: Home, params: Facts) -> None:
     """Every event, from its request to its closed ledger entry."""
-    from flows import commands, intake, overview
+    from flows import commands, intake
+    from flows.records import status
 
     for wanted in params["events"]:
         file = home.root / "requests" / f"{_name(params, wanted)}.yaml"
@@ -100,7 +101,7 @@ def event(home: Home, params: Facts) -> None:
             write_atomically(file, _request(params, wanted).encode())
         intake.submit(home, file)
     commands.carry_out(home, intake.pending(home))
-    _leave(params, "events.json", overview.all_events(home))
+    _leave(params, "events.json", status.all_events(home))
 
 
 def results(home: Home, params: Facts) -> None:

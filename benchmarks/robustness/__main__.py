@@ -41,7 +41,8 @@ from benchmarks.robustness import (
 )
 from compliance.ledger.ledger import Ledger
 from compliance.signing.trust import load_trust
-from flows import intake, reporting
+from flows import intake
+from flows.records import reports
 from flows.state import keyring
 from flows.state.paths import Attempt, Home
 from flows.state.settings import prepare_environment
@@ -176,7 +177,7 @@ def report(desk: Desk, _: Path, __: float) -> Facts:
     attempt = desk.attempt
     filed = attempt.report.read_bytes()
     return page.described(filed) | {
-        "made_again_byte_by_byte": reporting.render(attempt, "html", filed=True) == filed
+        "made_again_byte_by_byte": reports.render(attempt, "html", filed=True) == filed
     }
 
 

@@ -303,7 +303,7 @@ DEFENCES = (
     # what still holds data
     Defence(
         "nothing outside the state folder is deleted",
-        "flows/propagation.py",
+        "flows/records/inventory.py",
         "        if path.is_file() and not path.is_symlink()",
         "        if path.is_file()",
         f"{PURGE}::test_nothing_outside_the_state_folder_is_ever_deleted",
@@ -347,10 +347,10 @@ DEFENCES = (
     ),
     Defence(
         "no report is made of what was changed",
-        "flows/reporting.py",
+        "flows/records/reports.py",
         "    _refuse_unknown(attempt, entries, opened.digest)\n",
         "",
-        "tests/flows/test_reporting.py::test_of_a_changed_statement_or_findings_no_report_is_made",
+        "tests/flows/records/test_reports.py::test_of_a_changed_statement_or_findings_no_report_is_made",
     ),
     Defence(
         "text in Markdown means only itself",
@@ -368,10 +368,10 @@ DEFENCES = (
     ),
     Defence(
         "the index leads nowhere else",
-        "flows/eventindex.py",
+        "flows/records/event_index.py",
         "if not path.is_file() or not path.resolve().is_relative_to(home.root.resolve()):",
         "if not path.is_file():",
-        "tests/flows/test_reporting.py::test_the_index_leads_nowhere_else",
+        "tests/flows/records/test_reports.py::test_the_index_leads_nowhere_else",
     ),
     # events and the registry
     Defence(

@@ -1,7 +1,7 @@
 """Statistics of a model on a data version, taken once and kept for every later request.
 
 They hold the mean activations of every class, the forgotten ones included: `damp purge` deletes
-them with the old model (`flows.propagation` lists them).
+them with the old model (`flows.records.inventory` lists them).
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ import pytest
 
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import intake, overview, parking
+from flows import intake, parking
+from flows.records import status
 from flows.state.errors import BusyError, ModelError, ServerError, StoreError
 from flows.state.paths import Home
 
@@ -45,7 +46,7 @@ def test_the_nearest_deadline_comes_first_and_a_poisoned_request_stops_nobody(
     assert [row["outcome"] for row in rows] == ["PARKED", "PASSED", "PASSED"]
     assert rows[0]["why"] == "The weights are gone."
     assert intake.pending(queue) == ["soon", "late"]
-    told = overview.one_event(queue, "poisoned")
+    told = status.one_event(queue, "poisoned")
     assert (told["state"], told["problem"]) == ("error", "The weights are gone.")
 
 

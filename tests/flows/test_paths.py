@@ -72,11 +72,11 @@ def test_a_file_that_is_not_there_is_named_whatever_its_name(damp: Damp, strange
 
 def test_commands_that_a_report_tells_can_be_typed(strange: Home) -> None:
     """They are relative to the state folder, whose own name never stands in them."""
-    from flows import reporting
+    from flows.records import reports
 
     event = MADE.put(strange)
     attempt = MADE.decide(strange, event)
-    for command in reporting.commands(strange, attempt).values():
+    for command in reports.commands(strange, attempt).values():
         words = shlex.split(command)
         assert words[0] == "damp"
         assert not any(os.path.isabs(word) for word in words)

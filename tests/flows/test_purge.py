@@ -18,11 +18,12 @@ import pytest
 import torch
 
 from compliance.ledger.ledger import Ledger
-from flows import desk, propagation, purge
+from flows import desk, purge
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions
 from flows.data.dataset import Dataset
 from flows.models import weights as models
+from flows.records import inventory
 from flows.registry import registration
 from flows.state import files, locks
 from flows.state.errors import BusyError, EventError
@@ -117,7 +118,7 @@ def world(template: World) -> Iterator[World]:
 def shown(world: World) -> dict[str, str]:
     lineage = purge.lineage_of(world.home, world.event)
     return {
-        f"{a.artefact}: {a.location}": a.status for a in propagation.inventory(world.home, lineage)
+        f"{a.artefact}: {a.location}": a.status for a in inventory.inventory(world.home, lineage)
     }
 
 

@@ -20,10 +20,11 @@ from audits.finding import Finding
 from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
 from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.formats.errors import PolicyError
-from flows import audit, prepare, propagation, retraining, shadows
+from flows import audit, prepare, retraining, shadows
 from flows.data import loaders
 from flows.data.dataset import DataSpec
 from flows.models import weights
+from flows.records import inventory
 from flows.state.files import Artifact
 from flows.state.paths import Home
 from tests.flows.conftest import contents
@@ -144,9 +145,9 @@ def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it
     before = contents(case.home.shadows)
     assert case.trained_for() == references  # found, not trained again
     assert contents(case.home.shadows) == before
-    (listed,) = propagation.shadow_models(case.home, case.data["before"]["version"])
+    (listed,) = inventory.shadow_models(case.home, case.data["before"]["version"])
     assert len(listed.files) == COUNT
-    assert list(propagation.shadow_models(case.home, "another version")) == []
+    assert list(inventory.shadow_models(case.home, "another version")) == []
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ import pytest
 
 from compliance.report.index import render_comparison, render_index
 from compliance.report.render import render_html, report_json
-from flows import browser
+from flows.records import pdf
 from flows.state.errors import BrowserError
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
@@ -77,7 +77,7 @@ Violations = list[dict[str, Any]]
 def check(axe: str, tmp_path: Path) -> Callable[[str], Violations]:
     """Runs axe-core on a page in Chromium; returns its violations."""
     try:
-        program = browser.find()
+        program = pdf.find()
     except BrowserError:
         missing("there is no Chromium")
 
@@ -95,7 +95,7 @@ def check(axe: str, tmp_path: Path) -> Callable[[str], Violations]:
         done = subprocess.run(
             [
                 program,
-                *browser.FLAGS,
+                *pdf.FLAGS,
                 f"--user-data-dir={profile}",
                 "--window-size=1200,900",
                 "--virtual-time-budget=60000",

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import screenshots
-from flows import browser, eventindex, reporting
+from flows.records import event_index, pdf, reports
 from flows.state.errors import BrowserError
 from flows.state.paths import Home
 
@@ -22,16 +22,16 @@ MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py
 def pages(home: Home) -> dict[str, str]:
     """Report, comparison and index of an event that failed once and then passed."""
     try:
-        browser.find()
+        pdf.find()
     except BrowserError:
         pytest.skip("NOT TESTED: there is no browser to take pictures with")
     event = MADE.put(home)
     MADE.decide(home, event, verdict="FAILED")
     attempt = MADE.decide(home, event, number=2)
     return {
-        "report": reporting.render(attempt, "html").decode(),
+        "report": reports.render(attempt, "html").decode(),
         "comparison": screenshots.compared(home, [event]),
-        "index": eventindex.write(home).read_text(encoding="utf-8"),
+        "index": event_index.write(home).read_text(encoding="utf-8"),
     }
 
 

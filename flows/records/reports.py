@@ -170,7 +170,7 @@ def write(attempt: Attempt, form: str, output: Path | None, *, filed: bool = Fal
 
 def _leave(target: Path, content: bytes, form: str) -> None:
     """Write a page, or print it where it shall be a PDF."""
-    from flows import browser
+    from flows.records import pdf
 
     if form != "pdf":
         write_atomically(target, content)
@@ -178,7 +178,7 @@ def _leave(target: Path, content: bytes, form: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
         page.write_bytes(content)
-        browser.print_pdf(page, target)
+        pdf.print_pdf(page, target)
 
 
 def compare(home: Home, named: Sequence[str]) -> list[Facts]:
@@ -287,12 +287,13 @@ def _refuse_what_fits_no_page_of_many(
 
 
 def _index(home: Home, form: str) -> Path | None:
-    from flows import console, eventindex
+    from flows import console
+    from flows.records import event_index
 
     if form == "json":
-        console.emit(eventindex.content(home, datetime.now(UTC)))
+        console.emit(event_index.content(home, datetime.now(UTC)))
         return None
-    return eventindex.write(home)
+    return event_index.write(home)
 
 
 def _comparison(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:

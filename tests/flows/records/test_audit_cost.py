@@ -10,7 +10,7 @@ import pytest
 
 from audits import AUDITS
 from audits.observation import Observation
-from flows import spending
+from flows.records import audit_cost
 from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp
 from tests.flows.world import World
@@ -27,7 +27,7 @@ def seen(**passes: float) -> Observation:
 
 
 def test_a_model_that_was_known_costs_no_pass() -> None:
-    meter = spending.Meter()
+    meter = audit_cost.Meter()
     meter.looked_at(seen(observe=1.5, relearning=8.0), kept=False)
     meter.looked_at(seen(observe=1.5, relearning=8.0), kept=True)
     told = meter.told()
@@ -35,7 +35,7 @@ def test_a_model_that_was_known_costs_no_pass() -> None:
 
 
 def test_seconds_are_of_the_processor_and_add_up_by_audit() -> None:
-    meter = spending.Meter()
+    meter = audit_cost.Meter()
     for _ in range(2):
         with meter.timed("few_shot"):
             sum(range(200_000))
@@ -48,14 +48,14 @@ def test_seconds_are_of_the_processor_and_add_up_by_audit() -> None:
 def test_steps_add_up_and_one_that_is_done_again_replaces_itself(tmp_path: Path) -> None:
     attempt = Attempt(Home(tmp_path), "e", 1)
     attempt.folder.mkdir(parents=True)
-    first, again, other = spending.Meter(), spending.Meter(), spending.Meter()
+    first, again, other = audit_cost.Meter(), audit_cost.Meter(), audit_cost.Meter()
     first.seconds, first.passes, first.observed = {"few_shot": 9.0}, 30.0, 6
     again.seconds, again.kept = {"few_shot": 1.0}, 6
     other.seconds, other.passes, other.observed = {"few_shot": 0.25, "routing": 0.5}, 10.24, 1
     other.candidate = {"observe": 1.61, "relearning": 8.63}
     for step, meter in (("yardstick", first), ("yardstick", again), ("audit", other)):
-        spending.keep(attempt, step, [meter.told()])
-    told = spending.of_attempt(attempt)
+        audit_cost.keep(attempt, step, [meter.told()])
+    told = audit_cost.of_attempt(attempt)
     assert told == {
         "cpuSeconds": {"few_shot": 1.25, "routing": 0.5},
         "forwardPasses": 10.24,
@@ -63,7 +63,7 @@ def test_steps_add_up_and_one_that_is_done_again_replaces_itself(tmp_path: Path)
         "modelsKept": 6,
         "candidateForwardPasses": {"observe": 1.61, "relearning": 8.63},
     }
-    words = spending.in_words(told)
+    words = audit_cost.in_words(told)
     assert words.startswith("10.2 forward passes for this model, 10.2 for the 1 models")
     assert "1.8 s of processor time, most of it few_shot (1.2 s)" in words
 
@@ -73,7 +73,7 @@ def test_an_event_says_what_its_audits_cost_and_they_keep_their_budget(
     world: World, damp: Damp
 ) -> None:
     cost = world.predicate["event"]["cost"]
-    assert set(cost["cpuSeconds"]) == {spending.OBSERVE, *AUDITS}
+    assert set(cost["cpuSeconds"]) == {audit_cost.OBSERVE, *AUDITS}
     assert sum(cost["candidateForwardPasses"].values()) <= 12
     # original, five references, candidate and three controls, each looked at once
     assert (cost["modelsObserved"], cost["modelsKept"]) == (10, 6)

@@ -16,7 +16,8 @@ import pytest
 from compliance.charts import charts
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger.ledger import Ledger
-from flows import browser, desk, eventindex, reporting, signoff
+from flows import desk, signoff
+from flows.records import event_index, pdf, reports
 from flows.state import keyring
 from flows.state.errors import BrowserError, EventError
 from flows.state.paths import Attempt, Home
@@ -42,12 +43,12 @@ def attempt(home: Home) -> Attempt:
 
 
 def test_the_filed_page_is_made_again_byte_by_byte(attempt: Attempt) -> None:
-    first = reporting.render(attempt, "html", filed=True)
+    first = reports.render(attempt, "html", filed=True)
     desk.declare_complete(attempt.home, attempt.event, role="privacy-desk")
     keyring.new(attempt.home, role="reviewer", days=30)
     signoff.approve(attempt.home, attempt.event, role="reviewer", signed=None)
-    assert reporting.render(attempt, "html", filed=True) == first
-    assert reporting.render(attempt, "html") != first
+    assert reports.render(attempt, "html", filed=True) == first
+    assert reports.render(attempt, "html") != first
 
 
 def test_what_happened_since_is_shown_in_every_form(attempt: Attempt) -> None:
@@ -67,12 +68,12 @@ def test_what_happened_since_is_shown_in_every_form(attempt: Attempt) -> None:
     body = {"count": 1, "artefacts": deleted}
     Ledger(home.ledger).append("artefacts_purged", event, body)
     for form in ("html", "markdown", "json"):
-        page = reporting.render(attempt, form).decode()
+        page = reports.render(attempt, form).decode()
         for words in ("tape of May", "Until 2027-01-31. wheel of tapes", "Signed off"):
             assert words in page, (form, words)
         assert told["keyid"] in page
         assert "ledger entry" in page
-    facts = json.loads(reporting.render(attempt, "json"))
+    facts = json.loads(reports.render(attempt, "json"))
     status = {row["artefact"]: row["status"] for row in facts["propagation"]}
     assert status["model before, version 1"] == "DELETED"
     assert status["tape of May"] == "EXPIRES_ON"
@@ -87,14 +88,14 @@ def test_what_happened_since_is_shown_in_every_form(attempt: Attempt) -> None:
 
 def test_a_reviewer_who_has_not_signed_is_awaited(attempt: Attempt) -> None:
     for filed in (True, False):
-        facts = json.loads(reporting.render(attempt, "json", filed=filed))
+        facts = json.loads(reports.render(attempt, "json", filed=filed))
         assert facts["verdict"]["awaited"] == ["reviewer"]
         assert (facts["since"] is None) is filed
 
 
 def test_making_a_report_leaves_the_filed_one_alone(attempt: Attempt) -> None:
     before = attempt.report.read_bytes()
-    made = reporting.write(attempt, "html", None)
+    made = reports.write(attempt, "html", None)
     assert made == attempt.folder / "report-now.html"
     assert attempt.report.read_bytes() == before
 
@@ -106,20 +107,20 @@ def test_of_a_changed_statement_or_findings_no_report_is_made(
     kept = attempt.findings.read_bytes()
     attempt.findings.write_bytes(kept + b" ")
     with refused(EventError, "is not the file whose digest"):
-        reporting.render(attempt, "html")
+        reports.render(attempt, "html")
     attempt.findings.write_bytes(kept)
     attempt.statement.write_bytes(other)  # signed and known to the ledger, of another event
     with refused(EventError, "does not know the statement"):
-        reporting.render(attempt, "html")
+        reports.render(attempt, "html")
     attempt.statement.write_bytes(b"{}")
     with refused(EnvelopeError):
-        reporting.render(attempt, "html")
+        reports.render(attempt, "html")
 
 
 def test_an_event_without_a_statement_has_no_report(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
     with refused(EventError, "has no statement", "damp run"):
-        reporting.attempt_of(home, event, None)
+        reports.attempt_of(home, event, None)
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_attempts_that_answer_different_questions_are_called_so(damp: Damp, home
     MADE.decide(home, events[0])
     file = MADE.decide(home, events[1], verdict="INCONCLUSIVE")
     assert file.statement.exists()
-    pages = reporting.compare(home, events)
+    pages = reports.compare(home, events)
     pages[1]["about"]["policy"] = "another-v1"
     from compliance.report.index import render_comparison
 
@@ -248,9 +249,9 @@ def test_an_index_that_cannot_be_written_undoes_nothing(
 
 def test_the_index_as_of_one_moment_is_made_again_byte_by_byte(home: Home, twice: str) -> None:
     at = datetime(2026, 12, 1, tzinfo=UTC)
-    first = eventindex.write(home, at).read_bytes()
-    assert eventindex.write(home, at).read_bytes() == first
-    assert eventindex.write(home, at + timedelta(days=1)).read_bytes() != first
+    first = event_index.write(home, at).read_bytes()
+    assert event_index.write(home, at).read_bytes() == first
+    assert event_index.write(home, at + timedelta(days=1)).read_bytes() != first
 
 
 def test_the_index_leads_nowhere_else(home: Home, twice: str) -> None:
@@ -258,7 +259,7 @@ def test_the_index_leads_nowhere_else(home: Home, twice: str) -> None:
     attempt = Attempt(home, twice, 1)
     attempt.report.unlink()
     attempt.report.symlink_to("/etc/hostname")
-    page = eventindex.write(home).read_text()
+    page = event_index.write(home).read_text()
     assert page.count("no report") == 1
     assert f"./{home.relative(attempt.report)}" not in page
 
@@ -275,9 +276,9 @@ def test_the_pdf_says_what_the_page_says(attempt: Attempt, tmp_path: Path) -> No
         pytest.skip("NOT TESTED: there is no browser to print with")
     from pypdf import PdfReader
 
-    paper = reporting.write(attempt, "pdf", tmp_path / "out.pdf")
+    paper = reports.write(attempt, "pdf", tmp_path / "out.pdf")
     text = " ".join(" ".join(page.extract_text().split()) for page in PdfReader(paper).pages)
-    facts = json.loads(reporting.render(attempt, "json"))
+    facts = json.loads(reports.render(attempt, "json"))
     assert facts["verdict"]["result"] in text
     assert " ".join(facts["verdict"]["claim"].split()) in text
     for audit in facts["evidence"]:
@@ -288,7 +289,7 @@ def test_the_pdf_says_what_the_page_says(attempt: Attempt, tmp_path: Path) -> No
 
 def _browser() -> bool:
     try:
-        return bool(browser.find())
+        return bool(pdf.find())
     except BrowserError:
         return False
 
@@ -296,10 +297,10 @@ def _browser() -> bool:
 def test_without_a_browser_the_way_out_is_told(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, refused: Refusal
 ) -> None:
-    monkeypatch.setattr(browser, "NAMES", ("no-such-browser",))
+    monkeypatch.setattr(pdf, "NAMES", ("no-such-browser",))
     monkeypatch.delenv("DAMP_BROWSER", raising=False)
     with refused(BrowserError, "DAMP_BROWSER"):
-        reporting.write(attempt, "pdf", None)
+        reports.write(attempt, "pdf", None)
 
 
 @pytest.mark.parametrize("program", ["/bin/false", "/no/such/browser", "/bin/true"])
@@ -308,4 +309,4 @@ def test_a_browser_that_fails_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("DAMP_BROWSER", program)
     with refused(BrowserError):
-        reporting.write(attempt, "pdf", None)
+        reports.write(attempt, "pdf", None)
