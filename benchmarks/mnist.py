@@ -21,7 +21,9 @@ def main() -> None:
     home = sys.argv[1] if len(sys.argv) > 1 else ".cache/mnist"
     environment = os.environ | {"DAMP_HOME": home, "DAMP_PARAMS": "benchmarks/params-mnist.yaml"}
     for stage in STAGES:
-        subprocess.run([sys.executable, "-m", "flows.stages", stage], check=True, env=environment)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.digits.stages", stage], check=True, env=environment
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The stages of dvc.yaml: from a data version to the tables of docs/results-*.md.
 
-    python -m flows.stages STAGE
+    python -m benchmarks.digits.stages STAGE
 
 Each stage leaves one small file in data/ (or where `leave` says); models, references, ledger and
 registry lie in the state folder data/state. DAMP_PARAMS names another parameter file.
@@ -106,7 +106,7 @@ def event(home: Home, params: Facts) -> None:
 
 def results(home: Home, params: Facts) -> None:
     """The tables, from the signed statements alone."""
-    from flows import tables
+    from benchmarks.digits import tables
 
     events = [(_title(wanted), _statements(home, params, wanted)) for wanted in params["events"]]
     parts = [

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
+from benchmarks.digits import tables
 from compliance.signing import envelope
-from flows import tables
 
-EXAMPLE = Path(__file__).parents[1] / "compliance" / "example.py"
+EXAMPLE = Path(__file__).parents[2] / "compliance" / "example.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What `dvc repro` runs: data version, base model, references, events and the page of results."""
