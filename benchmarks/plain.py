@@ -19,7 +19,9 @@ def main() -> None:
     """Print seconds per part as JSON."""
     home = Home(Path(sys.argv[1]))
     prepare_environment(home.root)
-    from flows import audit, cut, demo, plan, prepare, retraining, training
+    from flows import demo, training
+    from flows.steps import audit, plan, prepare, references
+    from flows.steps import edit as cut
 
     seconds: dict[str, float] = {}
 
@@ -36,7 +38,7 @@ def main() -> None:
     data = prepare.version_data(where, accepted)
     model = prepare.pin_model(where, accepted, data)
     known = {"where": where, "data": data, "model": model}
-    judges = timed("references", retraining.references, accepted=accepted, **known)
+    judges = timed("references", references.references, accepted=accepted, **known)
     registered = timed(
         "yardstick", plan.register_plan, accepted=accepted, references=judges, **known
     )

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import yaml_reader
 from compliance.formats.errors import ClaimError, RequestError
-from flows import intake, retraining
+from flows import intake
 from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.paths import Home
+from flows.steps import references
 
 if TYPE_CHECKING:
     from flows.data.dataset import DataSpec
@@ -113,7 +114,7 @@ def train(
         "policy": {"references": count},
         "method": {"preset": "unknown"},
     }
-    found = retraining.trained_for(home, accepted, data, model)
+    found = references.trained_for(home, accepted, data, model)
     return [
         {"seed": seed, "path": each["path"], "sha256": each["sha256"]}
         for seed, each in zip(found["seeds"], found["models"], strict=True)
@@ -126,7 +127,7 @@ def listed(home: Home) -> list[Facts]:
     for note in sorted(home.references.glob("*.json")):
         told = json.loads(note.read_text())
         path = note.with_suffix(".safetensors")
-        known = retraining.known({"home": str(home.root), "path": str(path)})
+        known = references.known({"home": str(home.root), "path": str(path)})
         found.append(
             {
                 "data": told["spec"]["name"],

@@ -10,17 +10,18 @@ from typing import Any
 
 from prefect import flow
 
-from flows import claim_steps, pages, tasks
+from flows import pages, tasks
+from flows.steps import claim
 from flows.tasks import once, step
 
 Facts = dict[str, Any]
 
-accept = step(claim_steps.accept)
-version_data = step(claim_steps.version_data)
-pin_models = step(claim_steps.pin_models)
-references = step(claim_steps.references)
-record_claim = step(claim_steps.record)
-close = step(claim_steps.close)
+accept = step(claim.accept)
+version_data = step(claim.version_data)
+pin_models = step(claim.pin_models)
+references = step(claim.references)
+record_claim = step(claim.record)
+close = step(claim.close)
 
 
 @flow(name="forgetting-claim", flow_run_name="{event}-attempt-{attempt}", validate_parameters=False)

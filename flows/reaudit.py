@@ -119,10 +119,11 @@ def seed_of(attempt: Attempt) -> int:
 def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
     """From what the steps have left: plan, pinned model, statement."""
     from compliance.documents.request import load_request
-    from flows import intake, retraining
+    from flows import intake
     from flows.data import loaders
     from flows.data import versions as dataversions
     from flows.models import weights
+    from flows.steps import references
 
     plan = json.loads(attempt.plan.read_text())
     request = load_request(attempt.reproduce)
@@ -156,13 +157,13 @@ def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
         "input_shape": list(dataset.input_shape),
         "retired": retired,
     }
-    judges = retraining.trained_for(home, plan, data, model)
+    judges = references.trained_for(home, plan, data, model)
     edit = {"after": after, "retired": sorted(retired + plan["forget"])}
     return {"data": data, "model": model, "references": judges, "edit": edit}
 
 
 def measured(home: Home, facts: Facts, seed: int) -> Any:
     """Findings on the candidate, and on each control by its name."""
-    from flows import audit
+    from flows.steps import audit
 
     return audit.measured(home, **facts, plan={"seed": seed})

@@ -187,7 +187,9 @@ def _same(name: str, told: Any, found: Any) -> Check:
 def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
     """The steps of the flow, called plainly, with the statement's plan and seed."""
     from compliance.documents.policy import Policy
-    from flows import audit, cut, prepare, record, retraining
+    from flows.steps import audit, conclude, prepare
+    from flows.steps import edit as cut
+    from flows.steps import references as retraining
 
     event, number = predicate["event"]["id"], predicate["event"]["attempt"]
     plan = inputs["plan"]
@@ -215,7 +217,7 @@ def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
         },
         "policy": Policy.model_validate(plan["policy"]).digest(),
         "after": edit["after"]["sha256"],
-        "verdict": record.judged(attempt, plan["policy"], predicate["propagation"]),
+        "verdict": conclude.judged(attempt, plan["policy"], predicate["propagation"]),
     }
 
 

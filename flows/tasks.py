@@ -16,10 +16,12 @@ from prefect import task
 from prefect.context import TagsContext, TaskRunContext
 
 from damp.version import __version__
-from flows import audit, cut, plan, prepare, publish, record, retraining
 from flows.state import interrupts
 from flows.state.files import Artifact, is_intact
 from flows.state.paths import Home
+from flows.steps import audit, conclude, edit, plan, prepare
+from flows.steps import references as retraining
+from flows.steps import register as publish
 
 Facts = dict[str, Any]
 
@@ -46,9 +48,9 @@ version_data = step(prepare.version_data)
 pin_model = step(prepare.pin_model)
 references = step(retraining.references)
 register_plan = step(plan.register_plan)
-cut_class = step(cut.cut)
+cut_class = step(edit.cut)
 audit_all = step(audit.audit)
-record_event = step(record.record)
+record_event = step(conclude.record)
 register = step(publish.register)
 close = step(publish.close)
 

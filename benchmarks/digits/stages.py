@@ -51,9 +51,9 @@ def data_version(home: Home, params: Facts) -> None:
 
 def base_model(home: Home, params: Facts) -> None:
     """The model before: trained once, registered once for each event, which must not collide."""
-    from flows import retraining
     from flows.registry import registration
     from flows.state import keyring
+    from flows.steps import references as retraining
 
     keyring.ensure_demo_key(home)
     data, model = _data(home, params), _model(params)
@@ -76,7 +76,7 @@ def base_model(home: Home, params: Facts) -> None:
 def references(home: Home, params: Facts) -> None:
     """The retrained models of every event, ahead of time."""
     from compliance.documents.policy import load_policy
-    from flows import retraining
+    from flows.steps import references as retraining
 
     data, model, found = _data(home, params), _model(params), {}
     for wanted in params["events"]:

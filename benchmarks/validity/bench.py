@@ -1,6 +1,6 @@
 """One event of the validity study before the bench: candidates, controls, findings, kept on disk.
 
-Everything is measured as `flows.audit` measures it; only the models come from elsewhere.
+Everything is measured as `flows.steps.audit` measures it; only the models come from elsewhere.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from benchmarks.validity import data, nets
 from benchmarks.validity.cheats import AT_ONCE, CHEATS, SHALLOW, Candidate, Case
 from benchmarks.validity.data import CACHE
 from benchmarks.validity.nets import Setting
-from flows import rows
 from flows.models import statistics_cache
 from flows.state.files import write_atomically
+from flows.steps import audit_rows
 
 SOURCES = ("audits", "benchmarks/validity/cheats", "benchmarks/validity/bench.py")
 ROOT = Path(__file__).parents[2]
@@ -127,11 +127,13 @@ class Bench:
         """The rows, capped as in an event."""
         told = self.dataset
         caps = {
-            c: rows.FORGET_TRAIN if c in self.forget else rows.RETAIN_TRAIN
+            c: audit_rows.FORGET_TRAIN if c in self.forget else audit_rows.RETAIN_TRAIN
             for c in range(told.classes)
         }
-        train = rows._sample(told.train_labels, caps)
-        test = rows._sample(told.test_labels, dict.fromkeys(range(told.classes), rows.TEST))
+        train = audit_rows._sample(told.train_labels, caps)
+        test = audit_rows._sample(
+            told.test_labels, dict.fromkeys(range(told.classes), audit_rows.TEST)
+        )
         moved = fresh.choose(told.train_labels, self.forget, seed=self.audit_seed)
         found = {
             "train": told.train_inputs[train],

@@ -296,8 +296,9 @@ def test_a_few_chance_twins_are_no_leak(
 
 
 def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> None:
-    from flows import claim_steps, claiming
+    from flows import claiming
     from flows.state.errors import EventError
+    from flows.steps import claim as claim_steps
 
     event = claiming.file_claim(home, desk.claim())["id"]
     where = {"home": str(home.root), "event": event, "attempt": 1}
@@ -343,8 +344,9 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
 ) -> None:
     """The original is a ResNet-18 of torchvision, the edited one a network of the user's."""
     from audits.references import Recipe, train
-    from flows import claim_steps, claiming
+    from flows import claiming
     from flows.data import loaders
+    from flows.steps import claim as claim_steps
 
     module = users_module(NET + TWINS.format(count=0) + COLOURS)
     digits = loaders.load(DataSpec(name=f"{module}:coloured"))
@@ -408,7 +410,7 @@ def test_models_of_a_registry_are_read_from_there(
 def test_a_change_is_of_the_head_alone_only_where_nothing_else_differs(
     head: nn.Module, only: bool
 ) -> None:
-    from flows.claim_steps import _changes
+    from flows.steps.claim import _changes
 
     torch.manual_seed(0)
     body = nn.Linear(4, 5)
@@ -418,7 +420,7 @@ def test_a_change_is_of_the_head_alone_only_where_nothing_else_differs(
 
 
 def test_tensors_of_another_shape_are_told_and_are_no_change_of_the_head_alone() -> None:
-    from flows.claim_steps import _changes
+    from flows.steps.claim import _changes
 
     torch.manual_seed(0)
     original = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Flatten(), nn.Linear(5, 3))

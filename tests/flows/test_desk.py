@@ -15,10 +15,11 @@ from compliance.formats.errors import StateError
 from compliance.ledger import entry_text, states
 from compliance.ledger.ledger import Ledger
 from compliance.verification.verify import verify_statement
-from flows import desk, intake, prepare, signoff
+from flows import desk, intake, signoff
 from flows.state import event_ids, keyring, locks
 from flows.state.errors import BusyError, EventError
 from flows.state.paths import Home
+from flows.steps import prepare
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 NOW = datetime(2026, 9, 20, 8, tzinfo=UTC)

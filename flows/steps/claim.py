@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents.policy import load_policy
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import claiming, cut, intake, predicate, prepare, retraining
-from flows import record as recording
+from flows import claiming, intake
 from flows.data.dataset import DataSpec
 from flows.records import event_index
 from flows.registry import model_source
@@ -22,6 +21,10 @@ from flows.state.errors import EventError
 from flows.state.files import Artifact, aside, write_atomically
 from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
+from flows.steps import conclude as recording
+from flows.steps import edit as cut
+from flows.steps import predicate, prepare
+from flows.steps import references as retraining
 
 if TYPE_CHECKING:
     from torch import nn

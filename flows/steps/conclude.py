@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import intake, predicate
+from flows import intake
 from flows.state.errors import EventError
 from flows.state.files import Artifact, digest_file, write_atomically
 from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
+from flows.steps import predicate
 
 if TYPE_CHECKING:
     from compliance.verdict.verdict import Verdict

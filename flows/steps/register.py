@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.predicate import CHAMPION, registered_name
 from flows.records import event_index
 from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
+from flows.steps.predicate import CHAMPION, registered_name
 
 Facts = dict[str, Any]
 

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows import shadows
 from flows.data.dataset import DataSpec
 from flows.servers import cluster
 from flows.state import interrupts, progress
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact
 from flows.state.paths import Attempt, Home
+from flows.steps import shadows
 
 Facts = dict[str, Any]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from audits.evidence import Evidence, Shadow
     from audits.features import Observation
     from flows.data.dataset import Dataset
-    from flows.rows import AuditRows
+    from flows.steps.audit_rows import AuditRows
 
 Facts = dict[str, Any]
 
@@ -123,9 +123,9 @@ class _Bench:
         edit: Facts | None,
     ) -> None:
         from audits.evidence import Evidence
-        from flows import rows
+        from flows.steps import audit_rows
 
-        chosen = rows.for_audit(data, model, seed=plan["seed"])
+        chosen = audit_rows.for_audit(data, model, seed=plan["seed"])
         self.meter = audit_cost.Meter()
         self.load = _Loader(home, data, model, chosen, self.meter)
         self.edit, self.seed = edit, plan["seed"]
@@ -241,8 +241,8 @@ class _Loader:
         Its answers alone, one forward pass.
         """
         from audits import features
-        from flows import shadows
         from flows.state.settings import settings
+        from flows.steps import shadows
 
         with self.meter.timed(audit_cost.OBSERVE):
             network = self.network(file)

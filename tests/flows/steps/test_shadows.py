@@ -20,13 +20,14 @@ from audits.finding import Finding
 from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
 from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.formats.errors import PolicyError
-from flows import audit, prepare, retraining, shadows
 from flows.data import loaders
 from flows.data.dataset import DataSpec
 from flows.models import weights
 from flows.records import inventory
 from flows.state.files import Artifact
 from flows.state.paths import Home
+from flows.steps import audit, prepare, shadows
+from flows.steps import references as retraining
 from tests.flows.conftest import contents
 
 Facts = dict[str, Any]
@@ -191,9 +192,9 @@ def test_a_shadow_is_trained_on_the_rows_that_it_is_said_to_be(case: Case) -> No
 
 
 def test_what_a_shadow_was_trained_on_is_told_of_the_rows_that_the_audit_shows(case: Case) -> None:
-    from flows import rows
+    from flows.steps import audit_rows
 
-    chosen = rows.for_audit(case.data, case.model, seed=1)
+    chosen = audit_rows.for_audit(case.data, case.model, seed=1)
     inside, _ = shadows.inside(400, 400, 5000)
     told = shadows.shown(
         torch.zeros(len(chosen.train_labels), 10).numpy(),

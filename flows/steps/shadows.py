@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from audits.evidence import Shadow
     from flows.data.dataset import Dataset
-    from flows.rows import AuditRows
+    from flows.steps.audit_rows import AuditRows
 
 Facts = dict[str, Any]
 
@@ -69,11 +69,11 @@ def edited(
         forget: Classes.
         method: Of the request: `preset`, `gain`, `sequential`, `skip`.
     """
-    from flows import cut
+    from flows.steps import edit
 
     inputs, labels = half(dataset, seed)
     own = replace(dataset, train_inputs=inputs, train_labels=labels)
-    return cut.forgotten(network, own, forget, method).unretired
+    return edit.forgotten(network, own, forget, method).unretired
 
 
 def shown(

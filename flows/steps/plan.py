@@ -9,11 +9,11 @@ import json
 from typing import Any
 
 from compliance.ledger.ledger import Ledger
-from flows import audit, rows
 from flows.state import progress
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
 from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
+from flows.steps import audit, audit_rows
 
 Facts = dict[str, Any]
 
@@ -77,7 +77,7 @@ def _expected(accepted: Facts, data: Facts, yardstick: Facts) -> Facts:
         for name, findings in yardstick.items()
     }
     original = found.pop("original")
-    out_of_reach = expected_power.by_sizes(policy, rows.smallest(data))
+    out_of_reach = expected_power.by_sizes(policy, audit_rows.smallest(data))
     told = expected_power.expected(original, found, policy, out_of_reach=out_of_reach)
     progress.current().advance(told["told"], 1, 1)
     return told
