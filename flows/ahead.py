@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import yaml_reader
 from compliance.formats.errors import ClaimError, RequestError
-from flows import intake
+from flows.intake import requests
 from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.paths import Home
@@ -38,12 +38,12 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
     from compliance.documents.request import load_request
 
     request = load_request(file)
-    policy = load_policy(intake.policy_source(request.policy, origin))
+    policy = load_policy(requests.policy_source(request.policy, origin))
     model = model_source.locate(home, request.model, origin)
     return train(
         home,
-        spec=intake.data_spec(request, origin),
-        recipe=intake.recipe_source(request.recipe, origin),
+        spec=requests.data_spec(request, origin),
+        recipe=requests.recipe_source(request.recipe, origin),
         architecture=model.architecture,
         forget=list(request.forget),
         retired=model.retired(),
@@ -54,10 +54,10 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
 def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
     from compliance.documents.claim import load_claim
     from compliance.documents.policy import load_policy
-    from flows import claiming
+    from flows.intake import claims
 
     claim = load_claim(file)
-    recipe = claiming.recipe_source(claim, origin)
+    recipe = claims.recipe_source(claim, origin)
     if claim.references or recipe is None:
         raise ClaimError(
             [f"{file}: it brings references of its own, or no `recipe`: there is nothing to train."]
@@ -65,12 +65,12 @@ def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
     source = model_source.locate(home, claim.original, origin)
     return train(
         home,
-        spec=intake.spec_of(claim.data, origin),
+        spec=requests.spec_of(claim.data, origin),
         recipe=recipe,
         architecture=source.architecture,
         forget=list(claim.forget),
         retired=source.retired(),
-        count=load_policy(intake.policy_source(claim.policy, origin)).references,
+        count=load_policy(requests.policy_source(claim.policy, origin)).references,
     )
 
 

@@ -10,23 +10,24 @@ from typing import Any
 from compliance.ledger import entry_text, states
 from compliance.ledger import inbox as due
 from compliance.ledger.ledger import Ledger
-from flows import console, desk, signoff
+from flows import console
+from flows.intake import lifecycle, signoff
 from flows.state import event_ids
 from flows.state.paths import Home
 
 Facts = dict[str, Any]
 
 STEPS: Mapping[str, Any] = {
-    "verify_identity": desk.verify_identity,
-    "deny": desk.deny,
-    "duplicate": desk.duplicate,
-    "cancel": desk.cancel,
-    "pause": desk.pause,
-    "resume": desk.resume,
-    "extend": desk.extend,
-    "close": desk.close,
-    "declare": desk.declare,
-    "declare_complete": desk.declare_complete,
+    "verify_identity": lifecycle.verify_identity,
+    "deny": lifecycle.deny,
+    "duplicate": lifecycle.duplicate,
+    "cancel": lifecycle.cancel,
+    "pause": lifecycle.pause,
+    "resume": lifecycle.resume,
+    "extend": lifecycle.extend,
+    "close": lifecycle.close,
+    "declare": lifecycle.declare,
+    "declare_complete": lifecycle.declare_complete,
 }
 
 

@@ -14,11 +14,11 @@ Facts = dict[str, Any]
 
 def audit(file: Path, *, as_json: bool) -> int:
     """Audit a claim: check it, log it, run the audits, show the verdict."""
-    from flows import claiming
+    from flows.intake import claims
 
     home = commands.prepared()
     with console.bars():
-        answer = claiming.file_claim(home, file)
+        answer = claims.file_claim(home, file)
     commands.carry_out(home, [answer["id"]])
     outcome = status.one_event(home, answer["id"])
     if as_json:

@@ -51,9 +51,9 @@ def request(**asked: Any) -> int:
     Examples:
       damp request --forget 3 --model mnist@champion --data mnist > request.yaml
     """
-    from flows import intake
+    from flows.intake import requests
 
-    sys.stdout.write(intake.template(**asked))
+    sys.stdout.write(requests.template(**asked))
     return DONE
 
 

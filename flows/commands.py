@@ -85,10 +85,10 @@ def train(name: str, *, as_json: bool, **asked: Any) -> int:
 
 def submit(file: Path, *, as_json: bool) -> int:
     """Check a request and write it into the ledger."""
-    from flows import intake
+    from flows.intake import requests
 
     home = prepared()
-    answer = intake.submit(home, file)
+    answer = requests.submit(home, file)
     if as_json:
         console.emit(answer)
     elif answer["new"]:
@@ -103,17 +103,17 @@ def submit(file: Path, *, as_json: bool) -> int:
 
 def run(event: str | None, *, as_json: bool) -> int:
     """Carry out one event or all pending ones."""
-    from flows import callbacks, desk, intake
+    from flows.intake import lifecycle, requests, webhooks
     from flows.state import event_ids
 
     home = prepared()
     if event is not None:
         event = event_ids.whole(home, event)
-        intake.unpark(home, event)
-    desk.remind(home)
-    events = [event] if event else intake.pending(home)
+        requests.unpark(home, event)
+    lifecycle.remind(home)
+    events = [event] if event else requests.pending(home)
     carry_out(home, events)
-    _tell_callbacks(callbacks.deliver(home))
+    _tell_callbacks(webhooks.deliver(home))
     outcomes = [overview.one_event(home, each) for each in events]
     if as_json:
         console.emit(outcomes[0] if event else outcomes)
@@ -154,14 +154,14 @@ def _refuse_if_busy(home: Home, events: list[str]) -> None:
     Raises:
         BusyError: Other runs hold the models of all these events.
     """
-    from flows import intake
+    from flows.intake import requests
     from flows.state import locks
     from flows.state.errors import BusyError
 
     busy: list[BusyError] = []
     for event in events:
         try:
-            with locks.lineage(home, intake.lineage_of(home, event)):
+            with locks.lineage(home, requests.lineage_of(home, event)):
                 return
         except BusyError as error:
             busy.append(error)
@@ -170,7 +170,8 @@ def _refuse_if_busy(home: Home, events: list[str]) -> None:
 
 def _run_in_order(home: Home, events: list[str]) -> None:
     """One event after the other; one that is refused does not keep the others from their turn."""
-    from flows import batches, upkeep
+    from flows import upkeep
+    from flows.intake import batches
     from flows.runner import run_event
     from flows.state.errors import EventError, is_refusal
 

@@ -6,7 +6,8 @@ import hashlib
 import uuid
 from datetime import UTC, datetime
 
-from flows import intake, training
+from flows import training
+from flows.intake import requests
 from flows.state.files import write_atomically
 from flows.state.paths import Home
 
@@ -54,4 +55,4 @@ def prepare(home: Home, forget: int) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     told = REQUEST.format(id=event_id(forget), now=now, forget=forget, model=MODEL, policy=POLICY)
     write_atomically(file, told.encode())
-    intake.submit(home, file)
+    requests.submit(home, file)

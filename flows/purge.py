@@ -15,8 +15,8 @@ from typing import Any
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import intake
 from flows.data import dvc_metadata, dvc_workspace
+from flows.intake import requests
 from flows.records import inventory
 from flows.records.inventory import Artefact, Lineage
 from flows.registry import client as tracking
@@ -41,7 +41,7 @@ def lineage_of(home: Home, event: str) -> Lineage:
         before=inputs["modelBefore"]["digest"]["sha256"],
         failed=tuple(dict.fromkeys(t["subject"][0]["digest"]["sha256"] for t in failed)),
         data=inputs["dataBefore"]["name"],
-        source=intake.source_of(home, event),
+        source=requests.source_of(home, event),
         data_before=inputs["dataBefore"]["version"],
         data_after=inputs["dataAfter"]["version"],
     )
@@ -94,7 +94,7 @@ def purge(home: Home, event: str) -> Facts:
         BusyError: An event runs on this model.
     """
     whose = event_ids.whole(home, event)
-    with locks.lineage(home, intake.lineage_of(home, whose)):
+    with locks.lineage(home, requests.lineage_of(home, whose)):
         lineage = lineage_of(home, whose)
         _refuse_too_early(home, whose)
         _refuse_needed(home, whose, lineage)
@@ -202,4 +202,4 @@ def _needs(home: Home, other: states.Event, lineage: Lineage) -> bool:
     pinned = attempt.folder / "before.safetensors"
     if pinned.is_file() and digest_file(pinned) == lineage.before:
         return True
-    return intake.source_of(home, other.id) == lineage.source
+    return requests.source_of(home, other.id) == lineage.source

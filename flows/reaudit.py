@@ -119,15 +119,15 @@ def seed_of(attempt: Attempt) -> int:
 def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
     """From what the steps have left: plan, pinned model, statement."""
     from compliance.documents.request import load_request
-    from flows import intake
     from flows.data import loaders
     from flows.data import versions as dataversions
+    from flows.intake import requests
     from flows.models import weights
     from flows.steps import references
 
     plan = json.loads(attempt.plan.read_text())
     request = load_request(attempt.reproduce)
-    spec = intake.data_spec(request, attempt.folder)
+    spec = requests.data_spec(request, attempt.folder)
     dataset = loaders.load(spec)
     before = Artifact.of(home.root, attempt.folder / "before.safetensors").to_json()
     after = Artifact.of(home.root, attempt.after).to_json()
@@ -149,7 +149,7 @@ def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
         "classes": dataset.classes,
         "forget": plan["forget"],
         "before": versions[0].to_json(),
-        "unseen": intake.unseen_spec(request.unseen, attempt.folder),
+        "unseen": requests.unseen_spec(request.unseen, attempt.folder),
     }
     model = {
         "file": before,

@@ -20,7 +20,7 @@ from compliance.ledger.append_file import must_read
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
-from flows import intake
+from flows.intake import requests
 from flows.state import keyring
 from flows.state.errors import EventError
 from flows.state.files import Artifact, digest_file, write_atomically
@@ -143,7 +143,7 @@ def _request_of(file: Path, predicate: Facts) -> Facts:
     request, event = load_request(file), predicate["event"]["id"]
     if request.id != event:
         raise EventError(f"{file} is request {request.id}, and the statement is about {event}.")
-    return intake.placed(request, file.resolve().parent)
+    return requests.placed(request, file.resolve().parent)
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
 
     event, number = predicate["event"]["id"], predicate["event"]["attempt"]
     plan = inputs["plan"]
-    intake.submit(work, _request(work, predicate, inputs))
+    requests.submit(work, _request(work, predicate, inputs))
     where = {"home": str(work.root), "event": event, "attempt": number}
     accepted = prepare.accept(where) | {
         "policy": plan["policy"],

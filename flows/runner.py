@@ -13,7 +13,8 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import intake, lost, pages, upkeep
+from flows import lost, pages, upkeep
+from flows.intake import requests
 from flows.state import interrupts, locks, logs, progress
 from flows.state.journal import STEPS
 from flows.state.paths import Attempt, Home
@@ -34,7 +35,7 @@ def run_event(home: Home, event: str) -> Facts:
         ServerError: The Prefect server was lost.
     """
     logs.write_to(home)
-    with locks.lineage(home, intake.lineage_of(home, event)):
+    with locks.lineage(home, requests.lineage_of(home, event)):
         facts = _attempt(home, event)
         while facts["ending"] == "retrain_required":
             facts = _attempt(home, event)

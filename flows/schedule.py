@@ -13,7 +13,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import batches, callbacks, desk, intake, reaudit, upkeep
+from flows import reaudit, upkeep
+from flows.intake import batches, lifecycle, requests, webhooks
 from flows.parking import decide
 from flows.state import interrupts, locks
 from flows.state.errors import GateError
@@ -39,14 +40,14 @@ def compliance_run(home: str) -> list[Facts]:
     """
     place = Home(Path(home))
     with locks.exclusive(place, "compliance-run"):
-        desk.remind(place)
+        lifecycle.remind(place)
         upkeep.reconcile(place)
-        pending = intake.pending(place)
+        pending = requests.pending(place)
         batches.schedule(place, pending)
         try:
             decided = [decide(place, event) for event in pending]
         finally:
-            callbacks.deliver(place)
+            webhooks.deliver(place)
     if decided:
         create_table_artifact(decided, key="verdicts", description="Decided in this run")
     return decided

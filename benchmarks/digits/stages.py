@@ -92,15 +92,16 @@ def references(home: Home, params: Facts) -> None:
 
 def event(home: Home, params: Facts) -> None:
     """Every event, from its request to its closed ledger entry."""
-    from flows import commands, intake
+    from flows import commands
+    from flows.intake import requests
     from flows.records import status
 
     for wanted in params["events"]:
         file = home.root / "requests" / f"{_name(params, wanted)}.yaml"
         if not file.exists():
             write_atomically(file, _request(params, wanted).encode())
-        intake.submit(home, file)
-    commands.carry_out(home, intake.pending(home))
+        requests.submit(home, file)
+    commands.carry_out(home, requests.pending(home))
     _leave(params, "events.json", status.all_events(home))
 
 
@@ -187,9 +188,9 @@ def _id(params: Facts, wanted: Facts) -> str:
 
 
 def _request(params: Facts, wanted: Facts) -> str:
-    from flows import intake
+    from flows.intake import requests
 
-    return intake.template(
+    return requests.template(
         identity=_id(params, wanted),
         submitted=datetime.now(UTC),
         forget=tuple(wanted["forget"]),

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.operations.office import Facts, Office, served
-from flows import intake
+from flows.intake import requests
 from flows.state import journal
 from flows.state.paths import Attempt
 
@@ -136,9 +136,9 @@ def nightly(folder: Path) -> Facts:
     serving = office.start("serve", "--every", "20s")
     try:
         events = [office.submit(forget, "digits") for forget in range(2)]
-        _until(lambda: not intake.pending(office.home), serving)
+        _until(lambda: not requests.pending(office.home), serving)
         events.append(office.submit(2, "digits"))  # after the first run: the schedule must fire
-        _until(lambda: not intake.pending(office.home), serving)
+        _until(lambda: not requests.pending(office.home), serving)
     finally:
         os.killpg(serving.pid, signal.SIGINT)
         _, err = serving.communicate()

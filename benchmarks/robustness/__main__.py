@@ -41,7 +41,7 @@ from benchmarks.robustness import (
 )
 from compliance.ledger.ledger import Ledger
 from compliance.signing.trust import load_trust
-from flows import intake
+from flows.intake import requests
 from flows.records import reports
 from flows.state import keyring
 from flows.state.paths import Attempt, Home
@@ -187,7 +187,7 @@ def replays(desk: Desk, _: Path, share: float) -> Facts:
     home = attempt.home
     before = home.ledger.read_bytes()
     file = home.root / "requests" / f"{attempt.event}.yaml"
-    new = sum(intake.submit(home, file)["new"] for _ in range(count))
+    new = sum(requests.submit(home, file)["new"] for _ in range(count))
     receipts = Ledger(home.ledger).of(attempt.event, "request_received")
     unchanged = home.ledger.read_bytes() == before
     told = {"replays": count, "taken_as_new": new, "receipts": len(receipts)}

@@ -32,7 +32,7 @@ LEDGER, CHECKPOINT = (
 VERDICT = "tests/compliance/verdict/test_verdict.py"
 FOREIGN = "tests/flows/models/test_third_party.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
-PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/test_desk.py"
+PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/intake/test_lifecycle.py"
 
 DEFENCES = (
     # foreign files
@@ -260,14 +260,14 @@ DEFENCES = (
     ),
     Defence(
         "a running event is left to its run",
-        "flows/desk.py",
+        "flows/intake/lifecycle.py",
         "    with locks.lineage(home, intake.lineage_of(home, whose)):\n",
         "    if True:\n",
         f"{DESK}::test_a_running_event_is_not_taken_from_under_its_run",
     ),
     Defence(
         "a clock that went back warns of nothing twice",
-        "flows/desk.py",
+        "flows/intake/lifecycle.py",
         '(event.id, f"day-{day}") in told',
         "False",
         f"{DESK}::test_each_warning_day_is_logged_once",
@@ -281,7 +281,7 @@ DEFENCES = (
     ),
     Defence(
         "what does not hold is not signed",
-        "flows/signoff.py",
+        "flows/intake/signoff.py",
         "    if found.exit_code in (INVALID, UNSUPPORTED):",
         "    if False:",
         f"{DESK}::test_a_statement_that_does_not_hold_is_not_signed",
@@ -295,10 +295,10 @@ DEFENCES = (
     ),
     Defence(
         "a callback follows no redirect",
-        "flows/callbacks.py",
+        "flows/intake/webhooks.py",
         "urllib.request.build_opener(_NoRedirect)",
         "urllib.request.build_opener()",
-        "tests/flows/test_callbacks.py::test_what_was_not_taken_is_sent_again_and_holds_nothing_up",
+        "tests/flows/intake/test_webhooks.py::test_what_was_not_taken_is_sent_again_and_holds_nothing_up",
     ),
     # what still holds data
     Defence(

@@ -59,7 +59,8 @@ def prepare(home: Home, models: int, requests: int) -> Facts:
 
 def _prepare(home: Home, models: int, requests: int) -> Facts:
     """In the process that `prepare` starts: MLflow's connections must not be inherited."""
-    from flows import intake, training
+    from flows import training
+    from flows.intake import requests as intake
     from flows.registry import registration
     from flows.state import keyring
     from flows.state.files import write_atomically
@@ -97,7 +98,7 @@ def _prepare(home: Home, models: int, requests: int) -> Facts:
 
 
 def _request(event: str, model: str) -> str:
-    from flows import intake
+    from flows.intake import requests as intake
 
     return intake.template(
         identity=event,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents.policy import load_policy
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import claiming, intake
 from flows.data.dataset import DataSpec
+from flows.intake import claims, requests
 from flows.records import event_index
 from flows.registry import model_source
 from flows.registry.model_source import Located
@@ -47,22 +47,22 @@ def accept(where: Facts) -> Facts:
     """Log that the audit starts, before anything else happens."""
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "accept"):
-        claim = claiming.claim_of(home, attempt.event)
-        origin = intake.origin_of(home, attempt.event)
-        policy = load_policy(intake.policy_source(claim.policy, origin))
+        claim = claims.claim_of(home, attempt.event)
+        origin = requests.origin_of(home, attempt.event)
+        policy = load_policy(requests.policy_source(claim.policy, origin))
         event = states.current(Ledger(home.ledger).entries(), attempt.event)
         body = {"attempt": attempt.number, "method": UNKNOWN}
         key = f"attempt-{attempt.number}"
         entry = Ledger(home.ledger).append_once("attempt_started", attempt.event, key, body)
     return {
         "request": claim.content(),
-        "request_digest": claim.digest(claiming.files_of(home, attempt.event)),
+        "request_digest": claim.digest(claims.files_of(home, attempt.event)),
         "regulation": "other",
         "received": event.received,
         "due": event.due,
         "verified_by": None,
         "forget": list(claim.forget),
-        "recipe": claiming.recipe_source(claim, origin),
+        "recipe": claims.recipe_source(claim, origin),
         "policy": policy.model_dump(mode="json"),
         "policy_digest": policy.digest(),
         "method": UNKNOWN,
@@ -75,15 +75,15 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
     """The data that the models were trained and edited on, and the rows nobody was trained on."""
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "version_data"):
-        claim = claiming.claim_of(home, attempt.event)
-        origin = intake.origin_of(home, attempt.event)
+        claim = claims.claim_of(home, attempt.event)
+        origin = requests.origin_of(home, attempt.event)
         return prepare.versioned(
             home,
-            spec=intake.spec_of(claim.data, origin),
+            spec=requests.spec_of(claim.data, origin),
             name=claim.data.name.partition(":")[0],
             forget=accepted["forget"],
             gone=model_source.locate(home, claim.original, origin).retired(),
-            unseen=intake.unseen_spec(claim.unseen, origin),
+            unseen=requests.unseen_spec(claim.unseen, origin),
         )
 
 
@@ -98,10 +98,10 @@ def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "pin_model"):
-        claim = claiming.claim_of(home, attempt.event)
-        origin = intake.origin_of(home, attempt.event)
-        found = claiming.sources(home, claim, origin)
-        known = claiming.files_of(home, attempt.event)
+        claim = claims.claim_of(home, attempt.event)
+        origin = requests.origin_of(home, attempt.event)
+        found = claims.sources(home, claim, origin)
+        known = claims.files_of(home, attempt.event)
         places = {"original": attempt.folder / "before.safetensors", "edited": attempt.after}
         files = {
             name: _pinned(home, source, places.get(name), known[name])
@@ -300,18 +300,18 @@ def _held(home: Home, attempt: Attempt, version: str) -> list[Facts]:
 
 def _reproduction(home: Home, attempt: Attempt) -> bytes:
     """The same claim about the pinned bytes, for another state folder. JSON is YAML."""
-    claim = claiming.claim_of(home, attempt.event)
-    origin = intake.origin_of(home, attempt.event)
-    found = claiming.sources(home, claim, origin)
-    known = claiming.files_of(home, attempt.event)
-    spec, unseen = intake.spec_of(claim.data, origin), intake.unseen_spec(claim.unseen, origin)
+    claim = claims.claim_of(home, attempt.event)
+    origin = requests.origin_of(home, attempt.event)
+    found = claims.sources(home, claim, origin)
+    known = claims.files_of(home, attempt.event)
+    spec, unseen = requests.spec_of(claim.data, origin), requests.unseen_spec(claim.unseen, origin)
     content = claim.content() | {
         "original": _file("before.safetensors", found["original"]),
         "edited": _file("after.safetensors", found["edited"])
         | {"retired": list(claim.edited.retired)},
         "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
-        "policy": str(intake.policy_source(claim.policy, origin)),
-        "recipe": claiming.recipe_source(claim, origin),
+        "policy": str(requests.policy_source(claim.policy, origin)),
+        "recipe": claims.recipe_source(claim, origin),
         "unseen": {k: v for k, v in unseen.items() if v} if unseen else None,
     }
     if claim.references:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import intake
+from flows.intake import requests
 from flows.state.errors import EventError
 from flows.state.files import Artifact, digest_file, write_atomically
 from flows.state.journal import entered
@@ -35,7 +35,7 @@ def record(
     def concluded() -> tuple[Verdict, Facts]:
         held = predicate.artefacts(home, attempt, accepted, data, model)
         verdict = judged(attempt, accepted["policy"], held)
-        write_atomically(attempt.reproduce, intake.reproduction(home, attempt.event, model))
+        write_atomically(attempt.reproduce, requests.reproduction(home, attempt.event, model))
         return verdict, predicate.parts(
             home,
             attempt,

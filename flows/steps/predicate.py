@@ -145,7 +145,7 @@ def artefacts(
     home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts
 ) -> list[Facts]:
     """What still holds the class: damp deletes nothing behind its user's back, it says so."""
-    from flows import intake
+    from flows.intake import requests
     from flows.records import inventory
 
     lineage = inventory.Lineage(
@@ -153,7 +153,7 @@ def artefacts(
         before=model["file"]["sha256"],
         failed=tuple(_failed(attempt, accepted)),
         data=data["name"],
-        source=intake.source_of(home, attempt.event),
+        source=requests.source_of(home, attempt.event),
         data_before=data["before"]["version"],
         data_after=data["after"]["version"],
     )

@@ -11,8 +11,8 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing.trust import moment
 from compliance.verdict.assurance import FAILED
-from flows import intake
 from flows.data.dataset import DataSpec
+from flows.intake import requests
 from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.files import Artifact, aside
@@ -31,8 +31,8 @@ def accept(where: Facts) -> Facts:
     """Fix what the attempt will do, and log that it starts, before anything else happens."""
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "accept"):
-        request = intake.request_of(home, attempt.event)
-        policy = intake.policy_of(home, attempt.event)
+        request = requests.request_of(home, attempt.event)
+        policy = requests.policy_of(home, attempt.event)
         event = states.current(Ledger(home.ledger).entries(), attempt.event)
         entry = _started(home, attempt, request, policy, event)
         method = entry["body"]["method"]
@@ -44,7 +44,7 @@ def accept(where: Facts) -> Facts:
         "due": event.due,
         "verified_by": event.verified_by or None,
         "forget": list(request.forget),
-        "recipe": intake.recipe_source(request.recipe, intake.origin_of(home, attempt.event)),
+        "recipe": requests.recipe_source(request.recipe, requests.origin_of(home, attempt.event)),
         "policy": policy.model_dump(mode="json"),
         "policy_digest": policy.digest(),
         "method": method,
@@ -115,15 +115,15 @@ def version_data(where: Facts, accepted: Facts) -> Facts:
     """The data version that the model was trained on, and its successor without the class."""
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "version_data"):
-        request = intake.request_of(home, attempt.event)
-        origin = intake.origin_of(home, attempt.event)
+        request = requests.request_of(home, attempt.event)
+        origin = requests.origin_of(home, attempt.event)
         return versioned(
             home,
-            spec=intake.data_spec(request, origin),
+            spec=requests.data_spec(request, origin),
             name=request.data.name.partition(":")[0],
             forget=accepted["forget"],
             gone=model_source.locate(home, request.model, origin).retired(),
-            unseen=intake.unseen_spec(request.unseen, origin),
+            unseen=requests.unseen_spec(request.unseen, origin),
         )
 
 
@@ -172,7 +172,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "pin_model"):
-        request = intake.request_of(home, attempt.event)
+        request = requests.request_of(home, attempt.event)
         source = _source(home, request, attempt)
         pinned = attempt.folder / "before.safetensors"
         with aside(pinned) as (temporary, _):
@@ -201,7 +201,7 @@ def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
 
 def _source(home: Home, request: Request, attempt: Attempt) -> model_source.Located:
     """Where the model before lies; a registered one must not be older than the champion."""
-    found = model_source.locate(home, request.model, intake.origin_of(home, attempt.event))
+    found = model_source.locate(home, request.model, requests.origin_of(home, attempt.event))
     if found.registry is None:
         return found
     from flows.registry import registration

@@ -23,7 +23,7 @@ from compliance.documents.request import parse_request
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope, statement
 from compliance.verdict.verdict import judge
-from flows import intake
+from flows.intake import requests
 from flows.state import keyring
 from flows.state.paths import Attempt, Home
 
@@ -76,7 +76,7 @@ def put(
     (origin / "policy.yaml").write_text(json.dumps(rules.model_dump(mode="json")))
     text = REQUEST.format(id=identity, regulation=regulation) + more
     request = parse_request(text)
-    intake.receive(home, request, rules, text.encode(), origin)
+    requests.receive(home, request, rules, text.encode(), origin)
     if received is not None:
         _received_at(home, identity, request.regulation, rules, received)
     return identity

@@ -20,7 +20,7 @@ import psutil
 
 from compliance.documents.policy import load_policy
 from compliance.ledger.ledger import Ledger
-from flows import intake
+from flows.intake import requests
 from flows.models import weights as models
 from flows.state import journal
 from flows.state.paths import Attempt, Home
@@ -124,7 +124,7 @@ class Office:
 
     def is_pending(self, event: str) -> bool:
         """Whether the ledger has work left for an event; `damp status` takes a process to ask."""
-        return event in intake.pending(self.home)
+        return event in requests.pending(self.home)
 
     def notes(self, event: str, attempt: int = 1) -> list[tuple[str, str]]:
         told = journal.read(Attempt(self.home, event, attempt))

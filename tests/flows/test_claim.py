@@ -289,18 +289,18 @@ def test_held_out_images_that_were_trained_on_are_found_by_content(
 def test_a_few_chance_twins_are_no_leak(
     desk: Desk, home: Home, users_module: Callable[[str], str]
 ) -> None:
-    from flows import claiming
+    from flows.intake import claims
 
     module = users_module(TWINS.format(count=3))
-    assert claiming.file_claim(home, desk.claim(data={"name": f"{module}:data"}))["new"]
+    assert claims.file_claim(home, desk.claim(data={"name": f"{module}:data"}))["new"]
 
 
 def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> None:
-    from flows import claiming
+    from flows.intake import claims
     from flows.state.errors import EventError
     from flows.steps import claim as claim_steps
 
-    event = claiming.file_claim(home, desk.claim())["id"]
+    event = claims.file_claim(home, desk.claim())["id"]
     where = {"home": str(home.root), "event": event, "attempt": 1}
     accepted = claim_steps.accept(where)
     data = claim_steps.version_data(where, accepted)
@@ -313,13 +313,13 @@ def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> N
 def test_a_claim_that_was_changed_after_receipt_is_named(
     desk: Desk, home: Home, refused: Refusal
 ) -> None:
-    from flows import claiming
+    from flows.intake import claims
     from flows.state.errors import EventError
 
-    event = claiming.file_claim(home, desk.claim())["id"]
+    event = claims.file_claim(home, desk.claim())["id"]
     home.claim(event).write_text(json.dumps(desk.told | {"policy": "default-v1"}))
     with refused(EventError, "not the claim that the ledger received", "hand the"):
-        claiming.claim_of(home, event)
+        claims.claim_of(home, event)
 
 
 def test_too_few_images_for_the_policy_are_told_before_anything_runs(
@@ -344,8 +344,8 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
 ) -> None:
     """The original is a ResNet-18 of torchvision, the edited one a network of the user's."""
     from audits.references import Recipe, train
-    from flows import claiming
     from flows.data import loaders
+    from flows.intake import claims
     from flows.steps import claim as claim_steps
 
     module = users_module(NET + TWINS.format(count=0) + COLOURS)
@@ -365,7 +365,7 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
         data={"name": f"{module}:coloured"},
         references=None,
     )
-    event = claiming.file_claim(home, file)["id"]
+    event = claims.file_claim(home, file)["id"]
     where = {"home": str(home.root), "event": event, "attempt": 1}
     Attempt(home, event, 1).folder.mkdir(parents=True)
     accepted = claim_steps.accept(where)
@@ -389,7 +389,7 @@ def coloured():
 def test_models_of_a_registry_are_read_from_there(
     desk: Desk, home: Home, world: World, damp: Damp
 ) -> None:
-    from flows import claiming
+    from flows.intake import claims
     from flows.state.settings import prepare_environment
 
     shutil.copytree(world.home.root, home.root, dirs_exist_ok=True)
@@ -397,9 +397,9 @@ def test_models_of_a_registry_are_read_from_there(
     file = desk.claim(
         original={"registry": f"{demo.MODEL}/1"}, edited={"registry": f"{demo.MODEL}/2"}
     )
-    answer = claiming.file_claim(home, file)
+    answer = claims.file_claim(home, file)
     assert answer["new"]
-    found = claiming.sources(home, claiming.claim_of(home, answer["id"]), desk.folder)
+    found = claims.sources(home, claims.claim_of(home, answer["id"]), desk.folder)
     assert found["edited"].retired() == [demo.DIGIT]
     assert found["original"].registry == {"name": demo.MODEL, "version": "1"}
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from compliance.ledger.ledger import Ledger
-from flows import intake
+from flows.intake import requests
 from flows.state.paths import Home
 from tests.flows.world import EVENT, World
 
@@ -71,7 +71,7 @@ def test_a_hundred_repetitions_of_a_request_have_one_effect(
     monkeypatch.setenv("DAMP_HOME", str(home.root))
     before = home.ledger.read_bytes()
     file = next(home.root.rglob("*request*.yaml"))
-    answers = [intake.submit(home, file) for _ in range(REPLAYS)]
+    answers = [requests.submit(home, file) for _ in range(REPLAYS)]
     assert not any(answer["new"] for answer in answers)
     assert {answer["id"] for answer in answers} == {EVENT}
     assert home.ledger.read_bytes() == before

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import intake
+from flows.intake import requests
 from flows.state.paths import Home
 from tests.flows.running import Office, ended, eventually, interrupt
 
@@ -67,7 +67,7 @@ class Desk:
         assert done.returncode == 0, (line, done.stdout, done.stderr)
 
     def settled(self) -> bool:
-        return not intake.pending(self.office.home)
+        return not requests.pending(self.office.home)
 
 
 @pytest.fixture(scope="module")

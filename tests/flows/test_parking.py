@@ -8,7 +8,8 @@ import pytest
 
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import intake, parking
+from flows import parking
+from flows.intake import requests
 from flows.records import status
 from flows.state.errors import BusyError, ModelError, ServerError, StoreError
 from flows.state.paths import Home
@@ -41,11 +42,11 @@ def test_the_nearest_deadline_comes_first_and_a_poisoned_request_stops_nobody(
     seen: list[str] = []
     poison = {"poisoned": ModelError("The weights are gone.")}
     monkeypatch.setattr(parking, "run_event", running(poison, seen))
-    rows = [parking.decide(queue, event) for event in intake.pending(queue)]
+    rows = [parking.decide(queue, event) for event in requests.pending(queue)]
     assert seen == ["poisoned", "soon", "late"]
     assert [row["outcome"] for row in rows] == ["PARKED", "PASSED", "PASSED"]
     assert rows[0]["why"] == "The weights are gone."
-    assert intake.pending(queue) == ["soon", "late"]
+    assert requests.pending(queue) == ["soon", "late"]
     told = status.one_event(queue, "poisoned")
     assert (told["state"], told["problem"]) == ("error", "The weights are gone.")
 
@@ -73,7 +74,7 @@ def test_what_goes_by_is_left_for_the_next_run(
 ) -> None:
     monkeypatch.setattr(parking, "run_event", running({"soon": error}, []))
     assert parking.decide(queue, "soon")["outcome"] == outcome
-    assert "soon" in intake.pending(queue)
+    assert "soon" in requests.pending(queue)
 
 
 def test_a_parked_event_goes_on_where_it_was_once_a_person_says_so(queue: Home) -> None:
@@ -81,10 +82,10 @@ def test_a_parked_event_goes_on_where_it_was_once_a_person_says_so(queue: Home) 
     ledger.append_once("attempt_started", "soon", "attempt-1", {"attempt": 1})
     parking.park(queue, "soon", "The disk of the data is gone.")
     parking.park(queue, "soon", "Still gone.")
-    assert intake.pending(queue) == ["poisoned", "late"]
-    intake.unpark(queue, "soon")
+    assert requests.pending(queue) == ["poisoned", "late"]
+    requests.unpark(queue, "soon")
     assert states.current(ledger.entries(), "soon").state is states.State.EXECUTING
-    assert "soon" in intake.pending(queue)
+    assert "soon" in requests.pending(queue)
     entries = ledger.entries()
-    intake.unpark(queue, "soon")  # it is not parked any more: nothing to do
+    requests.unpark(queue, "soon")  # it is not parked any more: nothing to do
     assert ledger.entries() == entries

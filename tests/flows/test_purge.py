@@ -18,10 +18,11 @@ import pytest
 import torch
 
 from compliance.ledger.ledger import Ledger
-from flows import desk, purge
+from flows import purge
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions
 from flows.data.dataset import Dataset
+from flows.intake import lifecycle
 from flows.models import weights as models
 from flows.records import inventory
 from flows.registry import registration
@@ -99,7 +100,7 @@ def world(template: World) -> Iterator[World]:
     shutil.copytree(home.root, kept, ignore=DATABASES, copy_function=os.link)
     event = MADE.put(home)
     MADE.decide(home, event, before=template.before, versions=template.versions)
-    desk.close(home, event, reason="in use since today")
+    lifecycle.close(home, event, reason="in use since today")
     digest = files.digest_bytes(template.before)
     for name, of in (("a" * 64, digest), ("b" * 64, "c" * 64)):
         arrays = {"train_logits": np.zeros((2, 2), np.float32)}
@@ -265,7 +266,7 @@ def test_while_an_open_event_needs_the_rows_nothing_is_deleted(world: World) -> 
     other = MADE.put(world.home)
     with pytest.raises(EventError, match=f"still need the old model or its rows: {other}"):
         purge.purge(world.home, world.event)
-    desk.cancel(world.home, other, reason="withdrawn")
+    lifecycle.cancel(world.home, other, reason="withdrawn")
     assert purge.purge(world.home, world.event)["deleted"]
 
 
@@ -280,11 +281,11 @@ def test_while_an_event_runs_on_the_model_a_purge_is_busy(world: World) -> None:
 def test_a_declared_copy_is_listed_with_the_last_word_on_it(world: World, refused: Any) -> None:
     home, event = world.home, world.event
     backup = {"artefact": "nightly backup", "location": "tape 7"}
-    desk.declare(home, event, **backup, status="UNKNOWN")
-    desk.declare(home, event, **backup, status="EXPIRES_ON", until="2027-01-31")
+    lifecycle.declare(home, event, **backup, status="UNKNOWN")
+    lifecycle.declare(home, event, **backup, status="EXPIRES_ON", until="2027-01-31")
     assert shown(world)["nightly backup: tape 7"] == "EXPIRES_ON"
     assert shown(world)["copies elsewhere: unknown"] == "UNKNOWN"
-    desk.declare_complete(home, event, role="privacy-desk")
+    lifecycle.declare_complete(home, event, role="privacy-desk")
     assert shown(world)["copies elsewhere: none but those listed"] == "DELETED"
     assert "copies elsewhere: unknown" not in shown(world)
 
@@ -306,13 +307,13 @@ def test_a_declaration_that_says_nothing_is_refused(
     event = MADE.put(home)
     given = {"artefact": "backup", "location": "tape", "status": "DELETED"} | changes
     with refused(EventError, words):
-        desk.declare(home, event, **given)
+        lifecycle.declare(home, event, **given)
 
 
 def test_a_role_must_vouch_that_the_list_is_complete(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
     with refused(EventError, "no role"):
-        desk.declare_complete(home, event, role="")
+        lifecycle.declare_complete(home, event, role="")
 
 
 # The command line

@@ -16,7 +16,7 @@ import pytest
 from compliance.charts import charts
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger.ledger import Ledger
-from flows import desk, signoff
+from flows.intake import lifecycle, signoff
 from flows.records import event_index, pdf, reports
 from flows.state import keyring
 from flows.state.errors import BrowserError, EventError
@@ -44,7 +44,7 @@ def attempt(home: Home) -> Attempt:
 
 def test_the_filed_page_is_made_again_byte_by_byte(attempt: Attempt) -> None:
     first = reports.render(attempt, "html", filed=True)
-    desk.declare_complete(attempt.home, attempt.event, role="privacy-desk")
+    lifecycle.declare_complete(attempt.home, attempt.event, role="privacy-desk")
     keyring.new(attempt.home, role="reviewer", days=30)
     signoff.approve(attempt.home, attempt.event, role="reviewer", signed=None)
     assert reports.render(attempt, "html", filed=True) == first
@@ -53,7 +53,7 @@ def test_the_filed_page_is_made_again_byte_by_byte(attempt: Attempt) -> None:
 
 def test_what_happened_since_is_shown_in_every_form(attempt: Attempt) -> None:
     home, event = attempt.home, attempt.event
-    desk.declare(
+    lifecycle.declare(
         home,
         event,
         artefact="tape of May",
@@ -220,12 +220,12 @@ def test_the_index_is_written_again_when_an_event_ends(home: Home) -> None:
     denied, closed, waiting = MADE.put(home), MADE.put(home), MADE.put(home)
     MADE.decide(home, closed, verdict="INCONCLUSIVE", with_report=True)
     index = home.root / "index.html"
-    desk.pause(home, waiting, reason="no end")
+    lifecycle.pause(home, waiting, reason="no end")
     assert not index.exists()
-    desk.deny(home, denied, reason="unverifiable", note="")
+    lifecycle.deny(home, denied, reason="unverifiable", note="")
     assert state_in(index, denied) == "denied"
     assert state_in(index, closed) == "audited"
-    desk.close(home, closed, reason="retrained elsewhere")
+    lifecycle.close(home, closed, reason="retrained elsewhere")
     assert state_in(index, closed) == "closed"
     assert state_in(index, waiting) == "paused"
 
@@ -242,7 +242,7 @@ def test_an_index_that_cannot_be_written_undoes_nothing(
     event = MADE.put(home)
     (home.root / "index.html").mkdir()  # no file can take its place
     monkeypatch.setattr(logging.getLogger("damp"), "propagate", True)
-    entry = desk.cancel(home, event, reason="withdrawn")
+    entry = lifecycle.cancel(home, event, reason="withdrawn")
     assert entry["kind"] == Ledger(home.ledger).entries()[-1]["kind"] == "event_cancelled"
     assert "index.html was not written" in caplog.text
 

@@ -19,8 +19,8 @@ from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 from tests.flows.conftest import mounted
+from tests.flows.intake.test_refusals import files_no_longer_than
 from tests.flows.state.test_settings import server
-from tests.flows.test_refusals import files_no_longer_than
 
 
 @pytest.fixture

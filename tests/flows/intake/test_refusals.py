@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from compliance.ledger.ledger import Ledger
-from flows import intake
+from flows.intake import requests
 from flows.models import weights
 from flows.state import locks
 from flows.state.paths import Home
@@ -233,7 +233,7 @@ def test_an_event_on_a_model_that_another_one_holds_waits_its_turn(
     damp("submit", written(folder, request()))
     damp("keys", "new")
     before = contents(folder.parent)
-    with locks.lineage(home, intake.lineage_of(home, ID)):
+    with locks.lineage(home, requests.lineage_of(home, ID)):
         damp("run").refused("Another event is running on model", "damp status", code=4)
         damp("run", "--event", ID, "--json").refused("Another event", code=4)
     assert contents(folder.parent) == before

@@ -15,7 +15,7 @@ from compliance.documents import deadlines
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
 from compliance.ledger.ledger import Ledger
-from flows import intake
+from flows.intake import requests
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state.errors import DataError, EventError, ModelError
@@ -47,7 +47,7 @@ def file_claim(home: Home, file: Path) -> Facts:
             stands; nothing was written.
     """
     claim, origin = load_claim(file), file.resolve().parent
-    policy = load_policy(intake.policy_source(claim.policy, origin))
+    policy = load_policy(requests.policy_source(claim.policy, origin))
     files = digests(home, claim, origin)
     event = claim.event_id(files)
     if Ledger(home.ledger).find("request_received", event, "receipt") is not None:
@@ -107,7 +107,7 @@ def files_of(home: Home, event: str) -> dict[str, str]:
 
 def recipe_source(claim: Claim, origin: Path) -> str | None:
     """The claim's recipe as `intake.recipe_source` finds it; None where it names none."""
-    return intake.recipe_source(claim.recipe, origin) if claim.recipe else None
+    return requests.recipe_source(claim.recipe, origin) if claim.recipe else None
 
 
 def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Located]:
@@ -153,8 +153,8 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     recipe = recipe_source(claim, origin)
     if recipe is not None:
         recipes.get(recipe)
-    dataset = loaders.load(intake.spec_of(claim.data, origin))
-    intake.check_classes(dataset, list(claim.forget), policy)
+    dataset = loaders.load(requests.spec_of(claim.data, origin))
+    requests.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
     networks = {name: source.load(dataset) for name, source in sources(home, claim, origin).items()}
     _refuse_same(networks["original"], networks["edited"])

@@ -15,7 +15,7 @@ from compliance.formats.errors import StateError
 from compliance.ledger import entry_text, states
 from compliance.ledger.ledger import Ledger
 from compliance.verification.verify import verify_statement
-from flows import desk, intake, signoff
+from flows.intake import lifecycle, requests, signoff
 from flows.state import event_ids, keyring, locks
 from flows.state.errors import BusyError, EventError
 from flows.state.paths import Home
@@ -37,11 +37,11 @@ def known(home: Home, event: str) -> states.Event:
 
 def test_nothing_runs_before_a_required_identity_is_verified(home: Home) -> None:
     event = MADE.put(home, identity="required")
-    assert intake.pending(home) == []
-    desk.verify_identity(home, event, role="privacy-desk")
+    assert requests.pending(home) == []
+    lifecycle.verify_identity(home, event, role="privacy-desk")
     assert known(home, event).verified_by == "privacy-desk"
-    assert intake.pending(home) == [event]
-    again = desk.verify_identity(home, event, role="privacy-desk")
+    assert requests.pending(home) == [event]
+    again = lifecycle.verify_identity(home, event, role="privacy-desk")
     assert len(Ledger(home.ledger).of(event, "request_verified")) == 1
     assert again["body"] == {"role": "privacy-desk"}
 
@@ -49,7 +49,7 @@ def test_nothing_runs_before_a_required_identity_is_verified(home: Home) -> None
 def test_a_person_s_name_is_no_role(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
     with refused(EventError, "no role", "privacy-desk"):
-        desk.verify_identity(home, event, role="Erika Mustermann")
+        lifecycle.verify_identity(home, event, role="Erika Mustermann")
 
 
 # Ends
@@ -58,26 +58,26 @@ def test_a_person_s_name_is_no_role(home: Home, refused: Refusal) -> None:
 def test_a_denial_has_a_ground_that_is_counted(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
     with refused(EventError, "is no ground", "unverifiable"):
-        desk.deny(home, event, reason="because", note="")
+        lifecycle.deny(home, event, reason="because", note="")
     with refused(EventError, "needs a note"):
-        desk.deny(home, event, reason="other", note=" ")
-    desk.deny(home, event, reason="other", note="two\nlines")
+        lifecycle.deny(home, event, reason="other", note=" ")
+    lifecycle.deny(home, event, reason="other", note="two\nlines")
     assert known(home, event).state is states.State.DENIED
     assert Ledger(home.ledger).entries()[-1]["body"]["note"] == "two lines"
     with refused(StateError, "is denied"):
-        desk.cancel(home, event, reason="no")
+        lifecycle.cancel(home, event, reason="no")
 
 
 @pytest.mark.parametrize("end", ["deny", "duplicate", "cancel"])
 def test_an_ended_request_is_never_run(home: Home, end: str) -> None:
     event, other = MADE.put(home), MADE.put(home)
     steps: dict[str, Callable[[], Any]] = {
-        "deny": lambda: desk.deny(home, event, reason="exempt", note=""),
-        "duplicate": lambda: desk.duplicate(home, event, of=other),
-        "cancel": lambda: desk.cancel(home, event, reason="withdrawn"),
+        "deny": lambda: lifecycle.deny(home, event, reason="exempt", note=""),
+        "duplicate": lambda: lifecycle.duplicate(home, event, of=other),
+        "cancel": lambda: lifecycle.cancel(home, event, reason="withdrawn"),
     }
     steps[end]()
-    assert intake.pending(home) == [other]
+    assert requests.pending(home) == [other]
     ledger = Ledger(home.ledger)
     with pytest.raises(StateError):
         ledger.append("attempt_started", event, {"attempt": 1}, checked=True)
@@ -86,16 +86,16 @@ def test_an_ended_request_is_never_run(home: Home, end: str) -> None:
 def test_an_event_is_no_duplicate_of_itself_or_of_nothing(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
     with refused(EventError, "of itself"):
-        desk.duplicate(home, event, of=event)
+        lifecycle.duplicate(home, event, of=event)
     with refused(EventError, "knows no event"):
-        desk.duplicate(home, event, of="00000000")
+        lifecycle.duplicate(home, event, of="00000000")
 
 
 def test_a_decided_request_cannot_be_denied_any_more(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
     MADE.decide(home, event)
     with refused(StateError, "request_denied is not possible"):
-        desk.deny(home, event, reason="exempt", note="")
+        lifecycle.deny(home, event, reason="exempt", note="")
 
 
 # Pauses
@@ -105,24 +105,24 @@ def test_a_paused_request_waits_and_goes_on_where_it_was(home: Home, refused: Re
     event = MADE.put(home)
     due = known(home, event).due
     with refused(StateError, "not paused"):
-        desk.resume(home, event)
+        lifecycle.resume(home, event)
     for _ in range(2):
-        desk.pause(home, event, reason="waiting for the contract")
-        assert intake.pending(home) == []
+        lifecycle.pause(home, event, reason="waiting for the contract")
+        assert requests.pending(home) == []
         assert known(home, event).due == due  # the clock goes on
-        desk.resume(home, event)
-        assert intake.pending(home) == [event]
-    desk.pause(home, event, reason="again")
-    desk.deny(home, event, reason="unverifiable", note="")
+        lifecycle.resume(home, event)
+        assert requests.pending(home) == [event]
+    lifecycle.pause(home, event, reason="again")
+    lifecycle.deny(home, event, reason="unverifiable", note="")
     assert known(home, event).state is states.State.DENIED
 
 
 def test_a_paused_decided_event_cannot_be_denied(home: Home, refused: Refusal) -> None:
     event = MADE.put(home)
     MADE.decide(home, event)
-    desk.pause(home, event, reason="wait")
+    lifecycle.pause(home, event, reason="wait")
     with refused(StateError, "request_denied is not possible"):
-        desk.deny(home, event, reason="exempt", note="")
+        lifecycle.deny(home, event, reason="exempt", note="")
 
 
 @pytest.mark.parametrize("step", ["pause", "cancel", "close"])
@@ -130,7 +130,7 @@ def test_a_running_event_is_not_taken_from_under_its_run(home: Home, step: str) 
     event = MADE.put(home)
     before = home.ledger.read_bytes()
     with locks.lineage(home, "digits"), pytest.raises(BusyError):
-        getattr(desk, step)(home, event, reason="stop")
+        getattr(lifecycle, step)(home, event, reason="stop")
     assert home.ledger.read_bytes() == before
 
 
@@ -138,7 +138,7 @@ def test_a_running_event_is_not_taken_from_under_its_run(home: Home, step: str) 
 def test_a_reason_is_printable_and_short(home: Home, refused: Refusal, reason: str) -> None:
     event = MADE.put(home)
     with refused(EventError, "printable"):
-        desk.cancel(home, event, reason=reason)
+        lifecycle.cancel(home, event, reason=reason)
 
 
 # The clock
@@ -148,38 +148,38 @@ def test_an_extension_moves_the_due_date_once_and_in_time(home: Home, refused: R
     event = MADE.put(home, received=NOW, extensions={"gdpr": 60})
     late = NOW + timedelta(days=31)
     with refused(StateError, "1 to 60 days"):
-        desk.extend(home, event, days=61, reason="many", now=NOW)
+        lifecycle.extend(home, event, days=61, reason="many", now=NOW)
     with refused(StateError, "has gone by"):
-        desk.extend(home, event, days=30, reason="many", now=late)
-    desk.extend(home, event, days=30, reason="many requests", now=NOW + timedelta(days=20))
+        lifecycle.extend(home, event, days=30, reason="many", now=late)
+    lifecycle.extend(home, event, days=30, reason="many requests", now=NOW + timedelta(days=20))
     assert known(home, event).due == (NOW + timedelta(days=60)).isoformat()
     with refused(StateError, "once is all"):
-        desk.extend(home, event, days=5, reason="more", now=NOW)
+        lifecycle.extend(home, event, days=5, reason="more", now=NOW)
 
 
 def test_where_the_policy_allows_no_extension_there_is_none(home: Home, refused: Refusal) -> None:
     event = MADE.put(home, regulation="contract", received=NOW)
     with refused(StateError, "no extension for this regulation"):
-        desk.extend(home, event, days=1, reason="x", now=NOW)
+        lifecycle.extend(home, event, days=1, reason="x", now=NOW)
 
 
 def test_each_warning_day_is_logged_once(home: Home) -> None:
     event, young = MADE.put(home, received=NOW), MADE.put(home, received=NOW + timedelta(days=20))
     ended = MADE.put(home, received=NOW)
-    desk.cancel(home, ended, reason="withdrawn")
+    lifecycle.cancel(home, ended, reason="withdrawn")
     days = []
     for day in (1, 14, 15, 22, 22, 40):
-        days += [(f["event"], f["day"]) for f in desk.remind(home, NOW + timedelta(days=day))]
+        days += [(f["event"], f["day"]) for f in lifecycle.remind(home, NOW + timedelta(days=day))]
     assert days == [(event, 14), (event, 21), (event, 28), (young, 14)]
     assert Ledger(home.ledger).of(event, "deadline_warning")[-1]["body"]["left"] == -10
 
 
 def test_a_clock_that_went_back_warns_of_nothing_twice(home: Home) -> None:
     event = MADE.put(home, received=NOW)
-    assert [f["day"] for f in desk.remind(home, NOW + timedelta(days=22))] == [21]
-    assert desk.remind(home, NOW - timedelta(days=365)) == []
-    assert [f["day"] for f in desk.remind(home, NOW + timedelta(days=15))] == [14]
-    assert desk.remind(home, NOW + timedelta(days=22)) == []
+    assert [f["day"] for f in lifecycle.remind(home, NOW + timedelta(days=22))] == [21]
+    assert lifecycle.remind(home, NOW - timedelta(days=365)) == []
+    assert [f["day"] for f in lifecycle.remind(home, NOW + timedelta(days=15))] == [14]
+    assert lifecycle.remind(home, NOW + timedelta(days=22)) == []
     assert len(Ledger(home.ledger).of(event, "deadline_warning")) == 2
 
 

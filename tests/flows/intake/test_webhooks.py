@@ -18,7 +18,7 @@ from compliance.formats.errors import RequestError
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import load_trust
-from flows import callbacks, desk, intake
+from flows.intake import lifecycle, requests, webhooks
 from flows.state import keyring
 from flows.state.errors import EventError
 from flows.state.paths import Home
@@ -79,15 +79,15 @@ def event(home: Home, told: Desk) -> str:
 
 
 def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str) -> None:
-    assert callbacks.deliver(home) == []
-    desk.deny(home, event, reason="exempt", note="")
-    (sent,) = callbacks.deliver(home)
+    assert webhooks.deliver(home) == []
+    lifecycle.deny(home, event, reason="exempt", note="")
+    (sent,) = webhooks.deliver(home)
     assert (sent["answer"], sent["kind"]) == (200, "request_denied")
-    assert callbacks.deliver(home) == []
+    assert webhooks.deliver(home) == []
     opened = envelope.open_envelope(told.got[0])
     (signature,) = envelope.judge(opened, load_trust(home.trust))
     assert (signature.holds, signature.role) == (True, "executor")
-    assert opened.payload_type == callbacks.TYPE
+    assert opened.payload_type == webhooks.TYPE
     said = json.loads(opened.payload)
     assert (said["event"], said["state"], said["verdict"]) == (event, "denied", None)
     assert Ledger(home.ledger).of(event, "callback_sent")[0]["body"]["status"] == 200
@@ -95,7 +95,7 @@ def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str)
 
 def test_a_verdict_is_told_with_its_statement(home: Home, told: Desk, event: str) -> None:
     attempt = MADE.decide(home, event)
-    callbacks.deliver(home)
+    webhooks.deliver(home)
     said = json.loads(envelope.open_envelope(told.got[0]).payload)
     assert said["verdict"] == "PASSED"
     assert said["statement"] == envelope.digest(attempt.statement.read_bytes())
@@ -105,36 +105,36 @@ def test_a_verdict_is_told_with_its_statement(home: Home, told: Desk, event: str
 def test_what_was_not_taken_is_sent_again_and_holds_nothing_up(
     home: Home, told: Desk, event: str, answer: int
 ) -> None:
-    desk.deny(home, event, reason="exempt", note="")
+    lifecycle.deny(home, event, reason="exempt", note="")
     told.answer = answer
-    (first,) = callbacks.deliver(home)
+    (first,) = webhooks.deliver(home)
     assert "did not take it" in first["problem"]
     assert len(told.got) == 1  # a redirect is not followed
     assert not Ledger(home.ledger).of(event, "callback_sent")
     told.answer = 204
-    assert callbacks.deliver(home)[0]["answer"] == 204
+    assert webhooks.deliver(home)[0]["answer"] == 204
 
 
 def test_a_system_that_is_gone_holds_nothing_up(home: Home, told: Desk, event: str) -> None:
-    desk.deny(home, event, reason="exempt", note="")
+    lifecycle.deny(home, event, reason="exempt", note="")
     told.server.server_close()
-    (found,) = callbacks.deliver(home)
+    (found,) = webhooks.deliver(home)
     assert "did not take it" in found["problem"]
 
 
 def test_a_policy_that_changed_its_mind_stops_it(home: Home, told: Desk, event: str) -> None:
-    desk.deny(home, event, reason="exempt", note="")
-    file = intake.origin_of(home, event) / "policy.yaml"
+    lifecycle.deny(home, event, reason="exempt", note="")
+    file = requests.origin_of(home, event) / "policy.yaml"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"callbacks": []}))
-    assert "does not allow" in callbacks.deliver(home)[0]["problem"]
+    assert "does not allow" in webhooks.deliver(home)[0]["problem"]
     assert told.got == []
 
 
 def test_without_a_callback_nobody_is_told(home: Home, told: Desk) -> None:
     keyring.new(home, role="executor", days=30)
     event = MADE.put(home, callbacks=[told.address])
-    desk.deny(home, event, reason="exempt", note="")
-    assert callbacks.deliver(home) == []
+    lifecycle.deny(home, event, reason="exempt", note="")
+    assert webhooks.deliver(home) == []
 
 
 def test_an_address_that_the_policy_does_not_list_is_refused_at_the_door(refused: Refusal) -> None:
@@ -142,8 +142,8 @@ def test_an_address_that_the_policy_does_not_list_is_refused_at_the_door(refused
     request = parse_request(f"{text}callback: https://desk.example.org/\n")
     for listed in ([], ["https://other.example.org/"]):
         with refused(EventError, "Leave `callback` out"):
-            intake.check_callback(request, MADE.policy(callbacks=listed))
-    intake.check_callback(request, MADE.policy(callbacks=["https://desk.example.org/"]))
+            requests.check_callback(request, MADE.policy(callbacks=listed))
+    requests.check_callback(request, MADE.policy(callbacks=["https://desk.example.org/"]))
     with pytest.raises(RequestError, match=r"line 11.*callback: write an https address"):
         parse_request(f"{text}callback: http://10.0.0.1/\n")
 

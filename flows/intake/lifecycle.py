@@ -17,7 +17,7 @@ from compliance.ledger.chain import Entry
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.states import Event
 from compliance.signing.trust import moment
-from flows import intake
+from flows.intake import requests
 from flows.records import event_index
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
@@ -96,7 +96,7 @@ def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | No
     known = _known(home, whose)
     if known.extended:
         raise StateError(f"Event {whose} was extended before, to {known.due}: once is all.")
-    longest = intake.policy_of(home, whose).extension(known.regulation)
+    longest = requests.policy_of(home, whose).extension(known.regulation)
     due = deadlines.extended(moment(known.due), now or datetime.now(UTC), days, longest)
     body = {"days": days, "due": due.isoformat(timespec="seconds"), "reason": _text(reason)}
     ledger = Ledger(home.ledger)
@@ -181,7 +181,7 @@ def remind(home: Home, now: datetime | None = None) -> list[Facts]:
 def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
     """Log a step while no run works on the event's model."""
     whose = event_ids.whole(home, event)
-    with locks.lineage(home, intake.lineage_of(home, whose)):
+    with locks.lineage(home, requests.lineage_of(home, whose)):
         entry = Ledger(home.ledger).append(kind, whose, body, checked=True)
     if states.KINDS[kind] in states.ENDED:
         event_index.refresh(home)

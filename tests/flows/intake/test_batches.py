@@ -12,7 +12,7 @@ import pytest
 from compliance.ledger import entry_text, states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import batches, desk
+from flows.intake import batches, lifecycle
 from flows.state.paths import Attempt, Home
 from tests.flows.running import opened, submitted
 
@@ -52,8 +52,8 @@ def test_a_request_alone_on_its_model_is_no_batch(home: Home) -> None:
 def test_a_scheduled_request_can_still_be_denied_or_paused(home: Home) -> None:
     one, other = MADE.put(home), MADE.put(home)
     batches.schedule(home, [one, other])
-    desk.deny(home, one, reason="exempt", note="")
-    desk.pause(home, other, reason="the data move")
+    lifecycle.deny(home, one, reason="exempt", note="")
+    lifecycle.pause(home, other, reason="the data move")
     assert (state_of(home, one), state_of(home, other)) == ("denied", "paused")
 
 

@@ -17,7 +17,7 @@ from compliance.formats.errors import ComplianceError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows import intake
+from flows.intake import requests
 from flows.state import keyring
 from flows.state.errors import FlowError
 from flows.state.paths import Home
@@ -64,8 +64,8 @@ def _sent(home: Home, entry: Facts) -> Facts:
     told: Facts = {"event": entry["event"], "kind": entry["kind"]}
     try:
         request, policy = (
-            intake.request_of(home, entry["event"]),
-            intake.policy_of(home, entry["event"]),
+            requests.request_of(home, entry["event"]),
+            requests.policy_of(home, entry["event"]),
         )
         address = str(request.callback)
         told["address"] = address

@@ -14,7 +14,7 @@ from compliance.formats.errors import ComplianceError, StateError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.transitions import TRANSITIONS, State
-from flows import intake
+from flows.intake import requests
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -45,7 +45,7 @@ def _batches(home: Home, events: Sequence[str]) -> list[list[str]]:
     found = defaultdict(list)
     for event in events:
         try:
-            found[intake.lineage_of(home, event)].append(event)
+            found[requests.lineage_of(home, event)].append(event)
         except (ComplianceError, EventError):
             continue  # its request cannot be read: it is told when its turn comes
     return [batch for batch in found.values() if len(batch) > 1]
