@@ -19,7 +19,8 @@ def main() -> None:
     """Print seconds per part as JSON."""
     home = Home(Path(sys.argv[1]))
     prepare_environment(home.root)
-    from flows import demo, training
+    from flows import demo
+    from flows.operations import train_base
     from flows.steps import audit, plan, prepare, references
     from flows.steps import edit as cut
 
@@ -31,7 +32,7 @@ def main() -> None:
         seconds[name] = time.perf_counter() - began
         return done
 
-    timed("base training", training.trained, data="digits", data_root=None, recipe=None, seed=0)
+    timed("base training", train_base.trained, data="digits", data_root=None, recipe=None, seed=0)
     demo.prepare(home, demo.DIGIT)
     where = {"home": str(home.root), "event": demo.event_id(demo.DIGIT), "attempt": 1}
     accepted = prepare.accept(where)

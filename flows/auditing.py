@@ -39,23 +39,23 @@ def references(
     as_json: bool,
 ) -> int:
     """Train references ahead of time where some are asked for; list those that are kept."""
-    from flows import ahead
     from flows.models import recipes
+    from flows.operations import prepare_references
 
     home = commands.prepared()
     with console.bars():
         if file is not None:
-            ahead.train_for_file(home, file)
+            prepare_references.train_for_file(home, file)
         elif data is not None and forget:
             root = str(data_root.resolve()) if data_root else None
-            ahead.train(
+            prepare_references.train(
                 home,
                 spec=DataSpec(name=data, root=root),
                 recipe=recipe or recipes.of_data(data),
                 forget=list(forget),
                 count=count,
             )
-    found = ahead.listed(home)
+    found = prepare_references.listed(home)
     if as_json:
         console.emit(found)
     elif not found:

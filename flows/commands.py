@@ -46,7 +46,7 @@ def demo(forget: int, *, as_json: bool) -> int:
 
 def cost(*, as_json: bool, **asked: Any) -> int:
     """Predicted strengths per class and layer."""
-    from flows import costing
+    from flows.operations import cost as costing
 
     home = prepared()
     with console.bars():
@@ -66,11 +66,11 @@ def cost(*, as_json: bool, **asked: Any) -> int:
 
 def train(name: str, *, as_json: bool, **asked: Any) -> int:
     """Train a base model and register it."""
-    from flows import training
+    from flows.operations import train_base
 
     home = prepared()
     with console.bars():
-        made = training.base_model(home, name=name, **asked)
+        made = train_base.base_model(home, name=name, **asked)
     if as_json:
         console.emit(made)
     else:

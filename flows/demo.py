@@ -6,8 +6,8 @@ import hashlib
 import uuid
 from datetime import UTC, datetime
 
-from flows import training
 from flows.intake import requests
+from flows.operations import train_base
 from flows.state.files import write_atomically
 from flows.state.paths import Home
 
@@ -42,7 +42,7 @@ def prepare(home: Home, forget: int) -> None:
 
     keyring.ensure_demo_key(home)
     if registration.champion(home, MODEL) is None:
-        training.base_model(
+        train_base.base_model(
             home,
             name=MODEL,
             data="digits",

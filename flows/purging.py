@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from compliance.presentation.labels import PROPAGATION
-from flows import console, purge
+from flows import console
+from flows.operations import purge
 from flows.state.paths import Home
 
 Facts = dict[str, Any]

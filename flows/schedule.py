@@ -13,8 +13,9 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import reaudit, upkeep
+from flows import upkeep
 from flows.intake import batches, lifecycle, requests, webhooks
+from flows.operations import reaudit
 from flows.parking import decide
 from flows.state import interrupts, locks
 from flows.state.errors import GateError

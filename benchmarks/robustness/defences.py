@@ -32,7 +32,7 @@ LEDGER, CHECKPOINT = (
 VERDICT = "tests/compliance/verdict/test_verdict.py"
 FOREIGN = "tests/flows/models/test_third_party.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
-PURGE, DESK = "tests/flows/test_purge.py", "tests/flows/intake/test_lifecycle.py"
+PURGE, DESK = "tests/flows/operations/test_purge.py", "tests/flows/intake/test_lifecycle.py"
 
 DEFENCES = (
     # foreign files
@@ -310,14 +310,14 @@ DEFENCES = (
     ),
     Defence(
         "nothing is deleted while somebody needs it",
-        "flows/purge.py",
+        "flows/operations/purge.py",
         "    if needing:",
         "    if False:",
         f"{PURGE}::test_while_an_open_event_needs_the_rows_nothing_is_deleted",
     ),
     Defence(
         "a purge that was killed is finished",
-        "flows/purge.py",
+        "flows/operations/purge.py",
         'if last and last["kind"] == "purge_started" else []',
         "if False else []",
         f"{PURGE}::test_a_purge_that_was_killed_is_finished",
@@ -397,7 +397,7 @@ DEFENCES = (
     ),
     Defence(
         "a version with problems is not promoted",
-        "flows/promoting.py",
+        "flows/operations/promote.py",
         "        if problems:\n",
         "        if False:\n",
         "tests/flows/registry/test_gate.py::test_a_way_round_the_gate_is_named_and_leads_nowhere",
@@ -412,7 +412,7 @@ DEFENCES = (
     ),
     Defence(
         "a replay follows the pinned plan",
-        "flows/replay.py",
+        "flows/operations/replay.py",
         "    if strictjson.digest(plan) != wanted:",
         "    if False:",
         f"{FUZZING}::test_mutated_documents_are_refused_or_mean_what_they_say",

@@ -20,8 +20,8 @@ import torch
 
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope as signing
-from flows import promoting
 from flows.models import weights as models
+from flows.operations import promote
 from flows.registry import client as tracking
 from flows.registry import gate, gate_statement, registration, versions
 from flows.state import keyring
@@ -145,7 +145,7 @@ def test_what_an_event_left_has_nothing_wrong(shop: Shop) -> None:
     ]
     assert shop.problems() == []
     entries = Ledger(shop.home.ledger).entries()
-    assert promoting.promote(shop.home, NAME, 2).problems == ()
+    assert promote.promote(shop.home, NAME, 2).problems == ()
     assert Ledger(shop.home.ledger).entries() == entries  # it was promoted before
 
 
@@ -322,7 +322,7 @@ def test_a_way_round_the_gate_is_named_and_leads_nowhere(
     assert shop.problems() != []
     before = registration.champion(shop.home, NAME)
     with pytest.raises((GateError, RegistryError)):
-        promoting.promote(shop.home, NAME, version)
+        promote.promote(shop.home, NAME, version)
     assert registration.champion(shop.home, NAME) == before
 
 
@@ -374,7 +374,7 @@ def test_models_of_others_are_left_alone(shop: Shop) -> None:
 
 def test_an_alias_that_was_moved_by_hand_is_put_back(shop: Shop) -> None:
     shop.alias("champion", 1)
-    assert promoting.promote(shop.home, NAME, 2).problems == ()
+    assert promote.promote(shop.home, NAME, 2).problems == ()
     assert registration.champion(shop.home, NAME) == 2
     assert shop.problems() == []
 
@@ -384,7 +384,7 @@ def test_a_version_without_its_promotion_in_the_ledger_is_entered_by_promote(sho
     lines = shop.home.ledger.read_text().splitlines(keepends=True)
     shop.home.ledger.write_text("".join(lines[:5]))  # up to the signed statement
     assert shop.problems() == []  # the alias is between its move and its entry: `damp run` goes on
-    assert promoting.promote(shop.home, NAME, 2).problems == ()
+    assert promote.promote(shop.home, NAME, 2).problems == ()
     kinds = [entry["kind"] for entry in Ledger(shop.home.ledger).entries()]
     assert kinds[-2:] == ["model_promoted", "event_closed"]
 
@@ -394,7 +394,7 @@ def test_a_signature_that_came_later_is_brought_to_the_registry(shop: Shop) -> N
     here = Attempt(shop.home, EVENT, 1).statement
     here.parent.mkdir(parents=True)
     here.write_bytes(signing.countersign(shop.world.attempt.statement.read_bytes(), reviewer))
-    assert promoting.promote(shop.home, NAME, 2).problems == ()
+    assert promote.promote(shop.home, NAME, 2).problems == ()
     assert shop.statement(2).read_bytes() == here.read_bytes()
     assert shop.problems() == []
 
@@ -408,7 +408,7 @@ def test_a_statement_of_another_event_is_not_brought_along(shop: Shop) -> None:
 
     here.write_bytes(shop.signed(longer))
     kept = shop.statement(2).read_bytes()
-    promoting.promote(shop.home, NAME, 2)
+    promote.promote(shop.home, NAME, 2)
     assert shop.statement(2).read_bytes() == kept
 
 
