@@ -142,7 +142,7 @@ def carry_out(home: Home, events: list[str]) -> None:
     keyring.signing_key(home, "executor")  # found out now, not after an hour of audits
     _refuse_if_busy(home, waiting)
     with console.bars(), engine(home) as server:
-        import flows.event  # noqa: F401 - imported while the server starts
+        import flows.orchestration.event  # noqa: F401 - imported while the server starts
 
         server.wait()
         _run_in_order(home, waiting)
@@ -170,12 +170,12 @@ def _refuse_if_busy(home: Home, events: list[str]) -> None:
 
 def _run_in_order(home: Home, events: list[str]) -> None:
     """One event after the other; one that is refused does not keep the others from their turn."""
-    from flows import upkeep
     from flows.intake import batches
-    from flows.runner import run_event
+    from flows.orchestration import reconcile
+    from flows.orchestration.runner import run_event
     from flows.state.errors import EventError, is_refusal
 
-    upkeep.reconcile(home)
+    reconcile.reconcile(home)
     batches.schedule(home, events)
     refused: list[Exception] = []
     for event in events:
@@ -265,7 +265,7 @@ def serve(every: str, reaudits: str, scan: str) -> int:
     """Stay and carry out pending requests on Prefect's schedule."""
     home = prepared()
     with engine(home, scheduler=True) as server:
-        from flows import schedule
+        from flows.orchestration import schedule
 
         often = {"every": every, "reaudits": reaudits, "scan": scan}
         schedule.deployments(home, **often)  # an interval that is none is refused at once

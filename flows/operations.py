@@ -54,7 +54,7 @@ def deploy(pool: str, *, as_json: bool, **often: str) -> int:
     """Hand the schedules to a work pool."""
     home = _prepared()
     _use_server(home)
-    from flows import schedule
+    from flows.orchestration import schedule
 
     made = schedule.deploy(home, pool, **often)
     if as_json:
@@ -89,9 +89,9 @@ def alert(url: str, *, as_json: bool) -> int:
     """Make or renew the automation that calls `url` when a run fails."""
     home = _prepared()
     _use_server(home)
-    from flows import alerts
+    from flows.orchestration import automations
 
-    made = alerts.call_on_failure(url)
+    made = automations.call_on_failure(url)
     if as_json:
         console.emit({"automation": made, "url": url})
     else:

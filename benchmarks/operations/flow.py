@@ -32,7 +32,7 @@ prepare_environment(home.root)
 from flows import addresses, commands, runner, services
 event, how = sys.argv[1:]
 from flows import audit, cut, plan, prepare, publish, record, retraining
-import flows.event, mlflow, damp, sklearn.linear_model, torchvision
+import flows.orchestration.event, mlflow, damp, sklearn.linear_model, torchvision
 from compliance import render_html
 def plainly(where):
     accepted = prepare.accept(where)
@@ -92,7 +92,7 @@ prepare_environment(home.root)
 from flows import commands
 with commands.engine(home) as server:
     server.wait()
-    from flows.schedule import compliance_run
+    from flows.orchestration.schedule import compliance_run
     began = time.perf_counter()
     decided = compliance_run(str(home.root))
     print(json.dumps([time.perf_counter() - began, decided]))

@@ -133,8 +133,8 @@ def warm_up() -> None:
     import torch
 
     import compliance.report.render
-    import flows.event
-    import flows.runner  # noqa: F401
+    import flows.orchestration.event
+    import flows.orchestration.runner  # noqa: F401
 
     torch.set_num_threads(1)
     _ = compliance.report.render
@@ -162,7 +162,7 @@ def start(work: Callable[[], int], log: Path) -> int:
 
 def run(home: Home, event: str) -> int:
     """Carry an event out, in a child; its exit code as the command line has it."""
-    from flows.runner import run_event
+    from flows.orchestration.runner import run_event
     from flows.state.errors import is_refusal
 
     try:

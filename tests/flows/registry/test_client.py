@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import parking
+from flows.orchestration import parking
 from flows.registry import client as tracking
 from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home

@@ -240,7 +240,7 @@ from pathlib import Path
 from flows import commands
 home = commands.prepared()
 with commands.engine(home):
-    from flows.schedule import compliance_run
+    from flows.orchestration.schedule import compliance_run
     print(json.dumps(compliance_run(str(home.root))))
 """
 

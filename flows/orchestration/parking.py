@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compliance.ledger.ledger import Ledger
-from flows.runner import attempt_due, run_event
+from flows.orchestration.runner import attempt_due, run_event
 from flows.state import logs
 from flows.state.errors import BusyError, ServerError, StoreError, is_refusal
 from flows.state.paths import Home

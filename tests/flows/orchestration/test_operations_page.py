@@ -19,7 +19,7 @@ from tests.flows.running import Office, ended, eventually, interrupt
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
 STAY = {"damp serve": "Ctrl-C ends this", "damp worker": "started!"}
 """Commands that go on until they are interrupted, and what they say once they work."""
 

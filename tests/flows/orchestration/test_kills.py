@@ -41,7 +41,7 @@ def driven(folder: Path, what: str, count: int) -> dict[str, Any]:
         text=True,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

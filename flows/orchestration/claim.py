@@ -10,9 +10,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows import pages, tasks
+from flows.orchestration import artifacts, tasks
+from flows.orchestration.tasks import once, step
 from flows.steps import claim
-from flows.tasks import once, step
 
 Facts = dict[str, Any]
 
@@ -80,5 +80,5 @@ def forgetting_claim(home: str, event: str, attempt: int) -> Facts:
         found=found,
     )
     closed = once(close, where=where, record=record)
-    pages.verdict(where, closed)
+    artifacts.verdict(where, closed)
     return closed

@@ -8,8 +8,8 @@ import pytest
 
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import parking
 from flows.intake import requests
+from flows.orchestration import parking
 from flows.records import status
 from flows.state.errors import BusyError, ModelError, ServerError, StoreError
 from flows.state.paths import Home

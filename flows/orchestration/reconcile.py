@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
 from compliance.ledger.ledger import Ledger
-from flows import lost
+from flows.orchestration import server_loss
 from flows.registry import client as tracking
 from flows.servers import processes
 from flows.state.paths import Home
@@ -45,7 +45,7 @@ def reconcile(home: Home) -> Facts:
     Raises:
         ServerError: The Prefect server was lost.
     """
-    with lost.told():
+    with server_loss.told():
         crashed = _stale_flow_runs(home)
     return {"crashed": crashed, "ended": _stale_mlflow_runs(home)}
 

@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows import lost, pages, upkeep
 from flows.intake import requests
+from flows.orchestration import artifacts, reconcile, server_loss
 from flows.state import interrupts, locks, logs, progress
 from flows.state.journal import STEPS
 from flows.state.paths import Attempt, Home
@@ -46,11 +46,11 @@ def _attempt(home: Home, event: str) -> Facts:
     """Begin or resume the attempt that is due."""
     carry_out = _flow(home, event)
     attempt = Attempt(home, event, attempt_due(home, event))
-    page = pages.Progress(attempt, len(STEPS))
+    page = artifacts.Progress(attempt, len(STEPS))
     told = progress.Noted(progress.current(), partial(_note, attempt), page.step)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with lost.told(), quiet, tags(*upkeep.tags(home)), progress.reporting_to(told):
+    with server_loss.told(), quiet, tags(*reconcile.tags(home)), progress.reporting_to(told):
         facts: Facts = carry_out(home=str(home.root), event=event, attempt=attempt.number)
     interrupts.check()
     return facts
@@ -59,10 +59,10 @@ def _attempt(home: Home, event: str) -> Facts:
 def _flow(home: Home, event: str) -> Any:
     """The flow that an event is for: a request is carried out, a claim is audited."""
     if home.claim(event).exists():
-        from flows.claim import forgetting_claim
+        from flows.orchestration.claim import forgetting_claim
 
         return forgetting_claim
-    from flows.event import unlearning_event
+    from flows.orchestration.event import unlearning_event
 
     return unlearning_event
 

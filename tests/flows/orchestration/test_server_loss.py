@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows import lost, parking
+from flows.orchestration import parking, server_loss
 from flows.state.errors import ServerError
 
 
@@ -23,17 +23,17 @@ def test_a_server_that_is_gone_is_lost_and_waited_for(monkeypatch: pytest.Monkey
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/api"
     monkeypatch.setenv("PREFECT_API_URL", url)
-    with pytest.raises(ServerError, match=r"was lost .*damp up") as caught, lost.told():
+    with pytest.raises(ServerError, match=r"was lost .*damp up") as caught, server_loss.told():
         httpx.get(url)
     assert url in str(caught.value)
     assert isinstance(caught.value, parking.PASSING)  # left for the next run, not parked
 
 
 def test_a_server_without_its_database_is_told_too() -> None:
-    with pytest.raises(ServerError, match=r"answers with error 500.*database"), lost.told():
+    with pytest.raises(ServerError, match=r"answers with error 500.*database"), server_loss.told():
         raise answered(500)
 
 
 def test_what_we_have_asked_for_wrongly_stays_a_defect() -> None:
-    with pytest.raises(PrefectHTTPStatusError), lost.told():
+    with pytest.raises(PrefectHTTPStatusError), server_loss.told():
         raise answered(404)

@@ -13,10 +13,10 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows import upkeep
 from flows.intake import batches, lifecycle, requests, webhooks
 from flows.operations import reaudit
-from flows.parking import decide
+from flows.orchestration import reconcile
+from flows.orchestration.parking import decide
 from flows.state import interrupts, locks
 from flows.state.errors import GateError
 from flows.state.paths import Home
@@ -42,7 +42,7 @@ def compliance_run(home: str) -> list[Facts]:
     place = Home(Path(home))
     with locks.exclusive(place, "compliance-run"):
         lifecycle.remind(place)
-        upkeep.reconcile(place)
+        reconcile.reconcile(place)
         pending = requests.pending(place)
         batches.schedule(place, pending)
         try:

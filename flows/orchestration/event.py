@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import flow
 
-from flows import pages, tasks
-from flows.tasks import once
+from flows.orchestration import artifacts, tasks
+from flows.orchestration.tasks import once
 
 Facts = dict[str, Any]
 
@@ -80,5 +80,5 @@ def unlearning_event(home: str, event: str, attempt: int) -> Facts:
     closed = once(
         tasks.close, where=where, accepted=accepted, record=record, registration=registration
     )
-    pages.verdict(where, closed)
+    artifacts.verdict(where, closed)
     return closed

@@ -149,7 +149,7 @@ from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
 from flows import fanout, commands
-from tests.flows.test_team import part
+from tests.flows.orchestration.test_team import part
 with commands.engine(home) as server:
     server.wait()
     jobs = [{"folder": sys.argv[1], "number": n, "die": sys.argv[2] == "die"} for n in range(4)]
@@ -180,7 +180,7 @@ def test_work_is_spread_over_processes_and_a_dead_worker_is_replaced(
         {
             "DAMP_RUNNER": runner,
             "DAMP_WORKERS": "2",
-            "PYTHONPATH": f"{Path(__file__).parents[2]}:{os.environ.get('PYTHONPATH', '')}",
+            "PYTHONPATH": f"{Path(__file__).parents[3]}:{os.environ.get('PYTHONPATH', '')}",
         },
     )
     office.home.root.mkdir()
