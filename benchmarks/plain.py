@@ -19,8 +19,8 @@ def main() -> None:
     """Print seconds per part as JSON."""
     home = Home(Path(sys.argv[1]))
     prepare_environment(home.root)
-    from flows import demo
-    from flows.operations import train_base
+    from flows.cli import demo
+    from flows.cli.operations import train_base
     from flows.steps import audit, plan, prepare, references
     from flows.steps import edit as cut
 

@@ -13,9 +13,9 @@ def main() -> None:
     """Run a command. Interrupted anywhere, imports included, it says so and ends with 130."""
     interrupts.listen()
     try:
-        from flows import cli
+        from flows.cli import app
 
-        cli.main()
+        app.main()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted. Nothing is lost: the same command goes on.\n")
         sys.exit(INTERRUPTED)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from flows.cli import app
+from flows.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

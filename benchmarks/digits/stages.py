@@ -92,7 +92,7 @@ def references(home: Home, params: Facts) -> None:
 
 def event(home: Home, params: Facts) -> None:
     """Every event, from its request to its closed ledger entry."""
-    from flows import commands
+    from flows.cli import commands
     from flows.intake import requests
     from flows.records import status
 

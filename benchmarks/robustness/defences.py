@@ -209,10 +209,10 @@ DEFENCES = (
     ),
     Defence(
         "a ledger restored from an older copy is not signed",
-        "flows/ledgering.py",
+        "flows/cli/ledgering.py",
         "    _refuse_a_fork(home, lines, entries)\n",
         "",
-        "tests/flows/test_ledgering.py::"
+        "tests/flows/cli/test_ledger.py::"
         "test_a_ledger_restored_from_an_older_copy_is_not_signed_again",
     ),
     Defence(

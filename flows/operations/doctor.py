@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 import psutil
 
-from flows import console
+from flows.cli import console
 from flows.servers import processes
 from flows.state.errors import FlowError
 from flows.state.paths import Home

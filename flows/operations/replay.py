@@ -262,7 +262,7 @@ def tell(
     as_json: bool,
 ) -> int:
     """`damp replay`: 0 where all is the same, 1 where not."""
-    from flows import console
+    from flows.cli import console
 
     home = Home(root)
     with console.bars():

@@ -237,7 +237,7 @@ def tell(
     as_json: bool,
 ) -> int:
     """`damp report`: of one attempt, of several side by side, or the index of all events."""
-    from flows import console
+    from flows.cli import console
 
     home = Home(root)
     if indexing or comparing:
@@ -287,7 +287,7 @@ def _refuse_what_fits_no_page_of_many(
 
 
 def _index(home: Home, form: str) -> Path | None:
-    from flows import console
+    from flows.cli import console
     from flows.records import event_index
 
     if form == "json":
@@ -298,7 +298,7 @@ def _index(home: Home, form: str) -> Path | None:
 
 def _comparison(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:
     from compliance.report.index import comparison, render_comparison
-    from flows import console
+    from flows.cli import console
 
     pages = compare(home, events)
     if form == "json" and output is None:

@@ -126,7 +126,7 @@ def told(events: list[Facts]) -> Text:
     """The events for a terminal: a line each, and below it what can be copied or must be known."""
     from rich.text import Text
 
-    from flows.console import LOOKS
+    from flows.cli.console import LOOKS
 
     shown = Text()
     for event in events:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.formats.errors import TrustError
 from compliance.signing import keys
 from compliance.signing.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
-from flows import console
+from flows.cli import console
 from flows.state.errors import EventError
 from flows.state.paths import Home
 

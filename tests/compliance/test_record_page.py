@@ -110,7 +110,7 @@ def _keys(node: Any) -> set[str]:
 
 
 def test_every_command_of_the_page_exists() -> None:
-    from flows.cli import app
+    from flows.cli.app import app
 
     for line in re.findall(r"(?:`|\$ |^)(damp [a-z][^`\n|]*)", PAGE, flags=re.MULTILINE):
         words = line.split()[1:]

@@ -170,14 +170,14 @@ def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """`damp("submit", file)`: a command on `home`, in this process."""
 
     def run(*arguments: str | Path) -> Told:
-        from flows import cli
+        from flows.cli import app
 
         with mock.patch.dict(os.environ):  # a command sets what the engines read
             monkeypatch.setattr(sys, "argv", ["damp", *map(str, arguments)])
             settings.cache_clear()
             capsys.readouterr()
             with pytest.raises(SystemExit) as ended:
-                cli.main()
+                app.main()
             said = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Told(ended.value.code, said.out, said.err)

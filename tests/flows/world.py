@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compliance.ledger.ledger import Ledger
-from flows import demo
+from flows.cli import demo
 from flows.state.paths import Attempt, Home
 
 EVENT = demo.event_id(demo.DIGIT)

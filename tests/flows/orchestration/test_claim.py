@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from compliance.ledger.ledger import Ledger
-from flows import demo
+from flows.cli import demo
 from flows.data.dataset import DataSpec
 from flows.models import weights
 from flows.state.paths import Attempt, Home

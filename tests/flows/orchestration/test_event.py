@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from compliance.ledger.ledger import Ledger
-from flows import demo
+from flows.cli import demo
 from flows.state import journal
 from tests.flows.conftest import Damp, contents
 from tests.flows.world import EVENT, World

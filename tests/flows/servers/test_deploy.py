@@ -12,7 +12,7 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.state.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

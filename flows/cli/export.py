@@ -13,7 +13,7 @@ from compliance.ledger.append_file import must_read
 from compliance.ledger.ledger import Ledger
 from compliance.report import exports
 from compliance.signing import envelope
-from flows import console
+from flows.cli import console
 from flows.records import reports
 from flows.state import keyring
 from flows.state.errors import EventError

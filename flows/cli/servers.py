@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli_options import FILE, as_json, often
+from flows.cli.options import FILE, as_json, often
 
 PORT = click.IntRange(1, 65535)
 
@@ -26,7 +26,7 @@ def up(prefect_port: int | None, mlflow_port: int | None, as_json: bool) -> int:
       damp up
       damp up --prefect-port 4201 --json
     """
-    from flows import operations
+    from flows.cli import operations
 
     ports = {"prefect": prefect_port, "mlflow": mlflow_port}
     return operations.up(ports, as_json=as_json)
@@ -41,7 +41,7 @@ def down(as_json: bool) -> int:
     Examples:
       damp down
     """
-    from flows import operations
+    from flows.cli import operations
 
     return operations.down(as_json=as_json)
 
@@ -57,7 +57,7 @@ def doctor(as_json: bool) -> int:
     Examples:
       damp doctor
     """
-    from flows.operations import doctor
+    from flows.cli.operations import doctor
 
     return doctor.show(as_json=as_json)
 
@@ -74,7 +74,7 @@ def lineage(model: str, svg: Path | None, as_json: bool) -> int:
       damp lineage digits
       damp lineage digits --svg lineage.svg
     """
-    from flows import operations
+    from flows.cli import operations
 
     return operations.lineage(model, svg, as_json=as_json)
 
@@ -92,7 +92,7 @@ def promote(version: str, as_json: bool) -> int:
     Examples:
       damp promote digits/2
     """
-    from flows import operations
+    from flows.cli import operations
 
     return operations.promote(version, as_json=as_json)
 
@@ -109,7 +109,7 @@ def audit_registry(as_json: bool) -> int:
       damp audit-registry
       damp audit-registry --json
     """
-    from flows import operations
+    from flows.cli import operations
 
     return operations.audit_registry(as_json=as_json)
 
@@ -127,7 +127,7 @@ def deploy(as_json: bool, **asked: str) -> int:
     Examples:
       damp deploy --pool damp --every 15m
     """
-    from flows import operations
+    from flows.cli import operations
 
     return operations.deploy(as_json=as_json, **asked)
 
@@ -141,7 +141,7 @@ def worker(pool: str) -> int:
     Examples:
       damp worker --pool damp
     """
-    from flows import operations
+    from flows.cli import operations
 
     return operations.worker(pool)
 
@@ -156,7 +156,7 @@ def alert(url: str, as_json: bool) -> int:
     Examples:
       damp alert http://127.0.0.1:9000/damp
     """
-    from flows import operations
+    from flows.cli import operations
 
     return operations.alert(url, as_json=as_json)
 

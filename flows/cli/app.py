@@ -15,17 +15,8 @@ from pathlib import Path
 import click
 
 from damp.version import __version__
-from flows import (
-    cli_audits,
-    cli_events,
-    cli_ledger,
-    cli_models,
-    cli_operations,
-    cli_record,
-    cli_report,
-    cli_requests,
-)
-from flows.cli_options import DONE, FOLDER, INTERRUPTED, INVALID
+from flows.cli import audits, events, ledger, models, report, requests, servers, statements
+from flows.cli.options import DONE, FOLDER, INTERRUPTED, INVALID
 
 
 class Sections(click.Group):
@@ -78,12 +69,12 @@ def completion(shell: str) -> int:
 
 
 SECTIONS: Mapping[str, Sequence[click.Command]] = {
-    "Events": cli_events.COMMANDS,
-    "Requests": cli_requests.COMMANDS,
-    "Audits": cli_audits.COMMANDS,
-    "Models and data": cli_models.COMMANDS,
-    "The record": (*cli_report.COMMANDS, *cli_record.COMMANDS, *cli_ledger.COMMANDS),
-    "Operations": cli_operations.COMMANDS,
+    "Events": events.COMMANDS,
+    "Requests": requests.COMMANDS,
+    "Audits": audits.COMMANDS,
+    "Models and data": models.COMMANDS,
+    "The record": (*report.COMMANDS, *statements.COMMANDS, *ledger.COMMANDS),
+    "Operations": servers.COMMANDS,
     "This command line": (completion,),
 }
 

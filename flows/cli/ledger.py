@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import FILE, as_json, home
+from flows.cli.options import FILE, as_json, home
 
 trust = click.option(
     "--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]"
@@ -41,7 +41,7 @@ def verify(as_json: bool, **asked: Any) -> int:
       damp ledger verify
       damp ledger verify --checkpoint kept-by-the-auditor.txt
     """
-    from flows import ledgering
+    from flows.cli import ledgering
 
     return ledgering.verify(home(), as_json=as_json, **asked)
 
@@ -58,7 +58,7 @@ def show(as_json: bool, **asked: Any) -> int:
       damp ledger show --last 20
       damp ledger show --event 5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11 --json
     """
-    from flows import ledgering
+    from flows.cli import ledgering
 
     return ledgering.show(home(), as_json=as_json, **asked)
 
@@ -75,7 +75,7 @@ def checkpoint(output: Path | None, as_json: bool) -> int:
     Examples:
       damp ledger checkpoint -o for-the-auditor.txt
     """
-    from flows import ledgering
+    from flows.cli import ledgering
 
     return ledgering.sign_checkpoint(home(), output=output, as_json=as_json)
 
@@ -92,7 +92,7 @@ def prove(**asked: Any) -> int:
       damp ledger prove --since for-the-auditor.txt -o growth.txt
       damp ledger prove --statement statement.dsse.json -o statement.tlog-proof
     """
-    from flows import ledgering
+    from flows.cli import ledgering
 
     return ledgering.prove(home(), **asked)
 
@@ -111,7 +111,7 @@ def consistent(as_json: bool, **asked: Any) -> int:
     Examples:
       damp ledger consistent for-the-auditor.txt growth.txt --trust trust.json
     """
-    from flows import ledgering
+    from flows.cli import ledgering
 
     return ledgering.consistent(home(), as_json=as_json, **asked)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import FILE, as_json, home
+from flows.cli.options import FILE, as_json, home
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -78,7 +78,7 @@ def declare(event: str, complete: bool, role: str, as_json: bool, **asked: Any) 
           --until 2027-01-31
       damp declare 5f0c7c2e --complete --role privacy-desk
     """
-    from flows import answering
+    from flows.cli import answering
 
     if complete:
         return answering.step(home(), "declare_complete", event, role=role, as_json=as_json)
@@ -102,7 +102,7 @@ def purge(event: str, yes: bool, as_json: bool) -> int:
       damp purge --event 5f0c7c2e
       damp purge --event 5f0c7c2e --yes
     """
-    from flows import purging
+    from flows.cli import purging
 
     return purging.tell(home(), event, really=yes, as_json=as_json)
 
@@ -120,7 +120,7 @@ def stats(as_json: bool, **asked: Any) -> int:
       damp stats --year 2026
       damp stats --since 2026-07-01 --until 2026-10-01 --json
     """
-    from flows import exporting
+    from flows.cli import export as exporting
 
     return exporting.tell_stats(home(), as_json=as_json, **asked)
 
@@ -147,7 +147,7 @@ def export(**asked: Any) -> int:
       damp export --format model-card --event 5f0c7c2e >> README.md
       damp export --format csv -o ledger.csv
     """
-    from flows import exporting
+    from flows.cli import export as exporting
 
     return exporting.export(home(), **asked)
 

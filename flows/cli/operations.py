@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import console
+from flows.cli import console
 from flows.state import interrupts
 from flows.state.errors import GateError, ServerError
 from flows.state.files import write_atomically
@@ -132,7 +132,7 @@ def lineage(model: str, svg: Path | None, *, as_json: bool) -> int:
 
 def promote(reference: str, *, as_json: bool) -> int:
     """Move the alias past the gate."""
-    from flows.operations import promote as promoting
+    from flows.cli.operations import promote as promoting
     from flows.registry import resolve
 
     named = resolve.REFERENCE.fullmatch(reference)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from compliance.presentation.labels import PROPAGATION
-from flows import console
-from flows.operations import purge
+from flows.cli import console
+from flows.cli.operations import purge
 from flows.state.paths import Home
 
 Facts = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import FILE, as_json, data_root
+from flows.cli.options import FILE, as_json, data_root
 
 
 @click.command()
@@ -24,7 +24,7 @@ def audit(file: Path, as_json: bool) -> int:
       damp audit claim.yaml
       damp audit claim.yaml --json
     """
-    from flows import auditing
+    from flows.cli import auditing
 
     return auditing.audit(file, as_json=as_json)
 
@@ -46,7 +46,7 @@ def references(file: Path | None, as_json: bool, **asked: Any) -> int:
       damp references request.yaml
       damp references --data digits --forget 3 --count 5
     """
-    from flows import auditing
+    from flows.cli import auditing
 
     return auditing.references(file, as_json=as_json, **asked)
 

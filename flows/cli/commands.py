@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import console
+from flows.cli import console
 from flows.records import audit_cost
 from flows.records import status as overview
 from flows.state import keyring
@@ -25,7 +25,7 @@ DONE, NOT_PASSED = 0, 2
 
 def demo(forget: int, *, as_json: bool) -> int:
     """From nothing to a signed report: train on digits, request, run. Again: show it again."""
-    from flows import demo as story
+    from flows.cli import demo as story
 
     home = prepared()
     event = story.event_id(forget)
@@ -46,7 +46,7 @@ def demo(forget: int, *, as_json: bool) -> int:
 
 def cost(*, as_json: bool, **asked: Any) -> int:
     """Predicted strengths per class and layer."""
-    from flows.operations import cost as costing
+    from flows.cli.operations import cost as costing
 
     home = prepared()
     with console.bars():
@@ -66,7 +66,7 @@ def cost(*, as_json: bool, **asked: Any) -> int:
 
 def train(name: str, *, as_json: bool, **asked: Any) -> int:
     """Train a base model and register it."""
-    from flows.operations import train_base
+    from flows.cli.operations import train_base
 
     home = prepared()
     with console.bars():

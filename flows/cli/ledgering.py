@@ -15,7 +15,7 @@ from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
 from compliance.signing.trust import Trust
 from compliance.verification import against_ledger
-from flows import console
+from flows.cli import console
 from flows.state import keyring
 from flows.state.errors import EventError, StoreError
 from flows.state.files import write_atomically

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compliance.verification.verify import Verification, verify_statement
-from flows import console
+from flows.cli import console
 from flows.state.paths import Home
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import FILE, as_json, home
+from flows.cli.options import FILE, as_json, home
 
 event = click.argument("event")
 because = click.option("--reason", required=True, help="Why; no person's name.")
@@ -24,7 +24,7 @@ def inbox(ended: bool, as_json: bool) -> int:
       damp inbox
       damp inbox --all --json
     """
-    from flows import answering
+    from flows.cli import answering
 
     return answering.inbox(home(), ended=ended, as_json=as_json)
 
@@ -146,7 +146,7 @@ def approve(event: str, role: str, signed: Path | None, as_json: bool) -> int:
       damp approve 5f0c7c2e
       damp approve 5f0c7c2e --signed statement-signed-by-the-reviewer.dsse.json
     """
-    from flows import answering
+    from flows.cli import answering
 
     return answering.approve(home(), event, role=role, signed=signed, as_json=as_json)
 
@@ -166,7 +166,7 @@ def close(as_json: bool, **asked: Any) -> int:
 
 
 def _step(name: str, *, as_json: bool, **asked: Any) -> int:
-    from flows import answering
+    from flows.cli import answering
 
     return answering.step(home(), name, as_json=as_json, **asked)
 

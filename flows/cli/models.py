@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import as_json, data, data_root
+from flows.cli.options import as_json, data, data_root
 
 
 @click.command()
@@ -25,7 +25,7 @@ def train(as_json: bool, **asked: Any) -> int:
       damp train --data mnist --data-root ../shared/data --name mnist
       damp train --data imagefolder:photos --recipe default --name photos
     """
-    from flows import commands
+    from flows.cli import commands
 
     return commands.train(as_json=as_json, **asked)
 
@@ -55,7 +55,7 @@ def cost(as_json: bool, **asked: Any) -> int:
       damp cost --model digits@champion --data digits
       damp cost --model net.safetensors --architecture damp:cnn --data digits --forget 3 --json
     """
-    from flows import commands
+    from flows.cli import commands
 
     return commands.cost(as_json=as_json, **asked)
 

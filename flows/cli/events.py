@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import DONE, FILE, as_json, data, data_root, often
+from flows.cli.options import DONE, FILE, as_json, data, data_root, often
 
 
 @click.command()
@@ -24,7 +24,7 @@ def demo(forget: int, as_json: bool) -> int:
       damp demo
       damp demo --forget 8 --json
     """
-    from flows import commands
+    from flows.cli import commands
 
     return commands.demo(forget, as_json=as_json)
 
@@ -70,7 +70,7 @@ def submit(file: Path, as_json: bool) -> int:
     Examples:
       damp submit request.yaml
     """
-    from flows import commands
+    from flows.cli import commands
 
     return commands.submit(file, as_json=as_json)
 
@@ -88,7 +88,7 @@ def run(event: str | None, as_json: bool) -> int:
       damp run
       damp run --event 5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11
     """
-    from flows import commands
+    from flows.cli import commands
 
     return commands.run(event, as_json=as_json)
 
@@ -103,7 +103,7 @@ def status(as_json: bool) -> int:
       damp status
       damp status --json
     """
-    from flows import commands
+    from flows.cli import commands
 
     return commands.status(as_json=as_json)
 
@@ -120,7 +120,7 @@ def serve(every: str, reaudits: str, scan: str) -> int:
     Examples:
       damp serve --every 60s
     """
-    from flows import commands
+    from flows.cli import commands
 
     return commands.serve(every, reaudits, scan)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flows import commands, console
+from flows.cli import commands, console
 from flows.data.dataset import DataSpec
 from flows.records import status
 
@@ -39,8 +39,8 @@ def references(
     as_json: bool,
 ) -> int:
     """Train references ahead of time where some are asked for; list those that are kept."""
+    from flows.cli.operations import prepare_references
     from flows.models import recipes
-    from flows.operations import prepare_references
 
     home = commands.prepared()
     with console.bars():

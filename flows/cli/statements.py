@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import FILE, as_json, home
+from flows.cli.options import FILE, as_json, home
 
 
 @click.command()
@@ -29,7 +29,7 @@ def verify(as_json: bool, **asked: Any) -> int:
       damp verify statement.dsse.json --trust trust.json --model after.safetensors
       damp verify statement.dsse.json --trust trust.json --proof statement.tlog-proof
     """
-    from flows import verifying
+    from flows.cli import verifying
 
     return verifying.verify(home=home(), as_json=as_json, **asked)
 
@@ -128,7 +128,7 @@ def sign(as_json: bool, **asked: Any) -> int:
     Examples:
       damp sign statement.dsse.json --role reviewer --trust trust.json -o signed.dsse.json
     """
-    from flows import answering
+    from flows.cli import answering
 
     return answering.sign(home(), as_json=as_json, **asked)
 
@@ -150,7 +150,7 @@ def replay(as_json: bool, **asked: Any) -> int:
     Examples:
       damp --home my-audit replay attempt-1/statement.dsse.json --trust trust.json
     """
-    from flows.operations import replay as replaying
+    from flows.cli.operations import replay as replaying
 
     return replaying.tell(home(), as_json=as_json, **asked)
 

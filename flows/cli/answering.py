@@ -10,7 +10,7 @@ from typing import Any
 from compliance.ledger import entry_text, states
 from compliance.ledger import inbox as due
 from compliance.ledger.ledger import Ledger
-from flows import console
+from flows.cli import console
 from flows.intake import lifecycle, signoff
 from flows.state import event_ids
 from flows.state.paths import Home
