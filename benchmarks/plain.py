@@ -20,7 +20,7 @@ def main() -> None:
     home = Home(Path(sys.argv[1]))
     prepare_environment(home.root)
     from flows.cli import demo
-    from flows.cli.operations import train_base
+    from flows.operations import train_base
     from flows.steps import audit, plan, prepare, references
     from flows.steps import edit as cut
 

@@ -5,9 +5,9 @@
 STATE is a state folder with finished events, as `damp demo` and `damp run` leave it. The first
 event (else the first that lies there) is the report's; the others (else all attempts of an event
 with several) stand in the comparison. Where `damp up` ran meanwhile and still does, the first
-event's pages at Prefect and MLflow are taken too. tests/flows/records/test_pictures.py takes the pictures
-of reports, comparison and index. Pictures are made smaller by limiting them to 256 colours, which
-a page of text does not miss.
+event's pages at Prefect and MLflow are taken too. tests/flows/records/test_pictures.py takes the
+pictures of reports, comparison and index. Pictures are made smaller by limiting them to 256
+colours, which a page of text does not miss.
 """
 
 from __future__ import annotations

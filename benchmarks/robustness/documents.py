@@ -22,8 +22,8 @@ from compliance.signing import envelope
 from compliance.signing.trust import Trust, load_trust
 from compliance.verdict.findings import load_findings
 from compliance.verification.verify import verify_statement
-from flows.cli.operations import replay
 from flows.models import recipes, weights
+from flows.operations import replay
 from flows.state.settings import overridden, settings
 
 Mutation = tuple[str, bytes]

@@ -59,8 +59,8 @@ def prepare(home: Home, models: int, requests: int) -> Facts:
 
 def _prepare(home: Home, models: int, requests: int) -> Facts:
     """In the process that `prepare` starts: MLflow's connections must not be inherited."""
-    from flows.cli.operations import train_base
     from flows.intake import requests as intake
+    from flows.operations import train_base
     from flows.registry import registration
     from flows.state import keyring
     from flows.state.files import write_atomically

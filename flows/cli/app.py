@@ -1,6 +1,6 @@
 """The command line. Each command says what it does, where its results are, and what to do next.
 
-The commands are in `cli_*.py`, one file for each section of `damp --help`; a new one goes into its
+The commands are in the files beside this one, one for each section of `damp --help`; a new one goes into its
 file's COMMANDS. Nothing heavy is imported there: `damp --help` and `damp verify` answer at once.
 """
 

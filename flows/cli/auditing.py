@@ -39,8 +39,8 @@ def references(
     as_json: bool,
 ) -> int:
     """Train references ahead of time where some are asked for; list those that are kept."""
-    from flows.cli.operations import prepare_references
     from flows.models import recipes
+    from flows.operations import prepare_references
 
     home = commands.prepared()
     with console.bars():

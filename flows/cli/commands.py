@@ -46,7 +46,7 @@ def demo(forget: int, *, as_json: bool) -> int:
 
 def cost(*, as_json: bool, **asked: Any) -> int:
     """Predicted strengths per class and layer."""
-    from flows.cli.operations import cost as costing
+    from flows.operations import cost as costing
 
     home = prepared()
     with console.bars():
@@ -66,7 +66,7 @@ def cost(*, as_json: bool, **asked: Any) -> int:
 
 def train(name: str, *, as_json: bool, **asked: Any) -> int:
     """Train a base model and register it."""
-    from flows.cli.operations import train_base
+    from flows.operations import train_base
 
     home = prepared()
     with console.bars():

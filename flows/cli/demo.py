@@ -6,8 +6,8 @@ import hashlib
 import uuid
 from datetime import UTC, datetime
 
-from flows.cli.operations import train_base
 from flows.intake import requests
+from flows.operations import train_base
 from flows.state.files import write_atomically
 from flows.state.paths import Home
 

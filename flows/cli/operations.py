@@ -132,7 +132,7 @@ def lineage(model: str, svg: Path | None, *, as_json: bool) -> int:
 
 def promote(reference: str, *, as_json: bool) -> int:
     """Move the alias past the gate."""
-    from flows.cli.operations import promote as promoting
+    from flows.operations import promote as promoting
     from flows.registry import resolve
 
     named = resolve.REFERENCE.fullmatch(reference)

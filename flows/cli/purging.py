@@ -7,7 +7,7 @@ from typing import Any
 
 from compliance.presentation.labels import PROPAGATION
 from flows.cli import console
-from flows.cli.operations import purge
+from flows.operations import purge
 from flows.state.paths import Home
 
 Facts = dict[str, Any]

@@ -57,7 +57,7 @@ def doctor(as_json: bool) -> int:
     Examples:
       damp doctor
     """
-    from flows.cli.operations import doctor
+    from flows.operations import doctor
 
     return doctor.show(as_json=as_json)
 

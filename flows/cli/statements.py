@@ -150,7 +150,7 @@ def replay(as_json: bool, **asked: Any) -> int:
     Examples:
       damp --home my-audit replay attempt-1/statement.dsse.json --trust trust.json
     """
-    from flows.cli.operations import replay as replaying
+    from flows.operations import replay as replaying
 
     return replaying.tell(home(), as_json=as_json, **asked)
 

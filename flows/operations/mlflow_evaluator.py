@@ -83,7 +83,7 @@ def _model_id(model: Any) -> str:
 
 def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
     from compliance import judge
-    from flows.cli.operations import reaudit
+    from flows.operations import reaudit
     from flows.registry import versions
     from flows.state.errors import RegistryError
     from flows.state.files import Artifact, aside

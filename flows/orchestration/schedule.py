@@ -13,8 +13,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
-from flows.cli.operations import reaudit
 from flows.intake import batches, lifecycle, requests, webhooks
+from flows.operations import reaudit
 from flows.orchestration import reconcile
 from flows.orchestration.parking import decide
 from flows.state import interrupts, locks

@@ -52,7 +52,7 @@ def device(kind: str) -> Facts:
 
 
 def _checkout() -> Path:
-    return Path(__file__).resolve().parent.parent
+    return Path(__file__).resolve().parents[2]
 
 
 def _git(*arguments: str) -> str | None:

@@ -53,7 +53,7 @@ def test_every_field_exists(told: dict[str, Any], example: ModuleType) -> None:
     """A field is a place in the statement, a kind of ledger entry, or a command."""
     predicate = example.example()["predicate"]
     commands = ROOT / "flows"
-    known = "\n".join(path.read_text() for path in commands.glob("cli_*.py"))
+    known = "\n".join(path.read_text() for path in (commands / "cli").glob("*.py"))
     audits = {row["audit"] for row in predicate["audits"]} | {"power"}
     for field in {field for row in told["rows"] for field in row["fields"]}:
         place, _, more = field.partition(": ")

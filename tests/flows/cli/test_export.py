@@ -15,7 +15,7 @@ from compliance.signing import envelope
 from compliance.signing.trust import load_trust
 from flows.state.paths import Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 
 

@@ -15,7 +15,7 @@ import pytest
 from flows.state.paths import Home
 from flows.state.settings import settings
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 NAMES = ("with space", "new\nline", "<img src=x onerror=alert(1)>", "quo'te\"s & $HOME `id`", "-rf")
 Damp = Callable[..., Any]
 

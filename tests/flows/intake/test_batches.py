@@ -16,7 +16,7 @@ from flows.intake import batches, lifecycle
 from flows.state.paths import Attempt, Home
 from tests.flows.running import opened, submitted
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 
 
 def state_of(home: Home, event: str) -> str:

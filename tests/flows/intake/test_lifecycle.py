@@ -21,7 +21,7 @@ from flows.state.errors import BusyError, EventError
 from flows.state.paths import Home
 from flows.steps import prepare
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 NOW = datetime(2026, 9, 20, 8, tzinfo=UTC)
 BOTH = {"signoffs": ["executor", "reviewer"]}
 Damp = Callable[..., Any]

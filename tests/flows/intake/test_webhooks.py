@@ -23,7 +23,7 @@ from flows.state import keyring
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Refusal = Callable[..., Any]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compliance.ledger.ledger import Ledger
-from flows.cli.operations import doctor
+from flows.operations import doctor
 from flows.servers import local_services, processes
 from flows.state import keyring
 from flows.state.paths import Home

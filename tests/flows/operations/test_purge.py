@@ -18,12 +18,12 @@ import pytest
 import torch
 
 from compliance.ledger.ledger import Ledger
-from flows.cli.operations import purge
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions
 from flows.data.dataset import Dataset
 from flows.intake import lifecycle
 from flows.models import weights as models
+from flows.operations import purge
 from flows.records import inventory
 from flows.registry import registration
 from flows.state import files, locks
@@ -34,7 +34,7 @@ from flows.state.settings import prepare_environment, settings
 # MLflow's own modules warn of a type hint of theirs when `mlflow.pyfunc` is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 Refusal = Callable[..., Any]
 

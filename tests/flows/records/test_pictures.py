@@ -15,7 +15,7 @@ from flows.records import event_index, pdf, reports
 from flows.state.errors import BrowserError
 from flows.state.paths import Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 
 
 @pytest.fixture

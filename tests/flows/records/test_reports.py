@@ -22,7 +22,7 @@ from flows.state import keyring
 from flows.state.errors import BrowserError, EventError
 from flows.state.paths import Attempt, Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 Refusal = Callable[..., Any]
 

@@ -20,8 +20,8 @@ import torch
 
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope as signing
-from flows.cli.operations import promote
 from flows.models import weights as models
+from flows.operations import promote
 from flows.registry import client as tracking
 from flows.registry import gate, gate_statement, registration, versions
 from flows.state import keyring
