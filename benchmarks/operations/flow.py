@@ -29,9 +29,12 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows import addresses, commands, runner, services
+from flows.servers import endpoints as addresses, local_services as services
+from flows.cli import commands
+from flows.orchestration import runner
 event, how = sys.argv[1:]
-from flows import audit, cut, plan, prepare, publish, record, retraining
+from flows.steps import audit, edit as cut, plan
+from flows.steps import prepare, register as publish, conclude as record, references as retraining
 import flows.orchestration.event, mlflow, damp, sklearn.linear_model, torchvision
 from compliance import render_html
 def plainly(where):
@@ -89,7 +92,7 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows import commands
+from flows.cli import commands
 with commands.engine(home) as server:
     server.wait()
     from flows.orchestration.schedule import compliance_run

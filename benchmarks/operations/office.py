@@ -24,7 +24,7 @@ Facts = dict[str, Any]
 SUBMIT_ALL = """
 import sys
 from pathlib import Path
-from flows import commands, intake
+from flows.cli import commands; from flows.intake import requests as intake
 home = commands.prepared()
 for file in sys.argv[1:]:
     intake.submit(home, Path(file))

@@ -22,7 +22,9 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows import commands, fanout, retraining
+from flows.cli import commands
+from flows.servers import cluster as fanout
+from flows.steps import references as retraining
 from flows.data.dataset import DataSpec
 from damp.version import __version__
 def jobs(first, count):

@@ -261,7 +261,7 @@ DEFENCES = (
     Defence(
         "a running event is left to its run",
         "flows/intake/lifecycle.py",
-        "    with locks.lineage(home, intake.lineage_of(home, whose)):\n",
+        "    with locks.lineage(home, requests.lineage_of(home, whose)):\n",
         "    if True:\n",
         f"{DESK}::test_a_running_event_is_not_taken_from_under_its_run",
     ),
@@ -391,8 +391,8 @@ DEFENCES = (
     Defence(
         "what is registered is found again",
         "flows/registry/registration.py",
-        "    if version is None:\n        version = registering.make",
-        "    if True:\n        version = registering.make",
+        "    if version is None:\n        version = versions.make",
+        "    if True:\n        version = versions.make",
         "tests/flows/registry/test_registration.py::test_a_second_call_finds_the_first",
     ),
     Defence(
@@ -413,7 +413,7 @@ DEFENCES = (
     Defence(
         "a replay follows the pinned plan",
         "flows/operations/replay.py",
-        "    if strictjson.digest(plan) != wanted:",
+        "    if strict_json.digest(plan) != wanted:",
         "    if False:",
         f"{FUZZING}::test_mutated_documents_are_refused_or_mean_what_they_say",
     ),

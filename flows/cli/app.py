@@ -1,7 +1,8 @@
 """The command line. Each command says what it does, where its results are, and what to do next.
 
-The commands are in the files beside this one, one for each section of `damp --help`; a new one goes into its
-file's COMMANDS. Nothing heavy is imported there: `damp --help` and `damp verify` answer at once.
+The commands are in the files beside this one, one for each section of `damp --help`; a new one goes
+into its file's COMMANDS. Nothing heavy is imported there: `damp --help` and `damp verify` answer at
+once.
 """
 
 from __future__ import annotations

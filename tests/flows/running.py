@@ -32,7 +32,7 @@ SECONDS = 600.0
 KILLED_AT = """
 import os, signal, sys
 step, what = sys.argv.pop(1), sys.argv.pop(1)
-from flows import __main__, journal
+from flows import __main__; from flows.state import journal
 note = journal._note
 def noted(attempt, facts):
     note(attempt, facts)
@@ -46,7 +46,7 @@ __main__.main()
 FULL_AT = """
 import resource, sys
 step = sys.argv.pop(1)
-from flows import __main__, journal
+from flows import __main__; from flows.state import journal
 note = journal._note
 def noted(attempt, facts):
     note(attempt, facts)

@@ -37,7 +37,7 @@ def test_every_command_explains_itself_with_an_example(command: str, tmp_path: P
 def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from flows import cli\n"
+        "from flows.cli import app as cli\n"
         f"sys.argv = ['damp', '--home', {str(tmp_path)!r}, *{arguments!r}]\n"
         "try:\n    cli.main()\n"
         "except SystemExit:\n    pass\n"
@@ -84,7 +84,7 @@ def test_completion_is_printed_for_each_shell(shell: str, tmp_path: Path) -> Non
 FIRST = """
 import sys
 from contextlib import contextmanager
-from flows import cli, commands
+from flows.cli import app as cli, commands
 @contextmanager
 def engine(home, **_):
     print("prefect" in sys.modules)
@@ -94,7 +94,7 @@ commands.engine = engine
 commands.overview.one_event = lambda home, event: {"pending": True, "state": "received"}
 commands.keyring.signing_key = lambda home, role: None
 commands._refuse_if_busy = lambda home, events: None
-from flows import eventids, intake
+from flows.state import event_ids as eventids; from flows.intake import requests as intake
 intake.pending = lambda home: ["x"]
 eventids.whole = lambda home, event: event
 intake.unpark = lambda home, event: None

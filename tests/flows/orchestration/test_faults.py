@@ -88,7 +88,10 @@ def test_a_disk_that_is_full_at_any_step_is_told_and_the_event_goes_on(
 @pytest.mark.parametrize("together", [False, True], ids=["one process", "a pool of processes"])
 def test_ctrl_c_ends_everything_and_nothing_is_lost(office: Office, together: bool) -> None:
     event = submitted(office, 5 if together else 7)
-    pool = "from flows import __main__, retraining\nretraining.WORTH_A_PROCESS = 0\n__main__.main()"
+    pool = (
+        "from flows import __main__; from flows.steps import references\n"
+        "references.WORTH_A_PROCESS = 0\n__main__.main()"
+    )
     with ended(office.start("run", "--event", event, code=pool if together else None)) as run:
         assert eventually(lambda: ("references", "began") in office.notes(event))
         if together:

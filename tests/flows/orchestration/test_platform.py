@@ -237,7 +237,7 @@ def test_what_was_missed_is_made_up_at_the_next_start(platform: Office) -> None:
 SCHEDULED = """
 import json, os
 from pathlib import Path
-from flows import commands
+from flows.cli import commands
 home = commands.prepared()
 with commands.engine(home):
     from flows.orchestration.schedule import compliance_run
@@ -280,7 +280,7 @@ def test_a_model_that_was_audited_again_says_so_and_a_due_one_is_found(platform:
         "import sys; from pathlib import Path; from datetime import datetime, timedelta, UTC\n"
         "from flows.state.paths import Home; from flows.state.settings import prepare_environment\n"
         "home = Home(Path(sys.argv[1])); prepare_environment(home.root)\n"
-        "from flows import reaudit\n"
+        "from flows.operations import reaudit\n"
         "late = datetime.now(UTC) + timedelta(days=91)\n"
         "assert reaudit.due(home) == []\n"
         "due = reaudit.due(home, now=late)\n"

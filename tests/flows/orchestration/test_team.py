@@ -104,7 +104,7 @@ def test_the_other_machine_takes_the_model_from_the_server(team: Team) -> None:
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from flows import locks
+from flows.state import locks
 from flows.state.paths import Attempt, Home
 with locks.lineage(Home(Path(os.environ["DAMP_HOME"])), "digits"):
     print("held", flush=True)
@@ -148,7 +148,7 @@ from flows.state.paths import Attempt, Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows import fanout, commands
+from flows.servers import cluster as fanout; from flows.cli import commands
 from tests.flows.orchestration.test_team import part
 with commands.engine(home) as server:
     server.wait()
@@ -225,7 +225,7 @@ def test_references_and_edit_of_a_cluster_are_the_same_bytes(
 def test_a_runner_that_is_not_installed_is_refused(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['prefect_dask'] = None\n"
-        "from flows import fanout\n"
+        "from flows.servers import cluster as fanout\n"
         "try:\n    fanout.runner(2)\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"
     )

@@ -120,7 +120,7 @@ def test_a_disk_that_is_full_is_told(registry: Home) -> None:
 WRITE = """
 import sys
 from pathlib import Path
-from flows import parking, tracking
+from flows.orchestration import parking; from flows.registry import client as tracking
 from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home
 try:

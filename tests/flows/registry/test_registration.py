@@ -492,7 +492,7 @@ from pathlib import Path
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment
 prepare_environment(Path(sys.argv[1]))
-from flows import tracking
+from flows.registry import client as tracking
 with tracking.opened(Home(Path(sys.argv[1]))) as client:
     print(tracking.experiment(client, Home(Path(sys.argv[1]))))
 """

@@ -19,7 +19,7 @@ from flows.state.settings import prepare_environment
 OWNER = """
 import sys, time
 from pathlib import Path
-from flows import servers
+from flows.servers import private_prefect as servers
 from flows.state.settings import prepare_environment
 home = Path(sys.argv[1])
 prepare_environment(home)

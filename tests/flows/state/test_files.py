@@ -96,7 +96,7 @@ def test_a_full_disk_is_refused_and_leaves_the_old_file(tiny_disk: Path, refused
 def test_a_limit_on_file_sizes_is_refused_like_a_full_disk(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from flows import store; from flows.state.errors import StoreError\n"
+        "from flows.state import files as store; from flows.state.errors import StoreError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n    store.write_atomically(Path(sys.argv[1]), bytes(1 << 20))\n"
@@ -128,7 +128,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path: Path) ->
     path = tmp_path / "weights"
     files.write_atomically(path, b"old")
     code = (
-        "import os, signal, sys; from pathlib import Path; from flows import store\n"
+        "import os, signal, sys; from pathlib import Path; from flows.state import files as store\n"
         "with store.aside(Path(sys.argv[1])) as (temporary, handle):\n"
         "    os.write(handle, bytes(1 << 20))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -46,7 +46,7 @@ def test_an_interrupt_during_imports_is_told_in_one_line(
 def test_what_others_swallow_is_raised_again(name: str) -> None:
     code = (
         "import os, signal\n"
-        "from flows import interrupts\n"
+        "from flows.state import interrupts\n"
         "interrupts.listen()\n"
         "interrupts.check()\n"
         f"try:\n    os.kill(os.getpid(), signal.{name})\n"
@@ -68,7 +68,7 @@ def test_a_job_that_a_shell_runs_in_the_background_goes_on_ignoring_ctrl_c() -> 
     code = (
         "import os, signal\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from flows import interrupts\n"
+        "from flows.state import interrupts\n"
         "interrupts.listen()\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "interrupts.check()\n"

@@ -19,7 +19,7 @@ Refusal = Callable[..., AbstractContextManager[None]]
 HOLD = """
 import subprocess, sys, time
 from pathlib import Path
-from flows import locks
+from flows.state import locks
 from flows.state.paths import Home
 with locks.lineage(Home(Path(sys.argv[1])), sys.argv[2]):
     child = subprocess.Popen(["sleep", "60"])  # as Prefect's server is one
