@@ -33,24 +33,24 @@ def audit(evidence: Evidence) -> Finding:
     obstacle = gates.obstacle(evidence, references=False, forget_test=2, retain_test=1)
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
-    models = Models.of(evidence, shown)
+    models = Models.of(evidence, accuracies)
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
     return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(evidence),
     )
 
 
-def shown(evidence: Evidence, seen: Observation) -> Measured:
+def accuracies(evidence: Evidence, observation: Observation) -> Measured:
     """The four figures of one model."""
     forget, retain = evidence.test_rows(evidence.forget), evidence.test_rows(evidence.retain)
-    before, after = correct(evidence, seen, masked=()), correct(evidence, seen)
+    before, after = correct(evidence, observation, masked=()), correct(evidence, observation)
     original = correct(evidence, evidence.original, masked=())
     return {
         "accuracy.forget_before_retiring": proportion(before[forget]),
@@ -71,9 +71,9 @@ def _selectivity(
     )
 
 
-def per_class(evidence: Evidence, seen: Observation) -> np.ndarray:
+def per_class(evidence: Evidence, observation: Observation) -> np.ndarray:
     """Accuracy per class before retiring, (C,); NaN where a class has no test row."""
-    hits = correct(evidence, seen, masked=())
+    hits = correct(evidence, observation, masked=())
     count = np.bincount(evidence.test_labels, minlength=evidence.classes)
     total = np.bincount(evidence.test_labels, weights=hits, minlength=evidence.classes)
     return np.divide(total, count, out=np.full(evidence.classes, np.nan), where=count > 0)

@@ -27,8 +27,8 @@ def difficulty(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
         others: The same on models that never saw the images, (n,) each.
     Source: Watson et al. 2022, arXiv:2111.08440.
     """
-    found: np.ndarray = own - np.mean(others, axis=0)
-    return found
+    excess: np.ndarray = own - np.mean(others, axis=0)
+    return excess
 
 
 def rmia(
@@ -56,21 +56,21 @@ def rmia(
         mine - _log_mixed([theirs[part] for theirs in others], offline)
         for part, mine in enumerate(own)
     ]
-    found = [np.empty(len(ratio)) for ratio in ratios]
+    shares = [np.empty(len(ratio)) for ratio in ratios]
     for half in (0, 1):
         population = np.sort(ratios[1][1 - half :: 2]) + np.log(gamma)
-        for scores, ratio in zip(found, ratios, strict=True):
+        for scores, ratio in zip(shares, ratios, strict=True):
             beaten = np.searchsorted(population, ratio[half::2], side="right")
             scores[half::2] = beaten / len(population)
-    return found[0], found[1]
+    return shares[0], shares[1]
 
 
 def _log_mixed(others: Sequence[np.ndarray], offline: float) -> np.ndarray:
     """log((1 + a) / 2 * mean p_out + (1 - a) / 2), from log probabilities."""
     mean = special.logsumexp(np.stack(others), axis=0) - np.log(len(others))
     constant = np.full(len(mean), np.log((1 - offline) / 2))
-    found: np.ndarray = np.logaddexp(np.log((1 + offline) / 2) + mean, constant)
-    return found
+    mixed: np.ndarray = np.logaddexp(np.log((1 + offline) / 2) + mean, constant)
+    return mixed
 
 
 def likelihood_ratio(
@@ -94,7 +94,7 @@ def likelihood_ratio(
     Source: Carlini et al. 2022, arXiv:2112.03570; with edited shadows this is U-LiRA, Hayes et al.
         2024, arXiv:2403.01218.
     """
-    found: list[np.ndarray] = []
+    ratios: list[np.ndarray] = []
     members, others = (_expected(shadows, inside, part) for part in (0, 1))
     if isinstance(members, str):
         return members
@@ -106,10 +106,10 @@ def likelihood_ratio(
         return "the shadows give every image one and the same score: there is no spread to judge by"
     for part, (with_it, without, _, _) in enumerate((members, others)):
         score = own[part] + move
-        found.append(
+        ratios.append(
             _log_normal(score, with_it, spreads[0]) - _log_normal(score, without, spreads[1])
         )
-    return found[0], found[1]
+    return ratios[0], ratios[1]
 
 
 def _expected(
@@ -132,8 +132,8 @@ def _expected(
 
 
 def _log_normal(score: np.ndarray, mean: np.ndarray, spread: float) -> np.ndarray:
-    found: np.ndarray = -np.log(spread) - ((score - mean) / spread) ** 2 / 2
-    return found
+    density: np.ndarray = -np.log(spread) - ((score - mean) / spread) ** 2 / 2
+    return density
 
 
 def kind(shadows: Sequence[Shadow]) -> str:

@@ -1,7 +1,7 @@
 """Models that must fail: the audits prove themselves on them in every event.
 
-A bench that passes one of these cannot be believed on the candidate. The models that must pass
-need no building: they are the references, each judged by the others.
+Audits that pass one of these cannot be believed on the candidate. The models that must pass
+need no building: they are the references, each compared with the others.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def must_fail(
     Raises:
         BadControl: a control cannot be built from these models.
     """
-    made, problems = possible(
+    models, problems = possible(
         original, candidate, forget=forget, inputs=inputs, labels=labels, seed=seed
     )
     if problems:
         raise BadControl(" ".join(problems.values()))
-    return made
+    return models
 
 
 def possible(
@@ -68,20 +68,20 @@ def possible(
 ) -> tuple[dict[str, nn.Module], dict[str, str]]:
     """The controls that can be made of these models, and why the others cannot; see `must_fail`."""
     kept = ~torch.isin(labels.cpu(), torch.tensor(list(forget)))
-    makers: dict[str, Callable[[], nn.Module]] = {
+    builders: dict[str, Callable[[], nn.Module]] = {
         "original": lambda: copy.deepcopy(original).eval(),
         "output_retired": lambda: output_retired(original, forget, inputs[:2]),
         "head_refitted": lambda: head_refitted(original, forget, inputs[kept], labels[kept]),
         "random_direction": lambda: random_direction(original, candidate, seed=seed),
     }
-    made: dict[str, nn.Module] = {}
+    models: dict[str, nn.Module] = {}
     problems: dict[str, str] = {}
-    for name, make in makers.items():
+    for name, build in builders.items():
         try:
-            made[name] = make()
+            models[name] = build()
         except BadControl as problem:
             problems[name] = str(problem)
-    return made, problems
+    return models, problems
 
 
 def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -> nn.Module:

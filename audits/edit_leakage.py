@@ -8,7 +8,7 @@ from scipy import linalg
 from audits import comparison, depths, gates
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, Measurement, not_run
+from audits.finding import JSON, Figure, Finding, not_run
 from audits.statistics import auc
 
 AUDIT = "edit_leakage"
@@ -41,22 +41,22 @@ def audit(evidence: Evidence) -> Finding:
     if not (evidence.original.weights and evidence.candidate.weights):
         reason = "The weights were not kept: observe original and candidate with `weights=True`."
         return not_run(AUDIT, QUESTION, reason, seed=evidence.seed, parameters=parameters)
-    made: list[Measurement] = []
+    measurements: list[Figure] = []
     left_out: dict[str, str] = {}
     for depth in evidence.original.features:
-        found = _at(evidence, depth)
-        if isinstance(found, str):
-            left_out |= {f"{AUDIT}.{figure}@{depth}": found for figure in FIGURES}
+        estimates = _at(evidence, depth)
+        if isinstance(estimates, str):
+            left_out |= {f"{AUDIT}.{figure}@{depth}": estimates for figure in FIGURES}
         else:
-            made += [_measurement(evidence, figure, depth, e) for figure, e in found.items()]
+            measurements += [_figure(evidence, figure, depth, e) for figure, e in estimates.items()]
     return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
-        series=_series(made),
+        series=_series(measurements),
     )
 
 
@@ -73,15 +73,15 @@ def _at(evidence: Evidence, depth: str) -> dict[str, Estimate] | str:
     if np.linalg.norm(change) <= LEAST_CHANGE * max(float(np.linalg.norm(old)), LEAST_CHANGE):
         return "nothing was changed there"
     return {
-        "difference": _told_by(evidence, features, strongest(change)),
-        "null_space": _told_by(evidence, features, most_lost(old, new)),
+        "difference": _separation(evidence, features, strongest(change)),
+        "null_space": _separation(evidence, features, most_lost(old, new)),
     }
 
 
 def strongest(change: np.ndarray) -> np.ndarray:
     """The input direction that a change of weights (rows, D) acts on most, (D,)."""
-    found: np.ndarray = linalg.eigh(change.T @ change)[1][:, -1]
-    return found
+    direction: np.ndarray = linalg.eigh(change.T @ change)[1][:, -1]
+    return direction
 
 
 def most_lost(old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -92,11 +92,11 @@ def most_lost(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     before, after = old.T.astype(np.float64) @ old, new.T.astype(np.float64) @ new
     width = len(before)
     ridge = 1e-3 * np.trace(before) / width * np.eye(width)
-    found: np.ndarray = linalg.eigh(after + ridge, before + ridge)[1][:, 0]
-    return found
+    direction: np.ndarray = linalg.eigh(after + ridge, before + ridge)[1][:, 0]
+    return direction
 
 
-def _told_by(evidence: Evidence, features: np.ndarray, direction: np.ndarray) -> Estimate:
+def _separation(evidence: Evidence, features: np.ndarray, direction: np.ndarray) -> Estimate:
     """AUC of the projection, forgotten against others, its sign chosen on the other half."""
     scores = features @ direction
     own = np.isin(evidence.test_labels, evidence.forget)
@@ -105,22 +105,22 @@ def _told_by(evidence: Evidence, features: np.ndarray, direction: np.ndarray) ->
     return auc(sign * scores[own & ~half], sign * scores[~own & ~half])
 
 
-def _measurement(evidence: Evidence, figure: str, depth: str, found: Estimate) -> Measurement:
-    return Measurement(
+def _figure(evidence: Evidence, figure: str, depth: str, estimate: Estimate) -> Figure:
+    return Figure(
         name=f"{AUDIT}.{figure}@{depth}",
         label=FIGURES[figure].format(depths.words(depth)),
-        value=found.value,
-        interval=found.interval(),
+        value=estimate.value,
+        interval=estimate.interval(),
         sizes=comparison.sizes(evidence),
     )
 
 
-def _series(made: list[Measurement]) -> dict[str, JSON]:
+def _series(measurements: list[Figure]) -> dict[str, JSON]:
     """AUC by depth, for the picture."""
     return {
         figure: {
-            "depths": [m.name.partition("@")[2] for m in made if f".{figure}@" in m.name],
-            "candidate": [round(m.value, 4) for m in made if f".{figure}@" in m.name],
+            "depths": [m.name.partition("@")[2] for m in measurements if f".{figure}@" in m.name],
+            "candidate": [round(m.value, 4) for m in measurements if f".{figure}@" in m.name],
         }
         for figure in FIGURES
     }

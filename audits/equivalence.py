@@ -1,7 +1,7 @@
 """Equivalence within a stated margin, and whether the sample could have shown it.
 
 "No significant difference" is never taken as evidence: a figure is within its margin only where
-the data exclude that it is beyond. Needs numpy and scipy.special only, the desk uses it.
+the data exclude that it is beyond. Needs numpy and scipy.special only: `compliance` uses it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from audits import finetuning
 from audits.errors import BadEvidence
-from audits.observation import PENULTIMATE, Head, Observation, Seen, from_arrays, to_arrays
+from audits.observation import PENULTIMATE, Head, Observation, Readout, from_arrays, to_arrays
 from audits.tuning import Tuning
 from damp.errors import Unsupported
 from damp.layouts import CONSTANT, Layout
@@ -70,7 +70,7 @@ def observe(
     if device is not None:
         copied = copied.to(device)
     chosen = _spread(_readings(copied, test_inputs[:2]), depths)
-    test = _seen(copied, test_inputs, batch_size, chosen)
+    test = _readout(copied, test_inputs, batch_size, chosen)
     train_logits = _logits(copied, train_inputs, batch_size)
     rows = len(train_inputs) + len(test_inputs)
     more = [x for x in (fresh, unseen) if x is not None]
@@ -84,8 +84,8 @@ def observe(
         retired=tuple(int(c) for c in retired),
         head=_head(head, classes=test.logits.shape[1]),
         weights={name: _matrix(use.operator) for name, use in chosen.items()} if weights else {},
-        fresh=None if fresh is None else _seen(copied, fresh, batch_size, chosen),
-        unseen=None if unseen is None else _seen(copied, unseen, batch_size, chosen),
+        fresh=None if fresh is None else _readout(copied, fresh, batch_size, chosen),
+        unseen=None if unseen is None else _readout(copied, unseen, batch_size, chosen),
         relearned=curves,
         passes={"observe": 1 + sum(map(len, more)) / rows, "relearning": spent / rows},
     )
@@ -138,7 +138,7 @@ def _dead_head(seen: Rehearsal) -> Reading | None:
 def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:
     """Pooled inputs of the head, (n, D), float32. The model must be in evaluation mode."""
     chosen = {PENULTIMATE: _readings(model, inputs[:2])[-1]}
-    return _seen(model, inputs, batch_size, chosen).features[PENULTIMATE]
+    return _readout(model, inputs, batch_size, chosen).features[PENULTIMATE]
 
 
 def _spread(called: Sequence[Reading], depths: int) -> dict[str, Reading]:
@@ -151,10 +151,12 @@ def _spread(called: Sequence[Reading], depths: int) -> dict[str, Reading]:
     return {inner[i].operator.name: inner[i] for i in positions} | {PENULTIMATE: head}
 
 
-def _seen(model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, Reading]) -> Seen:
+def _readout(
+    model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, Reading]
+) -> Readout:
     features: Pooled = {name: [] for name in chosen}
     logits = _logits(model, inputs, batch_size, chosen, features)
-    return Seen(
+    return Readout(
         logits=logits, features={name: np.concatenate(parts) for name, parts in features.items()}
     )
 
@@ -217,5 +219,5 @@ def _matrix(operator: Operator) -> np.ndarray:
     for place in range(operator.groups):
         span = slice(place * rows, (place + 1) * rows)
         whole[span, place * width : (place + 1) * width] = weight[span]
-    found: np.ndarray = whole.movedim(1, -1).reshape(-1, operator.features).numpy()
-    return found
+    matrix: np.ndarray = whole.movedim(1, -1).reshape(-1, operator.features).numpy()
+    return matrix

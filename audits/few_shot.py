@@ -34,7 +34,9 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     """
     parameters: dict[str, JSON] = {"shots": list(shots), "draws": draws, "distance": "euclidean"}
     least = min(shots)
-    obstacle = gates.obstacle(evidence, unseen=True, forget_test=least + QUERIES, retain_test=least)
+    obstacle = gates.obstacle(
+        evidence, novel_class_null=True, forget_test=least + QUERIES, retain_test=least
+    )
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     levels = depths.available(evidence)[-3:]
@@ -43,12 +45,12 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     )
     labels = {f"{AUDIT}.{k}@{d}": _label(k, d) for d in levels for k in shots}
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(models, shots, levels),
@@ -63,26 +65,26 @@ def _label(shots: int, depth: str) -> str:
 
 def recognised(
     evidence: Evidence,
-    seen: Observation,
+    observation: Observation,
     *,
     shots: Sequence[int],
     draws: int,
     levels: Sequence[str],
 ) -> dict[str, Estimate | str]:
     """Accuracies of one model, for each number of shots and each depth."""
-    found: dict[str, Estimate | str] = {}
+    accuracies: dict[str, Estimate | str] = {}
     for depth in levels:
-        if not depths.has(seen, depth):
-            found |= {f"{AUDIT}.{k}@{depth}": depths.LACKING for k in shots}
+        if not depths.has(observation, depth):
+            accuracies |= {f"{AUDIT}.{k}@{depth}": depths.LACKING for k in shots}
             continue
-        features = depths.at(evidence, seen, depth)
+        features = depths.at(evidence, observation, depth)
         for k in shots:
-            found[f"{AUDIT}.{k}@{depth}"] = (
+            accuracies[f"{AUDIT}.{k}@{depth}"] = (
                 _too_few(evidence, k)
                 or gates.unusable(features)
                 or _accuracy(evidence, features, k, draws)
             )
-    return found
+    return accuracies
 
 
 def _too_few(evidence: Evidence, shots: int) -> str:
@@ -162,11 +164,11 @@ def _series(models: Models, shots: Sequence[int], levels: Sequence[str]) -> dict
     series: dict[str, JSON] = {}
     for depth in levels:
         usable = [k for k in shots if not models.missing(f"{AUDIT}.{k}@{depth}")]
-        told = [models.all_of(f"{AUDIT}.{k}@{depth}") for k in usable]
+        estimates = [models.all_of(f"{AUDIT}.{k}@{depth}") for k in usable]
         series[depth] = {
             "shots": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in told]),
-            "original": rounded([original.value for _, original, _ in told]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
+            "candidate": rounded([candidate.value for candidate, _, _ in estimates]),
+            "original": rounded([original.value for _, original, _ in estimates]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in estimates],
         }
     return {"depths": series}

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from audits.evidence import LEAST_UNSEEN, Evidence
+from audits.evidence import LEAST_NOVEL_CLASSES, Evidence
 from audits.observation import Observation
-from audits.reference_independence import copies
+from audits.reference_independence import dependence
 
 
 def obstacle(
     evidence: Evidence,
     *,
     references: bool = True,
-    unseen: bool = False,
+    novel_class_null: bool = False,
     forget_train: int = 0,
     forget_test: int = 1,
     retain_test: int = 1,
@@ -24,31 +24,34 @@ def obstacle(
 
     Args:
         references: Whether it needs retrained references.
-        unseen: Whether classes that nobody was trained on can take their place.
+        novel_class_null: Whether classes that nobody was trained on can take their place.
         forget_train: Training rows it needs of each forget class.
         forget_test: Test rows it needs of each forget class.
         retain_test: Test rows it needs of each retain class.
     """
-    found = list(_few_rows(evidence, forget_train, forget_test, retain_test))
-    if references and not (unseen and len(evidence.unseen) >= LEAST_UNSEEN):
-        found += _few_references(evidence, unseen)
+    obstacles = list(_few_rows(evidence, forget_train, forget_test, retain_test))
+    if references and not (novel_class_null and len(evidence.novel_classes) >= LEAST_NOVEL_CLASSES):
+        obstacles += _few_references(evidence, novel_class_null)
     broken = [
         f"The logits of {who} hold NaN or infinity: observe the plain network, before its outputs "
         "are retired, and check its weights."
-        for who, seen in evidence.models()
-        if not evidence.of(_finite_logits, seen)
+        for who, observation in evidence.models()
+        if not evidence.of(_finite_logits, observation)
     ]
     if references and evidence.references and not broken:
-        found += filter(None, [copies(evidence)])
-    found += broken
-    return " ".join(found)
+        obstacles += filter(None, [dependence(evidence)])
+    obstacles += broken
+    return " ".join(obstacles)
 
 
-def _few_references(evidence: Evidence, unseen: bool) -> Iterator[str]:
+def _few_references(evidence: Evidence, novel_class_null: bool) -> Iterator[str]:
     count, least = len(evidence.references), evidence.least_references
     if count >= least:
         return
-    instead = f", or give rows of {LEAST_UNSEEN} classes that nobody was trained on" * unseen
+    instead = (
+        f", or give rows of {LEAST_NOVEL_CLASSES} classes that nobody was trained on"
+        * novel_class_null
+    )
     yield (
         f"{count} retrained references were given and {least} are needed for a null "
         f"distribution: train more, with other seeds{instead}."
@@ -71,8 +74,10 @@ def _few_rows(evidence: Evidence, train: int, test: int, retain: int) -> Iterato
                 )
 
 
-def _finite_logits(evidence: Evidence, seen: Observation) -> bool:
-    return bool(np.isfinite(seen.test_logits).all() and np.isfinite(seen.train_logits).all())
+def _finite_logits(evidence: Evidence, observation: Observation) -> bool:
+    return bool(
+        np.isfinite(observation.test_logits).all() and np.isfinite(observation.train_logits).all()
+    )
 
 
 def unusable(features: np.ndarray) -> str:

@@ -40,7 +40,7 @@ def audit(
     settings = {"shots": shots, "draws": draws, "penalty": penalty, "rows": rows, "steps": steps}
     parameters: dict[str, JSON] = {**settings, "depth": PENULTIMATE}
     obstacle = gates.obstacle(
-        evidence, unseen=True, forget_test=shots + QUERIES, retain_test=shots + 1
+        evidence, novel_class_null=True, forget_test=shots + QUERIES, retain_test=shots + 1
     )
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
@@ -50,15 +50,15 @@ def audit(
         f"{AUDIT}.retain": f"Other classes after a head refit from {shots} images a class",
     }
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
-        AUDIT, QUESTION, evidence, made, parameters=parameters, left_out=left_out, series={}
+        AUDIT, QUESTION, evidence, measurements, parameters=parameters, left_out=left_out, series={}
     )
 
 
 def refitted(
     evidence: Evidence,
-    seen: Observation,
+    observation: Observation,
     *,
     shots: int,
     draws: int,
@@ -67,7 +67,7 @@ def refitted(
     steps: int,
 ) -> dict[str, Estimate | str]:
     """Accuracy on forget and on retain images of one model's refitted heads."""
-    features = depths.at(evidence, seen, PENULTIMATE)
+    features = depths.at(evidence, observation, PENULTIMATE)
     reason = gates.unusable(features)
     names = (f"{AUDIT}.forget", f"{AUDIT}.retain")
     if reason:

@@ -33,7 +33,7 @@ def audit(evidence: Evidence) -> Finding:
 
     A model whose features still hold the class as the original's did gives it back at once. On a
     retrained model the original's head reads features of another basis, and gets what chance and
-    kinship of the classes give: that is the yardstick. Row and bias are told for information, a
+    similarity of the classes give: that is the baseline. Row and bias are for information, a
     retrained model's have nothing to do with the original's.
     """
     parameters: dict[str, JSON] = {"depth": PENULTIMATE, "label_space": "before retiring"}
@@ -44,7 +44,7 @@ def audit(evidence: Evidence) -> Finding:
     sizes = comparison.sizes(evidence)
     shared = "head_suppression.share"  # the original has lost nothing that could come back
     reasons = {name: models.missing(name, of_original=name != shared) for name in LABELS}
-    made = [
+    measurements = [
         comparison.measure(
             evidence,
             models,
@@ -60,7 +60,7 @@ def audit(evidence: Evidence) -> Finding:
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out={name: why for name, why in reasons.items() if why},
         series=_series(evidence),
@@ -76,33 +76,33 @@ def _headless(evidence: Evidence) -> str:
         )
     wide = [
         who
-        for who, seen in evidence.models()
-        if seen.features[PENULTIMATE].shape[1] != own.weight.shape[1]
+        for who, observation in evidence.models()
+        if observation.features[PENULTIMATE].shape[1] != own.weight.shape[1]
     ]
     if not wide:
         return ""
     return f"The original's head does not fit the features of {', '.join(wide)}: other widths."
 
 
-def restored(evidence: Evidence, seen: Observation) -> dict[str, Estimate | str]:
+def restored(evidence: Evidence, observation: Observation) -> dict[str, Estimate | str]:
     """The four figures of one model."""
     forget = evidence.test_rows(evidence.forget)
-    back = with_head(evidence, seen, evidence.original.head)[forget]
-    own = correct(evidence, seen, masked=())[forget]
+    back = with_head(evidence, observation, evidence.original.head)[forget]
+    own = correct(evidence, observation, masked=())[forget]
     before = correct(evidence, evidence.original, masked=())[forget]
-    found: dict[str, Estimate | str] = {
+    figures: dict[str, Estimate | str] = {
         "head_suppression.original_head": proportion(back),
         "head_suppression.share": _share(back, own, before),
     }
-    return found | _changes(evidence, seen)
+    return figures | _changes(evidence, observation)
 
 
-def with_head(evidence: Evidence, seen: Observation, head: Head | None) -> np.ndarray:
+def with_head(evidence: Evidence, observation: Observation, head: Head | None) -> np.ndarray:
     """Whether each test row is right with this head on the model's last features, (n_test,)."""
     if head is None:
         raise ValueError("there is no head")
     live = list(evidence.live)
-    features = np.asarray(seen.features[PENULTIMATE], dtype=np.float64)
+    features = np.asarray(observation.features[PENULTIMATE], dtype=np.float64)
     logits = features @ head.weight[live].T + head.bias[live]
     right = np.array(live)[logits.argmax(1)] == evidence.test_labels
     return right.astype(np.float64)
@@ -118,10 +118,10 @@ def _share(back: np.ndarray, own: np.ndarray, before: np.ndarray) -> Estimate | 
     return Estimate(value=share, parts=(images(contributions),))
 
 
-def _changes(evidence: Evidence, seen: Observation) -> dict[str, Estimate | str]:
+def _changes(evidence: Evidence, observation: Observation) -> dict[str, Estimate | str]:
     """Change of the forgotten rows of the head, beyond the median of the others."""
     names = ("head_suppression.row_change", "head_suppression.bias_shift")
-    old, new = evidence.original.head, seen.head
+    old, new = evidence.original.head, observation.head
     if old is None or new is None:
         return dict.fromkeys(names, "its last layer is no Linear layer with an output per class")
     size = np.linalg.norm(old.weight, axis=1)
@@ -145,9 +145,9 @@ def _series(evidence: Evidence) -> dict[str, JSON]:
     """Accuracy on the forgotten class with the own head and with the original's."""
     forget = evidence.test_rows(evidence.forget)
 
-    def pair(seen: Observation) -> list[JSON]:
-        back = with_head(evidence, seen, evidence.original.head)[forget].mean()
-        return rounded([correct(evidence, seen, masked=())[forget].mean(), back])
+    def pair(observation: Observation) -> list[JSON]:
+        back = with_head(evidence, observation, evidence.original.head)[forget].mean()
+        return rounded([correct(evidence, observation, masked=())[forget].mean(), back])
 
     return {
         "heads": {

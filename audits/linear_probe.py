@@ -57,7 +57,7 @@ def audit(
         "widest": widest,
         "priors": "equal",
     }
-    obstacle = gates.obstacle(evidence, unseen=True, forget_test=2 * folds, retain_test=2)
+    obstacle = gates.obstacle(evidence, novel_class_null=True, forget_test=2 * folds, retain_test=2)
     if obstacle:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     levels = depths.available(evidence)
@@ -69,12 +69,12 @@ def audit(
         for depth in levels
         for figure, text in FIGURES.items()
     }
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(models, levels),
@@ -83,7 +83,7 @@ def audit(
 
 def probed(
     evidence: Evidence,
-    seen: Observation,
+    observation: Observation,
     *,
     folds: int,
     shrinkage: float,
@@ -95,26 +95,26 @@ def probed(
     chosen = sampling.capped(evidence, rows, "linear_probe.rows")
     labels = evidence.test_labels[chosen]
     fold = sampling.folds(labels, folds, evidence.rng("linear_probe.folds"))
-    found: dict[str, Estimate | str] = {}
-    for depth in (*seen.features, depths.LOGITS):
-        features = depths.at(evidence, seen, depth)[chosen]
+    estimates: dict[str, Estimate | str] = {}
+    for depth in (*observation.features, depths.LOGITS):
+        features = depths.at(evidence, observation, depth)[chosen]
         reason = gates.unusable(features)
         if reason:
-            found |= {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
+            estimates |= {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
             continue
         narrow = depths.narrowed(standardised(features), widest, evidence.rng("linear_probe.width"))
         least = shrinkage if len(narrow) >= 4 * narrow.shape[1] else few_rows
-        told = figures(evidence, narrow, labels, fold, least)
-        found |= {f"{AUDIT}.{figure}@{depth}": value for figure, value in told.items()}
-    return found
+        at_depth = figures(evidence, narrow, labels, fold, least)
+        estimates |= {f"{AUDIT}.{figure}@{depth}": value for figure, value in at_depth.items()}
+    return estimates
 
 
 def standardised(features: np.ndarray) -> np.ndarray:
     """Features in units of their spread; constant ones become zero."""
     centred = features - features.mean(0)
     spread = centred.std(0)
-    found: np.ndarray = centred / np.where(spread > 0, spread, 1.0)
-    return found
+    scaled: np.ndarray = centred / np.where(spread > 0, spread, 1.0)
+    return scaled
 
 
 def figures(
@@ -170,10 +170,10 @@ def held_out_scores(
     for number in np.unique(fold):
         held = fold == number
         others, spread = _moments(features[~held & rest], shrinkage)
-        for c, found in scores.items():
+        for c, log_odds in scores.items():
             centre, own_spread = _moments(features[~held & (labels == c)], shrinkage)
             axis = linalg.solve((spread + own_spread) / 2, centre - others, assume_a="pos")
-            found[held] = (features[held] - (centre + others) / 2) @ axis
+            log_odds[held] = (features[held] - (centre + others) / 2) @ axis
     return scores
 
 
@@ -207,11 +207,11 @@ def _series(models: Models, levels: Sequence[str]) -> dict[str, JSON]:
     series: dict[str, JSON] = {}
     for figure in ("dprime", "auc"):
         usable = [d for d in levels if not models.missing(f"{AUDIT}.{figure}@{d}")]
-        told = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
+        estimates = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
         series[figure] = {
             "depths": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in told]),
-            "original": rounded([original.value for _, original, _ in told]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
+            "candidate": rounded([candidate.value for candidate, _, _ in estimates]),
+            "original": rounded([original.value for _, original, _ in estimates]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in estimates],
         }
     return series

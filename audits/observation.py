@@ -30,7 +30,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class Readout:
     """Further rows that a model was shown: its logits and its last features.
 
     Attributes:
@@ -73,8 +73,8 @@ class Observation:
     retired: tuple[int, ...] = ()
     head: Head | None = None
     weights: Arrays = field(default_factory=dict)
-    fresh: Seen | None = None
-    unseen: Seen | None = None
+    fresh: Readout | None = None
+    unseen: Readout | None = None
     relearned: Arrays = field(default_factory=dict)
     passes: dict[str, float] = field(default_factory=dict)
 
@@ -103,10 +103,10 @@ def _named(observation: Observation) -> Iterator[tuple[str, np.ndarray]]:
     if observation.head is not None:
         yield "head/weight", observation.head.weight
         yield "head/bias", observation.head.bias
-    for group, seen in (("fresh", observation.fresh), ("unseen", observation.unseen)):
-        if seen is not None:
-            yield f"{group}/logits", seen.logits
-            for name, value in seen.features.items():
+    for group, readout in (("fresh", observation.fresh), ("unseen", observation.unseen)):
+        if readout is not None:
+            yield f"{group}/logits", readout.logits
+            for name, value in readout.features.items():
                 yield f"{group}/features/{name}", value
 
 
@@ -129,8 +129,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
         retired=tuple(json.loads(metadata["retired"])),
         head=Head(**head) if head else None,
         weights={depth: weights[depth] for depth in depths if depth in weights},
-        fresh=_seen(arrays, "fresh", depths),
-        unseen=_seen(arrays, "unseen", depths),
+        fresh=_readout(arrays, "fresh", depths),
+        unseen=_readout(arrays, "unseen", depths),
         relearned=dict(sorted(_group(arrays, "relearned").items())),
         passes=json.loads(metadata["passes"]),
     )
@@ -141,10 +141,10 @@ def _group(arrays: Mapping[str, np.ndarray], group: str) -> Arrays:
     return {name.removeprefix(start): v for name, v in arrays.items() if name.startswith(start)}
 
 
-def _seen(arrays: Mapping[str, np.ndarray], group: str, depths: list[str]) -> Seen | None:
+def _readout(arrays: Mapping[str, np.ndarray], group: str, depths: list[str]) -> Readout | None:
     if f"{group}/logits" not in arrays:
         return None
-    return Seen(
+    return Readout(
         logits=np.asarray(arrays[f"{group}/logits"], dtype=np.float64),
         features={depth: np.asarray(arrays[f"{group}/features/{depth}"]) for depth in depths},
     )

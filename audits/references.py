@@ -1,4 +1,4 @@
-"""Models trained from a recipe: the base model and the retrained references, the yardstick.
+"""Models trained from a recipe: the base model and the retrained references, the baseline.
 
 A reference never saw the forget classes, not even as an initialisation: it shares no weight with
 the original. Retraining from a pretrained backbone would be another, weaker reference.

@@ -45,12 +45,12 @@ def audit(evidence: Evidence) -> Finding:
         for figure, text in FIGURES.items()
     }
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(evidence, left_out),
@@ -79,30 +79,30 @@ def _untuned(evidence: Evidence) -> str:
         return (
             f"No copy was tuned, since {why} and {evidence.tuning.shots} are tuned on: give more."
         )
-    without = [who for who, seen in evidence.models() if not seen.relearned]
+    without = [who for who, observation in evidence.models() if not observation.relearned]
     return f"No copy was tuned of {', '.join(without)}: observe them again." if without else ""
 
 
-def relearned(evidence: Evidence, seen: Observation) -> dict[str, Estimate | str]:
+def relearned(evidence: Evidence, observation: Observation) -> dict[str, Estimate | str]:
     """Mean and end of each curve of one model."""
-    found: dict[str, Estimate | str] = {}
+    figures: dict[str, Estimate | str] = {}
     for curve in CURVES:
-        hits = seen.relearned.get(curve)
+        hits = observation.relearned.get(curve)
         for figure in FIGURES:
-            found[f"{AUDIT}.{curve}.{figure}"] = (
+            figures[f"{AUDIT}.{curve}.{figure}"] = (
                 "its last layer is no Linear layer with an output per class"
                 if hits is None
                 else _estimate(evidence, hits, figure)
             )
-    return found
+    return figures
 
 
 def _estimate(evidence: Evidence, hits: np.ndarray, figure: str) -> Estimate:
     """(draws, steps, queries) to one figure; the first step is before any tuning and left out."""
-    told = hits[:, -1] if figure == "last" else hits[:, 1:].mean(1)
+    counted = hits[:, -1] if figure == "last" else hits[:, 1:].mean(1)
     shots = evidence.tuning.shots if evidence.tuning else 1
     fewest = min(len(evidence.test_rows([c])) for c in evidence.forget)
-    return averaged(told, independent=fewest // shots)
+    return averaged(counted, independent=fewest // shots)
 
 
 def _series(evidence: Evidence, left_out: Mapping[str, str]) -> dict[str, JSON]:
@@ -120,5 +120,5 @@ def _series(evidence: Evidence, left_out: Mapping[str, str]) -> dict[str, JSON]:
     return {"curves": series}
 
 
-def _heights(seen: Observation, curve: str) -> list[JSON]:
-    return rounded(np.nanmean(seen.relearned[curve], axis=(0, 2)))
+def _heights(observation: Observation, curve: str) -> list[JSON]:
+    return rounded(np.nanmean(observation.relearned[curve], axis=(0, 2)))

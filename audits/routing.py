@@ -41,19 +41,19 @@ def audit(evidence: Evidence, *, replicates: int = 400) -> Finding:
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     models = _distances(evidence, replicates)
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
     return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(evidence, replicates),
     )
 
 
-def destinations(evidence: Evidence, seen: Observation, *, replicates: int) -> np.ndarray:
+def destinations(evidence: Evidence, observation: Observation, *, replicates: int) -> np.ndarray:
     """Where the images of each forgotten class go among the retain classes.
 
     Returns:
@@ -62,7 +62,9 @@ def destinations(evidence: Evidence, seen: Observation, *, replicates: int) -> n
     """
     generator = evidence.rng("routing")
     shares = [
-        _shares(seen.test_logits[np.ix_(rows, np.array(evidence.retain))], replicates, generator)
+        _shares(
+            observation.test_logits[np.ix_(rows, np.array(evidence.retain))], replicates, generator
+        )
         for rows in (evidence.test_rows([c]) for c in evidence.forget)
     ]
     return np.stack(shares, axis=1)
@@ -72,8 +74,8 @@ def _shares(logits: np.ndarray, replicates: int, generator: np.random.Generator)
     count, width = logits.shape
     weights = bootstrap_weights(np.zeros(count), replicates, generator)
     everyone = np.ones((1, count), dtype=np.int64)
-    found: np.ndarray = np.concatenate([everyone, weights]) @ np.eye(width)[logits.argmax(1)]
-    return found / count
+    counts: np.ndarray = np.concatenate([everyone, weights]) @ np.eye(width)[logits.argmax(1)]
+    return counts / count
 
 
 def _distances(evidence: Evidence, replicates: int) -> Models:
@@ -110,9 +112,9 @@ def _estimate(distances: np.ndarray, bound: float, images: int) -> Estimate:
 def _series(evidence: Evidence, replicates: int) -> dict[str, JSON]:
     """Shares of forgotten images per retain class, for the picture."""
 
-    def shares(seen: Observation) -> np.ndarray:
-        found: np.ndarray = evidence.of(destinations, seen, replicates=replicates)[0].mean(0)
-        return found
+    def shares(observation: Observation) -> np.ndarray:
+        by_class = evidence.of(destinations, observation, replicates=replicates)[0]  # (f, r)
+        return np.asarray(by_class.mean(0))
 
     null = [shares(reference) for reference in evidence.references]
     return {

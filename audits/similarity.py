@@ -57,12 +57,12 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
         for figure, text in FIGURES.items()
     }
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
         QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(models, levels),
@@ -74,16 +74,20 @@ Geometry = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
 images and each bootstrap, (1 + B, C, C); or why there are none."""
 
 
-def geometry(evidence: Evidence, seen: Observation, *, rows: int, replicates: int) -> Geometry:
+def geometry(
+    evidence: Evidence, observation: Observation, *, rows: int, replicates: int
+) -> Geometry:
     """What the comparison needs of one model, at every depth."""
     chosen = sampling.capped(evidence, rows, "similarity.rows")
     labels = evidence.test_labels[chosen]
     weights = _weights(evidence, labels, replicates)
-    found: Geometry = {}
-    for depth in (*seen.features, LOGITS):
-        features = depths.at(evidence, seen, depth)[chosen]
-        found[depth] = gates.unusable(features) or _geometry(evidence, features, labels, weights)
-    return found
+    geometries: Geometry = {}
+    for depth in (*observation.features, LOGITS):
+        features = depths.at(evidence, observation, depth)[chosen]
+        geometries[depth] = gates.unusable(features) or _geometry(
+            evidence, features, labels, weights
+        )
+    return geometries
 
 
 def _weights(evidence: Evidence, labels: np.ndarray, replicates: int) -> np.ndarray:
@@ -109,8 +113,8 @@ def _geometry(
 
 def _weighted_mean(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Means of rows (n, D) by counts (B, n): (B, D)."""
-    found: np.ndarray = (weights @ rows) / weights.sum(1, keepdims=True)
-    return found
+    means: np.ndarray = (weights @ rows) / weights.sum(1, keepdims=True)
+    return means
 
 
 def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicates: int) -> Models:
@@ -120,8 +124,8 @@ def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicate
     images = len(evidence.test_rows(evidence.forget))
 
     def against(own: Observation, others: Sequence[Observation]) -> dict[str, Estimate | str]:
-        told = [evidence.between(likeness, own, other, **settings) for other in others]
-        return {name: _mean([pair[name] for pair in told], images) for name in told[0]}
+        pairs = [evidence.between(likeness, own, other, **settings) for other in others]
+        return {name: _mean([pair[name] for pair in pairs], images) for name in pairs[0]}
 
     return Models(
         candidate=against(evidence.candidate, null),
@@ -152,25 +156,25 @@ def likeness(
 ) -> dict[str, np.ndarray | str]:
     """The three figures of one model beside another, for all images and each bootstrap."""
     settings = {"rows": rows, "replicates": replicates}
-    pair = [evidence.of(geometry, seen, **settings) for seen in (one, other)]
+    pair = [evidence.of(geometry, observation, **settings) for observation in (one, other)]
     weights = evidence.of(_forgotten_weights, one, **settings)
-    found: dict[str, np.ndarray | str] = {}
+    figures: dict[str, np.ndarray | str] = {}
     for depth in levels:
-        mine, theirs = (found_of.get(depth, depths.LACKING) for found_of in pair)
+        mine, theirs = (geometries.get(depth, depths.LACKING) for geometries in pair)
         if isinstance(mine, str) or isinstance(theirs, str):
             why = next(entry for entry in (mine, theirs) if isinstance(entry, str))
-            found |= {f"{AUDIT}.{figure}@{depth}": why for figure in FIGURES}
+            figures |= {f"{AUDIT}.{figure}@{depth}": why for figure in FIGURES}
             continue
-        found[f"{AUDIT}.cka@{depth}"] = kernel_alignment(mine[0], theirs[0], weights)
-        found[f"{AUDIT}.profile@{depth}"] = _correlation(
+        figures[f"{AUDIT}.cka@{depth}"] = kernel_alignment(mine[0], theirs[0], weights)
+        figures[f"{AUDIT}.profile@{depth}"] = _correlation(
             _profile(evidence, mine[1]), _profile(evidence, theirs[1])
         )
-        found[f"{AUDIT}.distance@{depth}"] = _relative(evidence, mine[1])
-    return found
+        figures[f"{AUDIT}.distance@{depth}"] = _relative(evidence, mine[1])
+    return figures
 
 
 def _forgotten_weights(
-    evidence: Evidence, seen: Observation, *, rows: int, replicates: int
+    evidence: Evidence, observation: Observation, *, rows: int, replicates: int
 ) -> np.ndarray:
     """Counts of the forgotten images in each bootstrap, (1 + B, f): the same for every model."""
     labels = evidence.test_labels[sampling.capped(evidence, rows, "similarity.rows")]
@@ -191,8 +195,8 @@ def kernel_alignment(one: np.ndarray, other: np.ndarray, weights: np.ndarray) ->
     """
 
     def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        found: np.ndarray = ((weights @ (a * b)) * weights).sum(1)
-        return found
+        products: np.ndarray = ((weights @ (a * b)) * weights).sum(1)
+        return products
 
     scale = np.sqrt(product(one, one) * product(other, other))
     return np.divide(product(one, other), scale, out=np.zeros(len(weights)), where=scale > 0)
@@ -209,10 +213,10 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Pearson correlation over retain classes, mean over forgotten ones: (B, f, r) -> (B,)."""
     a, b = one - one.mean(-1, keepdims=True), other - other.mean(-1, keepdims=True)
     scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-    found: np.ndarray = np.divide(
+    correlations: np.ndarray = np.divide(
         (a * b).sum(-1), scale, out=np.zeros(scale.shape), where=scale > 0
     )
-    return found.mean(-1)
+    return correlations.mean(-1)
 
 
 def _relative(evidence: Evidence, distances: np.ndarray) -> np.ndarray:
@@ -230,11 +234,11 @@ def _series(models: Models, levels: Sequence[str]) -> dict[str, JSON]:
     series: dict[str, JSON] = {}
     for figure in ("cka", "distance"):
         usable = [d for d in levels if not models.missing(f"{AUDIT}.{figure}@{d}")]
-        told = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
+        estimates = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
         series[figure] = {
             "depths": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in told]),
-            "original": rounded([original.value for _, original, _ in told]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
+            "candidate": rounded([candidate.value for candidate, _, _ in estimates]),
+            "original": rounded([original.value for _, original, _ in estimates]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in estimates],
         }
     return series

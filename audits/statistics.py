@@ -1,4 +1,4 @@
-"""The statistics of the bench, all in float64: intervals, areas under curves, distances.
+"""The statistics of the audits, all in float64: intervals, areas under curves, distances.
 
 Comparison lives in `estimates`, the tests of equivalence in `equivalence`; both are at this door
 too, so that a reader finds every statistic here.

@@ -39,11 +39,11 @@ class Tuning:
     def rows(self) -> np.ndarray:
         """Test rows of the forgotten classes that are asked about, ascending."""
         generator = np.random.default_rng([self.seed, *b"relearning.queries"])
-        found = [
+        chosen = [
             generator.permutation(np.flatnonzero(self.labels == c))[: self.queries]
             for c in self.forget
         ]
-        return np.sort(np.concatenate(found))
+        return np.sort(np.concatenate(chosen))
 
     def images(self) -> np.ndarray:
         """Test rows that copies are tuned on, (draws, classes, shots)."""

@@ -38,23 +38,23 @@ def audit(evidence: Evidence, *, bins: int = 15, replicates: int = 400) -> Findi
         return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
     models = Models.of(evidence, served, bins=bins, replicates=replicates)
     sizes = comparison.sizes(evidence)
-    made = [
+    measurements = [
         comparison.measure(
             evidence, models, name, label, sizes=sizes, against=AGAINST.get(name, "retrained")
         )
         for name, label in LABELS.items()
     ]
     return comparison.conclude(
-        AUDIT, QUESTION, evidence, made, parameters=parameters, left_out={}, series={}
+        AUDIT, QUESTION, evidence, measurements, parameters=parameters, left_out={}, series={}
     )
 
 
 def served(
-    evidence: Evidence, seen: Observation, *, bins: int, replicates: int
+    evidence: Evidence, observation: Observation, *, bins: int, replicates: int
 ) -> dict[str, Estimate | str]:
     """The three figures of one model."""
     retain = evidence.test_rows(evidence.retain)
-    hits, sure = correct(evidence, seen)[retain], confidence(evidence, seen)[retain]
+    hits, sure = correct(evidence, observation)[retain], confidence(evidence, observation)[retain]
     labels = evidence.test_labels[retain]
     weights = bootstrap_weights(labels, replicates, evidence.rng("utility"))
     return {
