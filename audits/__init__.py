@@ -4,6 +4,7 @@ The door is lazy: `compliance` imports `audits.finding` and must not pay for tor
 
     evidence.py, observation.py     what is put before the audits
     features.py                     reads it off a model, once
+    catalogue.py                    the audits: what each asks, where it looks, how to read it
     accuracy.py ... utility.py      one audit each: `audit(evidence, *, ...) -> Finding`
     statistics.py, estimates.py, equivalence.py    the numerics
     references.py, controls.py      the baseline, and the models that must fail

@@ -8,13 +8,12 @@ from audits import comparison, gates
 from audits.comparison import Measured, Models, rounded
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.outputs import correct
 from audits.statistics import proportion
 
 AUDIT = "accuracy"
-QUESTION = "Does the model still predict the forgotten class, and does it still predict the others?"
 LABELS = {
     "accuracy.forget_before_retiring": "Accuracy on the forgotten class, its output still there",
     "accuracy.forget_after_retiring": "Accuracy on the forgotten class, as deployed",
@@ -30,15 +29,14 @@ def audit(evidence: Evidence) -> Finding:
     masking an output. Runs without references too; then nothing is compared.
     """
     parameters: dict[str, JSON] = {"interval": "Clopper-Pearson", "confidence": 0.95}
-    obstacle = gates.obstacle(evidence, references=False, forget_test=2, retain_test=1)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=2, retain_test=1)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, accuracies)
     sizes = comparison.sizes(evidence)
     measurements, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

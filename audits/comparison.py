@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from audits import novel_class_null
+from audits import catalogue, novel_class_null
 from audits.depths import LACKING
 from audits.errors import BadFigure
 from audits.estimates import Comparison, Estimate, compare, compare_apart
@@ -188,7 +188,6 @@ def measure_all(
 
 def conclude(
     audit: str,
-    question: str,
     evidence: Evidence,
     measurements: Sequence[Figure],
     *,
@@ -200,7 +199,7 @@ def conclude(
     reason = "" if measurements else _why_nothing(left_out)
     return Finding(
         audit=audit,
-        question=question,
+        question=catalogue.AUDITS[audit].question,
         status=RUN if measurements else NOT_RUN,
         reason=f"Nothing could be measured. {reason}. Check these models." if reason else "",
         measurements=tuple(measurements),

@@ -28,7 +28,7 @@ def has(observation: Observation, depth: str) -> bool:
 def available(evidence: Evidence) -> list[str]:
     """Depths that the original and all references have, shallow to deep, the retain logits last.
 
-    Not what the candidate has: one that lacks a depth is not measured there, and the finding says so.
+    Not what the candidate has: one that lacks a depth is left out there, with the reason.
     """
     models = (evidence.original, *evidence.references)
     shared = [

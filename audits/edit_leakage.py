@@ -8,13 +8,10 @@ from scipy import linalg
 from audits import comparison, depths, gates
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.finding import JSON, Figure, Finding, not_run
+from audits.finding import JSON, Figure, Finding
 from audits.statistics import auc
 
 AUDIT = "edit_leakage"
-QUESTION = (
-    "Do the weights before and after give the forgotten class away? What must not be published."
-)
 FIGURES = {
     "difference": "Class told from the others by the strongest direction of the change in weights, "
     "at {}",
@@ -35,12 +32,12 @@ def audit(evidence: Evidence) -> Finding:
     sign of each direction is chosen on half of the images, the AUC measured on the other half.
     """
     parameters: dict[str, JSON] = {"least_change": LEAST_CHANGE}
-    obstacle = gates.obstacle(evidence, references=False, forget_test=4, retain_test=4)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=4, retain_test=4)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     if not (evidence.original.weights and evidence.candidate.weights):
         reason = "The weights were not kept: observe original and candidate with `weights=True`."
-        return not_run(AUDIT, QUESTION, reason, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, reason, parameters)
     measurements: list[Figure] = []
     left_out: dict[str, str] = {}
     for depth in evidence.original.features:
@@ -51,7 +48,6 @@ def audit(evidence: Evidence) -> Finding:
             measurements += [_figure(evidence, figure, depth, e) for figure, e in estimates.items()]
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

@@ -10,11 +10,10 @@ from audits import comparison, depths, gates, sampling
 from audits.comparison import Models, rounded
 from audits.estimates import Estimate, draws, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 
 AUDIT = "few_shot"
-QUESTION = "How ready is the forgotten class to come back from a few labelled images?"
 QUERIES = 10
 """Images of a forget class that must be left to score when the support images are taken out."""
 BLOCK = 4_000_000
@@ -34,11 +33,9 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     """
     parameters: dict[str, JSON] = {"shots": list(shots), "draws": draws, "distance": "euclidean"}
     least = min(shots)
-    obstacle = gates.obstacle(
-        evidence, novel_class_null=True, forget_test=least + QUERIES, retain_test=least
-    )
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=least + QUERIES, retain_test=least)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     levels = depths.available(evidence)[-3:]
     models = Models.of(
         evidence, recognised, by_class=True, shots=tuple(shots), draws=draws, levels=tuple(levels)
@@ -48,7 +45,6 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from audits import catalogue, finding
 from audits.evidence import LEAST_NOVEL_CLASSES, Evidence
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.reference_independence import dependence
 
 
+def not_run(audit: str, evidence: Evidence, reason: str, parameters: Mapping[str, JSON]) -> Finding:
+    """The finding of an audit that could not run on this evidence."""
+    question = catalogue.AUDITS[audit].question
+    return finding.not_run(audit, question, reason, seed=evidence.seed, parameters=parameters)
+
+
 def obstacle(
+    audit: str,
     evidence: Evidence,
     *,
-    references: bool = True,
-    novel_class_null: bool = False,
     forget_train: int = 0,
     forget_test: int = 1,
     retain_test: int = 1,
@@ -23,14 +30,17 @@ def obstacle(
     """All that stands in an audit's way, in sentences; empty where nothing does.
 
     Args:
-        references: Whether it needs retrained references.
-        novel_class_null: Whether classes that nobody was trained on can take their place.
+        audit: Its name; whether it needs references is in the catalogue.
         forget_train: Training rows it needs of each forget class.
         forget_test: Test rows it needs of each forget class.
         retain_test: Test rows it needs of each retain class.
     """
+    needs = catalogue.AUDITS[audit].references
+    novel_class_null = needs == "or_novel_classes"
     obstacles = list(_few_rows(evidence, forget_train, forget_test, retain_test))
-    if references and not (novel_class_null and len(evidence.novel_classes) >= LEAST_NOVEL_CLASSES):
+    if needs != "optional" and not (
+        novel_class_null and len(evidence.novel_classes) >= LEAST_NOVEL_CLASSES
+    ):
         obstacles += _few_references(evidence, novel_class_null)
     broken = [
         f"The logits of {who} hold NaN or infinity: observe the plain network, before its outputs "
@@ -38,7 +48,7 @@ def obstacle(
         for who, observation in evidence.models()
         if not evidence.of(_finite_logits, observation)
     ]
-    if references and evidence.references and not broken:
+    if needs != "optional" and evidence.references and not broken:
         obstacles += filter(None, [dependence(evidence)])
     obstacles += broken
     return " ".join(obstacles)

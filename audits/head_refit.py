@@ -10,11 +10,10 @@ from audits.errors import NotConverged
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.few_shot import QUERIES, averaged
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import PENULTIMATE, Observation
 
 AUDIT = "head_refit"
-QUESTION = "How much of the forgotten class does a fresh head recover from a few images a class?"
 
 
 def audit(
@@ -39,11 +38,9 @@ def audit(
     """
     settings = {"shots": shots, "draws": draws, "penalty": penalty, "rows": rows, "steps": steps}
     parameters: dict[str, JSON] = {**settings, "depth": PENULTIMATE}
-    obstacle = gates.obstacle(
-        evidence, novel_class_null=True, forget_test=shots + QUERIES, retain_test=shots + 1
-    )
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=shots + QUERIES, retain_test=shots + 1)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, refitted, by_class=True, **settings)
     labels = {
         f"{AUDIT}.forget": f"Forgotten class after a head refit from {shots} images a class",
@@ -52,7 +49,7 @@ def audit(
     sizes = comparison.sizes(evidence)
     measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
-        AUDIT, QUESTION, evidence, measurements, parameters=parameters, left_out=left_out, series={}
+        AUDIT, evidence, measurements, parameters=parameters, left_out=left_out, series={}
     )
 
 

@@ -8,13 +8,12 @@ from audits import comparison, gates
 from audits.comparison import Models, rounded
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import PENULTIMATE, Head, Observation
 from audits.outputs import correct
 from audits.statistics import proportion
 
 AUDIT = "head_suppression"
-QUESTION = "How much of the forgetting lives in the last layer alone?"
 LABELS = {
     "head_suppression.original_head": "Accuracy on the forgotten class with the original's last "
     "layer put back",
@@ -37,9 +36,9 @@ def audit(evidence: Evidence) -> Finding:
     retrained model's have nothing to do with the original's.
     """
     parameters: dict[str, JSON] = {"depth": PENULTIMATE, "label_space": "before retiring"}
-    obstacle = gates.obstacle(evidence, forget_test=2) or _headless(evidence)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=2) or _headless(evidence)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, restored)
     sizes = comparison.sizes(evidence)
     shared = "head_suppression.share"  # the original has lost nothing that could come back
@@ -58,7 +57,6 @@ def audit(evidence: Evidence) -> Finding:
     ]
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

@@ -11,12 +11,11 @@ from audits import comparison, depths, gates, sampling
 from audits.comparison import Models, rounded
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.statistics import auc, dprime, proportion
 
 AUDIT = "linear_probe"
-QUESTION = "Can a linear probe still read the forgotten class from frozen features?"
 FIGURES = {
     "dprime": "Distance d' of the forgotten class from the others, seen by a linear probe at {}",
     "auc": "Area under ROC of a linear probe for the forgotten class at {}",
@@ -57,9 +56,9 @@ def audit(
         "widest": widest,
         "priors": "equal",
     }
-    obstacle = gates.obstacle(evidence, novel_class_null=True, forget_test=2 * folds, retain_test=2)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=2 * folds, retain_test=2)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     levels = depths.available(evidence)
     settings = {k: v for k, v in parameters.items() if k != "priors"}
     models = Models.of(evidence, probed, by_class=True, **settings)
@@ -72,7 +71,6 @@ def audit(
     measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

@@ -12,14 +12,11 @@ from audits.comparison import Measured, Models, rounded
 from audits.errors import TooFewSamples
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.statistics import auc, bootstrap_weights, placements, roc, tpr_at_fpr
 
 AUDIT = "membership"
-QUESTION = (
-    "Can an attacker tell training members of the forgotten class from images never trained on?"
-)
 SIGNALS = ("loss", "confidence", "entropy", "margin")
 """Attacks on a population: one threshold for all images."""
 CALIBRATED = ("difficulty", "rmia", "lira")
@@ -52,15 +49,14 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
         "rmia": {"gamma": calibrated.GAMMA, "a": calibrated.OFFLINE},
         "shadows": {"count": len(evidence.shadows), "kind": calibrated.kind(evidence.shadows)},
     }
-    obstacle = gates.obstacle(evidence, references=False, forget_train=least, forget_test=least)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_train=least, forget_test=least)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = _attacks(evidence, least=least, replicates=replicates)
     sizes = comparison.sizes(evidence, train=True)
     measurements, left_out = comparison.measure_all(evidence, models, _labels(), sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

@@ -8,13 +8,12 @@ from audits import comparison, gates, linear_probe, sampling
 from audits.comparison import Models
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import PENULTIMATE, Observation, Readout
 from audits.outputs import centred
 from audits.statistics import proportion
 
 AUDIT = "perturbation"
-QUESTION = "Is the class forgotten on images, too, that nobody could have prepared the model for?"
 LABELS = {
     "perturbation.forget_accuracy": "Accuracy on perturbed training images of the forgotten class, "
     "its output still there",
@@ -39,9 +38,9 @@ def audit(evidence: Evidence, *, folds: int = 5, shrinkage: float = 0.01) -> Fin
         shrinkage: Share of the standardised covariance that is replaced by its mean diagonal.
     """
     parameters: dict[str, JSON] = {"folds": folds, "shrinkage": shrinkage, "rows": "training"}
-    obstacle = gates.obstacle(evidence) or _without_rows(evidence, 2 * folds)
+    obstacle = gates.obstacle(AUDIT, evidence) or _without_rows(evidence, 2 * folds)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, perturbed, folds=folds, shrinkage=shrinkage)
     labels = np.array([]) if evidence.fresh_labels is None else evidence.fresh_labels
     sizes = {
@@ -51,7 +50,6 @@ def audit(evidence: Evidence, *, folds: int = 5, shrinkage: float = 0.01) -> Fin
     measurements, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

@@ -11,11 +11,10 @@ from audits.comparison import Models, rounded
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.few_shot import averaged
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 
 AUDIT = "relearning"
-QUESTION = "How fast does the forgotten class come back when the model is tuned for a few steps?"
 CURVES = {
     "few": "a few images of every class",
     "retain_only": "a few images of the classes that stay alone",
@@ -35,9 +34,9 @@ def audit(evidence: Evidence) -> Finding:
     """
     tuning = evidence.tuning
     parameters: dict[str, JSON] = {} if tuning is None else _settings(evidence)
-    obstacle = gates.obstacle(evidence, forget_test=2) or _untuned(evidence)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=2) or _untuned(evidence)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, relearned)
     labels = {
         f"{AUDIT}.{curve}.{figure}": text.format(words)
@@ -48,7 +47,6 @@ def audit(evidence: Evidence) -> Finding:
     measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from audits import few_shot, gates, head_refit, linear_probe, perturbation
+from audits import catalogue, few_shot, gates, head_refit, linear_probe, perturbation
 from audits.evidence import Evidence
 from audits.finding import JSON, RUN, Figure, Finding, not_run
 
 AUDIT = "remainder"
-QUESTION = "How much of what the original knows of the class remains, by all readers together?"
 READERS: Mapping[str, tuple[str, ...]] = {
     "probes": (
         "linear_probe.dprime@penultimate",
@@ -54,9 +53,9 @@ def audit(evidence: Evidence, *, apart: float = 2.0) -> Finding:
             in standard deviations (of one more retrained model and of the original's measurement).
     """
     parameters: dict[str, JSON] = {"apart": apart}
-    obstacle = gates.obstacle(evidence)
+    obstacle = gates.obstacle(AUDIT, evidence)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     audits = (linear_probe.audit, perturbation.audit, few_shot.audit, head_refit.audit)
     measurements = [measured for run in audits for measured in run(evidence).measurements]
     return pooled(measurements, seed=evidence.seed, apart=apart)
@@ -80,10 +79,11 @@ def pooled(measurements: Sequence[Figure], *, seed: int, apart: float) -> Findin
         left_out[f"{AUDIT}.{group}"] = f"no figure counts of: {', '.join(silent)}"
     means = [_mean(group, kinds) for group, kinds in groups.items() if all(kinds)]
     parameters: dict[str, JSON] = {"apart": apart, "left_out": left_out}
+    question = catalogue.AUDITS[AUDIT].question
     if not means:
         return not_run(
             AUDIT,
-            QUESTION,
+            question,
             "No figure tells the original from the retrained models, so that there is nothing of "
             "which a share could remain: bring more samples or references.",
             seed=seed,
@@ -92,7 +92,7 @@ def pooled(measurements: Sequence[Figure], *, seed: int, apart: float) -> Findin
     counted: dict[str, JSON] = {s.name: round(s.value, 4) for own in shares.values() for s in own}
     return Finding(
         audit=AUDIT,
-        question=QUESTION,
+        question=question,
         status=RUN,
         measurements=tuple(means),
         parameters=parameters | {"counted": list(counted)},

@@ -10,12 +10,11 @@ from audits import comparison, gates
 from audits.comparison import Measured, Models, rounded
 from audits.estimates import Estimate, bootstrap
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.statistics import bootstrap_weights, jensen_shannon, total_variation
 
 AUDIT = "routing"
-QUESTION = "Do forgotten images go where a model that never saw their class sends them?"
 LABELS = {
     "routing.js": "Jensen-Shannon divergence of where forgotten images go, from where retrained "
     "models send them",
@@ -36,15 +35,14 @@ def audit(evidence: Evidence, *, replicates: int = 400) -> Finding:
         replicates: Image bootstraps for the standard error.
     """
     parameters: dict[str, JSON] = {"replicates": replicates, "destinations": "retain classes"}
-    obstacle = gates.obstacle(evidence, forget_test=10)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=10)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = _distances(evidence, replicates)
     sizes = comparison.sizes(evidence)
     measurements, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

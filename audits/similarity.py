@@ -10,12 +10,11 @@ from audits import comparison, depths, gates, sampling
 from audits.comparison import Models, rounded
 from audits.estimates import Estimate, bootstrap
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import LOGITS, Observation
 from audits.statistics import bootstrap_weights
 
 AUDIT = "similarity"
-QUESTION = "Does the model represent the forgotten images as models do that never saw their class?"
 FIGURES = {
     "cka": "Similarity (CKA) of the forgotten images' representation to retrained models' at {}",
     "profile": "Distance of the forgotten class to each other class, in agreement with retrained "
@@ -44,11 +43,11 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
         "centre": "mean of the retain classes",
         "distance": "euclidean between class means",
     }
-    obstacle = gates.obstacle(evidence, forget_test=5, retain_test=2)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=5, retain_test=2)
     if len(evidence.retain) < 3:
         obstacle += " Fewer than 3 retain classes: there is no profile of distances to compare."
     if obstacle.strip():
-        return not_run(AUDIT, QUESTION, obstacle.strip(), seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle.strip(), parameters)
     levels = depths.available(evidence)
     models = _compared(evidence, levels, rows=rows, replicates=replicates)
     labels = {
@@ -60,7 +59,6 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
     measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
         measurements,
         parameters=parameters,

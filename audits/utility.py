@@ -8,13 +8,12 @@ from audits import comparison, gates
 from audits.comparison import Models
 from audits.estimates import Estimate, bootstrap, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.outputs import confidence, correct
 from audits.statistics import bootstrap_weights, proportion
 
 AUDIT = "utility"
-QUESTION = "Is the model still as good for everything else?"
 LABELS = {
     "utility.retain_accuracy": "Accuracy on the classes that stay, against the model before",
     "utility.ece": "Calibration error on the classes that stay",
@@ -33,9 +32,9 @@ def audit(evidence: Evidence, *, bins: int = 15, replicates: int = 400) -> Findi
         replicates: Image bootstraps for the worst class.
     """
     parameters: dict[str, JSON] = {"bins": bins, "replicates": replicates}
-    obstacle = gates.obstacle(evidence, references=False, retain_test=2)
+    obstacle = gates.obstacle(AUDIT, evidence, retain_test=2)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, served, bins=bins, replicates=replicates)
     sizes = comparison.sizes(evidence)
     measurements = [
@@ -45,7 +44,7 @@ def audit(evidence: Evidence, *, bins: int = 15, replicates: int = 400) -> Findi
         for name, label in LABELS.items()
     ]
     return comparison.conclude(
-        AUDIT, QUESTION, evidence, measurements, parameters=parameters, left_out={}, series={}
+        AUDIT, evidence, measurements, parameters=parameters, left_out={}, series={}
     )
 
 
