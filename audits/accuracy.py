@@ -81,14 +81,10 @@ def _series(evidence: Evidence) -> dict[str, JSON]:
     """Accuracy per class, for the picture; columns of equal length."""
     classes = [c for c in evidence.live if np.any(evidence.test_labels == c)]
     null = [evidence.of(per_class, reference)[classes] for reference in evidence.references]
-    series: dict[str, JSON] = {
+    columns: dict[str, JSON] = {
         "classes": list(classes),
         "forgotten": [c in evidence.forget for c in classes],
         "candidate": rounded(evidence.of(per_class, evidence.candidate)[classes]),
         "original": rounded(evidence.of(per_class, evidence.original)[classes]),
     }
-    if null:
-        series["retrained"] = rounded(np.mean(null, axis=0))
-        series["retrained_low"] = rounded(np.min(null, axis=0))
-        series["retrained_high"] = rounded(np.max(null, axis=0))
-    return {"per_class": series}
+    return {"per_class": columns | comparison.band(null)}

@@ -83,6 +83,15 @@ class Models:
         candidate, original, *references = [e for e in chosen if isinstance(e, Estimate)]
         return candidate, original, references
 
+    def columns(self, names: Sequence[str]) -> dict[str, JSON]:
+        """Values of figures that no model misses, side by side, for a picture."""
+        rows = [self.all_of(name) for name in names]
+        return {
+            "candidate": rounded([candidate.value for candidate, _, _ in rows]),
+            "original": rounded([original.value for _, original, _ in rows]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in rows],
+        }
+
     def novel_class_estimates(self, name: str) -> list[Estimate]:
         """The unseen classes' estimates."""
         return [
@@ -230,6 +239,17 @@ def sizes(evidence: Evidence, *, train: bool = False) -> dict[str, int]:
         counts["forget_train"] = len(evidence.train_rows(evidence.forget))
         counts["retain_train"] = len(evidence.train_rows(evidence.retain))
     return counts
+
+
+def band(null: Sequence[np.ndarray]) -> dict[str, JSON]:
+    """Mean and range of the retrained models' curves, for a picture; empty without any."""
+    if not null:
+        return {}
+    return {
+        "retrained": rounded(np.mean(null, axis=0)),
+        "retrained_low": rounded(np.min(null, axis=0)),
+        "retrained_high": rounded(np.max(null, axis=0)),
+    }
 
 
 def rounded(values: np.ndarray | Sequence[float]) -> list[JSON]:

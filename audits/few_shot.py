@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from audits import comparison, depths, gates, sampling
-from audits.comparison import Models, rounded
+from audits.comparison import Models
 from audits.estimates import Estimate, draws, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding
@@ -160,11 +160,6 @@ def _series(models: Models, shots: Sequence[int], levels: Sequence[str]) -> dict
     series: dict[str, JSON] = {}
     for depth in levels:
         usable = [k for k in shots if not models.missing(f"{AUDIT}.{k}@{depth}")]
-        estimates = [models.all_of(f"{AUDIT}.{k}@{depth}") for k in usable]
-        series[depth] = {
-            "shots": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in estimates]),
-            "original": rounded([original.value for _, original, _ in estimates]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in estimates],
-        }
+        columns = models.columns([f"{AUDIT}.{k}@{depth}" for k in usable])
+        series[depth] = {"shots": list(usable), **columns}
     return {"depths": series}

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import linalg
 
 from audits import comparison, depths, gates, sampling
-from audits.comparison import Models, rounded
+from audits.comparison import Models
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding
@@ -205,11 +205,6 @@ def _series(models: Models, levels: Sequence[str]) -> dict[str, JSON]:
     series: dict[str, JSON] = {}
     for figure in ("dprime", "auc"):
         usable = [d for d in levels if not models.missing(f"{AUDIT}.{figure}@{d}")]
-        estimates = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
-        series[figure] = {
-            "depths": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in estimates]),
-            "original": rounded([original.value for _, original, _ in estimates]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in estimates],
-        }
+        columns = models.columns([f"{AUDIT}.{figure}@{depth}" for depth in usable])
+        series[figure] = {"depths": list(usable), **columns}
     return series

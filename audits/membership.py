@@ -336,14 +336,10 @@ def curve(evidence: Evidence, observation: Observation) -> np.ndarray:
 def _series(evidence: Evidence) -> dict[str, JSON]:
     """ROC points for the picture; false positive rates from 0.1% on suit a log axis."""
     null = [evidence.of(curve, reference) for reference in evidence.references]
-    series: dict[str, JSON] = {
+    columns: dict[str, JSON] = {
         "signal": "loss",
         "fpr": [round(float(x), 6) for x in GRID],
         "candidate": rounded(evidence.of(curve, evidence.candidate)),
         "original": rounded(evidence.of(curve, evidence.original)),
     }
-    if null:
-        series["retrained"] = rounded(np.mean(null, axis=0))
-        series["retrained_low"] = rounded(np.min(null, axis=0))
-        series["retrained_high"] = rounded(np.max(null, axis=0))
-    return {"roc": series}
+    return {"roc": columns | comparison.band(null)}

@@ -110,12 +110,4 @@ def _accuracy(evidence: Evidence, readout: Readout) -> Estimate | str:
 def _series(models: Models, left_out: dict[str, str]) -> dict[str, JSON]:
     """The figures side by side, for the picture."""
     names = [name for name in LABELS if name not in left_out]
-    estimates = [models.all_of(name) for name in names]
-    return {
-        "figures": {
-            "names": list(names),
-            "candidate": [round(candidate.value, 4) for candidate, _, _ in estimates],
-            "original": [round(original.value, 4) for _, original, _ in estimates],
-            "retrained": [[round(r.value, 4) for r in null] for _, _, null in estimates],
-        }
-    }
+    return {"figures": {"names": list(names), **models.columns(names)}}

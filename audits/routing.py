@@ -115,13 +115,9 @@ def _series(evidence: Evidence, replicates: int) -> dict[str, JSON]:
         return np.asarray(by_class.mean(0))
 
     null = [shares(reference) for reference in evidence.references]
-    return {
-        "shares": {
-            "classes": list(evidence.retain),
-            "candidate": rounded(shares(evidence.candidate)),
-            "original": rounded(shares(evidence.original)),
-            "retrained": rounded(np.mean(null, axis=0)),
-            "retrained_low": rounded(np.min(null, axis=0)),
-            "retrained_high": rounded(np.max(null, axis=0)),
-        }
+    columns: dict[str, JSON] = {
+        "classes": list(evidence.retain),
+        "candidate": rounded(shares(evidence.candidate)),
+        "original": rounded(shares(evidence.original)),
     }
+    return {"shares": columns | comparison.band(null)}

@@ -1,7 +1,6 @@
 """The statistics of the audits, all in float64: intervals, areas under curves, distances.
 
-Comparison lives in `estimates`, the tests of equivalence in `equivalence`; both are at this door
-too, so that a reader finds every statistic here.
+Comparison lives in `estimates`, the tests of equivalence in `equivalence`.
 """
 
 from __future__ import annotations
@@ -9,34 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from audits.equivalence import equivalence, interval, power_to_accept, power_to_detect
 from audits.errors import BadStatistic, TooFewSamples
-from audits.estimates import Comparison, Estimate, Part, bootstrap, compare, draws, images
-
-__all__ = [
-    "Comparison",
-    "Estimate",
-    "Part",
-    "area",
-    "auc",
-    "bootstrap",
-    "bootstrap_weights",
-    "clopper_pearson",
-    "compare",
-    "dprime",
-    "draws",
-    "equivalence",
-    "images",
-    "interval",
-    "jensen_shannon",
-    "placements",
-    "power_to_accept",
-    "power_to_detect",
-    "proportion",
-    "roc",
-    "total_variation",
-    "tpr_at_fpr",
-]
+from audits.estimates import Estimate, bootstrap, images
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -89,17 +62,14 @@ def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (strictly + at_most) / (2.0 * len(ordered))
 
 
-def area(high: np.ndarray, low: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that `high` exceeds `low`, ties counted half.
+def auc(high: np.ndarray, low: np.ndarray) -> Estimate:
+    """Area under the ROC curve with DeLong's variance, which allows paired comparison.
 
-    >>> area(np.array([2.0, 3.0]), np.array([1.0, 2.0]))
+    The area is the chance that `high` exceeds `low`, ties counted half.
+
+    >>> auc(np.array([2.0, 3.0]), np.array([1.0, 2.0])).value
     0.875
     """
-    return float(_share_below(high, low).mean())
-
-
-def auc(high: np.ndarray, low: np.ndarray) -> Estimate:
-    """Area under the ROC curve with DeLong's variance, which allows paired comparison."""
     above, below = placements(high, low)
     return Estimate(
         value=float(above.mean()),

@@ -87,6 +87,11 @@ def test_only_who_is_relative_to_the_original_depends_on_it(
 
 
 @pytest.mark.parametrize("name", catalogue.AUDITS)
+def test_who_uses_shadow_models_says_how_many(name, findings) -> None:
+    assert ("shadows" in findings[name].parameters) == catalogue.AUDITS[name].shadows
+
+
+@pytest.mark.parametrize("name", catalogue.AUDITS)
 def test_every_audit_has_its_section_in_the_documentation(name) -> None:
     assert f"\n### {name}\n" in DOCUMENTATION.read_text("utf-8")
 
