@@ -48,12 +48,14 @@ def audit(evidence: Evidence) -> Finding:
 def accuracies(evidence: Evidence, observation: Observation) -> Measured:
     """The four figures of one model."""
     forget, retain = evidence.test_rows(evidence.forget), evidence.test_rows(evidence.retain)
+    # (n_test,) of 0 and 1: an output that was only masked still counts before retiring
     before, after = correct(evidence, observation, masked=()), correct(evidence, observation)
-    original = correct(evidence, evidence.original, masked=())
+    original = correct(evidence, evidence.original, masked=())  # (n_test,)
     return {
         "accuracy.forget_before_retiring": proportion(before[forget]),
         "accuracy.forget_after_retiring": proportion(after[forget]),
         "accuracy.retain": proportion(after[retain]),
+        # what the edit cost each image: 1 lost, 0 as before, -1 gained
         "accuracy.selectivity": _selectivity(original - before, original - after, forget, retain),
     }
 
@@ -64,6 +66,7 @@ def _selectivity(
     lost, collateral = lost_before[forget], lost_after[retain]
     return Estimate(
         value=float(lost.mean() - collateral.mean()),
+        # two groups of images, so two independent parts; the minus keeps the sign of each
         parts=(images(lost, bounded=True), images(-collateral, bounded=True)),
         bounds=(-1.0, 1.0),
     )
@@ -71,9 +74,10 @@ def _selectivity(
 
 def per_class(evidence: Evidence, observation: Observation) -> np.ndarray:
     """Accuracy per class before retiring, (C,); NaN where a class has no test row."""
-    hits = correct(evidence, observation, masked=())
+    hits = correct(evidence, observation, masked=())  # (n_test,)
     count = np.bincount(evidence.test_labels, minlength=evidence.classes)
     total = np.bincount(evidence.test_labels, weights=hits, minlength=evidence.classes)
+    # a class without test rows stays NaN instead of 0
     return np.divide(total, count, out=np.full(evidence.classes, np.nan), where=count > 0)
 
 

@@ -53,13 +53,15 @@ def rmia(
     Source: Zarifzadeh, Liu and Shokri 2024, arXiv:2312.03262, offline (equations 4 and 10).
     """
     ratios = [
+        # log Pr(x | model) - log Pr(x): how much likelier the audited model makes the image
         mine - _log_mixed([theirs[part] for theirs in others], offline)
         for part, mine in enumerate(own)
     ]
     shares = [np.empty(len(ratio)) for ratio in ratios]
     for half in (0, 1):
-        population = np.sort(ratios[1][1 - half :: 2]) + np.log(gamma)
+        population = np.sort(ratios[1][1 - half :: 2]) + np.log(gamma)  # (m / 2,) of held-out rows
         for scores, ratio in zip(shares, ratios, strict=True):
+            # Pr_z[ratio(x) / ratio(z) >= gamma] by sorting once, not by comparing all pairs
             beaten = np.searchsorted(population, ratio[half::2], side="right")
             scores[half::2] = beaten / len(population)
     return shares[0], shares[1]
@@ -67,6 +69,7 @@ def rmia(
 
 def _log_mixed(others: Sequence[np.ndarray], offline: float) -> np.ndarray:
     """log((1 + a) / 2 * mean p_out + (1 - a) / 2), from log probabilities."""
+    # (n,), log of the mean chance
     mean = special.logsumexp(np.stack(others), axis=0) - np.log(len(others))
     constant = np.full(len(mean), np.log((1 - offline) / 2))
     mixed: np.ndarray = np.logaddexp(np.log((1 + offline) / 2) + mean, constant)
@@ -100,7 +103,9 @@ def likelihood_ratio(
         return members
     if isinstance(others, str):
         return others
+    # an edit lowers all answers on the class alike: that level is no sign of membership
     move = float(np.median(others[1]) - np.median(own[1]))
+    # one spread for members and one for held-out images, pooled over images
     spreads = [np.sqrt(np.mean(np.append(members[side], others[side]))) for side in (2, 3)]
     if not all(spread > 0 for spread in spreads):
         return "the shadows give every image one and the same score: there is no spread to judge by"
@@ -118,9 +123,10 @@ def _expected(
     part: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | str:
     """Mean score with and without each image, and the squared deviations on both sides."""
-    scores = np.stack([shadow[part] for shadow in shadows])
-    member = np.stack([kept[part] for kept in inside])
+    scores = np.stack([shadow[part] for shadow in shadows])  # (shadows, n)
+    member = np.stack([kept[part] for kept in inside])  # (shadows, n) of bool
     counts = member.sum(0), (~member).sum(0)
+    # a variance needs two shadows on each side of every image
     if min(int(count.min()) for count in counts) < 2:
         return "an image was in, or out of, fewer than two shadows: train more"
     means = [(scores * side).sum(0) / n for side, n in zip((member, ~member), counts, strict=True)]
@@ -132,6 +138,7 @@ def _expected(
 
 
 def _log_normal(score: np.ndarray, mean: np.ndarray, spread: float) -> np.ndarray:
+    # without log(2 pi) / 2, which cancels in the ratio
     density: np.ndarray = -np.log(spread) - ((score - mean) / spread) ** 2 / 2
     return density
 

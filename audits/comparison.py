@@ -46,6 +46,7 @@ class Models:
         Args:
             by_class: Whether the signal may be measured on unseen classes in the forgotten's place.
         """
+        # retrained models are the better baseline: novel classes only stand in for them
         apart = by_class and len(evidence.references) < evidence.least_references
         return cls(
             candidate=evidence.of(signal, evidence.candidate, **settings),
@@ -145,13 +146,16 @@ def measure(
     original = models.of_original(name)
     enough = len(references) >= evidence.least_references
     apart = models.novel_class_estimates(name)
+    # too few references give no null distribution: novel classes, or no comparison at all
     if against == "retrained" and not enough:
         against = "unseen" if len(apart) >= LEAST_NOVEL_CLASSES else "none"
     only = [original] if original else []
     baseline = {"retrained": references, "unseen": apart, "original": only, "none": []}[against]
+    # the null is shown even where the difference is to the original
     null = baseline if against in ("retrained", "unseen") else references
     with_null = against in ("retrained", "unseen")
     compared = _compared(candidate, baseline, against)
+    # what the power to catch the original rests on
     null_error = _compared(original, baseline, against) if with_null and original else None
     return Figure(
         name=name,
@@ -179,6 +183,7 @@ def _estimate(estimate: Estimate | str, name: str) -> Estimate:
 def _compared(estimate: Estimate, baseline: Sequence[Estimate], against: str) -> Comparison | None:
     if not baseline:
         return None
+    # novel classes are other images than the forgotten ones: nothing is paired there
     return compare_apart(estimate, baseline) if against == "unseen" else compare(estimate, baseline)
 
 
@@ -220,7 +225,7 @@ def conclude(
 
 def _why_nothing(left_out: Mapping[str, str]) -> str:
     """The reasons, each once, with the names of what it kept from being measured."""
-    names: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}  # one reason often holds for many figures: say it once
     for name, why in left_out.items():
         names.setdefault(why, []).append(name)
     if len(names) == 1:
@@ -254,4 +259,4 @@ def band(null: Sequence[np.ndarray]) -> dict[str, JSON]:
 
 def rounded(values: np.ndarray | Sequence[float]) -> list[JSON]:
     """Numbers for a picture: four digits are more than it can show."""
-    return [round(float(value), 4) for value in np.asarray(values)]
+    return [round(float(value), 4) for value in np.asarray(values)]  # JSON has no float64 arrays

@@ -13,6 +13,7 @@ def at(evidence: Evidence, observation: Observation, depth: str) -> np.ndarray:
     """Features of the test rows at a depth, (n_test, D), float64."""
     if depth == LOGITS:
         return retain_logits(evidence, observation)
+    # stored as float32; probes and Gram matrices need float64
     return np.asarray(observation.features[depth], dtype=np.float64)
 
 
@@ -53,9 +54,10 @@ def narrowed(features: np.ndarray, widest: int, generator: np.random.Generator) 
 
     Source: Johnson and Lindenstrauss 1984.
     """
-    width = features.shape[1]
+    width = features.shape[1]  # features: (n, D)
     if width <= widest:
         return features
+    # (D, widest); scaled so that distances are kept on average
     directions = generator.standard_normal((width, widest)) / np.sqrt(widest)
     projected: np.ndarray = features @ directions
     return projected

@@ -65,7 +65,8 @@ def _at(evidence: Evidence, depth: str) -> dict[str, Estimate] | str:
     why = gates.unusable(features)
     if why:
         return why
-    change = new.astype(np.float64) - old.astype(np.float64)
+    change = new.astype(np.float64) - old.astype(np.float64)  # (rows, D)
+    # rounding of float32 is no edit: a direction read off it would be noise
     if np.linalg.norm(change) <= LEAST_CHANGE * max(float(np.linalg.norm(old)), LEAST_CHANGE):
         return "nothing was changed there"
     return {
@@ -76,6 +77,7 @@ def _at(evidence: Evidence, depth: str) -> dict[str, Estimate] | str:
 
 def strongest(change: np.ndarray) -> np.ndarray:
     """The input direction that a change of weights (rows, D) acts on most, (D,)."""
+    # eigenvalues ascend: the last vector maximises |change v|
     direction: np.ndarray = linalg.eigh(change.T @ change)[1][:, -1]
     return direction
 
@@ -85,17 +87,20 @@ def most_lost(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
     A generalised eigenvector of (new' new, old' old).
     """
-    before, after = old.T.astype(np.float64) @ old, new.T.astype(np.float64) @ new
+    before, after = old.T.astype(np.float64) @ old, new.T.astype(np.float64) @ new  # (D, D) each
     width = len(before)
+    # directions that the old weight ignored too would win by 0 / 0
     ridge = 1e-3 * np.trace(before) / width * np.eye(width)
+    # minimises (v' after v) / (v' before v)
     direction: np.ndarray = linalg.eigh(after + ridge, before + ridge)[1][:, 0]
     return direction
 
 
 def _separation(evidence: Evidence, features: np.ndarray, direction: np.ndarray) -> Estimate:
     """AUC of the projection, forgotten against others, its sign chosen on the other half."""
-    scores = features @ direction
+    scores = features @ direction  # (n_test,)
     own = np.isin(evidence.test_labels, evidence.forget)
+    # an eigenvector has no sign: choosing it where it is scored would find signal in noise
     half = evidence.rng("edit_leakage").permutation(len(own)) % 2 == 0
     sign = np.sign(scores[own & half].mean() - scores[~own & half].mean()) or 1.0
     return auc(sign * scores[own & ~half], sign * scores[~own & ~half])

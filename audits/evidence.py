@@ -87,7 +87,7 @@ class Evidence:
         A reference compared with the others has one reference less, so one less is enough then.
         """
         baseline = self.references if references is None else tuple(references)
-        left_out = len(baseline) == len(self.references) - 1
+        left_out = len(baseline) == len(self.references) - 1  # a bool, counted as 1 below
         least = min(self.least_references, LEAST_REFERENCES - left_out)
         return replace(self, candidate=candidate, references=baseline, least_references=least)
 
@@ -96,6 +96,7 @@ class Evidence:
     ) -> Signal:
         """`signal(evidence, observation, **settings)`, computed once per model and settings."""
         name = f"{signal.__module__}.{signal.__qualname__}"
+        # retired outputs change what a model answers, not its weights' digest
         key = (name, observation.digest, observation.retired, tuple(sorted(settings.items())))
         if key not in self.memo:
             self.memo[key] = signal(self, observation, **settings)
@@ -108,6 +109,7 @@ class Evidence:
         """`signal(evidence, one, other, **settings)`, computed once per pair and settings."""
         name = f"{signal.__module__}.{signal.__qualname__}"
         pair = (one.digest, one.retired, other.digest, other.retired)
+        # in this order: a signal between two models need not be symmetric
         key = (name, *pair, tuple(sorted(settings.items())))
         if key not in self.memo:
             self.memo[key] = signal(self, one, other, **settings)
@@ -116,12 +118,13 @@ class Evidence:
 
     def rng(self, purpose: str) -> np.random.Generator:
         """The draws of one purpose: the same for every model, so that all are compared paired."""
+        # a stream per purpose: a new audit moves no other audit's draws
         return np.random.default_rng([self.seed, *purpose.encode()])
 
     @property
     def classes(self) -> int:
         """Number of outputs, C."""
-        return int(self.original.test_logits.shape[1])
+        return int(self.original.test_logits.shape[1])  # (n_test, C)
 
     @property
     def live(self) -> tuple[int, ...]:

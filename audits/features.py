@@ -66,13 +66,13 @@ def observe(
     Raises:
         BadEvidence: no rows, no operator, or outputs that are not (n, C).
     """
-    copied = copy.deepcopy(model).eval()
+    copied = copy.deepcopy(model).eval()  # the caller's model keeps its mode, device and gradients
     if device is not None:
         copied = copied.to(device)
     chosen = _spread(_readings(copied, test_inputs[:2]), depths)
     test = _readout(copied, test_inputs, batch_size, chosen)
     train_logits = _logits(copied, train_inputs, batch_size)
-    rows = len(train_inputs) + len(test_inputs)
+    rows = len(train_inputs) + len(test_inputs)  # cost is counted in passes over these rows
     more = [x for x in (fresh, unseen) if x is not None]
     head = chosen[PENULTIMATE].operator
     curves, spent = finetuning.curves(copied, head, test_inputs, tuning)
@@ -145,8 +145,10 @@ def _spread(called: Sequence[Reading], depths: int) -> dict[str, Reading]:
     """Evenly spaced operators by depth name, the head last."""
     if depths < 1:
         raise BadEvidence(f"{depths} depths were asked for: the last features need at least 1.")
+    # called[0] reads the image itself, the same for every model
     inner, head = called[1:-1], called[-1]
     count = min(depths - 1, len(inner))
+    # from the deep end, so that the layer before the head is always read; then ascending
     positions = np.linspace(len(inner) - 1, 0, count).round().astype(int)[::-1]
     return {inner[i].operator.name: inner[i] for i in positions} | {PENULTIMATE: head}
 
@@ -178,11 +180,11 @@ def _logits(
     parts = []
     for batch in inputs.split(batch_size):
         with listening((chosen or {}).values(), len(batch), keep):
-            parts.append(_forward(model, batch))
+            parts.append(_forward(model, batch))  # (b, C)
         for name, depth in depth_of.items():
             if features is not None:
                 mean = torch.stack(calls[name]).mean(0)  # of a layer that is used more than once
-                features[depth].append(mean.float().cpu().numpy())
+                features[depth].append(mean.float().cpu().numpy())  # (b, D)
             calls[name].clear()
     return np.concatenate([part.double().cpu().numpy() for part in parts])
 
@@ -214,7 +216,9 @@ def _matrix(operator: Operator) -> np.ndarray:
     In a convolution in groups an output acts on its own group's features and on no others.
     """
     weight = operator.weight().float().cpu()
+    # weight: (out, D / groups, positions)
     rows, width = weight.shape[0] // operator.groups, weight.shape[1]
+    # (out, D, positions), zero outside an output's own group
     whole = torch.zeros(weight.shape[0], operator.features, weight.shape[2])
     for place in range(operator.groups):
         span = slice(place * rows, (place + 1) * rows)

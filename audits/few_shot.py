@@ -36,6 +36,7 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     obstacle = gates.obstacle(AUDIT, evidence, forget_test=least + QUERIES, retain_test=least)
     if obstacle:
         return gates.not_run(AUDIT, evidence, obstacle, parameters)
+    # one block earlier, the last features, the retain logits
     levels = depths.available(evidence)[-3:]
     models = Models.of(
         evidence, recognised, by_class=True, shots=tuple(shots), draws=draws, levels=tuple(levels)
@@ -97,7 +98,8 @@ def _accuracy(evidence: Evidence, features: np.ndarray, shots: int, count: int) 
     chosen = sampling.supports(
         evidence.test_labels, evidence.live, shots=shots, draws=count, generator=generator
     )
-    queries = evidence.test_rows(evidence.forget)
+    queries = evidence.test_rows(evidence.forget)  # (q,)
+    # (q,), position of the true class among the live ones
     own = np.searchsorted(evidence.live, evidence.test_labels[queries])
     hits = np.concatenate(
         [
@@ -105,11 +107,12 @@ def _accuracy(evidence: Evidence, features: np.ndarray, shots: int, count: int) 
             for block in _blocks(chosen, len(queries))
         ]
     )
-    used = np.array([np.isin(queries, support) for support in chosen])
+    used = np.array([np.isin(queries, support) for support in chosen])  # (draws, q)
     return averaged(np.where(used, np.nan, hits), independent=_disjoint(evidence, shots))
 
 
 def _blocks(chosen: np.ndarray, queries: int) -> Iterable[np.ndarray]:
+    # distances of a block: step * classes * queries
     step = max(1, BLOCK // (queries * chosen.shape[1]))
     return (chosen[start : start + step] for start in range(0, len(chosen), step))
 
@@ -132,11 +135,14 @@ def nearest_prototypes(
         (draws, q), int64.
     Source: Snell et al. 2017, arXiv:1703.05175.
     """
+    # (draws, classes, D)
     prototypes = np.stack(
         [features[supports[:, c]].mean(1) for c in range(supports.shape[1])], axis=1
     )
-    flat = prototypes.reshape(-1, features.shape[1])
+    flat = prototypes.reshape(-1, features.shape[1])  # (draws * classes, D)
+    # |p - x|^2 without |x|^2, which is the same for all classes
     distances = (flat**2).sum(1)[:, None] - 2 * flat @ features[queries].T
+    # (draws, classes, q) -> (draws, q)
     nearest: np.ndarray = distances.reshape(*prototypes.shape[:2], -1).argmin(1)
     return nearest
 
@@ -146,7 +152,8 @@ def averaged(hits: np.ndarray, *, independent: int) -> Estimate:
 
     An image that was a support in every draw was never scored and is left out.
     """
-    hits = hits[:, ~np.isnan(hits).all(0)]
+    hits = hits[:, ~np.isnan(hits).all(0)]  # (draws, images that were scored at least once)
+    # (images,), (draws,): the two sources of error
     by_image, by_draw = np.nanmean(hits, axis=0), np.nanmean(hits, axis=1)
     return Estimate(
         value=float(by_image.mean()),

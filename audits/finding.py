@@ -56,6 +56,7 @@ class Figure:
     def __post_init__(self) -> None:
         values = (self.value, *self.interval, *self.null, self.original, self.difference)
         errors = (self.standard_error, self.degrees_of_freedom, self.standard_error_original)
+        # NaN compares false with every margin, so that it would come out undecided
         if any(x is not None and not math.isfinite(x) for x in (*values, *errors)):
             raise BadFigure(
                 f"Measurement {self.name!r} holds NaN or infinity: leave it out and say why."
@@ -103,6 +104,7 @@ class Finding:
     def __post_init__(self) -> None:
         if self.status not in (RUN, NOT_RUN):
             raise BadFigure(f"Audit {self.audit!r} has status {self.status!r}: RUN or NOT_RUN.")
+        # a silent gap reads like a figure that was fine
         if (self.status == NOT_RUN) != bool(self.reason):
             raise BadFigure(f"Audit {self.audit!r}: a reason belongs to NOT_RUN and only there.")
 
@@ -110,6 +112,7 @@ class Finding:
         """Plain dicts, lists, strings and numbers; `from_json` brings the finding back."""
         content = asdict(self)
         for measurement in content["measurements"]:
+            # JSON knows no tuples: what is written and what is read must be equal
             measurement["interval"] = list(measurement["interval"])
             measurement["null"] = list(measurement["null"])
         content["measurements"] = list(content["measurements"])

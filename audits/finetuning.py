@@ -42,6 +42,7 @@ def curves(
         return {}, 0
     rows, asked = tuning.images(), tuning.rows()
     hits_of: dict[str, list[np.ndarray]] = {FEW: [], RETAIN: []}
+    # positions of retain classes in (classes, shots)
     kept = [position for position, c in enumerate(tuning.live) if c not in tuning.forget]
     for number, chosen in enumerate(rows):
         for name, support in ((FEW, chosen.ravel()), (RETAIN, chosen[kept].ravel())):
@@ -50,9 +51,11 @@ def curves(
                 continue
             hits = _tuned(copied, inputs, support, asked, tuning, seed=tuning.seed + number)
             if name == FEW:
+                # it was tuned on these: knowing them is no sign of memory
                 hits[:, np.isin(asked, support)] = np.nan
             hits_of[name].append(hits)
     spent = sum(
+        # a backward pass costs about two forward ones
         3 * max(tuning.steps) * width + len(tuning.steps) * len(asked)
         for name, width in ((FEW, rows[0].size), (RETAIN, rows[0][kept].size))
         for _ in hits_of[name]
@@ -68,6 +71,7 @@ def _fresh_rows(model: nn.Module, name: str, tuning: Tuning) -> bool:
     kept = [c for c in tuning.live if c not in tuning.forget]
     with torch.no_grad():
         for parameter in layer.parameters():
+            # rows of (C, D), entries of (C,)
             parameter[list(tuning.forget)] = parameter[kept].mean(0)
     return True
 
@@ -84,12 +88,13 @@ def _tuned(
     """Hits on the queries after each number of steps, (steps, queries)."""
     parameters = [value.requires_grad_() for value in model.parameters()]
     device = parameters[0].device
-    images = inputs[torch.from_numpy(support)].to(device)
+    images = inputs[torch.from_numpy(support)].to(device)  # (s, ...)
     classes = torch.from_numpy(np.searchsorted(tuning.live, tuning.labels[support])).to(device)
-    queries = inputs[torch.from_numpy(asked)].to(device)
+    queries = inputs[torch.from_numpy(asked)].to(device)  # (q, ...)
     truth = np.searchsorted(tuning.live, tuning.labels[asked])
     optimizer = torch.optim.Adam(parameters, lr=tuning.learning_rate)
     hits = []
+    # dropout draws from a seed; the caller's random state stays
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for step in range(max(tuning.steps) + 1):
@@ -98,6 +103,7 @@ def _tuned(
             if step < max(tuning.steps):
                 model.train()
                 optimizer.zero_grad(set_to_none=True)
+                # (s, live): a retired output takes no part
                 logits = model(images)[:, list(tuning.live)]
                 functional.cross_entropy(logits, classes).backward()
                 optimizer.step()

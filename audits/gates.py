@@ -48,6 +48,7 @@ def obstacle(
         for who, observation in evidence.models()
         if not evidence.of(_finite_logits, observation)
     ]
+    # copies are looked for in the answers, which must be finite for that
     if needs != "optional" and evidence.references and not broken:
         obstacles += filter(None, [dependence(evidence)])
     obstacles += broken
@@ -98,6 +99,7 @@ def unusable(features: np.ndarray) -> str:
     """
     if not np.isfinite(features).all():
         return "the features hold NaN or infinity"
+    # (n, D): no row differs from the first
     if not (features != features[:1]).any():
         return "the features are the same for every image"
     return ""

@@ -70,11 +70,12 @@ def refitted(
     if reason:
         return dict.fromkeys(names, reason)
     kept = sampling.capped(evidence, rows, "head_refit.rows", least=shots + QUERIES)
-    features, labels = features[kept], evidence.test_labels[kept]
+    features, labels = features[kept], evidence.test_labels[kept]  # (n, D), (n,)
     chosen = sampling.supports(
         labels, evidence.live, shots=shots, draws=draws, generator=evidence.rng("head_refit")
     )
     try:
+        # (draws, n)
         hits = np.stack(
             [_scored(features, labels, draw.ravel(), penalty, steps) for draw in chosen]
         )
@@ -93,9 +94,10 @@ def _scored(
     features: np.ndarray, labels: np.ndarray, support: np.ndarray, penalty: float, steps: int
 ) -> np.ndarray:
     """Hits of a head fitted on the support rows, (n,), NaN on these rows themselves."""
+    # from the support alone: the other rows are asked about
     centre, spread = features[support].mean(0), features[support].std(0)
-    scaled = (features - centre) / np.where(spread > 0, spread, 1.0)
+    scaled = (features - centre) / np.where(spread > 0, spread, 1.0)  # (n, D)
     head = logistic.fitted(scaled[support], labels[support], penalty=penalty, steps=steps)
     hits = (head.predict(scaled) == labels).astype(np.float64)
-    hits[support] = np.nan
+    hits[support] = np.nan  # fitted on these
     return hits

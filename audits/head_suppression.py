@@ -86,7 +86,7 @@ def restored(evidence: Evidence, observation: Observation) -> dict[str, Estimate
     """The four figures of one model."""
     forget = evidence.test_rows(evidence.forget)
     back = with_head(evidence, observation, evidence.original.head)[forget]
-    own = correct(evidence, observation, masked=())[forget]
+    own = correct(evidence, observation, masked=())[forget]  # (f,)
     before = correct(evidence, evidence.original, masked=())[forget]
     figures: dict[str, Estimate | str] = {
         "head_suppression.original_head": proportion(back),
@@ -101,7 +101,7 @@ def with_head(evidence: Evidence, observation: Observation, head: Head | None) -
         raise ValueError("there is no head")
     live = list(evidence.live)
     features = np.asarray(observation.features[PENULTIMATE], dtype=np.float64)
-    logits = features @ head.weight[live].T + head.bias[live]
+    logits = features @ head.weight[live].T + head.bias[live]  # (n, live)
     right = np.array(live)[logits.argmax(1)] == evidence.test_labels
     return right.astype(np.float64)
 
@@ -109,9 +109,11 @@ def with_head(evidence: Evidence, observation: Observation, head: Head | None) -
 def _share(back: np.ndarray, own: np.ndarray, before: np.ndarray) -> Estimate | str:
     """(accuracy with the head put back - own) / (the original's - own), by the delta method."""
     lost = float((before - own).mean())
+    # a ratio over next to nothing has no distribution worth naming
     if lost < 0.05:
         return "it lost less than 5 points of accuracy on the class: there is nothing to share out"
     share = float((back - own).mean()) / lost
+    # d(a / b) = (da - (a / b) db) / b, image by image
     contributions = ((back - own) - share * (before - own)) / lost
     return Estimate(value=share, parts=(images(contributions),))
 
@@ -122,11 +124,13 @@ def _changes(evidence: Evidence, observation: Observation) -> dict[str, Estimate
     old, new = evidence.original.head, observation.head
     if old is None or new is None:
         return dict.fromkeys(names, "its last layer is no Linear layer with an output per class")
-    size = np.linalg.norm(old.weight, axis=1)
+    size = np.linalg.norm(old.weight, axis=1)  # (C,)
     moved = np.linalg.norm(new.weight - old.weight, axis=1) / np.where(size > 0, size, 1.0)
     retain = evidence.test_rows(evidence.retain)
+    # (f,): unit of a logit
     spread = evidence.original.test_logits[retain][:, list(evidence.forget)].std(0)
     shift = new.bias - old.bias
+    # a shift of all biases changes no prediction: count what is beyond it
     shift = (shift[list(evidence.forget)] - np.median(shift[list(evidence.retain)])) / np.where(
         spread > 0, spread, 1.0
     )

@@ -92,6 +92,7 @@ def probed(
     """The three figures at every depth of one model."""
     chosen = sampling.capped(evidence, rows, "linear_probe.rows")
     labels = evidence.test_labels[chosen]
+    # (n,): the same folds at every depth and for every model
     fold = sampling.folds(labels, folds, evidence.rng("linear_probe.folds"))
     estimates: dict[str, Estimate | str] = {}
     for depth in (*observation.features, depths.LOGITS):
@@ -100,7 +101,9 @@ def probed(
         if reason:
             estimates |= {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
             continue
+        # (n, min(D, widest))
         narrow = depths.narrowed(standardised(features), widest, evidence.rng("linear_probe.width"))
+        # below four rows per feature the sample covariance is near singular
         least = shrinkage if len(narrow) >= 4 * narrow.shape[1] else few_rows
         at_depth = figures(evidence, narrow, labels, fold, least)
         estimates |= {f"{AUDIT}.{figure}@{depth}": value for figure, value in at_depth.items()}
@@ -109,8 +112,8 @@ def probed(
 
 def standardised(features: np.ndarray) -> np.ndarray:
     """Features in units of their spread; constant ones become zero."""
-    centred = features - features.mean(0)
-    spread = centred.std(0)
+    centred = features - features.mean(0)  # (n, D)
+    spread = centred.std(0)  # (D,)
     scaled: np.ndarray = centred / np.where(spread > 0, spread, 1.0)
     return scaled
 
@@ -164,13 +167,16 @@ def held_out_scores(
     Source: Fisher 1936; Friedman 1989 (regularised discriminant analysis).
     """
     scores = {c: np.empty(len(features)) for c in forget}
-    rest = ~np.isin(labels, forget)
+    rest = ~np.isin(labels, forget)  # (n,): rows of no forget class
     for number in np.unique(fold):
         held = fold == number
-        others, spread = _moments(features[~held & rest], shrinkage)
+        others, spread = _moments(features[~held & rest], shrinkage)  # (D,), (D, D)
         for c, log_odds in scores.items():
+            # (D,), (D, D)
             centre, own_spread = _moments(features[~held & (labels == c)], shrinkage)
+            # w = S^-1 (m1 - m0) with both classes weighed alike
             axis = linalg.solve((spread + own_spread) / 2, centre - others, assume_a="pos")
+            # (x - (m1 + m0) / 2)'w: zero halfway between the means
             log_odds[held] = (features[held] - (centre + others) / 2) @ axis
     return scores
 
@@ -178,8 +184,9 @@ def held_out_scores(
 def _moments(rows: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean (D,) and shrunk covariance (D, D) of rows."""
     centre = rows.mean(0)
-    covariance = (rows - centre).T @ (rows - centre) / len(rows)
+    covariance = (rows - centre).T @ (rows - centre) / len(rows)  # (D, D)
     width = len(covariance)
+    # towards a multiple of the identity of the same trace
     level = shrinkage * np.trace(covariance) / width
     return centre, (1 - shrinkage) * covariance + level * np.eye(width)
 
@@ -191,7 +198,7 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
     parts = [estimate.parts[0].scaled(1 / len(estimates)) for estimate in estimates]
     retain = [estimate.parts[1] for estimate in estimates if len(estimate.parts) > 1]
     if retain:
-        mean = np.mean([part.contributions for part in retain], axis=0)
+        mean = np.mean([part.contributions for part in retain], axis=0)  # (r,)
         parts.append(retain[0].with_contributions(mean))
     return Estimate(
         value=float(np.mean([estimate.value for estimate in estimates])),

@@ -89,6 +89,7 @@ def _attacks(evidence: Evidence, *, least: int, replicates: int) -> Models:
     def all_of(
         observation: Observation, population: Measured, others: Sequence[Observation]
     ) -> Measured:
+        # a key of the memo: hashable, unlike observations
         digests = tuple(other.digest for other in others)
         more = evidence.of(
             calibrated_attacks, observation, digests=digests, least=least, replicates=replicates
@@ -128,9 +129,10 @@ def _calibrated(
     evidence: Evidence, observation: Observation, others: Sequence[Observation]
 ) -> Scored:
     scored: Scored = {"lira": _by_shadows(evidence, observation)}
-    if len(others) < 2:
+    if len(others) < 2:  # a reference is calibrated by the others, so three are needed in all
         reason = f"{len(others)} other retrained models tell no difficulty: train at least 3"
         return scored | {"difficulty": reason, "rmia": reason}
+    # own[0] log odds, own[1] log chances; of training rows, then of test rows
     own, other_scores = (
         evidence.of(true_class_scores, observation),
         [evidence.of(true_class_scores, other) for other in others],
@@ -215,7 +217,9 @@ def true_class_scores(
     evidence: Evidence, observation: Observation
 ) -> tuple[tuple[np.ndarray, ...], ...]:
     """Log odds, then log probabilities, of the true class: of all training and all test rows."""
+    # (n_train,), (n_test,)
     odds = log_odds(evidence, observation.train_logits, observation.test_logits)
+    # log p = -log(1 + exp(-odds)), stable for both signs
     return odds, tuple(-np.logaddexp(0.0, -values) for values in odds)
 
 
@@ -239,17 +243,18 @@ def scores(evidence: Evidence, logits: np.ndarray, labels: np.ndarray) -> dict[s
         logits: (n, C), before any output is retired.
         labels: (n,), true classes.
     """
-    live = np.array(evidence.live)
-    kept, own = logits[:, live], np.searchsorted(live, labels)
-    chosen = np.take_along_axis(kept, own[:, None], 1)[:, 0]
+    live = np.array(evidence.live)  # (L,)
+    kept, own = logits[:, live], np.searchsorted(live, labels)  # (n, L), (n,)
+    chosen = np.take_along_axis(kept, own[:, None], 1)[:, 0]  # (n,), logit of the true class
     others = kept.copy()
+    # logsumexp and max then run over the other classes
     np.put_along_axis(others, own[:, None], -np.inf, 1)
     ordered = np.sort(kept, axis=1)
     logs = special.log_softmax(kept, axis=1)
     return {
         "loss": chosen - special.logsumexp(others, axis=1),
         "confidence": ordered[:, -1] - special.logsumexp(ordered[:, :-1], axis=1),
-        "entropy": (np.exp(logs) * logs).sum(1),
+        "entropy": (np.exp(logs) * logs).sum(1),  # negative entropy, so that higher is surer
         "margin": chosen - others.max(1),
     }
 
@@ -258,7 +263,7 @@ def attacked(
     evidence: Evidence, observation: Observation, *, least: int, replicates: int
 ) -> dict[str, Estimate | str]:
     """All attacks on one model."""
-    inside = scores(evidence, observation.train_logits, evidence.train_labels)
+    inside = scores(evidence, observation.train_logits, evidence.train_labels)  # (n_train,) each
     outside = scores(evidence, observation.test_logits, evidence.test_labels)
     figures: dict[str, Estimate | str] = {}
     for part, classes in (("forget", evidence.forget), ("retain", evidence.retain)):
@@ -289,8 +294,9 @@ def _averaged(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Estimate:
     """Mean over classes of the AUC, members against non-members of one class at a time."""
     if len(pairs) == 1:
         return auc(*pairs[0])
+    # class by class: across classes an attack would only detect the class
     placed = [placements(members, others) for members, others in pairs]
-    share = 1 / len(placed)
+    share = 1 / len(placed)  # classes count alike, whatever their size
     return Estimate(
         value=float(np.mean([above.mean() for above, _ in placed])),
         parts=tuple(
@@ -306,8 +312,11 @@ def _rates(
     """TPR at low FPR on the forget classes, each centred on its own held-out rows' median."""
     pairs = [_rows(evidence, c) for c in evidence.forget]
     centres = [np.median(outside[others]) for _, others in pairs]
+    # (f_train,)
     members = np.concatenate([inside[m] - c for (m, _), c in zip(pairs, centres, strict=True)])
+    # (f_test,)
     others = np.concatenate([outside[n] - c for (_, n), c in zip(pairs, centres, strict=True)])
+    # held-out rows are resampled within their class
     groups = np.repeat(np.arange(len(pairs)), [len(n) for _, n in pairs])
     weights = bootstrap_weights(groups, replicates, evidence.rng("membership"))
     rates: dict[str, Estimate | str] = {}
@@ -327,6 +336,7 @@ def curve(evidence: Evidence, observation: Observation) -> np.ndarray:
     curves = []
     for c in evidence.forget:
         members, others = _rows(evidence, c)
+        # a step function: read off the last point at or below each rate
         fpr, tpr = roc(inside[members], outside[others])
         curves.append(tpr[np.searchsorted(fpr, GRID, side="right") - 1])
     mean: np.ndarray = np.mean(curves, axis=0)

@@ -32,13 +32,16 @@ def stand_in(
     if readout is None or evidence.unseen_labels is None:
         return "it was not shown the unseen classes"
     retain = evidence.test_rows(evidence.retain)
-    rows = np.flatnonzero(evidence.unseen_labels == novel_class)
+    rows = np.flatnonzero(evidence.unseen_labels == novel_class)  # (u,)
+    # as many as the forgotten class has: fewer images scatter more
     rows = evidence.rng("unseen").permutation(rows)[: _fewest(evidence)]
     shown = replace(
         observation,
         digest=f"{observation.digest} unseen {novel_class}",
+        # (r + u, C): retain rows first
         test_logits=np.concatenate([observation.test_logits[retain], readout.logits[rows]]),
         features=_features(observation, readout, retain, rows),
+        # of several forgotten classes one is replaced, the others leave the label space
         retired=(*evidence.original.retired, *evidence.forget[1:]),
         fresh=None,
         unseen=None,
@@ -47,7 +50,7 @@ def stand_in(
     labels = np.full(len(rows), evidence.forget[0])
     substituted = replace(
         evidence,
-        original=shown,
+        original=shown,  # no figure is relative to an original here
         candidate=shown,
         references=(),
         forget=evidence.forget[:1],

@@ -87,6 +87,7 @@ def to_arrays(observation: Observation) -> tuple[Arrays, dict[str, str]]:
         "depths": json.dumps(list(observation.features)),
         "passes": json.dumps(observation.passes),
     }
+    # "features/conv2": (n_test, D): the group before the slash, the depth behind
     return dict(_named(observation)), metadata
 
 
@@ -123,6 +124,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     weights, head = _group(arrays, "weights"), _group(arrays, "head")
     return Observation(
         digest=metadata["digest"],
+        # float64 as observed, whatever the file holds
         train_logits=np.asarray(arrays["train_logits"], dtype=np.float64),
         test_logits=np.asarray(arrays["test_logits"], dtype=np.float64),
         features={depth: np.asarray(arrays[f"features/{depth}"]) for depth in depths},
@@ -131,6 +133,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
         weights={depth: weights[depth] for depth in depths if depth in weights},
         fresh=_readout(arrays, "fresh", depths),
         unseen=_readout(arrays, "unseen", depths),
+        # safetensors keeps no order, and findings must not depend on it
         relearned=dict(sorted(_group(arrays, "relearned").items())),
         passes=json.loads(metadata["passes"]),
     )

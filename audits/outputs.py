@@ -21,7 +21,7 @@ def predictions(
             that an earlier event retired can never be chosen.
     """
     hidden = observation.retired if masked is None else masked
-    logits = observation.test_logits.copy()
+    logits = observation.test_logits.copy()  # (n, C)
     logits[:, sorted({*hidden, *evidence.original.retired})] = -np.inf
     predicted: np.ndarray = logits.argmax(1)
     return predicted
@@ -38,6 +38,7 @@ def correct(
 def confidence(evidence: Evidence, observation: Observation) -> np.ndarray:
     """Largest softmax probability over the label space that is left, (n_test,)."""
     kept = [c for c in evidence.live if c not in observation.retired]
+    # (n, live) -> (n,)
     probabilities: np.ndarray = special.softmax(observation.test_logits[:, kept], axis=1).max(1)
     return probabilities
 
@@ -53,6 +54,6 @@ def retain_logits(evidence: Evidence, observation: Observation) -> np.ndarray:
 
 def centred(evidence: Evidence, logits: np.ndarray) -> np.ndarray:
     """Logits of the retain classes, centred per row, (n, r)."""
-    kept = logits[:, list(evidence.retain)]
+    kept = logits[:, list(evidence.retain)]  # (n, r)
     answers: np.ndarray = kept - kept.mean(1, keepdims=True)
     return answers

@@ -78,13 +78,13 @@ def perturbed(
     readout, labels = observation.fresh, evidence.fresh_labels
     if readout is None or labels is None:
         return dict.fromkeys(LABELS, "it was not shown the perturbed rows")
-    fold = sampling.folds(labels, folds, evidence.rng("perturbation.folds"))
+    fold = sampling.folds(labels, folds, evidence.rng("perturbation.folds"))  # (m,)
     figures: dict[str, Estimate | str] = {
         "perturbation.forget_accuracy": _accuracy(evidence, readout)
     }
     for depth, features in (
-        (PENULTIMATE, np.asarray(readout.features[PENULTIMATE], dtype=np.float64)),
-        ("logits", centred(evidence, readout.logits)),
+        (PENULTIMATE, np.asarray(readout.features[PENULTIMATE], dtype=np.float64)),  # (m, D)
+        ("logits", centred(evidence, readout.logits)),  # (m, r)
     ):
         why = gates.unusable(features)
         probe = (
@@ -103,6 +103,7 @@ def _accuracy(evidence: Evidence, readout: Readout) -> Estimate | str:
     labels = np.array([]) if evidence.fresh_labels is None else evidence.fresh_labels
     live = list(evidence.live)
     rows = np.isin(labels, evidence.forget)
+    # before retiring: the forgotten class's own output can be chosen
     chosen = np.array(live)[readout.logits[rows][:, live].argmax(1)]
     return proportion((chosen == labels[rows]).astype(np.float64))
 

@@ -47,16 +47,18 @@ def likeness(evidence: Evidence, one: Observation, other: Observation) -> float:
     Answers are the centred outputs of the retain classes; each class's mean answer is taken away.
     Models that answer with constants have none in common: 0.
     """
-    if one.digest == other.digest:
+    if one.digest == other.digest:  # the same weights, whatever they answer
         return 1.0
-    a, b = evidence.of(_deviations, one), evidence.of(_deviations, other)
+    a, b = evidence.of(_deviations, one), evidence.of(_deviations, other)  # (n, r) each
     scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
     return float((a * b).sum() / scale) if scale > 0 and np.isfinite(scale) else 0.0
 
 
 def _deviations(evidence: Evidence, observation: Observation) -> np.ndarray:
     rows = evidence.test_rows(evidence.retain)
+    # (n, r), (n,)
     answers, labels = retain_logits(evidence, observation)[rows].copy(), evidence.test_labels[rows]
     for c in evidence.retain:
+        # what a class explains, every training explains; the rest is a training's own
         answers[labels == c] -= answers[labels == c].mean(0)
     return answers

@@ -85,7 +85,7 @@ def relearned(evidence: Evidence, observation: Observation) -> dict[str, Estimat
     """Mean and end of each curve of one model."""
     figures: dict[str, Estimate | str] = {}
     for curve in CURVES:
-        hits = observation.relearned.get(curve)
+        hits = observation.relearned.get(curve)  # (draws, steps, queries)
         for figure in FIGURES:
             figures[f"{AUDIT}.{curve}.{figure}"] = (
                 "its last layer is no Linear layer with an output per class"
@@ -97,8 +97,9 @@ def relearned(evidence: Evidence, observation: Observation) -> dict[str, Estimat
 
 def _estimate(evidence: Evidence, hits: np.ndarray, figure: str) -> Estimate:
     """(draws, steps, queries) to one figure; the first step is before any tuning and left out."""
-    counted = hits[:, -1] if figure == "last" else hits[:, 1:].mean(1)
+    counted = hits[:, -1] if figure == "last" else hits[:, 1:].mean(1)  # (draws, queries)
     shots = evidence.tuning.shots if evidence.tuning else 1
+    # draws share images: only disjoint supports count as independent
     fewest = min(len(evidence.test_rows([c])) for c in evidence.forget)
     return averaged(counted, independent=fewest // shots)
 
@@ -119,4 +120,5 @@ def _series(evidence: Evidence, left_out: Mapping[str, str]) -> dict[str, JSON]:
 
 
 def _heights(observation: Observation, curve: str) -> list[JSON]:
+    # over draws and queries: (steps,)
     return rounded(np.nanmean(observation.relearned[curve], axis=(0, 2)))

@@ -74,6 +74,7 @@ def pooled(measurements: Sequence[Figure], *, seed: int, apart: float) -> Findin
             else:
                 left_out[f"share of {name}"] = share
     groups = {"all": list(shares.values())} | {kind: [own] for kind, own in shares.items()}
+    # a kind without figures would make `all` the mean of the other kind alone
     silent = [kind for kind, own in shares.items() if not own]
     for group in ("all", *silent) if silent else ():
         left_out[f"{AUDIT}.{group}"] = f"no figure counts of: {', '.join(silent)}"
@@ -140,7 +141,9 @@ def _share(measurement: Figure | None, apart: float) -> Share | str:
     if measurement.against != "retrained" or len(measurement.null) < 2:
         return "there are no retrained models to compare it with"
     mean = fmean(measurement.null)
+    # may be negative: a share is 1 at the original on either side
     gap = measurement.original - mean
+    # 1e-12: references that agree exactly have no spread to divide by
     distance = abs(gap) / max(math.hypot(stdev(measurement.null), own), 1e-12)
     if distance < apart:
         return (
@@ -165,9 +168,11 @@ def _mean(group: str, kinds: Sequence[Sequence[Share]]) -> Figure:
     Its standard error is the mean of theirs, as if all erred together: the figures are of the same
     images and models, how much they have in common is not asked.
     """
+    # kinds count alike, then the figures within a kind
     weighed = [(1 / len(kinds) / len(own), share) for own in kinds for share in own]
     value = sum(weight * share.value for weight, share in weighed)
     reach = sum(weight * share.reach for weight, share in weighed)
+    # one column per reference
     nulls = zip(*(share.null for _, share in weighed), strict=True)
     first = weighed[0][1]
     return Figure(
@@ -182,6 +187,7 @@ def _mean(group: str, kinds: Sequence[Sequence[Share]]) -> Figure:
         original=1.0,
         difference=value,
         standard_error=sum(weight * share.error for weight, share in weighed),
+        # the least certain figure decides
         degrees_of_freedom=min(share.freedom for _, share in weighed),
         against="retrained",
         sizes={**first.sizes, "figures": len(weighed)},

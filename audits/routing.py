@@ -60,6 +60,7 @@ def destinations(evidence: Evidence, observation: Observation, *, replicates: in
     """
     generator = evidence.rng("routing")
     shares = [
+        # (f_c, r) of logits: the forgotten classes themselves cannot be chosen
         _shares(
             observation.test_logits[np.ix_(rows, np.array(evidence.retain))], replicates, generator
         )
@@ -69,9 +70,10 @@ def destinations(evidence: Evidence, observation: Observation, *, replicates: in
 
 
 def _shares(logits: np.ndarray, replicates: int, generator: np.random.Generator) -> np.ndarray:
-    count, width = logits.shape
+    count, width = logits.shape  # (images, r)
     weights = bootstrap_weights(np.zeros(count), replicates, generator)
-    everyone = np.ones((1, count), dtype=np.int64)
+    everyone = np.ones((1, count), dtype=np.int64)  # the sample itself, in front of its resamples
+    # (1 + B, images) @ (images, r)
     counts: np.ndarray = np.concatenate([everyone, weights]) @ np.eye(width)[logits.argmax(1)]
     return counts / count
 
@@ -92,8 +94,9 @@ def _distances(evidence: Evidence, replicates: int) -> Models:
 
 
 def _from(own: np.ndarray, others: Sequence[np.ndarray], images: int) -> Measured:
-    mean = np.mean(others, axis=0)
+    mean = np.mean(others, axis=0)  # (1 + B, f, r)
     return {
+        # (1 + B, f) -> (1 + B,): class by class first, then their mean
         "routing.js": _estimate(jensen_shannon(own, mean).mean(1), float(np.log(2)), images),
         "routing.tv": _estimate(total_variation(own, mean).mean(1), 1.0, images),
     }

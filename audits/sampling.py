@@ -19,6 +19,7 @@ def capped(evidence: Evidence, rows: int, purpose: str, *, least: int = 2) -> np
     """
     generator = evidence.rng(purpose)
     own = len(evidence.test_rows(evidence.forget))
+    # what the forget classes do not use is left to the retain classes
     room = {True: rows // 2, False: rows - min(own, rows // 2)}
     kept = []
     for part in (evidence.forget, evidence.retain):
@@ -36,6 +37,7 @@ def folds(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.
     fold_of = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         rows = generator.permutation(np.flatnonzero(labels == label))
+        # a random first fold: rare classes do not all miss the last one
         fold_of[rows] = (np.arange(len(rows)) + generator.integers(count)) % count
     return fold_of
 
@@ -58,6 +60,7 @@ def supports(
     chosen = np.empty((draws, len(classes), shots), dtype=np.int64)
     for position, c in enumerate(classes):
         rows = np.flatnonzero(labels == c)
+        # the first places of a random order: no row twice in a draw
         order = generator.random((draws, len(rows))).argsort(1)[:, :shots]
         chosen[:, position] = rows[order]
     return chosen

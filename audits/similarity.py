@@ -78,7 +78,7 @@ def geometry(
     """What the comparison needs of one model, at every depth."""
     chosen = sampling.capped(evidence, rows, "similarity.rows")
     labels = evidence.test_labels[chosen]
-    weights = _weights(evidence, labels, replicates)
+    weights = _weights(evidence, labels, replicates)  # (1 + B, n)
     geometries: Geometry = {}
     for depth in (*observation.features, LOGITS):
         features = depths.at(evidence, observation, depth)[chosen]
@@ -98,13 +98,15 @@ def _geometry(
     evidence: Evidence, features: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     retain = np.isin(labels, evidence.retain)
-    centred = features - features[retain].mean(0)
+    centred = features - features[retain].mean(0)  # (n, D)
     own = centred[~retain]
+    # (1 + B, C, D)
     means = np.stack(
         [_weighted_mean(centred[labels == c], weights[:, labels == c]) for c in evidence.live], 1
     )
-    square = (means**2).sum(-1)
-    cross = means @ means.transpose(0, 2, 1)
+    square = (means**2).sum(-1)  # (1 + B, C)
+    cross = means @ means.transpose(0, 2, 1)  # (1 + B, C, C)
+    # |a - b|^2 = |a|^2 + |b|^2 - 2 a'b; rounding may leave it below 0
     distances = np.sqrt(np.maximum(square[:, :, None] + square[:, None] - 2 * cross, 0.0))
     return own @ own.T, distances
 
@@ -119,7 +121,7 @@ def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicate
     """Candidate and original against all references, each reference against the others."""
     settings = {"levels": tuple(levels), "rows": rows, "replicates": replicates}
     null = evidence.references
-    images = len(evidence.test_rows(evidence.forget))
+    images = len(evidence.test_rows(evidence.forget))  # units of the bootstrap
 
     def against(own: Observation, others: Sequence[Observation]) -> dict[str, Estimate | str]:
         pairs = [evidence.between(likeness, own, other, **settings) for other in others]
@@ -193,10 +195,11 @@ def kernel_alignment(one: np.ndarray, other: np.ndarray, weights: np.ndarray) ->
     """
 
     def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        # sum_ij w_i w_j a_ij b_ij, (B,)
         products: np.ndarray = ((weights @ (a * b)) * weights).sum(1)
         return products
 
-    scale = np.sqrt(product(one, one) * product(other, other))
+    scale = np.sqrt(product(one, one) * product(other, other))  # (B,)
     return np.divide(product(one, other), scale, out=np.zeros(len(weights)), where=scale > 0)
 
 
@@ -209,6 +212,7 @@ def _profile(evidence: Evidence, distances: np.ndarray) -> np.ndarray:
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Pearson correlation over retain classes, mean over forgotten ones: (B, f, r) -> (B,)."""
+    # (B, f, r) each
     a, b = one - one.mean(-1, keepdims=True), other - other.mean(-1, keepdims=True)
     scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
     correlations: np.ndarray = np.divide(
@@ -221,9 +225,9 @@ def _relative(evidence: Evidence, distances: np.ndarray) -> np.ndarray:
     """Nearest retain class of the forgotten over the mean nearest of the retain classes, (B,)."""
     retain = [evidence.live.index(c) for c in evidence.retain]
     among = distances[:, retain][:, :, retain].copy()
-    among[:, range(len(retain)), range(len(retain))] = np.inf
-    usual = among.min(-1).mean(-1)
-    nearest = _profile(evidence, distances).min(-1).mean(-1)
+    among[:, range(len(retain)), range(len(retain))] = np.inf  # a class is not its own neighbour
+    usual = among.min(-1).mean(-1)  # (B, r, r) -> (B,): how far apart learned classes stand
+    nearest = _profile(evidence, distances).min(-1).mean(-1)  # (B, f, r) -> (B,)
     return np.divide(nearest, usual, out=np.zeros(len(usual)), where=usual > 0)
 
 

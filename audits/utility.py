@@ -53,6 +53,7 @@ def served(
 ) -> dict[str, Estimate | str]:
     """The three figures of one model."""
     retain = evidence.test_rows(evidence.retain)
+    # (n,), (n,)
     hits, sure = correct(evidence, observation)[retain], confidence(evidence, observation)[retain]
     labels = evidence.test_labels[retain]
     weights = bootstrap_weights(labels, replicates, evidence.rng("utility"))
@@ -68,9 +69,12 @@ def calibration_error(sure: np.ndarray, hits: np.ndarray, bins: int) -> Estimate
 
     Source: Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599.
     """
+    # (n,): a confidence of exactly 1 belongs to the last bin
     bin_of = np.minimum((sure * bins).astype(np.int64), bins - 1)
     gap = sure - hits
+    # (n,): whether its bin is over- or underconfident
     side = np.sign(np.bincount(bin_of, weights=gap, minlength=bins))[bin_of]
+    # |mean gap of a bin| written as a mean over images, to get its error
     contributions = side * gap
     return Estimate(
         value=float(contributions.mean()), parts=(images(contributions),), bounds=(0.0, 1.0)
@@ -79,8 +83,9 @@ def calibration_error(sure: np.ndarray, hits: np.ndarray, bins: int) -> Estimate
 
 def _worst_class(hits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Estimate:
     """The least accuracy over classes; bootstrapped, since a minimum has no influence values."""
-    member = np.eye(labels.max() + 1)[labels][:, np.unique(labels)]
+    member = np.eye(labels.max() + 1)[labels][:, np.unique(labels)]  # (n, classes)
     accuracy = (hits @ member) / member.sum(0)
+    # (B, classes): resampled within a class, so that its size stays
     resampled = (weights @ (hits[:, None] * member)) / member.sum(0)
     return Estimate(
         value=float(accuracy.min()),
