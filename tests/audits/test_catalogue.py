@@ -80,8 +80,8 @@ def test_only_who_is_relative_to_the_original_depends_on_it(
     name, findings, beside_another_original
 ) -> None:
     before, after = (
-        {m.name: (m.value, m.difference) for m in found[name].measurements}
-        for found in (findings, beside_another_original)
+        {m.name: (m.value, m.difference) for m in audited[name].measurements}
+        for audited in (findings, beside_another_original)
     )
     assert (before != after) == catalogue.AUDITS[name].original
 
