@@ -158,14 +158,18 @@ class _Bench:
             self.meter.candidate = dict(self.evidence.candidate.passes)
             return {name: self._run(self.evidence)}
         if name == ORIGINAL:
-            return {name: self._run(self.evidence.judging(self.evidence.original))}
+            return {name: self._run(self.evidence.with_candidate(self.evidence.original))}
         if name == MUST_FAIL:
             made, impossible = self.load.must_fail(self.edit or {}, self.seed)
-            found: Facts = {n: self._run(self.evidence.judging(seen)) for n, seen in made.items()}
+            found: Facts = {
+                n: self._run(self.evidence.with_candidate(seen)) for n, seen in made.items()
+            }
             return found | {IMPOSSIBLE: impossible | self.problems}
         index = int(name.removeprefix("reference_"))
         others = self.judges[:index] + self.judges[index + 1 :]
-        return {name: self._run(self.evidence.judging(self.judges[index], references=others))}
+        return {
+            name: self._run(self.evidence.with_candidate(self.judges[index], references=others))
+        }
 
     def _run(self, evidence: Evidence) -> list[Facts]:
         """What every audit finds, each timed: the first that asks pays for what all share."""
