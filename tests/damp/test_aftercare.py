@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from damp.aftercare import FEWEST, RetiredOutputs, recalibrate, tracking
+from damp.aftercare import FEWEST, RetiredOutputs, batch_norms, recalibrate
 from damp.errors import NoSamples, UnknownClass
 
 
@@ -143,7 +143,7 @@ def test_norms_that_cannot_be_re_estimated_are_named():
         nn.InstanceNorm2d(2),
         nn.LayerNorm(2),
     )
-    layers, skipped = tracking(model)
+    layers, skipped = batch_norms(model)
     assert list(layers) == ["0"]
     reasons = {found.name: found.reason for found in skipped}
     assert list(reasons) == ["1", "2"]

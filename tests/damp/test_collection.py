@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from damp.accumulator import BLOCK
-from damp.collection import survey
+from damp.collection import collect
 from damp.errors import BadBatches, NonFinite, Unsupported
 from damp.grouping import for_any_request, for_request
 from damp.operators import find
@@ -20,7 +20,7 @@ from damp.operators import find
 
 def surveyed(model, batches, forget=(), ignore=()):
     grouping = for_request(forget) if forget else for_any_request()
-    return survey(model, find(model)[0], batches, grouping, ignore=ignore)
+    return collect(model, find(model)[0], batches, grouping, ignore=ignore)
 
 
 def statistics(model, batches, **options):
@@ -160,7 +160,7 @@ def test_layers_that_read_one_tensor_share_their_statistics(clouds, split):
 
     found = surveyed(Branches(), split(*clouds())).measurement
     assert list(found.statistics) == ["left", "last"]
-    assert [(r.name, r.leader) for r in found.readers] == [
+    assert [(r.name, r.input_group) for r in found.readers] == [
         ("left", "left"),
         ("right", "left"),
         ("last", "last"),

@@ -19,7 +19,8 @@ from torchvision.models import convnext, maxvit, regnet, resnet, swin_transforme
 import damp
 from damp import accumulator
 from damp.operators import find
-from damp.presets import Plan, Settings, plans
+from damp.plans import OperatorPlan, PlanSettings
+from damp.presets import plan_operator
 
 CLASSES = 3
 
@@ -162,9 +163,11 @@ class Erasing(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def linear(self, inputs, weight, bias=None):
-        (plan,), heard = self.plans[id(weight)][""]
+        (plan,), bias_applied = self.plans[id(weight)][""]
         plain = functional.linear(inputs, weight, bias)
-        return torch.where(heard, functional.linear(erased(inputs, plan), weight, bias), plain)
+        return torch.where(
+            bias_applied, functional.linear(erased(inputs, plan), weight, bias), plain
+        )
 
     def convolution(self, inputs, weight, bias, stride, padding, dilation, groups):
         """Padded with zeros first, then erased: the borders are erased like the rest."""
@@ -212,10 +215,10 @@ def test_every_family_is_edited_as_if_its_inputs_were_erased(family, sketching):
     )
     decided = {}
     for reader in measured.readers:
-        found = plans("mixture", measured.of(reader), [1], Settings(gain=1.0, ramp=1.0))
-        kept = [plan if isinstance(plan, Plan) else None for plan in found]
+        found = plan_operator("mixture", measured.of(reader), [1], PlanSettings(gain=1.0, ramp=1.0))
+        kept = [plan if isinstance(plan, OperatorPlan) else None for plan in found]
         if any(plan is not None for plan in kept):
-            decided[reader.name] = kept, reader.heard_outputs()
+            decided[reader.name] = kept, reader.bias_mask()
     assert {edit.name for edit in edited.operators} == set(decided)
     with torch.no_grad(), Erasing(find(model)[0], decided):
         expected = model(inputs)

@@ -127,13 +127,13 @@ def test_memory_for_classes_apart_is_bounded_and_what_is_shared_is_said(cnn, bat
 
 def test_the_narrowest_operators_come_first_and_of_equals_the_last(cnn, batches):
     from damp.operators import find
-    from damp.tracing import rehearse
+    from damp.tracing import trace
 
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(2, 3))
-    seen = rehearse(model, find(model)[0], torch.randn(8, 4))
-    leaders = list(seen.readings.values())
+    seen = trace(model, find(model)[0], torch.randn(8, 4))
+    input_groups = list(seen.uses.values())
     one = 8 * 3 * 16
-    sizes = for_any_request(one + 8 * 3 * 4)(leaders, 3)
+    sizes = for_any_request(one + 8 * 3 * 4)(input_groups, 3)
     assert {name: len(groups) for name, groups in sizes.items()} == {"0": 1, "1": 1, "2": 3, "3": 3}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damp import accumulator, whitening
-from damp.accumulator import STRIP, Accumulator, Order, add_gram, mirror
+from damp.accumulator import STRIP, Accumulator, RowOrder, add_gram, mirror
 from damp.collection import group_numbers
 from damp.statistics import Gram
 
@@ -35,8 +35,8 @@ def summed(rows, labels, groups=APART, blocks=1, classes=4):
     for start in range(0, len(rows), 16):
         part = torch.from_numpy(labels[start : start + 16])
         found.add(torch.from_numpy(rows[start : start + 16]))
-        order = Order.of(part, group_numbers(groups, classes), len(groups), place)
-        found.settle(order, len(part))
+        order = RowOrder.from_labels(part, group_numbers(groups, classes), len(groups), place)
+        found.add_block(order, len(part))
     return found.freeze()
 
 
@@ -110,7 +110,7 @@ def test_a_class_without_samples_changes_nothing():
     rows, labels = rows_of(0)
     kept = labels != 2
     found = summed(rows[kept], labels[kept], groups=((0, 1, 2, 3),))
-    assert found.seen == (0, 1, 3)
+    assert found.present == (0, 1, 3)
     assert found.others((1,)) == (0, 3)
     assert found.form((0, 1, 3)) == "whole"
     np.testing.assert_allclose(found.mean((0, 1, 3)), rows[kept].mean(0), atol=1e-12)
