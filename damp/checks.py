@@ -211,7 +211,7 @@ def data_problems(
         )
     if measured is not None and sequential:
         yield BadOption(
-            "Sequential surgery takes statistics anew after every edit: leave `measured` out."
+            "A sequential edit takes statistics again after every cut: leave `measured` out."
         )
     if measured is not None:
         yield from measurement_problems(model, measured)

@@ -87,7 +87,7 @@ def collect_one(
     *,
     ignore: Sequence[int] = (),
 ) -> Collection:
-    """Statistics of one operator anew, each forward pass ending once it has been called."""
+    """Statistics of one operator once more, each forward pass ending once it has been called."""
     alone = replace(use, input_group=use.operator.name)
     sums = _Collector(
         uses={use.operator.name: alone},

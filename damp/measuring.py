@@ -101,7 +101,7 @@ def copy_model(model: nn.Module, device: torch.device | str | None) -> nn.Module
     except (RuntimeError, TypeError) as error:
         raise Unsupported(
             f"The model cannot be copied ({error}). Weight norm in its old form is a common cause: "
-            "remove it, or build the model anew and load its state dict."
+            "remove it, or build the model again and load its state dict."
         ) from error
     return working if device is None else working.to(device)
 

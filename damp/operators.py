@@ -248,7 +248,7 @@ def find(model: nn.Module) -> tuple[list[Operator], list[Skipped]]:
 
     A weight that several modules share is one operator under the first one's name, since cutting
     it for one cuts it for all. Whether a model uses its operators as they stand shows only when it
-    runs: `damp.tracing` looks.
+    runs: `damp.tracing` records it.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 2))
     >>> operators, skipped = find(net)

@@ -139,7 +139,7 @@ def test_packed_rows_are_edited_and_no_others():
         assert same[10:].all()
 
 
-def test_outputs_whose_bias_is_not_heard_stay():
+def test_outputs_whose_bias_is_not_applied_stay():
     original = nn.Linear(5, 3).double()
     edited = copy.deepcopy(original)
     edit = an_edit(5)
