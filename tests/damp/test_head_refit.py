@@ -104,11 +104,11 @@ def test_the_same_twice_and_the_original_untouched(net, clouds, split):
     batches = split(*clouds())
     before = {name: value.clone() for name, value in net.state_dict().items()}
     net.train()
-    once, again = (damp.forget(net, batches, forget=1, preset="mended") for _ in range(2))
+    once, twice = (damp.forget(net, batches, forget=1, preset="mended") for _ in range(2))
     assert net.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert net.head.bias is None
-    for one, two in zip(once.unretired.parameters(), again.unretired.parameters(), strict=True):
+    for one, two in zip(once.unretired.parameters(), twice.unretired.parameters(), strict=True):
         assert torch.equal(one, two)
 
 

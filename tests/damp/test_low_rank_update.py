@@ -168,13 +168,13 @@ def test_two_classes_take_a_term_of_rank_two(net, clouds, split):
 def test_the_same_twice_in_any_batches_and_the_original_untouched(net, clouds, split):
     inputs, labels = clouds()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    once, again, other = (
+    once, twice, other = (
         damp.forget(net, split(inputs, labels, size=size), forget=1, preset="rewritten").unretired
         for size in (50, 50, 64)
     )
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     for one, two, three in zip(
-        once.parameters(), again.parameters(), other.parameters(), strict=True
+        once.parameters(), twice.parameters(), other.parameters(), strict=True
     ):
         assert torch.equal(one, two)
         torch.testing.assert_close(one, three, atol=1e-6, rtol=0)
