@@ -115,8 +115,10 @@ def _readings(model: nn.Module, inputs: Tensor) -> list[OperatorUse]:
             "The forward pass calls no Linear, Conv or MultiheadAttention layer, so there are no "
             "features to read: give a model that has one."
         )
-    head = _dead_head(trace_of_rows) or list(seen.uses.values())[-1]
-    others = [trace_of_rows.uses[name] for name in seen.input_groups if name != head.input_group]
+    head = _dead_head(trace_of_rows) or list(trace_of_rows.uses.values())[-1]
+    others = [
+        trace_of_rows.uses[name] for name in trace_of_rows.input_groups if name != head.input_group
+    ]
     return [*others, head]
 
 
