@@ -37,7 +37,7 @@ def load(spec: DataSpec) -> Dataset:
         from flows.data import image_folder
 
         return _checked(image_folder.load(spec.name, Path(rest).expanduser()))
-    if import_path.is_named(spec.name):
+    if import_path.is_import_path(spec.name):
         return _checked(_users(spec.name))
     raise DataError(
         f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, or a "
@@ -140,8 +140,8 @@ LOADERS: dict[str, Callable[[DataSpec], Dataset]] = {
 
 def _users(name: str) -> Dataset:
     """A data set from a function of the user's own."""
-    function = import_path.find(name, DataError)
-    import_path.must_take(name, function, DataError)
+    function = import_path.load(name, DataError)
+    import_path.check_parameters(name, function, DataError)
     made = function()
     if isinstance(made, Dataset):
         x = made.train_inputs, made.test_inputs
