@@ -1,8 +1,8 @@
 """A private Prefect server that cannot outlive the command that started it.
 
 Prefect's own ephemeral mode leaves its server behind when the process is killed. This one asks
-the kernel to end it together with its parent, writes down who it is, and is reaped at the next
-start where the kernel could not help.
+the kernel to end it together with its parent; where the kernel cannot, the next start finds its
+record and ends it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -23,7 +23,14 @@ from flows.servers import processes
 from flows.state.errors import ServerError
 
 START_SECONDS = 300.0
-"""At most; one that ends before is noticed at once."""
+"""To wait for it at most; a server that ends before that is reported at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned(processes.Identity):
+    """A server's process, and the process id of the command that started it."""
+
+    owner: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,9 +60,9 @@ class PrefectServer:
             if self.process is not None and self.process.poll() is not None:
                 raise ServerError(
                     f"The private Prefect server ended with code {self.process.returncode} while "
-                    f"starting: {processes.last_words(self.log) or 'it said nothing'}. Its log is "
-                    f"{self.log}; run the command again, or use a server of your own "
-                    "(DAMP_PREFECT_API_URL)."
+                    f"starting. The last line of its log {self.log}: "
+                    f"{processes.last_line(self.log)}. Run the command again, or use a server of "
+                    "your own (DAMP_PREFECT_API_URL)."
                 )
             if processes.answers(f"{self.api_url}/health"):
                 return
@@ -66,7 +73,7 @@ class PrefectServer:
         )
 
     def stop(self) -> None:
-        """End the server and forget about it. Safe to call twice."""
+        """End the server and remove its record. Safe to call twice."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -102,9 +109,9 @@ def launch(home: Path, *, scheduler: bool = False) -> PrefectServer:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the flow, which then ends the server in order
         )
-    record_path(home, os.getpid()).write_text(
-        json.dumps(processes.identity(server.process.pid) | {"owner": os.getpid()})
-    )
+    started = processes.Identity.of(server.process.pid).started
+    record = Owned(pid=server.process.pid, started=started, owner=os.getpid())
+    record_path(home, record.owner).write_text(json.dumps(asdict(record)))
     return server
 
 
@@ -119,22 +126,21 @@ def prefect_server(home: Path, *, scheduler: bool = False) -> Iterator[PrefectSe
 
 
 def record_path(home: Path, owner: int) -> Path:
-    """Where the server that process `owner` started is written down."""
+    """The record of the server that process `owner` started."""
     return home / "prefect" / f"server-{owner}.json"
 
 
 def reap(home: Path) -> list[int]:
     """End servers whose owner is gone; returns their process ids."""
     ended = []
-    for record in sorted((home / "prefect").glob("server-*.json")):
-        facts = processes.read_record(record)
-        if facts and psutil.pid_exists(facts["owner"]) and facts["owner"] != os.getpid():
+    for path in sorted((home / "prefect").glob("server-*.json")):
+        server = processes.read_record(path, Owned)
+        if server and server.owner != os.getpid() and psutil.pid_exists(server.owner):
             continue
-        stale = processes.same(facts)
-        if stale is not None:
-            processes.end(stale)
-            ended.append(stale.pid)
-        record.unlink(missing_ok=True)
+        if server and (process := processes.find(server)):
+            processes.end(process)
+            ended.append(server.pid)
+        path.unlink(missing_ok=True)
     return ended
 
 

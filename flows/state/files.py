@@ -1,4 +1,4 @@
-"""Files as facts: digests, and writes that are either whole or not there."""
+"""Files: digests, and writes that leave a whole file or none."""
 
 from __future__ import annotations
 
