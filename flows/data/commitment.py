@@ -1,7 +1,7 @@
-"""What was forgotten, committed to without showing it; what was kept, as one digest.
+"""Commitments to training rows: those forgotten, without showing them; those kept, as one digest.
 
 A plain hash of a record could be matched against a guess. A keyed one cannot, and once the key is
-destroyed the commitment leads to nobody.
+destroyed the commitment identifies nobody.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def records(dataset: Dataset, chosen: np.ndarray) -> Iterator[bytes]:
 
 
 def forget_key(home: Home) -> bytes:
-    """The controller's key, made once; only its owner can read it.
+    """The controller's key, created once; only its owner can read it.
 
     Raises:
         StoreError: It cannot be made or read, or it is not 32 bytes long.
@@ -129,7 +129,7 @@ def forget_key(home: Home) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """Whole or not at all, and never over a key that another process made meanwhile."""
+    """Whole or not at all, and never over a key that another process created meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".forget-set.")  # 0600 from the start
     temporary = Path(name)

@@ -59,8 +59,8 @@ def _refuse_cloud(url: str, setting: str) -> None:
         return
     raise ServerError(
         f"The setting `{setting}` names {host}, a cloud or no web address. Requests and models "
-        "would leave your network: set `allow_cloud = true` (DAMP_ALLOW_CLOUD) if that is meant, or "
-        "name a server of your own."
+        "would leave your network: set `allow_cloud = true` (DAMP_ALLOW_CLOUD) if that is meant, "
+        "or name a server of your own."
     )
 
 
