@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.data.dataset import Dataset
-from flows.state.errors import DataError
+from flows.state.errors import DataError, first_few
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +26,10 @@ SIDE_LIMIT = 1024
 """Pixels of a side at most: larger images are for a data set of the user's own."""
 MEMORY_LIMIT = 4 << 30
 """Bytes of float32 images at most: the data set is held in memory."""
+LISTED = 5
+"""Problems in one message."""
 HELD_OUT = 0.2
 """Share of each class that becomes test data where the folder has no test/ of its own."""
-LISTED = 5
 GREY = {"1", "L", "I", "I;16", "I;16B"}
 """Pillow's modes of pictures without colours."""
 
@@ -127,9 +128,8 @@ def _folders(folder: Path) -> list[str]:
 def _refuse_unknown(name: str, folder: Path, classes: list[str]) -> None:
     unknown = [each for each in _folders(folder) if each not in classes]
     if unknown:
-        rest = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
         raise DataError(
-            f"'{name}': {folder} holds {', '.join(unknown[:LISTED])}{rest}, which train/ does not. "
+            f"'{name}': {folder} holds {first_few(unknown)}, which train/ does not. "
             "Both parts must have the same class folders: add, rename or remove."
         )
 
@@ -194,9 +194,8 @@ def _refuse_empty(name: str, folder: Path, classes: list[str], images: Iterable[
         if (p, n) not in filled
     ]
     if empty:
-        rest = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
         raise DataError(
-            f"'{name}': {folder} has no image in {', '.join(empty[:LISTED])}{rest}. Every class "
+            f"'{name}': {folder} has no image in {first_few(empty)}. Every class "
             f"needs training and test images; these endings count: {', '.join(sorted(SUFFIXES))}."
         )
 

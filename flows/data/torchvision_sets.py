@@ -56,8 +56,8 @@ def _part(kind: Any, spec: DataSpec, root: Path, *, train: bool) -> Any:
         where = f"in {spec.root}" if spec.root else "by download"
         raise DataError(
             f"Data set '{spec.name}' cannot be read {where}: {reason or 'a file is damaged'}. "
-            f"Put its files in a folder as torchvision's {kind.__name__}(root=...) expects them and name "
-            "it with --data-root."
+            f"Put its files in a folder as torchvision's {kind.__name__}(root=...) expects them, "
+            "and name it with --data-root."
         ) from problem
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
 from flows.models.architectures import build
-from flows.state.errors import ModelError
+from flows.state.errors import ModelError, first_few
 from flows.state.files import digest_bytes, write_atomically
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 HEADER_LIMIT = 64 << 20
 """Bytes of a safetensors header at most: a hundred thousand tensors need less."""
-LISTED = 5
-"""Names in a message before it says how many more there are."""
 FLOATS = {"F16", "BF16", "F32", "F64"}
 WHOLE = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
 """safetensors' types of which every value can be checked and converted; others are refused."""
@@ -90,8 +88,8 @@ def load_weights(
     infinite = [n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
     if infinite:
         raise ModelError(
-            f"{path} holds values that are not finite in {_some(infinite)}. Such a model predicts "
-            "nothing; export it again."
+            f"{path} holds values that are not finite in {first_few(infinite)}. Such a model "
+            "predicts nothing; export it again."
         )
     with torch.no_grad():
         network.load_state_dict(state)
@@ -182,28 +180,23 @@ def _check_header(
     """
     problems = []
     if missing := [name for name in expected if name not in slices]:
-        problems.append(f"lacks {_some(missing)}")
+        problems.append(f"lacks {first_few(missing)}")
     if unknown := [name for name in slices if name not in expected]:
-        problems.append(f"has {_some(unknown)} too many")
+        problems.append(f"has {first_few(unknown)} too many")
     common = [name for name in expected if name in slices]
     shapes = {n: (tuple(slices[n].get_shape()), tuple(expected[n].shape)) for n in common}
     if other := [f"{n} {has} for {needs}" for n, (has, needs) in shapes.items() if has != needs]:
-        problems.append(f"has other shapes: {_some(other)}")
+        problems.append(f"has other shapes: {first_few(other)}")
     types = {n: (slices[n].get_dtype(), expected[n].is_floating_point()) for n in common}
     if other := [
         f"{n} {t}" for n, (t, real) in types.items() if t not in (FLOATS if real else WHOLE)
     ]:
-        problems.append(f"has types that do not fit: {_some(other)}")
+        problems.append(f"has types that do not fit: {first_few(other)}")
     if problems:
         raise ModelError(
             f"{path} does not fit {architecture}: it {'; '.join(problems)}. Check the "
             "architecture, the number of classes and the image size."
         )
-
-
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + rest
 
 
 def read_metadata(path: Path) -> dict[str, str]:

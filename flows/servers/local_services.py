@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -195,17 +194,14 @@ def _mlflow(home: Home, port: int) -> _Start:
 
 
 def _wait(home: Home, service: Service) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if processes.answers(service.health):
-            return
-        if running(home, service.name) is None:
-            break
-        time.sleep(0.1)
-    raise ServerError(
-        f"{service.name} did not come up on {service.url}. The last line of its log {service.log}: "
-        f"{processes.last_line(Path(service.log))}."
-    )
+    def is_alive() -> bool:
+        return running(home, service.name) is not None
+
+    if not processes.comes_up(service.health, START_SECONDS, is_alive):
+        raise ServerError(
+            f"{service.name} did not come up on {service.url}. The last line of its log "
+            f"{service.log}: {processes.last_line(Path(service.log))}."
+        )
 
 
 def _stop(home: Home, name: str) -> Service | None:

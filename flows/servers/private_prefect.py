@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -55,22 +54,21 @@ class PrefectServer:
         Raises:
             ServerError: It died, or did not answer in time; the message names its log.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process is not None and self.process.poll() is not None:
-                raise ServerError(
-                    f"The private Prefect server ended with code {self.process.returncode} while "
-                    f"starting. The last line of its log {self.log}: "
-                    f"{processes.last_line(self.log)}. Run the command again, or use a server of "
-                    "your own (DAMP_PREFECT_API_URL)."
-                )
-            if processes.answers(f"{self.api_url}/health"):
-                return
-            time.sleep(0.05)
-        raise ServerError(
-            f"The private Prefect server did not answer on port {self.port} within "
-            f"{seconds:.0f} s. Its log is {self.log}; run the command again."
+        if processes.comes_up(f"{self.api_url}/health", seconds, self._is_alive):
+            return
+        problem = (
+            f"did not answer on port {self.port} within {seconds:.0f} s"
+            if self.process is None or self._is_alive()
+            else f"ended with code {self.process.returncode} while starting"
         )
+        raise ServerError(
+            f"The private Prefect server {problem}. The last line of its log {self.log}: "
+            f"{processes.last_line(self.log)}. Run the command again, or use a server of your own "
+            "(DAMP_PREFECT_API_URL)."
+        )
+
+    def _is_alive(self) -> bool:
+        return self.process is None or self.process.poll() is None
 
     def stop(self) -> None:
         """End the server and remove its record. Safe to call twice."""

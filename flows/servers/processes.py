@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -97,6 +99,16 @@ def read_record(path: Path, kind: type[Record]) -> Record | None:
 def answers(url: str, seconds: float = 2.0) -> bool:
     """Whether a server answers with 200 at `url`."""
     return fetch(url, seconds) is not None
+
+
+def comes_up(url: str, seconds: float, is_alive: Callable[[], bool]) -> bool:
+    """Wait until a server answers at `url`; False where it died first, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and is_alive():
+        if answers(url):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def fetch(url: str, seconds: float = 2.0) -> str | None:
