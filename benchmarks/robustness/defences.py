@@ -46,7 +46,7 @@ DEFENCES = (
     Defence(
         "a model file is a file",
         "flows/models/weights.py",
-        "if not stat.S_ISREG(told.st_mode):",
+        "if not stat.S_ISREG(status.st_mode):",
         "if False:",
         f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
     ),

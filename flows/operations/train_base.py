@@ -27,8 +27,8 @@ def base_model(
     Returns:
         Name and version in the registry, the weights' path and sha256, the test accuracy.
     """
+    from flows import models
     from flows.data import versions
-    from flows.models import weights as models
     from flows.registry import registration
 
     made = trained(
@@ -66,9 +66,9 @@ def trained(
 ) -> Facts:
     """A classifier trained from scratch: `network`, `dataset`, `architecture`."""
     from audits.references import train
+    from flows import models
     from flows.data import loaders
     from flows.models import recipes
-    from flows.models import weights as models
 
     chosen = recipes.get(recipe or recipes.of_data(data))
     built = architecture or chosen.architecture

@@ -33,8 +33,8 @@ MARK = "damp"
 
 def tags(home: Home) -> list[str]:
     """What the flow runs of this process and state folder are known by."""
-    facts = processes.identity(os.getpid())
-    return [MARK, _place(home), f"process:{facts['pid']}:{facts['started']:.2f}"]
+    process = processes.Identity.of(os.getpid())
+    return [MARK, _place(home), f"process:{process.pid}:{process.started:.2f}"]
 
 
 def reconcile(home: Home) -> Facts:
@@ -78,7 +78,7 @@ def _stale_flow_runs(home: Home) -> list[str]:
 
 def _is_gone(owner: str) -> bool:
     _, pid, started = owner.split(":")
-    return processes.same({"pid": int(pid), "started": float(started)}) is None
+    return processes.find(processes.Identity(pid=int(pid), started=float(started))) is None
 
 
 def _stale_mlflow_runs(home: Home) -> list[str]:

@@ -200,7 +200,7 @@ def _data(home: Home, lineage: Lineage) -> Iterator[Artefact]:
     for folder, is_before in holders:
         yield Artefact(
             artefact="training rows of the class",
-            location=f"data version {dvc_metadata.short(folder)}",
+            location=f"data version {folder.name}",
             note="`damp purge` deletes this version and its rows from DVC's cache here; remotes "
             "that it was pushed to need `dvc gc --cloud`."
             if is_before

@@ -12,8 +12,7 @@ from compliance.formats.errors import EnvelopeError
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope
-from flows.servers import processes
-from flows.state import journal
+from flows.state import journal, progress
 from flows.state.errors import EventError
 from flows.state.paths import Attempt, Home
 
@@ -108,9 +107,9 @@ def _doing(attempt: Attempt) -> str:
     step = f"{number}/{len(journal.STEPS)} {journal.STEPS[last['step']]}"
     if not psutil.pid_exists(last["pid"]):
         return f"{step} (interrupted: `damp run` goes on)"
-    part = processes.read_record(attempt.progress)
-    if last["what"] == "began" and part.get("pid") == last["pid"]:
-        return f"{step} ({part['text']}, {part['done']} of {part['total']})"
+    part = progress.read(attempt.progress)
+    if last["what"] == "began" and part and part.pid == last["pid"]:
+        return f"{step} ({part.text}, {part.done} of {part.total})"
     return f"{step} ({last['what']})"
 
 

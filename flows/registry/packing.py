@@ -22,7 +22,7 @@ class Spec:
     """What must be known beside the weights to run a model.
 
     Attributes:
-        architecture: As `flows.models.weights.build` takes it.
+        architecture: As `flows.models.architectures.build` takes it.
         classes: Outputs, the retired ones included.
         input_shape: (channels, height, width).
         retired: Classes whose outputs are masked.

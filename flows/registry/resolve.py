@@ -36,7 +36,7 @@ class Resolved:
         version: Counted from 1.
         weights: safetensors file.
         sha256: Of that file, computed now.
-        architecture: As `flows.models.weights.build` takes it.
+        architecture: As `flows.models.architectures.build` takes it.
         classes: Outputs.
         input_shape: (channels, height, width).
         data_version: `<md5>.dir` of the data that it is registered with.

@@ -91,7 +91,7 @@ def _every(home: Home, told: Facts, wanted: list[str]) -> tuple[Facts, list[Fact
     """
     jobs = [told | {"home": str(home.root), "part": name} for name in wanted]
     if cluster.is_on():
-        done = cluster.everywhere(part, jobs, "audits")
+        done = cluster.map(part, jobs, "audits")
         parts, costs = [each["findings"] for each in done], [each["cost"] for each in done]
     else:
         bench = _Bench(home, **told)

@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from compliance.ledger.ledger import Ledger
+from flows import models
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions
 from flows.data.dataset import Dataset
 from flows.intake import lifecycle
-from flows.models import weights as models
 from flows.operations import purge
 from flows.records import inventory
 from flows.registry import registration

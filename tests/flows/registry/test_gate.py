@@ -20,7 +20,7 @@ import torch
 
 from compliance.ledger.ledger import Ledger
 from compliance.signing import envelope as signing
-from flows.models import weights as models
+from flows import models
 from flows.operations import promote
 from flows.registry import client as tracking
 from flows.registry import gate, gate_statement, registration, versions

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from damp.aftercare import RetiredOutputs
-from flows.models import weights as models
+from flows import models
 from flows.registry import client as tracking
 from flows.registry import packing, registration, versions
 from flows.state.errors import RegistryError

@@ -22,7 +22,7 @@ from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.formats.errors import PolicyError
 from flows.data import loaders
 from flows.data.dataset import DataSpec
-from flows.models import weights
+from flows.models import architectures, weights
 from flows.records import inventory
 from flows.state.files import Artifact
 from flows.state.paths import Home
@@ -84,7 +84,7 @@ class Case:
 
         path = self.home.models / f"{seed}.safetensors"
         trained = train(
-            lambda: weights.build("damp:cnn", 10, self.dataset.input_shape),
+            lambda: architectures.build("damp:cnn", 10, self.dataset.input_shape),
             self.dataset.train_inputs,
             self.dataset.train_labels,
             recipe=recipes.get(self.accepted["recipe"]).training,
