@@ -8,10 +8,16 @@
     third_party.py         Architectures of timm and of Hugging Face's transformers, each an optiona
     weights.py             Architectures by name, and weights as safetensors only, checked before th
 
-`__all__` is the door: what other rooms import.
+`__all__` is the door: what other rooms import. `load_weights` is a name of the door itself: the
+serving code that lies beside every registered model (flows/registry/serving.py) imports it here.
 """
 
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
 __all__ = [
+    "load_weights",
     "recipes",
     "statistics_cache",
     "statistics_sharded",
