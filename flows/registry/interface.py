@@ -167,8 +167,9 @@ class NewVersion:
 class Registry(Protocol):
     """A model registry that is open, with no other damp process in it.
 
-    Each method raises `RegistryError` where one thing is not there or cannot be read, and anything
-    that ends the whole conversation where the registry itself fails.
+    A method raises `RegistryError` where the one thing that it is asked for is not there or cannot
+    be read. Where the registry itself fails, its own error ends the block of `open_registry`, which
+    makes it a `RegistryError` or `ServerError` of the whole.
     """
 
     def models(self) -> list[RegisteredModel]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.registry.interface import (
     LoggedModel,
@@ -43,6 +43,8 @@ NOTE = "mlflow.note.content"
 """The tag that holds a run's description."""
 VERSIONS = "mlflow.modelVersions"
 """The tag by which MLflow's pages lead from a model to its versions."""
+RESTORE = "It was deleted: restore the copy of the registry that has it."
+Answer = TypeVar("Answer")
 PAGE = 1000
 """Most answers of one search; the next page is asked for."""
 
@@ -84,7 +86,7 @@ def exists(home: Home) -> bool:
 
 
 class MlflowRegistry:
-    """MLflow's tracking store and model registry, as `flows.registry.interface.Registry`.
+    """MLflow's tracking store and model registry; `Registry` says what each method does.
 
     Args:
         client: MLflow's.
@@ -97,7 +99,6 @@ class MlflowRegistry:
         self._artifacts = artifacts
 
     def models(self) -> list[RegisteredModel]:
-        """All registered models, however many."""
         return [
             _registered_model(model)
             for model in _pages(
@@ -108,64 +109,35 @@ class MlflowRegistry:
         ]
 
     def model(self, name: str) -> RegisteredModel | None:
-        """One of them; None where there is none of that name."""
-        with _none_where_missing() as answer:
-            answer.append(_registered_model(self.client.get_registered_model(name)))
-        return answer[0] if answer else None
+        model = _unless_missing(lambda: self.client.get_registered_model(name))
+        return None if model is None else _registered_model(model)
 
     def versions(self, name: str) -> list[ModelVersion]:
-        """All versions of a model, oldest first."""
         return sorted(self._search(f"name = {_quoted(name)}"), key=lambda v: v.number)
 
     def versions_of_weights(self, sha256: str) -> list[ModelVersion]:
-        """Versions of any model whose tag claims these weights, by name and number."""
         versions = self._search(_tagged(VersionTags(weights_sha256=sha256)))
         return sorted(versions, key=lambda v: (v.name, v.number))
 
     def logged_model(self, model_id: str) -> LoggedModel:
-        """Where the files of a version lie.
-
-        Raises:
-            RegistryError: There is no such model.
-        """
-        with _none_where_missing() as answer:
-            answer.append(_logged_model(self.client.get_logged_model(model_id)))
-        if not answer:
-            raise RegistryError(
-                f"MLflow has no model {model_id}: it was deleted. Restore the copy of the registry "
-                "that has it."
-            )
-        return answer[0]
+        model = _unless_missing(lambda: self.client.get_logged_model(model_id))
+        if model is None:
+            raise RegistryError(f"MLflow has no model {model_id}. {RESTORE}")
+        return _logged_model(model)
 
     def model_file(self, model: LoggedModel, name: str, folder: Path) -> Path | None:
-        """A file of a logged model: where it lies, or fetched into `folder`; None if gone.
-
-        Raises:
-            RegistryError: Its files lie where damp does not read.
-        """
         return self._file(model.location, name, folder)
 
     def run_file(self, run_id: str, name: str, folder: Path) -> Path | None:
-        """A file that a run keeps: where it lies, or fetched into `folder`; None if gone.
-
-        Raises:
-            RegistryError: There is no such run, or its files lie where damp does not read.
-        """
-        with _none_where_missing() as answer:
-            answer.append(self.client.get_run(run_id))
-        if not answer:
-            raise RegistryError(
-                f"MLflow has no run {run_id or 'of it'}: it was deleted. Restore the copy of the "
-                "registry that has it."
-            )
-        return self._file(answer[0].info.artifact_uri, name, folder)
+        run = _unless_missing(lambda: self.client.get_run(run_id))
+        if run is None:
+            raise RegistryError(f"MLflow has no run {run_id or 'of it'}. {RESTORE}")
+        return self._file(run.info.artifact_uri, name, folder)
 
     def add_run_file(self, run_id: str, file: Path) -> None:
-        """Let a run keep a file under its own name, in place of one of that name."""
         self.client.log_artifact(run_id, str(file))
 
     def register(self, new: NewVersion) -> ModelVersion:
-        """The version with the new one's identity, registered where there is none."""
         version = self._find(new)
         if version is None:
             version = self._create(new)
@@ -173,16 +145,13 @@ class MlflowRegistry:
         return version
 
     def set_alias(self, name: str, alias: str, number: int) -> None:
-        """Let an alias point to a version."""
         self.client.set_registered_model_alias(name, alias, str(number))
 
     def set_tags(self, version: ModelVersion, tags: VersionTags) -> None:
-        """Write these tags of a version; its others stay."""
         for key, value in tags.to_tags().items():
             self.client.set_model_version_tag(version.name, str(version.number), key, value)
 
     def open_runs(self) -> list[OpenRun]:
-        """Runs that were begun and not ended."""
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return []
@@ -192,7 +161,6 @@ class MlflowRegistry:
         return [OpenRun(run_id=r.info.run_id, event=r.data.tags.get(EVENT)) for r in runs]
 
     def end_run(self, run_id: str) -> None:
-        """Mark a run as ended from outside."""
         self.client.set_terminated(run_id, status="KILLED")
 
     def experiment(self) -> str:
@@ -412,16 +380,16 @@ def _pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
             return
 
 
-@contextmanager
-def _none_where_missing() -> Iterator[list[Any]]:
-    """A list for one answer, which stays empty where MLflow says that there is no such thing."""
+def _unless_missing(ask: Callable[[], Answer]) -> Answer | None:
+    """What MLflow answers; None where it says that there is no such thing."""
     from mlflow.exceptions import MlflowException
 
     try:
-        yield []
+        return ask()
     except MlflowException as problem:
-        if problem.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
+        if problem.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def _tagged(tags: VersionTags) -> str:
