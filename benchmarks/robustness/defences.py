@@ -390,9 +390,9 @@ DEFENCES = (
     ),
     Defence(
         "what is registered is found again",
-        "flows/registry/registration.py",
-        "    if version is None:\n        version = versions.make",
-        "    if True:\n        version = versions.make",
+        "flows/registry/mlflow_registry.py",
+        "        if version is None:\n            version = self._create",
+        "        if True:\n            version = self._create",
         "tests/flows/registry/test_registration.py::test_a_second_call_finds_the_first",
     ),
     Defence(

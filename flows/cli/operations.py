@@ -16,7 +16,7 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 
 if TYPE_CHECKING:
-    from flows.registry.gate import Checked
+    from flows.registry import VersionCheck
     from flows.servers.local_services import Service
 
 DONE, INTERRUPTED = 0, 130
@@ -162,7 +162,7 @@ def audit_registry(*, as_json: bool) -> int:
     return int(any(each.problems for each in found))
 
 
-def _tell_version(each: Checked) -> None:
+def _tell_version(each: VersionCheck) -> None:
     what = each.name if each.version is None else f"{each.name}/{each.version}"
     aliases = f" @{' @'.join(each.aliases)}" if each.aliases else ""
     mark = "[red]✘[/red]" if each.problems else "[green]✔[/green]"

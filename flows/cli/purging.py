@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from compliance.presentation.labels import PROPAGATION
 from flows.cli import console
 from flows.operations import purge
+from flows.operations.purge import Deletion, PlannedArtefact, Purged
+from flows.records.inventory import Artefact
 from flows.state.paths import Home
-
-Facts = dict[str, Any]
 
 
 def tell(root: Path, event: str, *, really: bool, as_json: bool) -> int:
@@ -19,48 +18,48 @@ def tell(root: Path, event: str, *, really: bool, as_json: bool) -> int:
     if not really:
         planned = purge.plan(home, event)
         if as_json:
-            console.emit({"dry_run": True, "artefacts": planned})
+            console.emit({"dry_run": True, "artefacts": [each.to_json() for each in planned]})
         else:
             _tell_plan(planned, event)
         return 0
     done = purge.purge(home, event)
     if as_json:
-        console.emit(done)
+        console.emit(done.to_json())
     else:
         _tell_done(done)
     return 0
 
 
-def _tell_plan(planned: list[Facts], event: str) -> None:
-    doomed = [one for one in planned if one["deletes"]]
-    kept = [one for one in planned if not one["deletes"]]
+def _tell_plan(planned: list[PlannedArtefact], event: str) -> None:
+    doomed = [one for one in planned if one.deletes]
+    kept = [one for one in planned if not one.deletes]
     console.out.print(f"[bold]Would be deleted[/bold] ({_size(doomed)}):" if doomed else "Nothing.")
     for one in doomed:
-        console.out.print(f"  {_line(one)}", markup=False, soft_wrap=True)
+        console.out.print(f"  {_line(one.artefact)}", markup=False, soft_wrap=True)
     console.out.print("[bold]Would stay[/bold], and why:")
-    for one in kept:
-        console.out.print(f"  {_line(one)}. {one['note']}", markup=False, soft_wrap=True)
+    for artefact in (one.artefact for one in kept):
+        console.out.print(f"  {_line(artefact)}. {artefact.note}", markup=False, soft_wrap=True)
     if doomed:
         console.out.print(f"Nothing was touched. To delete: damp purge --event {event} --yes")
 
 
-def _tell_done(done: Facts) -> None:
-    if not done["deleted"]:
+def _tell_done(done: Purged) -> None:
+    if not done.deleted:
         console.out.print("There was nothing left to delete.")
-    for one in done["deleted"]:
+    for deletion in done.deleted:
+        console.out.print(f"deleted  {_line(deletion)}", markup=False, soft_wrap=True)
+    for artefact in done.left:
+        word = PROPAGATION[artefact.status][0]
         console.out.print(
-            f"deleted  {one['artefact']}: {one['location']}", markup=False, soft_wrap=True
+            f"{word}  {_line(artefact)}. {artefact.note}", markup=False, soft_wrap=True
         )
-    for one in done["left"]:
-        word = PROPAGATION[one["status"]][0]
-        console.out.print(f"{word}  {_line(one)}. {one['note']}", markup=False, soft_wrap=True)
-    console.out.print(f"Next: damp report --event {done['event']} --open", soft_wrap=True)
+    console.out.print(f"Next: damp report --event {done.event} --open", soft_wrap=True)
 
 
-def _line(one: Facts) -> str:
-    return f"{one['artefact']}: {one['location']}"
+def _line(one: Artefact | Deletion) -> str:
+    return f"{one.artefact}: {one.location}"
 
 
-def _size(planned: list[Facts]) -> str:
-    total = sum(one["bytes"] for one in planned)
+def _size(planned: list[PlannedArtefact]) -> str:
+    total = sum(one.size for one in planned)
     return f"{total / 1e6:.1f} MB" if total >= 1e5 else f"{total / 1e3:.1f} kB"
