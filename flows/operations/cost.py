@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.data.dataset import DataSpec
 from flows.registry import model_source
@@ -13,15 +13,7 @@ from flows.state.errors import ModelError
 from flows.state.files import digest_file
 from flows.state.paths import Home
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 Facts = dict[str, Any]
-
-SHOWN = 6
-"""Operators in the table; `--json` has them all."""
-LIKELY = 3
-"""Classes that a table names as the destination of a class."""
 
 
 def cost(
@@ -97,40 +89,3 @@ def _told(cost: Any) -> Facts:
         "operators": operators,
         "destination": [{"class": label, "share": share} for label, share in cost.destination],
     }
-
-
-def table(told: Facts) -> Table:
-    """One line per class: strength at some operators, first to last, and where it would go."""
-    from rich.table import Table
-
-    names = [operator["name"] for operator in told["classes"][0]["operators"]]
-    places = _spread(len(names))
-    shown = Table(title=f"strength per layer ({told['preset']}, gain {told['gain']:g})")
-    shown.add_column("class", justify="right")
-    shown.add_column("samples", justify="right")
-    for place in places:
-        shown.add_column(names[place] or "(the model)", justify="right", overflow="fold")
-    shown.add_column("disturbance of others", justify="right")
-    shown.add_column("would go to")
-    for each in told["classes"]:
-        operators = each["operators"]
-        likely = [f"{d['class']} ({d['share']:.0%})" for d in each["destination"][:LIKELY]]
-        shown.add_row(
-            str(each["forget"]),
-            str(each["samples"]),
-            *(f"{operators[place]['strength']:.2f}" for place in places),
-            f"{max(operator['disturbance'] for operator in operators):.1%}",
-            ", ".join(likely),
-        )
-    return shown
-
-
-def _spread(count: int) -> list[int]:
-    """Places of at most `SHOWN` operators, the first and the last among them.
-
-    >>> _spread(4), _spread(11)
-    ([0, 1, 2, 3], [0, 2, 4, 6, 8, 10])
-    """
-    if count <= SHOWN:
-        return list(range(count))
-    return [round(place * (count - 1) / (SHOWN - 1)) for place in range(SHOWN)]

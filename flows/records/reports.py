@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-import webbrowser
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +162,11 @@ def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
 def write(attempt: Attempt, form: str, output: Path | None, *, filed: bool = False) -> Path:
     """Make the report and write it; returns where."""
     target = (output or attempt.folder / NAMES[form]).absolute()
-    _leave(target, render(attempt, form, filed=filed), form)
+    write_page(target, render(attempt, form, filed=filed), form)
     return target
 
 
-def _leave(target: Path, content: bytes, form: str) -> None:
+def write_page(target: Path, content: bytes, form: str) -> None:
     """Write a page, or print it where it shall be a PDF."""
     from flows.records import pdf
 
@@ -216,97 +214,3 @@ def _named(home: Home, name: str) -> Attempt:
     if number and not (number.isascii() and number.isdecimal()):
         raise EventError(f"'{name}' names no attempt: write EVENT/2.")
     return attempt_of(home, event, int(number) if number else None)
-
-
-def show(path: Path) -> bool:
-    """Open a file in the user's browser; whether there is one."""
-    return webbrowser.open(path.as_uri())
-
-
-def tell(
-    root: Path,
-    events: Sequence[str],
-    *,
-    number: int | None,
-    form: str,
-    output: Path | None,
-    filed: bool,
-    comparing: bool,
-    indexing: bool,
-    opening: bool,
-    as_json: bool,
-) -> int:
-    """`damp report`: of one attempt, of several side by side, or the index of all events."""
-    from flows.cli import console
-
-    home = Home(root)
-    if indexing or comparing:
-        _refuse_what_fits_no_page_of_many(events, number, form, output, filed, indexing=indexing)
-    if indexing:
-        path = _index(home, form)
-    elif comparing:
-        path = _comparison(home, events, form, output)
-    elif len(events) == 1:
-        path = write(attempt_of(home, events[0], number), form, output, filed=filed)
-    else:
-        raise EventError("Name one event with --event, or use --compare or --index.")
-    if path is None:
-        return 0
-    if as_json:
-        console.emit({"file": str(path), "bytes": path.stat().st_size})
-    else:
-        console.out.print(console.short(path), markup=False, soft_wrap=True)
-    if opening and not show(path):
-        raise EventError(f"No browser could be opened: open {path} in yours.")
-    return 0
-
-
-def _refuse_what_fits_no_page_of_many(
-    events: Sequence[str],
-    number: int | None,
-    form: str,
-    output: Path | None,
-    filed: bool,
-    *,
-    indexing: bool,
-) -> None:
-    """Options that mean nothing here are refused, not ignored."""
-    what = "--index" if indexing else "--compare"
-    if form == "markdown" or (indexing and form == "pdf"):
-        forms = "html or json" if indexing else "html, pdf or json"
-        raise EventError(f"{what} makes {forms}: {form} is for the report of one attempt.")
-    if number is not None or filed:
-        raise EventError(
-            f"{what} takes neither --attempt nor --filed: it shows attempts brought up to date."
-        )
-    if indexing and (events or output is not None):
-        raise EventError(
-            "--index takes no event and no --output: it is index.html in the state folder, where "
-            "its links lead to the reports of all events."
-        )
-
-
-def _index(home: Home, form: str) -> Path | None:
-    from flows.cli import console
-    from flows.records import event_index
-
-    if form == "json":
-        console.emit(event_index.content(home, datetime.now(UTC)))
-        return None
-    return event_index.write(home)
-
-
-def _comparison(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:
-    from compliance.report.index import comparison, render_comparison
-    from flows.cli import console
-
-    pages = compare(home, events)
-    if form == "json" and output is None:
-        console.emit(comparison(pages))
-        return None
-    target = (output or home.root / f"comparison.{form}").absolute()
-    if form == "json":
-        write_atomically(target, json.dumps(comparison(pages), indent=1).encode())
-    else:
-        _leave(target, render_comparison(pages).encode(), form)
-    return target

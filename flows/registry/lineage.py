@@ -15,9 +15,7 @@ from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-    from rich.tree import Tree
 
-SIGNS = {"PASSED": ("✔", "green"), "FAILED": ("✘", "red"), "INCONCLUSIVE": ("?", "yellow")}
 ROW, COLUMN, LEFT = 64, 300, 24
 """Pixels of the drawing: height of a version, width of a generation, margin."""
 
@@ -101,23 +99,6 @@ def _node(model: RegisteredModel, version: ModelVersion) -> Node:
             f"The tags of version {version.version} of '{version.name}' are damaged ({problem}). "
             "`damp audit-registry` says what else is wrong."
         ) from problem
-
-
-def tree(name: str, found: Sequence[Node]) -> Tree:
-    """The versions for a terminal."""
-    from rich.text import Text
-    from rich.tree import Tree
-
-    def label(node: Node) -> Text:
-        sign, colour = SIGNS.get(node.verdict, ("●", "default"))
-        return Text(f"{sign} ", style=colour) + Text("\n  ".join([node.title(), *node.lines()]))
-
-    drawn = Tree(Text(name, style="bold"))
-    branches: dict[int | None, Tree] = {}
-    for node in found:
-        under = branches.get(node.parent, drawn)
-        branches[node.version] = under.add(label(node))
-    return drawn
 
 
 def svg(name: str, found: Sequence[Node]) -> str:

@@ -84,16 +84,18 @@ def test_completion_is_printed_for_each_shell(shell: str, tmp_path: Path) -> Non
 FIRST = """
 import sys
 from contextlib import contextmanager
-from flows.cli import app as cli, commands
+from types import SimpleNamespace
+from flows.cli import app as cli
+from flows.orchestration import engine
 @contextmanager
-def engine(home, **_):
+def connected(home, **_):
     print("prefect" in sys.modules)
     raise SystemExit(7)
     yield
-commands.engine = engine
-commands.overview.one_event = lambda home, event: {"pending": True, "state": "received"}
-commands.keyring.signing_key = lambda home, role: None
-commands._refuse_if_busy = lambda home, events: None
+engine.connected = connected
+engine.status.one_event = lambda home, event: SimpleNamespace(pending=True, state="received")
+engine.keyring.signing_key = lambda home, role: None
+engine._refuse_if_busy = lambda home, events: None
 from flows.state import event_ids as eventids; from flows.intake import requests as intake
 intake.pending = lambda home: ["x"]
 eventids.whole = lambda home, event: event

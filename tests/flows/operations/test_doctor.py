@@ -19,7 +19,7 @@ from tests.flows.conftest import Damp
 from tests.flows.state.test_settings import server
 
 
-def signs(home: Home) -> dict[str, doctor.Sign]:
+def signs(home: Home) -> dict[str, doctor.HealthCheck]:
     return {sign.what: sign for sign in doctor.examine(home)}
 
 
