@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +33,7 @@ def doctor(as_json: bool) -> int:
     from flows.state.settings import prepared
 
     checks = examine(prepared())
-    console.answer([asdict(check) for check in checks], _lines(checks), as_json=as_json)
+    console.answer([check.to_json() for check in checks], _lines(checks), as_json=as_json)
     return int(any(check.level == BAD for check in checks))
 
 
@@ -43,6 +42,6 @@ def _lines(checks: Sequence[HealthCheck]) -> Iterator[Text | str]:
 
     for check in checks:
         level = (f"{check.level:<8}", COLOURS[check.level])
-        yield Text.assemble(level, f" {check.what:<13} {check.found}")
+        yield Text.assemble(level, f" {check.what:<13} {check.finding}")
         if check.remedy:
             yield f"{'':22} → {check.remedy}"

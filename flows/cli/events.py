@@ -76,7 +76,7 @@ def submit(file: Path, as_json: bool) -> int:
             console.next_step(f"damp run --event {event}"),
         ]
     else:
-        lines = [f"Event {event} is known with the same content: nothing was done."]
+        lines = [f"Event {event} was filed before with the same content: nothing was done."]
     console.answer(receipt, lines, as_json=as_json)
     return DONE
 

@@ -118,4 +118,4 @@ def _checked(versions: Sequence[Checked]) -> Iterator[Text | str]:
         for problem in version.problems:
             yield f"    {problem}"
     wrong = sum(bool(version.problems) for version in versions)
-    yield f"{len(versions)} looked at, {wrong} with problems."
+    yield f"{len(versions)} checked, {wrong} with problems."

@@ -70,7 +70,7 @@ def _lines(state: str, services: Sequence[Service]) -> Iterator[str]:
 
 
 @click.command()
-@click.option("--pool", default="damp", show_default=True, help="Work pool; made if missing.")
+@click.option("--pool", default="damp", show_default=True, help="Work pool; created if missing.")
 @intervals
 @as_json
 def deploy(pool: str, as_json: bool, **often: str) -> int:

@@ -42,7 +42,7 @@ def cost(
     retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
     whole = loaders.load(DataSpec(name=data, root=root))
-    seen = statistics_cache.measured(
+    statistics = statistics_cache.measured(
         home,
         source.load(whole),
         whole.without(retired),
@@ -50,14 +50,14 @@ def cost(
         data_version=versions.version_of(whole, retired),
         retired=retired,
     )
-    found = damp.costs(seen, classes=forget or None, preset=preset, gain=gain)
+    costs = damp.costs(statistics, classes=forget or None, preset=preset, gain=gain)
     return {
         "model": model,
         "data": data,
         "preset": preset,
         "gain": gain,
-        "samples": seen.samples,
-        "classes": [_told(each) for each in found],
+        "samples": statistics.samples,
+        "classes": [_to_json(each) for each in costs],
     }
 
 
@@ -72,7 +72,7 @@ def _source(home: Home, model: str, architecture: str | None) -> Located:
     return Located(path=Path(model), architecture=architecture)
 
 
-def _told(cost: Any) -> Facts:
+def _to_json(cost: Any) -> Facts:
     operators = [
         {
             "name": each.name,

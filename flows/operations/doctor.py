@@ -27,35 +27,40 @@ GOOD, WARNING, BAD = "ok", "warning", "problem"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
         what: The thing.
         level: `ok`, `warning`, or `problem`: an event would fail.
-        found: What was seen.
+        finding: What the check says; `found` in JSON.
         remedy: What to do; empty where it is well.
     """
 
     what: str
     level: str
-    found: str
+    finding: str
     remedy: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """The fields of `damp doctor --json`."""
+        fields = {"what": self.what, "level": self.level, "found": self.finding}
+        return fields | {"remedy": self.remedy}
 
 
 def examine(home: Home) -> list[HealthCheck]:
     """Every check; one that cannot be made is a problem of its own."""
-    return [sign for check in CHECKS for sign in _tried(check, home)]
+    return [health for check in CHECKS for health in _checked(check, home)]
 
 
-def _tried(check: Callable[[Home], Iterator[HealthCheck]], home: Home) -> Iterator[HealthCheck]:
+def _checked(check: Callable[[Home], Iterator[HealthCheck]], home: Home) -> Iterator[HealthCheck]:
     try:
         yield from check(home)
     except (OSError, FlowError) as error:
         yield HealthCheck(
             what=check.__name__.strip("_"),
             level=BAD,
-            found=str(error),
-            remedy="Mend that, then run `damp doctor` again.",
+            finding=str(error),
+            remedy="Fix that, then run `damp doctor` again.",
         )
 
 
@@ -76,9 +81,9 @@ def _versions(home: Home) -> Iterator[HealthCheck]:
             wrong.append(f"{wanted.name} {there} (needs {wanted.specifier or 'any'})")
     if wrong:
         remedy = "Install the locked versions: `make demo` in a checkout, or requirements.lock."
-        yield HealthCheck(what="versions", level=BAD, found=", ".join(wrong), remedy=remedy)
+        yield HealthCheck(what="versions", level=BAD, finding=", ".join(wrong), remedy=remedy)
     else:
-        yield HealthCheck(what="versions", level=GOOD, found="as pinned")
+        yield HealthCheck(what="versions", level=GOOD, finding="as pinned")
 
 
 def _folder(home: Home) -> Iterator[HealthCheck]:
@@ -92,14 +97,16 @@ def _folder(home: Home) -> Iterator[HealthCheck]:
     except OSError as error:
         remedy = "Make it writable for you, or name another one with --home or DAMP_HOME."
         yield HealthCheck(
-            what="state folder", level=BAD, found=f"{place}: {error.strerror}", remedy=remedy
+            what="state folder", level=BAD, finding=f"{place}: {error.strerror}", remedy=remedy
         )
         return
-    yield HealthCheck(what="state folder", level=GOOD, found=str(home.root))
+    yield HealthCheck(what="state folder", level=GOOD, finding=str(home.root))
     free = shutil.disk_usage(place).free
     low = free < LEAST_DISK
     remedy = "Free some space: references/ and observations/ can be made again." if low else ""
-    yield HealthCheck(what="disk", level=WARNING if low else GOOD, found=_size(free), remedy=remedy)
+    yield HealthCheck(
+        what="disk", level=WARNING if low else GOOD, finding=_size(free), remedy=remedy
+    )
 
 
 def _memory(home: Home) -> Iterator[HealthCheck]:
@@ -107,7 +114,7 @@ def _memory(home: Home) -> Iterator[HealthCheck]:
     low = free < LEAST_MEMORY
     remedy = "End other programs, or lower `workers`." if low else ""
     yield HealthCheck(
-        what="memory", level=WARNING if low else GOOD, found=_size(free), remedy=remedy
+        what="memory", level=WARNING if low else GOOD, finding=_size(free), remedy=remedy
     )
 
 
@@ -116,32 +123,34 @@ def _keys(home: Home) -> Iterator[HealthCheck]:
     from flows.state import keyring
 
     try:
-        known = keyring.trusted(home)
+        trust = keyring.trusted(home)
     except ComplianceError as error:
-        yield HealthCheck(what="keys", level=BAD, found=str(error), remedy="Restore trust.json.")
+        yield HealthCheck(what="keys", level=BAD, finding=str(error), remedy="Restore trust.json.")
         return
     now = datetime.now(UTC)
     mine = [
         key
-        for keyid, key in known.keys.items()
+        for keyid, key in trust.keys.items()
         if key.role == "executor" and keyring.signs_here(home, keyid)
     ]
     valid = [key for key in mine if key.covers(now)]
     if not valid:
-        found = "the keys that sign here have expired" if mine else "no key signs here"
+        finding = "the keys that sign here have expired" if mine else "no key signs here"
         remedy = "Make one: `damp keys new`. The demo makes its own."
-        yield HealthCheck(what="keys", level=WARNING, found=found, remedy=remedy)
+        yield HealthCheck(what="keys", level=WARNING, finding=finding, remedy=remedy)
     elif not any(key.covers(now + timedelta(days=14)) for key in valid):
         remedy = "Make the next one now: `damp keys new`, and hand on trust.json."
-        yield HealthCheck(what="keys", level=WARNING, found="expires within 14 days", remedy=remedy)
+        yield HealthCheck(
+            what="keys", level=WARNING, finding="expires within 14 days", remedy=remedy
+        )
     else:
-        yield HealthCheck(what="keys", level=GOOD, found=f"{len(valid)} can sign as executor")
+        yield HealthCheck(what="keys", level=GOOD, finding=f"{len(valid)} can sign as executor")
     for folder in keyring.folders(home):
         for file in folder.glob("*.pem") if folder.is_dir() else ():
             if file.stat().st_mode & 0o077:
                 remedy = f"chmod 600 {file}"
                 yield HealthCheck(
-                    what="keys", level=BAD, found=f"{file} is open to others", remedy=remedy
+                    what="keys", level=BAD, finding=f"{file} is open to others", remedy=remedy
                 )
 
 
@@ -149,42 +158,46 @@ def _ledger(home: Home) -> Iterator[HealthCheck]:
     from compliance.ledger.ledger import Ledger
 
     if not home.ledger.exists():
-        yield HealthCheck(what="ledger", level=GOOD, found="none yet")
+        yield HealthCheck(what="ledger", level=GOOD, finding="none yet")
         return
     check = Ledger(home.ledger).verify()
     remedy = "Compare with a copy; do not write to it before. `damp verify --ledger` says more."
     if check.problem:
-        yield HealthCheck(what="ledger", level=BAD, found=check.problem, remedy=remedy)
+        yield HealthCheck(what="ledger", level=BAD, finding=check.problem, remedy=remedy)
     else:
         yield HealthCheck(
-            what="ledger", level=GOOD, found=f"{check.count} entries, the chain holds"
+            what="ledger", level=GOOD, finding=f"{check.count} entries, the chain holds"
         )
 
 
 def _servers(home: Home) -> Iterator[HealthCheck]:
     from flows.servers import endpoints, local_services
 
-    for name, told, asked in (
+    for name, address, reach in (
         ("prefect", settings().prefect_api_url, endpoints.prefect_api),
         ("mlflow", settings().mlflow_uri, endpoints.mlflow_server),
     ):
-        if told is not None:
+        if address is not None:
             try:
-                asked()
+                reach()
             except FlowError as error:
-                yield HealthCheck(what=name, level=BAD, found=str(error), remedy="See the message.")
+                yield HealthCheck(
+                    what=name, level=BAD, finding=str(error), remedy="See the message."
+                )
                 continue
-            yield HealthCheck(what=name, level=GOOD, found=f"answers at {told}, same version")
-            yield from _clock(name, told)
+            yield HealthCheck(what=name, level=GOOD, finding=f"answers at {address}, same version")
+            yield from _clock(name, address)
             continue
-        found = local_services.running(home, name)
-        if found is None:
-            yield HealthCheck(what=name, level=GOOD, found="embedded: started when needed")
-        elif processes.answers(found.health):
-            yield HealthCheck(what=name, level=GOOD, found=f"runs at {found.url}")
+        service = local_services.running(home, name)
+        if service is None:
+            yield HealthCheck(what=name, level=GOOD, finding="embedded: started when needed")
+        elif processes.answers(service.health):
+            yield HealthCheck(what=name, level=GOOD, finding=f"runs at {service.url}")
         else:
-            remedy = f"Read {found.log}; then `damp down` and `damp up`."
-            yield HealthCheck(what=name, level=BAD, found=f"{found.url} is silent", remedy=remedy)
+            remedy = f"Read {service.log}; then `damp down` and `damp up`."
+            yield HealthCheck(
+                what=name, level=BAD, finding=f"{service.url} is silent", remedy=remedy
+            )
 
 
 def _ports(home: Home) -> Iterator[HealthCheck]:
@@ -198,11 +211,11 @@ def _ports(home: Home) -> Iterator[HealthCheck]:
     ]
     if taken:
         remedy = "`damp up` takes free ones and says which; or name some (--prefect-port, ...)."
-        found = f"taken by other programs: {', '.join(taken)}"
-        yield HealthCheck(what="ports", level=WARNING, found=found, remedy=remedy)
+        finding = f"taken by other programs: {', '.join(taken)}"
+        yield HealthCheck(what="ports", level=WARNING, finding=finding, remedy=remedy)
     else:
         yield HealthCheck(
-            what="ports", level=GOOD, found="free, or used by the servers of `damp up`"
+            what="ports", level=GOOD, finding="free, or used by the servers of `damp up`"
         )
 
 
@@ -211,40 +224,40 @@ def _clock(name: str, url: str) -> Iterator[HealthCheck]:
     import urllib.request
 
     with urllib.request.urlopen(url.rstrip("/") + ("/health"), timeout=5) as reply:  # noqa: S310
-        told = reply.headers.get("Date")
-    if told is None:
+        date = reply.headers.get("Date")
+    if date is None:
         return
-    skew = abs(parsedate_to_datetime(told).timestamp() - time.time())
+    skew = abs(parsedate_to_datetime(date).timestamp() - time.time())
     bad = skew > SKEW
     remedy = "Set both clocks by NTP: deadlines and key validity rest on them." if bad else ""
-    found = f"differs from {name}'s by {skew:.0f} s"
-    yield HealthCheck(what="clock", level=WARNING if bad else GOOD, found=found, remedy=remedy)
+    finding = f"differs from {name}'s by {skew:.0f} s"
+    yield HealthCheck(what="clock", level=WARNING if bad else GOOD, finding=finding, remedy=remedy)
 
 
 def _locks(home: Home) -> Iterator[HealthCheck]:
     if settings().locks_url is None:
         if settings().mlflow_uri is not None:
             remedy = "Set `locks_url` to a PostgreSQL database that all machines reach."
-            found = "a shared registry, but locks hold on this machine only"
-            yield HealthCheck(what="locks", level=WARNING, found=found, remedy=remedy)
+            finding = "a shared registry, but locks hold on this machine only"
+            yield HealthCheck(what="locks", level=WARNING, finding=finding, remedy=remedy)
         return
     from flows.state import locks
 
     with locks.lineage(home, "damp doctor"):
-        yield HealthCheck(what="locks", level=GOOD, found="PostgreSQL grants advisory locks")
+        yield HealthCheck(what="locks", level=GOOD, finding="PostgreSQL grants advisory locks")
 
 
 def _device(home: Home) -> Iterator[HealthCheck]:
     wanted = settings().device
     if not wanted.startswith("cuda"):
-        yield HealthCheck(what="device", level=GOOD, found=wanted)
+        yield HealthCheck(what="device", level=GOOD, finding=wanted)
         return
     import torch
 
     there = torch.cuda.is_available()
     remedy = "" if there else "Install a driver that this torch fits, or set DAMP_DEVICE=cpu."
-    found = torch.cuda.get_device_name(wanted) if there else f"{wanted}: torch sees no GPU"
-    yield HealthCheck(what="device", level=GOOD if there else BAD, found=found, remedy=remedy)
+    finding = torch.cuda.get_device_name(wanted) if there else f"{wanted}: torch sees no GPU"
+    yield HealthCheck(what="device", level=GOOD if there else BAD, finding=finding, remedy=remedy)
 
 
 def _profile(home: Home) -> Iterator[HealthCheck]:
@@ -253,7 +266,7 @@ def _profile(home: Home) -> Iterator[HealthCheck]:
     if given and settings().prefect_api_url is None:
         remedy = "damp does not use it; set DAMP_PREFECT_API_URL if that is the server you mean."
         yield HealthCheck(
-            what="profile", level=WARNING, found=f"PREFECT_API_URL={given}", remedy=remedy
+            what="profile", level=WARNING, finding=f"PREFECT_API_URL={given}", remedy=remedy
         )
 
 

@@ -51,12 +51,12 @@ def attempt_of(home: Home, event: str, number: int | None) -> Attempt:
         EventError: It has no statement.
     """
     whose = event_ids.whole(home, event)
-    known = states.current(Ledger(home.ledger).entries(), whose)
-    chosen = number or len(known.statements) or 1
+    status = states.current(Ledger(home.ledger).entries(), whose)
+    chosen = number or len(status.statements) or 1
     attempt = Attempt(home, whose, chosen)
     if not attempt.statement.is_file():
         raise EventError(
-            f"Event {whose} has no statement of attempt {chosen}: it is {known.state.value}. "
+            f"Event {whose} has no statement of attempt {chosen}: it is {status.state.value}. "
             f"`damp status` shows how far it is; `damp run --event {whose}` carries it out."
         )
     return attempt
@@ -78,13 +78,15 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
     entries = Ledger(home.ledger).entries()
     _refuse_unknown(attempt, entries, opened.digest)
     findings = _findings(attempt, statement)
-    told = statement["predicate"]["propagation"]
+    inventory = statement["predicate"]["propagation"]
     return {
         "statement": statement,
         "findings": findings["candidate"],
         "controls": findings["controls"],
         "signatures": _as_filed(home, opened, entries) if filed else _now(home, opened, entries),
-        "since": None if filed else since_signed.since(entries, attempt.event, opened.digest, told),
+        "since": None
+        if filed
+        else since_signed.since(entries, attempt.event, opened.digest, inventory),
         **commands(home, attempt),
     }
 
@@ -109,8 +111,8 @@ def _findings(attempt: Attempt, statement: Facts) -> Facts:
             f"{attempt.findings} is not the file whose digest the statement holds: restore it from "
             "a copy. The filed report.html still stands."
         )
-    found: Facts = json.loads(content)
-    return found
+    findings: Facts = json.loads(content)
+    return findings
 
 
 def _signoffs(entries: list[Facts], event: str) -> tuple[str, ...]:
@@ -119,23 +121,23 @@ def _signoffs(entries: list[Facts], event: str) -> tuple[str, ...]:
 
 def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
     """Signatures as they are in the envelope now, and roles that are awaited."""
-    found = envelope.judge(opened, load_trust(home.trust))
-    told = [
+    signatures = envelope.judge(opened, load_trust(home.trust))
+    rows = [
         {"role": s.role or "not in the trust file", "keyId": s.keyid, "demo": s.demo, "note": note}
-        for s in found
+        for s in signatures
         for note in ["" if s.holds else "does not hold" if s.role else "cannot be judged"]
     ]
     event = _event(opened)
-    there = {s.role for s in found if s.holds}
-    return told + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
+    there = {s.role for s in signatures if s.holds}
+    return rows + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
 
 
 def _as_filed(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
     """Signatures as they were when the page was written: the executor's, the others awaited."""
-    found = envelope.judge(opened, load_trust(home.trust))
+    signatures = envelope.judge(opened, load_trust(home.trust))
     executor = [
         {"role": "executor", "keyId": s.keyid, "demo": s.demo, "note": ""}
-        for s in found
+        for s in signatures
         if s.role == "executor"
     ]
     awaited = [r for r in _signoffs(entries, _event(opened)) if r != "executor"]
