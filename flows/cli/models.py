@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,8 @@ from flows.cli.options import DONE, architecture, as_json, data, data_root, mode
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from flows.operations.cost import Forecast
 
 COLUMNS = 6
 """Layers in the table of `damp cost`; `--json` has them all."""
@@ -41,14 +43,16 @@ def train(as_json: bool, **options: Any) -> int:
     home = prepared()
     with console.bars():
         trained = train_base.base_model(home, **options)
-    name, order = trained["name"], "damp request --model {}@champion --data {} --forget 3"
+    champion, dataset = f"{trained.name}@champion", options["data"]
     lines = [
-        f"Registered {name} version {trained['version']}, test accuracy "
-        f"{trained['test_accuracy']:.4f}.",
-        f"Weights: {trained['weights']}",
-        console.next_step(f"{order.format(name, options['data'])} > request.yaml"),
+        f"Registered {trained.name} version {trained.version}, test accuracy "
+        f"{trained.test_accuracy:.4f}.",
+        f"Weights: {trained.weights}",
+        console.next_step(
+            f"damp request --model {champion} --data {dataset} --forget 3 > request.yaml"
+        ),
     ]
-    console.answer(trained, lines, as_json=as_json)
+    console.answer(trained.to_json(), lines, as_json=as_json)
     return DONE
 
 
@@ -72,18 +76,18 @@ def cost(as_json: bool, **options: Any) -> int:
       damp cost --model digits@champion --data digits
       damp cost --model net.safetensors --architecture damp:cnn --data digits --forget 3 --json
     """
-    from flows.operations import cost as forecast
+    from flows.operations import cost as forecasts
     from flows.state.settings import prepared
 
     home = prepared()
     with console.bars():
-        costs = forecast.cost(home, **options)
-    console.answer(costs, _costs(costs), as_json=as_json)
+        forecast = forecasts.cost(home, **options)
+    console.answer(forecast.to_json(), _lines(forecast), as_json=as_json)
     return DONE
 
 
-def _costs(costs: Mapping[str, Any]) -> Iterator[Table | str]:
-    yield _strengths(costs)
+def _lines(forecast: Forecast) -> Iterator[Table | str]:
+    yield _strengths(forecast)
     yield (
         "Strength: how much of the class's direction would be taken out of what a layer reads "
         "(1 is all). Disturbance: share of the other classes' variance that goes with it, at the "
@@ -91,27 +95,26 @@ def _costs(costs: Mapping[str, Any]) -> Iterator[Table | str]:
     )
 
 
-def _strengths(costs: Mapping[str, Any]) -> Table:
+def _strengths(forecast: Forecast) -> Table:
     """One line per class: strength at some layers, first to last, and where it would go."""
     from rich.table import Table
 
-    names = [operator["name"] for operator in costs["classes"][0]["operators"]]
+    names = [operator.name for operator in forecast.classes[0].operators]
     places = _spread(len(names))
-    drawn = Table(title=f"strength per layer ({costs['preset']}, gain {costs['gain']:g})")
+    drawn = Table(title=f"strength per layer ({forecast.preset}, gain {forecast.gain:g})")
     drawn.add_column("class", justify="right")
     drawn.add_column("samples", justify="right")
     for place in places:
         drawn.add_column(names[place] or "(the model)", justify="right", overflow="fold")
     drawn.add_column("disturbance of others", justify="right")
     drawn.add_column("would go to")
-    for label in costs["classes"]:
-        operators, destinations = label["operators"], label["destination"][:DESTINATIONS]
+    for cost in forecast.classes:
         drawn.add_row(
-            str(label["forget"]),
-            str(label["samples"]),
-            *(f"{operators[place]['strength']:.2f}" for place in places),
-            f"{max(operator['disturbance'] for operator in operators):.1%}",
-            ", ".join(f"{other['class']} ({other['share']:.0%})" for other in destinations),
+            str(cost.forget),
+            str(cost.samples),
+            *(f"{cost.operators[place].strength:.2f}" for place in places),
+            f"{max(operator.disturbance for operator in cost.operators):.1%}",
+            ", ".join(f"{label} ({share:.0%})" for label, share in cost.destination[:DESTINATIONS]),
         )
     return drawn
 

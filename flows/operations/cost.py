@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import DataSpec
 from flows.registry import model_source
@@ -13,7 +14,49 @@ from flows.state.errors import ModelError
 from flows.state.files import digest_file
 from flows.state.paths import Home
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from damp.costing import Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What forgetting each class of a model would take.
+
+    Attributes:
+        model: As it was named.
+        data: The data set.
+        preset: Way to edit.
+        gain: Factor of every strength.
+        samples: Rows that the statistics are of.
+        classes: One forecast for each class.
+    """
+
+    model: str
+    data: str
+    preset: str
+    gain: float
+    samples: int
+    classes: tuple[Cost, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `damp cost --json`."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "preset": self.preset,
+            "gain": self.gain,
+            "samples": self.samples,
+            "classes": [_class_to_json(cost) for cost in self.classes],
+        }
+
+
+def _class_to_json(cost: Cost) -> dict[str, Any]:
+    return {
+        "forget": cost.forget,
+        "samples": cost.samples,
+        "operators": [asdict(operator) for operator in cost.operators],
+        "destination": [{"class": label, "share": share} for label, share in cost.destination],
+    }
 
 
 def cost(
@@ -26,11 +69,9 @@ def cost(
     forget: Sequence[int],
     preset: str,
     gain: float,
-) -> Facts:
+) -> Forecast:
     """Predicted strengths per class and operator.
 
-    Returns:
-        `model`, `data`, `preset`, `gain`, `samples`, and `classes`: one entry each.
     Raises:
         FlowError, DampError: Model or data cannot be used, or the question has no meaning.
     """
@@ -50,15 +91,14 @@ def cost(
         data_version=versions.version_of(whole, retired),
         retired=retired,
     )
-    costs = damp.costs(statistics, classes=forget or None, preset=preset, gain=gain)
-    return {
-        "model": model,
-        "data": data,
-        "preset": preset,
-        "gain": gain,
-        "samples": statistics.samples,
-        "classes": [_to_json(each) for each in costs],
-    }
+    return Forecast(
+        model=model,
+        data=data,
+        preset=preset,
+        gain=gain,
+        samples=statistics.samples,
+        classes=damp.costs(statistics, classes=forget or None, preset=preset, gain=gain),
+    )
 
 
 def _source(home: Home, model: str, architecture: str | None) -> Located:
@@ -70,22 +110,3 @@ def _source(home: Home, model: str, architecture: str | None) -> Located:
             "--architecture torchvision:resnet18."
         )
     return Located(path=Path(model), architecture=architecture)
-
-
-def _to_json(cost: Any) -> Facts:
-    operators = [
-        {
-            "name": each.name,
-            "kind": each.kind,
-            "strength": each.strength,
-            "separability": each.separability,
-            "disturbance": each.disturbance,
-        }
-        for each in cost.operators
-    ]
-    return {
-        "forget": cost.forget,
-        "samples": cost.samples,
-        "operators": operators,
-        "destination": [{"class": label, "share": share} for label, share in cost.destination],
-    }
