@@ -22,7 +22,7 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows.cli import commands
+from flows.orchestration import engine
 from flows.servers import cluster
 from flows.steps import references as retraining
 from flows.data.dataset import DataSpec
@@ -35,7 +35,7 @@ def jobs(first, count):
 workers, count = int(sys.argv[1]), int(sys.argv[2])
 from prefect import flow, task
 step = task(name="train", persist_result=False)(retraining.train_one)
-with commands.engine(home) as server:
+with engine.connected(home) as server:
     server.wait()
     @flow(task_runner=cluster.runner(workers), validate_parameters=False)
     def spread():

@@ -209,8 +209,8 @@ DEFENCES = (
     ),
     Defence(
         "a ledger restored from an older copy is not signed",
-        "flows/cli/ledgering.py",
-        "    _refuse_a_fork(home, lines, entries)\n",
+        "flows/cli/ledger.py",
+        "    _refuse_a_fork(place, lines, entries)\n",
         "",
         "tests/flows/cli/test_ledger.py::"
         "test_a_ledger_restored_from_an_older_copy_is_not_signed_again",

@@ -82,7 +82,7 @@ def _prepare(home: Home, models: int, requests: int) -> Facts:
         registration.register_base(
             home,
             name=name,
-            weights=Path(base["weights"]),
+            weights=Path(base.weights),
             architecture=resolved.architecture,
             classes=resolved.classes,
             input_shape=resolved.input_shape,

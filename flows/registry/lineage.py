@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.registry.backend import open_registry, registry_exists
 from flows.registry.interface import ModelVersion, RegisteredModel
@@ -13,10 +13,6 @@ from flows.registry.resolve import model_of
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
 
-if TYPE_CHECKING:
-    from rich.tree import Tree
-
-SIGNS = {"PASSED": ("✔", "green"), "FAILED": ("✘", "red"), "INCONCLUSIVE": ("?", "yellow")}
 ROW, COLUMN, LEFT = 64, 300, 24
 """Pixels of the drawing: height of a version, width of a generation, margin."""
 
@@ -88,23 +84,6 @@ def _node(model: RegisteredModel, version: ModelVersion) -> Node:
         data=tags.data_version or "unknown",
         retired=tags.retired or (),
     )
-
-
-def tree(name: str, found: Sequence[Node]) -> Tree:
-    """The versions for a terminal."""
-    from rich.text import Text
-    from rich.tree import Tree
-
-    def label(node: Node) -> Text:
-        sign, colour = SIGNS.get(node.verdict, ("●", "default"))
-        return Text(f"{sign} ", style=colour) + Text("\n  ".join([node.title(), *node.lines()]))
-
-    drawn = Tree(Text(name, style="bold"))
-    branches: dict[int | None, Tree] = {}
-    for node in found:
-        under = branches.get(node.parent, drawn)
-        branches[node.version] = under.add(label(node))
-    return drawn
 
 
 def svg(name: str, versions: Sequence[Node]) -> str:

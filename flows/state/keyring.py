@@ -1,4 +1,4 @@
-"""Signing keys: where the private halves lie, which one signs, and `damp keys`."""
+"""Signing keys: where the private halves lie, which one signs, new and ended ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compliance.formats.errors import TrustError
 from compliance.signing import keys
 from compliance.signing.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
-from flows.cli import console
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -56,6 +55,11 @@ def signing_key(home: Home, role: str, trust: Trust | None = None) -> SigningKey
         )
     demo, path = min(here)
     return keys.load(path, passphrase=_passphrase(), demo=demo)
+
+
+def signs_here(home: Home, keyid: str) -> bool:
+    """Whether the private half of a key lies on this machine."""
+    return any((folder / f"{keyid}.pem").exists() for folder in folders(home))
 
 
 def trusted(home: Home) -> Trust:
@@ -149,83 +153,6 @@ def ensure_demo_key(home: Home) -> None:
     """Give the demo something to sign with, unless there is a key already."""
     if not any(key.role == "executor" for key in trusted(home).keys.values()):
         new(home, role="executor", days=DEMO_DAYS, demo=True)
-
-
-def make(root: Path, *, role: str, days: int, as_json: bool) -> int:
-    """`damp keys new`."""
-    home = Home(root)
-    made = new(home, role=role, days=days)
-    folder = folders(home)[0]
-    if as_json:
-        console.emit(
-            {"keyid": made.keyid, "role": role, "private": str(folder), "trust": str(home.trust)}
-        )
-    else:
-        console.out.print(
-            f"Key {made.keyid}\nrole {role}, valid {days} days\nprivate half: {folder} (mode 0600; "
-            f"back it up, share it with nobody)\ntrusted in:   {home.trust} (give this file to "
-            "those who verify)",
-            soft_wrap=True,
-        )
-    return 0
-
-
-def tell_rotated(root: Path, *, role: str, days: int, as_json: bool) -> int:
-    """`damp keys rotate`."""
-    home = Home(root)
-    made, old = rotate(home, role=role, days=days)
-    if as_json:
-        console.emit({"keyid": made.keyid, "role": role, "ended": old, "trust": str(home.trust)})
-    else:
-        console.out.print(
-            f"Key {made.keyid} signs as {role} from now on, for {days} days.\nEnded: "
-            f"{', '.join(keyid[:16] for keyid in old)}; what they signed still holds.\nGive "
-            f"{home.trust} anew to those who verify.",
-            soft_wrap=True,
-        )
-    return 0
-
-
-def tell_revoked(root: Path, keyid: str, *, since: datetime | None, as_json: bool) -> int:
-    """`damp keys revoke`."""
-    home = Home(root)
-    zoned = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-    ended = revoke(home, keyid, since=zoned)
-    if as_json:
-        console.emit({"keyid": keyid, "role": ended.role, "until": ended.not_after})
-    else:
-        console.out.print(
-            f"Key {keyid[:16]} ({ended.role}) counts until {ended.not_after}; statements of "
-            f"attempts that ended later do not hold any more. Give {home.trust} anew to those who "
-            "verify.",
-            soft_wrap=True,
-        )
-    return 0
-
-
-def show(root: Path, *, as_json: bool) -> int:
-    """`damp keys list`."""
-    home = Home(root)
-    rows = [_row(home, keyid, key) for keyid, key in trusted(home).keys.items()]
-    if as_json:
-        console.emit(rows)
-    elif not rows:
-        console.out.print(f"No key is trusted in {home.trust}. `damp keys new` makes one.")
-    else:
-        console.out.print(console.table(rows))
-    return 0
-
-
-def _row(home: Home, keyid: str, key: TrustedKey) -> dict[str, Any]:
-    return {
-        "keyid": keyid,
-        "role": key.role,
-        "from": key.not_before[:10],
-        "until": key.not_after[:10],
-        "valid": key.covers(datetime.now(UTC)),
-        "signs_here": any((folder / f"{keyid}.pem").exists() for folder in folders(home)),
-        "demo": key.demo,
-    }
 
 
 def _passphrase() -> bytes | None:

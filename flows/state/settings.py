@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from flows.state.errors import SettingsError
+from flows.state.paths import Home
 
 FILE = "settings.toml"
 """Under the state folder, or where `DAMP_SETTINGS` points."""
@@ -124,6 +125,13 @@ def _refuse_unknown_keys(file: Path) -> None:
         raise SettingsError(
             f"{file} has unknown keys: {', '.join(unknown)}. The keys are {', '.join(allowed)}."
         )
+
+
+def prepared() -> Home:
+    """The state folder, with the environment set for every engine, before any is imported."""
+    home = Home(settings().home)
+    prepare_environment(home.root)
+    return home
 
 
 def prepare_environment(home: Path) -> None:

@@ -99,7 +99,7 @@ def _every(home: Home, told: Facts, wanted: list[str]) -> tuple[Facts, list[Fact
         for number, name in enumerate(wanted, 1):
             progress.current().advance(name.replace("_", " "), number - 1, len(wanted))
             parts.append(bench.judged(name))
-        costs = [bench.meter.told()]
+        costs = [bench.meter.to_json()]
     return {name: findings for each in parts for name, findings in each.items()}, costs
 
 
@@ -107,7 +107,7 @@ def part(job: Facts) -> Facts:
     """One part of the audits, wherever this runs: `findings` by the model judged, and `cost`."""
     facts = {name: job[name] for name in ("data", "model", "references", "plan", "edit")}
     bench = _Bench(Home(Path(job["home"])), **facts)
-    return {"findings": bench.judged(job["part"]), "cost": bench.meter.told()}
+    return {"findings": bench.judged(job["part"]), "cost": bench.meter.to_json()}
 
 
 class _Bench:
@@ -231,7 +231,7 @@ class _Loader:
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
             known = features.from_arrays(*files.load_arrays(path))
-            self.meter.looked_at(known, kept=True)
+            self.meter.count(known, kept=True)
             return known
         progress.current().advance("observing a model", 0, 1)
         network = self.network(file, architecture)
@@ -261,7 +261,7 @@ class _Loader:
                 device=settings().device,
                 digest=file["sha256"],
             )
-        self.meter.looked_at(seen, kept=False)
+        self.meter.count(seen, kept=False)
         answers = seen.train_logits, seen.test_logits
         return shadows.shown(*answers, self.rows, seed, edited=method is not None)
 
@@ -305,5 +305,5 @@ class _Loader:
                 tuning=self.rows.tuning,
                 weights=True,
             )
-        self.meter.looked_at(seen, kept=False)
+        self.meter.count(seen, kept=False)
         return seen

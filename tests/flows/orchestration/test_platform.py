@@ -237,9 +237,10 @@ def test_what_was_missed_is_made_up_at_the_next_start(platform: Office) -> None:
 SCHEDULED = """
 import json, os
 from pathlib import Path
-from flows.cli import commands
-home = commands.prepared()
-with commands.engine(home):
+from flows.orchestration import engine
+from flows.state.settings import prepared
+home = prepared()
+with engine.connected(home):
     from flows.orchestration.schedule import compliance_run
     print(json.dumps(compliance_run(str(home.root))))
 """

@@ -148,9 +148,9 @@ from flows.state.paths import Attempt, Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows.servers import cluster; from flows.cli import commands
+from flows.servers import cluster; from flows.orchestration import engine
 from tests.flows.orchestration.test_team import part
-with commands.engine(home) as server:
+with engine.connected(home) as server:
     server.wait()
     jobs = [{"folder": sys.argv[1], "number": n, "die": sys.argv[2] == "die"} for n in range(4)]
     print(json.dumps(cluster.map(part, jobs, "parts")))

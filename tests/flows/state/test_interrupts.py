@@ -26,7 +26,7 @@ __main__.main()
 """
 
 
-@pytest.mark.parametrize("module", ["click", "flows.cli.app", "flows.cli.commands"])
+@pytest.mark.parametrize("module", ["click", "flows.cli.app", "flows.records.status"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_during_imports_is_told_in_one_line(
     number: signal.Signals, module: str, tmp_path: Path
