@@ -265,7 +265,7 @@ def test_weights_of_another_architecture_are_refused_with_all_differences(
 
 
 @pytest.mark.parametrize(
-    "told", ["3", "[3", '["a"]', "[-1]", "[1.5]", "[true]", "null", "", "[" * 100_000]
+    "text", ["3", "[3", '["a"]', "[-1]", "[1.5]", "[true]", "null", "", "[" * 100_000]
 )
 def test_retired_classes_that_are_no_list_of_indices_are_refused(
     text: str, refused: Refusal
