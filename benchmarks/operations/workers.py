@@ -24,17 +24,18 @@ home = Home(settings().home)
 prepare_environment(home.root)
 from flows.cli import commands
 from flows.servers import cluster as fanout
-from flows.steps import references as retraining
+from flows.steps import references
 from flows.data.dataset import DataSpec
 from damp.version import __version__
+training = references.Training(
+    spec=DataSpec(name="digits"), data_version="bench", classes=10, architecture="damp:cnn",
+    recipe="digits", forget=(3,), retired=(),
+)
 def jobs(first, count):
-    model = {"architecture": "damp:cnn", "retired": []}
-    data = {"classes": 10, "before": {"version": "bench"}, "spec": {"name": "digits", "root": None}}
-    accepted = {"recipe": "digits", "forget": [3]}
-    return [retraining.job(home, accepted, data, model, first + n) for n in range(count)]
+    return [training.reference(home, first + n).to_json() for n in range(count)]
 workers, count = int(sys.argv[1]), int(sys.argv[2])
 from prefect import flow, task
-step = task(name="train", persist_result=False)(retraining.train_one)
+step = task(name="train", persist_result=False)(references.train_on_worker)
 with commands.engine(home) as server:
     server.wait()
     @flow(task_runner=fanout.runner(workers), validate_parameters=False)

@@ -17,7 +17,7 @@ from flows.state import import_path
 from flows.state.errors import DataError
 
 if TYPE_CHECKING:
-    pass
+    from flows.state.facts import Data, Model
 
 SPLIT_SEED = 0
 """Of the splits that damp itself makes; part of what the name of a data set means."""
@@ -45,14 +45,9 @@ def load(spec: DataSpec) -> Dataset:
     )
 
 
-def learned(data: dict[str, Any], model: dict[str, Any]) -> Dataset:
-    """An event's data, without the classes that its model has retired before.
-
-    Args:
-        data: Of the event: `spec`.
-        model: Of the event: `retired`.
-    """
-    return load(DataSpec(**data["spec"])).without(model["retired"])
+def learned(data: Data, model: Model) -> Dataset:
+    """An event's data, without the classes that its model has retired before."""
+    return load(data.spec).without(model.retired)
 
 
 def _digits(spec: DataSpec) -> Dataset:

@@ -6,77 +6,120 @@ on how many workers there are. Against one pass they differ by the rounding of f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flows.data.dataset import Dataset, DataSpec
 from flows.models import statistics_cache
 from flows.servers import cluster
+from flows.state.facts import Data, DataSpec, Fact, Json, Model
+from flows.state.files import Artifact
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from damp import Measurement
 
-Facts = dict[str, Any]
-
 PARTS = 4
 """Of the batches, each fourth one; fewer where there are fewer batches."""
 
 
-def everywhere(home: Home, key: str, data: Facts, model: Facts) -> Measurement | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part(Fact):
+    """One part of the pass.
+
+    Attributes:
+        home: The state folder, which all workers see under the same path.
+        key: Digest of what the statistics are made of; the parts are named by it.
+        spec: The data.
+        classes: Outputs of the model.
+        file: Its weights.
+        architecture: How it is built.
+        retired: Classes that it has retired.
+        number: From 0.
+        of: How many parts there are.
+    """
+
+    home: str
+    key: str
+    spec: DataSpec
+    classes: int
+    file: Artifact
+    architecture: str
+    retired: tuple[int, ...]
+    number: int
+    of: int
+
+    @property
+    def path(self) -> Path:
+        """Where its statistics are kept until all are there."""
+        name = f"{self.key}-part-{self.number}-of-{self.of}.safetensors"
+        return Home(Path(self.home)).statistics / name
+
+
+def everywhere(home: Home, key: str, data: Data, model: Model) -> Measurement | None:
     """The statistics of a model, added up from those of all parts.
 
     Args:
         home: The state folder, which all workers see under the same path.
         key: Digest of what the statistics are made of; the parts are named by it.
-        data: What the event knows of its data: `spec`, `classes`.
-        model: What it knows of its model: `file`, `architecture`, `retired`.
+        data: Of the event.
+        model: The one before.
     Returns:
         None where the parts do not fit together, as when a unit is silent in one of them and the
         model is read differently: then one pass must do.
     """
     from damp import Measurement
     from damp.errors import BadMeasurement
+    from flows.data import loaders
 
-    told = {"home": str(home.root), "key": key, "data": data, "model": model}
-    parts = min(PARTS, len(statistics_cache.batches(_dataset(told))))
-    jobs = [told | {"part": part, "parts": parts} for part in range(parts)]
-    done = cluster.everywhere(measure_part, jobs, "statistics")
-    files = [home.root / each["path"] for each in done]
+    count = min(PARTS, len(statistics_cache.batches(loaders.learned(data, model))))
+    parts = [
+        Part(
+            home=str(home.root),
+            key=key,
+            spec=data.spec,
+            classes=data.classes,
+            file=model.file,
+            architecture=model.architecture,
+            retired=model.retired,
+            number=number,
+            of=count,
+        )
+        for number in range(count)
+    ]
+    cluster.everywhere(measure_on_worker, [part.to_json() for part in parts], "statistics")
     try:
-        return reduce(Measurement.plus, map(statistics_cache.read, files))
+        return reduce(Measurement.plus, (statistics_cache.read(part.path) for part in parts))
     except BadMeasurement:
         return None
     finally:
-        for file in files:
-            file.unlink(missing_ok=True)
+        for part in parts:
+            part.path.unlink(missing_ok=True)
 
 
-def measure_part(job: Facts) -> Facts:
-    """One part's statistics, as a file under `path`; found where a worker has left them before."""
+def measure_on_worker(part: Json) -> Json:
+    """`measure_part` for a cluster: JSON in, JSON out."""
+    measure_part(Part.from_json(part))
+    return {}
+
+
+def measure_part(part: Part) -> None:
+    """Leave one part's statistics at its path; nothing is done where a worker has left them."""
     import damp
+    from flows.data import loaders
     from flows.models import weights
     from flows.state.settings import settings
 
-    home, data, model = Home(Path(job["home"])), job["data"], job["model"]
-    path = home.statistics / f"{job['key']}-part-{job['part']}-of-{job['parts']}.safetensors"
-    if not path.exists():
-        dataset = _dataset(job)
-        network, _ = weights.load_weights(
-            home.root / model["file"]["path"],
-            architecture=model["architecture"],
-            classes=data["classes"],
-            input_shape=dataset.input_shape,
-        )
-        mine = statistics_cache.batches(dataset)[job["part"] :: job["parts"]]
-        found = damp.measure(network, mine, device=settings().device).to("cpu")
-        statistics_cache.keep(path, found, model["file"]["sha256"])
-    return {"path": home.relative(path)}
-
-
-def _dataset(job: Facts) -> Dataset:
-    from flows.data import loaders
-
-    whole = loaders.load(DataSpec(**job["data"]["spec"]))
-    return whole.without(job["model"]["retired"])
+    if part.path.exists():
+        return
+    dataset = loaders.load(part.spec).without(part.retired)
+    network, _ = weights.load_weights(
+        Path(part.home) / part.file.path,
+        architecture=part.architecture,
+        classes=part.classes,
+        input_shape=dataset.input_shape,
+    )
+    batches = statistics_cache.batches(dataset)[part.number :: part.of]
+    statistics = damp.measure(network, batches, device=settings().device).to("cpu")
+    statistics_cache.keep(part.path, statistics, part.file.sha256)

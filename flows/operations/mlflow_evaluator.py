@@ -87,8 +87,9 @@ def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
     from flows.registry import versions
     from flows.state.errors import RegistryError
     from flows.state.files import Artifact, aside
+    from flows.steps import audit
 
-    attempt, facts = reaudit.facts_of(home, event)
+    attempt, case = reaudit.case_of(home, event)
     with tempfile.TemporaryDirectory() as folder:
         model = client.get_logged_model(model_id)
         weights = versions.weights_of(client, model, Path(folder))
@@ -97,8 +98,8 @@ def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
         kept = home.fetched / model_id / weights.name
         with aside(kept) as (temporary, _):
             shutil.copyfile(weights, temporary)
-    facts["edit"]["after"] = Artifact.of(home.root, kept).to_json()
-    findings, controls = reaudit.measured(home, facts, reaudit.seed_of(attempt))
+    case = case.with_candidate(Artifact.of(home.root, kept))
+    findings, controls = audit.audit_again(home, case)
     return judge(findings, controls, reaudit.policy_of(attempt)), findings
 
 

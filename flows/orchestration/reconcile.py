@@ -45,7 +45,7 @@ def reconcile(home: Home) -> Facts:
     Raises:
         ServerError: The Prefect server was lost.
     """
-    with server_loss.told():
+    with server_loss.translated():
         crashed = _stale_flow_runs(home)
     return {"crashed": crashed, "ended": _stale_mlflow_runs(home)}
 

@@ -2,6 +2,7 @@
 
     errors.py       What can go wrong between damp and the world, as errors for people
     event_ids.py    Which event is meant: by its whole id, or by its beginning where only one begins
+    facts.py        What the steps of an event hand to each other, written as JSON between tasks
     files.py        Files as facts: digests, and writes that are either whole or not there
     import_path.py  `package.module:callable`: code of the user's own, found and called with clear r
     interrupts.py   Ctrl-C and SIGTERM: heard from the first import on, and never lost
@@ -19,6 +20,7 @@
 __all__ = [
     "errors",
     "event_ids",
+    "facts",
     "files",
     "import_path",
     "interrupts",
