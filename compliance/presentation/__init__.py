@@ -1,6 +1,5 @@
 """The words, numbers and colours by which a report shows a finding.
 
-    audit_texts.py  What each audit asks and how to read its figures; and the attacks that no audit
     glossary.py     What the words of the report mean, for a reader who is not an engineer
     labels.py       Outcomes, levels and states in words that a compliance officer reads without hel
     numbers.py      Figures, intervals and times as readers write them
@@ -12,7 +11,6 @@
 """
 
 __all__ = [
-    "audit_texts",
     "glossary",
     "labels",
     "numbers",

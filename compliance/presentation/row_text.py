@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from compliance.presentation import audit_texts, labels, numbers
+from audits import catalogue
+from compliance.presentation import labels, numbers
 from compliance.presentation.strip import finite
 from compliance.verdict import wording
 
@@ -21,12 +22,12 @@ def by_audit(rows: Sequence[Row], findings: Sequence[Row]) -> list[dict[str, Any
 
 
 def _audit(name: str, question: str | None, rows: list[Row]) -> dict[str, Any]:
-    known, reading, words = audit_texts.AUDITS.get(name, (f"Audit {name}", "", ()))
+    entry = catalogue.AUDITS.get(name)  # None for an audit of a later version
     return {
         "audit": name,
-        "question": question or known,
-        "reading": reading,
-        "words": list(words),
+        "question": question or (entry.question if entry else f"Audit {name}"),
+        "reading": entry.reading if entry else "",
+        "words": list(entry.terms) if entry else [],
         "required": sum(bool(r.get("required")) for r in rows if ran(r)),
         "references": max((len(r.get("null") or ()) for r in rows), default=0),
         "rows": [worded(r) for r in rows if ran(r)],

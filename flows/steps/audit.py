@@ -218,17 +218,17 @@ class Suite:
             self.meter.candidate = dict(self.evidence.candidate.passes)
             return self._result({part: self.evidence})
         if part == ORIGINAL:
-            return self._result({part: self.evidence.judging(self.evidence.original)})
+            return self._result({part: self.evidence.with_candidate(self.evidence.original)})
         if part == MUST_FAIL:
             controls, impossible = self.observe.must_fail()
             return self._result(
-                {name: self.evidence.judging(each) for name, each in controls.items()},
+                {name: self.evidence.with_candidate(each) for name, each in controls.items()},
                 impossible | self.case.references.problems,
             )
         index = int(part.removeprefix(REFERENCE))
         others = self.references[:index] + self.references[index + 1 :]
         return self._result(
-            {part: self.evidence.judging(self.references[index], references=others)}
+            {part: self.evidence.with_candidate(self.references[index], references=others)}
         )
 
     def _result(

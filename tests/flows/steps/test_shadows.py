@@ -143,7 +143,7 @@ def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it
     planted = membership.audit(evidence)
     assert area(planted) > 0.8
     clean = membership.audit(
-        evidence.judging(evidence.references[0], references=evidence.references[1:])
+        evidence.with_candidate(evidence.references[0], references=evidence.references[1:])
     )
     assert abs(area(clean) - 0.5) < 0.17  # some forty images on either side
     assert planted.parameters["shadows"] == {"count": COUNT, "kind": "lira"}
