@@ -153,8 +153,8 @@ def _case(attempt: Attempt, statement: Mapping[str, Any], seed: int | None) -> C
     from flows.steps import references as training
     from flows.steps.audit import Case
 
-    home, plan = attempt.home, planning.read(attempt.plan)
-    request = load_request(attempt.reproduce)
+    home, request = attempt.home, load_request(attempt.reproduce)
+    plan = planning.read(attempt.plan)
     before = Artifact.of(home.root, attempt.before)
     after = Artifact.of(home.root, attempt.after)
     signed = statement["subject"][0]["digest"]["sha256"]

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_camel
 
 from compliance.documents.policy import Policy
 from compliance.ledger.ledger import Ledger
@@ -17,6 +20,7 @@ from flows.state.facts import (
     UNKNOWN_METHOD,
     Accepted,
     Data,
+    Fact,
     Json,
     Method,
     Model,
@@ -32,8 +36,17 @@ SEED_SOURCE = "first 32 bits of the ledger's head before the plan was registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredPlan:
-    """A plan as it was registered: what carries an attempt out, or audits it, again."""
+class RegisteredPlan(Fact):
+    """A plan as it was registered: what carries an attempt out, or audits it, again.
+
+    The method of a claim's plan is None: nothing is known of it.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {
+        "strict": True,
+        "extra": "ignore",
+        "alias_generator": to_camel,
+    }
 
     policy: Policy
     recipe: str
@@ -46,18 +59,9 @@ class RegisteredPlan:
 
     @classmethod
     def of(cls, content: Json) -> RegisteredPlan:
-        """From what `plan.json` and the ledger hold; of a claim's method nothing is known."""
-        method = content["method"]
-        return cls(
-            policy=Policy.model_validate(content["policy"]),
-            recipe=content["recipe"],
-            model_before=content["modelBefore"],
-            data_before=content["dataBefore"],
-            data_after=content["dataAfter"],
-            forget=tuple(content["forget"]),
-            method=None if method == UNKNOWN_METHOD else Method.from_json(method),
-            seed=int(content["seed"]),
-        )
+        """From what `plan.json` and the ledger hold."""
+        unknown = content["method"] == UNKNOWN_METHOD
+        return cls.from_json(content | ({"method": None} if unknown else {}))
 
 
 def read(file: Path) -> RegisteredPlan:
@@ -77,20 +81,17 @@ def register_plan(
     """Fix policy, margins and seed; the seed comes from the ledger, so nobody can choose it."""
     ledger, key = Ledger(attempt.home.ledger), f"attempt-{attempt.number}"
     entry = ledger.find("plan_registered", attempt.event, key)
-    seed = entry["body"]["plan"]["seed"] if entry else seed_now(ledger)
+    content: Json = entry["body"]["plan"] if entry else {}
+    seed: int = content["seed"] if entry else seed_now(ledger)
     # after a kill it is taken anew, from what is kept of each model, and comes out the same
     baseline = audit.audit_baseline(attempt, data, model, references, seed)
     if entry is None:
         content = _plan(accepted, data, model, seed, baseline)
-        digest = digest_bytes(canonical(content))
-        body = {"plan": content, "digest": digest, "attempt": attempt.number}
+        body = {"plan": content, "digest": _digest(content), "attempt": attempt.number}
         entry = ledger.append_once("plan_registered", attempt.event, key, body)
-    else:
-        content = entry["body"]["plan"]
-        digest = digest_bytes(canonical(content))
     write_atomically(attempt.plan, json.dumps(content, indent=2).encode())
     return Plan(
-        digest=digest,
+        digest=_digest(content),
         sequence=entry["seq"],
         registered_at=entry["time"],
         seed=seed,
@@ -99,6 +100,10 @@ def register_plan(
         baseline=Artifact.of(attempt.home.root, attempt.baseline),
         file=Artifact.of(attempt.home.root, attempt.plan),
     )
+
+
+def _digest(plan: Json) -> str:
+    return digest_bytes(canonical(plan))
 
 
 def _plan(accepted: Accepted, data: Data, model: Model, seed: int, baseline: Json) -> Json:
