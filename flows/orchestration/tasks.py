@@ -46,6 +46,7 @@ def _task(step: Step[Any, Any]) -> Task[[Json, Json], Json]:
         result: Json = facts.encode(step(attempt, **decoded))
         return result
 
+    run.__qualname__ = step.name  # Prefect tells tasks apart by it
     return Task(
         run,
         name=step.name,
