@@ -16,7 +16,7 @@ from audits.tuning import Tuning
 from damp.errors import Unsupported
 from damp.layouts import CONSTANT, Layout
 from damp.operators import Operator, find
-from damp.tracing import Reading, Rehearsal, listening, rehearse
+from damp.tracing import OperatorUse, Trace, capture_inputs, trace
 
 __all__ = [
     "Observation",
@@ -100,39 +100,43 @@ def called_operators(model: nn.Module, inputs: Tensor) -> list[Operator]:
     return [reading.operator for reading in _readings(model, inputs)]
 
 
-def _readings(model: nn.Module, inputs: Tensor) -> list[Reading]:
+def _readings(model: nn.Module, inputs: Tensor) -> list[OperatorUse]:
     """How the model uses its operators; of those that read the same inputs the first one."""
     if not len(inputs):
         raise BadEvidence("There are no rows to observe: give at least one.")
     parameter = next(model.parameters(), None)
     try:
         rows = inputs if parameter is None else inputs.to(parameter.device)
-        seen = rehearse(model, find(model)[0], rows)
+        trace_of_rows = trace(model, find(model)[0], rows)
     except Unsupported as error:
         raise BadEvidence(f"The model cannot be observed. {error}") from error
-    if not seen.readings:
+    if not trace_of_rows.uses:
         raise BadEvidence(
             "The forward pass calls no Linear, Conv or MultiheadAttention layer, so there are no "
             "features to read: give a model that has one."
         )
-    head = _dead_head(seen) or list(seen.readings.values())[-1]
-    others = [seen.readings[name] for name in seen.leaders if name != head.leader]
+    head = _dead_head(trace_of_rows) or list(trace_of_rows.uses.values())[-1]
+    others = [
+        trace_of_rows.uses[name] for name in trace_of_rows.input_groups if name != head.input_group
+    ]
     return [*others, head]
 
 
-def _dead_head(seen: Rehearsal) -> Reading | None:
+def _dead_head(trace_of_rows: Trace) -> OperatorUse | None:
     """The last operator where it reads features that are the same for every image.
 
     It must not be passed over: the layer before it would be taken for the head, and the class read
     where nobody looks for it. Its features are read as they are, and the audits say what they lack.
     """
-    last = seen.called[-1]
-    reasons = {skipped.name: skipped.reason for skipped in seen.skipped}
+    last = trace_of_rows.called[-1]
+    reasons = {skipped.name: skipped.reason for skipped in trace_of_rows.skipped}
     if reasons.get(last.name) != CONSTANT:
         return None
-    unheard = torch.zeros(last.outputs, dtype=torch.bool)
+    no_bias = torch.zeros(last.outputs, dtype=torch.bool)
     layout = Layout(axis=0)
-    return Reading(operator=last, layout=layout, uses=1, leader=last.name, heard=unheard)
+    return OperatorUse(
+        operator=last, layout=layout, calls=1, input_group=last.name, bias_applied=no_bias
+    )
 
 
 def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:
@@ -141,7 +145,7 @@ def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.n
     return _readout(model, inputs, batch_size, chosen).features[PENULTIMATE]
 
 
-def _spread(called: Sequence[Reading], depths: int) -> dict[str, Reading]:
+def _spread(called: Sequence[OperatorUse], depths: int) -> dict[str, OperatorUse]:
     """Evenly spaced operators by depth name, the head last."""
     if depths < 1:
         raise BadEvidence(f"{depths} depths were asked for: the last features need at least 1.")
@@ -154,7 +158,7 @@ def _spread(called: Sequence[Reading], depths: int) -> dict[str, Reading]:
 
 
 def _readout(
-    model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, Reading]
+    model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, OperatorUse]
 ) -> Readout:
     features: Pooled = {name: [] for name in chosen}
     logits = _logits(model, inputs, batch_size, chosen, features)
@@ -167,7 +171,7 @@ def _logits(
     model: nn.Module,
     inputs: Tensor,
     batch_size: int,
-    chosen: dict[str, Reading] | None = None,
+    chosen: dict[str, OperatorUse] | None = None,
     features: Pooled | None = None,
 ) -> np.ndarray:
     """Logits (n, C) in float64; pooled inputs of the chosen operators are added to `features`."""
@@ -179,7 +183,7 @@ def _logits(
 
     parts = []
     for batch in inputs.split(batch_size):
-        with listening((chosen or {}).values(), len(batch), keep):
+        with capture_inputs((chosen or {}).values(), len(batch), keep):
             parts.append(_forward(model, batch))  # (b, C)
         for name, depth in depth_of.items():
             if features is not None:
