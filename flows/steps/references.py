@@ -154,7 +154,7 @@ def shadow_edit(policy: Policy, method: Method) -> Method | None:
 
     None as well where the candidate is not made by a preset of ours.
     """
-    from damp.presets import PRESETS
+    from damp.catalogue import PRESETS
 
     return method if policy.edited_shadows and method.preset in PRESETS else None
 
