@@ -36,6 +36,7 @@ FORGET, COUNT = 3, 8
 METHOD = Method(preset="mended", gain=1.0, sequential=False, skip=())
 NOISY = """
 import torch
+from flows.data.dataset import DataSpec
 from flows.data.loaders import load
 def data():
     d = load(DataSpec(name="digits"))
