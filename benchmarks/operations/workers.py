@@ -22,8 +22,8 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows.cli import commands
-from flows.servers import cluster as fanout
+from flows.orchestration import engine
+from flows.servers import cluster
 from flows.steps import references
 from flows.data.dataset import DataSpec
 from damp.version import __version__
@@ -32,13 +32,13 @@ training = references.Training(
     recipe="digits", forget=(3,), retired=(),
 )
 def jobs(first, count):
-    return [training.reference(home, first + n).to_json() for n in range(count)]
+    return [training.reference(home, first + n) for n in range(count)]
 workers, count = int(sys.argv[1]), int(sys.argv[2])
 from prefect import flow, task
-step = task(name="train", persist_result=False)(references.train_on_worker)
-with commands.engine(home) as server:
+step = task(name="train", persist_result=False)(references.train_one)
+with engine.connected(home) as server:
     server.wait()
-    @flow(task_runner=fanout.runner(workers), validate_parameters=False)
+    @flow(task_runner=cluster.runner(workers), validate_parameters=False)
     def spread():
         [f.result() for f in [step.submit(j) for j in jobs(0, workers)]]  # imports, start-up
         began = time.perf_counter()

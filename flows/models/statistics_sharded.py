@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.data.dataset import Dataset, DataSpec
 from flows.models import statistics_cache
 from flows.servers import cluster
-from flows.state.facts import Data, DataSpec, Fact, Json, Model
 from flows.state.files import Artifact
 from flows.state.paths import Home
 
@@ -25,101 +24,85 @@ PARTS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part(Fact):
-    """One part of the pass.
+class Subject:
+    """A model and the data that it is measured on.
 
     Attributes:
         home: The state folder, which all workers see under the same path.
-        key: Digest of what the statistics are made of; the parts are named by it.
-        spec: The data.
+        spec: Where the rows are read from.
         classes: Outputs of the model.
-        file: Its weights.
-        architecture: How it is built.
-        retired: Classes that it has retired.
-        number: From 0.
-        of: How many parts there are.
+        weights: Its file.
+        architecture: How the network is built.
+        retired: Classes that have left its label space.
     """
 
-    home: str
-    key: str
+    home: Home
     spec: DataSpec
     classes: int
-    file: Artifact
+    weights: Artifact
     architecture: str
     retired: tuple[int, ...]
+
+    def dataset(self) -> Dataset:
+        """Its data, without the classes that it has retired."""
+        from flows.data import loaders
+
+        return loaders.load(self.spec).without(self.retired)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Every `of`-th batch from `number` on; `key` names the statistics as a whole."""
+
+    subject: Subject
+    key: str
     number: int
     of: int
 
-    @property
-    def path(self) -> Path:
-        """Where its statistics are kept until all are there."""
-        name = f"{self.key}-part-{self.number}-of-{self.of}.safetensors"
-        return Home(Path(self.home)).statistics / name
 
-
-def everywhere(home: Home, key: str, data: Data, model: Model) -> Measurement | None:
+def measured(subject: Subject, key: str) -> Measurement | None:
     """The statistics of a model, added up from those of all parts.
 
     Args:
-        home: The state folder, which all workers see under the same path.
+        subject: The model and its data.
         key: Digest of what the statistics are made of; the parts are named by it.
-        data: Of the event.
-        model: The one before.
     Returns:
         None where the parts do not fit together, as when a unit is silent in one of them and the
         model is read differently: then one pass must do.
     """
     from damp import Measurement
     from damp.errors import BadMeasurement
-    from flows.data import loaders
 
-    count = min(PARTS, len(statistics_cache.batches(loaders.learned(data, model))))
-    parts = [
-        Part(
-            home=str(home.root),
-            key=key,
-            spec=data.spec,
-            classes=data.classes,
-            file=model.file,
-            architecture=model.architecture,
-            retired=model.retired,
-            number=number,
-            of=count,
-        )
-        for number in range(count)
-    ]
-    cluster.everywhere(measure_on_worker, [part.to_json() for part in parts], "statistics")
+    parts = min(PARTS, len(statistics_cache.batches(subject.dataset())))
+    jobs = [Part(subject=subject, key=key, number=number, of=parts) for number in range(parts)]
+    files = [subject.home.root / path for path in cluster.map(measure_part, jobs, "statistics")]
     try:
-        return reduce(Measurement.plus, (statistics_cache.read(part.path) for part in parts))
+        return reduce(Measurement.plus, map(statistics_cache.read, files))
     except BadMeasurement:
         return None
     finally:
-        for part in parts:
-            part.path.unlink(missing_ok=True)
+        for file in files:
+            file.unlink(missing_ok=True)
 
 
-def measure_on_worker(part: Json) -> Json:
-    """`measure_part` for a cluster: JSON in, JSON out."""
-    measure_part(Part.from_json(part))
-    return {}
-
-
-def measure_part(part: Part) -> None:
-    """Leave one part's statistics at its path; nothing is done where a worker has left them."""
+def measure_part(part: Part) -> str:
+    """Write one part's statistics, unless a worker has before; the file below the state folder."""
     import damp
-    from flows.data import loaders
     from flows.models import weights
     from flows.state.settings import settings
 
-    if part.path.exists():
-        return
-    dataset = loaders.load(part.spec).without(part.retired)
-    network, _ = weights.load_weights(
-        Path(part.home) / part.file.path,
-        architecture=part.architecture,
-        classes=part.classes,
-        input_shape=dataset.input_shape,
-    )
-    batches = statistics_cache.batches(dataset)[part.number :: part.of]
-    statistics = damp.measure(network, batches, device=settings().device).to("cpu")
-    statistics_cache.keep(part.path, statistics, part.file.sha256)
+    subject = part.subject
+    name = f"{part.key}-part-{part.number}-of-{part.of}.safetensors"
+    path = subject.home.statistics / name
+    if not path.exists():
+        dataset = subject.dataset()
+        network, _ = weights.load_weights(
+            subject.home.root / subject.weights.path,
+            architecture=subject.architecture,
+            classes=subject.classes,
+            input_shape=dataset.input_shape,
+        )
+        batches = statistics_cache.batches(dataset)[part.number :: part.of]
+        statistics = damp.measure(network, batches, device=settings().device).to("cpu")
+        statistics_cache.keep(path, statistics, subject.weights.sha256)
+    return subject.home.relative(path)

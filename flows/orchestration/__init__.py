@@ -12,6 +12,7 @@ The flows, which read like the README's diagram:
 What carries them:
 
     tasks.py        `once`: a step as a Prefect task from JSON to JSON, remembered by its inputs
+    engine.py       a Prefect server for a command, and the events that it carries out there
     runner.py       one event through its attempts, under the lock of its model
     artifacts.py    what Prefect's pages show: progress, verdict, audits, the way to the report
     server_loss.py  a lost Prefect server as a ServerError that says what to do
@@ -28,6 +29,7 @@ What runs while nobody types:
 
 __all__ = [
     "automations",
+    "engine",
     "event",
     "reconcile",
     "runner",

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from functools import partial
 from typing import Any
 
 from prefect import tags
@@ -16,7 +12,7 @@ from compliance.ledger.ledger import Ledger
 from flows.intake import requests
 from flows.orchestration import artifacts, reconcile, server_loss
 from flows.state import interrupts, locks, logs, progress
-from flows.state.facts import Closed, Json
+from flows.state.facts import Closed
 from flows.state.paths import Attempt, Home
 from flows.steps.table import STEPS
 
@@ -46,8 +42,8 @@ def _run_attempt(home: Home, event: str) -> Closed:
     run = _flow(home, event)
     attempt = Attempt(home, event, attempt_due(home, event))
     page = artifacts.Progress(attempt, len(STEPS))
-    reporter = progress.Noted(progress.current(), partial(_note, attempt), page.step)
-    reporting = progress.reporting_to(reporter)
+    recorder = progress.Recorder(progress.current(), attempt.progress, page.step)
+    reporting = progress.reporting_to(recorder)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with server_loss.translated(), quiet, tags(*reconcile.tags(home)), reporting:
@@ -65,12 +61,6 @@ def _flow(home: Home, event: str) -> Any:
     from flows.orchestration.event import unlearning_event
 
     return unlearning_event
-
-
-def _note(attempt: Attempt, part: Json) -> None:
-    """For people only: the step that needs the disk says when it is full."""
-    with contextlib.suppress(OSError):
-        attempt.progress.write_text(json.dumps(part | {"pid": os.getpid()}))
 
 
 def attempt_due(home: Home, event: str) -> int:

@@ -74,11 +74,11 @@ def content(home: Home, at: datetime) -> Facts:
 
 
 def _attempts(home: Home, entries: Sequence[Facts], event: str) -> list[Facts]:
-    found = []
+    attempts = []
     for entry in entries:
         if entry["event"] == event and entry["kind"] == "statement_signed":
             attempt = Attempt(home, event, entry["body"]["attempt"])
-            found.append(
+            attempts.append(
                 {
                     "number": attempt.number,
                     "verdict": entry["body"]["verdict"],
@@ -86,7 +86,7 @@ def _attempts(home: Home, entries: Sequence[Facts], event: str) -> list[Facts]:
                     "statement": _link(home, attempt.statement),
                 }
             )
-    return found
+    return attempts
 
 
 def _link(home: Home, path: Path) -> str | None:

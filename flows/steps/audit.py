@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audits.finding import Finding
@@ -14,7 +13,7 @@ from flows.records import audit_cost
 from flows.servers import cluster
 from flows.state import progress
 from flows.state.errors import EventError
-from flows.state.facts import Data, Edit, Fact, Findings, Json, Method, Model, Plan, References
+from flows.state.facts import Data, Edit, Findings, Json, Method, Model, Plan, References
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
 from flows.state.paths import Attempt, Home
 from flows.steps.step import step
@@ -33,7 +32,7 @@ REFERENCE = "reference_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case(Fact):
+class Case:
     """What is audited, and with what it is compared.
 
     Attributes:
@@ -65,16 +64,16 @@ class Case(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartJob(Fact):
+class PartJob:
     """One part of a case's audits, wherever it runs."""
 
-    home: str
+    home: Home
     case: Case
     part: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartResult(Fact):
+class PartResult:
     """What came of it.
 
     Attributes:
@@ -159,25 +158,21 @@ def _impossible(parts: Iterable[PartResult]) -> dict[str, str]:
 def _run(home: Home, case: Case, parts: Sequence[str]) -> tuple[list[PartResult], list[Json]]:
     """What came of each part, and what they cost; on a cluster where there is one."""
     if cluster.is_on():
-        jobs = [PartJob(home=str(home.root), case=case, part=part).to_json() for part in parts]
-        answers = cluster.everywhere(run_on_worker, jobs, "audits")
-        return (
-            [PartResult.from_json(answer["result"]) for answer in answers],
-            [answer["cost"] for answer in answers],
-        )
+        jobs = [PartJob(home=home, case=case, part=part) for part in parts]
+        answers = cluster.map(run_part, jobs, "audits")
+        return [result for result, _ in answers], [cost for _, cost in answers]
     suite = Suite(home, case)
     results = []
     for number, part in enumerate(parts, 1):
         progress.current().advance(part.replace("_", " "), number - 1, len(parts))
         results.append(suite.run(part))
-    return results, [suite.meter.told()]
+    return results, [suite.meter.to_json()]
 
 
-def run_on_worker(job: Json) -> Json:
-    """One part of the audits on a cluster: JSON in, `result` and `cost` as JSON out."""
-    wanted = PartJob.from_json(job)
-    suite = Suite(Home(Path(wanted.home)), wanted.case)
-    return {"result": suite.run(wanted.part).to_json(), "cost": suite.meter.told()}
+def run_part(job: PartJob) -> tuple[PartResult, Json]:
+    """One part of the audits on a worker of a cluster, and what it cost."""
+    suite = Suite(job.home, job.case)
+    return suite.run(job.part), suite.meter.to_json()
 
 
 class Suite:
@@ -293,7 +288,7 @@ class _Observer:
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
             observation = features.from_arrays(*files.load_arrays(path))
-            self.meter.looked_at(observation, kept=True)
+            self.meter.count(observation, kept=True)
             return observation
         progress.current().advance("observing a model", 0, 1)
         observation = self._observe(self.network(file, architecture), file.sha256, retired)
@@ -322,7 +317,7 @@ class _Observer:
                 device=settings().device,
                 digest=file.sha256,
             )
-        self.meter.looked_at(observation, kept=False)
+        self.meter.count(observation, kept=False)
         answers = observation.train_logits, observation.test_logits
         return shadows.as_evidence(*answers, self.rows, seed, edited=method is not None)
 
@@ -369,5 +364,5 @@ class _Observer:
                 tuning=self.rows.tuning,
                 weights=True,
             )
-        self.meter.looked_at(observation, kept=False)
+        self.meter.count(observation, kept=False)
         return observation

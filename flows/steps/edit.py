@@ -57,7 +57,14 @@ def _edit(
         input_shape=dataset.input_shape,
     )
     statistics = None
-    sharded = partial(statistics_sharded.everywhere, attempt.home, data=data, model=model)
+    subject = statistics_sharded.Subject(
+        home=attempt.home,
+        spec=data.spec,
+        classes=data.classes,
+        weights=model.file,
+        architecture=model.architecture,
+        retired=model.retired,
+    )
     if not accepted.method.sequential:  # sequential surgery takes them anew after every edit
         statistics = statistics_cache.measured(
             attempt.home,
@@ -66,7 +73,7 @@ def _edit(
             weights=model.file.sha256,
             data_version=data.before.version,
             retired=model.retired,
-            apart=sharded if cluster.is_on() else None,
+            apart=partial(statistics_sharded.measured, subject) if cluster.is_on() else None,
         )
     edited = forget_classes(network, dataset, accepted.forget, accepted.method, statistics)
     weights.save_weights(edited.unretired, attempt.after, _metadata(retired))

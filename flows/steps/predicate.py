@@ -202,7 +202,7 @@ def propagation_of(
     """What still holds the class: damp deletes nothing behind its user's back, it says so."""
     from flows.records import inventory
 
-    lineage = inventory.Lineage(
+    scope = inventory.Scope(
         event=attempt.event,
         before=model.file.sha256,
         failed=tuple(_failed(attempt, accepted)),
@@ -211,7 +211,7 @@ def propagation_of(
         data_before=data.before.version,
         data_after=data.after.version,
     )
-    return list(inventory.to_json(inventory.inventory(attempt.home, lineage)))
+    return list(inventory.to_json(inventory.inventory(attempt.home, scope)))
 
 
 def _failed(attempt: Attempt, accepted: AcceptedRequest) -> Iterator[str]:

@@ -18,7 +18,6 @@ from flows.state.facts import (
     AcceptedRequest,
     Data,
     DataSpec,
-    Fact,
     Json,
     Method,
     Model,
@@ -85,7 +84,7 @@ class Training:
         from flows.models import recipes
 
         return Job(
-            home=str(home.root),
+            home=home,
             spec=self.spec,
             data_version=self.data_version,
             classes=self.classes,
@@ -98,10 +97,10 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job(Fact):
+class Job:
     """One training, wherever it runs."""
 
-    home: str
+    home: Home
     spec: DataSpec
     data_version: str
     classes: int
@@ -125,8 +124,7 @@ class Job(Fact):
     @property
     def path(self) -> Path:
         """Where the model is kept."""
-        home = Home(Path(self.home))
-        folder = home.shadows if self.shadow else home.references
+        folder = self.home.shadows if self.shadow else self.home.references
         return folder / f"{digest_bytes(canonical(self.content()))}.safetensors"
 
 
@@ -206,8 +204,7 @@ def _train_all(jobs: Sequence[Job], what: str) -> tuple[Artifact, ...]:
     if not jobs:
         return ()
     if cluster.is_on():
-        missing = [job.to_json() for job in jobs if cached(job) is None]
-        cluster.everywhere(train_on_worker, missing, what)
+        cluster.map(train_one, [job for job in jobs if cached(job) is None], what)
     models: list[Artifact] = []
     seconds = 0.0
     for number, job in enumerate(jobs):
@@ -246,11 +243,6 @@ def _tie(owner: int) -> None:
     die_with(owner)
 
 
-def train_on_worker(job: Json) -> Json:
-    """`train_one` for a cluster: JSON in, JSON out."""
-    return train_one(Job.from_json(job)).to_json()
-
-
 def train_one(job: Job) -> Artifact:
     """One model: from the cache, else trained and kept."""
     model = cached(job)
@@ -259,7 +251,7 @@ def train_one(job: Job) -> Artifact:
 
 def cached(job: Job) -> Artifact | None:
     """The model of a job that was done before, with the bytes that it had then."""
-    return intact(Home(Path(job.home)), job.path)
+    return intact(job.home, job.path)
 
 
 def intact(home: Home, path: Path) -> Artifact | None:
@@ -274,14 +266,14 @@ def intact(home: Home, path: Path) -> Artifact | None:
 def _train(job: Job) -> Artifact:
     from audits.references import Recipe, train
     from flows.data import loaders
-    from flows.models import weights
+    from flows.models import architectures, weights
 
     dataset = loaders.load(job.spec)
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.shadow:
         inputs, labels = shadows.half(dataset.without(job.exclude), job.seed)
     trained = train(
-        lambda: weights.build(job.architecture, job.classes, dataset.input_shape),
+        lambda: architectures.build(job.architecture, job.classes, dataset.input_shape),
         inputs,
         labels,
         recipe=Recipe(**job.recipe),
@@ -293,4 +285,4 @@ def _train(job: Job) -> Artifact:
     note = json.dumps(job.content() | {"spec": job.spec.to_json()}, sort_keys=True)
     write_atomically(path.with_suffix(".json"), note.encode())
     write_atomically(path.with_suffix(".sha256"), sha256.encode())
-    return Artifact(path=Home(Path(job.home)).relative(path), sha256=sha256)
+    return Artifact(path=job.home.relative(path), sha256=sha256)

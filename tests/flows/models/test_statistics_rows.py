@@ -10,7 +10,7 @@ import torch
 import damp
 from flows.data.dataset import DataSpec
 from flows.data.loaders import load
-from flows.models import statistics_cache, statistics_sharded, weights
+from flows.models import architectures, statistics_cache, statistics_sharded, weights
 from flows.state.files import Artifact
 from flows.state.paths import Home
 
@@ -34,29 +34,25 @@ def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:
 def test_what_workers_measure_in_parts_adds_up_to_one_pass(home: Home) -> None:
     digits = load(DataSpec(name="digits"))
     torch.manual_seed(0)
-    network = weights.build("damp:cnn", 10, digits.input_shape)
+    network = architectures.build("damp:cnn", 10, digits.input_shape)
     file = home.root / "before.safetensors"
     sha256 = weights.save_weights(network, file, {})
-    first = statistics_sharded.Part(
-        home=str(home.root),
-        key="k",
+    subject = statistics_sharded.Subject(
+        home=home,
         spec=DataSpec(name="digits"),
         classes=10,
-        file=Artifact(path=file.name, sha256=sha256),
+        weights=Artifact(path=file.name, sha256=sha256),
         architecture="damp:cnn",
         retired=(),
-        number=0,
-        of=4,
     )
-    parts = [replace(first, number=number) for number in range(4)]
-    for part in parts:
-        statistics_sharded.measure_part(part)
-    files = [part.path for part in parts]
+    parts = [
+        statistics_sharded.Part(subject=subject, key="k", number=number, of=4)
+        for number in range(4)
+    ]
+    files = [home.root / statistics_sharded.measure_part(part) for part in parts]
     assert len({file.read_bytes() for file in files}) == 4
     kept = [file.stat().st_mtime_ns for file in files]
-    statistics_sharded.measure_on_worker(
-        parts[2].to_json()
-    )  # done again, as when a worker has died
+    statistics_sharded.measure_part(parts[2])  # done again, as when a worker has died
     assert [file.stat().st_mtime_ns for file in files] == kept
 
     batches = statistics_cache.batches(digits)

@@ -22,7 +22,7 @@ from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.documents.request import DataSource
 from compliance.formats.errors import PolicyError
 from flows.data import loaders
-from flows.models import weights
+from flows.models import architectures, weights
 from flows.records import inventory
 from flows.state.facts import NO_SHADOWS, Method, Model, References
 from flows.state.files import Artifact
@@ -90,7 +90,7 @@ class Event:
 
         path = self.home.models / f"{seed}.safetensors"
         trained = train(
-            lambda: weights.build("damp:cnn", 10, self.dataset.input_shape),
+            lambda: architectures.build("damp:cnn", 10, self.dataset.input_shape),
             self.dataset.train_inputs,
             self.dataset.train_labels,
             recipe=recipes.get(str(self.recipe)).training,
