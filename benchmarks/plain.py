@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from flows.state.paths import Home
+from flows.state.paths import Attempt, Home
 from flows.state.settings import prepare_environment
 
-Facts = dict[str, Any]
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -21,30 +21,30 @@ def main() -> None:
     prepare_environment(home.root)
     from flows.cli import demo
     from flows.operations import train_base
-    from flows.steps import audit, plan, prepare, references
-    from flows.steps import edit as cut
+    from flows.steps.audit import audit
+    from flows.steps.edit import edit
+    from flows.steps.plan import register_plan
+    from flows.steps.prepare import accept, pin_model, version_data
+    from flows.steps.references import train_references
 
     seconds: dict[str, float] = {}
 
-    def timed(name: str, call: Callable[..., Facts], **arguments: Any) -> Facts:
-        began = time.perf_counter()
-        done = call(**arguments)
-        seconds[name] = time.perf_counter() - began
-        return done
+    def timed(name: str, call: Callable[..., T], *arguments: Any, **settings: Any) -> T:
+        start = time.perf_counter()
+        result = call(*arguments, **settings)
+        seconds[name] = time.perf_counter() - start
+        return result
 
     timed("base training", train_base.trained, data="digits", data_root=None, recipe=None, seed=0)
     demo.prepare(home, demo.DIGIT)
-    where = {"home": str(home.root), "event": demo.event_id(demo.DIGIT), "attempt": 1}
-    accepted = prepare.accept(where)
-    data = prepare.version_data(where, accepted)
-    model = prepare.pin_model(where, accepted, data)
-    known = {"where": where, "data": data, "model": model}
-    judges = timed("references", references.references, accepted=accepted, **known)
-    registered = timed(
-        "yardstick", plan.register_plan, accepted=accepted, references=judges, **known
-    )
-    edit = timed("surgery", cut.cut, accepted=accepted, references=judges, **known)
-    timed("audits", audit.audit, references=judges, plan=registered, edit=edit, **known)
+    at = Attempt(home, demo.event_id(demo.DIGIT), 1)
+    accepted = accept(at)
+    data = version_data(at, accepted)
+    model = pin_model(at, accepted, data)
+    references = timed("references", train_references, at, accepted, data, model)
+    plan = timed("yardstick", register_plan, at, accepted, data, model, references)
+    edited = timed("surgery", edit, at, accepted, data, model, references)
+    timed("audits", audit, at, data, model, references, plan, edited)
     sys.stdout.write(json.dumps(seconds) + "\n")
 
 

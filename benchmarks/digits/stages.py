@@ -12,14 +12,18 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import DataSpec
 from flows.state.files import write_atomically
 from flows.state.paths import Attempt, Home
+
+if TYPE_CHECKING:
+    from flows.steps.references import Training
 
 Facts = dict[str, Any]
 
@@ -51,43 +55,47 @@ def data_version(home: Home, params: Facts) -> None:
 
 def base_model(home: Home, params: Facts) -> None:
     """The model before: trained once, registered once for each event, which must not collide."""
+    from flows.data import loaders
     from flows.registry import registration
     from flows.state import keyring
-    from flows.steps import references as retraining
+    from flows.steps import references
 
     keyring.ensure_demo_key(home)
-    data, model = _data(home, params), _model(params)
-    accepted = {"recipe": params["recipe"], "forget": []}
-    made = retraining.train_one(retraining.job(home, accepted, data, model, params["seed"]))
+    training = _training(home, params, [])
+    model = references.train_one(training.reference(home, params["seed"]))
     for wanted in params["events"]:
         registration.register_base(
             home,
             name=_name(params, wanted),
-            weights=home.root / made["path"],
-            architecture=model["architecture"],
-            classes=data["classes"],
-            input_shape=data["input_shape"],
-            data_version=data["before"]["version"],
+            weights=home.root / model.path,
+            architecture=training.architecture,
+            classes=training.classes,
+            input_shape=loaders.load(training.spec).input_shape,
+            data_version=training.data_version,
             data_name=params["data"],
         )
-    _leave(params, "base.json", made | {"data": data["before"]["version"]})
+    _leave(params, "base.json", model.to_json() | {"data": training.data_version})
 
 
-def references(home: Home, params: Facts) -> None:
+def train_references(home: Home, params: Facts) -> None:
     """The retrained models of every event, ahead of time."""
     from compliance.documents.policy import load_policy
-    from flows.steps import references as retraining
+    from flows.steps import references
 
-    data, model, found = _data(home, params), _model(params), {}
+    policy, trained = load_policy(params["policy"]), {}
     for wanted in params["events"]:
-        accepted = {
-            "recipe": params["recipe"],
-            "forget": sorted(wanted["forget"]),
-            "policy": load_policy(params["policy"]).model_dump(mode="json"),
-            "method": {"preset": wanted["preset"]},
+        models = references.train(
+            home,
+            _training(home, params, wanted["forget"]),
+            references=policy.references,
+            candidate=wanted["preset"] == "retrain",
+            shadow_models=policy.shadows,
+        ).to_json()
+        trained[_name(params, wanted)] = {
+            **{key: models[key] for key in ("models", "candidate", "seeds")},
+            "shadows": {key: models["shadows"][key] for key in ("models", "seeds")},
         }
-        found[_name(params, wanted)] = retraining.trained_for(home, accepted, data, model)
-    _leave(params, "references.json", found)
+    _leave(params, "references.json", trained)
 
 
 def event(home: Home, params: Facts) -> None:
@@ -143,7 +151,7 @@ def _statements(home: Home, params: Facts, wanted: Facts) -> list[Path]:
 STAGES = {
     "data-version": data_version,
     "base-model": base_model,
-    "references": references,
+    "references": train_references,
     "event": event,
     "results": results,
 }
@@ -155,24 +163,23 @@ def _spec(params: Facts) -> Any:
     return DataSpec(name=params["data"], root=str(Path(root).resolve()) if root else None)
 
 
-def _data(home: Home, params: Facts) -> Facts:
-    """The facts that `prepare.version_data` gives an event, as far as training needs them."""
+def _training(home: Home, params: Facts, forget: Sequence[int]) -> Training:
+    """What an event's references are made of."""
     from flows.data import loaders, versions
+    from flows.models import recipes
+    from flows.steps.references import Training
 
     spec = _spec(params)
     dataset = loaders.load(spec)
-    return {
-        "classes": dataset.classes,
-        "input_shape": dataset.input_shape,
-        "before": versions.version(dataset, home).to_json(),
-        "spec": {"name": spec.name, "root": spec.root},
-    }
-
-
-def _model(params: Facts) -> Facts:
-    from flows.models import recipes
-
-    return {"architecture": recipes.get(params["recipe"]).architecture, "retired": []}
+    return Training(
+        spec=spec,
+        data_version=versions.version(dataset, home).version,
+        classes=dataset.classes,
+        architecture=recipes.get(params["recipe"]).architecture,
+        recipe=params["recipe"],
+        forget=tuple(sorted(forget)),
+        retired=(),
+    )
 
 
 def _name(params: Facts, wanted: Facts) -> str:

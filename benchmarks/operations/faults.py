@@ -23,14 +23,12 @@ from flows.servers import processes
 from flows.state import journal
 from flows.state.paths import Attempt
 from flows.state.settings import prepare_environment, settings
+from flows.steps.table import STEPS
 from tests.flows import postgres
 
 VICTIMS = ("worker", "server", "database")
 POINTS = [
-    (victim, step, what)
-    for what in ("began", "done")
-    for victim in VICTIMS
-    for step in journal.STEPS
+    (victim, step, what) for what in ("began", "done") for victim in VICTIMS for step in STEPS
 ]
 """Whom to kill and when: each of three at the begin and at the end of each of ten steps."""
 
@@ -170,11 +168,11 @@ class Killing:
     def make(self, points: list[tuple[str, str, str]], end: float) -> None:
         """Kill at those points, in order, until then; then let the events finish."""
         run: Run | None = None
-        seen, last = 0, len(journal.STEPS)
+        seen, last = 0, len(STEPS)
         for victim, step, what in points:
             if time.monotonic() > end:
                 break
-            at = list(journal.STEPS).index(step)
+            at = list(STEPS).index(step)
             # the steps begin anew, or the run went on to its end while its servers came back
             if at <= last or self._is_past(run, step):
                 self._finish(run)

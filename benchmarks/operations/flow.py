@@ -33,28 +33,34 @@ from flows.servers import endpoints as addresses, local_services as services
 from flows.orchestration import engine
 from flows.orchestration import runner
 event, how = sys.argv[1:]
-from flows.steps import audit, edit as cut, plan
-from flows.steps import prepare, register as publish, conclude as record, references as retraining
+from flows.state.paths import Attempt
+from flows.steps.audit import audit
+from flows.steps.conclude import conclude
+from flows.steps.edit import edit
+from flows.steps.plan import register_plan
+from flows.steps.prepare import accept, pin_model, version_data
+from flows.steps.references import train_references
+from flows.steps.register import close, register
 import flows.orchestration.event, mlflow, damp, sklearn.linear_model, torchvision
 from compliance import render_html
-def plainly(where):
-    accepted = prepare.accept(where)
-    data = prepare.version_data(where, accepted)
-    model = prepare.pin_model(where, accepted, data)
-    judges = retraining.references(where, accepted, data, model)
-    planned = plan.register_plan(where, accepted, data, model, judges)
-    edit = cut.cut(where, accepted, data, model, judges)
-    found = audit.audit(where, data, model, judges, planned, edit)
-    told = record.record(where, accepted, data, model, planned, edit, found)
-    made = publish.register(where, accepted, data, model, edit, told)
-    publish.close(where, accepted, told, made)
+def plainly(at):
+    accepted = accept(at)
+    data = version_data(at, accepted)
+    model = pin_model(at, accepted, data)
+    references = train_references(at, accepted, data, model)
+    plan = register_plan(at, accepted, data, model, references)
+    edited = edit(at, accepted, data, model, references)
+    findings = audit(at, data, model, references, plan, edited)
+    record = conclude(at, accepted, data, model, plan, edited, findings)
+    registration = register(at, accepted, data, model, edited, record)
+    close(at, accepted, record, registration)
 with engine.connected(home) as server:
     server.wait()
     began = time.perf_counter()
     if how == "flow":
         runner.run_event(home, event)
     else:
-        plainly({"home": str(home.root), "event": event, "attempt": 1})
+        plainly(Attempt(home, event, 1))
     print(json.dumps(time.perf_counter() - began))
 """
 
@@ -75,8 +81,8 @@ def orchestration(folder: Path) -> Facts:
                 shutil.copy(base, home)
                 office.damp("train", "--data", "digits", "--name", name)
                 event = office.submit(3, name)
-                told = office.damp(event, how, code=PLAINLY)
-                seconds.append(json.loads(told.splitlines()[-1]))
+                printed = office.damp(event, how, code=PLAINLY)
+                seconds.append(json.loads(printed.splitlines()[-1]))
     middle = {how: statistics.median(seconds) for how, seconds in rows.items()}
     return {
         "flow_seconds": [round(s, 2) for s in rows["flow"]],
@@ -145,11 +151,11 @@ def nightly(folder: Path) -> Facts:
     finally:
         os.killpg(serving.pid, signal.SIGINT)
         _, err = serving.communicate()
-    told = office.events()
+    every = office.events()
     return {
         "requests": len(events),
-        "decided": sum(not event["pending"] for event in told),
-        "verdicts": Counter(event["verdict"] for event in told),
+        "decided": sum(not event["pending"] for event in every),
+        "verdicts": Counter(event["verdict"] for event in every),
         "exit_code_after_ctrl_c": serving.returncode,
         "last_words": err.strip().splitlines()[-1:],
         "processes_left": len(office.processes()),

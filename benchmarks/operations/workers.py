@@ -24,17 +24,18 @@ home = Home(settings().home)
 prepare_environment(home.root)
 from flows.orchestration import engine
 from flows.servers import cluster
-from flows.steps import references as retraining
+from flows.steps import references
 from flows.data.dataset import DataSpec
 from damp.version import __version__
+training = references.Training(
+    spec=DataSpec(name="digits"), data_version="bench", classes=10, architecture="damp:cnn",
+    recipe="digits", forget=(3,), retired=(),
+)
 def jobs(first, count):
-    model = {"architecture": "damp:cnn", "retired": []}
-    data = {"classes": 10, "before": {"version": "bench"}, "spec": {"name": "digits", "root": None}}
-    accepted = {"recipe": "digits", "forget": [3]}
-    return [retraining.job(home, accepted, data, model, first + n) for n in range(count)]
+    return [training.reference(home, first + n) for n in range(count)]
 workers, count = int(sys.argv[1]), int(sys.argv[2])
 from prefect import flow, task
-step = task(name="train", persist_result=False)(retraining.train_one)
+step = task(name="train", persist_result=False)(references.train_one)
 with engine.connected(home) as server:
     server.wait()
     @flow(task_runner=cluster.runner(workers), validate_parameters=False)
@@ -95,10 +96,10 @@ def statistics_pass(folder: Path) -> Facts:
 
 
 def _network(base: str) -> tuple[Any, list[tuple[Any, Any]]]:
-    from flows import models
     from flows.data import loaders
     from flows.data.dataset import DataSpec
     from flows.models import statistics_cache
+    from flows.models import weights as models
 
     dataset = loaders.load(DataSpec(name="digits", root=None))
     shape = dataset.input_shape

@@ -29,6 +29,7 @@ from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statemen
 from flows.state import journal
 from flows.state.files import digest_file
 from flows.state.paths import Attempt, Home
+from flows.steps.table import STEPS
 
 Facts = dict[str, Any]
 Due = Callable[[int], bool]
@@ -119,7 +120,7 @@ def _of_its_steps(
     draw: random.Random, attempt: Attempt, lengths: dict[str, float]
 ) -> Iterator[Due]:
     """Moments of one step after the other, each as often as the draw has it."""
-    for step in journal.STEPS:
+    for step in STEPS:
         while draw.random() < AGAIN and not _notes(attempt, step, "done"):
             yield _within(attempt, step, draw.uniform(0, 1.05 * lengths[step]))
 

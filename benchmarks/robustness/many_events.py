@@ -166,11 +166,11 @@ def run(home: Home, event: str) -> int:
     from flows.state.errors import is_refusal
 
     try:
-        facts = run_event(home, event)
+        closed = run_event(home, event)
     except Exception as error:  # noqa: BLE001 - the exit code tells, the log why
         traceback.print_exc()
         return int(getattr(error, "exit_code", 1)) if is_refusal(error) else 70
-    return 0 if facts["verdict"] == "PASSED" else 2
+    return 0 if closed.verdict == "PASSED" else 2
 
 
 def registered(home: Home) -> Facts:

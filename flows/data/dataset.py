@@ -7,21 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.state.facts import DataSpec
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSpec:
-    """Which data: a name of `LOADERS`, `imagefolder:PATH` or `package.module:callable`.
-
-    Attributes:
-        name: As the request names it.
-        root: Where files lie that are not to be downloaded.
-    """
-
-    name: str
-    root: str | None = None
+__all__ = ["DataSpec", "Dataset"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import Dataset, DataSpec
 from flows.state import import_path
 from flows.state.errors import DataError
+
+if TYPE_CHECKING:
+    from flows.state.facts import Data, Model
 
 SPLIT_SEED = 0
 """Of the splits that damp itself makes; part of what the name of a data set means."""
@@ -42,14 +45,9 @@ def load(spec: DataSpec) -> Dataset:
     )
 
 
-def learned(data: dict[str, Any], model: dict[str, Any]) -> Dataset:
-    """An event's data, without the classes that its model has retired before.
-
-    Args:
-        data: Of the event: `spec`.
-        model: Of the event: `retired`.
-    """
-    return load(DataSpec(**data["spec"])).without(model["retired"])
+def learned(data: Data, model: Model) -> Dataset:
+    """An event's data, without the classes that its model has retired before."""
+    return load(data.spec).without(model.retired)
 
 
 def _digits(spec: DataSpec) -> Dataset:

@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,35 +18,12 @@ from filelock import FileLock
 from flows.data import dvc_workspace, shard_store
 from flows.data.file_digests import Listed, digest, listing, without
 from flows.state.errors import DataVersionError
+from flows.state.facts import DataVersion
 from flows.state.files import digest_bytes, write_atomically
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from flows.data.dataset import Dataset
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataVersion:
-    """A data set as it was at one moment.
-
-    Attributes:
-        name: Of the data set.
-        version: `<md5>.dir`, DVC's digest of the folder; 36 characters.
-        rows: Training rows.
-        path: The folder.
-        revision: Git commit of the repository that the images lie in, where it uses DVC.
-        without: Classes whose training rows are not in it.
-    """
-
-    name: str
-    version: str
-    rows: int
-    path: Path
-    revision: str | None = None
-    without: tuple[int, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"path": str(self.path), "without": list(self.without)}
 
 
 def version(dataset: Dataset, home: Home) -> DataVersion:

@@ -241,17 +241,6 @@ def must_be_request(home: Home, event: str) -> None:
         )
 
 
-def reproduction(home: Home, event: str, model: Facts) -> bytes:
-    """The event's request about `before.safetensors` beside it, for another state folder.
-
-    On the same kind of machine it leads to a model after with the same digest. JSON is YAML.
-    """
-    content = placed(request_of(home, event), origin_of(home, event)) | {
-        "model": {"file": "before.safetensors", "architecture": model["architecture"]},
-    }
-    return json.dumps(content, indent=2).encode() + b"\n"
-
-
 def placed(request: Request, origin: Path) -> Facts:
     """The request's content for another folder: data, policy and recipe by absolute paths."""
     spec = data_spec(request, origin)

@@ -93,8 +93,9 @@ def _judge(
     from flows.registry import WEIGHTS, MlflowRegistry
     from flows.state.errors import RegistryError
     from flows.state.files import Artifact, aside
+    from flows.steps import audit
 
-    attempt, facts = reaudit.facts_of(home, event)
+    attempt, case = reaudit.case_of(home, event)
     with tempfile.TemporaryDirectory() as folder:
         registry = MlflowRegistry(client)
         weights = registry.model_file(registry.logged_model(model_id), WEIGHTS, Path(folder))
@@ -103,8 +104,8 @@ def _judge(
         kept = home.fetched / model_id / weights.name
         with aside(kept) as (temporary, _):
             shutil.copyfile(weights, temporary)
-    facts["edit"]["after"] = Artifact.of(home.root, kept).to_json()
-    findings, controls = reaudit.measured(home, facts, reaudit.seed_of(attempt))
+    case = case.with_candidate(Artifact.of(home.root, kept))
+    findings, controls = audit.audit_again(home, case)
     return judge(findings, controls, reaudit.policy_of(attempt)), findings
 
 

@@ -7,8 +7,9 @@ every request, claim and re-audit on the same data finds it.
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compliance.formats import yaml_reader
 from compliance.formats.errors import ClaimError, RequestError
@@ -20,19 +21,18 @@ from flows.steps import references
 
 if TYPE_CHECKING:
     from flows.data.dataset import DataSpec
+    from flows.state.facts import Json
 
-Facts = dict[str, Any]
 
-
-def train_for_file(home: Home, file: Path) -> list[Facts]:
+def train_for_file(home: Home, file: Path) -> list[Json]:
     """Train what a request or a claim will be judged by; nothing is logged.
 
     Raises:
         RequestError, ClaimError, EventError: It cannot be read, or names no recipe.
     """
     origin = file.resolve().parent
-    told = yaml_reader.read(file, RequestError).content
-    if isinstance(told, dict) and told.get("kind") == "ForgettingClaim":
+    content = yaml_reader.read(file, RequestError).content
+    if isinstance(content, dict) and content.get("kind") == "ForgettingClaim":
         return _for_claim(home, file, origin)
     from compliance.documents.policy import load_policy
     from compliance.documents.request import load_request
@@ -51,7 +51,7 @@ def train_for_file(home: Home, file: Path) -> list[Facts]:
     )
 
 
-def _for_claim(home: Home, file: Path, origin: Path) -> list[Facts]:
+def _for_claim(home: Home, file: Path, origin: Path) -> list[Json]:
     from compliance.documents.claim import load_claim
     from compliance.documents.policy import load_policy
     from flows.intake import claims
@@ -83,7 +83,7 @@ def train(
     forget: list[int],
     retired: list[int] | None = None,
     count: int,
-) -> list[Facts]:
+) -> list[Json]:
     """Train, or find, `count` models without the classes, by seed from the first on.
 
     Raises:
@@ -99,45 +99,42 @@ def train(
             f"Classes {forget} cannot be left out of data that have {sorted(present)}: name some "
             "of them, so that at least two stay."
         )
-    data = {
-        "classes": dataset.classes,
-        "before": versions.version(dataset, home).to_json(),
-        "spec": {"name": spec.name, "root": spec.root},
-    }
-    model = {
-        "architecture": architecture or recipes.get(recipe).architecture,
-        "retired": retired or [],
-    }
-    accepted = {
-        "recipe": recipe,
-        "forget": sorted(forget),
-        "policy": {"references": count},
-        "method": {"preset": "unknown"},
-    }
-    found = references.trained_for(home, accepted, data, model)
+    training = references.Training(
+        spec=spec,
+        data_version=versions.version(dataset, home).version,
+        classes=dataset.classes,
+        architecture=architecture or recipes.get(recipe).architecture,
+        recipe=recipe,
+        forget=tuple(sorted(forget)),
+        retired=tuple(retired or ()),
+    )
+    trained = references.train(home, training, references=count)
     return [
-        {"seed": seed, "path": each["path"], "sha256": each["sha256"]}
-        for seed, each in zip(found["seeds"], found["models"], strict=True)
+        {"seed": seed, "path": model.path, "sha256": model.sha256}
+        for seed, model in zip(trained.seeds, trained.models, strict=True)
     ]
 
 
-def listed(home: Home) -> list[Facts]:
+def listed(home: Home) -> list[Json]:
     """Every reference that is kept: what decides it, where it lies, whether its bytes are whole."""
-    found = []
-    for note in sorted(home.references.glob("*.json")):
-        told = json.loads(note.read_text())
-        path = note.with_suffix(".safetensors")
-        known = references.known({"home": str(home.root), "path": str(path)})
-        found.append(
-            {
-                "data": told["spec"]["name"],
-                "dataVersion": told["data"],
-                "architecture": told["architecture"],
-                "exclude": told["exclude"],
-                "seed": told["seed"],
-                "path": home.relative(path),
-                "intact": known is not None,
-                "bytes": path.stat().st_size if path.exists() else 0,
-            }
-        )
-    return sorted(found, key=lambda one: (one["data"], one["exclude"], one["seed"]))
+    notes = sorted(home.references.glob("*.json"))
+    rows = [
+        _row(home, note.with_suffix(".safetensors"), json.loads(note.read_text())) for note in notes
+    ]
+    return sorted(rows, key=itemgetter("data", "exclude", "seed"))
+
+
+def _row(home: Home, path: Path, note: Json) -> Json:
+    """One of them, as `damp references` shows it.
+
+    Args:
+        note: What was written beside it when it was trained.
+    """
+    return {
+        "data": note["spec"]["name"],
+        "dataVersion": note["data"],
+        **{key: note[key] for key in ("architecture", "exclude", "seed")},
+        "path": home.relative(path),
+        "intact": references.intact(home, path) is not None,
+        "bytes": path.stat().st_size if path.exists() else 0,
+    }

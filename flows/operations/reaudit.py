@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,14 @@ from flows.state.files import Artifact, canonical, digest_bytes, digest_file, wr
 from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
-    from compliance.documents.policy import Policy
+    from collections.abc import Mapping, Sequence
 
-Facts = dict[str, Any]
+    from compliance.documents.policy import Policy
+    from compliance.documents.request import Request
+    from compliance.ledger.chain import Entry
+    from flows.state.facts import Data
+    from flows.steps.audit import Case
+    from flows.steps.plan import RegisteredPlan
 
 
 def suite() -> str:
@@ -40,48 +46,67 @@ def due(home: Home, *, now: datetime | None = None) -> list[str]:
     return [event for date, event in sorted(dates) if date <= today]
 
 
-def _due_at(home: Home, event: states.Event, entries: list[Facts]) -> datetime:
+def _due_at(home: Home, event: states.Event, entries: list[Entry]) -> datetime:
     """From the statement, then from the last re-audit; at once where the suite is another."""
     again = [e for e in entries if e["event"] == event.id and e["kind"] == "reaudited"]
     attempt = Attempt(home, event.id, event.attempt)
     if not again:
-        told = envelope.decoded(attempt.statement)["predicate"]["retention"]["reauditDue"]
-        return datetime.fromisoformat(told)
+        due_at = envelope.decoded(attempt.statement)["predicate"]["retention"]["reauditDue"]
+        return datetime.fromisoformat(due_at)
     last = again[-1]
-    made = datetime.fromisoformat(last["time"])
+    done = datetime.fromisoformat(last["time"])
     if last["body"]["suite"] != suite():
-        return made
-    return made + timedelta(days=policy_of(attempt).reaudit_days)
+        return done
+    return done + timedelta(days=policy_of(attempt).reaudit_days)
 
 
 def policy_of(attempt: Attempt) -> Policy:
     """The policy that the attempt's plan fixed."""
-    from compliance.documents.policy import Policy
+    from flows.steps import plan
 
-    return Policy.model_validate(json.loads(attempt.plan.read_text())["policy"])
+    return plan.read(attempt.plan).policy
 
 
-def reaudit(home: Home, event: str) -> Facts:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaudit:
+    """What came of it.
+
+    Attributes:
+        event: Id of the event.
+        verdict: On its model, today.
+        why: The reasons where it is not PASSED.
+        findings: Path of the new findings, below the state folder.
+    """
+
+    event: str
+    verdict: str
+    why: str
+    findings: str
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def reaudit(home: Home, event: str) -> Reaudit:
     """Run every audit again on the model that the event has left, and log what came out.
 
-    The pinned model before, the same data and the cached references are the yardstick; the seed
+    The pinned model before, the same data and the cached references are the baseline; the seed
     comes from the ledger, so that nobody can choose it.
-
-    Returns:
-        `event`, `verdict`, `why`, `findings`: the path of the new findings.
 
     Raises:
         EventError: The data have changed since, or a file is not the one that was signed.
     """
-    attempt, facts = facts_of(home, event)
-    seed = int(Ledger(home.ledger).head()[:8], 16)
-    findings, controls = measured(home, facts, seed)
     from compliance import judge
+    from flows.steps import audit
+    from flows.steps.plan import seed_now
 
+    seed = seed_now(Ledger(home.ledger))
+    attempt, case = case_of(home, event, seed=seed)
+    findings, controls = audit.audit_again(home, case)
     verdict = judge(findings, controls, policy_of(attempt))
     content = {
         "candidate": [finding.to_json() for finding in findings],
-        "controls": {name: [f.to_json() for f in found] for name, found in controls.items()},
+        "controls": {name: [f.to_json() for f in every] for name, every in controls.items()},
     }
     path = attempt.folder / "reaudits" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
     write_atomically(path, json.dumps(content, indent=1).encode())
@@ -94,76 +119,111 @@ def reaudit(home: Home, event: str) -> Facts:
     }
     Ledger(home.ledger).append("reaudited", event, body)
     logs.event(event, attempt.number).info("re-audited: %s", verdict.result)
-    why = "; ".join(verdict.reasons)
-    return {"event": event, "verdict": verdict.result, "why": why, "findings": home.relative(path)}
+    return Reaudit(
+        event=event,
+        verdict=verdict.result,
+        why="; ".join(verdict.reasons),
+        findings=home.relative(path),
+    )
 
 
-def facts_of(home: Home, event: str) -> tuple[Attempt, Facts]:
-    """The signed attempt of an event, and what its steps knew of data, models and references.
+def case_of(home: Home, event: str, *, seed: int | None = None) -> tuple[Attempt, Case]:
+    """The signed attempt of an event, and what there is to audit of it.
+
+    Args:
+        seed: Of the audits; that of the attempt's plan where none is given.
 
     Raises:
         EventError: Nothing was signed, a file is not the one that was, or the data have changed.
     """
-    known = states.current(Ledger(home.ledger).entries(), event)
-    attempt = Attempt(home, event, known.attempt)
+    current = states.current(Ledger(home.ledger).entries(), event)
+    attempt = Attempt(home, event, current.attempt)
     if not attempt.statement.exists():
-        raise EventError(f"Event {event} is {known.state.value}: nothing was signed yet. Run it.")
-    return attempt, _facts(home, attempt, envelope.decoded(attempt.statement))
+        raise EventError(f"Event {event} is {current.state.value}: nothing was signed yet. Run it.")
+    return attempt, _case(attempt, envelope.decoded(attempt.statement), seed)
 
 
-def seed_of(attempt: Attempt) -> int:
-    """The seed that the attempt's plan fixed."""
-    return int(json.loads(attempt.plan.read_text())["seed"])
-
-
-def _facts(home: Home, attempt: Attempt, statement: Facts) -> Facts:
-    """From what the steps have left: plan, pinned model, statement."""
+def _case(attempt: Attempt, statement: Mapping[str, Any], seed: int | None) -> Case:
+    """From what the steps have left: plan, pinned model, request, statement."""
     from compliance.documents.request import load_request
     from flows.data import loaders
-    from flows.data import versions as dataversions
-    from flows.intake import requests
     from flows.models import weights
-    from flows.steps import references
+    from flows.state.facts import Edit, Model, RegisteredModel
+    from flows.steps import plan as planning
+    from flows.steps import references as training
+    from flows.steps.audit import Case
 
-    plan = json.loads(attempt.plan.read_text())
-    request = load_request(attempt.reproduce)
-    spec = requests.data_spec(request, attempt.folder)
-    dataset = loaders.load(spec)
-    before = Artifact.of(home.root, attempt.folder / "before.safetensors").to_json()
-    after = Artifact.of(home.root, attempt.after).to_json()
+    home, request = attempt.home, load_request(attempt.reproduce)
+    plan = planning.read(attempt.plan)
+    before = Artifact.of(home.root, attempt.before)
+    after = Artifact.of(home.root, attempt.after)
     signed = statement["subject"][0]["digest"]["sha256"]
-    if (before["sha256"], after["sha256"]) != (plan["modelBefore"], signed):
+    if (before.sha256, after.sha256) != (plan.model_before, signed):
         raise EventError(
             f"The models in {attempt.folder} are not the ones that were signed. Restore them."
         )
-    metadata = weights.read_metadata(attempt.folder / "before.safetensors")
-    retired = weights.retired_outputs(metadata)
-    versions = dataversions.before_and_after(dataset, plan["forget"], home, retired=retired)
-    if [version.version for version in versions] != [plan["dataBefore"], plan["dataAfter"]]:
+    retired = weights.retired_outputs(weights.read_metadata(attempt.before))
+    inputs = statement["predicate"]["inputs"]
+    data = _data(attempt, request, plan, retired, inputs)
+    named = inputs["modelBefore"]
+    model = Model(
+        file=before,
+        architecture=str(request.model.architecture),
+        input_shape=loaders.load(data.spec).input_shape,
+        parameters=named["parameters"],
+        registry=RegisteredModel.from_json(named["registry"]) if named["registry"] else None,
+        retired=tuple(retired),
+    )
+    return Case(
+        data=data,
+        model=model,
+        references=training.train(
+            home,
+            training.Training.of(data, model, plan.recipe),
+            references=plan.policy.references,
+            shadow_models=plan.policy.shadows,
+            edited=training.shadow_edit(plan.policy, plan.method) if plan.method else None,
+        ),
+        edit=Edit(
+            after=after,
+            record=Artifact.of(home.root, attempt.edit),
+            retired=tuple(sorted([*retired, *plan.forget])),
+            seed=None,
+            architecture=None,
+        ),
+        seed=plan.seed if seed is None else seed,
+    )
+
+
+def _data(
+    attempt: Attempt,
+    request: Request,
+    plan: RegisteredPlan,
+    retired: Sequence[int],
+    inputs: Mapping[str, Any],
+) -> Data:
+    """The event's data, if they are still those that the plan fixed."""
+    from flows.data import loaders, versions
+    from flows.intake import requests
+    from flows.state.facts import Data, ForgetSet, RetainSet
+    from flows.steps.prepare import unseen_spec
+
+    spec = requests.data_spec(request, attempt.folder)
+    dataset = loaders.load(spec)
+    before, after = versions.before_and_after(dataset, plan.forget, attempt.home, retired=retired)
+    if (before.version, after.version) != (plan.data_before, plan.data_after):
         raise EventError(
             f"The data of event {attempt.event} have changed since: they are now "
-            f"{versions[0].version}, the event was about {plan['dataBefore']}. Bring them back."
+            f"{before.version}, the event was about {plan.data_before}. Bring them back."
         )
-    data = {
-        "spec": {"name": spec.name, "root": spec.root},
-        "classes": dataset.classes,
-        "forget": plan["forget"],
-        "before": versions[0].to_json(),
-        "unseen": requests.unseen_spec(request.unseen, attempt.folder),
-    }
-    model = {
-        "file": before,
-        "architecture": request.model.architecture,
-        "input_shape": list(dataset.input_shape),
-        "retired": retired,
-    }
-    judges = references.trained_for(home, plan, data, model)
-    edit = {"after": after, "retired": sorted(retired + plan["forget"])}
-    return {"data": data, "model": model, "references": judges, "edit": edit}
-
-
-def measured(home: Home, facts: Facts, seed: int) -> Any:
-    """Findings on the candidate, and on each control by its name."""
-    from flows.steps import audit
-
-    return audit.measured(home, **facts, plan={"seed": seed})
+    return Data(
+        spec=spec,
+        name=inputs["dataBefore"]["name"],
+        classes=dataset.classes,
+        forget=plan.forget,
+        before=before,
+        after=after,
+        forget_set=ForgetSet.from_json(inputs["forgetSet"]),
+        retain_set=RetainSet.from_json(inputs["retainSet"]),
+        unseen=unseen_spec(request.unseen, attempt.folder),
+    )

@@ -8,11 +8,11 @@ auditor's own key. On the same kind of machine the model after has the same byte
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compliance.documents.request import load_request
 from compliance.formats import strict_json
@@ -26,7 +26,10 @@ from flows.state.errors import EventError
 from flows.state.files import Artifact, digest_file, write_atomically
 from flows.state.paths import Attempt, Home
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from compliance.documents.policy import Policy
+    from compliance.verdict.verdict import Verdict
+    from flows.state.facts import Data, Edit, Json
 
 TOLERANCE = 1e-9
 """Two figures are the same within this: the statement's are the doubles that were computed."""
@@ -38,15 +41,61 @@ class Check:
 
     Attributes:
         name: What it is.
-        told: What the statement says.
-        found: What came out.
+        stated: What the statement says.
+        computed: What came out.
         same: Whether they are the same.
     """
 
     name: str
-    told: Any
-    found: Any
+    stated: Any
+    computed: Any
     same: bool
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "told": self.stated,
+            "found": self.computed,
+            "same": self.same,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A statement that holds, and the digest of its signed bytes."""
+
+    statement: Mapping[str, Any]
+    digest: str
+
+    @property
+    def predicate(self) -> Mapping[str, Any]:
+        predicate: Mapping[str, Any] = self.statement["predicate"]
+        return predicate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the attempt was carried out from, each part held against the statement.
+
+    Attributes:
+        model: The file of the model before.
+        plan: As it was registered.
+        request: Its content, with paths that hold anywhere.
+    """
+
+    model: Path
+    plan: Json
+    request: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the steps have left this time."""
+
+    data: Data
+    edit: Edit
+    policy: Policy
+    verdict: Verdict
 
 
 def replay(
@@ -57,7 +106,7 @@ def replay(
     before: Path | None,
     request: Path | None,
     output: Path,
-) -> Facts:
+) -> Json:
     """Run the attempt of a statement again and sign what came of it.
 
     Args:
@@ -77,70 +126,71 @@ def replay(
             key here can sign as auditor.
     """
     key = keyring.signing_key(home, "auditor")
-    told = _believed(statement, trust)
-    inputs = _inputs(statement, told, before, request)
-    work = Home(home.root / "replays" / told["digest"][:16])
+    verified = _verified(statement, trust)
+    inputs = _inputs(statement, verified, before, request)
+    work = Home(home.root / "replays" / verified.digest[:16])
     with _working_in(work):
-        checks = list(_compared(work, told["statement"], inputs))
-    same = all(check.same for check in checks)
-    write_atomically(output, envelope.sign_payload(_result(told, checks), key))
+        checks = list(_compared(work, verified, inputs))
+    write_atomically(output, envelope.sign_payload(_result(verified, checks), key))
     return {
-        "same": same,
-        "checks": [asdict(check) for check in checks],
-        "statement": told["digest"],
+        "same": all(check.same for check in checks),
+        "checks": [check.to_json() for check in checks],
+        "statement": verified.digest,
         "output": str(output),
     }
 
 
-def _believed(statement: Path, trust: Path) -> Facts:
-    found = verify_statement(statement, load_trust(trust))
-    if found.exit_code in (INVALID, UNSUPPORTED) or found.statement is None:
-        raise EventError(f"{statement} does not hold: {' '.join(found.problems)}")
-    if found.statement["predicate"]["method"]["name"] == "claimed":
+def _verified(statement: Path, trust: Path) -> Verified:
+    verification = verify_statement(statement, load_trust(trust))
+    if verification.exit_code in (INVALID, UNSUPPORTED) or verification.statement is None:
+        raise EventError(f"{statement} does not hold: {' '.join(verification.problems)}")
+    verified = Verified(statement=verification.statement, digest=verification.digest)
+    if verified.predicate["method"]["name"] == "claimed":
         raise EventError(
             f"{statement} is about a claim: there is no edit to make again. `damp audit "
             "reproduce.yaml` beside it, with a state folder and a key of your own, audits the same "
             "bytes anew."
         )
-    return {"statement": found.statement, "digest": found.digest}
+    return verified
 
 
-def _inputs(statement: Path, told: Facts, before: Path | None, request: Path | None) -> Facts:
+def _inputs(
+    statement: Path, verified: Verified, before: Path | None, request: Path | None
+) -> Inputs:
     """The pinned inputs, each held against its digest."""
-    folder, predicate = statement.resolve().parent, told["statement"]["predicate"]
+    folder, predicate = statement.resolve().parent, verified.predicate
     model = (before or folder / "before.safetensors").resolve()
-    wanted = predicate["inputs"]["modelBefore"]["digest"]["sha256"]
+    pinned = predicate["inputs"]["modelBefore"]["digest"]["sha256"]
     if not model.is_file():
         raise EventError(
             f"The model before, {model}, is not there: name it with --before. It may have been "
             "purged; then nobody can run the attempt again."
         )
-    if digest_file(model) != wanted:
-        raise EventError(f"{model} is not the model before of this statement ({wanted}).")
-    return {
-        "model": model,
-        "plan": pinned_plan(folder / "plan.json", predicate["auditPlan"]["digest"]),
-        "request": _request_of(request or folder / "reproduce.yaml", predicate),
-    }
+    if digest_file(model) != pinned:
+        raise EventError(f"{model} is not the model before of this statement ({pinned}).")
+    return Inputs(
+        model=model,
+        plan=pinned_plan(folder / "plan.json", predicate["auditPlan"]["digest"]),
+        request=_request_of(request or folder / "reproduce.yaml", predicate["event"]["id"]),
+    )
 
 
-def pinned_plan(file: Path, wanted: str) -> Facts:
+def pinned_plan(file: Path, wanted: str) -> Json:
     """The plan in a file, if it is the one that the statement pins.
 
     Raises:
         EventError: It is another.
         JsonError, LedgerError: It is no JSON, or cannot be read.
     """
-    plan = strict_json.loads(must_read(file), str(file))
+    plan: Json = strict_json.loads(must_read(file), str(file))
     if strict_json.digest(plan) != wanted:
         raise EventError(f"{file} is not the plan whose digest the statement has ({wanted}).")
-    found: Facts = plan
-    return found
+    return plan
 
 
-def _request_of(file: Path, predicate: Facts) -> Facts:
+def _request_of(file: Path, event: str) -> Json:
     """The content of the event's request, with its paths as they are from the file's folder."""
-    request, event = load_request(file), predicate["event"]["id"]
+    request = load_request(file)
     if request.id != event:
         raise EventError(f"{file} is request {request.id}, and the statement is about {event}.")
     return requests.placed(request, file.resolve().parent)
@@ -156,94 +206,87 @@ def _working_in(work: Home) -> Iterator[None]:
         yield
 
 
-def _compared(work: Home, statement: Facts, inputs: Facts) -> Iterator[Check]:
-    predicate = statement["predicate"]
-    made = _run(work, predicate, inputs)
-    told = predicate["inputs"]
-    yield _same("data version before", told["dataBefore"]["version"], made["data"]["before"])
-    yield _same("data version after", told["dataAfter"]["version"], made["data"]["after"])
-    yield _same("retain set", told["retainSet"]["sha256"], made["data"]["retain_set"])
-    yield _same("forgotten rows", told["forgetSet"]["count"], made["data"]["forget_count"])
-    yield _same("policy", predicate["auditPlan"]["policy"]["digest"], made["policy"])
-    yield _same("model after", statement["subject"][0]["digest"]["sha256"], made["after"])
-    yield _same("verdict", predicate["verdict"]["result"], made["verdict"].result)
-    found = {row.name: row for row in made["verdict"].rows if row.measurement is not None}
+def _compared(work: Home, verified: Verified, inputs: Inputs) -> Iterator[Check]:
+    predicate = verified.predicate
+    stated, after = predicate["inputs"], verified.statement["subject"][0]["digest"]["sha256"]
+    again = _run(work, verified, inputs)
+    data, verdict = again.data, again.verdict
+    yield _check("data version before", stated["dataBefore"]["version"], data.before.version)
+    yield _check("data version after", stated["dataAfter"]["version"], data.after.version)
+    yield _check("retain set", stated["retainSet"]["sha256"], data.retain_set.sha256)
+    yield _check("forgotten rows", stated["forgetSet"]["count"], data.forget_set.count)
+    policy = predicate["auditPlan"]["policy"]["digest"]
+    yield _check("policy", policy, again.policy.digest())
+    yield _check("model after", after, again.edit.after.sha256)
+    yield _check("verdict", predicate["verdict"]["result"], verdict.result)
+    values = {row.name: row.measurement.value for row in verdict.rows if row.measurement}
     for row in predicate["audits"]:
         if row["status"] == "RUN":
-            again = found.get(row["name"])
-            value = again.measurement.value if again and again.measurement else None
-            yield Check(
-                name=row["name"],
-                told=row["value"],
-                found=value,
-                same=value is not None and abs(value - row["value"]) <= TOLERANCE,
-            )
+            name, value = row["name"], row["value"]
+            yield _check_figure(name, value, values.get(name))
 
 
-def _same(name: str, told: Any, found: Any) -> Check:
-    return Check(name=name, told=told, found=found, same=told == found)
+def _check(name: str, stated: Any, computed: Any) -> Check:
+    return Check(name=name, stated=stated, computed=computed, same=stated == computed)
 
 
-def _run(work: Home, predicate: Facts, inputs: Facts) -> Facts:
+def _check_figure(name: str, stated: float, computed: float | None) -> Check:
+    same = computed is not None and abs(computed - stated) <= TOLERANCE
+    return Check(name=name, stated=stated, computed=computed, same=same)
+
+
+def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
     """The steps of the flow, called plainly, with the statement's plan and seed."""
-    from compliance.documents.policy import Policy
     from flows.steps import audit, conclude, prepare
-    from flows.steps import edit as cut
-    from flows.steps import references as retraining
+    from flows.steps.edit import edit
+    from flows.steps.plan import RegisteredPlan
+    from flows.steps.references import train_references
 
-    event, number = predicate["event"]["id"], predicate["event"]["attempt"]
-    plan = inputs["plan"]
-    requests.submit(work, _request(work, predicate, inputs))
-    where = {"home": str(work.root), "event": event, "attempt": number}
-    accepted = prepare.accept(where) | {
-        "policy": plan["policy"],
-        "policy_digest": plan["policyDigest"],
-        "method": plan["method"],
-    }
-    data = prepare.version_data(where, accepted)
-    model = prepare.pin_model(where, accepted, data)
-    references = retraining.references(where, accepted, data, model)
-    edit = cut.cut(where, accepted, data, model, references)
-    attempt, seed = Attempt(work, event, number), predicate["auditPlan"]["seed"]
-    audit.yardstick(work, attempt, data, model, references, seed)
-    yardstick = Artifact.of(work.root, attempt.yardstick).to_json()
-    audit.audit(where, data, model, references, {"seed": seed, "yardstick": yardstick}, edit)
-    return {
-        "data": {
-            "before": data["before"]["version"],
-            "after": data["after"]["version"],
-            "retain_set": data["retain_set"]["sha256"],
-            "forget_count": data["forget_set"]["count"],
-        },
-        "policy": Policy.model_validate(plan["policy"]).digest(),
-        "after": edit["after"]["sha256"],
-        "verdict": conclude.judged(attempt, plan["policy"], predicate["propagation"]),
-    }
+    predicate = verified.predicate
+    plan = RegisteredPlan.of(inputs.plan)
+    requests.submit(work, _request(work, verified, inputs))
+    attempt = Attempt(work, predicate["event"]["id"], predicate["event"]["attempt"])
+    accepted = prepare.accept(attempt)
+    accepted = replace(accepted, policy=plan.policy, method=plan.method or accepted.method)
+    data = prepare.version_data(attempt, accepted)
+    model = prepare.pin_model(attempt, accepted, data)
+    references = train_references(attempt, accepted, data, model)
+    edited = edit(attempt, accepted, data, model, references)
+    seed = predicate["auditPlan"]["seed"]
+    audit.audit_baseline(attempt, data, model, references, seed)
+    case = audit.Case(data=data, model=model, references=references, edit=edited, seed=seed)
+    audit.audit_candidate(attempt, case, Artifact.of(work.root, attempt.baseline))
+    return Outcome(
+        data=data,
+        edit=edited,
+        policy=plan.policy,
+        verdict=conclude.judged(attempt, plan.policy, predicate["propagation"]),
+    )
 
 
-def _request(work: Home, predicate: Facts, inputs: Facts) -> Path:
+def _request(work: Home, verified: Verified, inputs: Inputs) -> Path:
     """The request for the replay's folder: its own copy of the model, the plan's policy beside."""
     folder = work.root / "request"
-    write_atomically(folder / "policy.yaml", json.dumps(inputs["plan"]["policy"]).encode())
-    architecture = predicate["inputs"]["modelBefore"]["architecture"]
-    content = inputs["request"] | {
-        "model": {"file": str(inputs["model"]), "architecture": architecture},
+    write_atomically(folder / "policy.yaml", json.dumps(inputs.plan["policy"]).encode())
+    architecture = verified.predicate["inputs"]["modelBefore"]["architecture"]
+    content = inputs.request | {
+        "model": {"file": str(inputs.model), "architecture": architecture},
         "policy": "policy.yaml",
     }
-    content.pop("callback", None)  # nobody is told of a replay
+    content.pop("callback", None)  # nobody is called back about a replay
     write_atomically(folder / "request.yaml", json.dumps(content, indent=1).encode())
     return folder / "request.yaml"
 
 
-def _result(told: Facts, checks: list[Check]) -> Facts:
+def _result(verified: Verified, checks: list[Check]) -> Json:
     """What came of it as an in-toto test-result about the model after."""
     return {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [dict(subject) for subject in told["statement"]["subject"]],
+        "subject": [dict(subject) for subject in verified.statement["subject"]],
         "predicateType": "https://in-toto.io/attestation/test-result/v0.1",
         "predicate": {
             "result": "PASSED" if all(check.same for check in checks) else "FAILED",
-            "configuration": [{"name": "statement", "digest": {"sha256": told["digest"]}}],
+            "configuration": [{"name": "statement", "digest": {"sha256": verified.digest}}],
             "passedTests": [check.name for check in checks if check.same],
             "warnedTests": [],
             "failedTests": [check.name for check in checks if not check.same],

@@ -1,16 +1,28 @@
 """Prefect: the flows, their tasks, the runner, schedules and what is repaired at a start.
 
-    artifacts.py    What Prefect's pages show of an event: how far it is, its verdict, its audits, i
-    automations.py  Prefect's automations, so that a run that failed is noticed by somebody
-    claim.py        The flow that audits a claim made elsewhere: any two models, any method, nobody'
-    engine.py       A Prefect server for a command, and the events that it carries out there
-    event.py        The flow of one unlearning event, in the ten steps of the diagram in the README
-    parking.py      One pending event of a scheduled run: decided, left for the next, or parked with
-    reconcile.py    What a crash leaves in Prefect and MLflow, put in order at the next start
-    runner.py       Run events: one at a time per model, resumed where they stopped, with the policy
-    schedule.py     What runs while nobody types: pending requests, re-audits that are due, the regi
-    server_loss.py  A Prefect server that is lost on the way is told as that: no defect, no fault of
-    tasks.py        The ten steps as Prefect tasks: one call each, remembered by their inputs
+Only this room knows Prefect (beside the servers, and the cluster that work is spread over). The
+steps themselves are plain functions of `flows.steps`; here they are called in order, remembered,
+shown and resumed.
+
+The flows, which read like the README's diagram:
+
+    event.py        one unlearning event
+    claim.py        the audit of a claim that was made elsewhere
+
+What carries them:
+
+    tasks.py        `once`: a step as a Prefect task from JSON to JSON, remembered by its inputs
+    engine.py       a Prefect server for a command, and the events that it carries out there
+    runner.py       one event through its attempts, under the lock of its model
+    artifacts.py    what Prefect's pages show: progress, verdict, audits, the way to the report
+    server_loss.py  a lost Prefect server as a ServerError that says what to do
+
+What runs while nobody types:
+
+    schedule.py     pending requests, re-audits that are due, the scan of the registry
+    parking.py      one pending event: decided, left for the next run, or parked with its reason
+    automations.py  the call that Prefect makes when a run fails
+    reconcile.py    what a crash left in Prefect and in the registry, put in order at a start
 
 `__all__` is the door: what other rooms import.
 """

@@ -14,10 +14,9 @@ from prefect.artifacts import (
 
 from compliance.signing import envelope
 from flows.servers import local_services
+from flows.state.facts import Closed, Json
 from flows.state.paths import Attempt
 from flows.state.settings import settings
-
-Facts = dict[str, Any]
 
 
 class Progress:
@@ -25,26 +24,25 @@ class Progress:
 
     def __init__(self, attempt: Attempt, steps: int) -> None:
         self.key = f"progress-{attempt.event}-{attempt.number}"
-        self.steps, self.artifact = steps, None
+        self.steps = steps
+        self.artifact: Any = None
 
     def step(self, number: int, title: str) -> None:
         """Step `number` begins."""
         share = 100.0 * (number - 1) / self.steps
-        told = f"{number} of {self.steps}: {title}"
+        words = f"{number} of {self.steps}: {title}"
         if self.artifact is None:
-            made: Any = create_progress_artifact(share, key=self.key, description=told)
-            self.artifact = made
+            self.artifact = create_progress_artifact(share, key=self.key, description=words)
         else:
-            update_progress_artifact(self.artifact, progress=share, description=told)
+            update_progress_artifact(self.artifact, progress=share, description=words)
 
 
-def verdict(where: Facts, closed: Facts) -> None:
+def show_verdict(attempt: Attempt, closed: Closed) -> None:
     """The verdict in words, every audit as a row, and the way to the report."""
-    attempt = Attempt.of(where)
-    predicate = envelope.decoded(attempt.statement)["predicate"]
+    predicate: Json = envelope.decoded(attempt.statement)["predicate"]
     key = f"{attempt.event}-{attempt.number}"
     create_markdown_artifact(
-        _words(attempt, closed, predicate), key=f"verdict-{key}", description=closed["verdict"]
+        _words(attempt, closed, predicate), key=f"verdict-{key}", description=closed.verdict
     )
     create_table_artifact(
         [_row(audit) for audit in predicate["audits"]], key=f"audits-{key}", description="Audits"
@@ -54,29 +52,29 @@ def verdict(where: Facts, closed: Facts) -> None:
     )
 
 
-def _words(attempt: Attempt, closed: Facts, predicate: Facts) -> str:
-    reasons = "\n".join(f"- {reason}" for reason in closed["reasons"])
-    made = closed["registration"]
-    model = f"**{made['name']}** version {made['version']}" if made else "not registered"
+def _words(attempt: Attempt, closed: Closed, predicate: Json) -> str:
+    reasons = "\n".join(f"- {reason}" for reason in closed.reasons)
+    version = closed.registration
+    model = f"**{version.name}** version {version.version}" if version else "not registered"
+    inputs = predicate["inputs"]
     return (
-        f"# {closed['verdict']}\n\n{predicate['verdict']['claim']}\n\n{reasons}\n\n"
+        f"# {closed.verdict}\n\n{predicate['verdict']['claim']}\n\n{reasons}\n\n"
         f"Model: {model}. Data: "
-        f"`{predicate['inputs']['dataBefore']['version']}` → "
-        f"`{predicate['inputs']['dataAfter']['version']}`.\n\n"
+        f"`{inputs['dataBefore']['version']}` → `{inputs['dataAfter']['version']}`.\n\n"
         f"Report: `{attempt.report}`\n\n    damp verify {attempt.statement}\n"
     )
 
 
-def _row(audit: Facts) -> Facts:
-    told = ("name", "outcome", "required", "value", "nullMean", "original", "reason")
-    return {name: audit[name] for name in told if name in audit}
+def _row(audit: Json) -> Json:
+    columns = ("name", "outcome", "required", "value", "nullMean", "original", "reason")
+    return {name: audit[name] for name in columns if name in audit}
 
 
-def _report(attempt: Attempt, closed: Facts) -> str:
+def _report(attempt: Attempt, closed: Closed) -> str:
     """On MLflow's pages where they are served, else the file."""
     server = local_services.running(attempt.home, "mlflow")
     base = settings().mlflow_uri or (server.url if server else None)
-    made = closed["registration"]
-    if base is None or made is None:
+    version = closed.registration
+    if base is None or version is None:
         return attempt.report.as_uri()
-    return f"{base.rstrip('/')}/#/models/{made['name']}/versions/{made['version']}"
+    return f"{base.rstrip('/')}/#/models/{version.name}/versions/{version.version}"

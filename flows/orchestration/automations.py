@@ -48,7 +48,7 @@ def call_on_failure(url: str) -> str:
         actions=[CallWebhook(block_document_id=block, payload=PAYLOAD)],
     )
     with get_client(sync_client=True) as client:
-        for known in client.read_automations_by_name(NAME):
-            client.delete_automation(known.id)
+        for older in client.read_automations_by_name(NAME):
+            client.delete_automation(older.id)
     automation.create()
     return NAME

@@ -1,31 +1,26 @@
 """The flow that audits a claim made elsewhere: any two models, any method, nobody's word.
 
 Same plan, audits, controls, verdict, statement, report, signature and ledger as an unlearning
-event; nothing is cut, registered or promoted.
+event; nothing is edited, registered or promoted.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from prefect import flow
 
-from flows.orchestration import artifacts, tasks
-from flows.orchestration.tasks import once, step
-from flows.steps import claim
-
-Facts = dict[str, Any]
-
-accept = step(claim.accept)
-version_data = step(claim.version_data)
-pin_models = step(claim.pin_models)
-references = step(claim.references)
-record_claim = step(claim.record)
-close = step(claim.close)
+from flows.orchestration import artifacts
+from flows.orchestration.tasks import once
+from flows.state.facts import Closed
+from flows.state.paths import Attempt, Home
+from flows.steps.audit import audit
+from flows.steps.claim import accept, close, conclude, pin_model, train_references, version_data
+from flows.steps.plan import register_plan
 
 
 @flow(name="forgetting-claim", flow_run_name="{event}-attempt-{attempt}", validate_parameters=False)
-def forgetting_claim(home: str, event: str, attempt: int) -> Facts:
+def forgetting_claim(home: str, event: str, attempt: int) -> Closed:
     """Audit one claim, from its receipt to its closed ledger entry.
 
     Killed anywhere and started again, it goes on after the last finished step.
@@ -33,52 +28,19 @@ def forgetting_claim(home: str, event: str, attempt: int) -> Facts:
     Args:
         home: The state folder.
         event: Id of the claim's event.
-        attempt: Always 1: a claim is audited, not mended.
-
-    Returns:
-        `verdict`, `statement`, `report`: facts for the person who asked.
+        attempt: Always 1: a claim is audited, not tried again.
     """
-    where = {"home": home, "event": event, "attempt": attempt}
+    at = Attempt(Home(Path(home)), event, attempt)
 
-    accepted = once(accept, where=where)
-    data = once(version_data, where=where, accepted=accepted)
-    pinned = once(pin_models, where=where, accepted=accepted, data=data)
-    model, edit = pinned["model"], pinned["edit"]
-    judges = once(
-        references,
-        where=where,
-        accepted=accepted,
-        data=data,
-        model=model,
-        given=pinned["references"],
-    )
-    plan = once(
-        tasks.register_plan,
-        where=where,
-        accepted=accepted,
-        data=data,
-        model=model,
-        references=judges,
-    )
-    found = once(
-        tasks.audit_all,
-        where=where,
-        data=data,
-        model=model,
-        references=judges,
-        plan=plan,
-        edit=edit,
-    )
-    record = once(
-        record_claim,
-        where=where,
-        accepted=accepted,
-        data=data,
-        model=model,
-        plan=plan,
-        edit=edit,
-        found=found,
-    )
-    closed = once(close, where=where, record=record)
-    artifacts.verdict(where, closed)
+    accepted = once(accept, at)
+    data = once(version_data, at, accepted)
+    pinned = once(pin_model, at, accepted, data)
+    model, edited = pinned.model, pinned.edit
+    references = once(train_references, at, accepted, data, model, pinned.references)
+    plan = once(register_plan, at, accepted, data, model, references)
+    findings = once(audit, at, data, model, references, plan, edited)
+    record = once(conclude, at, accepted, data, model, plan, edited, findings)
+    closed = once(close, at, record)
+
+    artifacts.show_verdict(at, closed)
     return closed

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from prefect import flow
 
-from flows.orchestration import artifacts, tasks
+from flows.orchestration import artifacts
 from flows.orchestration.tasks import once
-
-Facts = dict[str, Any]
+from flows.state.facts import Closed
+from flows.state.paths import Attempt, Home
+from flows.steps.audit import audit
+from flows.steps.conclude import conclude
+from flows.steps.edit import edit
+from flows.steps.plan import register_plan
+from flows.steps.prepare import accept, pin_model, version_data
+from flows.steps.references import train_references
+from flows.steps.register import close, register
 
 
 @flow(name="unlearning-event", flow_run_name="{event}-attempt-{attempt}", validate_parameters=False)
-def unlearning_event(home: str, event: str, attempt: int) -> Facts:
+def unlearning_event(home: str, event: str, attempt: int) -> Closed:
     """Carry one attempt of one event from its request to its closed ledger entry.
 
     The caller holds the lock of the model's lineage. Killed anywhere and started again, it goes
@@ -23,62 +30,19 @@ def unlearning_event(home: str, event: str, attempt: int) -> Facts:
         home: The state folder.
         event: Id of the event.
         attempt: 1 for the first; 2 retrains where the policy falls back to that.
-
-    Returns:
-        `verdict`, `statement`, `report`, `registration`: facts for the person who asked.
     """
-    where = {"home": home, "event": event, "attempt": attempt}
+    at = Attempt(Home(Path(home)), event, attempt)
 
-    accepted = once(tasks.accept, where=where)
-    data = once(tasks.version_data, where=where, accepted=accepted)
-    model = once(tasks.pin_model, where=where, accepted=accepted, data=data)
-    references = once(tasks.references, where=where, accepted=accepted, data=data, model=model)
-    plan = once(
-        tasks.register_plan,
-        where=where,
-        accepted=accepted,
-        data=data,
-        model=model,
-        references=references,
-    )
-    edit = once(
-        tasks.cut_class,
-        where=where,
-        accepted=accepted,
-        data=data,
-        model=model,
-        references=references,
-    )
-    found = once(
-        tasks.audit_all,
-        where=where,
-        data=data,
-        model=model,
-        references=references,
-        plan=plan,
-        edit=edit,
-    )
-    record = once(
-        tasks.record_event,
-        where=where,
-        accepted=accepted,
-        data=data,
-        model=model,
-        plan=plan,
-        edit=edit,
-        found=found,
-    )
-    registration = once(
-        tasks.register,
-        where=where,
-        accepted=accepted,
-        data=data,
-        model=model,
-        edit=edit,
-        record=record,
-    )
-    closed = once(
-        tasks.close, where=where, accepted=accepted, record=record, registration=registration
-    )
-    artifacts.verdict(where, closed)
+    accepted = once(accept, at)
+    data = once(version_data, at, accepted)
+    model = once(pin_model, at, accepted, data)
+    references = once(train_references, at, accepted, data, model)
+    plan = once(register_plan, at, accepted, data, model, references)
+    edited = once(edit, at, accepted, data, model, references)
+    findings = once(audit, at, data, model, references, plan, edited)
+    record = once(conclude, at, accepted, data, model, plan, edited, findings)
+    registration = once(register, at, accepted, data, model, edited, record)
+    closed = once(close, at, accepted, record, registration)
+
+    artifacts.show_verdict(at, closed)
     return closed

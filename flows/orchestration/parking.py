@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from compliance.ledger.ledger import Ledger
 from flows.orchestration.runner import attempt_due, run_event
 from flows.state import logs
 from flows.state.errors import BusyError, ServerError, StoreError, is_refusal
 from flows.state.paths import Home
 
-Facts = dict[str, Any]
+Row = dict[str, str]
+"""`event`, `outcome`, `report` and `why` of one event, as Prefect's table shows it."""
 
 PASSING = (BusyError, ServerError, StoreError)
-"""What goes by without anybody looking at the request: a lock, a server, a full disk."""
+"""What passes without a change to the request: a lock, a server, a full disk."""
 
 
-def decide(home: Home, event: str) -> Facts:
+def decide(home: Home, event: str) -> Row:
     """Run an event; its outcome as a row.
 
     What cannot be carried out is parked: it leaves the queue with its reason in the ledger, and
     `damp run --event` takes it up again once a person has seen to it.
     """
     try:
-        facts = run_event(home, event)
+        closed = run_event(home, event)
     except PASSING as error:
         outcome = "BUSY" if isinstance(error, BusyError) else "LATER"
         return _row(event, outcome, why=str(error))
@@ -32,7 +31,7 @@ def decide(home: Home, event: str) -> Facts:
         logs.event(event).exception("parked: %s", why)
         park(home, event, why)
         return _row(event, "PARKED", why=why)
-    return _row(event, facts["verdict"], report=str(home.root / facts["report"]["path"]))
+    return _row(event, closed.verdict, report=str(home.root / closed.report.path))
 
 
 def park(home: Home, event: str, why: str) -> None:
@@ -41,5 +40,5 @@ def park(home: Home, event: str, why: str) -> None:
     Ledger(home.ledger).append("attempt_failed", event, body)
 
 
-def _row(event: str, outcome: str, *, report: str = "", why: str = "") -> Facts:
+def _row(event: str, outcome: str, *, report: str = "", why: str = "") -> Row:
     return {"event": event, "outcome": outcome, "report": report, "why": why}

@@ -53,7 +53,7 @@ def reconcile(home: Home) -> Reconciled:
     Raises:
         ServerError: The Prefect server was lost.
     """
-    with server_loss.told():
+    with server_loss.translated():
         flow_runs = _end_flow_runs(home)
     return Reconciled(flow_runs=tuple(flow_runs), registry_runs=tuple(_end_registry_runs(home)))
 

@@ -12,19 +12,18 @@ from compliance.ledger.ledger import Ledger
 from flows.intake import requests
 from flows.orchestration import artifacts, reconcile, server_loss
 from flows.state import interrupts, locks, logs, progress
-from flows.state.journal import STEPS
+from flows.state.facts import Closed
 from flows.state.paths import Attempt, Home
+from flows.steps.table import STEPS
 
-Facts = dict[str, Any]
 
-
-def run_event(home: Home, event: str) -> Facts:
+def run_event(home: Home, event: str) -> Closed:
     """Carry an event through its attempts until it is decided.
 
     The process must know a Prefect API (`PREFECT_API_URL`).
 
     Returns:
-        The last attempt's facts: `verdict`, `statement`, `report`, `registration`.
+        How the last attempt ended.
 
     Raises:
         BusyError: Another event holds this model.
@@ -32,24 +31,25 @@ def run_event(home: Home, event: str) -> Facts:
     """
     logs.write_to(home)
     with locks.lineage(home, requests.lineage_of(home, event)):
-        facts = _attempt(home, event)
-        while facts["ending"] == "retrain_required":
-            facts = _attempt(home, event)
-    return facts
+        closed = _run_attempt(home, event)
+        while closed.ending == "retrain_required":
+            closed = _run_attempt(home, event)
+    return closed
 
 
-def _attempt(home: Home, event: str) -> Facts:
+def _run_attempt(home: Home, event: str) -> Closed:
     """Begin or resume the attempt that is due."""
-    carry_out = _flow(home, event)
+    run = _flow(home, event)
     attempt = Attempt(home, event, attempt_due(home, event))
     page = artifacts.Progress(attempt, len(STEPS))
     recorder = progress.Recorder(progress.current(), attempt.progress, page.step)
+    reporting = progress.reporting_to(recorder)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with server_loss.told(), quiet, tags(*reconcile.tags(home)), progress.reporting_to(recorder):
-        facts: Facts = carry_out(home=str(home.root), event=event, attempt=attempt.number)
+    with server_loss.translated(), quiet, tags(*reconcile.tags(home)), reporting:
+        closed: Closed = run(home=str(home.root), event=event, attempt=attempt.number)
     interrupts.check()
-    return facts
+    return closed
 
 
 def _flow(home: Home, event: str) -> Any:
@@ -65,6 +65,6 @@ def _flow(home: Home, event: str) -> Any:
 
 def attempt_due(home: Home, event: str) -> int:
     """The number of the attempt to begin or resume."""
-    known = states.current(Ledger(home.ledger).entries(), event)
-    begins = known.attempt == 0 or known.state is states.State.RETRAIN_REQUIRED
-    return known.attempt + 1 if begins else known.attempt
+    current = states.current(Ledger(home.ledger).entries(), event)
+    begins = current.attempt == 0 or current.state is states.State.RETRAIN_REQUIRED
+    return current.attempt + 1 if begins else current.attempt

@@ -16,25 +16,24 @@ from prefect.types.entrypoint import EntrypointType
 from flows.intake import batches, lifecycle, requests, webhooks
 from flows.operations import reaudit
 from flows.orchestration import reconcile
-from flows.orchestration.parking import decide
+from flows.orchestration.parking import Row, decide
 from flows.state import interrupts, locks
 from flows.state.errors import GateError
+from flows.state.facts import Json
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
-Facts = dict[str, Any]
-
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DIGITS = 6
 """Of an interval's number at most: longer ones overflow."""
 REAUDITS, SCAN = "1d", "6h"
-"""How often re-audits are looked for and the registry is scanned, unless told otherwise."""
+"""How often re-audits are looked for and the registry is scanned, unless set otherwise."""
 
 
 @flow(name="compliance-run", validate_parameters=False)
-def compliance_run(home: str) -> list[Facts]:
+def compliance_run(home: str) -> list[Row]:
     """Carry out all pending requests of a state folder, the nearest deadline first.
 
     One that cannot be carried out does not stop the others; a run that overlaps waits for this one.
@@ -55,33 +54,34 @@ def compliance_run(home: str) -> list[Facts]:
 
 
 @flow(name="reaudit-run", validate_parameters=False)
-def reaudit_run(home: str) -> list[Facts]:
+def reaudit_run(home: str) -> list[Json]:
     """Audit again what is due. One that no longer passes fails this run, so that it is noticed."""
     place = Home(Path(home))
     done = [reaudit.reaudit(place, event) for event in reaudit.due(place)]
-    if done:
-        create_table_artifact(done, key="reaudits", description="Audited again in this run")
-    if bad := [each["event"] for each in done if each["verdict"] != "PASSED"]:
+    rows = [each.to_json() for each in done]
+    if rows:
+        create_table_artifact(rows, key="reaudits", description="Audited again in this run")
+    if bad := [each.event for each in done if each.verdict != "PASSED"]:
         raise GateError(
             f"Re-audits of {', '.join(bad)} did not pass: take the models out of use, and file new "
             "requests."
         )
-    return done
+    return rows
 
 
 @flow(name="registry-scan", validate_parameters=False)
-def registry_scan(home: str) -> list[Facts]:
-    """Look at every version and alias; one without a valid statement behind it fails this run."""
+def registry_scan(home: str) -> list[Json]:
+    """Check every version and alias; one without a valid statement behind it fails this run."""
     from flows.registry import gate
 
-    found = gate.audit_registry(Home(Path(home)))
-    wrong = [each.to_json() for each in found if each.problems]
-    told = "\n".join(f"- **{w['name']}/{w['version']}**: {' '.join(w['problems'])}" for w in wrong)
-    head = f"{len(found)} looked at, {len(wrong)} with problems.\n\n"
-    create_markdown_artifact(head + told, key="registry", description="The registry's scan")
+    scanned = gate.audit_registry(Home(Path(home)))
+    wrong = [each for each in scanned if each.problems]
+    lines = "\n".join(f"- **{w.name}/{w.version}**: {' '.join(w.problems)}" for w in wrong)
+    head = f"{len(scanned)} scanned, {len(wrong)} with problems.\n\n"
+    create_markdown_artifact(head + lines, key="registry", description="The registry's scan")
     if wrong:
-        raise GateError(f"The registry holds what the gate never let through:\n{told}")
-    return [each.to_json() for each in found]
+        raise GateError(f"The registry holds what the gate never let through:\n{lines}")
+    return [each.to_json() for each in scanned]
 
 
 def interval(text: str) -> timedelta:
@@ -90,17 +90,17 @@ def interval(text: str) -> timedelta:
     >>> interval("90s")
     datetime.timedelta(seconds=90)
     """
-    found = re.fullmatch(r"(\d+)([smhd])", text)
-    if found is None or int(found[1]) == 0 or len(found[1]) > DIGITS:
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None or int(match[1]) == 0 or len(match[1]) > DIGITS:
         raise GateError(f"'{text}' is no interval. Write 60s, 15m, 6h or 1d.")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
 def deployments(
     home: Home, *, every: str, reaudits: str = REAUDITS, scan: str = SCAN, pool: str | None = None
 ) -> list[RunnerDeployment]:
     """The three flows with their schedules, for a process that serves them or for a work pool."""
-    told = {
+    schedules = {
         compliance_run: ("pending-requests", every),
         reaudit_run: ("due-reaudits", reaudits),
         registry_scan: ("registry-scan", scan),
@@ -115,7 +115,7 @@ def deployments(
             work_pool_name=pool,
             description=each.__doc__,
         )
-        for each, (name, often) in told.items()
+        for each, (name, often) in schedules.items()
     ]
 
 
@@ -150,10 +150,10 @@ def deploy(home: Home, pool: str, **often: str) -> list[str]:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
 
-    there = contextlib.suppress(ObjectAlreadyExists)  # then it is the team's, with their limits
-    with get_client(sync_client=True) as client, there:
+    is_there = contextlib.suppress(ObjectAlreadyExists)  # then it is the team's, with their limits
+    with get_client(sync_client=True) as client, is_there:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-    found = deployments(home, pool=pool, **often)
-    for each in found:
+    deployed = deployments(home, pool=pool, **often)
+    for each in deployed:
         each.apply()
-    return [f"{each.flow_name}/{each.name}" for each in found]
+    return [f"{each.flow_name}/{each.name}" for each in deployed]

@@ -1,4 +1,4 @@
-"""A Prefect server that is lost on the way is told as that: no defect, no fault of a request.
+"""Translate a lost Prefect connection into ServerError: no defect, no fault of a request.
 
 Prefect's client tries again for a while, so a server that is started again in time is not missed.
 """
@@ -16,7 +16,7 @@ SERVER_ERROR = 500
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn what Prefect's client raises when its server has died into words.
 
     Raises:

@@ -151,8 +151,7 @@ def _doing(attempt: Attempt) -> str:
     if not notes:
         return "waiting"
     last = notes[-1]
-    number = list(journal.STEPS).index(last["step"]) + 1
-    step = f"{number}/{len(journal.STEPS)} {journal.STEPS[last['step']]}"
+    step = f"{last['number']}/{last['of']} {last['title']}"
     if not psutil.pid_exists(last["pid"]):
         return f"{step} (interrupted: `damp run` goes on)"
     part = progress.read(attempt.progress)

@@ -5,6 +5,7 @@ Where things lie and how they are written:
     paths.py        every file and folder under the state folder; their names are an interface
     files.py        digests, and writes that leave a whole file or none
     settings.py     `DAMP_*` variables and settings.toml, and the environment of the engines
+    facts.py        what the steps hand to each other, read strictly, written as JSON
     keyring.py      signing keys: created, rotated, revoked, and the one that signs in a role
 
 What happens now:
@@ -27,6 +28,7 @@ Names and refusals:
 __all__ = [
     "errors",
     "event_ids",
+    "facts",
     "files",
     "import_path",
     "interrupts",

@@ -2,6 +2,7 @@
 
 FlowError                 exit code 1
 ├── StoreError            a file or folder could not be read or written
+├── FactsError            what a step left behind cannot be read
 ├── DataError             a data set cannot be used
 ├── ModelError            a model file or architecture cannot be used
 ├── RecipeError           a training recipe is unknown or incomplete
@@ -31,6 +32,10 @@ class FlowError(Exception):
 
 class StoreError(FlowError):
     """A file or folder could not be read or written."""
+
+
+class FactsError(FlowError):
+    """What a step left behind is not of the form that the next one needs."""
 
 
 class DataError(FlowError):

@@ -5,55 +5,87 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from flows.state import logs, progress
 from flows.state.paths import Attempt
 
-STEPS = {
-    "accept": "Accept the request",
-    "version_data": "Version the data",
-    "pin_model": "Pin the model",
-    "references": "Retrain references",
-    "register_plan": "Register the audit plan",
-    "cut": "Extract prototypes and cut",
-    "audit": "Audit candidate and controls",
-    "record": "Judge, report and sign",
-    "register": "Register in MLflow",
-    "close": "Close the event",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A step as people know it.
+
+    Attributes:
+        name: Everywhere the same: here, in Prefect, in the documentation.
+        number: From 1.
+        of: How many steps the event has.
+        title: For people.
+    """
+
+    name: str
+    number: int
+    of: int
+    title: str
+
+
+def _former(number: int, name: str, title: str) -> Label:
+    return Label(name=name, number=number, of=10, title=title)
+
+
+FORMER: Mapping[str, Label] = {
+    "accept": _former(1, "accept", "Accept the request"),
+    "version_data": _former(2, "version_data", "Version the data"),
+    "pin_model": _former(3, "pin_model", "Pin the model"),
+    "references": _former(4, "train_references", "Retrain references"),
+    "register_plan": _former(5, "register_plan", "Register the audit plan"),
+    "cut": _former(6, "edit", "Extract prototypes and cut"),
+    "audit": _former(7, "audit", "Audit candidate and controls"),
+    "record": _former(8, "conclude", "Judge, report and sign"),
+    "register": _former(9, "register", "Register in MLflow"),
+    "close": _former(10, "close", "Close the event"),
 }
-"""The ten steps of DESIGN.md in order, with the words a person sees."""
+"""Steps by their names in older journals, whose lines have neither number nor title."""
 
 
 @contextmanager
-def entered(attempt: Attempt, step: str) -> Iterator[None]:
-    """Note that `step` runs and when it is done. Steps taken from memory do not come here."""
-    progress.current().step(list(STEPS).index(step) + 1, STEPS[step])
+def entered(attempt: Attempt, step: Label) -> Iterator[None]:
+    """Note that a step runs and when it is done. Steps taken from memory do not come here."""
+    progress.current().step(step.number, step.title)
     attempt.folder.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
+    start = time.monotonic()
     log = logs.event(attempt.event, attempt.number)
-    _note(attempt, {"step": step, "what": "began"})
-    log.info("step began", facts={"step": step})
+    label = _label(step)
+    _note(attempt, label | {"what": "began"})
+    log.info("step began", facts={"step": step.name})
     yield
-    seconds = round(time.monotonic() - began, 3)
-    _note(attempt, {"step": step, "what": "done", "seconds": seconds})
-    log.info("step done", facts={"step": step, "seconds": seconds})
+    seconds = round(time.monotonic() - start, 3)
+    _note(attempt, label | {"what": "done", "seconds": seconds})
+    log.info("step done", facts={"step": step.name, "seconds": seconds})
 
 
 def read(attempt: Attempt) -> list[dict[str, Any]]:
-    """The notes of an attempt, oldest first; a line cut short by a crash is left out."""
+    """The notes of an attempt, oldest first; a line cut short by a crash is left out.
+
+    Lines that an earlier damp wrote come under the names that steps have now.
+    """
     if not attempt.journal.exists():
         return []
     notes = []
     for line in attempt.journal.read_text(errors="replace").splitlines():
         try:
-            notes.append(json.loads(line))
+            note = json.loads(line)
         except json.JSONDecodeError:  # the process died while writing it: it says nothing
             continue
+        notes.append(note if "title" in note else note | _label(FORMER[note["step"]]))
     return notes
+
+
+def _label(step: Label) -> dict[str, Any]:
+    return {"step": step.name, "number": step.number, "of": step.of, "title": step.title}
 
 
 def _note(attempt: Attempt, facts: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +11,6 @@ class Home:
     """The state folder, `$DAMP_HOME` or `.damp`."""
 
     root: Path
-
-    @classmethod
-    def of(cls, where: dict[str, Any]) -> Home:
-        """The home that a step was told to work in."""
-        return cls(Path(where["home"]))
 
     @property
     def ledger(self) -> Path:
@@ -131,6 +125,11 @@ class Attempt:
         return self.folder / "cost.json"
 
     @property
+    def before(self) -> Path:
+        """The pinned model before."""
+        return self.folder / "before.safetensors"
+
+    @property
     def after(self) -> Path:
         return self.folder / "after.safetensors"
 
@@ -143,7 +142,7 @@ class Attempt:
         return self.folder / "plan.json"
 
     @property
-    def yardstick(self) -> Path:
+    def baseline(self) -> Path:
         """Findings on the original and the retrained models, made before the plan."""
         return self.folder / "yardstick.json"
 
@@ -161,8 +160,3 @@ class Attempt:
     def progress(self) -> Path:
         """How far the running step is: its last part."""
         return self.folder / "progress.json"
-
-    @classmethod
-    def of(cls, where: dict[str, Any]) -> Attempt:
-        """The attempt that a step was told to work on."""
-        return cls(Home.of(where), where["event"], where["attempt"])

@@ -1,16 +1,31 @@
-"""The ten steps of an event, in their order, and those of a claim. None knows Prefect.
+"""The ten steps of an event, and those of a claim's audit. None knows Prefect.
 
-    audit.py       Step 7: observe every model once; candidate and controls face the same bench
-    audit_rows.py  Which rows the audits see: all of a small data set, a fixed share per class of a
-    claim.py       The steps of a claim's audit that differ from an unlearning event's; the others a
-    conclude.py    Step 8: one pure function judges, then report and statement are written and signe
-    edit.py        Step 6: extract prototypes and cut the class out, or take the retrained model ins
-    plan.py        Step 5: what will be audited, by which margins and from which seed, logged before
-    predicate.py   The statement's parts, from the facts that the steps have left behind
-    prepare.py     Steps 1 to 3: accept the request, version the data, pin the model
-    references.py  Step 4: models trained from scratch on the successor data, the yardstick of every
-    register.py    Steps 9 and 10: register the model with its lineage, then close what is finished
-    shadows.py     Shadow models: trained on random halves of all rows, so that an attack knows each
+A step is a function of the attempt and of the facts that earlier steps have left, and gives facts
+(`flows.state.facts`). `@step("Version the data")` gives it a title, a number and its lines in the
+journal; its name is the function's, everywhere. To add one, write the function in a file here, name
+it in `table.py` where it belongs in the order, and call it in `flows/orchestration/event.py`.
+
+What makes a step, and their order:
+
+    step.py         `@step`: title, number and journal of a step, and its form for claims
+    table.py        `STEPS`, all in their order
+
+The steps:
+
+    prepare.py      1 to 3: accept the request, version the data, pin the model
+    references.py   4: models trained from scratch without the classes
+    plan.py         5: policy, margins and seed, registered before anything is audited
+    edit.py         6: the model after, edited or retrained
+    audit.py        7: every audit of the candidate, of the controls and of each reference
+    conclude.py     8: verdict, report and signed statement
+    register.py     9 and 10: the new version in the registry, the closed ledger entry
+    claim.py        what six of them do where a claim is audited
+
+What they share:
+
+    audit_rows.py   the rows that the audits use of a data set
+    shadows.py      shadow models: trained on random halves of all rows, to calibrate attacks
+    predicate.py    the statement, from the facts
 
 `__all__` is the door: what other rooms import.
 """
@@ -24,4 +39,6 @@ __all__ = [
     "prepare",
     "references",
     "register",
+    "step",
+    "table",
 ]

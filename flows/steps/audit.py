@@ -1,20 +1,22 @@
-"""Step 7: observe every model once; candidate and controls face the same bench."""
+"""Step 7: observe every model once; candidate and controls face the same suite of audits."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audits.finding import Finding
 from flows.records import audit_cost
 from flows.servers import cluster
 from flows.state import progress
+from flows.state.errors import EventError
+from flows.state.facts import Data, Edit, Findings, Json, Method, Model, Plan, References
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
-from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
+from flows.steps.step import step
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,222 +26,276 @@ if TYPE_CHECKING:
     from flows.data.dataset import Dataset
     from flows.steps.audit_rows import AuditRows
 
-Facts = dict[str, Any]
-
 CANDIDATE, MUST_FAIL, ORIGINAL = "candidate", "must_fail", "original"
-IMPOSSIBLE = "impossible"
-"""Among the parts: the controls that could not be made, with the reason of each."""
+REFERENCE = "reference_"
+"""The parts of the audits: the candidate, the controls made of it, the original, each reference."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is audited, and with what it is compared.
+
+    Attributes:
+        data: Of the event, and so on.
+        edit: The candidate; None where there is none yet.
+        seed: The plan's.
+    """
+
+    data: Data
+    model: Model
+    references: References
+    edit: Edit | None
+    seed: int
+
+    @property
+    def baseline(self) -> list[str]:
+        """The parts that need no candidate."""
+        return [ORIGINAL, *(f"{REFERENCE}{i}" for i in range(len(self.references.models)))]
+
+    def with_candidate(self, after: Artifact) -> Case:
+        """The same case about other weights.
+
+        Raises:
+            EventError: There is no candidate whose place they could take.
+        """
+        if self.edit is None:
+            raise EventError("The case has no candidate yet: edit the model first.")
+        return replace(self, edit=replace(self.edit, after=after))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartJob:
+    """One part of a case's audits, wherever it runs."""
+
+    home: Home
+    case: Case
+    part: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartResult:
+    """What came of it.
+
+    Attributes:
+        findings: As JSON, by the name of the model that was audited.
+        impossible: The controls that could not be made, with the reason of each.
+    """
+
+    findings: dict[str, list[Json]]
+    impossible: dict[str, str]
+
+
+@step("Audit candidate and controls")
 def audit(
-    where: Facts, data: Facts, model: Facts, references: Facts, plan: Facts, edit: Facts
-) -> Facts:
-    """Findings on the candidate, on each control, and on each reference judged by the others."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "audit"):
-        known = json.loads((home.root / plan["yardstick"]["path"]).read_bytes())
-        told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
-        found, costs = _every(home, told, [CANDIDATE, MUST_FAIL])
-        audit_cost.keep(attempt, "audit", costs)
-        found |= known
-        content = {
-            "impossible": found.pop(IMPOSSIBLE),
-            "candidate": found.pop(CANDIDATE),
-            "controls": found,
-        }
-        write_atomically(attempt.findings, json.dumps(content, indent=1).encode())
-    return {"findings": Artifact.of(home.root, attempt.findings).to_json()}
+    attempt: Attempt, data: Data, model: Model, references: References, plan: Plan, edit: Edit
+) -> Findings:
+    """Findings on the candidate, on each control, and on each reference beside the others."""
+    case = Case(data=data, model=model, references=references, edit=edit, seed=plan.seed)
+    return audit_candidate(attempt, case, plan.baseline)
 
 
-def yardstick(
-    home: Home, attempt: Attempt, data: Facts, model: Facts, references: Facts, seed: int
-) -> Facts:
-    """Findings on the original and on each reference judged by the others: no candidate is there.
+def audit_candidate(attempt: Attempt, case: Case, baseline: Artifact) -> Findings:
+    """Findings on the candidate and the controls made of it, written beside those of the baseline.
 
-    They are the controls of the audit to come and what the plan's power is worked out from.
+    Args:
+        attempt: Whose they are.
+        case: With a candidate.
+        baseline: What `audit_baseline` has written.
     """
-    wanted = [ORIGINAL, *_names(references)]
-    told = {"data": data, "model": model, "references": references, "edit": None}
-    found, costs = _every(home, told | {"plan": {"seed": seed}}, wanted)
-    audit_cost.keep(attempt, "yardstick", costs)
-    write_atomically(attempt.yardstick, json.dumps(found).encode())
-    return found
-
-
-def measured(
-    home: Home, data: Facts, model: Facts, references: Facts, plan: Facts, edit: Facts
-) -> tuple[list[Finding], dict[str, list[Finding]]]:
-    """Findings on the candidate, and on each control by its name."""
-    told = {"data": data, "model": model, "references": references, "plan": plan, "edit": edit}
-    parts, _ = _every(home, told, [CANDIDATE, MUST_FAIL, ORIGINAL, *_names(references)])
-    parts.pop(IMPOSSIBLE)
-    found = {
-        name: [Finding.from_json(finding) for finding in findings]
-        for name, findings in parts.items()
+    root = attempt.home.root
+    parts, cost = _run(attempt.home, case, [CANDIDATE, MUST_FAIL])
+    audit_cost.keep(attempt, "audit", cost)
+    candidate, controls = _split(parts)
+    content = {
+        "impossible": _impossible(parts),
+        "candidate": candidate,
+        "controls": controls | json.loads((root / baseline.path).read_bytes()),
     }
-    return found.pop(CANDIDATE), found
+    write_atomically(attempt.findings, json.dumps(content, indent=1).encode())
+    return Findings(file=Artifact.of(root, attempt.findings))
 
 
-def _names(references: Facts) -> list[str]:
-    return [f"reference_{i}" for i in range(len(references["models"]))]
+def audit_baseline(
+    attempt: Attempt, data: Data, model: Model, references: References, seed: int
+) -> dict[str, list[Json]]:
+    """Findings on the original and on each reference compared with the others.
 
-
-def _every(home: Home, told: Facts, wanted: list[str]) -> tuple[Facts, list[Facts]]:
-    """Findings as JSON by the name of the model judged, and what they cost.
-
-    On a cluster where there is one.
+    No candidate is there yet. They are the controls of the audit to come and what the plan's power
+    is worked out from.
     """
-    jobs = [told | {"home": str(home.root), "part": name} for name in wanted]
+    case = Case(data=data, model=model, references=references, edit=None, seed=seed)
+    parts, cost = _run(attempt.home, case, case.baseline)
+    audit_cost.keep(attempt, "yardstick", cost)
+    findings = _merged(parts)
+    write_atomically(attempt.baseline, json.dumps(findings).encode())
+    return findings
+
+
+def audit_again(home: Home, case: Case) -> tuple[list[Finding], dict[str, list[Finding]]]:
+    """Findings on the candidate, and on each control by its name; nothing is written."""
+    parts, _ = _run(home, case, [CANDIDATE, MUST_FAIL, *case.baseline])
+    candidate, controls = _split(parts)
+    return (
+        [Finding.from_json(each) for each in candidate],
+        {name: [Finding.from_json(each) for each in every] for name, every in controls.items()},
+    )
+
+
+def _merged(parts: Iterable[PartResult]) -> dict[str, list[Json]]:
+    return {name: every for part in parts for name, every in part.findings.items()}
+
+
+def _split(parts: Iterable[PartResult]) -> tuple[list[Json], dict[str, list[Json]]]:
+    """Findings on the candidate, and those on the controls."""
+    findings = _merged(parts)
+    return findings.pop(CANDIDATE), findings
+
+
+def _impossible(parts: Iterable[PartResult]) -> dict[str, str]:
+    return {name: why for part in parts for name, why in part.impossible.items()}
+
+
+def _run(home: Home, case: Case, parts: Sequence[str]) -> tuple[list[PartResult], list[Json]]:
+    """What came of each part, and what they cost; on a cluster where there is one."""
     if cluster.is_on():
-        done = cluster.map(part, jobs, "audits")
-        parts, costs = [each["findings"] for each in done], [each["cost"] for each in done]
-    else:
-        bench = _Bench(home, **told)
-        parts = []
-        for number, name in enumerate(wanted, 1):
-            progress.current().advance(name.replace("_", " "), number - 1, len(wanted))
-            parts.append(bench.judged(name))
-        costs = [bench.meter.to_json()]
-    return {name: findings for each in parts for name, findings in each.items()}, costs
+        jobs = [PartJob(home=home, case=case, part=part) for part in parts]
+        answers = cluster.map(run_part, jobs, "audits")
+        return [result for result, _ in answers], [cost for _, cost in answers]
+    suite = Suite(home, case)
+    results = []
+    for number, part in enumerate(parts, 1):
+        progress.current().advance(part.replace("_", " "), number - 1, len(parts))
+        results.append(suite.run(part))
+    return results, [suite.meter.to_json()]
 
 
-def part(job: Facts) -> Facts:
-    """One part of the audits, wherever this runs: `findings` by the model judged, and `cost`."""
-    facts = {name: job[name] for name in ("data", "model", "references", "plan", "edit")}
-    bench = _Bench(Home(Path(job["home"])), **facts)
-    return {"findings": bench.judged(job["part"]), "cost": bench.meter.to_json()}
+def run_part(job: PartJob) -> tuple[PartResult, Json]:
+    """One part of the audits on a worker of a cluster, and what it cost."""
+    suite = Suite(job.home, job.case)
+    return suite.run(job.part), suite.meter.to_json()
 
 
-class _Bench:
-    """The evidence of one event, and findings on whichever model is judged by it."""
+class Suite:
+    """The evidence of one case, and findings on whichever model is put in the candidate's place."""
 
-    def __init__(
-        self,
-        home: Home,
-        data: Facts,
-        model: Facts,
-        references: Facts,
-        plan: Facts,
-        edit: Facts | None,
-    ) -> None:
+    def __init__(self, home: Home, case: Case) -> None:
         from audits.evidence import Evidence
         from flows.steps import audit_rows
 
-        chosen = audit_rows.for_audit(data, model, seed=plan["seed"])
-        self.meter = audit_cost.Meter()
-        self.load = _Loader(home, data, model, chosen, self.meter)
-        self.edit, self.seed = edit, plan["seed"]
-        self.problems: dict[str, str] = references.get("problems", {})
-        self.judges = tuple(self.load.observed(reference) for reference in references["models"])
-        shadows = references.get("shadows", {"models": [], "seeds": []})
-        original = self.load.observed(model["file"], retired=model["retired"])
-        unseen = chosen.unseen_labels
+        rows = audit_rows.for_audit(case.data, case.model, seed=case.seed)
+        self.case, self.meter = case, audit_cost.Meter()
+        self.observe = _Observer(home, case, rows, self.meter)
+        self.references = tuple(self.observe.model(file) for file in case.references.models)
+        original = self.observe.model(case.model.file, retired=case.model.retired)
+        candidate = self.observe.candidate(case.edit) if case.edit else original
+        unseen, shadows = rows.unseen_labels, case.references.shadows
         self.evidence = Evidence(
             original=original,
-            candidate=self.load.candidate(edit) if edit else original,
-            references=self.judges,
-            train_labels=chosen.train_labels.numpy(),
-            test_labels=chosen.test_labels.numpy(),
-            forget=tuple(data["forget"]),
-            seed=plan["seed"],
+            candidate=candidate,
+            references=self.references,
+            train_labels=rows.train_labels.numpy(),
+            test_labels=rows.test_labels.numpy(),
+            forget=case.data.forget,
+            seed=case.seed,
             memo={},
-            fresh_labels=chosen.fresh_labels.numpy(),
+            fresh_labels=rows.fresh_labels.numpy(),
             unseen_labels=None if unseen is None else unseen.numpy(),
-            tuning=chosen.tuning,
+            tuning=rows.tuning,
             shadows=tuple(
-                self.load.shadow(file, seed, shadows.get("edited"))
-                for file, seed in zip(shadows["models"], shadows["seeds"], strict=True)
+                self.observe.shadow(file, seed, shadows.edited)
+                for file, seed in zip(shadows.models, shadows.seeds, strict=True)
             ),
         )
 
-    def judged(self, name: str) -> Facts:
-        """Findings as JSON, by the name of the model: the candidate, the controls, a reference."""
-        if name == CANDIDATE:
+    def run(self, part: str) -> PartResult:
+        """One part of the audits: every audit of the model or models that it names."""
+        if part == CANDIDATE:
             self.meter.candidate = dict(self.evidence.candidate.passes)
-            return {name: self._run(self.evidence)}
-        if name == ORIGINAL:
-            return {name: self._run(self.evidence.with_candidate(self.evidence.original))}
-        if name == MUST_FAIL:
-            made, impossible = self.load.must_fail(self.edit or {}, self.seed)
-            found: Facts = {
-                n: self._run(self.evidence.with_candidate(seen)) for n, seen in made.items()
-            }
-            return found | {IMPOSSIBLE: impossible | self.problems}
-        index = int(name.removeprefix("reference_"))
-        others = self.judges[:index] + self.judges[index + 1 :]
-        return {
-            name: self._run(self.evidence.with_candidate(self.judges[index], references=others))
-        }
+            return self._result({part: self.evidence})
+        if part == ORIGINAL:
+            return self._result({part: self.evidence.with_candidate(self.evidence.original)})
+        if part == MUST_FAIL:
+            controls, impossible = self.observe.must_fail()
+            return self._result(
+                {name: self.evidence.with_candidate(each) for name, each in controls.items()},
+                impossible | self.case.references.problems,
+            )
+        index = int(part.removeprefix(REFERENCE))
+        others = self.references[:index] + self.references[index + 1 :]
+        return self._result(
+            {part: self.evidence.with_candidate(self.references[index], references=others)}
+        )
 
-    def _run(self, evidence: Evidence) -> list[Facts]:
-        """What every audit finds, each timed: the first that asks pays for what all share."""
+    def _result(
+        self, evidence: Mapping[str, Evidence], impossible: dict[str, str] | None = None
+    ) -> PartResult:
+        findings = {name: self._findings(each) for name, each in evidence.items()}
+        return PartResult(findings=findings, impossible=impossible or {})
+
+    def _findings(self, evidence: Evidence) -> list[Json]:
+        """Of every audit, each timed: the first that asks pays for what all share."""
         from audits import AUDITS
 
-        found = []
+        findings = []
         for name, run in AUDITS.items():
             with self.meter.timed(name):
-                found.append(run(evidence).to_json())
-        return found
+                findings.append(run(evidence).to_json())
+        return findings
 
 
-class _Loader:
-    """Loads models of this event and observes each once on the same rows."""
+class _Observer:
+    """Loads the models of a case and observes each once on the same rows."""
 
-    def __init__(
-        self, home: Home, data: Facts, model: Facts, rows: AuditRows, meter: audit_cost.Meter
-    ) -> None:
-        self.home, self.data, self.model, self.rows = home, data, model, rows
-        self.meter = meter
+    def __init__(self, home: Home, case: Case, rows: AuditRows, meter: audit_cost.Meter) -> None:
+        self.home, self.case, self.rows, self.meter = home, case, rows, meter
 
-    def network(self, file: Facts, architecture: str | None = None) -> nn.Module:
+    def network(self, file: Artifact, architecture: str | None = None) -> nn.Module:
         from flows.models import weights
 
         network, _ = weights.load_weights(
-            self.home.root / file["path"],
-            architecture=architecture or self.model["architecture"],
-            classes=self.data["classes"],
+            self.home.root / file.path,
+            architecture=architecture or self.case.model.architecture,
+            classes=self.case.data.classes,
             input_shape=self.rows.input_shape,
         )
         return network
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data that the model before knows."""
+        """The data of the model before."""
         from flows.data import loaders
 
-        return loaders.learned(self.data, self.model)
+        return loaders.learned(self.case.data, self.case.model)
 
-    def candidate(self, edit: Facts) -> Observation:
+    def candidate(self, edit: Edit) -> Observation:
         """The model after; a claim's may be of another architecture than the model before."""
-        named = edit.get("architecture")
-        return self.observed(edit["after"], retired=edit["retired"], architecture=named)
+        return self.model(edit.after, retired=edit.retired, architecture=edit.architecture)
 
-    def observed(
+    def model(
         self,
-        file: Facts,
+        file: Artifact,
         *,
-        retired: list[int] | None = None,
+        retired: Sequence[int] = (),
         architecture: str | None = None,
     ) -> Observation:
-        """From the cache where this model was seen on these rows before."""
+        """From the cache where this model was observed on these rows before."""
         from audits import features
         from flows.state import files
 
         key = digest_bytes(
-            canonical([file["sha256"], self.rows.key, retired or [], architecture or ""])
+            canonical([file.sha256, self.rows.key, list(retired), architecture or ""])
         )
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
-            known = features.from_arrays(*files.load_arrays(path))
-            self.meter.count(known, kept=True)
-            return known
+            observation = features.from_arrays(*files.load_arrays(path))
+            self.meter.count(observation, kept=True)
+            return observation
         progress.current().advance("observing a model", 0, 1)
-        network = self.network(file, architecture)
-        seen = self._observe(network, file["sha256"], retired or [])
-        files.save_arrays(path, *features.to_arrays(seen))
-        return seen
+        observation = self._observe(self.network(file, architecture), file.sha256, retired)
+        files.save_arrays(path, *features.to_arrays(observation))
+        return observation
 
-    def shadow(self, file: Facts, seed: int, method: Facts | None) -> Shadow:
+    def shadow(self, file: Artifact, seed: int, method: Method | None) -> Shadow:
         """What a shadow model says of the rows, edited first where there is a method to do it by.
 
         Its answers alone, one forward pass.
@@ -251,49 +307,52 @@ class _Loader:
         with self.meter.timed(audit_cost.OBSERVE):
             network = self.network(file)
             if method:
-                forget = self.data["forget"]
+                forget = self.case.data.forget
                 network = shadows.edited(network, self.dataset, seed, forget, method)
-            seen = features.observe(
+            observation = features.observe(
                 network,
                 self.rows.train_inputs,
                 self.rows.test_inputs,
                 depths=1,
                 device=settings().device,
-                digest=file["sha256"],
+                digest=file.sha256,
             )
-        self.meter.count(seen, kept=False)
-        answers = seen.train_logits, seen.test_logits
-        return shadows.shown(*answers, self.rows, seed, edited=method is not None)
+        self.meter.count(observation, kept=False)
+        answers = observation.train_logits, observation.test_logits
+        return shadows.as_evidence(*answers, self.rows, seed, edited=method is not None)
 
-    def must_fail(self, edit: Facts, seed: int) -> tuple[Mapping[str, Observation], dict[str, str]]:
+    def must_fail(self) -> tuple[Mapping[str, Observation], dict[str, str]]:
         """The controls of AUDIT.md section 3, made of original and candidate; those that cannot be.
 
         The original itself is a part of its own.
         """
         from audits import controls
 
-        made, impossible = controls.possible(
-            self.network(self.model["file"]),
-            self.network(edit["after"], edit.get("architecture")),
-            forget=tuple(self.data["forget"]),
+        edit = self.case.edit
+        if edit is None:
+            raise EventError("Controls are made of a candidate, and there is none yet: edit first.")
+        networks, impossible = controls.possible(
+            self.network(self.case.model.file),
+            self.network(edit.after, edit.architecture),
+            forget=self.case.data.forget,
             inputs=self.rows.train_inputs,
             labels=self.rows.train_labels,
-            seed=seed,
+            seed=self.case.seed,
         )
-        retired = {"output_retired": edit["retired"], "random_direction": edit["retired"]}
-        seen = {
-            name: self._observe(network, f"control:{name}", retired.get(name, []))
-            for name, network in made.items()
+        retired = {"output_retired": edit.retired, "random_direction": edit.retired}
+        observations = {
+            name: self._observe(network, f"control:{name}", retired.get(name, ()))
+            for name, network in networks.items()
             if name != ORIGINAL
         }
-        return seen, impossible
+        return observations, impossible
 
-    def _observe(self, network: nn.Module, digest: str, retired: list[int]) -> Observation:
+    def _observe(self, network: nn.Module, digest: str, retired: Sequence[int]) -> Observation:
         from audits import features
         from flows.state.settings import settings
 
         with self.meter.timed(audit_cost.OBSERVE):
-            seen = features.observe(
+            observation = features.observe(
                 network,
                 self.rows.train_inputs,
                 self.rows.test_inputs,
@@ -305,5 +364,5 @@ class _Loader:
                 tuning=self.rows.tuning,
                 weights=True,
             )
-        self.meter.count(seen, kept=False)
-        return seen
+        self.meter.count(observation, kept=False)
+        return observation

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flows.data.dataset import DataSpec
 from flows.state.files import canonical, digest_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from audits.tuning import Tuning
-
-Facts = dict[str, Any]
+    from flows.state.facts import Data, Model
 
 FORGET_TRAIN, RETAIN_TRAIN, TEST = 2000, 200, 1000
 """Rows per class at most: of the forgotten classes' and the retain classes' training data, and of
@@ -62,24 +60,25 @@ class AuditRows:
         return tuple(self.test_inputs.shape[1:])
 
 
-def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
+def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
     """The audits' rows of an event's data, without classes that an earlier event took out.
 
     Args:
-        seed: The plan's, which nobody knew when the model was handed in.
+        seed: The plan's, which did not exist when the model was handed in.
     """
     from audits import fresh
     from audits.tuning import Tuning
     from flows.data import loaders
 
     dataset = loaders.learned(data, model)
-    forget = set(data["forget"])
+    forget = set(data.forget)
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)
     test = _sample(dataset.test_labels, dict.fromkeys(range(dataset.classes), TEST))
     further = _unseen(data)
     moved = fresh.choose(dataset.train_labels, sorted(forget), seed=seed)
-    told = [data["before"]["version"], sorted(forget), model["retired"], sorted(caps.items()), TEST]
+    unseen = data.unseen.to_json() if data.unseen else None
+    version, scope = data.before.version, [sorted(forget), model.retired, sorted(caps.items())]
     tuning = Tuning(
         labels=dataset.test_labels[test].numpy(),
         forget=tuple(sorted(forget)),
@@ -94,7 +93,7 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
         fresh_inputs=fresh.perturbed(dataset.train_inputs[moved], seed=seed),
         fresh_labels=dataset.train_labels[moved],
         tuning=tuning,
-        key=digest_bytes(canonical([*told, seed, FORMAT, data.get("unseen")])),
+        key=digest_bytes(canonical([version, *scope, TEST, seed, FORMAT, unseen])),
         train_places=train,
         test_places=test,
         counted=(len(dataset.train_labels), len(dataset.test_labels)),
@@ -103,22 +102,22 @@ def for_audit(data: Facts, model: Facts, *, seed: int) -> AuditRows:
     )
 
 
-def smallest(data: Facts) -> dict[str, int]:
+def smallest(data: Data) -> dict[str, int]:
     """Rows of the rarest class to forget that the audits will see."""
     from flows.data import loaders
 
-    dataset = loaders.load(DataSpec(**data["spec"]))
+    dataset = loaders.load(data.spec)
     counted = {
         "forget_train": (dataset.train_labels, FORGET_TRAIN),
         "forget_test": (dataset.test_labels, TEST),
     }
     return {
-        name: min(cap, *(int((labels == c).sum()) for c in data["forget"]))
+        name: min(cap, *(int((labels == c).sum()) for c in data.forget))
         for name, (labels, cap) in counted.items()
     }
 
 
-def _unseen(data: Facts) -> tuple[Tensor, Tensor] | None:
+def _unseen(data: Data) -> tuple[Tensor, Tensor] | None:
     """Held-out rows of classes that nobody was trained on, as many of each as of a test class.
 
     Raises:
@@ -127,17 +126,17 @@ def _unseen(data: Facts) -> tuple[Tensor, Tensor] | None:
     from flows.data import loaders
     from flows.state.errors import DataError
 
-    if not data.get("unseen"):
+    if data.unseen is None:
         return None
-    found = loaders.load(DataSpec(**data["unseen"]))
-    shape = loaders.load(DataSpec(**data["spec"])).input_shape
-    if found.input_shape != shape:
+    dataset = loaders.load(data.unseen)
+    shape = loaders.load(data.spec).input_shape
+    if dataset.input_shape != shape:
         raise DataError(
-            f"The unseen classes of '{found.name}' are {found.input_shape}, the model takes "
+            f"The unseen classes of '{dataset.name}' are {dataset.input_shape}, the model takes "
             f"{shape}. Give rows of the same kind, resized alike."
         )
-    rows = _sample(found.test_labels, dict.fromkeys(range(found.classes), TEST))
-    return found.test_inputs[rows], found.test_labels[rows]
+    rows = _sample(dataset.test_labels, dict.fromkeys(range(dataset.classes), TEST))
+    return dataset.test_inputs[rows], dataset.test_labels[rows]
 
 
 def _sample(labels: Tensor, caps: dict[int, int]) -> Tensor:

@@ -4,169 +4,159 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compliance.documents.policy import load_policy
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
-from flows.data.dataset import DataSpec
 from flows.intake import claims, requests
 from flows.records import event_index
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state.errors import EventError
+from flows.state.facts import (
+    NO_SHADOWS,
+    UNKNOWN_METHOD,
+    AcceptedClaim,
+    Closed,
+    Data,
+    Edit,
+    Findings,
+    Json,
+    Model,
+    Pinned,
+    Plan,
+    Record,
+    References,
+)
 from flows.state.files import Artifact, aside, write_atomically
-from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
-from flows.steps import conclude as recording
-from flows.steps import edit as cut
-from flows.steps import predicate, prepare
-from flows.steps import references as retraining
+from flows.steps import conclude as concluding
+from flows.steps import edit as editing
+from flows.steps import predicate, prepare, register
+from flows.steps import references as training
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from compliance.verdict.verdict import Verdict
-
-Facts = dict[str, Any]
-
-UNKNOWN: Facts = {
-    "preset": "unknown",
-    "gain": None,
-    "sequential": None,
-    "skip": [],
-    "retire": None,
-}
-"""How the edit was made is not asked, and nobody's word is taken for it."""
+ORIGINAL, EDITED, REFERENCE = "original", "edited", "reference_"
+"""The models of a claim by name: the first, the second, and what was handed in beside them."""
 
 
-def accept(where: Facts) -> Facts:
-    """Log that the audit starts, before anything else happens."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "accept"):
-        claim = claims.claim_of(home, attempt.event)
-        origin = requests.origin_of(home, attempt.event)
-        policy = load_policy(requests.policy_source(claim.policy, origin))
-        event = states.current(Ledger(home.ledger).entries(), attempt.event)
-        body = {"attempt": attempt.number, "method": UNKNOWN}
-        key = f"attempt-{attempt.number}"
-        entry = Ledger(home.ledger).append_once("attempt_started", attempt.event, key, body)
-    return {
-        "request": claim.content(),
-        "request_digest": claim.digest(claims.files_of(home, attempt.event)),
-        "regulation": "other",
-        "received": event.received,
-        "due": event.due,
-        "verified_by": None,
-        "forget": list(claim.forget),
-        "recipe": claims.recipe_source(claim, origin),
-        "policy": policy.model_dump(mode="json"),
-        "policy_digest": policy.digest(),
-        "method": UNKNOWN,
-        "started": entry["time"],
-        "previous": [],
-    }
+@prepare.accept.of_claim
+def accept(attempt: Attempt) -> AcceptedClaim:
+    """Log that the audit starts, before anything else happens.
 
-
-def version_data(where: Facts, accepted: Facts) -> Facts:
-    """The data that the models were trained and edited on, and the rows nobody was trained on."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "version_data"):
-        claim = claims.claim_of(home, attempt.event)
-        origin = requests.origin_of(home, attempt.event)
-        return prepare.versioned(
-            home,
-            spec=requests.spec_of(claim.data, origin),
-            name=claim.data.name.partition(":")[0],
-            forget=accepted["forget"],
-            gone=model_source.locate(home, claim.original, origin).retired(),
-            unseen=requests.unseen_spec(claim.unseen, origin),
-        )
-
-
-def pin_models(where: Facts, accepted: Facts, data: Facts) -> Facts:
-    """Every model of the claim as bytes with a digest: what lies elsewhere may change, this not.
-
-    Returns:
-        `model`: the one before; `edit`: the one after; `references`: those that were handed in,
-        None where none were.
+    The claim is read and held against the ledger here; later steps take it from here.
     """
+    home, event = attempt.home, attempt.event
+    claim, origin = claims.claim_of(home, event), requests.origin_of(home, event)
+    files = claims.files_of(home, event)
+    policy = load_policy(requests.policy_source(claim.policy, origin))
+    state = states.current(Ledger(home.ledger).entries(), event)
+    body = {"attempt": attempt.number, "method": UNKNOWN_METHOD}
+    key = f"attempt-{attempt.number}"
+    entry = Ledger(home.ledger).append_once("attempt_started", event, key, body)
+    return AcceptedClaim(
+        claim=claim,
+        files=files,
+        digest=claim.digest(files),
+        origin=str(origin),
+        regulation="other",
+        received=state.received,
+        due=state.due,
+        verified_by=None,
+        forget=claim.forget,
+        recipe=claims.recipe_source(claim, origin),
+        policy=policy,
+        started=entry["time"],
+        previous=(),
+    )
+
+
+@prepare.version_data.of_claim
+def version_data(attempt: Attempt, accepted: AcceptedClaim) -> Data:
+    """The data that the models were trained and edited on, and the rows nobody was trained on."""
+    claim, origin = accepted.claim, Path(accepted.origin)
+    return prepare.versions_of(
+        attempt.home,
+        source=claim.data,
+        unseen=claim.unseen,
+        origin=origin,
+        forget=accepted.forget,
+        retired=model_source.locate(attempt.home, claim.original, origin).retired(),
+    )
+
+
+@prepare.pin_model.of_claim
+def pin_model(attempt: Attempt, accepted: AcceptedClaim, data: Data) -> Pinned:
+    """Every model of the claim as bytes with a digest: what lies elsewhere may change, this not."""
     from flows.data import loaders
 
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "pin_model"):
-        claim = claims.claim_of(home, attempt.event)
-        origin = requests.origin_of(home, attempt.event)
-        found = claims.sources(home, claim, origin)
-        known = claims.files_of(home, attempt.event)
-        places = {"original": attempt.folder / "before.safetensors", "edited": attempt.after}
-        files = {
-            name: _pinned(home, source, places.get(name), known[name])
-            for name, source in found.items()
-        }
-        pinned = {
-            name: replace(source, path=home.root / files[name]["path"])
-            for name, source in found.items()
-        }
-        dataset = loaders.load(DataSpec(**data["spec"]))
-        networks = {name: source.load(dataset) for name, source in pinned.items()}
-        original, edited = pinned["original"], pinned["edited"]
-        retired = sorted({*claim.edited.retired, *edited.retired()})
-        changes = _changes(networks["original"], networks["edited"])
-        write_atomically(attempt.edit, json.dumps(changes, indent=2).encode())
-    handed_in = [name for name in files if name.startswith("reference_")]
-    return {
-        "model": {
-            "file": files["original"],
-            "architecture": original.architecture,
-            "input_shape": list(dataset.input_shape),
-            "parameters": sum(value.numel() for value in networks["original"].parameters()),
-            "registry": original.registry,
-            "retired": original.retired(),
-        },
-        "edit": {
-            "after": files["edited"],
-            "record": Artifact.of(home.root, attempt.edit).to_json(),
-            "retired": retired,
-            "seed": None,
-            "architecture": edited.architecture,
-        },
-        "references": {
-            "models": [files[name] for name in handed_in],
-            "candidate": None,
-            "seeds": [],
-            "problems": _kin(networks, handed_in),
-        }
-        if claim.references
-        else None,
+    home = attempt.home
+    places = {ORIGINAL: attempt.before, EDITED: attempt.after}
+    sources = claims.sources(home, accepted.claim, Path(accepted.origin))
+    files = {
+        name: _pin(home, source, places.get(name), accepted.files[name])
+        for name, source in sources.items()
     }
+    pinned = {
+        name: replace(source, path=home.root / files[name].path) for name, source in sources.items()
+    }
+    dataset = loaders.load(data.spec)
+    networks = {name: source.load(dataset) for name, source in pinned.items()}
+    original, edited = pinned[ORIGINAL], pinned[EDITED]
+    changes = _changes(networks[ORIGINAL], networks[EDITED])
+    write_atomically(attempt.edit, json.dumps(changes, indent=2).encode())
+    model = Model(
+        file=files[ORIGINAL],
+        architecture=original.architecture,
+        input_shape=dataset.input_shape,
+        parameters=sum(value.numel() for value in networks[ORIGINAL].parameters()),
+        registry=prepare.registered_model(original.registry),
+        retired=tuple(original.retired()),
+    )
+    edit = Edit(
+        after=files[EDITED],
+        record=Artifact.of(home.root, attempt.edit),
+        retired=tuple(sorted({*accepted.claim.edited.retired, *edited.retired()})),
+        seed=None,
+        architecture=edited.architecture,
+    )
+    references = _handed_in(files, networks) if accepted.claim.references else None
+    return Pinned(model=model, edit=edit, references=references)
 
 
-def _pinned(home: Home, source: Located, place: Path | None, known: str) -> Facts:
+def _pin(home: Home, source: Located, place: Path | None, digest: str) -> Artifact:
     """A copy of a model's bytes; refused where they are not those that were handed in.
 
     Raises:
         EventError: The file has changed since the claim was received.
     """
-    target = place or home.references / f"{known}.safetensors"
+    target = place or _reference(home, digest)
     if not target.exists():
         with aside(target) as (temporary, _):
             shutil.copyfile(source.path, temporary)
     file = Artifact.of(home.root, target)
-    if file.sha256 != known:
+    if file.sha256 != digest:
         target.unlink()
         raise EventError(
             f"{source.path} has changed since the claim was received: its bytes are no longer "
-            f"those of {known[:16]}... Restore it, or hand the claim in again."
+            f"those of {digest[:16]}... Restore it, or hand the claim in again."
         )
-    return file.to_json()
+    return file
 
 
-def _changes(original: nn.Module, edited: nn.Module) -> Facts:
-    """What differs between the two, tensor by tensor; nothing is known of how it came about."""
+def _reference(home: Home, digest: str) -> Path:
+    """Where a model that was handed in is kept."""
+    return home.references / f"{digest}.safetensors"
+
+
+def _changes(original: nn.Module, edited: nn.Module) -> Json:
+    """What differs between the two, tensor by tensor; how it came about is not known."""
     from damp.operators import find
 
     before, after = original.state_dict(), edited.state_dict()
@@ -188,13 +178,24 @@ def _changes(original: nn.Module, edited: nn.Module) -> Facts:
     }
 
 
-def _kin(networks: dict[str, nn.Module], handed_in: list[str]) -> dict[str, str]:
-    """References that share a trained tensor with another model: no trainings of their own."""
+def _handed_in(files: Mapping[str, Artifact], networks: Mapping[str, nn.Module]) -> References:
+    names = [name for name in files if name.startswith(REFERENCE)]
+    return References(
+        models=tuple(files[name] for name in names),
+        candidate=None,
+        seeds=(),
+        shadows=NO_SHADOWS,
+        problems=_dependent(networks, names),
+    )
+
+
+def _dependent(networks: Mapping[str, nn.Module], references: Sequence[str]) -> dict[str, str]:
+    """References that share a trained tensor with another model: not trained independently."""
     from audits.references import shares_weights
 
     problems = {}
-    for place, name in enumerate(handed_in):
-        for other in ("original", "edited", *handed_in[:place]):
+    for place, name in enumerate(references):
+        for other in (ORIGINAL, EDITED, *references[:place]):
             shared = shares_weights(networks[name], networks[other])
             if shared:
                 more = f" and {len(shared) - 3} more" if shared[3:] else ""
@@ -206,89 +207,106 @@ def _kin(networks: dict[str, nn.Module], handed_in: list[str]) -> dict[str, str]
     return problems
 
 
-def references(
-    where: Facts, accepted: Facts, data: Facts, model: Facts, given: Facts | None
-) -> Facts:
+@training.train_references.of_claim
+def train_references(
+    attempt: Attempt,
+    accepted: AcceptedClaim,
+    data: Data,
+    model: Model,
+    handed_in: References | None,
+) -> References:
     """The retrained models: those handed in, else trained by the recipe, else none."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "references"):
-        if given is not None:
-            return given
-        if accepted["recipe"] is None:
-            return {"models": [], "candidate": None, "seeds": []}
-        return retraining.trained_for(home, accepted, data, model)
+    if handed_in is not None:
+        return handed_in
+    if accepted.recipe is None:
+        return References(models=(), candidate=None, seeds=(), shadows=NO_SHADOWS, problems={})
+    return training.train(
+        attempt.home,
+        training.Training.of(data, model, accepted.recipe),
+        references=accepted.policy.references,
+        shadow_models=accepted.policy.shadows,
+    )
 
 
-def record(
-    where: Facts, accepted: Facts, data: Facts, model: Facts, plan: Facts, edit: Facts, found: Facts
-) -> Facts:
-    """Judge, report and sign, as an unlearning event is; the claim's own limits are told."""
-    home, attempt = Home.of(where), Attempt.of(where)
+@concluding.conclude.of_claim
+def conclude(
+    attempt: Attempt,
+    accepted: AcceptedClaim,
+    data: Data,
+    model: Model,
+    plan: Plan,
+    edit: Edit,
+    findings: Findings,
+) -> Record:
+    """Judge, report and sign, as an unlearning event is; the claim's own limits are named."""
+    propagation = _propagation(attempt, data)
+    policy = accepted.policy.model_copy(update={"limits": _limits(accepted)})
+    verdict = concluding.judged(attempt, policy, propagation)
+    write_atomically(attempt.reproduce, _reproduction(attempt, accepted))
+    statement = predicate.statement_of(
+        attempt,
+        accepted,
+        data,
+        model,
+        plan,
+        edit,
+        verdict,
+        method=_method(attempt, edit),
+        propagation=propagation,
+        byproducts=concluding.byproducts(attempt.findings),
+    )
+    return concluding.sign(attempt, statement, verdict, accepted.policy.signoffs)
 
-    def concluded() -> tuple[Verdict, Facts]:
-        held = _held(home, attempt, data["before"]["version"])
-        limits = {"limits": _limits(accepted)}
-        verdict = recording.judged(attempt, accepted["policy"] | limits, held)
-        write_atomically(attempt.reproduce, _reproduction(home, attempt))
-        method = _method(attempt, edit)
-        parts = predicate.parts(
-            home, attempt, accepted, data, model, plan, edit, verdict, held, method=method
-        )
-        return verdict, parts | {"registration": None}
 
-    return recording.signed_once(home, attempt, accepted["policy"]["signoffs"], concluded)
-
-
-def _limits(accepted: Facts) -> list[str]:
+def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
     """The policy's limits, and what this claim could not bring."""
-    told = ["How the edited model was made is not known: only what it shows was measured."]
-    if accepted["recipe"] is None and accepted["request"]["references"] is None:
-        told.append(
+    limits = ["How the edited model was made is not known: only what it shows was measured."]
+    if accepted.recipe is None and accepted.claim.references is None:
+        limits.append(
             "The claim brings neither retrained models nor a recipe to train them: it cannot reach "
             "L3, whatever its figures are."
         )
-    if accepted["request"]["references"] is not None:
-        told.append(
+    if accepted.claim.references is not None:
+        limits.append(
             "The retrained models were handed in. That they were trained without the class is the "
             "word of whoever did; that they are no copies of the others was checked."
         )
-    return [*accepted["policy"]["limits"], *told]
+    return (*accepted.policy.limits, *limits)
 
 
-def _method(attempt: Attempt, edit: Facts) -> Facts:
-    done = json.loads(attempt.edit.read_text())
-    changed = done["changed"]
+def _method(attempt: Attempt, edit: Edit) -> Json:
+    record = json.loads(attempt.edit.read_text())
+    changed = record["changed"]
     return {
         "name": "claimed",
         "version": "unknown",
-        "parameters": {k: v for k, v in UNKNOWN.items() if k != "skip"}
+        "parameters": {key: value for key, value in UNKNOWN_METHOD.items() if key != "skip"}
         | {
             "seed": None,
-            "retired": edit["retired"],
+            "retired": list(edit.retired),
             "changedTensors": list(changed),
             "relativeChange": list(changed.values()),
-            "otherTensors": done["otherTensors"],
+            "otherTensors": record["otherTensors"],
         },
-        **cut.uncut(),
-        "headOnly": done["headOnly"],
+        **editing.no_edit(),
+        "headOnly": record["headOnly"],
     }
 
 
-def _held(home: Home, attempt: Attempt, version: str) -> list[Facts]:
+def _propagation(attempt: Attempt, data: Data) -> list[Json]:
     """What is kept of the old weights here; what the claimant keeps is not known."""
     from flows.records import inventory
 
     kept = "Kept so that the audit can be repeated. Delete it when it is no longer needed."
     elsewhere = "What the claimant and others keep is not known to damp."
-    before = home.relative(attempt.folder / "before.safetensors")
     return [
         {
             "artefact": "model before, pinned copy",
-            "location": before,
+            "location": attempt.home.relative(attempt.before),
             "status": "RETAINED",
             "note": kept,
         },
-        *inventory.to_json(inventory.shadow_models(home, version)),
+        *inventory.to_json(inventory.shadow_models(attempt.home, data.before.version)),
         {
             "artefact": "copies elsewhere",
             "location": "unknown",
@@ -298,53 +316,43 @@ def _held(home: Home, attempt: Attempt, version: str) -> list[Facts]:
     ]
 
 
-def _reproduction(home: Home, attempt: Attempt) -> bytes:
+def _reproduction(attempt: Attempt, accepted: AcceptedClaim) -> bytes:
     """The same claim about the pinned bytes, for another state folder. JSON is YAML."""
-    claim = claims.claim_of(home, attempt.event)
-    origin = requests.origin_of(home, attempt.event)
-    found = claims.sources(home, claim, origin)
-    known = claims.files_of(home, attempt.event)
-    spec, unseen = requests.spec_of(claim.data, origin), requests.unseen_spec(claim.unseen, origin)
+    claim, origin = accepted.claim, Path(accepted.origin)
+    sources = claims.sources(attempt.home, claim, origin)
+    spec, unseen = requests.spec_of(claim.data, origin), prepare.unseen_spec(claim.unseen, origin)
     content = claim.content() | {
-        "original": _file("before.safetensors", found["original"]),
-        "edited": _file("after.safetensors", found["edited"])
-        | {"retired": list(claim.edited.retired)},
-        "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
+        "original": _file(attempt.before, sources[ORIGINAL]),
+        "edited": _file(attempt.after, sources[EDITED]) | {"retired": list(claim.edited.retired)},
+        "data": _without_none(spec.to_json()),
         "policy": str(requests.policy_source(claim.policy, origin)),
-        "recipe": claims.recipe_source(claim, origin),
-        "unseen": {k: v for k, v in unseen.items() if v} if unseen else None,
+        "recipe": accepted.recipe,
+        "unseen": _without_none(unseen.to_json()) if unseen else None,
     }
     if claim.references:
         content["references"] = [
-            f"../../../references/{known[name]}.safetensors"
-            for name in found
-            if name.startswith("reference_")
+            f"../../../references/{_reference(attempt.home, accepted.files[name]).name}"
+            for name in sources
+            if name.startswith(REFERENCE)
         ]
-    told = {key: value for key, value in content.items() if value is not None}
-    return json.dumps(told, indent=2).encode() + b"\n"
+    return json.dumps(_without_none(content), indent=2).encode() + b"\n"
 
 
-def _file(name: str, source: Located) -> Facts:
-    return {"file": name, "architecture": source.architecture}
+def _file(pinned: Path, source: Located) -> Json:
+    return {"file": pinned.name, "architecture": source.architecture}
 
 
-def close(where: Facts, record: Facts) -> Facts:
+def _without_none(content: Json) -> Json:
+    return {key: value for key, value in content.items() if value is not None}
+
+
+@register.close.of_claim
+def close(attempt: Attempt, record: Record) -> Closed:
     """End the audit; a PASSED that others have to sign stays open for their signatures."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    ledger, key = Ledger(home.ledger), f"attempt-{attempt.number}"
-    body = {"attempt": attempt.number, "verdict": record["verdict"]}
-    with entered(attempt, "close"):
-        ledger.append_once("attempt_closed", attempt.event, key, body)
-        if not states.current(ledger.entries(), attempt.event).awaited:
-            ledger.append_once("event_closed", attempt.event, key, body)
-    event_index.refresh(home)
-    return {
-        "attempt": attempt.number,
-        "ending": "event_closed",
-        "verdict": record["verdict"],
-        "reasons": record["reasons"],
-        "statement": record["statement"],
-        "report": record["report"],
-        "registration": None,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    ledger, key = Ledger(attempt.home.ledger), f"attempt-{attempt.number}"
+    body = {"attempt": attempt.number, "verdict": record.verdict}
+    ledger.append_once("attempt_closed", attempt.event, key, body)
+    if not states.current(ledger.entries(), attempt.event).awaited:
+        ledger.append_once("event_closed", attempt.event, key, body)
+    event_index.refresh(attempt.home)
+    return register.closed(attempt, "event_closed", record, None)

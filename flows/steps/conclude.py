@@ -3,101 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.intake import requests
 from flows.state.errors import EventError
+from flows.state.facts import AcceptedRequest, Data, Edit, Findings, Json, Model, Plan, Record
 from flows.state.files import Artifact, digest_file, write_atomically
-from flows.state.journal import entered
-from flows.state.paths import Attempt, Home
+from flows.state.paths import Attempt
 from flows.steps import predicate
+from flows.steps.step import step
 
 if TYPE_CHECKING:
+    from compliance.documents.policy import Policy
+    from compliance.signing.keys import SigningKey
     from compliance.verdict.verdict import Verdict
 
-Facts = dict[str, Any]
 
+def signed_before(attempt: Attempt) -> Record | None:
+    """What the attempt has signed, where the ledger says so and the bytes are still there.
 
-def record(
-    where: Facts,
-    accepted: Facts,
-    data: Facts,
-    model: Facts,
-    plan: Facts,
-    edit: Facts,
-    found: Facts,
-) -> Facts:
-    """Judge the findings by the registered policy; write report and signed statement."""
-    home, attempt = Home.of(where), Attempt.of(where)
-
-    def concluded() -> tuple[Verdict, Facts]:
-        held = predicate.artefacts(home, attempt, accepted, data, model)
-        verdict = judged(attempt, accepted["policy"], held)
-        write_atomically(attempt.reproduce, requests.reproduction(home, attempt.event, model))
-        return verdict, predicate.parts(
-            home,
-            attempt,
-            accepted,
-            data,
-            model,
-            plan,
-            edit,
-            verdict,
-            held,
-            method=predicate.method_of(attempt, accepted, edit),
-        )
-
-    return signed_once(home, attempt, accepted["policy"]["signoffs"], concluded)
-
-
-def signed_once(
-    home: Home,
-    attempt: Attempt,
-    signoffs: Sequence[str],
-    concluded: Callable[[], tuple[Verdict, Facts]],
-) -> Facts:
-    """Write report and signed statement of an attempt, unless the ledger says that it was signed.
-
-    The ledger's entry comes last: a process that dies before it writes both again, one that dies
-    after it finds them signed.
-
-    Args:
-        home: The state folder.
-        attempt: Whose they are.
-        signoffs: Roles that the policy wants to sign.
-        concluded: Gives the verdict and the parts of the statement.
+    Raises:
+        EventError: They are not.
     """
     from compliance.ledger.ledger import Ledger
-
-    ledger, key = Ledger(home.ledger), f"attempt-{attempt.number}"
-    known = ledger.find("statement_signed", attempt.event, key)
-    if known is not None:
-        return _as_signed(home, attempt, known["body"])
-    with entered(attempt, "record"):
-        verdict, parts = concluded()
-        digest = _written(home, attempt, parts, signoffs)
-        body = {"attempt": attempt.number, "verdict": verdict.result, "statement": digest}
-        ledger.append_once("statement_signed", attempt.event, key, body)
-    return _facts(home, attempt, verdict.result, list(verdict.reasons))
-
-
-def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
-    """What was signed before, if its bytes are still there."""
     from compliance.signing import envelope as signing
 
-    if not _is_there(attempt.statement, body["statement"]):
+    key = f"attempt-{attempt.number}"
+    entry = Ledger(attempt.home.ledger).find("statement_signed", attempt.event, key)
+    if entry is None:
+        return None
+    if not _holds(attempt.statement, entry["body"]["statement"]):
         raise EventError(
             f"The ledger says that attempt {attempt.number} of {attempt.event} was signed, but "
             f"{attempt.statement} is gone or changed. Restore it from a copy; a signed verdict is "
             "never written again."
         )
     verdict = signing.decoded(attempt.statement)["predicate"]["verdict"]
-    return _facts(home, attempt, verdict["result"], verdict["reasons"])
+    return _record(attempt, verdict["result"], verdict["reasons"])
 
 
-def _is_there(statement: Path, digest: str) -> bool:
+def _holds(statement: Path, digest: str) -> bool:
     """Whether the envelope still holds what was signed."""
     from compliance.formats.errors import EnvelopeError
     from compliance.signing import envelope as signing
@@ -108,62 +55,128 @@ def _is_there(statement: Path, digest: str) -> bool:
         return False
 
 
-def _facts(home: Home, attempt: Attempt, result: str, reasons: list[str]) -> Facts:
-    """What the step leaves: the verdict, and where statement and report lie."""
-    return {
-        "verdict": result,
-        "reasons": reasons,
-        "statement": Artifact.of(home.root, attempt.statement).to_json(),
-        "report": Artifact.of(home.root, attempt.report).to_json(),
-        "report_json": Artifact.of(home.root, attempt.report_json).to_json(),
+def _record(attempt: Attempt, result: str, reasons: Sequence[str]) -> Record:
+    root = attempt.home.root
+    return Record(
+        verdict=result,
+        reasons=tuple(reasons),
+        statement=Artifact.of(root, attempt.statement),
+        report=Artifact.of(root, attempt.report),
+        report_json=Artifact.of(root, attempt.report_json),
+    )
+
+
+@step("Judge, report and sign", settled=signed_before)
+def conclude(
+    attempt: Attempt,
+    accepted: AcceptedRequest,
+    data: Data,
+    model: Model,
+    plan: Plan,
+    edit: Edit,
+    findings: Findings,
+) -> Record:
+    """Judge the findings by the registered policy; write report and signed statement."""
+    propagation = predicate.propagation_of(attempt, accepted, data, model)
+    verdict = judged(attempt, accepted.policy, propagation)
+    write_atomically(attempt.reproduce, _reproduction(accepted, model))
+    statement = predicate.statement_of(
+        attempt,
+        accepted,
+        data,
+        model,
+        plan,
+        edit,
+        verdict,
+        method=predicate.method_of(attempt, accepted, edit),
+        propagation=propagation,
+        byproducts=byproducts(attempt.findings),
+    )
+    return sign(attempt, statement, verdict, accepted.policy.signoffs)
+
+
+def _reproduction(accepted: AcceptedRequest, model: Model) -> bytes:
+    """The request about `before.safetensors` beside it, for another state folder. JSON is YAML.
+
+    On the same kind of machine it leads to a model after with the same digest.
+    """
+    content = requests.placed(accepted.request, Path(accepted.origin)) | {
+        "model": {"file": "before.safetensors", "architecture": model.architecture},
     }
+    return json.dumps(content, indent=2).encode() + b"\n"
 
 
-def judged(attempt: Attempt, policy: Facts, propagation: Sequence[Facts]) -> Verdict:
+def judged(attempt: Attempt, policy: Policy, propagation: Sequence[Json]) -> Verdict:
     """The verdict on the attempt's findings by a policy."""
     from compliance import judge, load_findings
-    from compliance.documents.policy import Policy
     from compliance.verdict.findings import impossible_controls
 
     candidate, controls = load_findings(attempt.findings)
     return judge(
         candidate,
         controls,
-        Policy.model_validate(policy),
+        policy,
         propagation=propagation,
         impossible=impossible_controls(attempt.findings),
     )
 
 
-def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
-    """Report first, so that the statement can name its digest; returns the statement's digest."""
-    from compliance import render_html, report_json
+def sign(attempt: Attempt, statement: Json, verdict: Verdict, signoffs: Sequence[str]) -> Record:
+    """Write report and signed statement of an attempt, then log that it was signed.
+
+    The ledger's entry comes last: a process that dies before it writes both again, one that dies
+    after it finds them signed.
+
+    Args:
+        attempt: Whose they are.
+        statement: Names the findings so far; the report's files are added.
+        verdict: On the findings.
+        signoffs: Roles that the policy wants to sign.
+    """
+    from compliance.ledger.ledger import Ledger
     from compliance.signing import envelope as signing
-    from compliance.signing import statement
-    from flows.records import reports
     from flows.state import keyring
 
-    key = keyring.signing_key(home, "executor")
-    draft = statement.build(**parts, byproducts=_byproducts(attempt, attempt.findings))
+    key = keyring.signing_key(attempt.home, "executor")
+    _write_report(attempt, statement, key, signoffs)
+    # the report shows the statement, and the statement names the report's digest
+    named = byproducts(attempt.findings, attempt.report, attempt.report_json)
+    final = statement | {"predicate": statement["predicate"] | {"byproducts": named}}
+    envelope = signing.sign(final, key)
+    write_atomically(attempt.statement, envelope)
+    body = {
+        "attempt": attempt.number,
+        "verdict": verdict.result,
+        "statement": signing.digest(envelope),
+    }
+    Ledger(attempt.home.ledger).append_once(
+        "statement_signed", attempt.event, f"attempt-{attempt.number}", body
+    )
+    return _record(attempt, verdict.result, verdict.reasons)
+
+
+def _write_report(
+    attempt: Attempt, statement: Json, key: SigningKey, signoffs: Sequence[str]
+) -> None:
+    from compliance import render_html, report_json
+    from flows.records import reports
+
     findings = json.loads(attempt.findings.read_text())
-    shown: Facts = {
+    others = [{"role": role, "keyId": None} for role in signoffs if role != "executor"]
+    content: Json = {
         "findings": findings["candidate"],
         "controls": findings["controls"],
         "signatures": [
             {"role": "executor", "keyId": key.keyid, "demo": key.demo, "note": ""},
-            *({"role": role, "keyId": None} for role in signoffs if role != "executor"),
+            *others,
         ],
-        **reports.commands(home, attempt),
+        **reports.commands(attempt.home, attempt),
     }
-    write_atomically(attempt.report, render_html(draft, **shown).encode())
-    page = json.dumps(report_json(draft, **shown), indent=1)
+    write_atomically(attempt.report, render_html(statement, **content).encode())
+    page = json.dumps(report_json(statement, **content), indent=1)
     write_atomically(attempt.report_json, page.encode())
-    named = _byproducts(attempt, attempt.findings, attempt.report, attempt.report_json)
-    final = statement.build(**parts, byproducts=named)
-    envelope = signing.sign(final, key)
-    write_atomically(attempt.statement, envelope)
-    return signing.digest(envelope)
 
 
-def _byproducts(attempt: Attempt, *files: Any) -> list[Facts]:
+def byproducts(*files: Path) -> list[Json]:
+    """Files as a statement names them."""
     return [{"name": file.name, "sha256": digest_file(file)} for file in files]

@@ -1,4 +1,4 @@
-"""Step 6: extract prototypes and cut the class out, or take the retrained model instead."""
+"""Step 6: edit the classes out of the model, or take the retrained model instead."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.servers import cluster
+from flows.state.errors import EventError
+from flows.state.facts import AcceptedRequest, Data, Edit, Json, Method, Model, References
 from flows.state.files import Artifact, write_atomically
-from flows.state.journal import entered
-from flows.state.paths import Attempt, Home
+from flows.state.paths import Attempt
+from flows.steps.step import step
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,70 +21,80 @@ if TYPE_CHECKING:
     import damp
     from flows.data.dataset import Dataset
 
-Facts = dict[str, Any]
 
-
-def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Facts) -> Facts:
+@step("Edit the model")
+def edit(
+    attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model, references: References
+) -> Edit:
     """Make the model after, under its final name in one rename, with the record of what changed."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "cut"):
-        if accepted["method"]["preset"] == "retrain":
-            record = _retrained(home, attempt, accepted, data, model, references)
-        else:
-            record = _edited(home, attempt, accepted, data, model)
-        write_atomically(attempt.edit, json.dumps(record, indent=2).encode())
-    return {
-        "after": Artifact.of(home.root, attempt.after).to_json(),
-        "record": Artifact.of(home.root, attempt.edit).to_json(),
-        "retired": sorted(model["retired"] + accepted["forget"]),
-        "seed": references["seeds"][-1] if references["candidate"] else None,
-    }
+    retired = sorted(model.retired + accepted.forget)
+    if accepted.method.retrains:
+        record = _take_retrained(attempt, data, model, references, retired)
+    else:
+        record = _edit(attempt, accepted, data, model, retired)
+    write_atomically(attempt.edit, json.dumps(record, indent=2).encode())
+    root = attempt.home.root
+    return Edit(
+        after=Artifact.of(root, attempt.after),
+        record=Artifact.of(root, attempt.edit),
+        retired=tuple(retired),
+        seed=references.seeds[-1] if references.candidate else None,
+        architecture=None,
+    )
 
 
-def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
+def _edit(
+    attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model, retired: Sequence[int]
+) -> Json:
     from flows.data import loaders
     from flows.models import statistics_cache, statistics_sharded, weights
 
     dataset = loaders.learned(data, model)
     network, _ = weights.load_weights(
-        home.root / model["file"]["path"],
-        architecture=model["architecture"],
-        classes=data["classes"],
+        attempt.home.root / model.file.path,
+        architecture=model.architecture,
+        classes=data.classes,
         input_shape=dataset.input_shape,
     )
-    method = accepted["method"]
-    known = None
-    everywhere = partial(statistics_sharded.everywhere, home, data=data, model=model)
-    if not method["sequential"]:  # sequential surgery takes them anew after every edit
-        known = statistics_cache.measured(
-            home,
+    statistics = None
+    subject = statistics_sharded.Subject(
+        home=attempt.home,
+        spec=data.spec,
+        classes=data.classes,
+        weights=model.file,
+        architecture=model.architecture,
+        retired=model.retired,
+    )
+    if not accepted.method.sequential:  # sequential surgery takes them anew after every edit
+        statistics = statistics_cache.measured(
+            attempt.home,
             network,
             dataset,
-            weights=model["file"]["sha256"],
-            data_version=data["before"]["version"],
-            retired=model["retired"],
-            apart=everywhere if cluster.is_on() else None,
+            weights=model.file.sha256,
+            data_version=data.before.version,
+            retired=model.retired,
+            apart=partial(statistics_sharded.measured, subject) if cluster.is_on() else None,
         )
-    edited = forgotten(network, dataset, accepted["forget"], method, known)
-    weights.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))
-    return described(edited)
+    edited = forget_classes(network, dataset, accepted.forget, accepted.method, statistics)
+    weights.save_weights(edited.unretired, attempt.after, _metadata(retired))
+    return describe(edited)
 
 
-def forgotten(
+def forget_classes(
     network: nn.Module,
     dataset: Dataset,
     forget: Sequence[int],
-    method: Facts,
-    known: damp.Measurement | None = None,
+    method: Method,
+    statistics: damp.Measurement | None = None,
 ) -> damp.EditedModel:
-    """A network out of which classes were cut by the method of a request.
+    """A network out of which classes were edited by the method of a request.
 
     Args:
         network: Stays as it is.
-        dataset: Whose training rows the cut sees.
+        dataset: The edit is made from its training rows.
         forget: Classes.
-        method: Of the request: `preset`, `gain`, `sequential`, `skip`.
-        known: Statistics of this network on these rows, where they are there.
+        method: Of the request.
+        statistics: Of this network on these rows, where they are there.
     """
     import damp
     from flows.models import statistics_cache
@@ -92,16 +104,16 @@ def forgotten(
         network,
         statistics_cache.batches(dataset),
         forget=forget,
-        preset=method["preset"],
-        gain=method["gain"],
-        sequential=method["sequential"],
-        skip=method["skip"],
+        preset=method.preset,
+        gain=method.gain,
+        sequential=method.sequential,
+        skip=method.skip,
         device=settings().device,
-        measured=known,
+        measured=statistics,
     )
 
 
-def described(edited: damp.EditedModel) -> Facts:
+def describe(edited: damp.EditedModel) -> Json:
     """What was done to the weights, as the statement records it."""
     changed = [operator for operator in edited.operators if operator.relative_change > 0]
     return {
@@ -115,27 +127,32 @@ def described(edited: damp.EditedModel) -> Facts:
     }
 
 
-def uncut() -> Facts:
-    """What a statement records of layers where none was cut here."""
+def no_edit() -> Json:
+    """What a statement records of layers where none was edited here."""
     return {"operators": [], "skipped": [], "recalibrated": [], "rewritten": None, "mended": None}
 
 
-def _retrained(
-    home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts, references: Facts
-) -> Facts:
-    """The candidate of a retraining attempt is a model that never saw the class."""
+def _take_retrained(
+    attempt: Attempt, data: Data, model: Model, references: References, retired: Sequence[int]
+) -> Json:
+    """The candidate of a retraining attempt is a model that was never trained on the classes."""
     from flows.models import weights
 
+    if references.candidate is None:
+        raise EventError(
+            f"Attempt {attempt.number} of {attempt.event} retrains, and no model was trained for "
+            "the candidate's place. Run it again."
+        )
     network, _ = weights.load_weights(
-        home.root / references["candidate"]["path"],
-        architecture=model["architecture"],
-        classes=data["classes"],
-        input_shape=tuple(model["input_shape"]),
+        attempt.home.root / references.candidate.path,
+        architecture=model.architecture,
+        classes=data.classes,
+        input_shape=model.input_shape,
     )
-    weights.save_weights(network, attempt.after, _metadata(accepted, model))
-    return uncut() | {"samples": 0, "headOnly": False}
+    weights.save_weights(network, attempt.after, _metadata(retired))
+    return no_edit() | {"samples": 0, "headOnly": False}
 
 
-def _metadata(accepted: Facts, model: Facts) -> dict[str, str]:
+def _metadata(retired: Sequence[int]) -> dict[str, str]:
     """What the weights file says of itself: nothing that differs between two runs of one event."""
-    return {"damp.retired": json.dumps(sorted(model["retired"] + accepted["forget"]))}
+    return {"damp.retired": json.dumps(list(retired))}

@@ -6,78 +6,132 @@ What can be expected of it is worked out first, from the original and the retrai
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_camel
+
+from compliance.documents.policy import Policy
 from compliance.ledger.ledger import Ledger
 from flows.state import progress
+from flows.state.facts import (
+    UNKNOWN_METHOD,
+    Accepted,
+    Data,
+    Fact,
+    Json,
+    Method,
+    Model,
+    Plan,
+    References,
+)
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
-from flows.state.journal import entered
-from flows.state.paths import Attempt, Home
+from flows.state.paths import Attempt
 from flows.steps import audit, audit_rows
-
-Facts = dict[str, Any]
+from flows.steps.step import step
 
 SEED_SOURCE = "first 32 bits of the ledger's head before the plan was registered"
 
 
-def register_plan(
-    where: Facts, accepted: Facts, data: Facts, model: Facts, references: Facts
-) -> Facts:
-    """Fix policy, margins and seed; the seed comes from the ledger, so nobody can choose it."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "register_plan"):
-        ledger = Ledger(home.ledger)
-        key = f"attempt-{attempt.number}"
-        entry = ledger.find("plan_registered", attempt.event, key)
-        seed = entry["body"]["plan"]["seed"] if entry else int(ledger.head()[:8], 16)
-        yardstick = audit.yardstick(home, attempt, data, model, references, seed)
-        plan = entry["body"]["plan"] if entry else _plan(accepted, data, model, seed, yardstick)
-        digest = digest_bytes(canonical(plan))
-        if entry is None:
-            body = {"plan": plan, "digest": digest, "attempt": attempt.number}
-            entry = ledger.append_once("plan_registered", attempt.event, key, body)
-        write_atomically(attempt.plan, json.dumps(plan, indent=2).encode())
-    return {
-        "digest": digest,
-        "sequence": entry["seq"],
-        "registered_at": entry["time"],
-        "seed": plan["seed"],
-        "seed_source": SEED_SOURCE,
-        "expected_power": plan["expectedPower"],
-        "yardstick": Artifact.of(home.root, attempt.yardstick).to_json(),
-        "file": Artifact.of(home.root, attempt.plan).to_json(),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredPlan(Fact):
+    """A plan as it was registered: what carries an attempt out, or audits it, again.
+
+    The method of a claim's plan is None: nothing is known of it.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {
+        "strict": True,
+        "extra": "ignore",
+        "alias_generator": to_camel,
     }
 
+    policy: Policy
+    recipe: str
+    model_before: str
+    data_before: str
+    data_after: str
+    forget: tuple[int, ...]
+    method: Method | None
+    seed: int
 
-def _plan(accepted: Facts, data: Facts, model: Facts, seed: int, yardstick: Facts) -> Facts:
+    @classmethod
+    def of(cls, content: Json) -> RegisteredPlan:
+        """From what `plan.json` and the ledger hold."""
+        unknown = content["method"] == UNKNOWN_METHOD
+        return cls.from_json(content | ({"method": None} if unknown else {}))
+
+
+def read(file: Path) -> RegisteredPlan:
+    """The plan that an attempt has registered."""
+    return RegisteredPlan.of(json.loads(file.read_text()))
+
+
+def seed_now(ledger: Ledger) -> int:
+    """A seed that nobody can choose: the first 32 bits of the ledger's head."""
+    return int(ledger.head()[:8], 16)
+
+
+@step("Register the plan")
+def register_plan(
+    attempt: Attempt, accepted: Accepted, data: Data, model: Model, references: References
+) -> Plan:
+    """Fix policy, margins and seed; the seed comes from the ledger, so nobody can choose it."""
+    ledger, key = Ledger(attempt.home.ledger), f"attempt-{attempt.number}"
+    entry = ledger.find("plan_registered", attempt.event, key)
+    content: Json = entry["body"]["plan"] if entry else {}
+    seed: int = content["seed"] if entry else seed_now(ledger)
+    # after a kill it is taken anew, from what is kept of each model, and comes out the same
+    baseline = audit.audit_baseline(attempt, data, model, references, seed)
+    if entry is None:
+        content = _plan(accepted, data, model, seed, baseline)
+        body = {"plan": content, "digest": _digest(content), "attempt": attempt.number}
+        entry = ledger.append_once("plan_registered", attempt.event, key, body)
+    write_atomically(attempt.plan, json.dumps(content, indent=2).encode())
+    return Plan(
+        digest=_digest(content),
+        sequence=entry["seq"],
+        registered_at=entry["time"],
+        seed=seed,
+        seed_source=SEED_SOURCE,
+        expected_power=content["expectedPower"],
+        baseline=Artifact.of(attempt.home.root, attempt.baseline),
+        file=Artifact.of(attempt.home.root, attempt.plan),
+    )
+
+
+def _digest(plan: Json) -> str:
+    return digest_bytes(canonical(plan))
+
+
+def _plan(accepted: Accepted, data: Data, model: Model, seed: int, baseline: Json) -> Json:
     return {
-        "policy": accepted["policy"],
-        "policyDigest": accepted["policy_digest"],
-        "recipe": accepted["recipe"],
-        "modelBefore": model["file"]["sha256"],
-        "dataBefore": data["before"]["version"],
-        "dataAfter": data["after"]["version"],
-        "forget": accepted["forget"],
-        "method": accepted["method"],
+        "policy": accepted.policy.model_dump(mode="json"),
+        "policyDigest": accepted.policy.digest(),
+        "recipe": accepted.recipe,
+        "modelBefore": model.file.sha256,
+        "dataBefore": data.before.version,
+        "dataAfter": data.after.version,
+        "forget": list(accepted.forget),
+        "method": accepted.method_json(),
         "seed": seed,
         "seedSource": SEED_SOURCE,
-        "expectedPower": _expected(accepted, data, yardstick),
+        "expectedPower": _expected_power(accepted.policy, data, baseline),
     }
 
 
-def _expected(accepted: Facts, data: Facts, yardstick: Facts) -> Facts:
+def _expected_power(policy: Policy, data: Data, baseline: Json) -> Json:
     """What these samples can show, and what the retrained models and the original say of it."""
     from audits.finding import Finding
-    from compliance.documents.policy import Policy
     from compliance.verdict import expected_power
 
-    policy = Policy.model_validate(accepted["policy"])
-    found = {
-        name: [Finding.from_json(finding) for finding in findings]
-        for name, findings in yardstick.items()
+    findings: dict[str, list[Any]] = {
+        name: [Finding.from_json(each) for each in every] for name, every in baseline.items()
     }
-    original = found.pop("original")
+    original = findings.pop(audit.ORIGINAL)
     out_of_reach = expected_power.by_sizes(policy, audit_rows.smallest(data))
-    told = expected_power.expected(original, found, policy, out_of_reach=out_of_reach)
-    progress.current().advance(told["told"], 1, 1)
-    return told
+    power = expected_power.expected(original, findings, policy, out_of_reach=out_of_reach)
+    progress.current().advance(power["told"], 1, 1)
+    return power

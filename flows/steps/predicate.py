@@ -1,177 +1,224 @@
-"""The statement's parts, from the facts that the steps have left behind."""
+"""The statement, from the facts that the steps have left."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.records import audit_cost, provenance
+from flows.state.facts import (
+    Accepted,
+    AcceptedRequest,
+    Data,
+    DataVersion,
+    Edit,
+    Json,
+    Model,
+    Plan,
+    PreviousAttempt,
+)
 from flows.state.journal import read
-from flows.state.paths import Attempt, Home
+from flows.state.paths import Attempt
 
 if TYPE_CHECKING:
+    from compliance.documents.policy import Policy
     from compliance.verdict.verdict import Verdict
-
-Facts = dict[str, Any]
 
 CHAMPION = "champion"
 """The alias that moves on PASSED."""
 
 
-def parts(
-    home: Home,
+def statement_of(
     attempt: Attempt,
-    accepted: Facts,
-    data: Facts,
-    model: Facts,
-    plan: Facts,
-    edit: Facts,
+    accepted: Accepted,
+    data: Data,
+    model: Model,
+    plan: Plan,
+    edit: Edit,
     verdict: Verdict,
-    propagation: Sequence[Facts],
     *,
-    method: Facts,
-) -> Facts:
-    """The statement's parts, all but the byproducts; `method` is what was done to the weights."""
-    from compliance.ledger.ledger import Ledger
+    method: Json,
+    propagation: Sequence[Json],
+    byproducts: Sequence[Json],
+) -> Json:
+    """The statement about the model after, valid by its schema.
+
+    Args:
+        attempt: And so on, to `edit`: what the steps have left.
+        verdict: On the findings.
+        method: What was done to the weights.
+        propagation: What still holds the classes.
+        byproducts: Files that it names by digest.
+    Raises:
+        StatementError: A part contradicts another.
+    """
+    from compliance.signing import statement
     from flows.state import keyring
 
     now = datetime.now(UTC)
+    return statement.build(
+        name=attempt.after.name,
+        sha256=edit.after.sha256,
+        event=_event(attempt, accepted, now),
+        request=_request(attempt, accepted),
+        inputs=_inputs(data, model),
+        method=method,
+        auditPlan=_plan(accepted.policy, plan),
+        audits=verdict.audits_json(),
+        controls=verdict.controls_json(),
+        verdict=verdict.to_json(),
+        propagation=list(propagation),
+        registration=_registration(accepted, data, model, verdict),
+        retention=_retention(now, accepted.policy),
+        byproducts=byproducts,
+        demoKey=keyring.signing_key(attempt.home, "executor").demo,
+    )
+
+
+def _event(attempt: Attempt, accepted: Accepted, now: datetime) -> Json:
+    from compliance.ledger.ledger import Ledger
+
     return {
-        "name": attempt.after.name,
-        "sha256": edit["after"]["sha256"],
-        "event": {
-            "id": attempt.event,
-            "attempt": attempt.number,
-            "previousAttempts": accepted["previous"],
-            "ledger": Ledger(home.ledger).position(),
-            "startedAt": accepted["started"],
-            "finishedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "monotonicSeconds": _worked(attempt),
-            "cost": audit_cost.of_attempt(attempt),
-        },
-        "request": {
-            "id": attempt.event,
-            "digest": accepted["request_digest"],
-            "regulation": accepted["regulation"],
-            "receivedAt": accepted["received"],
-            "dueAt": accepted["due"],
-            "scope": {"type": "class", "indices": accepted["forget"]},
-            "verifiedBy": accepted["verified_by"],
-        },
-        "inputs": _inputs(data, model),
-        "method": method,
-        "auditPlan": {
-            "digest": plan["digest"],
-            "ledgerSequence": plan["sequence"],
-            "registeredAt": plan["registered_at"],
-            "seed": plan["seed"],
-            "seedSource": plan["seed_source"],
-            "policy": {"name": accepted["policy"]["name"], "digest": accepted["policy_digest"]},
-            "expectedPower": plan["expected_power"],
-        },
-        "audits": verdict.audits_json(),
-        "controls": verdict.controls_json(),
-        "verdict": verdict.to_json(),
-        "propagation": list(propagation),
-        "registration": {
-            "name": registered_name(data, model),
-            "version": None,
-            "intendedAlias": CHAMPION,
-            "aliasMoves": verdict.result == "PASSED",
-        },
-        "retention": _retention(now, accepted["policy"]),
-        "demoKey": keyring.signing_key(home, "executor").demo,
+        "id": attempt.event,
+        "attempt": attempt.number,
+        "previousAttempts": [_previous(each) for each in accepted.previous],
+        "ledger": Ledger(attempt.home.ledger).position(),
+        "startedAt": accepted.started,
+        "finishedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "monotonicSeconds": _seconds(attempt),
+        "cost": audit_cost.of_attempt(attempt),
     }
 
 
-def registered_name(data: Facts, model: Facts) -> str:
-    """The model's name in the registry: its own, or that of its data where it came as a file."""
-    registry = model["registry"]
-    return str(registry["name"] if registry else f"{data['name']}-from-file")
+def _previous(earlier: PreviousAttempt) -> Json:
+    return {
+        "attempt": earlier.attempt,
+        "statementDigest": earlier.statement,
+        "verdict": earlier.verdict,
+    }
 
 
-def _worked(attempt: Attempt) -> float:
-    """Seconds that the attempt's steps took, by a clock that cannot jump."""
+def _seconds(attempt: Attempt) -> float:
+    """That the attempt's steps took, by a clock that cannot jump."""
     return round(sum(note.get("seconds", 0.0) for note in read(attempt)), 3)
 
 
-def _inputs(data: Facts, model: Facts) -> Facts:
+def _request(attempt: Attempt, accepted: Accepted) -> Json:
+    return {
+        "id": attempt.event,
+        "digest": accepted.digest,
+        "regulation": accepted.regulation,
+        "receivedAt": accepted.received,
+        "dueAt": accepted.due,
+        "scope": {"type": "class", "indices": list(accepted.forget)},
+        "verifiedBy": accepted.verified_by,
+    }
+
+
+def _inputs(data: Data, model: Model) -> Json:
     from flows.state.settings import settings
 
-    def version(part: str) -> Facts:
-        return {"name": data["name"]} | {k: data[part][k] for k in ("version", "rows")}
+    def version(part: DataVersion) -> Json:
+        return {"name": data.name, "version": part.version, "rows": part.rows}
 
     return {
         "modelBefore": {
-            "digest": {"sha256": model["file"]["sha256"]},
-            "registry": model["registry"],
-            "architecture": model["architecture"],
-            "parameters": model["parameters"],
+            "digest": {"sha256": model.file.sha256},
+            "registry": model.registry.to_json() if model.registry else None,
+            "architecture": model.architecture,
+            "parameters": model.parameters,
         },
-        "dataBefore": version("before"),
-        "dataAfter": version("after"),
-        "forgetSet": data["forget_set"],
-        "retainSet": data["retain_set"],
+        "dataBefore": version(data.before),
+        "dataAfter": version(data.after),
+        "forgetSet": data.forget_set.to_json(),
+        "retainSet": data.retain_set.to_json(),
         "code": provenance.code(),
         "environment": provenance.environment(),
         "device": provenance.device(settings().device),
     }
 
 
-def method_of(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
-    """What this event did to the weights."""
-    from damp.version import __version__
-
-    done = json.loads(attempt.edit.read_text())
-    method = accepted["method"]
+def _plan(policy: Policy, plan: Plan) -> Json:
     return {
-        "name": "retrain" if method["preset"] == "retrain" else "damp",
-        "version": __version__,
-        "parameters": {"retire": True}
-        | method
-        | {"retired": edit["retired"], "seed": edit["seed"]},
-        "operators": done["operators"],
-        "skipped": done["skipped"],
-        "recalibrated": done["recalibrated"],
-        "rewritten": done.get("rewritten"),  # an edit cut before the preset was there has none
-        "mended": done["mended"],
-        "headOnly": done["headOnly"],
+        "digest": plan.digest,
+        "ledgerSequence": plan.sequence,
+        "registeredAt": plan.registered_at,
+        "seed": plan.seed,
+        "seedSource": plan.seed_source,
+        "policy": {"name": policy.name, "digest": policy.digest()},
+        "expectedPower": plan.expected_power,
     }
 
 
-def artefacts(
-    home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts
-) -> list[Facts]:
+def _registration(accepted: Accepted, data: Data, model: Model, verdict: Verdict) -> Json | None:
+    """What is to be registered; nothing is where a claim was audited."""
+    if not isinstance(accepted, AcceptedRequest):
+        return None
+    return {
+        "name": registered_name(data, model),
+        "version": None,
+        "intendedAlias": CHAMPION,
+        "aliasMoves": verdict.result == "PASSED",
+    }
+
+
+def registered_name(data: Data, model: Model) -> str:
+    """The model's name in the registry: its own, or that of its data where it came as a file."""
+    return model.registry.name if model.registry else f"{data.name}-from-file"
+
+
+def _retention(now: datetime, policy: Policy) -> Json:
+    def after(days: int) -> str:
+        return (now + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    return {"keepUntil": after(policy.keep_days), "reauditDue": after(policy.reaudit_days)}
+
+
+def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
+    """What this event did to the weights."""
+    from damp.version import __version__
+
+    # an edit that was made before the preset was there has no such key
+    record = {"rewritten": None} | json.loads(attempt.edit.read_text())
+    parts = ("operators", "skipped", "recalibrated", "rewritten", "mended", "headOnly")
+    return {
+        "name": "retrain" if accepted.method.retrains else "damp",
+        "version": __version__,
+        "parameters": {
+            "retire": True,
+            **accepted.method_json(),
+            "retired": list(edit.retired),
+            "seed": edit.seed,
+        },
+        **{part: record[part] for part in parts},
+    }
+
+
+def propagation_of(
+    attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model
+) -> list[Json]:
     """What still holds the class: damp deletes nothing behind its user's back, it says so."""
-    from flows.intake import requests
     from flows.records import inventory
 
     scope = inventory.Scope(
         event=attempt.event,
-        before=model["file"]["sha256"],
+        before=model.file.sha256,
         failed=tuple(_failed(attempt, accepted)),
-        data=data["name"],
-        source=requests.source_of(home, attempt.event),
-        data_before=data["before"]["version"],
-        data_after=data["after"]["version"],
+        data=data.name,
+        source=data.spec.in_words(),
+        data_before=data.before.version,
+        data_after=data.after.version,
     )
-    return inventory.to_json(inventory.inventory(home, scope))
+    return list(inventory.to_json(inventory.inventory(attempt.home, scope)))
 
 
-def _failed(attempt: Attempt, accepted: Facts) -> Iterator[str]:
+def _failed(attempt: Attempt, accepted: AcceptedRequest) -> Iterator[str]:
     """Digests of the models of earlier attempts that did not pass."""
     from compliance.signing import envelope
 
-    for earlier in accepted["previous"]:
-        if earlier["verdict"] != "PASSED":
-            path = Attempt(attempt.home, attempt.event, earlier["attempt"]).statement
+    for earlier in accepted.previous:
+        if earlier.verdict != "PASSED":
+            path = Attempt(attempt.home, attempt.event, earlier.attempt).statement
             yield envelope.decoded(path)["subject"][0]["digest"]["sha256"]
-
-
-def _retention(now: datetime, policy: Facts) -> Facts:
-    def after(days: int) -> str:
-        return (now + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-    return {"keepUntil": after(policy["keep_days"]), "reauditDue": after(policy["reaudit_days"])}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compliance.documents import deadlines
+from compliance.documents.policy import load_policy
 from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from compliance.signing.trust import moment
@@ -15,54 +18,67 @@ from flows.data.dataset import DataSpec
 from flows.intake import requests
 from flows.registry import model_source
 from flows.state.errors import EventError
+from flows.state.facts import (
+    AcceptedRequest,
+    Data,
+    ForgetSet,
+    Json,
+    Method,
+    Model,
+    PreviousAttempt,
+    RegisteredModel,
+    RetainSet,
+)
 from flows.state.files import Artifact, aside
-from flows.state.journal import entered
 from flows.state.paths import Attempt, Home
+from flows.steps.step import step
 
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy
-    from compliance.documents.request import Request
+    from compliance.documents.request import DataSource, Request
     from compliance.ledger.chain import Entry
 
-Facts = dict[str, Any]
+
+@step("Accept the request")
+def accept(attempt: Attempt) -> AcceptedRequest:
+    """Fix what the attempt will do, and log that it starts, before anything else happens.
+
+    The request is read and held against the ledger here; later steps take it from here.
+    """
+    home = attempt.home
+    request, origin = (
+        requests.request_of(home, attempt.event),
+        requests.origin_of(home, attempt.event),
+    )
+    policy = load_policy(requests.policy_source(request.policy, origin))
+    event = states.current(Ledger(home.ledger).entries(), attempt.event)
+    entry = _start(attempt, request, policy, event)
+    return AcceptedRequest(
+        request=request,
+        digest=request.digest(),
+        origin=str(origin),
+        regulation=request.regulation,
+        received=event.received,
+        due=event.due,
+        verified_by=event.verified_by or None,
+        forget=request.forget,
+        recipe=requests.recipe_source(request.recipe, origin),
+        policy=policy,
+        method=Method.from_json(entry["body"]["method"]),
+        started=entry["time"],
+        previous=_previous(attempt),
+    )
 
 
-def accept(where: Facts) -> Facts:
-    """Fix what the attempt will do, and log that it starts, before anything else happens."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "accept"):
-        request = requests.request_of(home, attempt.event)
-        policy = requests.policy_of(home, attempt.event)
-        event = states.current(Ledger(home.ledger).entries(), attempt.event)
-        entry = _started(home, attempt, request, policy, event)
-        method = entry["body"]["method"]
-    return {
-        "request": request.content(),
-        "request_digest": request.digest(),
-        "regulation": request.regulation,
-        "received": event.received,
-        "due": event.due,
-        "verified_by": event.verified_by or None,
-        "forget": list(request.forget),
-        "recipe": requests.recipe_source(request.recipe, requests.origin_of(home, attempt.event)),
-        "policy": policy.model_dump(mode="json"),
-        "policy_digest": policy.digest(),
-        "method": method,
-        "started": entry["time"],
-        "previous": _previous(home, attempt),
-    }
-
-
-def _started(
-    home: Home, attempt: Attempt, request: Request, policy: Policy, event: states.Event
-) -> Entry:
+def _start(attempt: Attempt, request: Request, policy: Policy, event: states.Event) -> Entry:
     """The entry that the attempt starts with; made once, so that its method stays what it was."""
-    ledger, key = Ledger(home.ledger), f"attempt-{attempt.number}"
-    known = ledger.find("attempt_started", attempt.event, key)
-    if known is not None:
-        return known
+    ledger, key = Ledger(attempt.home.ledger), f"attempt-{attempt.number}"
+    entry = ledger.find("attempt_started", attempt.event, key)
+    if entry is not None:
+        return entry
     why = _why_retrain(ledger, policy, event)
-    body = {"attempt": attempt.number, "method": _method(request, retrain=bool(why))}
+    method = _method(request, retrain=bool(why))
+    body = {"attempt": attempt.number, "method": method.to_json()}
     return ledger.append_once(
         "attempt_started",
         attempt.event,
@@ -86,132 +102,137 @@ def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
     return f"{len(failed)} failed attempts, {left} days left: no time or trust for another edit"
 
 
-def _method(request: Request, *, retrain: bool) -> Facts:
+def _method(request: Request, *, retrain: bool) -> Method:
     """The preset that was asked for, or retraining."""
     asked = request.method
-    return {
-        "preset": "retrain" if retrain else asked.preset,
-        "gain": asked.gain,
-        "sequential": asked.sequential,
-        "skip": list(asked.skip),
-    }
+    return Method(
+        preset="retrain" if retrain else asked.preset,
+        gain=asked.gain,
+        sequential=asked.sequential,
+        skip=asked.skip,
+    )
 
 
-def _previous(home: Home, attempt: Attempt) -> list[Facts]:
+def _previous(attempt: Attempt) -> tuple[PreviousAttempt, ...]:
     """Every earlier attempt with its verdict: a failure cannot be left out of the record."""
-    signed = Ledger(home.ledger).of(attempt.event, "statement_signed")
-    return [
-        {
-            "attempt": entry["body"]["attempt"],
-            "statementDigest": entry["body"]["statement"],
-            "verdict": entry["body"]["verdict"],
-        }
-        for entry in signed
-        if entry["body"]["attempt"] < attempt.number
-    ]
-
-
-def version_data(where: Facts, accepted: Facts) -> Facts:
-    """The data version that the model was trained on, and its successor without the class."""
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "version_data"):
-        request = requests.request_of(home, attempt.event)
-        origin = requests.origin_of(home, attempt.event)
-        return versioned(
-            home,
-            spec=requests.data_spec(request, origin),
-            name=request.data.name.partition(":")[0],
-            forget=accepted["forget"],
-            gone=model_source.locate(home, request.model, origin).retired(),
-            unseen=requests.unseen_spec(request.unseen, origin),
+    signed = Ledger(attempt.home.ledger).of(attempt.event, "statement_signed")
+    every = [
+        PreviousAttempt(
+            attempt=body["attempt"], statement=body["statement"], verdict=body["verdict"]
         )
+        for body in (entry["body"] for entry in signed)
+    ]
+    return tuple(each for each in every if each.attempt < attempt.number)
 
 
-def versioned(
+@step("Version the data")
+def version_data(attempt: Attempt, accepted: AcceptedRequest) -> Data:
+    """The data version that the model was trained on, and its successor without the class."""
+    request, origin = accepted.request, Path(accepted.origin)
+    return versions_of(
+        attempt.home,
+        source=request.data,
+        unseen=request.unseen,
+        origin=origin,
+        forget=accepted.forget,
+        retired=model_source.locate(attempt.home, request.model, origin).retired(),
+    )
+
+
+def versions_of(
     home: Home,
     *,
-    spec: DataSpec,
-    name: str,
-    forget: list[int],
-    gone: list[int],
-    unseen: Facts | None,
-) -> Facts:
+    source: DataSource,
+    unseen: DataSource | None,
+    origin: Path,
+    forget: Sequence[int],
+    retired: Sequence[int],
+) -> Data:
     """Versions before and after, forget and retain sets of some data.
 
     Args:
         home: The state folder.
-        spec: Which data.
-        name: What the statement calls them.
-        forget: Classes to forget.
-        gone: Classes that earlier events took out.
+        source: Which data.
         unseen: Where rows of classes that nobody was trained on lie.
+        origin: The folder from which their paths go.
+        forget: Classes to forget.
+        retired: Classes that earlier events took out.
     """
     from flows.data import commitment, dvc_workspace, loaders, versions
 
+    spec = requests.spec_of(source, origin)
     whole = loaders.load(spec)
-    before, after = versions.before_and_after(whole, forget, home, retired=gone)
+    before, after = versions.before_and_after(whole, forget, home, retired=retired)
     dvc_workspace.push(home, after.path)
-    dataset = whole.without(gone)
-    return {
-        "spec": {"name": spec.name, "root": spec.root},
-        "name": name,
-        "classes": dataset.classes,
-        "forget": forget,
-        "before": before.to_json(),
-        "after": after.to_json(),
-        "forget_set": commitment.forget_set(dataset, forget, home),
-        "retain_set": commitment.retain_set(dataset, forget),
-        "unseen": unseen,
-    }
+    dataset = whole.without(retired)
+    return Data(
+        spec=spec,
+        name=source.name.partition(":")[0],
+        classes=dataset.classes,
+        forget=tuple(forget),
+        before=before,
+        after=after,
+        forget_set=ForgetSet.from_json(commitment.forget_set(dataset, forget, home)),
+        retain_set=RetainSet.from_json(commitment.retain_set(dataset, forget)),
+        unseen=unseen_spec(unseen, origin),
+    )
 
 
-def pin_model(where: Facts, accepted: Facts, data: Facts) -> Facts:
+def unseen_spec(source: DataSource | None, origin: Path) -> DataSpec | None:
+    """Where rows of classes that nobody was trained on lie; None where none are named."""
+    return requests.spec_of(source, origin) if source else None
+
+
+@step("Pin the model")
+def pin_model(attempt: Attempt, accepted: AcceptedRequest, data: Data) -> Model:
     """The model before as bytes with a digest: an alias may move, these bytes may not."""
     from flows.data import loaders
     from flows.models import weights
 
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "pin_model"):
-        request = requests.request_of(home, attempt.event)
-        source = _source(home, request, attempt)
-        pinned = attempt.folder / "before.safetensors"
-        with aside(pinned) as (temporary, _):
-            shutil.copyfile(source.path, temporary)
-        shape = loaders.load(DataSpec(**data["spec"])).input_shape
-        network, metadata = weights.load_weights(
-            pinned,
-            architecture=source.architecture,
-            classes=data["classes"],
-            input_shape=shape,
+    source = _source(attempt.home, accepted)
+    pinned = attempt.before
+    with aside(pinned) as (temporary, _):
+        shutil.copyfile(source.path, temporary)
+    shape = loaders.load(data.spec).input_shape
+    network, metadata = weights.load_weights(
+        pinned,
+        architecture=source.architecture,
+        classes=data.classes,
+        input_shape=shape,
+    )
+    file = Artifact.of(attempt.home.root, pinned)
+    if source.sha256 not in (None, file.sha256):
+        raise EventError(
+            f"The bytes of {source.registry} changed while they were copied. Run it again."
         )
-        file = Artifact.of(home.root, pinned)
-        if source.sha256 not in (None, file.sha256):
-            raise EventError(
-                f"The bytes of {source.registry} changed while they were copied. Run it again."
-            )
-    return {
-        "file": file.to_json(),
-        "architecture": source.architecture,
-        "input_shape": list(shape),
-        "parameters": sum(value.numel() for value in network.parameters()),
-        "registry": source.registry,
-        "retired": weights.retired_outputs(metadata, classes=data["classes"]),
-    }
+    return Model(
+        file=file,
+        architecture=source.architecture,
+        input_shape=shape,
+        parameters=sum(value.numel() for value in network.parameters()),
+        registry=registered_model(source.registry),
+        retired=tuple(weights.retired_outputs(metadata, classes=data.classes)),
+    )
 
 
-def _source(home: Home, request: Request, attempt: Attempt) -> model_source.Located:
+def registered_model(registry: Json | None) -> RegisteredModel | None:
+    """The version that a located model is, None for a file."""
+    return RegisteredModel.from_json(registry) if registry else None
+
+
+def _source(home: Home, accepted: AcceptedRequest) -> model_source.Located:
     """Where the model before lies; a registered one must not be older than the champion."""
-    found = model_source.locate(home, request.model, requests.origin_of(home, attempt.event))
-    if found.registry is None:
-        return found
+    source = model_source.locate(home, accepted.request.model, Path(accepted.origin))
+    registered = registered_model(source.registry)
+    if registered is None:
+        return source
     from flows.registry import registration
 
-    name, version = found.registry["name"], found.registry["version"]
-    champion = registration.champion(home, name)
-    if champion not in (None, int(version)):
+    champion = registration.champion(home, registered.name)
+    if champion not in (None, int(registered.version)):
         raise EventError(
-            f"The request is about {name} version {version}, but the champion is "
-            f"version {champion}: a model made from the older one could not take its place. "
-            f"Request it of '{name}@champion'."
+            f"The request is about {registered.name} version {registered.version}, but the "
+            f"champion is version {champion}: a model made from the older one could not take its "
+            f"place. Request it of '{registered.name}@champion'."
         )
-    return found
+    return source

@@ -1,4 +1,4 @@
-"""Step 4: models trained from scratch on the successor data, the yardstick of every audit."""
+"""Step 4: models trained from scratch on the successor data, the baseline of every audit."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import json
 import multiprocessing
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from flows.data.dataset import DataSpec
 from flows.servers import cluster
 from flows.state import interrupts, progress
-from flows.state.files import Artifact, canonical, digest_bytes, is_intact
+from flows.state.facts import (
+    AcceptedRequest,
+    Data,
+    DataSpec,
+    Json,
+    Method,
+    Model,
+    References,
+    Shadows,
+)
+from flows.state.files import Artifact, canonical, digest_bytes, is_intact, write_atomically
 from flows.state.paths import Attempt, Home
 from flows.steps import shadows
+from flows.steps.step import step
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from compliance.documents.policy import Policy
 
 FIRST_SEED = 1000
 """References take seeds from here on, so that none is the seed of a base model."""
@@ -26,78 +38,162 @@ WORTH_A_PROCESS = 8.0
 """Seconds one training must take before a second process (which imports torch anew) pays."""
 
 
-def references(where: Facts, accepted: Facts, data: Facts, model: Facts) -> Facts:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a retrained model is made of, apart from its seed.
+
+    Attributes:
+        spec: Its data.
+        data_version: Which they were.
+        classes: Outputs of the network.
+        architecture: And `recipe`: those of the model before.
+        forget: Classes that are left out.
+        retired: Classes that earlier events took out.
+    """
+
+    spec: DataSpec
+    data_version: str
+    classes: int
+    architecture: str
+    recipe: str
+    forget: tuple[int, ...]
+    retired: tuple[int, ...]
+
+    @classmethod
+    def of(cls, data: Data, model: Model, recipe: str) -> Training:
+        """That of an event."""
+        return cls(
+            spec=data.spec,
+            data_version=data.before.version,
+            classes=data.classes,
+            architecture=model.architecture,
+            recipe=recipe,
+            forget=data.forget,
+            retired=model.retired,
+        )
+
+    def reference(self, home: Home, seed: int) -> Job:
+        """The training of a reference."""
+        return self._job(home, seed, sorted(self.forget + self.retired), shadow=False)
+
+    def shadow(self, home: Home, seed: int) -> Job:
+        """The training of a shadow model, on half of all rows, the class's among them."""
+        return self._job(home, seed, sorted(self.retired), shadow=True)
+
+    def _job(self, home: Home, seed: int, exclude: list[int], *, shadow: bool) -> Job:
+        from flows.models import recipes
+
+        return Job(
+            home=home,
+            spec=self.spec,
+            data_version=self.data_version,
+            classes=self.classes,
+            architecture=self.architecture,
+            recipe=asdict(recipes.get(self.recipe).training),
+            exclude=tuple(exclude),
+            seed=seed,
+            shadow=shadow,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training, wherever it runs."""
+
+    home: Home
+    spec: DataSpec
+    data_version: str
+    classes: int
+    architecture: str
+    recipe: Json
+    exclude: tuple[int, ...]
+    seed: int
+    shadow: bool
+
+    def content(self) -> Json:
+        """All that decides the model's bytes: its name is the digest of this."""
+        return {
+            "architecture": self.architecture,
+            "classes": self.classes,
+            "exclude": list(self.exclude),
+            "data": self.data_version,
+            "recipe": self.recipe,
+            "seed": self.seed,
+        } | ({"shadow": True} if self.shadow else {})
+
+    @property
+    def path(self) -> Path:
+        """Where the model is kept."""
+        folder = self.home.shadows if self.shadow else self.home.references
+        return folder / f"{digest_bytes(canonical(self.content()))}.safetensors"
+
+
+@step("Train the references")
+def train_references(
+    attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model
+) -> References:
     """Train, or find, one reference per seed; the same inputs give the same bytes.
 
-    A retraining attempt needs one model more: the candidate, which is never among its own judges.
+    A retraining attempt needs one model more: the candidate, which is never among its own
+    references.
     """
-    from flows.state.journal import entered
-
-    with entered(Attempt.of(where), "references"):
-        return trained_for(Home.of(where), accepted, data, model)
-
-
-def trained_for(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts:
-    """The references that an event with these facts will be judged by."""
-    count = accepted["policy"]["references"]
-    wanted = count + (accepted["method"]["preset"] == "retrain")
-    jobs = [job(home, accepted, data, model, FIRST_SEED + index) for index in range(wanted)]
-    found = _all(home, jobs, "references")
-    return {
-        "models": found[:count],
-        "candidate": found[count] if wanted > count else None,
-        "seeds": [job["seed"] for job in jobs],
-        "shadows": _shadows(home, accepted, data, model),
-    }
+    return train(
+        attempt.home,
+        Training.of(data, model, accepted.recipe),
+        references=accepted.policy.references,
+        candidate=accepted.method.retrains,
+        shadow_models=accepted.policy.shadows,
+        edited=shadow_edit(accepted.policy, accepted.method),
+    )
 
 
-def _shadows(home: Home, accepted: Facts, data: Facts, model: Facts) -> Facts:
-    """As many shadow models as the policy asks for; the same inputs, the same bytes.
+def shadow_edit(policy: Policy, method: Method) -> Method | None:
+    """The method by which the audits edit shadow models, where the policy asks for that.
 
-    With the method by which they are to be edited as well, where the policy asks for that and the
-    candidate is made by one of ours.
+    None as well where the candidate is not made by a preset of ours.
     """
-    from damp.presets import PRESETS
+    from damp.catalogue import PRESETS
 
-    count = accepted["policy"].get("shadows", 0)
-    seeds = [shadows.FIRST_SEED + index for index in range(count)]
-    jobs = [job(home, accepted, data, model, seed, shadow=True) for seed in seeds]
-    found: Facts = {"models": _all(home, jobs, "shadow models"), "seeds": seeds}
-    method = accepted["method"]
-    if accepted["policy"].get("edited_shadows") and method["preset"] in PRESETS:
-        found["edited"] = method
-    return found
+    return method if policy.edited_shadows and method.preset in PRESETS else None
 
 
-def job(
-    home: Home, accepted: Facts, data: Facts, model: Facts, seed: int, *, shadow: bool = False
-) -> Facts:
-    """What one training is made of, and where its model is kept: named by all that decides it.
+def train(
+    home: Home,
+    training: Training,
+    *,
+    references: int,
+    candidate: bool = False,
+    shadow_models: int = 0,
+    edited: Method | None = None,
+) -> References:
+    """Train, or find, so many models of each kind.
 
     Args:
-        shadow: Whether it is trained on half of all rows, the class's among them (`shadows`).
+        home: The state folder.
+        training: What they are made of.
+        references: How many.
+        candidate: Whether one more is trained for the candidate's place.
+        shadow_models: How many.
+        edited: The method by which the audits edit copies of the shadow models, where they do.
     """
-    from flows.models import recipes
-
-    recipe = recipes.get(accepted["recipe"])
-    content: Facts = {
-        "architecture": model["architecture"],
-        "classes": data["classes"],
-        "exclude": sorted(model["retired"] if shadow else accepted["forget"] + model["retired"]),
-        "data": data["before"]["version"],
-        "recipe": asdict(recipe.training),
-        "seed": seed,
-    } | ({"shadow": True} if shadow else {})
-    key = digest_bytes(canonical(content))
-    folder = home.shadows if shadow else home.references
-    return content | {
-        "home": str(home.root),
-        "spec": data["spec"],
-        "path": str(folder / f"{key}.safetensors"),
-    }
+    seeds = tuple(FIRST_SEED + index for index in range(references + candidate))
+    models = _train_all([training.reference(home, seed) for seed in seeds], "references")
+    return References(
+        models=models[:references],
+        candidate=models[references] if candidate else None,
+        seeds=seeds,
+        shadows=_train_shadows(home, training, shadow_models, edited),
+        problems={},
+    )
 
 
-def _all(home: Home, jobs: list[Facts], what: str) -> list[Facts]:
+def _train_shadows(home: Home, training: Training, count: int, edited: Method | None) -> Shadows:
+    seeds = tuple(shadows.FIRST_SEED + index for index in range(count))
+    models = _train_all([training.shadow(home, seed) for seed in seeds], "shadow models")
+    return Shadows(models=models, seeds=seeds, edited=edited)
+
+
+def _train_all(jobs: Sequence[Job], what: str) -> tuple[Artifact, ...]:
     """Every job's model, in order; trained here or, where that pays, by a second process too.
 
     With a cluster, what is not there yet is trained by its workers.
@@ -106,24 +202,24 @@ def _all(home: Home, jobs: list[Facts], what: str) -> list[Facts]:
         what: For people: "references".
     """
     if not jobs:
-        return []
+        return ()
     if cluster.is_on():
-        cluster.map(train_one, [job for job in jobs if known(job) is None], what)
-    done: list[Facts] = []
+        cluster.map(train_one, [job for job in jobs if cached(job) is None], what)
+    models: list[Artifact] = []
     seconds = 0.0
-    for number, each in enumerate(jobs):
+    for number, job in enumerate(jobs):
         if seconds > WORTH_A_PROCESS and len(jobs) - number > 1:
-            return done + _together(jobs[number:], done=number, total=len(jobs))
-        progress.current().advance(f"seed {each['seed']}", number, len(jobs))
-        began = time.monotonic()
-        done.append(train_one(each))
-        seconds = time.monotonic() - began
+            return (*models, *_train_in_processes(jobs[number:], done=number, total=len(jobs)))
+        progress.current().advance(f"seed {job.seed}", number, len(jobs))
+        start = time.monotonic()
+        models.append(train_one(job))
+        seconds = time.monotonic() - start
     progress.current().advance(f"all {what} are there", len(jobs), len(jobs))
-    return done
+    return tuple(models)
 
 
-def _together(jobs: list[Facts], *, done: int, total: int) -> list[Facts]:
-    found = []
+def _train_in_processes(jobs: Sequence[Job], *, done: int, total: int) -> list[Artifact]:
+    models = []
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         max_workers=os.cpu_count(), mp_context=context, initializer=_tie, initargs=(os.getpid(),)
@@ -132,13 +228,13 @@ def _together(jobs: list[Facts], *, done: int, total: int) -> list[Facts]:
             results = pool.map(train_one, jobs)  # starts them
         try:
             for job, result in zip(jobs, results, strict=True):
-                found.append(result)
-                progress.current().advance(f"seed {job['seed']}", done + len(found), total)
+                models.append(result)
+                progress.current().advance(f"seed {job.seed}", done + len(models), total)
         except BaseException:  # interrupted: nobody waits for what was begun
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
-    return found
+    return models
 
 
 def _tie(owner: int) -> None:
@@ -147,45 +243,46 @@ def _tie(owner: int) -> None:
     die_with(owner)
 
 
-def train_one(job: Facts) -> Facts:
-    """One reference as `{path, sha256}`: from the cache, else trained and kept."""
-    there = known(job)
-    if there is not None:
-        return there
-    path = Path(job["path"])
-    return _train(Home(Path(job["home"])), job, path, path.with_suffix(".sha256"))
+def train_one(job: Job) -> Artifact:
+    """One model: from the cache, else trained and kept."""
+    model = cached(job)
+    return model if model is not None else _train(job)
 
 
-def known(job: Facts) -> Facts | None:
+def cached(job: Job) -> Artifact | None:
     """The model of a job that was done before, with the bytes that it had then."""
-    home, path = Home(Path(job["home"])), Path(job["path"])
+    return intact(job.home, job.path)
+
+
+def intact(home: Home, path: Path) -> Artifact | None:
+    """A trained model that is kept, if its bytes are those that it had when it was trained."""
     note = path.with_suffix(".sha256")
     if not (path.exists() and note.exists()):
         return None
-    there = Artifact(path=home.relative(path), sha256=note.read_text().strip())
-    return there.to_json() if is_intact(home.root, there) else None
+    model = Artifact(path=home.relative(path), sha256=note.read_text().strip())
+    return model if is_intact(home.root, model) else None
 
 
-def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
+def _train(job: Job) -> Artifact:
     from audits.references import Recipe, train
     from flows.data import loaders
     from flows.models import architectures, weights
-    from flows.state.files import write_atomically
 
-    dataset = loaders.load(DataSpec(**job["spec"]))
+    dataset = loaders.load(job.spec)
     inputs, labels = dataset.train_inputs, dataset.train_labels
-    if job.get("shadow"):
-        inputs, labels = shadows.half(dataset.without(job["exclude"]), job["seed"])
+    if job.shadow:
+        inputs, labels = shadows.half(dataset.without(job.exclude), job.seed)
     trained = train(
-        lambda: architectures.build(job["architecture"], job["classes"], dataset.input_shape),
+        lambda: architectures.build(job.architecture, job.classes, dataset.input_shape),
         inputs,
         labels,
-        recipe=Recipe(**job["recipe"]),
-        seed=job["seed"],
-        exclude=job["exclude"],
+        recipe=Recipe(**job.recipe),
+        seed=job.seed,
+        exclude=job.exclude,
     )
-    sha256 = weights.save_weights(trained, path, {"damp.seed": str(job["seed"])})
-    told = {key: value for key, value in job.items() if key not in ("home", "path")}
-    write_atomically(path.with_suffix(".json"), json.dumps(told, sort_keys=True).encode())
-    write_atomically(note, sha256.encode())
-    return Artifact(path=home.relative(path), sha256=sha256).to_json()
+    path = job.path
+    sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})
+    note = json.dumps(job.content() | {"spec": job.spec.to_json()}, sort_keys=True)
+    write_atomically(path.with_suffix(".json"), note.encode())
+    write_atomically(path.with_suffix(".sha256"), sha256.encode())
+    return Artifact(path=job.home.relative(path), sha256=sha256)

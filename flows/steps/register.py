@@ -2,145 +2,183 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flows.records import event_index
-from flows.state.journal import entered
-from flows.state.paths import Attempt, Home
+from flows.state.facts import (
+    AcceptedRequest,
+    Closed,
+    Data,
+    Edit,
+    Json,
+    Model,
+    Record,
+    RegisteredModel,
+    Registration,
+)
+from flows.state.paths import Attempt
 from flows.steps.predicate import CHAMPION, registered_name
+from flows.steps.step import step
 
-Facts = dict[str, Any]
 
-
+@step("Register the model")
 def register(
-    where: Facts, accepted: Facts, data: Facts, model: Facts, edit: Facts, record: Facts
-) -> Facts:
+    attempt: Attempt,
+    accepted: AcceptedRequest,
+    data: Data,
+    model: Model,
+    edit: Edit,
+    record: Record,
+) -> Registration:
     """A new version with its parent, data, verdict, report and statement; the alias moves last.
 
     A retraining attempt's model is registered like an edited one: its parent is the model that it
     replaces.
     """
-    from compliance.ledger.ledger import Ledger
     from flows.registry import registration as registry
 
-    home, attempt = Home.of(where), Attempt.of(where)
-    moves = record["verdict"] == "PASSED" and not _awaited(attempt, accepted)
-    with entered(attempt, "register"):
-        parent = _parent(home, attempt, data, model)
-        made = registry.register_successor(
-            home,
-            name=parent["name"],
-            parent_version=parent["version"],
-            event=attempt.event,
-            attempt=attempt.number,
-            weights=attempt.after,
-            statement=attempt.statement,
-            report=attempt.report,
-            verdict=record["verdict"],
-            data_before=data["before"]["version"],
-            data_after=data["after"]["version"],
-            data_name=data["name"],
-            architecture=model["architecture"],
-            classes=data["classes"],
-            input_shape=tuple(model["input_shape"]),
-            retired=edit["retired"],
-            move_alias=moves,
-            **_for_the_pages(attempt, parent),
-        )
-        if moves:
-            body = {"attempt": attempt.number, "name": made.name, "version": str(made.version)}
-            Ledger(home.ledger).append_once(
-                "model_promoted",
-                attempt.event,
-                f"attempt-{attempt.number}",
-                body | {"alias": CHAMPION, "model": edit["after"]["sha256"]},
-            )
-    return made.to_json()
+    moves = record.verdict == "PASSED" and not _awaited(attempt, accepted)
+    parent = _parent(attempt, data, model)
+    metrics, description = _for_the_pages(attempt, parent)
+    version = registry.register_successor(
+        attempt.home,
+        name=parent.name,
+        parent_version=parent.version,
+        event=attempt.event,
+        attempt=attempt.number,
+        weights=attempt.after,
+        statement=attempt.statement,
+        report=attempt.report,
+        verdict=record.verdict,
+        data_before=data.before.version,
+        data_after=data.after.version,
+        data_name=data.name,
+        architecture=model.architecture,
+        classes=data.classes,
+        input_shape=model.input_shape,
+        retired=edit.retired,
+        move_alias=moves,
+        metrics=metrics,
+        description=description,
+    )
+    registration = Registration(
+        name=version.name,
+        version=version.version,
+        model_id=version.model_id,
+        run_id=version.run_id,
+    )
+    if moves:
+        _log_promotion(attempt, registration, edit)
+    return registration
 
 
-def _awaited(attempt: Attempt, accepted: Facts) -> list[str]:
+def _log_promotion(attempt: Attempt, registration: Registration, edit: Edit) -> None:
+    from compliance.ledger.ledger import Ledger
+
+    Ledger(attempt.home.ledger).append_once(
+        "model_promoted",
+        attempt.event,
+        f"attempt-{attempt.number}",
+        {
+            "attempt": attempt.number,
+            "name": registration.name,
+            "version": str(registration.version),
+            "alias": CHAMPION,
+            "model": edit.after.sha256,
+        },
+    )
+
+
+def _awaited(attempt: Attempt, accepted: AcceptedRequest) -> list[str]:
     """Roles whose signature the policy asks for and the statement does not have."""
     from compliance.signing import envelope
     from compliance.signing.trust import load_trust
 
     opened = envelope.open_envelope(attempt.statement.read_bytes())
-    there = {s.role for s in envelope.judge(opened, load_trust(attempt.home.trust)) if s.holds}
-    return [role for role in accepted["policy"]["signoffs"] if role not in there]
+    signatures = envelope.judge(opened, load_trust(attempt.home.trust))
+    signed = {signature.role for signature in signatures if signature.holds}
+    return [role for role in accepted.policy.signoffs if role not in signed]
 
 
-def _for_the_pages(attempt: Attempt, parent: Facts) -> Facts:
-    """What the registry's pages show of the statement, which lies there too."""
+def _for_the_pages(attempt: Attempt, parent: RegisteredModel) -> tuple[dict[str, float], str]:
+    """What the registry's pages show of the statement, which lies there too: figures and text."""
     from compliance.signing import envelope
 
-    predicate = envelope.decoded(attempt.statement)["predicate"]
+    predicate: Json = envelope.decoded(attempt.statement)["predicate"]
     figures = {
         row["name"].replace("@", "/"): float(row["value"])  # MLflow allows no @ in names
         for row in predicate["audits"]
         if row.get("value") is not None
     }
     verdict, inputs = predicate["verdict"], predicate["inputs"]
-    before = f"#/models/{parent['name']}/versions/{parent['version']}"
-    told = [
+    before = f"#/models/{parent.name}/versions/{parent.version}"
+    paragraphs = [
         f"**{verdict['result']}**: {verdict['claim']}",
         *verdict["reasons"],
-        f"Made from [version {parent['version']}]({before}) by event `{attempt.event}`, attempt "
+        f"Made from [version {parent.version}]({before}) by event `{attempt.event}`, attempt "
         f"{attempt.number}.",
         f"Data before `{inputs['dataBefore']['version']}`, after "
         f"`{inputs['dataAfter']['version']}`.",
         "Report and signed statement are among the artifacts of the run.",
     ]
-    return {"metrics": figures, "description": "\n\n".join(told)}
+    return figures, "\n\n".join(paragraphs)
 
 
-def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:
+def _parent(attempt: Attempt, data: Data, model: Model) -> RegisteredModel:
     """The registered version of the model before; a file is registered first."""
-    if model["registry"] is not None:
-        return dict(model["registry"])
+    if model.registry is not None:
+        return model.registry
     from flows.registry import registration as registry
 
     base = registry.register_base(
-        home,
+        attempt.home,
         name=registered_name(data, model),
-        weights=attempt.folder / "before.safetensors",
-        architecture=model["architecture"],
-        classes=data["classes"],
-        input_shape=tuple(model["input_shape"]),
-        data_version=data["before"]["version"],
-        data_name=data["name"],
-        retired=model["retired"],
+        weights=attempt.before,
+        architecture=model.architecture,
+        classes=data.classes,
+        input_shape=model.input_shape,
+        data_version=data.before.version,
+        data_name=data.name,
+        retired=model.retired,
     )
-    return {"name": base.name, "version": str(base.version)}
+    return RegisteredModel(name=base.name, version=str(base.version))
 
 
-def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> Facts:
+@step("Close the event")
+def close(
+    attempt: Attempt, accepted: AcceptedRequest, record: Record, registration: Registration
+) -> Closed:
     """One ledger entry that ends the attempt: closed, to be retrained, or for a person to see."""
     from compliance.ledger.ledger import Ledger
 
-    home, attempt = Home.of(where), Attempt.of(where)
-    with entered(attempt, "close"):
-        kind = _ending(attempt, accepted, record["verdict"])
-        Ledger(home.ledger).append_once(
-            kind,
-            attempt.event,
-            f"attempt-{attempt.number}",
-            {"attempt": attempt.number, "verdict": record["verdict"]},
-        )
-    event_index.refresh(home)
-    return {
-        "attempt": attempt.number,
-        "ending": kind,
-        "verdict": record["verdict"],
-        "reasons": record["reasons"],
-        "statement": record["statement"],
-        "report": record["report"],
-        "registration": registration,
-    }
+    ending = _ending(attempt, accepted, record.verdict)
+    Ledger(attempt.home.ledger).append_once(
+        ending,
+        attempt.event,
+        f"attempt-{attempt.number}",
+        {"attempt": attempt.number, "verdict": record.verdict},
+    )
+    event_index.refresh(attempt.home)
+    return closed(attempt, ending, record, registration)
 
 
-def _ending(attempt: Attempt, accepted: Facts, verdict: str) -> str:
+def closed(
+    attempt: Attempt, ending: str, record: Record, registration: Registration | None
+) -> Closed:
+    """What the person who asked is shown."""
+    return Closed(
+        attempt=attempt.number,
+        ending=ending,
+        verdict=record.verdict,
+        reasons=record.reasons,
+        statement=record.statement,
+        report=record.report,
+        registration=registration,
+    )
+
+
+def _ending(attempt: Attempt, accepted: AcceptedRequest, verdict: str) -> str:
     """PASSED and signed off fulfils the request; FAILED is retrained while attempts are left."""
-    policy = accepted["policy"]
+    policy = accepted.policy
     if verdict == "PASSED":
         return "attempt_closed" if _awaited(attempt, accepted) else "event_closed"
-    again = policy["fallback"] == "retrain" and attempt.number < policy["max_attempts"]
+    again = policy.fallback == "retrain" and attempt.number < policy.max_attempts
     return "retrain_required" if verdict == "FAILED" and again else "attempt_closed"

@@ -1,16 +1,16 @@
 """Shadow models: trained on random halves of all rows, so that an attack knows each image's odds.
 
 Half of the training *and* held-out rows each, by the base model's recipe: every image is in half of
-the shadows and out of the others. They have seen the class, and what is told of copies of the old
-weights holds for them: the report lists them, `damp purge` deletes them. Where the policy asks for
-`edited_shadows`, the attack looks at copies of them that were edited as the candidate was.
+the shadows and out of the others. They were trained on the class, and what holds for copies of the
+old weights holds for them: the report lists them, `damp purge` deletes them. Where the policy asks
+for `edited_shadows`, the attack looks at copies of them that were edited as the candidate was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from audits.evidence import Shadow
     from flows.data.dataset import Dataset
+    from flows.state.facts import Method
     from flows.steps.audit_rows import AuditRows
-
-Facts = dict[str, Any]
 
 FIRST_SEED = 5000
 """Shadows take seeds from here on; two that follow one another share out the rows between them."""
@@ -58,7 +57,7 @@ def half(dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def edited(
-    network: nn.Module, dataset: Dataset, seed: int, forget: Sequence[int], method: Facts
+    network: nn.Module, dataset: Dataset, seed: int, forget: Sequence[int], method: Method
 ) -> nn.Module:
     """A copy of a shadow out of which classes were cut as out of the candidate.
 
@@ -67,16 +66,16 @@ def edited(
         dataset: The data whose half it was trained on; the cut sees rows of that half alone.
         seed: The shadow's.
         forget: Classes.
-        method: Of the request: `preset`, `gain`, `sequential`, `skip`.
+        method: Of the request.
     """
     from flows.steps import edit
 
     inputs, labels = half(dataset, seed)
     own = replace(dataset, train_inputs=inputs, train_labels=labels)
-    return edit.forgotten(network, own, forget, method).unretired
+    return edit.forget_classes(network, own, forget, method).unretired
 
 
-def shown(
+def as_evidence(
     train: np.ndarray, test: np.ndarray, rows: AuditRows, seed: int, *, edited: bool = False
 ) -> Shadow:
     """What a shadow says of the audit's rows, with which of them it was trained on.

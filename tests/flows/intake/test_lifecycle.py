@@ -18,7 +18,7 @@ from compliance.verification.verify import verify_statement
 from flows.intake import lifecycle, requests, signoff
 from flows.state import event_ids, keyring, locks
 from flows.state.errors import BusyError, EventError
-from flows.state.paths import Home
+from flows.state.paths import Attempt, Home
 from flows.steps import prepare
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
@@ -200,8 +200,7 @@ def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_wh
     event = MADE.put(home, received=received, fallback=fallback)
     for number in range(1, failed + 1):
         MADE.decide(home, event, number=number, verdict="FAILED")
-    where = {"home": str(home.root), "event": event, "attempt": failed + 1}
-    assert prepare.accept(where)["method"]["preset"] == preset
+    assert prepare.accept(Attempt(home, event, failed + 1)).method.preset == preset
     started = Ledger(home.ledger).of(event, "attempt_started")[-1]
     told = f"attempt {failed + 1}, by {preset}"
     assert entry_text.words(started)[1].startswith(f"{told}, reason: {why}" if why else told)

@@ -301,12 +301,12 @@ def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> N
     from flows.steps import claim as claim_steps
 
     event = claims.file_claim(home, desk.claim())["id"]
-    where = {"home": str(home.root), "event": event, "attempt": 1}
-    accepted = claim_steps.accept(where)
-    data = claim_steps.version_data(where, accepted)
+    at = Attempt(home, event, 1)
+    accepted = claim_steps.accept(at)
+    data = claim_steps.version_data(at, accepted)
     desk.made("retrained4", "before", silenced)
     with pytest.raises(EventError, match="has changed since the claim was received"):
-        claim_steps.pin_models(where, accepted, data)
+        claim_steps.pin_model(at, accepted, data)
     assert not Attempt(home, event, 1).after.exists()
 
 
@@ -366,13 +366,13 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
         references=None,
     )
     event = claims.file_claim(home, file)["id"]
-    where = {"home": str(home.root), "event": event, "attempt": 1}
-    Attempt(home, event, 1).folder.mkdir(parents=True)
-    accepted = claim_steps.accept(where)
-    data = claim_steps.version_data(where, accepted)
-    pinned = claim_steps.pin_models(where, accepted, data)
-    assert pinned["model"]["architecture"] == "torchvision:resnet18"
-    assert pinned["edit"]["architecture"] == f"{module}:net"
+    at = Attempt(home, event, 1)
+    at.folder.mkdir(parents=True)
+    accepted = claim_steps.accept(at)
+    data = claim_steps.version_data(at, accepted)
+    pinned = claim_steps.pin_model(at, accepted, data)
+    assert pinned.model.architecture == "torchvision:resnet18"
+    assert pinned.edit.architecture == f"{module}:net"
     told = json.loads(Attempt(home, event, 1).edit.read_text())
     assert told["changed"] == {}
     assert len(told["otherTensors"]) == len({*nets["big"].state_dict(), *nets["mine"].state_dict()})

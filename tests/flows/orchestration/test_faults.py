@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from flows.servers import private_prefect
-from flows.state import journal
 from flows.state.paths import Attempt
+from flows.steps.table import STEPS
 from tests.flows.running import (
     FULL_AT,
     KILLED_AT,
@@ -45,8 +45,8 @@ def test_killed_at_every_step_an_event_goes_on_and_repeats_nothing(
     office: Office, served: Office
 ) -> None:
     event = submitted(office, 3)
-    alone = ("accept", "references", "register")
-    for step in journal.STEPS:
+    alone = ("accept", "train_references", "register")
+    for step in STEPS:
         if step in alone:  # with a private server, which must not outlive its owner
             told = office.damp(step, "began", "run", code=KILLED_AT)
             assert told.returncode == -9, told.stderr
@@ -61,7 +61,7 @@ def test_killed_at_every_step_an_event_goes_on_and_repeats_nothing(
     begun = Counter(step for step, what in office.notes(event) if what == "began")
     # once when killed before Prefect knew, once for good; those killed at their begin once more;
     # what the ledger holds is not begun again: the signed statement, the closed event
-    twice = dict.fromkeys(journal.STEPS, 2) | {"record": 1, "close": 1}
+    twice = dict.fromkeys(STEPS, 2) | {"conclude": 1, "close": 1}
     assert begun == Counter(twice) + Counter(alone)
     decided_once(office, event)
     assert office.nothing_runs()
@@ -74,7 +74,7 @@ def test_a_disk_that_is_full_at_any_step_is_told_and_the_event_goes_on(
     office: Office, served: Office
 ) -> None:
     event = submitted(office, 8)
-    writing = ["version_data", "references", "cut", "record", "register"]
+    writing = ["version_data", "train_references", "edit", "conclude", "register"]
     for step in writing:
         told = served.damp(step, "run", code=FULL_AT)
         assert told.returncode == 1, (step, told.stdout + told.stderr)
@@ -93,7 +93,7 @@ def test_ctrl_c_ends_everything_and_nothing_is_lost(office: Office, together: bo
         "references.WORTH_A_PROCESS = 0\n__main__.main()"
     )
     with ended(office.start("run", "--event", event, code=pool if together else None)) as run:
-        assert eventually(lambda: ("references", "began") in office.notes(event))
+        assert eventually(lambda: ("train_references", "began") in office.notes(event))
         if together:
             assert eventually(
                 lambda: any("spawn_main" in " ".join(_line(p)) for p in office.processes())
@@ -132,7 +132,7 @@ def test_the_schedule_fires_and_decides_a_pending_request(office: Office) -> Non
 
 def test_a_statement_that_was_changed_is_never_written_again(office: Office) -> None:
     event = submitted(office, 9)
-    told = office.damp("record", "done", "run", "--event", event, code=KILLED_AT)
+    told = office.damp("conclude", "done", "run", "--event", event, code=KILLED_AT)
     assert told.returncode == -9, told.stderr
     statement = Attempt(office.home, event, 1).statement
     kept = statement.read_bytes()

@@ -12,6 +12,8 @@ from flows.intake import requests
 from flows.orchestration import parking
 from flows.records import status
 from flows.state.errors import BusyError, ModelError, ServerError, StoreError
+from flows.state.facts import Closed
+from flows.state.files import Artifact
 from flows.state.paths import Home
 
 
@@ -27,11 +29,22 @@ def queue(home: Home) -> Home:
 
 
 def running(outcomes: dict[str, Any], seen: list[str]) -> Any:
-    def run(home: Home, event: str) -> dict[str, Any]:
+    file = Artifact(path="report.html", sha256="0" * 64)
+    passed = Closed(
+        attempt=1,
+        ending="event_closed",
+        verdict="PASSED",
+        reasons=(),
+        statement=file,
+        report=file,
+        registration=None,
+    )
+
+    def run(home: Home, event: str) -> Closed:
         seen.append(event)
         if isinstance(outcomes.get(event), Exception):
             raise outcomes[event]
-        return {"verdict": "PASSED", "report": {"path": "report.html"}}
+        return passed
 
     return run
 

@@ -112,7 +112,7 @@ def test_an_event_on_the_servers_leaves_pages_that_read_well(platform: Office) -
 
 def test_a_run_that_was_killed_is_marked_and_goes_on(platform: Office) -> None:
     event = submitted(platform, 4)
-    told = platform.damp("cut", "began", "run", "--event", event, code=KILLED_AT)
+    told = platform.damp("edit", "began", "run", "--event", event, code=KILLED_AT)
     assert told.returncode == -9
     assert "interrupted" in state_of(platform, event)["doing"]
     api = up(platform)["prefect"]["url"] + "/api"
@@ -287,7 +287,7 @@ def test_a_model_that_was_audited_again_says_so_and_a_due_one_is_found(platform:
         "due = reaudit.due(home, now=late)\n"
         "done = reaudit.reaudit(home, due[0])\n"
         "assert due[0] not in reaudit.due(home)\n"
-        "import json; print(json.dumps([due, done]))\n"
+        "import json; print(json.dumps([due, done.to_json()]))\n"
     )
     told = subprocess.run(
         [sys.executable, "-c", code, str(platform.home.root)],

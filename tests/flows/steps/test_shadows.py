@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,20 +19,21 @@ from audits.evidence import Evidence
 from audits.finding import Finding
 from audits.membership import LEAST_SHADOWS as LEAST_OF_THE_AUDIT
 from compliance.documents.policy import LEAST_SHADOWS, load_policy
+from compliance.documents.request import DataSource
 from compliance.formats.errors import PolicyError
 from flows.data import loaders
-from flows.data.dataset import DataSpec
 from flows.models import architectures, weights
 from flows.records import inventory
+from flows.state.facts import NO_SHADOWS, Method, Model, References
 from flows.state.files import Artifact
 from flows.state.paths import Home
 from flows.steps import audit, prepare, shadows
-from flows.steps import references as retraining
+from flows.steps import references as training
+from flows.steps.references import Training
 from tests.flows.conftest import contents
 
-Facts = dict[str, Any]
 FORGET, COUNT = 3, 8
-METHOD = {"preset": "mended", "gain": 1.0, "sequential": False, "skip": []}
+METHOD = Method(preset="mended", gain=1.0, sequential=False, skip=())
 NOISY = """
 import torch
 from flows.data.dataset import DataSpec
@@ -57,27 +58,32 @@ batch_size: 32
 """
 
 
-class Case:
+class Event:
     """The facts that an event's steps would hand on, with an original that has memorised."""
 
     def __init__(self, home: Home, folder: Path, module: str) -> None:
         self.home = home
-        recipe = folder / "recipe.yaml"
-        recipe.write_text(RECIPE)
-        spec = DataSpec(name=f"{module}:data")
-        self.dataset = loaders.load(spec)
-        self.accepted: Facts = {
-            "recipe": str(recipe),
-            "forget": [FORGET],
-            "method": {"preset": "unknown"},
-            "policy": {"references": 3, "shadows": COUNT},
-        }
-        self.data = prepare.versioned(
-            home, spec=spec, name=module, forget=[FORGET], gone=[], unseen=None
+        self.recipe = folder / "recipe.yaml"
+        self.recipe.write_text(RECIPE)
+        source = DataSource(name=f"{module}:data")
+        self.data = prepare.versions_of(
+            home, source=source, unseen=None, origin=folder, forget=[FORGET], retired=[]
         )
-        self.model: Facts = {"architecture": "damp:cnn", "retired": []}
+        self.dataset = loaders.load(self.data.spec)
+        self.model = Model(
+            file=Artifact(path="models/0.safetensors", sha256="0" * 64),
+            architecture="damp:cnn",
+            input_shape=self.dataset.input_shape,
+            parameters=0,
+            registry=None,
+            retired=(),
+        )
 
-    def original(self, seed: int) -> Facts:
+    @property
+    def training(self) -> Training:
+        return Training.of(self.data, self.model, str(self.recipe))
+
+    def original(self, seed: int) -> Artifact:
         """A model that was trained on everything."""
         from audits.references import train
         from flows.models import recipes
@@ -87,19 +93,27 @@ class Case:
             lambda: architectures.build("damp:cnn", 10, self.dataset.input_shape),
             self.dataset.train_inputs,
             self.dataset.train_labels,
-            recipe=recipes.get(self.accepted["recipe"]).training,
+            recipe=recipes.get(str(self.recipe)).training,
             seed=seed,
         )
         weights.save_weights(trained, path, {})
-        return Artifact.of(self.home.root, path).to_json()
+        return Artifact.of(self.home.root, path)
 
-    def trained_for(self) -> Facts:
-        return retraining.trained_for(self.home, self.accepted, self.data, self.model)
+    def train(self, references: int = 3, shadow_models: int = COUNT) -> References:
+        return training.train(
+            self.home, self.training, references=references, shadow_models=shadow_models
+        )
+
+    def evidence(self, references: References) -> Evidence:
+        case = audit.Case(
+            data=self.data, model=self.model, references=references, edit=None, seed=1
+        )
+        return audit.Suite(self.home, case).evidence
 
 
 @pytest.fixture
-def case(home: Home, tmp_path: Path, users_module: Callable[[str], str]) -> Case:
-    return Case(home, tmp_path, users_module(NOISY))
+def event(home: Home, tmp_path: Path, users_module: Callable[[str], str]) -> Event:
+    return Event(home, tmp_path, users_module(NOISY))
 
 
 def area(finding: Finding, name: str = "membership.forget.lira") -> float:
@@ -120,13 +134,12 @@ def named(evidence: Evidence) -> float:
 
 @pytest.mark.slow
 def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it(
-    case: Case,
+    event: Event,
 ) -> None:
-    case.model["file"] = case.original(0)
-    references = case.trained_for()
-    assert len(references["shadows"]["models"]) == COUNT
-    bench = audit._Bench(case.home, case.data, case.model, references, {"seed": 1}, None)
-    evidence = bench.evidence
+    event.model = replace(event.model, file=event.original(0))
+    references = event.train()
+    assert len(references.shadows.models) == COUNT
+    evidence = event.evidence(references)
     assert len(evidence.shadows) == COUNT
     planted = membership.audit(evidence)
     assert area(planted) > 0.8
@@ -137,32 +150,33 @@ def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it
     assert planted.parameters["shadows"] == {"count": COUNT, "kind": "lira"}
     assert named(evidence) > 0.8
 
-    kept = references["shadows"] | {"edited": METHOD}
-    facts = references | {"shadows": kept}
-    cut = audit._Bench(case.home, case.data, case.model, facts, {"seed": 1}, None).evidence
+    kept = replace(references.shadows, edited=METHOD)
+    cut = event.evidence(replace(references, shadows=kept))
     assert named(cut) < 0.4
     assert membership.audit(cut).parameters["shadows"] == {"count": COUNT, "kind": "u_lira"}
 
-    before = contents(case.home.shadows)
-    assert case.trained_for() == references  # found, not trained again
-    assert contents(case.home.shadows) == before
-    (listed,) = inventory.shadow_models(case.home, case.data["before"]["version"])
+    before = contents(event.home.shadows)
+    assert event.train() == references  # found, not trained again
+    assert contents(event.home.shadows) == before
+    (listed,) = inventory.shadow_models(event.home, event.data.before.version)
     assert len(listed.files) == COUNT
-    assert list(inventory.shadow_models(case.home, "another version")) == []
+    assert list(inventory.shadow_models(event.home, "another version")) == []
 
 
 @pytest.mark.parametrize(
     ("preset", "ours"), [("mended", True), ("retrain", False), ("unknown", False)]
 )
 def test_shadows_are_edited_by_the_requests_method_where_it_is_ours(
-    case: Case, preset: str, ours: bool
+    event: Event, preset: str, ours: bool
 ) -> None:
-    case.accepted["method"] = {"preset": preset}
-    case.accepted["policy"] = {"references": 0, "edited_shadows": True}
-    shadows = case.trained_for()["shadows"]
-    assert shadows.get("edited") == ({"preset": preset} if ours else None)
-    case.accepted["policy"] = {"references": 0}
-    assert "edited" not in case.trained_for()["shadows"]
+    method = replace(METHOD, preset=preset)
+    wanted = load_policy("demo-v1").model_copy(update={"shadows": 8, "edited_shadows": True})
+    edited = training.shadow_edit(wanted, method)
+    assert edited == (method if ours else None)
+    references = training.train(event.home, event.training, references=0, edited=edited)
+    assert references.shadows.edited == edited
+    unwanted = wanted.model_copy(update={"edited_shadows": False})
+    assert training.shadow_edit(unwanted, method) is None
 
 
 def test_edited_shadows_without_shadows_are_refused(tmp_path: Path) -> None:
@@ -183,35 +197,36 @@ def test_each_row_is_in_half_of_the_shadows_and_the_halves_differ() -> None:
     assert all(map(torch.equal, again, halves[0]))
 
 
-def test_a_shadow_is_trained_on_the_rows_that_it_is_said_to_be(case: Case) -> None:
+def test_a_shadow_is_trained_on_the_rows_that_it_is_said_to_be(event: Event) -> None:
     train, test = shadows.inside(400, 400, 5003)
-    inputs, labels = shadows.half(case.dataset, 5003)
+    inputs, labels = shadows.half(event.dataset, 5003)
     assert len(inputs) == len(labels) == int(train.sum() + test.sum()) == 400
-    assert torch.equal(inputs[: int(train.sum())], case.dataset.train_inputs[train])
-    assert torch.equal(labels[int(train.sum()) :], case.dataset.test_labels[test])
+    assert torch.equal(inputs[: int(train.sum())], event.dataset.train_inputs[train])
+    assert torch.equal(labels[int(train.sum()) :], event.dataset.test_labels[test])
 
 
-def test_what_a_shadow_was_trained_on_is_told_of_the_rows_that_the_audit_shows(case: Case) -> None:
+def test_what_a_shadow_was_trained_on_is_told_of_the_rows_that_the_audit_shows(
+    event: Event,
+) -> None:
     from flows.steps import audit_rows
 
-    chosen = audit_rows.for_audit(case.data, case.model, seed=1)
+    chosen = audit_rows.for_audit(event.data, event.model, seed=1)
     inside, _ = shadows.inside(400, 400, 5000)
-    told = shadows.shown(
+    shadow = shadows.as_evidence(
         torch.zeros(len(chosen.train_labels), 10).numpy(),
         torch.zeros(len(chosen.test_labels), 10).numpy(),
         chosen,
         5000,
     )
-    assert torch.equal(case.dataset.train_inputs[chosen.train_places], chosen.train_inputs)
-    assert told.train_inside.tolist() == inside[chosen.train_places].tolist()
+    assert torch.equal(event.dataset.train_inputs[chosen.train_places], chosen.train_inputs)
+    assert shadow.train_inside.tolist() == inside[chosen.train_places].tolist()
 
 
-def test_a_policy_that_asks_for_none_trains_none(case: Case) -> None:
-    wanted = retraining.job(case.home, case.accepted, case.data, case.model, 1000)
-    assert "shadow" not in wanted  # references that were kept before are still found
-    case.accepted["policy"] = {"references": 0}
-    assert case.trained_for()["shadows"] == {"models": [], "seeds": []}
-    assert not case.home.shadows.exists()
+def test_a_policy_that_asks_for_none_trains_none(event: Event) -> None:
+    wanted = event.training.reference(event.home, 1000)
+    assert "shadow" not in wanted.content()  # references that were kept before are still found
+    assert event.train(references=0, shadow_models=0).shadows == NO_SHADOWS
+    assert not event.home.shadows.exists()
 
 
 @pytest.mark.parametrize("count", [2, 9])
