@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import chain, checkpoint
+from compliance.ledger import Ledger, chain, checkpoint
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.ledger.ledger import Ledger
 from compliance.verification.against_ledger import against
 
 ENTRIES = 50

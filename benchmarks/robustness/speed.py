@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import chain
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, chain
 from flows.state.paths import Attempt
 
 ENTRIES = 100_000

@@ -10,17 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance.charts import (
-    classes,
-    depth,
-    overview,
-    picture,
-    relearning,
-    remainder,
-    roc,
-    strength,
-    values,
-)
+from compliance.charts import classes, depth, overview, relearning, roc, strength
 
 Json = Mapping[str, Any]
 
@@ -44,21 +34,3 @@ def draw(statement: Json, findings: Sequence[Json]) -> dict[str, Any]:
             "relearning": relearning.picture_of(findings),
         },
     }
-
-
-def audit(finding: Json) -> picture.Picture | None:
-    """One audit's own picture: the candidate against the retrained models and the original.
-
-    For pages about an audit; the report shows the few pictures that decide. None where the finding
-    brings no figures.
-    """
-    own = {
-        "accuracy": classes.accuracy,
-        "routing": classes.routing,
-        "membership": roc.picture_of,
-        "relearning": relearning.picture_of,
-    }
-    draw_own = own.get(str(finding["audit"]))
-    if draw_own:
-        return draw_own([finding])
-    return remainder.picture_of(finding) or values.picture_of(finding)

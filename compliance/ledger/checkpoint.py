@@ -24,9 +24,7 @@ from pathlib import Path
 
 from compliance.formats.errors import NoteError
 from compliance.ledger import merkle
-from compliance.signing import signed_note
-from compliance.signing.keys import SigningKey
-from compliance.signing.trust import Trust
+from compliance.signing import SigningKey, Trust, signed_note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from compliance.formats import strict_json
 from compliance.formats.errors import JsonError, NoteError
 from compliance.ledger import checkpoint, merkle
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.signing.trust import Trust
+from compliance.signing import Trust
 
 HEAD = "c2sp.org/tlog-proof@v1"
 HASHES = 63

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from compliance.ledger.chain import Entry
+from compliance.ledger import Entry
 from compliance.report import templates
 
 Json = dict[str, Any]

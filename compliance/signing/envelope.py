@@ -5,7 +5,7 @@
     envelope = signing.countersign(envelope, other) # the reviewer: the same bytes, signed again
     envelope = signing.merge(envelope, copy)        # or: take over the signature from a copy
     opened = signing.open_envelope(envelope)        # strict; signatures not yet judged
-    signing.judge(opened, trust)                    # whose they are, and whether they hold
+    signing.verify_signatures(opened, trust)        # whose they are, and whether they hold
 
 What names a statement in the ledger is the SHA-256 of its payload, `digest`: a sign-off adds a
 signature to the envelope and leaves it as it is.
@@ -38,13 +38,13 @@ __all__ = [
     "decoded",
     "digest",
     "generate",
-    "judge",
     "load",
     "merge",
     "open_envelope",
     "sign",
     "sign_bytes",
     "sign_payload",
+    "verify_signatures",
 ]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -165,7 +165,7 @@ def open_envelope(content: bytes) -> Opened:
     return Opened(payload=payload, payload_type=told["payloadType"], envelope=envelope)
 
 
-def judge(opened: Opened, trust: Trust) -> tuple[Signature, ...]:
+def verify_signatures(opened: Opened, trust: Trust) -> tuple[Signature, ...]:
     """Each signature with its key's role, and whether it holds."""
     return tuple(_judged(opened, trust, keyid) for keyid in opened.envelope.signatures)
 

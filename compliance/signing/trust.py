@@ -15,12 +15,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError, SigningError, TrustError
+from compliance.formats.timestamps import parse_utc
 from compliance.signing import keys
 
 FORMAT = "damp/trust/v1"
@@ -48,7 +49,7 @@ class TrustedKey:
 
     def covers(self, time: datetime) -> bool:
         """Whether a moment lies in its validity."""
-        return moment(self.not_before) <= time <= moment(self.not_after)
+        return parse_utc(self.not_before) <= time <= parse_utc(self.not_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,18 +109,6 @@ def save_trust(path: Path, trust: Trust) -> None:
         raise TrustError(f"{path}: cannot be written: {error.strerror}.") from error
 
 
-def moment(text: str) -> datetime:
-    """A UTC time from its text.
-
-    Raises:
-        ValueError: no time, or one without zone.
-    """
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError(f"{text!r} has no zone")
-    return found.astimezone(UTC)
-
-
 def _checked(keyid: str, told: Any) -> TrustedKey:
     named = f"Key {keyid[:16]} of the trust file"
     fields = {"role": str, "public_key": str, "not_before": str, "not_after": str, "demo": bool}
@@ -136,7 +125,7 @@ def _checked(keyid: str, told: Any) -> TrustedKey:
 
 def _check_times(named: str, told: Mapping[str, Any]) -> None:
     try:
-        ordered = moment(told["not_before"]) < moment(told["not_after"])
+        ordered = parse_utc(told["not_before"]) < parse_utc(told["not_after"])
     except ValueError as error:
         raise TrustError(f"{named} has no proper validity: {error}.") from error
     if not ordered:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from compliance.formats.errors import LedgerError, NoteError
-from compliance.ledger import append_file, chain, checkpoint, merkle, proofs
-from compliance.ledger.chain import START, Entry
+from compliance.ledger import Entry, append_file, chain, checkpoint, merkle, proofs
+from compliance.ledger.chain import START
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.signing.trust import Trust
+from compliance.signing import Trust
 
 
 def problems(

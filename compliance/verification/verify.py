@@ -14,9 +14,8 @@ from typing import Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import EnvelopeError, JsonError, TrustError
-from compliance.signing import envelope, statement
-from compliance.signing.envelope import Opened, Signature
-from compliance.signing.trust import Trust, load_trust, moment
+from compliance.formats.timestamps import parse_utc
+from compliance.signing import Opened, Signature, Trust, envelope, load_trust, statement
 from compliance.verification import against_ledger
 from damp.version import __version__
 
@@ -98,7 +97,7 @@ def verify_statement(
         opened = envelope.open_envelope(_bytes(Path(path)))
     except (EnvelopeError, TrustError) as error:
         return Verification(exit_code=INVALID, problems=(str(error),))
-    signatures = envelope.judge(opened, known)
+    signatures = envelope.verify_signatures(opened, known)
     found = Verification(exit_code=INVALID, digest=opened.digest, signatures=signatures)
     problems = _signature_problems(signatures, roles)
     if problems:
@@ -192,13 +191,13 @@ def _validity_problems(
     signatures: Sequence[Signature], trust: Trust, predicate: Mapping[str, Any]
 ) -> list[str]:
     """Keys must have been valid when the attempt ended; a reviewer's may have become so later."""
-    finished = moment(predicate["event"]["finishedAt"])
+    finished = parse_utc(predicate["event"]["finishedAt"])
     problems = []
     for one in signatures:
         key = trust.keys.get(one.keyid)
         if key is None:
             continue
-        late = one.role == "reviewer" and finished <= moment(key.not_after)
+        late = one.role == "reviewer" and finished <= parse_utc(key.not_after)
         if not key.covers(finished) and not late:
             problems.append(
                 f"Key {one.keyid[:16]} was valid from {key.not_before} to {key.not_after}; the "

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import entry_text, states
+from compliance.ledger import Ledger, entry_text, states
 from compliance.ledger import inbox as due
-from compliance.ledger.ledger import Ledger
 from flows.cli import console
 from flows.intake import lifecycle, signoff
 from flows.state import event_ids

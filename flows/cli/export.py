@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import stats
+from compliance.ledger import Ledger, stats
 from compliance.ledger.append_file import must_read
-from compliance.ledger.ledger import Ledger
 from compliance.report import exports
 from compliance.signing import envelope
 from flows.cli import console

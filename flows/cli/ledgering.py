@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from compliance.formats.errors import LedgerBroken, NoteError
-from compliance.ledger import chain, checkpoint, entry_text, proofs
+from compliance.ledger import Entry, Ledger, chain, checkpoint, entry_text, proofs
 from compliance.ledger.append_file import must_read
-from compliance.ledger.chain import Entry
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope
-from compliance.signing.trust import Trust
+from compliance.signing import Trust, envelope
 from compliance.verification import against_ledger
 from flows.cli import console
 from flows.state import keyring
@@ -199,6 +196,6 @@ def _entry_of(entries: list[Entry], statement: Path) -> int:
 
 
 def _trust(home: Home, trust: Path | None) -> Trust:
-    from compliance.signing.trust import load_trust
+    from compliance.signing import load_trust
 
     return load_trust(trust or home.trust)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents import deadlines
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.intake import requests
 from flows.registry import model_source
 from flows.registry.model_source import Located

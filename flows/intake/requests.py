@@ -12,8 +12,7 @@ from compliance.documents import deadlines
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
 from flows.registry import model_source
 from flows.state.errors import EventError

@@ -14,8 +14,7 @@ from urllib.error import HTTPError, URLError
 
 from compliance.formats import callback_urls, strict_json
 from compliance.formats.errors import ComplianceError
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from compliance.signing import envelope
 from flows.intake import requests
 from flows.state import keyring

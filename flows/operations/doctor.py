@@ -156,7 +156,7 @@ def _keys(home: Home) -> Iterator[Sign]:
 
 
 def _ledger(home: Home) -> Iterator[Sign]:
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     if not home.ledger.exists():
         yield Sign(what="ledger", level=GOOD, found="none yet")

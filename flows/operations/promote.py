@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from compliance.signing import envelope
 from flows.records import event_index
 from flows.registry import client as tracking

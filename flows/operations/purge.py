@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from compliance.signing import envelope
 from flows.data import dvc_metadata, dvc_workspace
 from flows.intake import requests

@@ -17,8 +17,7 @@ from typing import Any
 from compliance.documents.request import load_request
 from compliance.formats import strict_json
 from compliance.ledger.append_file import must_read
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.signing import envelope, load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
 from flows.intake import requests
 from flows.state import keyring

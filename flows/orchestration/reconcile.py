@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.orchestration import server_loss
 from flows.registry import client as tracking
 from flows.servers import processes

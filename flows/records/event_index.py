@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.state import locks
 from flows.state.files import write_atomically
 from flows.state.paths import Attempt, Home

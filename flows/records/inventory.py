@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows.data import dvc_metadata
 from flows.registry import client as tracking

@@ -14,11 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import since_signed, states
+from compliance.ledger import Ledger, since_signed, states
 from compliance.ledger.append_file import must_read
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.signing import envelope, load_trust
 from flows.state import event_ids
 from flows.state.errors import EventError
 from flows.state.files import digest_bytes, write_atomically
@@ -121,7 +119,7 @@ def _signoffs(entries: list[Facts], event: str) -> tuple[str, ...]:
 
 def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
     """Signatures as they are in the envelope now, and roles that are awaited."""
-    found = envelope.judge(opened, load_trust(home.trust))
+    found = envelope.verify_signatures(opened, load_trust(home.trust))
     told = [
         {"role": s.role or "not in the trust file", "keyId": s.keyid, "demo": s.demo, "note": note}
         for s in found
@@ -134,7 +132,7 @@ def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Fact
 
 def _as_filed(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
     """Signatures as they were when the page was written: the executor's, the others awaited."""
-    found = envelope.judge(opened, load_trust(home.trust))
+    found = envelope.verify_signatures(opened, load_trust(home.trust))
     executor = [
         {"role": "executor", "keyId": s.keyid, "demo": s.demo, "note": ""}
         for s in found

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from compliance.signing import envelope
 from flows.servers import processes
 from flows.state import journal

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.registry import client as tracking
 from flows.registry import gate_files, gate_statement, resolve
 from flows.registry import versions as registering

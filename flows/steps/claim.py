@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance.documents.policy import load_policy
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.data.dataset import DataSpec
 from flows.intake import claims, requests
 from flows.records import event_index
@@ -29,7 +28,7 @@ from flows.steps import references as retraining
 if TYPE_CHECKING:
     from torch import nn
 
-    from compliance.verdict.verdict import Verdict
+    from compliance.verdict import Verdict
 
 Facts = dict[str, Any]
 

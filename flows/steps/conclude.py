@@ -15,7 +15,7 @@ from flows.state.paths import Attempt, Home
 from flows.steps import predicate
 
 if TYPE_CHECKING:
-    from compliance.verdict.verdict import Verdict
+    from compliance.verdict import Verdict
 
 Facts = dict[str, Any]
 
@@ -69,7 +69,7 @@ def signed_once(
         signoffs: Roles that the policy wants to sign.
         concluded: Gives the verdict and the parts of the statement.
     """
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     ledger, key = Ledger(home.ledger), f"attempt-{attempt.number}"
     known = ledger.find("statement_signed", attempt.event, key)
@@ -85,7 +85,7 @@ def signed_once(
 
 def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
     """What was signed before, if its bytes are still there."""
-    from compliance.signing import envelope as signing
+    from compliance import signing
 
     if not _is_there(attempt.statement, body["statement"]):
         raise EventError(
@@ -99,8 +99,8 @@ def _as_signed(home: Home, attempt: Attempt, body: Facts) -> Facts:
 
 def _is_there(statement: Path, digest: str) -> bool:
     """Whether the envelope still holds what was signed."""
+    from compliance import signing
     from compliance.formats.errors import EnvelopeError
-    from compliance.signing import envelope as signing
 
     try:
         return signing.digest(statement.read_bytes()) == digest
@@ -123,7 +123,7 @@ def judged(attempt: Attempt, policy: Facts, propagation: Sequence[Facts]) -> Ver
     """The verdict on the attempt's findings by a policy."""
     from compliance import judge, load_findings
     from compliance.documents.policy import Policy
-    from compliance.verdict.findings import impossible_controls
+    from compliance.verdict import impossible_controls
 
     candidate, controls = load_findings(attempt.findings)
     return judge(
@@ -137,8 +137,7 @@ def judged(attempt: Attempt, policy: Facts, propagation: Sequence[Facts]) -> Ver
 
 def _written(home: Home, attempt: Attempt, parts: Facts, signoffs: Sequence[str]) -> str:
     """Report first, so that the statement can name its digest; returns the statement's digest."""
-    from compliance import render_html, report_json
-    from compliance.signing import envelope as signing
+    from compliance import render_html, report_json, signing
     from compliance.signing import statement
     from flows.records import reports
     from flows.state import keyring

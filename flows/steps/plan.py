@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.state import progress
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
 from flows.state.journal import entered

@@ -12,7 +12,7 @@ from flows.state.journal import read
 from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
-    from compliance.verdict.verdict import Verdict
+    from compliance.verdict import Verdict
 
 Facts = dict[str, Any]
 
@@ -34,7 +34,7 @@ def parts(
     method: Facts,
 ) -> Facts:
     """The statement's parts, all but the byproducts; `method` is what was done to the weights."""
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
     from flows.state import keyring
 
     now = datetime.now(UTC)

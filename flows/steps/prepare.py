@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from compliance.documents import deadlines
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
-from compliance.signing.trust import moment
-from compliance.verdict.assurance import FAILED
+from compliance.formats.timestamps import parse_utc
+from compliance.ledger import Ledger, states
+from compliance.verdict import FAILED
 from flows.data.dataset import DataSpec
 from flows.intake import requests
 from flows.registry import model_source
@@ -22,7 +21,7 @@ from flows.state.paths import Attempt, Home
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy
     from compliance.documents.request import Request
-    from compliance.ledger.chain import Entry
+    from compliance.ledger import Entry
 
 Facts = dict[str, Any]
 
@@ -79,7 +78,7 @@ def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
     if policy.fallback != "retrain":
         return ""
     failed = [e for e in ledger.of(event.id, "statement_signed") if e["body"]["verdict"] == FAILED]
-    due = moment(event.due)
+    due = parse_utc(event.due)
     if not deadlines.must_retrain(due, datetime.now(UTC), len(failed)):
         return ""
     left = max(deadlines.days_left(due, datetime.now(UTC)), 0)

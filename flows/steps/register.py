@@ -20,7 +20,7 @@ def register(
     A retraining attempt's model is registered like an edited one: its parent is the model that it
     replaces.
     """
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
     from flows.registry import registration as registry
 
     home, attempt = Home.of(where), Attempt.of(where)
@@ -60,11 +60,14 @@ def register(
 
 def _awaited(attempt: Attempt, accepted: Facts) -> list[str]:
     """Roles whose signature the policy asks for and the statement does not have."""
-    from compliance.signing import envelope
-    from compliance.signing.trust import load_trust
+    from compliance.signing import envelope, load_trust
 
     opened = envelope.open_envelope(attempt.statement.read_bytes())
-    there = {s.role for s in envelope.judge(opened, load_trust(attempt.home.trust)) if s.holds}
+    there = {
+        s.role
+        for s in envelope.verify_signatures(opened, load_trust(attempt.home.trust))
+        if s.holds
+    }
     return [role for role in accepted["policy"]["signoffs"] if role not in there]
 
 
@@ -114,7 +117,7 @@ def _parent(home: Home, attempt: Attempt, data: Facts, model: Facts) -> Facts:
 
 def close(where: Facts, accepted: Facts, record: Facts, registration: Facts) -> Facts:
     """One ledger entry that ends the attempt: closed, to be retrained, or for a person to see."""
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     home, attempt = Home.of(where), Attempt.of(where)
     with entered(attempt, "close"):

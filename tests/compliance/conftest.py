@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from compliance.signing import envelope
-from compliance.signing.keys import SigningKey
-from compliance.signing.trust import Trust, TrustedKey, save_trust
+from compliance.signing import SigningKey, Trust, TrustedKey, envelope, save_trust
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from typing import Any
 from audits.finding import Finding, Measurement, not_run
 from compliance.documents.policy import Policy, load_policy
 from compliance.signing import statement
-from compliance.verdict.verdict import MUST_FAIL, Verdict, judge
+from compliance.verdict import Verdict, judge
+from compliance.verdict.verdict import MUST_FAIL
 
 Json = dict[str, Any]
 EVENT = "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"

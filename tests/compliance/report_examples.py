@@ -11,7 +11,7 @@ from typing import Any
 
 from audits.finding import Finding, not_run
 from compliance.presentation import audit_texts
-from compliance.verdict.verdict import judge
+from compliance.verdict import judge
 
 Json = dict[str, Any]
 HOSTILE: tuple[str, ...] = (

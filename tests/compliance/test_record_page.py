@@ -20,7 +20,7 @@ from compliance.formats import yaml_reader
 from compliance.formats.errors import PolicyError
 from compliance.formats.validation import check
 from compliance.signing import statement
-from compliance.verdict.judged_row import JudgedRow
+from compliance.verdict import JudgedRow
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "record.md").read_text()

@@ -12,11 +12,8 @@ import pytest
 
 from benchmarks.robustness import ledgers
 from compliance.formats.errors import NoteError
-from compliance.ledger import chain, checkpoint, merkle, proofs
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope, signed_note
-from compliance.signing.keys import SigningKey
-from compliance.signing.trust import Trust, TrustedKey
+from compliance.ledger import Ledger, chain, checkpoint, merkle, proofs
+from compliance.signing import SigningKey, Trust, TrustedKey, envelope, signed_note
 
 ENTRIES = 50
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from compliance.formats.errors import LedgerBroken, LedgerConflict, LedgerError
-from compliance.ledger import append_file, chain
-from compliance.ledger.ledger import Ledger, verify
+from compliance.ledger import Ledger, append_file, chain, verify
 
 ENTRIES = 8
 

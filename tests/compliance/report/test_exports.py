@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from compliance.report import exports
 from compliance.report.render import report_json
 

@@ -12,7 +12,8 @@ import pytest
 
 from compliance.formats.errors import StatementError
 from compliance.signing import statement
-from compliance.verdict.findings import load_findings, to_json
+from compliance.verdict import load_findings
+from compliance.verdict.findings import to_json
 
 Json = dict[str, Any]
 FREE = {"packages", "sizes", "parameters", "cpuSeconds", "candidateForwardPasses"}

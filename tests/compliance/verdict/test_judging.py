@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from audits.finding import Finding, Measurement
 from compliance.documents.policy import Policy, Rule
-from compliance.verdict.assurance import FAILED, reached, result_of
-from compliance.verdict.judging import judge_row, judge_rows, resolved
+from compliance.verdict import FAILED, judge_row, judge_rows, reached, result_of
+from compliance.verdict.judging import resolved
 
 NULL = (0.48, 0.52, 0.50, 0.49, 0.51)
 

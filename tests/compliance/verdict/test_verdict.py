@@ -10,7 +10,8 @@ import pytest
 
 from audits.finding import Finding, not_run
 from compliance.documents.policy import Policy
-from compliance.verdict.verdict import Verdict, judge, judge_rows, reached
+from compliance.verdict import Verdict, judge
+from compliance.verdict.verdict import judge_rows, reached
 
 
 def with_policy(example: ModuleType, **changes: Any) -> Policy:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope as signing
-from compliance.signing.trust import Trust, TrustedKey, load_trust
+from compliance import signing
+from compliance.ledger import Ledger
+from compliance.signing import Trust, TrustedKey, load_trust
 from compliance.verification.verify import Verification, verify_statement
 
 Line = Callable[..., TrustedKey]
@@ -23,7 +23,7 @@ HEAVY = ["torch", "mlflow", "prefect", "sklearn", "matplotlib", "scipy", "numpy"
 
 
 def failing(example: ModuleType) -> dict[str, Any]:
-    from compliance.verdict.verdict import judge
+    from compliance.verdict import judge
 
     found = example.findings(few_shot__1_at_penultimate=0.92)
     made: dict[str, Any] = example.example(judge(found, example.controls(), example.policy()))

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.signing import envelope, load_trust
 from flows.state.paths import Home
 
 MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
@@ -52,7 +51,7 @@ def test_a_test_result_can_be_signed(damp: Damp, home: Home, event: str, tmp_pat
     told = damp("export", "--format", "in-toto-test-result", "--event", event, "--sign", "-o", file)
     assert told.code == 0, told.err
     opened = envelope.open_envelope(file.read_bytes())
-    (signature,) = envelope.judge(opened, load_trust(home.trust))
+    (signature,) = envelope.verify_signatures(opened, load_trust(home.trust))
     assert (signature.role, signature.holds) == ("executor", True)
     assert json.loads(opened.payload)["predicate"]["result"] == "PASSED"
     told = damp("verify", file)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compliance.formats.errors import LedgerError
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.state import keyring
 from flows.state.paths import Home
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope as signing
+from compliance import signing
+from compliance.ledger import Ledger
 from flows.models import weights as models
 from flows.operations import promote
 from flows.registry import client as tracking
