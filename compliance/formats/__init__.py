@@ -5,6 +5,7 @@
     yaml_reader.py    YAML as people write it, with line and column of every key
     validation.py     from a YAML document to a checked model; every mistake at once
     timestamps.py     times with a zone
+    typed.py          from checked JSON to frozen dataclasses
     callback_urls.py  addresses that a request may name, and which of them a policy allows
 
 `__all__` is the door: what other rooms import.
@@ -15,6 +16,7 @@ __all__ = [
     "errors",
     "strict_json",
     "timestamps",
+    "typed",
     "validation",
     "yaml_reader",
 ]

@@ -4,6 +4,7 @@ The file itself:
 
     append_file.py   a file that grows by whole lines, one writer at a time
     chain.py         the entries in it, each with the hash of the one before; pure
+    bodies.py        what an entry holds that something is decided by, as typed facts
     ledger.py        `Ledger`: append, append once, read, verify
 
 What it says:
@@ -37,6 +38,7 @@ __all__ = [
     "Ledger",
     "State",
     "append_file",
+    "bodies",
     "chain",
     "checkpoint",
     "entry_text",

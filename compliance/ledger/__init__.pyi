@@ -1,5 +1,6 @@
 from . import (
     append_file,
+    bodies,
     chain,
     checkpoint,
     entry_text,
@@ -24,6 +25,7 @@ __all__ = [
     "Ledger",
     "State",
     "append_file",
+    "bodies",
     "chain",
     "checkpoint",
     "entry_text",

@@ -15,6 +15,7 @@ from typing import Any
 
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import states
+from compliance.ledger.bodies import StatementSigned
 from compliance.ledger.chain import Entry
 from compliance.ledger.states import Event, State
 
@@ -38,7 +39,7 @@ def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: d
         if since <= parse_utc(event.received) < until
     ]
     events = [event for event in received if not event.claim]
-    answered = {entry["event"]: parse_utc(entry["time"]) for entry in entries if _answers(entry)}
+    answered = {e.event: parse_utc(e.time) for e in entries if e.kind in ANSWERS}
     denied = [event for event in events if event.state is State.DENIED]
     return {
         "since": since.isoformat(),
@@ -59,10 +60,6 @@ def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: d
         **_verdicts(entries, {event.id for event in events}),
         "claims": len(received) - len(events),
     }
-
-
-def _answers(entry: Entry) -> bool:
-    return entry["kind"] in ANSWERS
 
 
 def _complied(event: Event) -> bool:
@@ -93,12 +90,12 @@ def _days(events: Sequence[Event], answered: dict[str, datetime]) -> Facts:
 
 
 def _verdicts(entries: Sequence[Entry], events: set[str]) -> Facts:
-    signed = [e for e in entries if e["kind"] == "statement_signed" and e["event"] in events]
-    again = [e for e in entries if e["kind"] == "reaudited" and e["event"] in events]
+    own = [entry for entry in entries if entry.event in events]
+    signed = [e.read(StatementSigned).verdict for e in own if e.kind == "statement_signed"]
     return {
         "attempts": len(signed),
-        "verdicts": _sorted(Counter(str(entry["body"].get("verdict")) for entry in signed)),
-        "reaudits": len(again),
+        "verdicts": _sorted(Counter(signed)),
+        "reaudits": sum(entry.kind == "reaudited" for entry in own),
     }
 
 

@@ -1,6 +1,7 @@
 """The statement of an attempt, and the signatures that make it evidence.
 
     statement.py    what an attempt amounts to: an in-toto Statement v1, checked by a strict schema
+    facts.py        the same as frozen, typed facts, for everybody who reads a statement
     envelope.py     the signed file around it (DSSE): sign, countersign, merge, verify
     keys.py         Ed25519 keys as files, `<id>.pem`, readable by their owner alone
     trust.py        `trust.json`: which key may sign in which role, and from when to when
@@ -20,12 +21,14 @@ __all__ = [
     "Opened",
     "Signature",
     "SigningKey",
+    "Statement",
     "Trust",
     "TrustedKey",
     "countersign",
     "decoded",
     "digest",
     "envelope",
+    "facts",
     "generate",
     "keys",
     "load",

@@ -1,4 +1,4 @@
-from . import envelope, keys, signed_note, statement, trust
+from . import envelope, facts, keys, signed_note, statement, trust
 from .envelope import (
     LARGEST,
     PAYLOAD_TYPE,
@@ -14,6 +14,7 @@ from .envelope import (
     sign_payload,
     verify_signatures,
 )
+from .facts import Statement
 from .keys import SigningKey, generate, load
 from .trust import ROLES, Trust, TrustedKey, load_trust, save_trust
 
@@ -24,12 +25,14 @@ __all__ = [
     "Opened",
     "Signature",
     "SigningKey",
+    "Statement",
     "Trust",
     "TrustedKey",
     "countersign",
     "decoded",
     "digest",
     "envelope",
+    "facts",
     "generate",
     "keys",
     "load",

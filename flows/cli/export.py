@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import Ledger, stats
+from compliance.ledger import Entry, Ledger, stats
 from compliance.ledger.append_file import must_read
 from compliance.report import exports
 from compliance.signing import envelope
@@ -99,7 +99,7 @@ def export(
     return 0
 
 
-def _entries(home: Home, event: str | None) -> list[Facts]:
+def _entries(home: Home, event: str | None) -> list[Entry]:
     from flows.state import event_ids
 
     entries = Ledger(home.ledger).entries()

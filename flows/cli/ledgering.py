@@ -82,7 +82,7 @@ def show(root: Path, *, event: str | None, last: int | None, as_json: bool) -> i
         raise EventError(f"The ledger knows no event {event}. `damp status` lists them.")
     found = found[-last:] if last else found
     if as_json:
-        console.emit(found)
+        console.emit([entry.to_json() for entry in found])
         return VALID
     for entry in found:
         what, detail = entry_text.words(entry)

@@ -14,7 +14,7 @@ from urllib.error import HTTPError, URLError
 
 from compliance.formats import callback_urls, strict_json
 from compliance.formats.errors import ComplianceError
-from compliance.ledger import Ledger, states
+from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.intake import requests
 from flows.state import keyring
@@ -40,7 +40,7 @@ def deliver(home: Home) -> list[Facts]:
     return [_sent(home, entry) for entry in list(_due(home))]
 
 
-def _due(home: Home) -> Iterator[Facts]:
+def _due(home: Home) -> Iterator[Entry]:
     """Entries of events that name an allowed address, whose answer was not taken yet."""
     entries = Ledger(home.ledger).entries()
     taken = {(e["event"], e["key"]) for e in entries if e["kind"] == "callback_sent"}
@@ -51,15 +51,15 @@ def _due(home: Home) -> Iterator[Facts]:
             yield entry
 
 
-def _names(entry: Facts) -> bool:
+def _names(entry: Entry) -> bool:
     return bool(entry["body"].get("callback"))
 
 
-def _key(entry: Facts) -> str:
+def _key(entry: Entry) -> str:
     return f"entry-{entry['seq']}"
 
 
-def _sent(home: Home, entry: Facts) -> Facts:
+def _sent(home: Home, entry: Entry) -> Facts:
     told: Facts = {"event": entry["event"], "kind": entry["kind"]}
     try:
         request, policy = (
@@ -80,7 +80,7 @@ def _sent(home: Home, entry: Facts) -> Facts:
     return told | {"answer": answer}
 
 
-def message(home: Home, entry: Facts) -> bytes:
+def message(home: Home, entry: Entry) -> bytes:
     """A DSSE envelope around how the event stands, signed by the executor."""
     event = states.current(Ledger(home.ledger).entries(), entry["event"])
     payload = {

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from compliance.ledger import Ledger, states
+from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.state import logs
 from flows.state.errors import EventError
@@ -39,7 +39,7 @@ def due(home: Home, *, now: datetime | None = None) -> list[str]:
     return [event for date, event in sorted(dates) if date <= today]
 
 
-def _due_at(home: Home, event: states.Event, entries: list[Facts]) -> datetime:
+def _due_at(home: Home, event: states.Event, entries: list[Entry]) -> datetime:
     """From the statement, then from the last re-audit; at once where the suite is another."""
     again = [e for e in entries if e["event"] == event.id and e["kind"] == "reaudited"]
     attempt = Attempt(home, event.id, event.attempt)

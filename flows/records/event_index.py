@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import Ledger
+from compliance.ledger import Entry, Ledger
 from flows.state import locks
 from flows.state.files import write_atomically
 from flows.state.paths import Attempt, Home
@@ -73,7 +73,7 @@ def content(home: Home, at: datetime) -> Facts:
     }
 
 
-def _attempts(home: Home, entries: Sequence[Facts], event: str) -> list[Facts]:
+def _attempts(home: Home, entries: Sequence[Entry], event: str) -> list[Facts]:
     found = []
     for entry in entries:
         if entry["event"] == event and entry["kind"] == "statement_signed":

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import Ledger, since_signed, states
+from compliance.ledger import Entry, Ledger, since_signed, states
 from compliance.ledger.append_file import must_read
 from compliance.signing import envelope, load_trust
 from flows.state import event_ids
@@ -89,7 +89,7 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
     }
 
 
-def _refuse_unknown(attempt: Attempt, entries: list[Facts], digest: str) -> None:
+def _refuse_unknown(attempt: Attempt, entries: list[Entry], digest: str) -> None:
     for entry in entries:
         if (entry["kind"], entry["event"]) == ("statement_signed", attempt.event):
             body = entry["body"]
@@ -113,11 +113,11 @@ def _findings(attempt: Attempt, statement: Facts) -> Facts:
     return found
 
 
-def _signoffs(entries: list[Facts], event: str) -> tuple[str, ...]:
+def _signoffs(entries: list[Entry], event: str) -> tuple[str, ...]:
     return states.current(entries, event).signoffs
 
 
-def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
+def _now(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
     """Signatures as they are in the envelope now, and roles that are awaited."""
     found = envelope.verify_signatures(opened, load_trust(home.trust))
     told = [
@@ -130,7 +130,7 @@ def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Fact
     return told + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
 
 
-def _as_filed(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
+def _as_filed(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
     """Signatures as they were when the page was written: the executor's, the others awaited."""
     found = envelope.verify_signatures(opened, load_trust(home.trust))
     executor = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import Ledger, states
+from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.servers import processes
 from flows.state import journal
@@ -113,7 +113,7 @@ def _doing(attempt: Attempt) -> str:
     return f"{step} ({last['what']})"
 
 
-def _problem(entries: Sequence[Facts], event: states.Event) -> str | None:
+def _problem(entries: Sequence[Entry], event: states.Event) -> str | None:
     """Why the event was parked, or what is wrong with its entries."""
     if event.state is states.State.ERROR:
         failed = [e for e in entries if e["event"] == event.id and e["kind"] == "attempt_failed"]

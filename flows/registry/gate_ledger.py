@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from compliance.ledger import states
+from compliance.ledger import Entry, states
 from flows.state.paths import Home
 
 Facts = dict[str, Any]
@@ -27,7 +27,7 @@ class Known:
     """
 
     home: Home
-    entries: list[Facts]
+    entries: list[Entry]
     promoted: dict[str, Facts] = field(default_factory=dict)
     plans: dict[tuple[str, int], Facts] = field(default_factory=dict)
     failed_again: dict[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +270,7 @@ def test_another_entry_under_the_same_proof_is_refused(
     ledger: Ledger, key: SigningKey, trust: Trust
 ) -> None:
     proof = proofs.inclusion(ledger.lines(), 9, signed(ledger, key))
-    forged = chain.line(ledger.entries()[9] | {"event": "x"}).rstrip(b"\n")
+    forged = chain.line(replace(ledger.entries()[9], event="x")).rstrip(b"\n")
     line = proof.split("\n")[1]
     with pytest.raises(NoteError, match="not shown"):
         proofs.check_inclusion(
