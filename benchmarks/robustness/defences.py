@@ -153,7 +153,7 @@ DEFENCES = (
     Defence(
         "a demo key cannot hide",
         "compliance/verification/verify.py",
-        '        if one.demo and not predicate["demoKey"]:',
+        "        if one.demo and not predicate.demo_key:",
         "        if False:",
         f"{VERIFY}::test_a_demo_key_that_hides_is_1",
     ),
@@ -240,7 +240,7 @@ DEFENCES = (
     Defence(
         "the same entry again has no second effect",
         "compliance/ledger/ledger.py",
-        "            if known is None:",
+        "            if earlier is None:",
         "            if True:",
         f"{LEDGER}::test_the_same_entry_again_has_no_second_effect",
     ),

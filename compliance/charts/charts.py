@@ -11,22 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compliance.charts import classes, depth, overview, relearning, roc, strength
+from compliance.signing.facts import Predicate
 
 Json = Mapping[str, Any]
 
 
-def draw(statement: Json, findings: Sequence[Json]) -> dict[str, Any]:
+def draw(predicate: Predicate, findings: Sequence[Json]) -> dict[str, Any]:
     """All pictures that the statement and the findings can fill; None for the others.
 
     Returns:
         `overview`, `strength`, `depth` and `audits` (by audit), each a picture: `title`, `caption`,
         `svg` (markup), `header` and `rows` of the table, `left_out`.
     """
-    predicate = statement["predicate"]
     return {
-        "overview": overview.picture_of(predicate["audits"]),
-        "strength": strength.picture_of(predicate["method"]["operators"]),
-        "depth": depth.picture_of(predicate["audits"]),
+        "overview": overview.picture_of(predicate.audits),
+        "strength": strength.picture_of(predicate.method.operators),
+        "depth": depth.picture_of(predicate.audits),
         "audits": {
             "accuracy": classes.accuracy(findings),
             "routing": classes.routing(findings),

@@ -2,11 +2,13 @@
 
     render.py            one attempt as a page, as Markdown, as JSON
     page.py              all that the report says, as plain data
+    sections.py          the sections in their order; a new one is a row here and a template
     verdict_section.py   the verdict box: what a reader must know before anything else
     controls_section.py  the controls: models whose right answer is known
     coverage_section.py  what the audits looked at, and what they did not
     mappings.py          which duties the record supports, by clause
     index.py             an index of all events, and attempts side by side
+    pages.py             what those pages read of each report.json, as typed facts
     exports.py           OpenLineage, in-toto test result, model card, CSV
     templates.py         how templates become text: escaping and filters
 

@@ -13,9 +13,9 @@ from typing import Any
 from compliance.charts import charts
 from compliance.report import page as report_page
 from compliance.report import templates
-from compliance.report.templates import PARTS
+from compliance.signing.facts import Statement
 
-__all__ = ["PARTS", "render_html", "render_markdown", "report_json"]
+__all__ = ["render_html", "render_markdown", "report_json"]
 
 Json = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ def render_html(
             awaited), `demo`, `note`.
         verify_command: The command with which a reader checks the statement.
         reproduce_command: The command with which a reader runs the attempt again.
-        since: What the ledger tells since the statement was signed (`aftermath.since`); None for
+        since: What the ledger holds since the statement was signed (`since_signed.since`); None for
             the page as it is filed.
     """
     page = report_json(
@@ -54,7 +54,9 @@ def render_html(
         since=since,
     )
     template = templates.html().get_template("report.html")
-    return template.render(page=page, plots=charts.draw(statement, findings))
+    return template.render(
+        page=page, plots=charts.draw(Statement.of(statement).predicate, findings)
+    )
 
 
 def render_markdown(page: Json) -> str:

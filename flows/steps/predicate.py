@@ -135,8 +135,11 @@ def method_of(attempt: Attempt, accepted: Facts, edit: Facts) -> Facts:
         "operators": done["operators"],
         "skipped": done["skipped"],
         "recalibrated": done["recalibrated"],
-        "rewritten": done.get("rewritten"),  # an edit cut before the preset was there has none
-        "mended": done["mended"],
+        "repairs": [
+            {"kind": kind, "layer": done[field]}
+            for kind, field in (("low_rank_update", "rewritten"), ("head_refit", "mended"))
+            if done.get(field)  # an edit cut before the preset was there has none
+        ],
         "headOnly": done["headOnly"],
     }
 
