@@ -1,12 +1,13 @@
-"""The bench: measures what a model remembers, by whatever means it was made to forget.
+"""Measures what a model remembers, by whatever means it was made to forget.
 
-The door is lazy: the desk imports `audits.finding` and must not pay for torch or scikit-learn.
+The door is lazy: `compliance` imports `audits.finding` and must not pay for torch or scikit-learn.
 
     evidence.py, observation.py     what is put before the audits
     features.py                     reads it off a model, once
+    catalogue.py                    the audits: what each asks, where it looks, how to read it
     accuracy.py ... utility.py      one audit each: `audit(evidence, *, ...) -> Finding`
     statistics.py, estimates.py, equivalence.py    the numerics
-    references.py, controls.py      the yardstick, and the models that must fail
+    references.py, controls.py      the baseline, and the models that must fail
     finding.py                      what an audit hands over
 """
 
@@ -14,11 +15,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 if TYPE_CHECKING:
     from audits.evidence import Evidence
     from audits.features import observe
-    from audits.finding import Finding, Measurement
+    from audits.finding import Figure, Finding
     from audits.observation import Observation
     from audits.references import Recipe, train
     from audits.suite import AUDITS
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 _DOOR = {
     "AUDITS": "audits.suite",
     "Evidence": "audits.evidence",
+    "Figure": "audits.finding",
     "Finding": "audits.finding",
-    "Measurement": "audits.finding",
     "Observation": "audits.observation",
     "Recipe": "audits.references",
     "observe": "audits.features",
@@ -37,8 +39,8 @@ _DOOR = {
 __all__ = [
     "AUDITS",
     "Evidence",
+    "Figure",
     "Finding",
-    "Measurement",
     "Observation",
     "Recipe",
     "observe",
@@ -47,6 +49,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Measurement":  # the name that 0.1.0 shipped; damp's Measurement is another thing
+        warn("audits.Measurement is called audits.Figure now", DeprecationWarning, stacklevel=2)
+        name = "Figure"
     if name in _DOOR:
         return getattr(import_module(_DOOR[name]), name)
     raise AttributeError(f"module 'audits' has no attribute {name!r}")

@@ -27,8 +27,8 @@ def difficulty(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
         others: The same on models that never saw the images, (n,) each.
     Source: Watson et al. 2022, arXiv:2111.08440.
     """
-    found: np.ndarray = own - np.mean(others, axis=0)
-    return found
+    excess: np.ndarray = own - np.mean(others, axis=0)
+    return excess
 
 
 def rmia(
@@ -53,24 +53,27 @@ def rmia(
     Source: Zarifzadeh, Liu and Shokri 2024, arXiv:2312.03262, offline (equations 4 and 10).
     """
     ratios = [
+        # log Pr(x | model) - log Pr(x): how much likelier the audited model makes the image
         mine - _log_mixed([theirs[part] for theirs in others], offline)
         for part, mine in enumerate(own)
     ]
-    found = [np.empty(len(ratio)) for ratio in ratios]
+    shares = [np.empty(len(ratio)) for ratio in ratios]
     for half in (0, 1):
-        population = np.sort(ratios[1][1 - half :: 2]) + np.log(gamma)
-        for scores, ratio in zip(found, ratios, strict=True):
+        population = np.sort(ratios[1][1 - half :: 2]) + np.log(gamma)  # (m / 2,) of held-out rows
+        for scores, ratio in zip(shares, ratios, strict=True):
+            # Pr_z[ratio(x) / ratio(z) >= gamma] by sorting once, not by comparing all pairs
             beaten = np.searchsorted(population, ratio[half::2], side="right")
             scores[half::2] = beaten / len(population)
-    return found[0], found[1]
+    return shares[0], shares[1]
 
 
 def _log_mixed(others: Sequence[np.ndarray], offline: float) -> np.ndarray:
     """log((1 + a) / 2 * mean p_out + (1 - a) / 2), from log probabilities."""
+    # (n,), log of the mean chance
     mean = special.logsumexp(np.stack(others), axis=0) - np.log(len(others))
     constant = np.full(len(mean), np.log((1 - offline) / 2))
-    found: np.ndarray = np.logaddexp(np.log((1 + offline) / 2) + mean, constant)
-    return found
+    mixed: np.ndarray = np.logaddexp(np.log((1 + offline) / 2) + mean, constant)
+    return mixed
 
 
 def likelihood_ratio(
@@ -94,22 +97,24 @@ def likelihood_ratio(
     Source: Carlini et al. 2022, arXiv:2112.03570; with edited shadows this is U-LiRA, Hayes et al.
         2024, arXiv:2403.01218.
     """
-    found: list[np.ndarray] = []
+    ratios: list[np.ndarray] = []
     members, others = (_expected(shadows, inside, part) for part in (0, 1))
     if isinstance(members, str):
         return members
     if isinstance(others, str):
         return others
+    # an edit lowers all answers on the class alike: that level is no sign of membership
     move = float(np.median(others[1]) - np.median(own[1]))
+    # one spread for members and one for held-out images, pooled over images
     spreads = [np.sqrt(np.mean(np.append(members[side], others[side]))) for side in (2, 3)]
     if not all(spread > 0 for spread in spreads):
         return "the shadows give every image one and the same score: there is no spread to judge by"
     for part, (with_it, without, _, _) in enumerate((members, others)):
         score = own[part] + move
-        found.append(
+        ratios.append(
             _log_normal(score, with_it, spreads[0]) - _log_normal(score, without, spreads[1])
         )
-    return found[0], found[1]
+    return ratios[0], ratios[1]
 
 
 def _expected(
@@ -118,9 +123,10 @@ def _expected(
     part: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | str:
     """Mean score with and without each image, and the squared deviations on both sides."""
-    scores = np.stack([shadow[part] for shadow in shadows])
-    member = np.stack([kept[part] for kept in inside])
+    scores = np.stack([shadow[part] for shadow in shadows])  # (shadows, n)
+    member = np.stack([kept[part] for kept in inside])  # (shadows, n) of bool
     counts = member.sum(0), (~member).sum(0)
+    # a variance needs two shadows on each side of every image
     if min(int(count.min()) for count in counts) < 2:
         return "an image was in, or out of, fewer than two shadows: train more"
     means = [(scores * side).sum(0) / n for side, n in zip((member, ~member), counts, strict=True)]
@@ -132,8 +138,9 @@ def _expected(
 
 
 def _log_normal(score: np.ndarray, mean: np.ndarray, spread: float) -> np.ndarray:
-    found: np.ndarray = -np.log(spread) - ((score - mean) / spread) ** 2 / 2
-    return found
+    # without log(2 pi) / 2, which cancels in the ratio
+    density: np.ndarray = -np.log(spread) - ((score - mean) / spread) ** 2 / 2
+    return density
 
 
 def kind(shadows: Sequence[Shadow]) -> str:

@@ -1,4 +1,4 @@
-"""From what was measured on each model to measurements with their yardstick."""
+"""From what was measured on each model to audit figures beside their baseline."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from audits import novel_class_null
+from audits import catalogue, novel_class_null
 from audits.depths import LACKING
-from audits.errors import BadMeasurement
+from audits.errors import BadFigure
 from audits.estimates import Comparison, Estimate, compare, compare_apart
-from audits.evidence import LEAST_UNSEEN, Evidence
-from audits.finding import JSON, NOT_RUN, RUN, Finding, Measurement
+from audits.evidence import LEAST_NOVEL_CLASSES, Evidence
+from audits.finding import JSON, NOT_RUN, RUN, Figure, Finding
 from audits.observation import Observation
 
 Measured = Mapping[str, "Estimate | str"]
-"""Measurement name -> estimate, or the reason (a str) why there is none."""
+"""Figure name -> estimate, or the reason (a str) why there is none."""
 Signal = Callable[..., Measured]
 """`signal(evidence, observation, **settings)`: what one model shows."""
 
@@ -27,15 +27,15 @@ class Models:
     """One signal of every model: the candidate's, the original's, each reference's.
 
     Attributes:
-        unseen: The same signal of the candidate for each class that nobody was trained on, the
-            yardstick where there are no references; empty where there are, or where the signal is
-            not about a class.
+        novel_class_null: The same signal of the candidate for each class that nobody was trained
+            on, the baseline where there are no references; empty where there are, or where the
+            signal is not about a class.
     """
 
     candidate: Measured
     original: Measured
     references: tuple[Measured, ...]
-    unseen: tuple[Measured, ...] = ()
+    novel_class_null: tuple[Measured, ...] = ()
 
     @classmethod
     def of(
@@ -46,53 +46,73 @@ class Models:
         Args:
             by_class: Whether the signal may be measured on unseen classes in the forgotten's place.
         """
+        # retrained models are the better baseline: novel classes only stand in for them
         apart = by_class and len(evidence.references) < evidence.least_references
         return cls(
             candidate=evidence.of(signal, evidence.candidate, **settings),
             original=evidence.of(signal, evidence.original, **settings),
             references=tuple(evidence.of(signal, r, **settings) for r in evidence.references),
-            unseen=tuple(
-                _stood_in(evidence, signal, evidence.candidate, c, settings)
-                for c in (evidence.unseen if apart else ())
+            novel_class_null=tuple(
+                _on_novel_class(evidence, signal, evidence.candidate, c, settings)
+                for c in (evidence.novel_classes if apart else ())
             ),
         )
 
     def missing(self, name: str, *, of_original: bool = True) -> str:
         """Why a figure cannot be measured on one of the models; empty where it can."""
-        named = [("the candidate", self.candidate)]
-        named += [("the original", self.original)] if of_original else []
-        named += [(f"reference {i}", found) for i, found in enumerate(self.references)]
-        named += [(f"unseen class {i}", found) for i, found in enumerate(self.unseen)]
-        for who, found in named:
-            value = found.get(name, LACKING)
+        models = [("the candidate", self.candidate)]
+        models += [("the original", self.original)] if of_original else []
+        models += [(f"reference {i}", figures) for i, figures in enumerate(self.references)]
+        models += [
+            (f"unseen class {i}", figures) for i, figures in enumerate(self.novel_class_null)
+        ]
+        for who, figures in models:
+            value = figures.get(name, LACKING)
             if isinstance(value, str):
                 return f"not measured on {who}: {value}"
         return ""
 
     def of_original(self, name: str) -> Estimate | None:
         """The original's estimate, None where the figure means nothing on it."""
-        found = self.original.get(name)
-        return found if isinstance(found, Estimate) else None
+        estimate = self.original.get(name)
+        return estimate if isinstance(estimate, Estimate) else None
 
     def all_of(self, name: str) -> tuple[Estimate, Estimate, list[Estimate]]:
         """Candidate's, original's and references' estimates of a figure that none misses."""
         chosen = [self.candidate[name], self.original[name]]
-        chosen += [found[name] for found in self.references]
+        chosen += [figures[name] for figures in self.references]
         candidate, original, *references = [e for e in chosen if isinstance(e, Estimate)]
         return candidate, original, references
 
-    def unseen_of(self, name: str) -> list[Estimate]:
+    def columns(self, names: Sequence[str]) -> dict[str, JSON]:
+        """Values of figures that no model misses, side by side, for a picture."""
+        rows = [self.all_of(name) for name in names]
+        return {
+            "candidate": rounded([candidate.value for candidate, _, _ in rows]),
+            "original": rounded([original.value for _, original, _ in rows]),
+            "retrained": [rounded([r.value for r in null]) for _, _, null in rows],
+        }
+
+    def novel_class_estimates(self, name: str) -> list[Estimate]:
         """The unseen classes' estimates."""
-        return [e for e in (found[name] for found in self.unseen) if isinstance(e, Estimate)]
+        return [
+            e
+            for e in (figures[name] for figures in self.novel_class_null)
+            if isinstance(e, Estimate)
+        ]
 
 
-def _stood_in(
-    evidence: Evidence, signal: Signal, seen: Observation, c: int, settings: Mapping[str, Any]
+def _on_novel_class(
+    evidence: Evidence,
+    signal: Signal,
+    observation: Observation,
+    c: int,
+    settings: Mapping[str, Any],
 ) -> Measured:
-    found = novel_class_null.case(evidence, seen, c)
-    if isinstance(found, str):
-        return _Reason(found)
-    return found[0].of(signal, found[1], **settings)
+    stand_in = novel_class_null.stand_in(evidence, observation, c)
+    if isinstance(stand_in, str):
+        return _Reason(stand_in)
+    return stand_in[0].of(signal, stand_in[1], **settings)
 
 
 class _Reason(dict[str, "Estimate | str"]):
@@ -114,7 +134,7 @@ def measure(
     *,
     sizes: Mapping[str, int],
     against: str = "retrained",
-) -> Measurement:
+) -> Figure:
     """One figure of the candidate with its null, difference and errors.
 
     Args:
@@ -122,28 +142,31 @@ def measure(
             "original": the original; "none".
     """
     candidate = _estimate(models.candidate[name], name)
-    references = [_estimate(found[name], name) for found in models.references]
+    references = [_estimate(figures[name], name) for figures in models.references]
     original = models.of_original(name)
     enough = len(references) >= evidence.least_references
-    apart = models.unseen_of(name)
+    apart = models.novel_class_estimates(name)
+    # too few references give no null distribution: novel classes, or no comparison at all
     if against == "retrained" and not enough:
-        against = "unseen" if len(apart) >= LEAST_UNSEEN else "none"
+        against = "unseen" if len(apart) >= LEAST_NOVEL_CLASSES else "none"
     only = [original] if original else []
-    judges = {"retrained": references, "unseen": apart, "original": only, "none": []}[against]
-    null = judges if against in ("retrained", "unseen") else references
+    baseline = {"retrained": references, "unseen": apart, "original": only, "none": []}[against]
+    # the null is shown even where the difference is to the original
+    null = baseline if against in ("retrained", "unseen") else references
     with_null = against in ("retrained", "unseen")
-    found = _compared(candidate, judges, against)
-    null_error = _compared(original, judges, against) if with_null and original else None
-    return Measurement(
+    compared = _compared(candidate, baseline, against)
+    # what the power to catch the original rests on
+    null_error = _compared(original, baseline, against) if with_null and original else None
+    return Figure(
         name=name,
         label=label,
         value=candidate.value,
         interval=candidate.interval(),
         null=tuple(reference.value for reference in null),
         original=original.value if original else None,
-        difference=found.difference if found else None,
-        standard_error=found.standard_error if found else None,
-        degrees_of_freedom=found.degrees_of_freedom if found else None,
+        difference=compared.difference if compared else None,
+        standard_error=compared.standard_error if compared else None,
+        degrees_of_freedom=compared.degrees_of_freedom if compared else None,
         against=against,
         sizes={**sizes, "references": len(references)}
         | ({"unseen_classes": len(apart)} if against == "unseen" else {}),
@@ -151,36 +174,36 @@ def measure(
     )
 
 
-def _estimate(found: Estimate | str, name: str) -> Estimate:
-    if isinstance(found, str):
-        raise BadMeasurement(f"{name} was not measured ({found}): ask `missing` first.")
-    return found
+def _estimate(estimate: Estimate | str, name: str) -> Estimate:
+    if isinstance(estimate, str):
+        raise BadFigure(f"{name} was not measured ({estimate}): ask `missing` first.")
+    return estimate
 
 
-def _compared(estimate: Estimate, judges: Sequence[Estimate], against: str) -> Comparison | None:
-    if not judges:
+def _compared(estimate: Estimate, baseline: Sequence[Estimate], against: str) -> Comparison | None:
+    if not baseline:
         return None
-    return compare_apart(estimate, judges) if against == "unseen" else compare(estimate, judges)
+    # novel classes are other images than the forgotten ones: nothing is paired there
+    return compare_apart(estimate, baseline) if against == "unseen" else compare(estimate, baseline)
 
 
 def measure_all(
     evidence: Evidence, models: Models, labels: Mapping[str, str], *, sizes: Mapping[str, int]
-) -> tuple[list[Measurement], dict[str, str]]:
+) -> tuple[list[Figure], dict[str, str]]:
     """Every figure that all models have, and the reason for each that is left out."""
     reasons = {name: models.missing(name) for name in labels}
-    made = [
+    measurements = [
         measure(evidence, models, name, label, sizes=sizes)
         for name, label in labels.items()
         if not reasons[name]
     ]
-    return made, {name: reason for name, reason in reasons.items() if reason}
+    return measurements, {name: reason for name, reason in reasons.items() if reason}
 
 
 def conclude(
     audit: str,
-    question: str,
     evidence: Evidence,
-    measurements: Sequence[Measurement],
+    measurements: Sequence[Figure],
     *,
     parameters: Mapping[str, JSON],
     left_out: Mapping[str, str],
@@ -190,7 +213,7 @@ def conclude(
     reason = "" if measurements else _why_nothing(left_out)
     return Finding(
         audit=audit,
-        question=question,
+        question=catalogue.AUDITS[audit].question,
         status=RUN if measurements else NOT_RUN,
         reason=f"Nothing could be measured. {reason}. Check these models." if reason else "",
         measurements=tuple(measurements),
@@ -202,27 +225,38 @@ def conclude(
 
 def _why_nothing(left_out: Mapping[str, str]) -> str:
     """The reasons, each once, with the names of what it kept from being measured."""
-    names: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}  # one reason often holds for many figures: say it once
     for name, why in left_out.items():
         names.setdefault(why, []).append(name)
     if len(names) == 1:
         only = next(iter(names))
         return only[0].upper() + only[1:]
-    return "; ".join(f"{', '.join(found)}: {why}" for why, found in names.items())
+    return "; ".join(f"{', '.join(unmeasured)}: {why}" for why, unmeasured in names.items())
 
 
 def sizes(evidence: Evidence, *, train: bool = False) -> dict[str, int]:
     """How many rows of each kind the evidence holds."""
-    found = {
+    counts = {
         "forget_test": len(evidence.test_rows(evidence.forget)),
         "retain_test": len(evidence.test_rows(evidence.retain)),
     }
     if train:
-        found["forget_train"] = len(evidence.train_rows(evidence.forget))
-        found["retain_train"] = len(evidence.train_rows(evidence.retain))
-    return found
+        counts["forget_train"] = len(evidence.train_rows(evidence.forget))
+        counts["retain_train"] = len(evidence.train_rows(evidence.retain))
+    return counts
+
+
+def band(null: Sequence[np.ndarray]) -> dict[str, JSON]:
+    """Mean and range of the retrained models' curves, for a picture; empty without any."""
+    if not null:
+        return {}
+    return {
+        "retrained": rounded(np.mean(null, axis=0)),
+        "retrained_low": rounded(np.min(null, axis=0)),
+        "retrained_high": rounded(np.max(null, axis=0)),
+    }
 
 
 def rounded(values: np.ndarray | Sequence[float]) -> list[JSON]:
     """Numbers for a picture: four digits are more than it can show."""
-    return [round(float(value), 4) for value in np.asarray(values)]
+    return [round(float(value), 4) for value in np.asarray(values)]  # JSON has no float64 arrays

@@ -1,7 +1,7 @@
 """Models that must fail: the audits prove themselves on them in every event.
 
-A bench that passes one of these cannot be believed on the candidate. The models that must pass
-need no building: they are the references, each judged by the others.
+Audits that pass one of these cannot be believed on the candidate. The models that must pass
+need no building: they are the references, each compared with the others.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def must_fail(
     Raises:
         BadControl: a control cannot be built from these models.
     """
-    made, problems = possible(
+    models, problems = possible(
         original, candidate, forget=forget, inputs=inputs, labels=labels, seed=seed
     )
     if problems:
         raise BadControl(" ".join(problems.values()))
-    return made
+    return models
 
 
 def possible(
@@ -68,20 +68,20 @@ def possible(
 ) -> tuple[dict[str, nn.Module], dict[str, str]]:
     """The controls that can be made of these models, and why the others cannot; see `must_fail`."""
     kept = ~torch.isin(labels.cpu(), torch.tensor(list(forget)))
-    makers: dict[str, Callable[[], nn.Module]] = {
+    builders: dict[str, Callable[[], nn.Module]] = {
         "original": lambda: copy.deepcopy(original).eval(),
         "output_retired": lambda: output_retired(original, forget, inputs[:2]),
         "head_refitted": lambda: head_refitted(original, forget, inputs[kept], labels[kept]),
         "random_direction": lambda: random_direction(original, candidate, seed=seed),
     }
-    made: dict[str, nn.Module] = {}
+    models: dict[str, nn.Module] = {}
     problems: dict[str, str] = {}
-    for name, make in makers.items():
+    for name, build in builders.items():
         try:
-            made[name] = make()
+            models[name] = build()
         except BadControl as problem:
             problems[name] = str(problem)
-    return made, problems
+    return models, problems
 
 
 def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -> nn.Module:
@@ -89,6 +89,7 @@ def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -
     model = copy.deepcopy(original).eval()
     head = _head(model, inputs, forget)
     with torch.no_grad():
+        # a shift, not a fixed value: nothing else about the output changes
         head.bias[list(forget)] += SHIFT
     return model
 
@@ -115,6 +116,7 @@ def head_refitted(
     weight, bias = _logistic_head(head_inputs(model, inputs), labels.cpu().numpy(), steps)
     classes = np.unique(labels.cpu().numpy())
     with torch.no_grad():
+        # the output of a class that was never shown says nothing, whatever the image
         head.weight.zero_()
         head.bias.fill_(SILENT)
         head.weight[classes] = torch.as_tensor(weight).to(head.weight)
@@ -128,8 +130,8 @@ def _logistic_head(
     """Weights (r, D) and biases (r,) of a multinomial head on raw features."""
     if len(np.unique(labels)) < 2:
         raise BadControl("A fresh head needs rows of two retain classes: give more of the data.")
-    features = features.astype(np.float64)
-    centre, spread = features.mean(0), features.std(0)
+    features = features.astype(np.float64)  # (n, D)
+    centre, spread = features.mean(0), features.std(0)  # (D,), (D,)
     spread = np.where(spread > 0, spread, 1.0)
     try:
         fitted = logistic.fitted((features - centre) / spread, labels, steps=steps)
@@ -137,7 +139,9 @@ def _logistic_head(
         raise BadControl(f"{str(problem).capitalize()}.") from problem
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:
+        # two classes come as one row; as two rows of opposite sign the differences are the same
         weight, bias = np.vstack([-weight, weight]) / 2, np.append(-bias, bias) / 2
+    # undo the scaling: w'((x - c) / s) + b = (w / s)'x + b - w'(c / s)
     return weight / spread, bias - weight @ (centre / spread)
 
 
@@ -156,6 +160,7 @@ def random_direction(original: nn.Module, candidate: nn.Module, *, seed: int) ->
     add_missing_biases(model, after)
     before = model.state_dict()
     _refuse_other_architecture(before, after)
+    # one generator over all tensors, in the order of the state dict
     generator = torch.Generator().manual_seed(seed)
     changed = {
         name: _changed(value, after[name], generator)
@@ -170,11 +175,14 @@ def _changed(before: Tensor, after: Tensor, generator: torch.Generator) -> Tenso
     start, change = before.double(), after.double() - before.double()
     if before.ndim < 2:
         return _shuffled(start, change, generator).to(before.dtype)
+    # (out, kernel, in) of a convolution, (out, in) of a linear layer
     matrix = start.flatten(2).movedim(1, -1) if start.ndim > 2 else start
     direction = torch.randn(matrix.shape[-1], dtype=torch.float64, generator=generator)
-    direction /= direction.norm()
+    direction /= direction.norm()  # (in,), uniform on the sphere
+    # W v v': what the weight does to that direction
     removed = (matrix @ direction).unsqueeze(-1) * direction
     removed = removed.movedim(-1, 1).reshape(start.shape) if start.ndim > 2 else removed
+    # as large as the candidate's change: only the direction differs from an edit
     scale = change.norm() / removed.norm().clamp_min(torch.finfo(torch.float64).tiny)
     return (start - scale * removed).to(before.dtype)
 
@@ -183,6 +191,7 @@ def _shuffled(start: Tensor, change: Tensor, generator: torch.Generator) -> Tens
     """The change with its entries in another order; what was nowhere negative stays so."""
     order = torch.randperm(change.numel(), generator=generator)
     moved = start + change.flatten()[order].reshape(start.shape)
+    # a running variance must not fall below what both models had
     least = torch.minimum(start, start + change).min() if start.numel() else start
     return moved.clamp_min(float(least)) if float(least) >= 0 else moved
 

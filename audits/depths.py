@@ -9,32 +9,33 @@ from audits.observation import LOGITS, PENULTIMATE, Observation
 from audits.outputs import retain_logits
 
 
-def at(evidence: Evidence, seen: Observation, depth: str) -> np.ndarray:
+def at(evidence: Evidence, observation: Observation, depth: str) -> np.ndarray:
     """Features of the test rows at a depth, (n_test, D), float64."""
     if depth == LOGITS:
-        return retain_logits(evidence, seen)
-    return np.asarray(seen.features[depth], dtype=np.float64)
+        return retain_logits(evidence, observation)
+    # stored as float32; probes and Gram matrices need float64
+    return np.asarray(observation.features[depth], dtype=np.float64)
 
 
 LACKING = "it has no such depth"
 """Why a model is not measured at a depth that the others have."""
 
 
-def has(seen: Observation, depth: str) -> bool:
+def has(observation: Observation, depth: str) -> bool:
     """Whether a model can be read at a depth."""
-    return depth == LOGITS or depth in seen.features
+    return depth == LOGITS or depth in observation.features
 
 
 def available(evidence: Evidence) -> list[str]:
     """Depths that the original and all references have, shallow to deep, the retain logits last.
 
-    Not what the candidate has: one that lacks a depth is not measured there, and that is told.
+    Not what the candidate has: one that lacks a depth is left out there, with the reason.
     """
-    judges = (evidence.original, *evidence.references)
+    models = (evidence.original, *evidence.references)
     shared = [
         depth
         for depth in evidence.original.features
-        if all(depth in seen.features for seen in judges)
+        if all(depth in observation.features for observation in models)
     ]
     return [*shared, LOGITS]
 
@@ -53,9 +54,10 @@ def narrowed(features: np.ndarray, widest: int, generator: np.random.Generator) 
 
     Source: Johnson and Lindenstrauss 1984.
     """
-    width = features.shape[1]
+    width = features.shape[1]  # features: (n, D)
     if width <= widest:
         return features
+    # (D, widest); scaled so that distances are kept on average
     directions = generator.standard_normal((width, widest)) / np.sqrt(widest)
     projected: np.ndarray = features @ directions
     return projected

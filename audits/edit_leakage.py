@@ -8,13 +8,10 @@ from scipy import linalg
 from audits import comparison, depths, gates
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, Measurement, not_run
+from audits.finding import JSON, Figure, Finding
 from audits.statistics import auc
 
 AUDIT = "edit_leakage"
-QUESTION = (
-    "Do the weights before and after give the forgotten class away? What must not be published."
-)
 FIGURES = {
     "difference": "Class told from the others by the strongest direction of the change in weights, "
     "at {}",
@@ -35,28 +32,27 @@ def audit(evidence: Evidence) -> Finding:
     sign of each direction is chosen on half of the images, the AUC measured on the other half.
     """
     parameters: dict[str, JSON] = {"least_change": LEAST_CHANGE}
-    obstacle = gates.obstacle(evidence, references=False, forget_test=4, retain_test=4)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=4, retain_test=4)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     if not (evidence.original.weights and evidence.candidate.weights):
         reason = "The weights were not kept: observe original and candidate with `weights=True`."
-        return not_run(AUDIT, QUESTION, reason, seed=evidence.seed, parameters=parameters)
-    made: list[Measurement] = []
+        return gates.not_run(AUDIT, evidence, reason, parameters)
+    measurements: list[Figure] = []
     left_out: dict[str, str] = {}
     for depth in evidence.original.features:
-        found = _at(evidence, depth)
-        if isinstance(found, str):
-            left_out |= {f"{AUDIT}.{figure}@{depth}": found for figure in FIGURES}
+        estimates = _at(evidence, depth)
+        if isinstance(estimates, str):
+            left_out |= {f"{AUDIT}.{figure}@{depth}": estimates for figure in FIGURES}
         else:
-            made += [_measurement(evidence, figure, depth, e) for figure, e in found.items()]
+            measurements += [_figure(evidence, figure, depth, e) for figure, e in estimates.items()]
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
-        series=_series(made),
+        series=_series(measurements),
     )
 
 
@@ -69,19 +65,21 @@ def _at(evidence: Evidence, depth: str) -> dict[str, Estimate] | str:
     why = gates.unusable(features)
     if why:
         return why
-    change = new.astype(np.float64) - old.astype(np.float64)
+    change = new.astype(np.float64) - old.astype(np.float64)  # (rows, D)
+    # rounding of float32 is no edit: a direction read off it would be noise
     if np.linalg.norm(change) <= LEAST_CHANGE * max(float(np.linalg.norm(old)), LEAST_CHANGE):
         return "nothing was changed there"
     return {
-        "difference": _told_by(evidence, features, strongest(change)),
-        "null_space": _told_by(evidence, features, most_lost(old, new)),
+        "difference": _separation(evidence, features, strongest(change)),
+        "null_space": _separation(evidence, features, most_lost(old, new)),
     }
 
 
 def strongest(change: np.ndarray) -> np.ndarray:
     """The input direction that a change of weights (rows, D) acts on most, (D,)."""
-    found: np.ndarray = linalg.eigh(change.T @ change)[1][:, -1]
-    return found
+    # eigenvalues ascend: the last vector maximises |change v|
+    direction: np.ndarray = linalg.eigh(change.T @ change)[1][:, -1]
+    return direction
 
 
 def most_lost(old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -89,38 +87,41 @@ def most_lost(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
     A generalised eigenvector of (new' new, old' old).
     """
-    before, after = old.T.astype(np.float64) @ old, new.T.astype(np.float64) @ new
+    before, after = old.T.astype(np.float64) @ old, new.T.astype(np.float64) @ new  # (D, D) each
     width = len(before)
+    # directions that the old weight ignored too would win by 0 / 0
     ridge = 1e-3 * np.trace(before) / width * np.eye(width)
-    found: np.ndarray = linalg.eigh(after + ridge, before + ridge)[1][:, 0]
-    return found
+    # minimises (v' after v) / (v' before v)
+    direction: np.ndarray = linalg.eigh(after + ridge, before + ridge)[1][:, 0]
+    return direction
 
 
-def _told_by(evidence: Evidence, features: np.ndarray, direction: np.ndarray) -> Estimate:
+def _separation(evidence: Evidence, features: np.ndarray, direction: np.ndarray) -> Estimate:
     """AUC of the projection, forgotten against others, its sign chosen on the other half."""
-    scores = features @ direction
+    scores = features @ direction  # (n_test,)
     own = np.isin(evidence.test_labels, evidence.forget)
+    # an eigenvector has no sign: choosing it where it is scored would find signal in noise
     half = evidence.rng("edit_leakage").permutation(len(own)) % 2 == 0
     sign = np.sign(scores[own & half].mean() - scores[~own & half].mean()) or 1.0
     return auc(sign * scores[own & ~half], sign * scores[~own & ~half])
 
 
-def _measurement(evidence: Evidence, figure: str, depth: str, found: Estimate) -> Measurement:
-    return Measurement(
+def _figure(evidence: Evidence, figure: str, depth: str, estimate: Estimate) -> Figure:
+    return Figure(
         name=f"{AUDIT}.{figure}@{depth}",
         label=FIGURES[figure].format(depths.words(depth)),
-        value=found.value,
-        interval=found.interval(),
+        value=estimate.value,
+        interval=estimate.interval(),
         sizes=comparison.sizes(evidence),
     )
 
 
-def _series(made: list[Measurement]) -> dict[str, JSON]:
+def _series(measurements: list[Figure]) -> dict[str, JSON]:
     """AUC by depth, for the picture."""
     return {
         figure: {
-            "depths": [m.name.partition("@")[2] for m in made if f".{figure}@" in m.name],
-            "candidate": [round(m.value, 4) for m in made if f".{figure}@" in m.name],
+            "depths": [m.name.partition("@")[2] for m in measurements if f".{figure}@" in m.name],
+            "candidate": [round(m.value, 4) for m in measurements if f".{figure}@" in m.name],
         }
         for figure in FIGURES
     }

@@ -1,7 +1,7 @@
 """Equivalence within a stated margin, and whether the sample could have shown it.
 
 "No significant difference" is never taken as evidence: a figure is within its margin only where
-the data exclude that it is beyond. Needs numpy and scipy.special only, the desk uses it.
+the data exclude that it is beyond. Needs numpy and scipy.special only: `compliance` uses it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def interval(
     difference: float, standard_error: float, degrees_of_freedom: float, *, alpha: float = 0.05
 ) -> tuple[float, float]:
     """The t-interval at confidence 1 - 2 alpha (90% by default) of a difference."""
+    # alpha on each side, so that both tests hold their level
     reach = standard_error * _quantile(degrees_of_freedom, alpha)
     return difference - reach, difference + reach
 
@@ -51,6 +52,7 @@ def equivalence(
     """
     _check(difference, standard_error, below, above)
     low, high = interval(difference, standard_error, degrees_of_freedom, alpha=alpha)
+    # two tests at alpha each and no correction: both must reject (intersection-union)
     if -below < low and high < above:
         return WITHIN
     return OUTSIDE if low > above or high < -below else UNDECIDED
@@ -84,12 +86,15 @@ def power_to_accept(
     if count < 2:
         raise TooFewSamples(f"{count} references show no spread: give at least 2.")
     reach = standard_error * _quantile(degrees_of_freedom, alpha)
+    # the difference must lie in here for the interval to fit between the margins
     low, high = reach - below, above - reach
     if low >= high:
         return 0.0
+    # predicts one more model against a mean of `count`
     spread = stdev(null) * math.sqrt(1 + 1 / count)
     if spread == 0:
         return float(low < 0 < high)
+    # Student's t with the freedom of the null's own spread
     inside = special.stdtr(count - 1, high / spread) - special.stdtr(count - 1, low / spread)
     return float(inside)
 
@@ -122,7 +127,7 @@ def power_to_detect(
     _check(distance, standard_error, below, above)
     if standard_error == 0:
         return float(distance > above or distance < -below)
-    needed = _quantile(degrees_of_freedom, alpha)
+    needed = _quantile(degrees_of_freedom, alpha)  # beyond the margin by this many standard errors
     chances = special.stdtr(
         degrees_of_freedom,
         [
@@ -130,6 +135,7 @@ def power_to_detect(
             (-below - distance) / standard_error - needed,
         ],
     )
+    # above one margin or below the other: the events exclude each other
     return float(min(1.0, sum(chances)))
 
 

@@ -1,8 +1,8 @@
-"""What can go wrong on the bench. Every message names the thing, the reason and the remedy.
+"""What can go wrong in an audit. Every message names the thing, the reason and the remedy.
 
     AuditError (a ValueError)
     ├── BadEvidence         observations, labels and classes that do not belong together
-    ├── BadMeasurement      a figure that is no finite number, or a record that cannot be read
+    ├── BadFigure           a figure that is no finite number, or a record that cannot be read
     ├── BadStatistic        a statistic asked of data that cannot give it
     │   ├── TooFewSamples   fewer samples than the statistic needs
     │   └── NotConverged    a fit that did not come to an end
@@ -17,14 +17,14 @@ from __future__ import annotations
 
 
 class AuditError(ValueError):
-    """Anything that the bench refuses."""
+    """Anything that the audits refuse."""
 
 
 class BadEvidence(AuditError):
     """Observations, labels and classes that do not belong together."""
 
 
-class BadMeasurement(AuditError):
+class BadFigure(AuditError):
     """A figure that is no finite number, or a record that cannot be read."""
 
 

@@ -34,6 +34,7 @@ class Part:
 
     def variance(self) -> float:
         """Variance of the estimate that this part causes."""
+        # (m,); ddof=1, as the mean is estimated from the same units
         return max(float(np.var(self.contributions, ddof=1)) / self.divisor, self.floor)
 
     def with_contributions(self, contributions: np.ndarray) -> Part:
@@ -43,6 +44,7 @@ class Part:
     def scaled(self, share: float) -> Part:
         """This part in an estimate in which it counts for a share only."""
         scaled = self.contributions * share
+        # a variance scales with the square
         return replace(self, contributions=scaled, floor=self.floor * share**2)
 
 
@@ -56,6 +58,7 @@ def images(contributions: np.ndarray, *, bounded: bool = False) -> Part:
     """
     count = len(contributions)
     _refuse_few(count)
+    # n equal answers of 0 or 1 have no variance, but do not prove a rate of exactly 0
     floor = 1.0 / count**2 if bounded else 0.0
     return Part(contributions=contributions, divisor=count, freedom=count - 1, floor=floor)
 
@@ -69,6 +72,7 @@ def draws(values: np.ndarray, *, independent: int) -> Part:
             same images again and prove nothing new.
     """
     _refuse_few(len(values))
+    # a hundred draws from twenty images hold no more than their disjoint supports do
     count = max(min(len(values), independent), 1)
     return Part(contributions=values, divisor=count, freedom=max(count - 1, 1))
 
@@ -76,6 +80,7 @@ def draws(values: np.ndarray, *, independent: int) -> Part:
 def bootstrap(replicates: np.ndarray, *, units: int) -> Part:
     """Replicates of the estimate itself, from resampled units (the same ones for every model)."""
     _refuse_few(len(replicates))
+    # replicates scatter as the estimate itself does: nothing to divide by
     return Part(contributions=replicates, divisor=1.0, freedom=max(units - 1, 1))
 
 
@@ -105,6 +110,7 @@ class Estimate:
         if self.exact is not None:
             return self.exact
         error, freedom = _combined([(p.variance(), p.freedom) for p in self.parts])
+        # two-sided: (1 + confidence) / 2 is the upper quantile
         reach = error * float(special.stdtrit(freedom, (1 + confidence) / 2))
         low, high = self.bounds
         return max(low, self.value - reach), min(high, self.value + reach)
@@ -139,7 +145,9 @@ def compare(estimate: Estimate, references: Sequence[Estimate]) -> Comparison:
         raise TooFewSamples("There is no reference to compare with: give at least one.")
     values = np.array([reference.value for reference in references])
     parts = zip(estimate.parts, *(reference.parts for reference in references), strict=True)
+    # error of the images: paired, as all models saw the same ones
     errors = [(part.variance(), part.freedom) for part in map(_paired, parts)]
+    # error of the mean over trainings: another set of references would have another mean
     if len(values) > 1:
         errors.append((float(np.var(values, ddof=1)) / len(values), len(values) - 1.0))
     error, freedom = _combined(errors)
@@ -181,6 +189,7 @@ def compare_apart(estimate: Estimate, others: Sequence[Estimate]) -> Comparison:
 def _paired(parts: tuple[Part, ...]) -> Part:
     """The part of a difference: contributions of the first minus the mean of the others'."""
     first, *others = parts
+    # (m,): unit by unit, since all models saw the same units
     mean = np.mean([part.contributions for part in others], axis=0)
     return first.with_contributions(first.contributions - mean)
 
@@ -190,5 +199,6 @@ def _combined(errors: Sequence[tuple[float, float]]) -> tuple[float, float]:
     total = sum(variance for variance, _ in errors)
     if total <= 0:
         return 0.0, min(freedom for _, freedom in errors)
+    # Welch-Satterthwaite: (sum v)^2 / sum(v^2 / freedom)
     spread = sum(variance**2 / freedom for variance, freedom in errors)
     return float(np.sqrt(total)), float(total**2 / spread)

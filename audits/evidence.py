@@ -14,7 +14,7 @@ from audits.tuning import Tuning
 
 LEAST_REFERENCES = 3
 """Fewer retrained models than this give no null distribution."""
-LEAST_UNSEEN = 3
+LEAST_NOVEL_CLASSES = 3
 """Fewer classes that nobody was trained on than this give none either."""
 
 Signal = TypeVar("Signal")
@@ -41,7 +41,7 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """One candidate, the original it came from and the retrained models that are the yardstick.
+    """One candidate, the original it came from and the retrained models that are the baseline.
 
     Attributes:
         original: The model before.
@@ -79,28 +79,29 @@ class Evidence:
         if problems:
             raise BadEvidence(" ".join(problems))
 
-    def judging(
+    def with_candidate(
         self, candidate: Observation, references: Sequence[Observation] | None = None
     ) -> Evidence:
         """The same evidence with another candidate: a control, or a reference left out.
 
-        A reference judged by the others has one judge less, so one reference less is enough then.
+        A reference compared with the others has one reference less, so one less is enough then.
         """
-        judges = self.references if references is None else tuple(references)
-        left_out = len(judges) == len(self.references) - 1
+        baseline = self.references if references is None else tuple(references)
+        left_out = len(baseline) == len(self.references) - 1  # a bool, counted as 1 below
         least = min(self.least_references, LEAST_REFERENCES - left_out)
-        return replace(self, candidate=candidate, references=judges, least_references=least)
+        return replace(self, candidate=candidate, references=baseline, least_references=least)
 
     def of(
         self, signal: Callable[..., Signal], observation: Observation, **settings: Any
     ) -> Signal:
         """`signal(evidence, observation, **settings)`, computed once per model and settings."""
         name = f"{signal.__module__}.{signal.__qualname__}"
+        # retired outputs change what a model answers, not its weights' digest
         key = (name, observation.digest, observation.retired, tuple(sorted(settings.items())))
         if key not in self.memo:
             self.memo[key] = signal(self, observation, **settings)
-        found: Signal = self.memo[key]
-        return found
+        value: Signal = self.memo[key]
+        return value
 
     def between(
         self, signal: Callable[..., Signal], one: Observation, other: Observation, **settings: Any
@@ -108,20 +109,22 @@ class Evidence:
         """`signal(evidence, one, other, **settings)`, computed once per pair and settings."""
         name = f"{signal.__module__}.{signal.__qualname__}"
         pair = (one.digest, one.retired, other.digest, other.retired)
+        # in this order: a signal between two models need not be symmetric
         key = (name, *pair, tuple(sorted(settings.items())))
         if key not in self.memo:
             self.memo[key] = signal(self, one, other, **settings)
-        found: Signal = self.memo[key]
-        return found
+        value: Signal = self.memo[key]
+        return value
 
     def rng(self, purpose: str) -> np.random.Generator:
         """The draws of one purpose: the same for every model, so that all are compared paired."""
+        # a stream per purpose: a new audit moves no other audit's draws
         return np.random.default_rng([self.seed, *purpose.encode()])
 
     @property
     def classes(self) -> int:
         """Number of outputs, C."""
-        return int(self.original.test_logits.shape[1])
+        return int(self.original.test_logits.shape[1])  # (n_test, C)
 
     @property
     def live(self) -> tuple[int, ...]:
@@ -142,7 +145,7 @@ class Evidence:
         return np.flatnonzero(np.isin(self.test_labels, classes))
 
     @property
-    def unseen(self) -> tuple[int, ...]:
+    def novel_classes(self) -> tuple[int, ...]:
         """The classes that nobody was trained on."""
         labels = () if self.unseen_labels is None else np.unique(self.unseen_labels).tolist()
         return tuple(int(c) for c in labels)
@@ -158,27 +161,29 @@ class Evidence:
 def _problems(evidence: Evidence) -> Iterator[str]:
     """Everything that does not fit, each with its remedy."""
     classes = evidence.classes
-    for who, seen in evidence.models():
+    for who, observation in evidence.models():
         for part, logits, labels in (
-            ("training", seen.train_logits, evidence.train_labels),
-            ("test", seen.test_logits, evidence.test_labels),
+            ("training", observation.train_logits, evidence.train_labels),
+            ("test", observation.test_logits, evidence.test_labels),
         ):
             if logits.shape != (len(labels), classes):
                 yield (
                     f"The {part} logits of {who} are {logits.shape}, {len(labels)} labels and "
                     f"{classes} classes are given: observe all models on the same rows."
                 )
-        for part, shown, told in (
-            ("perturbed", seen.fresh, evidence.fresh_labels),
-            ("unseen", seen.unseen, evidence.unseen_labels),
+        for part, readout, row_labels in (
+            ("perturbed", observation.fresh, evidence.fresh_labels),
+            ("unseen", observation.unseen, evidence.unseen_labels),
         ):
-            if shown is not None and (told is None or len(shown.logits) != len(told)):
+            if readout is not None and (
+                row_labels is None or len(readout.logits) != len(row_labels)
+            ):
+                given = "no" if row_labels is None else len(row_labels)
                 yield (
-                    f"{len(shown.logits)} {part} rows were shown to {who} and "
-                    f"{'no' if told is None else len(told)} labels are given: observe all models "
-                    "on the same rows."
+                    f"{len(readout.logits)} {part} rows were shown to {who} and {given} labels are "
+                    "given: observe all models on the same rows."
                 )
-        for depth, features in seen.features.items():
+        for depth, features in observation.features.items():
             if features.ndim != 2 or len(features) != len(evidence.test_labels):
                 yield (
                     f"The features {depth!r} of {who} are {features.shape}: give "

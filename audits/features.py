@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from audits import finetuning
 from audits.errors import BadEvidence
-from audits.observation import PENULTIMATE, Head, Observation, Seen, from_arrays, to_arrays
+from audits.observation import PENULTIMATE, Head, Observation, Readout, from_arrays, to_arrays
 from audits.tuning import Tuning
 from damp.errors import Unsupported
 from damp.layouts import CONSTANT, Layout
 from damp.operators import Operator, find
-from damp.tracing import Reading, Rehearsal, listening, rehearse
+from damp.tracing import OperatorUse, Trace, capture_inputs, trace
 
 __all__ = [
     "Observation",
@@ -66,13 +66,13 @@ def observe(
     Raises:
         BadEvidence: no rows, no operator, or outputs that are not (n, C).
     """
-    copied = copy.deepcopy(model).eval()
+    copied = copy.deepcopy(model).eval()  # the caller's model keeps its mode, device and gradients
     if device is not None:
         copied = copied.to(device)
     chosen = _spread(_readings(copied, test_inputs[:2]), depths)
-    test = _seen(copied, test_inputs, batch_size, chosen)
+    test = _readout(copied, test_inputs, batch_size, chosen)
     train_logits = _logits(copied, train_inputs, batch_size)
-    rows = len(train_inputs) + len(test_inputs)
+    rows = len(train_inputs) + len(test_inputs)  # cost is counted in passes over these rows
     more = [x for x in (fresh, unseen) if x is not None]
     head = chosen[PENULTIMATE].operator
     curves, spent = finetuning.curves(copied, head, test_inputs, tuning)
@@ -84,8 +84,8 @@ def observe(
         retired=tuple(int(c) for c in retired),
         head=_head(head, classes=test.logits.shape[1]),
         weights={name: _matrix(use.operator) for name, use in chosen.items()} if weights else {},
-        fresh=None if fresh is None else _seen(copied, fresh, batch_size, chosen),
-        unseen=None if unseen is None else _seen(copied, unseen, batch_size, chosen),
+        fresh=None if fresh is None else _readout(copied, fresh, batch_size, chosen),
+        unseen=None if unseen is None else _readout(copied, unseen, batch_size, chosen),
         relearned=curves,
         passes={"observe": 1 + sum(map(len, more)) / rows, "relearning": spent / rows},
     )
@@ -100,61 +100,69 @@ def called_operators(model: nn.Module, inputs: Tensor) -> list[Operator]:
     return [reading.operator for reading in _readings(model, inputs)]
 
 
-def _readings(model: nn.Module, inputs: Tensor) -> list[Reading]:
+def _readings(model: nn.Module, inputs: Tensor) -> list[OperatorUse]:
     """How the model uses its operators; of those that read the same inputs the first one."""
     if not len(inputs):
         raise BadEvidence("There are no rows to observe: give at least one.")
     parameter = next(model.parameters(), None)
     try:
         rows = inputs if parameter is None else inputs.to(parameter.device)
-        seen = rehearse(model, find(model)[0], rows)
+        trace_of_rows = trace(model, find(model)[0], rows)
     except Unsupported as error:
         raise BadEvidence(f"The model cannot be observed. {error}") from error
-    if not seen.readings:
+    if not trace_of_rows.uses:
         raise BadEvidence(
             "The forward pass calls no Linear, Conv or MultiheadAttention layer, so there are no "
             "features to read: give a model that has one."
         )
-    head = _dead_head(seen) or list(seen.readings.values())[-1]
-    others = [seen.readings[name] for name in seen.leaders if name != head.leader]
+    head = _dead_head(trace_of_rows) or list(trace_of_rows.uses.values())[-1]
+    others = [
+        trace_of_rows.uses[name] for name in trace_of_rows.input_groups if name != head.input_group
+    ]
     return [*others, head]
 
 
-def _dead_head(seen: Rehearsal) -> Reading | None:
+def _dead_head(trace_of_rows: Trace) -> OperatorUse | None:
     """The last operator where it reads features that are the same for every image.
 
     It must not be passed over: the layer before it would be taken for the head, and the class read
     where nobody looks for it. Its features are read as they are, and the audits say what they lack.
     """
-    last = seen.called[-1]
-    reasons = {skipped.name: skipped.reason for skipped in seen.skipped}
+    last = trace_of_rows.called[-1]
+    reasons = {skipped.name: skipped.reason for skipped in trace_of_rows.skipped}
     if reasons.get(last.name) != CONSTANT:
         return None
-    unheard = torch.zeros(last.outputs, dtype=torch.bool)
+    no_bias = torch.zeros(last.outputs, dtype=torch.bool)
     layout = Layout(axis=0)
-    return Reading(operator=last, layout=layout, uses=1, leader=last.name, heard=unheard)
+    return OperatorUse(
+        operator=last, layout=layout, calls=1, input_group=last.name, bias_applied=no_bias
+    )
 
 
 def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:
     """Pooled inputs of the head, (n, D), float32. The model must be in evaluation mode."""
     chosen = {PENULTIMATE: _readings(model, inputs[:2])[-1]}
-    return _seen(model, inputs, batch_size, chosen).features[PENULTIMATE]
+    return _readout(model, inputs, batch_size, chosen).features[PENULTIMATE]
 
 
-def _spread(called: Sequence[Reading], depths: int) -> dict[str, Reading]:
+def _spread(called: Sequence[OperatorUse], depths: int) -> dict[str, OperatorUse]:
     """Evenly spaced operators by depth name, the head last."""
     if depths < 1:
         raise BadEvidence(f"{depths} depths were asked for: the last features need at least 1.")
+    # called[0] reads the image itself, the same for every model
     inner, head = called[1:-1], called[-1]
     count = min(depths - 1, len(inner))
+    # from the deep end, so that the layer before the head is always read; then ascending
     positions = np.linspace(len(inner) - 1, 0, count).round().astype(int)[::-1]
     return {inner[i].operator.name: inner[i] for i in positions} | {PENULTIMATE: head}
 
 
-def _seen(model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, Reading]) -> Seen:
+def _readout(
+    model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, OperatorUse]
+) -> Readout:
     features: Pooled = {name: [] for name in chosen}
     logits = _logits(model, inputs, batch_size, chosen, features)
-    return Seen(
+    return Readout(
         logits=logits, features={name: np.concatenate(parts) for name, parts in features.items()}
     )
 
@@ -163,7 +171,7 @@ def _logits(
     model: nn.Module,
     inputs: Tensor,
     batch_size: int,
-    chosen: dict[str, Reading] | None = None,
+    chosen: dict[str, OperatorUse] | None = None,
     features: Pooled | None = None,
 ) -> np.ndarray:
     """Logits (n, C) in float64; pooled inputs of the chosen operators are added to `features`."""
@@ -175,12 +183,12 @@ def _logits(
 
     parts = []
     for batch in inputs.split(batch_size):
-        with listening((chosen or {}).values(), len(batch), keep):
-            parts.append(_forward(model, batch))
+        with capture_inputs((chosen or {}).values(), len(batch), keep):
+            parts.append(_forward(model, batch))  # (b, C)
         for name, depth in depth_of.items():
             if features is not None:
                 mean = torch.stack(calls[name]).mean(0)  # of a layer that is used more than once
-                features[depth].append(mean.float().cpu().numpy())
+                features[depth].append(mean.float().cpu().numpy())  # (b, D)
             calls[name].clear()
     return np.concatenate([part.double().cpu().numpy() for part in parts])
 
@@ -212,10 +220,12 @@ def _matrix(operator: Operator) -> np.ndarray:
     In a convolution in groups an output acts on its own group's features and on no others.
     """
     weight = operator.weight().float().cpu()
+    # weight: (out, D / groups, positions)
     rows, width = weight.shape[0] // operator.groups, weight.shape[1]
+    # (out, D, positions), zero outside an output's own group
     whole = torch.zeros(weight.shape[0], operator.features, weight.shape[2])
     for place in range(operator.groups):
         span = slice(place * rows, (place + 1) * rows)
         whole[span, place * width : (place + 1) * width] = weight[span]
-    found: np.ndarray = whole.movedim(1, -1).reshape(-1, operator.features).numpy()
-    return found
+    matrix: np.ndarray = whole.movedim(1, -1).reshape(-1, operator.features).numpy()
+    return matrix

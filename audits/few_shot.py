@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from audits import comparison, depths, gates, sampling
-from audits.comparison import Models, rounded
+from audits.comparison import Models
 from audits.estimates import Estimate, draws, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 
 AUDIT = "few_shot"
-QUESTION = "How ready is the forgotten class to come back from a few labelled images?"
 QUERIES = 10
 """Images of a forget class that must be left to score when the support images are taken out."""
 BLOCK = 4_000_000
@@ -34,21 +33,21 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     """
     parameters: dict[str, JSON] = {"shots": list(shots), "draws": draws, "distance": "euclidean"}
     least = min(shots)
-    obstacle = gates.obstacle(evidence, unseen=True, forget_test=least + QUERIES, retain_test=least)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=least + QUERIES, retain_test=least)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
+    # one block earlier, the last features, the retain logits
     levels = depths.available(evidence)[-3:]
     models = Models.of(
         evidence, recognised, by_class=True, shots=tuple(shots), draws=draws, levels=tuple(levels)
     )
     labels = {f"{AUDIT}.{k}@{d}": _label(k, d) for d in levels for k in shots}
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(models, shots, levels),
@@ -63,26 +62,26 @@ def _label(shots: int, depth: str) -> str:
 
 def recognised(
     evidence: Evidence,
-    seen: Observation,
+    observation: Observation,
     *,
     shots: Sequence[int],
     draws: int,
     levels: Sequence[str],
 ) -> dict[str, Estimate | str]:
     """Accuracies of one model, for each number of shots and each depth."""
-    found: dict[str, Estimate | str] = {}
+    accuracies: dict[str, Estimate | str] = {}
     for depth in levels:
-        if not depths.has(seen, depth):
-            found |= {f"{AUDIT}.{k}@{depth}": depths.LACKING for k in shots}
+        if not depths.has(observation, depth):
+            accuracies |= {f"{AUDIT}.{k}@{depth}": depths.LACKING for k in shots}
             continue
-        features = depths.at(evidence, seen, depth)
+        features = depths.at(evidence, observation, depth)
         for k in shots:
-            found[f"{AUDIT}.{k}@{depth}"] = (
+            accuracies[f"{AUDIT}.{k}@{depth}"] = (
                 _too_few(evidence, k)
                 or gates.unusable(features)
                 or _accuracy(evidence, features, k, draws)
             )
-    return found
+    return accuracies
 
 
 def _too_few(evidence: Evidence, shots: int) -> str:
@@ -99,7 +98,8 @@ def _accuracy(evidence: Evidence, features: np.ndarray, shots: int, count: int) 
     chosen = sampling.supports(
         evidence.test_labels, evidence.live, shots=shots, draws=count, generator=generator
     )
-    queries = evidence.test_rows(evidence.forget)
+    queries = evidence.test_rows(evidence.forget)  # (q,)
+    # (q,), position of the true class among the live ones
     own = np.searchsorted(evidence.live, evidence.test_labels[queries])
     hits = np.concatenate(
         [
@@ -107,11 +107,12 @@ def _accuracy(evidence: Evidence, features: np.ndarray, shots: int, count: int) 
             for block in _blocks(chosen, len(queries))
         ]
     )
-    used = np.array([np.isin(queries, support) for support in chosen])
+    used = np.array([np.isin(queries, support) for support in chosen])  # (draws, q)
     return averaged(np.where(used, np.nan, hits), independent=_disjoint(evidence, shots))
 
 
 def _blocks(chosen: np.ndarray, queries: int) -> Iterable[np.ndarray]:
+    # distances of a block: step * classes * queries
     step = max(1, BLOCK // (queries * chosen.shape[1]))
     return (chosen[start : start + step] for start in range(0, len(chosen), step))
 
@@ -134,11 +135,14 @@ def nearest_prototypes(
         (draws, q), int64.
     Source: Snell et al. 2017, arXiv:1703.05175.
     """
+    # (draws, classes, D)
     prototypes = np.stack(
         [features[supports[:, c]].mean(1) for c in range(supports.shape[1])], axis=1
     )
-    flat = prototypes.reshape(-1, features.shape[1])
+    flat = prototypes.reshape(-1, features.shape[1])  # (draws * classes, D)
+    # |p - x|^2 without |x|^2, which is the same for all classes
     distances = (flat**2).sum(1)[:, None] - 2 * flat @ features[queries].T
+    # (draws, classes, q) -> (draws, q)
     nearest: np.ndarray = distances.reshape(*prototypes.shape[:2], -1).argmin(1)
     return nearest
 
@@ -148,7 +152,8 @@ def averaged(hits: np.ndarray, *, independent: int) -> Estimate:
 
     An image that was a support in every draw was never scored and is left out.
     """
-    hits = hits[:, ~np.isnan(hits).all(0)]
+    hits = hits[:, ~np.isnan(hits).all(0)]  # (draws, images that were scored at least once)
+    # (images,), (draws,): the two sources of error
     by_image, by_draw = np.nanmean(hits, axis=0), np.nanmean(hits, axis=1)
     return Estimate(
         value=float(by_image.mean()),
@@ -162,11 +167,6 @@ def _series(models: Models, shots: Sequence[int], levels: Sequence[str]) -> dict
     series: dict[str, JSON] = {}
     for depth in levels:
         usable = [k for k in shots if not models.missing(f"{AUDIT}.{k}@{depth}")]
-        told = [models.all_of(f"{AUDIT}.{k}@{depth}") for k in usable]
-        series[depth] = {
-            "shots": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in told]),
-            "original": rounded([original.value for _, original, _ in told]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
-        }
+        columns = models.columns([f"{AUDIT}.{k}@{depth}" for k in usable])
+        series[depth] = {"shots": list(usable), **columns}
     return {"depths": series}

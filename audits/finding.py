@@ -1,6 +1,6 @@
-"""What an audit hands over: figures with their yardstick, or the reason why there are none.
+"""What an audit hands over: figures beside their baseline, or the reason why there are none.
 
-This module needs the standard library only: the desk reads findings without the bench's tools.
+This module needs the standard library only: `compliance` reads findings without numpy or torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from audits.errors import BadMeasurement
+from audits.errors import BadFigure
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
@@ -19,7 +19,7 @@ NOT_RUN = "NOT_RUN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
+class Figure:
     """One figure of one audit, with everything needed to judge it.
 
     Attributes:
@@ -54,21 +54,22 @@ class Measurement:
     standard_error_original: float | None = None
 
     def __post_init__(self) -> None:
-        told = (self.value, *self.interval, *self.null, self.original, self.difference)
+        values = (self.value, *self.interval, *self.null, self.original, self.difference)
         errors = (self.standard_error, self.degrees_of_freedom, self.standard_error_original)
-        if any(x is not None and not math.isfinite(x) for x in (*told, *errors)):
-            raise BadMeasurement(
+        # NaN compares false with every margin, so that it would come out undecided
+        if any(x is not None and not math.isfinite(x) for x in (*values, *errors)):
+            raise BadFigure(
                 f"Measurement {self.name!r} holds NaN or infinity: leave it out and say why."
             )
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Measurement:
+    def from_json(cls, content: Mapping[str, Any]) -> Figure:
         """The measurement that `dataclasses.asdict` and JSON have taken apart."""
         _refuse_unknown(cls, content)
-        told = dict(content)
-        told["interval"] = tuple(told["interval"])
-        told["null"] = tuple(told["null"])
-        return cls(**told)
+        arguments = dict(content)
+        arguments["interval"] = tuple(arguments["interval"])
+        arguments["null"] = tuple(arguments["null"])
+        return cls(**arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,25 +96,23 @@ class Finding:
     question: str
     status: str
     reason: str = ""
-    measurements: tuple[Measurement, ...] = ()
+    measurements: tuple[Figure, ...] = ()
     parameters: dict[str, JSON] = field(default_factory=dict)
     seed: int = 0
     series: dict[str, JSON] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.status not in (RUN, NOT_RUN):
-            raise BadMeasurement(
-                f"Audit {self.audit!r} has status {self.status!r}: RUN or NOT_RUN."
-            )
+            raise BadFigure(f"Audit {self.audit!r} has status {self.status!r}: RUN or NOT_RUN.")
+        # a silent gap reads like a figure that was fine
         if (self.status == NOT_RUN) != bool(self.reason):
-            raise BadMeasurement(
-                f"Audit {self.audit!r}: a reason belongs to NOT_RUN and only there."
-            )
+            raise BadFigure(f"Audit {self.audit!r}: a reason belongs to NOT_RUN and only there.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; `from_json` brings the finding back."""
         content = asdict(self)
         for measurement in content["measurements"]:
+            # JSON knows no tuples: what is written and what is read must be equal
             measurement["interval"] = list(measurement["interval"])
             measurement["null"] = list(measurement["null"])
         content["measurements"] = list(content["measurements"])
@@ -124,12 +123,12 @@ class Finding:
         """The finding that `to_json` has taken apart.
 
         Raises:
-            BadMeasurement: unknown keys, or figures that are not finite.
+            BadFigure: unknown keys, or figures that are not finite.
         """
         _refuse_unknown(cls, content)
-        told = dict(content)
-        told["measurements"] = tuple(Measurement.from_json(m) for m in told["measurements"])
-        return cls(**told)
+        arguments = dict(content)
+        arguments["measurements"] = tuple(Figure.from_json(m) for m in arguments["measurements"])
+        return cls(**arguments)
 
 
 def not_run(
@@ -154,7 +153,7 @@ def not_run(
 def _refuse_unknown(kind: type, content: Mapping[str, Any]) -> None:
     unknown = sorted(set(content) - {f.name for f in fields(kind)})
     if unknown:
-        raise BadMeasurement(
+        raise BadFigure(
             f"A {kind.__name__} has no field {', '.join(unknown)}: it was written by another "
             "version of this package, or changed by hand."
         )

@@ -41,7 +41,8 @@ def curves(
     if tuning is None or tuning.impossible():
         return {}, 0
     rows, asked = tuning.images(), tuning.rows()
-    found: dict[str, list[np.ndarray]] = {FEW: [], RETAIN: []}
+    hits_of: dict[str, list[np.ndarray]] = {FEW: [], RETAIN: []}
+    # positions of retain classes in (classes, shots)
     kept = [position for position, c in enumerate(tuning.live) if c not in tuning.forget]
     for number, chosen in enumerate(rows):
         for name, support in ((FEW, chosen.ravel()), (RETAIN, chosen[kept].ravel())):
@@ -50,14 +51,16 @@ def curves(
                 continue
             hits = _tuned(copied, inputs, support, asked, tuning, seed=tuning.seed + number)
             if name == FEW:
+                # it was tuned on these: knowing them is no sign of memory
                 hits[:, np.isin(asked, support)] = np.nan
-            found[name].append(hits)
+            hits_of[name].append(hits)
     spent = sum(
+        # a backward pass costs about two forward ones
         3 * max(tuning.steps) * width + len(tuning.steps) * len(asked)
         for name, width in ((FEW, rows[0].size), (RETAIN, rows[0][kept].size))
-        for _ in found[name]
+        for _ in hits_of[name]
     )
-    return {name: np.stack(hits) for name, hits in found.items() if hits}, spent
+    return {name: np.stack(hits) for name, hits in hits_of.items() if hits}, spent
 
 
 def _fresh_rows(model: nn.Module, name: str, tuning: Tuning) -> bool:
@@ -68,6 +71,7 @@ def _fresh_rows(model: nn.Module, name: str, tuning: Tuning) -> bool:
     kept = [c for c in tuning.live if c not in tuning.forget]
     with torch.no_grad():
         for parameter in layer.parameters():
+            # rows of (C, D), entries of (C,)
             parameter[list(tuning.forget)] = parameter[kept].mean(0)
     return True
 
@@ -84,24 +88,26 @@ def _tuned(
     """Hits on the queries after each number of steps, (steps, queries)."""
     parameters = [value.requires_grad_() for value in model.parameters()]
     device = parameters[0].device
-    images = inputs[torch.from_numpy(support)].to(device)
+    images = inputs[torch.from_numpy(support)].to(device)  # (s, ...)
     classes = torch.from_numpy(np.searchsorted(tuning.live, tuning.labels[support])).to(device)
-    queries = inputs[torch.from_numpy(asked)].to(device)
+    queries = inputs[torch.from_numpy(asked)].to(device)  # (q, ...)
     truth = np.searchsorted(tuning.live, tuning.labels[asked])
     optimizer = torch.optim.Adam(parameters, lr=tuning.learning_rate)
-    found = []
+    hits = []
+    # dropout draws from a seed; the caller's random state stays
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for step in range(max(tuning.steps) + 1):
             if step in tuning.steps:
-                found.append(_predicted(model, queries, tuning.live) == truth)
+                hits.append(_predicted(model, queries, tuning.live) == truth)
             if step < max(tuning.steps):
                 model.train()
                 optimizer.zero_grad(set_to_none=True)
+                # (s, live): a retired output takes no part
                 logits = model(images)[:, list(tuning.live)]
                 functional.cross_entropy(logits, classes).backward()
                 optimizer.step()
-    return np.array(found, dtype=np.float64)
+    return np.array(hits, dtype=np.float64)
 
 
 def _predicted(model: nn.Module, queries: Tensor, live: Sequence[int]) -> np.ndarray:
@@ -109,5 +115,5 @@ def _predicted(model: nn.Module, queries: Tensor, live: Sequence[int]) -> np.nda
     model.eval()
     with torch.no_grad():
         logits = model(queries)[:, list(live)]
-    found: np.ndarray = logits.argmax(1).cpu().numpy()
-    return found
+    positions: np.ndarray = logits.argmax(1).cpu().numpy()
+    return positions

@@ -28,6 +28,7 @@ def choose(
     """
     generator = torch.Generator().manual_seed(seed)
     classes = labels.unique().tolist()
+    # at least two of a class, so that it has a spread
     share = max(2, round(others / max(1, len(set(classes) - set(forget)))))
     kept = []
     for c in classes:
@@ -46,15 +47,17 @@ def perturbed(inputs: Tensor, *, seed: int) -> Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     moved = _shifted(inputs, generator) if inputs.ndim == 4 else inputs
-    spread = float(inputs.std()) or 1.0
+    spread = float(inputs.std()) or 1.0  # an image of one value still gets some noise
     return moved + NOISE * spread * torch.randn(moved.shape, generator=generator).to(moved)
 
 
 def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     height, width = images.shape[-2:]
+    # (n, 2), uniform in -SHIFT to SHIFT
     pixels = (2 * torch.rand(len(images), 2, generator=generator) - 1) * SHIFT
+    # affine_grid spans -1 to 1: a pixel is 2 / width
     by = pixels * 2 / torch.tensor([width, height])
-    theta = torch.eye(2, 3).repeat(len(images), 1, 1)
+    theta = torch.eye(2, 3).repeat(len(images), 1, 1)  # (n, 2, 3): the identity and a translation
     theta[:, :, 2] = by
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     return functional.grid_sample(

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from audits.evidence import LEAST_UNSEEN, Evidence
+from audits import catalogue, finding
+from audits.evidence import LEAST_NOVEL_CLASSES, Evidence
+from audits.finding import JSON, Finding
 from audits.observation import Observation
-from audits.reference_independence import copies
+from audits.reference_independence import dependence
+
+
+def not_run(audit: str, evidence: Evidence, reason: str, parameters: Mapping[str, JSON]) -> Finding:
+    """The finding of an audit that could not run on this evidence."""
+    question = catalogue.AUDITS[audit].question
+    return finding.not_run(audit, question, reason, seed=evidence.seed, parameters=parameters)
 
 
 def obstacle(
+    audit: str,
     evidence: Evidence,
     *,
-    references: bool = True,
-    unseen: bool = False,
     forget_train: int = 0,
     forget_test: int = 1,
     retain_test: int = 1,
@@ -23,32 +30,39 @@ def obstacle(
     """All that stands in an audit's way, in sentences; empty where nothing does.
 
     Args:
-        references: Whether it needs retrained references.
-        unseen: Whether classes that nobody was trained on can take their place.
+        audit: Its name; whether it needs references is in the catalogue.
         forget_train: Training rows it needs of each forget class.
         forget_test: Test rows it needs of each forget class.
         retain_test: Test rows it needs of each retain class.
     """
-    found = list(_few_rows(evidence, forget_train, forget_test, retain_test))
-    if references and not (unseen and len(evidence.unseen) >= LEAST_UNSEEN):
-        found += _few_references(evidence, unseen)
+    needs = catalogue.AUDITS[audit].references
+    novel_class_null = needs == "or_novel_classes"
+    obstacles = list(_few_rows(evidence, forget_train, forget_test, retain_test))
+    if needs != "optional" and not (
+        novel_class_null and len(evidence.novel_classes) >= LEAST_NOVEL_CLASSES
+    ):
+        obstacles += _few_references(evidence, novel_class_null)
     broken = [
         f"The logits of {who} hold NaN or infinity: observe the plain network, before its outputs "
         "are retired, and check its weights."
-        for who, seen in evidence.models()
-        if not evidence.of(_finite_logits, seen)
+        for who, observation in evidence.models()
+        if not evidence.of(_finite_logits, observation)
     ]
-    if references and evidence.references and not broken:
-        found += filter(None, [copies(evidence)])
-    found += broken
-    return " ".join(found)
+    # copies are looked for in the answers, which must be finite for that
+    if needs != "optional" and evidence.references and not broken:
+        obstacles += filter(None, [dependence(evidence)])
+    obstacles += broken
+    return " ".join(obstacles)
 
 
-def _few_references(evidence: Evidence, unseen: bool) -> Iterator[str]:
+def _few_references(evidence: Evidence, novel_class_null: bool) -> Iterator[str]:
     count, least = len(evidence.references), evidence.least_references
     if count >= least:
         return
-    instead = f", or give rows of {LEAST_UNSEEN} classes that nobody was trained on" * unseen
+    instead = (
+        f", or give rows of {LEAST_NOVEL_CLASSES} classes that nobody was trained on"
+        * novel_class_null
+    )
     yield (
         f"{count} retrained references were given and {least} are needed for a null "
         f"distribution: train more, with other seeds{instead}."
@@ -71,8 +85,10 @@ def _few_rows(evidence: Evidence, train: int, test: int, retain: int) -> Iterato
                 )
 
 
-def _finite_logits(evidence: Evidence, seen: Observation) -> bool:
-    return bool(np.isfinite(seen.test_logits).all() and np.isfinite(seen.train_logits).all())
+def _finite_logits(evidence: Evidence, observation: Observation) -> bool:
+    return bool(
+        np.isfinite(observation.test_logits).all() and np.isfinite(observation.train_logits).all()
+    )
 
 
 def unusable(features: np.ndarray) -> str:
@@ -83,6 +99,7 @@ def unusable(features: np.ndarray) -> str:
     """
     if not np.isfinite(features).all():
         return "the features hold NaN or infinity"
+    # (n, D): no row differs from the first
     if not (features != features[:1]).any():
         return "the features are the same for every image"
     return ""

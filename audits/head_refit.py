@@ -10,11 +10,10 @@ from audits.errors import NotConverged
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.few_shot import QUERIES, averaged
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import PENULTIMATE, Observation
 
 AUDIT = "head_refit"
-QUESTION = "How much of the forgotten class does a fresh head recover from a few images a class?"
 
 
 def audit(
@@ -39,26 +38,24 @@ def audit(
     """
     settings = {"shots": shots, "draws": draws, "penalty": penalty, "rows": rows, "steps": steps}
     parameters: dict[str, JSON] = {**settings, "depth": PENULTIMATE}
-    obstacle = gates.obstacle(
-        evidence, unseen=True, forget_test=shots + QUERIES, retain_test=shots + 1
-    )
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=shots + QUERIES, retain_test=shots + 1)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, refitted, by_class=True, **settings)
     labels = {
         f"{AUDIT}.forget": f"Forgotten class after a head refit from {shots} images a class",
         f"{AUDIT}.retain": f"Other classes after a head refit from {shots} images a class",
     }
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
-        AUDIT, QUESTION, evidence, made, parameters=parameters, left_out=left_out, series={}
+        AUDIT, evidence, measurements, parameters=parameters, left_out=left_out, series={}
     )
 
 
 def refitted(
     evidence: Evidence,
-    seen: Observation,
+    observation: Observation,
     *,
     shots: int,
     draws: int,
@@ -67,17 +64,18 @@ def refitted(
     steps: int,
 ) -> dict[str, Estimate | str]:
     """Accuracy on forget and on retain images of one model's refitted heads."""
-    features = depths.at(evidence, seen, PENULTIMATE)
+    features = depths.at(evidence, observation, PENULTIMATE)
     reason = gates.unusable(features)
     names = (f"{AUDIT}.forget", f"{AUDIT}.retain")
     if reason:
         return dict.fromkeys(names, reason)
     kept = sampling.capped(evidence, rows, "head_refit.rows", least=shots + QUERIES)
-    features, labels = features[kept], evidence.test_labels[kept]
+    features, labels = features[kept], evidence.test_labels[kept]  # (n, D), (n,)
     chosen = sampling.supports(
         labels, evidence.live, shots=shots, draws=draws, generator=evidence.rng("head_refit")
     )
     try:
+        # (draws, n)
         hits = np.stack(
             [_scored(features, labels, draw.ravel(), penalty, steps) for draw in chosen]
         )
@@ -96,9 +94,10 @@ def _scored(
     features: np.ndarray, labels: np.ndarray, support: np.ndarray, penalty: float, steps: int
 ) -> np.ndarray:
     """Hits of a head fitted on the support rows, (n,), NaN on these rows themselves."""
+    # from the support alone: the other rows are asked about
     centre, spread = features[support].mean(0), features[support].std(0)
-    scaled = (features - centre) / np.where(spread > 0, spread, 1.0)
+    scaled = (features - centre) / np.where(spread > 0, spread, 1.0)  # (n, D)
     head = logistic.fitted(scaled[support], labels[support], penalty=penalty, steps=steps)
     hits = (head.predict(scaled) == labels).astype(np.float64)
-    hits[support] = np.nan
+    hits[support] = np.nan  # fitted on these
     return hits

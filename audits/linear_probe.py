@@ -8,15 +8,14 @@ import numpy as np
 from scipy import linalg
 
 from audits import comparison, depths, gates, sampling
-from audits.comparison import Models, rounded
+from audits.comparison import Models
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.statistics import auc, dprime, proportion
 
 AUDIT = "linear_probe"
-QUESTION = "Can a linear probe still read the forgotten class from frozen features?"
 FIGURES = {
     "dprime": "Distance d' of the forgotten class from the others, seen by a linear probe at {}",
     "auc": "Area under ROC of a linear probe for the forgotten class at {}",
@@ -57,9 +56,9 @@ def audit(
         "widest": widest,
         "priors": "equal",
     }
-    obstacle = gates.obstacle(evidence, unseen=True, forget_test=2 * folds, retain_test=2)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=2 * folds, retain_test=2)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     levels = depths.available(evidence)
     settings = {k: v for k, v in parameters.items() if k != "priors"}
     models = Models.of(evidence, probed, by_class=True, **settings)
@@ -69,12 +68,11 @@ def audit(
         for depth in levels
         for figure, text in FIGURES.items()
     }
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(models, levels),
@@ -83,7 +81,7 @@ def audit(
 
 def probed(
     evidence: Evidence,
-    seen: Observation,
+    observation: Observation,
     *,
     folds: int,
     shrinkage: float,
@@ -94,27 +92,30 @@ def probed(
     """The three figures at every depth of one model."""
     chosen = sampling.capped(evidence, rows, "linear_probe.rows")
     labels = evidence.test_labels[chosen]
+    # (n,): the same folds at every depth and for every model
     fold = sampling.folds(labels, folds, evidence.rng("linear_probe.folds"))
-    found: dict[str, Estimate | str] = {}
-    for depth in (*seen.features, depths.LOGITS):
-        features = depths.at(evidence, seen, depth)[chosen]
+    estimates: dict[str, Estimate | str] = {}
+    for depth in (*observation.features, depths.LOGITS):
+        features = depths.at(evidence, observation, depth)[chosen]
         reason = gates.unusable(features)
         if reason:
-            found |= {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
+            estimates |= {f"{AUDIT}.{figure}@{depth}": reason for figure in FIGURES}
             continue
+        # (n, min(D, widest))
         narrow = depths.narrowed(standardised(features), widest, evidence.rng("linear_probe.width"))
+        # below four rows per feature the sample covariance is near singular
         least = shrinkage if len(narrow) >= 4 * narrow.shape[1] else few_rows
-        told = figures(evidence, narrow, labels, fold, least)
-        found |= {f"{AUDIT}.{figure}@{depth}": value for figure, value in told.items()}
-    return found
+        at_depth = figures(evidence, narrow, labels, fold, least)
+        estimates |= {f"{AUDIT}.{figure}@{depth}": value for figure, value in at_depth.items()}
+    return estimates
 
 
 def standardised(features: np.ndarray) -> np.ndarray:
     """Features in units of their spread; constant ones become zero."""
-    centred = features - features.mean(0)
-    spread = centred.std(0)
-    found: np.ndarray = centred / np.where(spread > 0, spread, 1.0)
-    return found
+    centred = features - features.mean(0)  # (n, D)
+    spread = centred.std(0)  # (D,)
+    scaled: np.ndarray = centred / np.where(spread > 0, spread, 1.0)
+    return scaled
 
 
 def figures(
@@ -166,22 +167,26 @@ def held_out_scores(
     Source: Fisher 1936; Friedman 1989 (regularised discriminant analysis).
     """
     scores = {c: np.empty(len(features)) for c in forget}
-    rest = ~np.isin(labels, forget)
+    rest = ~np.isin(labels, forget)  # (n,): rows of no forget class
     for number in np.unique(fold):
         held = fold == number
-        others, spread = _moments(features[~held & rest], shrinkage)
-        for c, found in scores.items():
+        others, spread = _moments(features[~held & rest], shrinkage)  # (D,), (D, D)
+        for c, log_odds in scores.items():
+            # (D,), (D, D)
             centre, own_spread = _moments(features[~held & (labels == c)], shrinkage)
+            # w = S^-1 (m1 - m0) with both classes weighed alike
             axis = linalg.solve((spread + own_spread) / 2, centre - others, assume_a="pos")
-            found[held] = (features[held] - (centre + others) / 2) @ axis
+            # (x - (m1 + m0) / 2)'w: zero halfway between the means
+            log_odds[held] = (features[held] - (centre + others) / 2) @ axis
     return scores
 
 
 def _moments(rows: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean (D,) and shrunk covariance (D, D) of rows."""
     centre = rows.mean(0)
-    covariance = (rows - centre).T @ (rows - centre) / len(rows)
+    covariance = (rows - centre).T @ (rows - centre) / len(rows)  # (D, D)
     width = len(covariance)
+    # towards a multiple of the identity of the same trace
     level = shrinkage * np.trace(covariance) / width
     return centre, (1 - shrinkage) * covariance + level * np.eye(width)
 
@@ -193,7 +198,7 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
     parts = [estimate.parts[0].scaled(1 / len(estimates)) for estimate in estimates]
     retain = [estimate.parts[1] for estimate in estimates if len(estimate.parts) > 1]
     if retain:
-        mean = np.mean([part.contributions for part in retain], axis=0)
+        mean = np.mean([part.contributions for part in retain], axis=0)  # (r,)
         parts.append(retain[0].with_contributions(mean))
     return Estimate(
         value=float(np.mean([estimate.value for estimate in estimates])),
@@ -207,11 +212,6 @@ def _series(models: Models, levels: Sequence[str]) -> dict[str, JSON]:
     series: dict[str, JSON] = {}
     for figure in ("dprime", "auc"):
         usable = [d for d in levels if not models.missing(f"{AUDIT}.{figure}@{d}")]
-        told = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
-        series[figure] = {
-            "depths": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in told]),
-            "original": rounded([original.value for _, original, _ in told]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
-        }
+        columns = models.columns([f"{AUDIT}.{figure}@{depth}" for depth in usable])
+        series[figure] = {"depths": list(usable), **columns}
     return series

@@ -35,6 +35,7 @@ def fitted(
     >>> head.predict(np.array([[3.0]]))
     array([1])
     """
+    # scikit-learn's C is the inverse of the penalty
     head = LogisticRegression(C=1 / penalty, max_iter=steps, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)

@@ -12,14 +12,11 @@ from audits.comparison import Measured, Models, rounded
 from audits.errors import TooFewSamples
 from audits.estimates import Estimate, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.statistics import auc, bootstrap_weights, placements, roc, tpr_at_fpr
 
 AUDIT = "membership"
-QUESTION = (
-    "Can an attacker tell training members of the forgotten class from images never trained on?"
-)
 SIGNALS = ("loss", "confidence", "entropy", "margin")
 """Attacks on a population: one threshold for all images."""
 CALIBRATED = ("difficulty", "rmia", "lira")
@@ -52,17 +49,16 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
         "rmia": {"gamma": calibrated.GAMMA, "a": calibrated.OFFLINE},
         "shadows": {"count": len(evidence.shadows), "kind": calibrated.kind(evidence.shadows)},
     }
-    obstacle = gates.obstacle(evidence, references=False, forget_train=least, forget_test=least)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_train=least, forget_test=least)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = _attacks(evidence, least=least, replicates=replicates)
     sizes = comparison.sizes(evidence, train=True)
-    made, left_out = comparison.measure_all(evidence, models, _labels(), sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, _labels(), sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(evidence),
@@ -71,7 +67,7 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
 
 def _labels() -> dict[str, str]:
     whose = {"forget": "the forgotten class", "retain": "the classes that stay"}
-    found = {
+    labels = {
         f"membership.{part}.{signal}": f"Membership attack by {signal} on {words}: area under ROC"
         for part, words in whose.items()
         for signal in (*SIGNALS, *CALIBRATED)
@@ -79,45 +75,48 @@ def _labels() -> dict[str, str]:
     }
     for rate, word in RATES.items():
         for signal in ("loss", *CALIBRATED):
-            found[f"membership.tpr_at_{word}.forget.{signal}"] = (
+            labels[f"membership.tpr_at_{word}.forget.{signal}"] = (
                 f"Members of the forgotten class found by {signal} at {rate:.1%} false alarms"
             )
-    return found
+    return labels
 
 
 def _attacks(evidence: Evidence, *, least: int, replicates: int) -> Models:
     """All attacks on every model; a reference is calibrated by the others."""
     alone = Models.of(evidence, attacked, least=least, replicates=replicates)
-    judges = evidence.references
+    references = evidence.references
 
-    def all_of(seen: Observation, found: Measured, others: Sequence[Observation]) -> Measured:
+    def all_of(
+        observation: Observation, population: Measured, others: Sequence[Observation]
+    ) -> Measured:
+        # a key of the memo: hashable, unlike observations
         digests = tuple(other.digest for other in others)
         more = evidence.of(
-            attacked_knowingly, seen, judges=digests, least=least, replicates=replicates
+            calibrated_attacks, observation, digests=digests, least=least, replicates=replicates
         )
-        return {**found, **more}
+        return {**population, **more}
 
     return Models(
-        candidate=all_of(evidence.candidate, alone.candidate, judges),
-        original=all_of(evidence.original, alone.original, judges),
+        candidate=all_of(evidence.candidate, alone.candidate, references),
+        original=all_of(evidence.original, alone.original, references),
         references=tuple(
-            all_of(seen, alone.references[i], judges[:i] + judges[i + 1 :])
-            for i, seen in enumerate(judges)
+            all_of(observation, alone.references[i], references[:i] + references[i + 1 :])
+            for i, observation in enumerate(references)
         ),
     )
 
 
-def attacked_knowingly(
+def calibrated_attacks(
     evidence: Evidence,
-    seen: Observation,
+    observation: Observation,
     *,
-    judges: Sequence[str],
+    digests: Sequence[str],
     least: int,
     replicates: int,
 ) -> dict[str, Estimate | str]:
     """The calibrated attacks on one model, by the references of these digests."""
-    others = [reference for reference in evidence.references if reference.digest in judges]
-    scored = _calibrated(evidence, seen, others)
+    others = [reference for reference in evidence.references if reference.digest in digests]
+    scored = _calibrated(evidence, observation, others)
     return {**_areas(evidence, scored, least), **_tails(evidence, scored, replicates)}
 
 
@@ -126,15 +125,21 @@ Scored = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
 classes that the attack says nothing about are NaN."""
 
 
-def _calibrated(evidence: Evidence, seen: Observation, others: Sequence[Observation]) -> Scored:
-    found: Scored = {"lira": _by_shadows(evidence, seen)}
-    if len(others) < 2:
+def _calibrated(
+    evidence: Evidence, observation: Observation, others: Sequence[Observation]
+) -> Scored:
+    scored: Scored = {"lira": _by_shadows(evidence, observation)}
+    if len(others) < 2:  # a reference is calibrated by the others, so three are needed in all
         reason = f"{len(others)} other retrained models tell no difficulty: train at least 3"
-        return found | {"difficulty": reason, "rmia": reason}
-    odds, chances = evidence.of(told, seen), [evidence.of(told, other) for other in others]
-    found["difficulty"] = (
-        calibrated.difficulty(odds[0][0], [other[0][0] for other in chances]),
-        calibrated.difficulty(odds[0][1], [other[0][1] for other in chances]),
+        return scored | {"difficulty": reason, "rmia": reason}
+    # own[0] log odds, own[1] log chances; of training rows, then of test rows
+    own, other_scores = (
+        evidence.of(true_class_scores, observation),
+        [evidence.of(true_class_scores, other) for other in others],
+    )
+    scored["difficulty"] = (
+        calibrated.difficulty(own[0][0], [other[0][0] for other in other_scores]),
+        calibrated.difficulty(own[0][1], [other[0][1] for other in other_scores]),
     )
     rows = [
         np.full(len(labels), np.nan) for labels in (evidence.train_labels, evidence.test_labels)
@@ -142,21 +147,23 @@ def _calibrated(evidence: Evidence, seen: Observation, others: Sequence[Observat
     for c in evidence.forget:
         inside, outside = _rows(evidence, c)
         scores = calibrated.rmia(
-            (odds[1][0][inside], odds[1][1][outside]),
-            [(other[1][0][inside], other[1][1][outside]) for other in chances],
+            (own[1][0][inside], own[1][1][outside]),
+            [(other[1][0][inside], other[1][1][outside]) for other in other_scores],
         )
         rows[0][inside], rows[1][outside] = scores
-    return found | {"rmia": (rows[0], rows[1])}
+    return scored | {"rmia": (rows[0], rows[1])}
 
 
-def _by_shadows(evidence: Evidence, seen: Observation) -> tuple[np.ndarray, np.ndarray] | str:
+def _by_shadows(
+    evidence: Evidence, observation: Observation
+) -> tuple[np.ndarray, np.ndarray] | str:
     """LiRA's scores of all rows, each class aligned on its own held-out images."""
     if len(evidence.shadows) < LEAST_SHADOWS:
         return (
             f"{len(evidence.shadows)} shadow models were given and {LEAST_SHADOWS} are needed: set "
             "`shadows` in the policy"
         )
-    own = evidence.of(told, seen)[0]
+    own = evidence.of(true_class_scores, observation)[0]
     shadows = [
         log_odds(evidence, shadow.train_logits, shadow.test_logits) for shadow in evidence.shadows
     ]
@@ -179,36 +186,40 @@ def _by_shadows(evidence: Evidence, seen: Observation) -> tuple[np.ndarray, np.n
 
 
 def _areas(evidence: Evidence, scored: Scored, least: int) -> dict[str, Estimate | str]:
-    found: dict[str, Estimate | str] = {}
-    for signal, told_by in scored.items():
+    areas: dict[str, Estimate | str] = {}
+    for signal, attack_scores in scored.items():
         for part, classes in (("forget", evidence.forget), ("retain", evidence.retain)):
             pairs = [_rows(evidence, c) for c in classes]
             usable = [pair for pair in pairs if min(map(len, pair)) >= least]
-            if isinstance(told_by, str):
-                found[f"membership.{part}.{signal}"] = told_by
+            if isinstance(attack_scores, str):
+                areas[f"membership.{part}.{signal}"] = attack_scores
             elif not usable:
-                found[f"membership.{part}.{signal}"] = _few_rows(least)
+                areas[f"membership.{part}.{signal}"] = _few_rows(least)
             elif part == "forget" or signal == "lira":
-                found[f"membership.{part}.{signal}"] = _averaged(
-                    [(told_by[0][m], told_by[1][n]) for m, n in usable]
+                areas[f"membership.{part}.{signal}"] = _averaged(
+                    [(attack_scores[0][m], attack_scores[1][n]) for m, n in usable]
                 )
-    return found
+    return areas
 
 
 def _tails(evidence: Evidence, scored: Scored, replicates: int) -> dict[str, Estimate | str]:
-    found: dict[str, Estimate | str] = {}
-    for signal, told_by in scored.items():
-        found |= (
-            {_rate_name(word, signal): told_by for word in RATES.values()}
-            if isinstance(told_by, str)
-            else _rates(evidence, signal, told_by[0], told_by[1], replicates)
+    rates: dict[str, Estimate | str] = {}
+    for signal, attack_scores in scored.items():
+        rates |= (
+            {_rate_name(word, signal): attack_scores for word in RATES.values()}
+            if isinstance(attack_scores, str)
+            else _rates(evidence, signal, attack_scores[0], attack_scores[1], replicates)
         )
-    return found
+    return rates
 
 
-def told(evidence: Evidence, seen: Observation) -> tuple[tuple[np.ndarray, ...], ...]:
+def true_class_scores(
+    evidence: Evidence, observation: Observation
+) -> tuple[tuple[np.ndarray, ...], ...]:
     """Log odds, then log probabilities, of the true class: of all training and all test rows."""
-    odds = log_odds(evidence, seen.train_logits, seen.test_logits)
+    # (n_train,), (n_test,)
+    odds = log_odds(evidence, observation.train_logits, observation.test_logits)
+    # log p = -log(1 + exp(-odds)), stable for both signs
     return odds, tuple(-np.logaddexp(0.0, -values) for values in odds)
 
 
@@ -232,38 +243,39 @@ def scores(evidence: Evidence, logits: np.ndarray, labels: np.ndarray) -> dict[s
         logits: (n, C), before any output is retired.
         labels: (n,), true classes.
     """
-    live = np.array(evidence.live)
-    kept, own = logits[:, live], np.searchsorted(live, labels)
-    chosen = np.take_along_axis(kept, own[:, None], 1)[:, 0]
+    live = np.array(evidence.live)  # (L,)
+    kept, own = logits[:, live], np.searchsorted(live, labels)  # (n, L), (n,)
+    chosen = np.take_along_axis(kept, own[:, None], 1)[:, 0]  # (n,), logit of the true class
     others = kept.copy()
+    # logsumexp and max then run over the other classes
     np.put_along_axis(others, own[:, None], -np.inf, 1)
     ordered = np.sort(kept, axis=1)
     logs = special.log_softmax(kept, axis=1)
     return {
         "loss": chosen - special.logsumexp(others, axis=1),
         "confidence": ordered[:, -1] - special.logsumexp(ordered[:, :-1], axis=1),
-        "entropy": (np.exp(logs) * logs).sum(1),
+        "entropy": (np.exp(logs) * logs).sum(1),  # negative entropy, so that higher is surer
         "margin": chosen - others.max(1),
     }
 
 
 def attacked(
-    evidence: Evidence, seen: Observation, *, least: int, replicates: int
+    evidence: Evidence, observation: Observation, *, least: int, replicates: int
 ) -> dict[str, Estimate | str]:
     """All attacks on one model."""
-    inside = scores(evidence, seen.train_logits, evidence.train_labels)
-    outside = scores(evidence, seen.test_logits, evidence.test_labels)
-    found: dict[str, Estimate | str] = {}
+    inside = scores(evidence, observation.train_logits, evidence.train_labels)  # (n_train,) each
+    outside = scores(evidence, observation.test_logits, evidence.test_labels)
+    figures: dict[str, Estimate | str] = {}
     for part, classes in (("forget", evidence.forget), ("retain", evidence.retain)):
         pairs = [_rows(evidence, c) for c in classes]
         usable = [pair for pair in pairs if min(map(len, pair)) >= least]
         for signal in SIGNALS:
-            found[f"membership.{part}.{signal}"] = (
+            figures[f"membership.{part}.{signal}"] = (
                 _averaged([(inside[signal][m], outside[signal][n]) for m, n in usable])
                 if usable
                 else _few_rows(least)
             )
-    return found | _rates(evidence, "loss", inside["loss"], outside["loss"], replicates)
+    return figures | _rates(evidence, "loss", inside["loss"], outside["loss"], replicates)
 
 
 def _few_rows(least: int) -> str:
@@ -282,8 +294,9 @@ def _averaged(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Estimate:
     """Mean over classes of the AUC, members against non-members of one class at a time."""
     if len(pairs) == 1:
         return auc(*pairs[0])
+    # class by class: across classes an attack would only detect the class
     placed = [placements(members, others) for members, others in pairs]
-    share = 1 / len(placed)
+    share = 1 / len(placed)  # classes count alike, whatever their size
     return Estimate(
         value=float(np.mean([above.mean() for above, _ in placed])),
         parts=tuple(
@@ -299,27 +312,31 @@ def _rates(
     """TPR at low FPR on the forget classes, each centred on its own held-out rows' median."""
     pairs = [_rows(evidence, c) for c in evidence.forget]
     centres = [np.median(outside[others]) for _, others in pairs]
+    # (f_train,)
     members = np.concatenate([inside[m] - c for (m, _), c in zip(pairs, centres, strict=True)])
+    # (f_test,)
     others = np.concatenate([outside[n] - c for (_, n), c in zip(pairs, centres, strict=True)])
+    # held-out rows are resampled within their class
     groups = np.repeat(np.arange(len(pairs)), [len(n) for _, n in pairs])
     weights = bootstrap_weights(groups, replicates, evidence.rng("membership"))
-    found: dict[str, Estimate | str] = {}
+    rates: dict[str, Estimate | str] = {}
     for rate, word in RATES.items():
         try:
             estimate: Estimate | str = tpr_at_fpr(members, others, rate, weights=weights)
         except TooFewSamples as few:
             estimate = str(few)
-        found[_rate_name(word, signal)] = estimate
-    return found
+        rates[_rate_name(word, signal)] = estimate
+    return rates
 
 
-def curve(evidence: Evidence, seen: Observation) -> np.ndarray:
+def curve(evidence: Evidence, observation: Observation) -> np.ndarray:
     """ROC of the loss attack on the forget classes at the false positive rates of `GRID`."""
-    inside = scores(evidence, seen.train_logits, evidence.train_labels)["loss"]
-    outside = scores(evidence, seen.test_logits, evidence.test_labels)["loss"]
+    inside = scores(evidence, observation.train_logits, evidence.train_labels)["loss"]
+    outside = scores(evidence, observation.test_logits, evidence.test_labels)["loss"]
     curves = []
     for c in evidence.forget:
         members, others = _rows(evidence, c)
+        # a step function: read off the last point at or below each rate
         fpr, tpr = roc(inside[members], outside[others])
         curves.append(tpr[np.searchsorted(fpr, GRID, side="right") - 1])
     mean: np.ndarray = np.mean(curves, axis=0)
@@ -329,14 +346,10 @@ def curve(evidence: Evidence, seen: Observation) -> np.ndarray:
 def _series(evidence: Evidence) -> dict[str, JSON]:
     """ROC points for the picture; false positive rates from 0.1% on suit a log axis."""
     null = [evidence.of(curve, reference) for reference in evidence.references]
-    series: dict[str, JSON] = {
+    columns: dict[str, JSON] = {
         "signal": "loss",
         "fpr": [round(float(x), 6) for x in GRID],
         "candidate": rounded(evidence.of(curve, evidence.candidate)),
         "original": rounded(evidence.of(curve, evidence.original)),
     }
-    if null:
-        series["retrained"] = rounded(np.mean(null, axis=0))
-        series["retrained_low"] = rounded(np.min(null, axis=0))
-        series["retrained_high"] = rounded(np.max(null, axis=0))
-    return {"roc": series}
+    return {"roc": columns | comparison.band(null)}

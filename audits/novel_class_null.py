@@ -12,40 +12,45 @@ from dataclasses import replace
 import numpy as np
 
 from audits.evidence import Evidence
-from audits.observation import Observation, Seen
+from audits.observation import Observation, Readout
 
 
-def case(evidence: Evidence, seen: Observation, unseen: int) -> tuple[Evidence, Observation] | str:
+def stand_in(
+    evidence: Evidence, observation: Observation, novel_class: int
+) -> tuple[Evidence, Observation] | str:
     """The model before the rows of the classes that stay and of one that it never saw.
 
     Args:
         evidence: As put before the audits; gives rows and labels.
-        seen: The model.
-        unseen: Class of `evidence.unseen_labels`.
+        observation: The model.
+        novel_class: Class of `evidence.unseen_labels`.
     Returns:
         An evidence in which that class stands where the first forgotten one stood, with as many
         rows at most, and the observation that belongs to it; or why there is none.
     """
-    further = seen.unseen
-    if further is None or evidence.unseen_labels is None:
+    readout = observation.unseen
+    if readout is None or evidence.unseen_labels is None:
         return "it was not shown the unseen classes"
     retain = evidence.test_rows(evidence.retain)
-    rows = np.flatnonzero(evidence.unseen_labels == unseen)
+    rows = np.flatnonzero(evidence.unseen_labels == novel_class)  # (u,)
+    # as many as the forgotten class has: fewer images scatter more
     rows = evidence.rng("unseen").permutation(rows)[: _fewest(evidence)]
     shown = replace(
-        seen,
-        digest=f"{seen.digest} unseen {unseen}",
-        test_logits=np.concatenate([seen.test_logits[retain], further.logits[rows]]),
-        features=_features(seen, further, retain, rows),
+        observation,
+        digest=f"{observation.digest} unseen {novel_class}",
+        # (r + u, C): retain rows first
+        test_logits=np.concatenate([observation.test_logits[retain], readout.logits[rows]]),
+        features=_features(observation, readout, retain, rows),
+        # of several forgotten classes one is replaced, the others leave the label space
         retired=(*evidence.original.retired, *evidence.forget[1:]),
         fresh=None,
         unseen=None,
         relearned={},
     )
     labels = np.full(len(rows), evidence.forget[0])
-    stood_in = replace(
+    substituted = replace(
         evidence,
-        original=shown,
+        original=shown,  # no figure is relative to an original here
         candidate=shown,
         references=(),
         forget=evidence.forget[:1],
@@ -55,7 +60,7 @@ def case(evidence: Evidence, seen: Observation, unseen: int) -> tuple[Evidence, 
         tuning=None,
         shadows=(),
     )
-    return stood_in, shown
+    return substituted, shown
 
 
 def _fewest(evidence: Evidence) -> int:
@@ -63,9 +68,9 @@ def _fewest(evidence: Evidence) -> int:
 
 
 def _features(
-    seen: Observation, further: Seen, retain: np.ndarray, rows: np.ndarray
+    observation: Observation, readout: Readout, retain: np.ndarray, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
     return {
-        depth: np.concatenate([features[retain], further.features[depth][rows]])
-        for depth, features in seen.features.items()
+        depth: np.concatenate([features[retain], readout.features[depth][rows]])
+        for depth, features in observation.features.items()
     }

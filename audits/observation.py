@@ -30,7 +30,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class Readout:
     """Further rows that a model was shown: its logits and its last features.
 
     Attributes:
@@ -73,8 +73,8 @@ class Observation:
     retired: tuple[int, ...] = ()
     head: Head | None = None
     weights: Arrays = field(default_factory=dict)
-    fresh: Seen | None = None
-    unseen: Seen | None = None
+    fresh: Readout | None = None
+    unseen: Readout | None = None
     relearned: Arrays = field(default_factory=dict)
     passes: dict[str, float] = field(default_factory=dict)
 
@@ -87,6 +87,7 @@ def to_arrays(observation: Observation) -> tuple[Arrays, dict[str, str]]:
         "depths": json.dumps(list(observation.features)),
         "passes": json.dumps(observation.passes),
     }
+    # "features/conv2": (n_test, D): the group before the slash, the depth behind
     return dict(_named(observation)), metadata
 
 
@@ -103,10 +104,10 @@ def _named(observation: Observation) -> Iterator[tuple[str, np.ndarray]]:
     if observation.head is not None:
         yield "head/weight", observation.head.weight
         yield "head/bias", observation.head.bias
-    for group, seen in (("fresh", observation.fresh), ("unseen", observation.unseen)):
-        if seen is not None:
-            yield f"{group}/logits", seen.logits
-            for name, value in seen.features.items():
+    for group, readout in (("fresh", observation.fresh), ("unseen", observation.unseen)):
+        if readout is not None:
+            yield f"{group}/logits", readout.logits
+            for name, value in readout.features.items():
                 yield f"{group}/features/{name}", value
 
 
@@ -123,14 +124,16 @@ def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     weights, head = _group(arrays, "weights"), _group(arrays, "head")
     return Observation(
         digest=metadata["digest"],
+        # float64 as observed, whatever the file holds
         train_logits=np.asarray(arrays["train_logits"], dtype=np.float64),
         test_logits=np.asarray(arrays["test_logits"], dtype=np.float64),
         features={depth: np.asarray(arrays[f"features/{depth}"]) for depth in depths},
         retired=tuple(json.loads(metadata["retired"])),
         head=Head(**head) if head else None,
         weights={depth: weights[depth] for depth in depths if depth in weights},
-        fresh=_seen(arrays, "fresh", depths),
-        unseen=_seen(arrays, "unseen", depths),
+        fresh=_readout(arrays, "fresh", depths),
+        unseen=_readout(arrays, "unseen", depths),
+        # safetensors keeps no order, and findings must not depend on it
         relearned=dict(sorted(_group(arrays, "relearned").items())),
         passes=json.loads(metadata["passes"]),
     )
@@ -141,10 +144,10 @@ def _group(arrays: Mapping[str, np.ndarray], group: str) -> Arrays:
     return {name.removeprefix(start): v for name, v in arrays.items() if name.startswith(start)}
 
 
-def _seen(arrays: Mapping[str, np.ndarray], group: str, depths: list[str]) -> Seen | None:
+def _readout(arrays: Mapping[str, np.ndarray], group: str, depths: list[str]) -> Readout | None:
     if f"{group}/logits" not in arrays:
         return None
-    return Seen(
+    return Readout(
         logits=np.asarray(arrays[f"{group}/logits"], dtype=np.float64),
         features={depth: np.asarray(arrays[f"{group}/features/{depth}"]) for depth in depths},
     )

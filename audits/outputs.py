@@ -12,7 +12,7 @@ from audits.observation import Observation
 
 
 def predictions(
-    evidence: Evidence, seen: Observation, *, masked: Sequence[int] | None = None
+    evidence: Evidence, observation: Observation, *, masked: Sequence[int] | None = None
 ) -> np.ndarray:
     """Predicted class of each test row, (n_test,), over the label space that is left.
 
@@ -20,39 +20,40 @@ def predictions(
         masked: Outputs that cannot be chosen; by default those the deployed model masks. Outputs
             that an earlier event retired can never be chosen.
     """
-    hidden = seen.retired if masked is None else masked
-    logits = seen.test_logits.copy()
+    hidden = observation.retired if masked is None else masked
+    logits = observation.test_logits.copy()  # (n, C)
     logits[:, sorted({*hidden, *evidence.original.retired})] = -np.inf
-    found: np.ndarray = logits.argmax(1)
-    return found
+    predicted: np.ndarray = logits.argmax(1)
+    return predicted
 
 
 def correct(
-    evidence: Evidence, seen: Observation, *, masked: Sequence[int] | None = None
+    evidence: Evidence, observation: Observation, *, masked: Sequence[int] | None = None
 ) -> np.ndarray:
     """Whether each test row is predicted right, (n_test,) of 0.0 and 1.0."""
-    right = predictions(evidence, seen, masked=masked) == evidence.test_labels
+    right = predictions(evidence, observation, masked=masked) == evidence.test_labels
     return right.astype(np.float64)
 
 
-def confidence(evidence: Evidence, seen: Observation) -> np.ndarray:
+def confidence(evidence: Evidence, observation: Observation) -> np.ndarray:
     """Largest softmax probability over the label space that is left, (n_test,)."""
-    kept = [c for c in evidence.live if c not in seen.retired]
-    probabilities: np.ndarray = special.softmax(seen.test_logits[:, kept], axis=1).max(1)
+    kept = [c for c in evidence.live if c not in observation.retired]
+    # (n, live) -> (n,)
+    probabilities: np.ndarray = special.softmax(observation.test_logits[:, kept], axis=1).max(1)
     return probabilities
 
 
-def retain_logits(evidence: Evidence, seen: Observation) -> np.ndarray:
+def retain_logits(evidence: Evidence, observation: Observation) -> np.ndarray:
     """Test logits of the retain classes only, centred per row, (n_test, r).
 
     The forgotten class's own output is left out, so that pushing it down hides nothing; centring
     takes away what a softmax does not see.
     """
-    return centred(evidence, seen.test_logits)
+    return centred(evidence, observation.test_logits)
 
 
 def centred(evidence: Evidence, logits: np.ndarray) -> np.ndarray:
     """Logits of the retain classes, centred per row, (n, r)."""
-    kept = logits[:, list(evidence.retain)]
-    found: np.ndarray = kept - kept.mean(1, keepdims=True)
-    return found
+    kept = logits[:, list(evidence.retain)]  # (n, r)
+    answers: np.ndarray = kept - kept.mean(1, keepdims=True)
+    return answers

@@ -8,13 +8,12 @@ from audits import comparison, gates, linear_probe, sampling
 from audits.comparison import Models
 from audits.estimates import Estimate
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
-from audits.observation import PENULTIMATE, Observation, Seen
+from audits.finding import JSON, Finding
+from audits.observation import PENULTIMATE, Observation, Readout
 from audits.outputs import centred
 from audits.statistics import proportion
 
 AUDIT = "perturbation"
-QUESTION = "Is the class forgotten on images, too, that nobody could have prepared the model for?"
 LABELS = {
     "perturbation.forget_accuracy": "Accuracy on perturbed training images of the forgotten class, "
     "its output still there",
@@ -39,21 +38,20 @@ def audit(evidence: Evidence, *, folds: int = 5, shrinkage: float = 0.01) -> Fin
         shrinkage: Share of the standardised covariance that is replaced by its mean diagonal.
     """
     parameters: dict[str, JSON] = {"folds": folds, "shrinkage": shrinkage, "rows": "training"}
-    obstacle = gates.obstacle(evidence) or _without_rows(evidence, 2 * folds)
+    obstacle = gates.obstacle(AUDIT, evidence) or _without_rows(evidence, 2 * folds)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, perturbed, folds=folds, shrinkage=shrinkage)
     labels = np.array([]) if evidence.fresh_labels is None else evidence.fresh_labels
     sizes = {
         "forget_perturbed": int(np.isin(labels, evidence.forget).sum()),
         "retain_perturbed": int(np.isin(labels, evidence.retain).sum()),
     }
-    made, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(models, left_out),
@@ -63,7 +61,7 @@ def audit(evidence: Evidence, *, folds: int = 5, shrinkage: float = 0.01) -> Fin
 def _without_rows(evidence: Evidence, least: int) -> str:
     if evidence.fresh_labels is None:
         return "No perturbed rows were given: observe the models with `fresh` rows."
-    without = [who for who, seen in evidence.models() if seen.fresh is None]
+    without = [who for who, observation in evidence.models() if observation.fresh is None]
     if without:
         return f"No perturbed rows were shown to {', '.join(without)}: observe them again."
     for c in evidence.forget:
@@ -74,48 +72,43 @@ def _without_rows(evidence: Evidence, least: int) -> str:
 
 
 def perturbed(
-    evidence: Evidence, seen: Observation, *, folds: int, shrinkage: float
+    evidence: Evidence, observation: Observation, *, folds: int, shrinkage: float
 ) -> dict[str, Estimate | str]:
     """The three figures of one model."""
-    shown, labels = seen.fresh, evidence.fresh_labels
-    if shown is None or labels is None:
+    readout, labels = observation.fresh, evidence.fresh_labels
+    if readout is None or labels is None:
         return dict.fromkeys(LABELS, "it was not shown the perturbed rows")
-    fold = sampling.folds(labels, folds, evidence.rng("perturbation.folds"))
-    found: dict[str, Estimate | str] = {"perturbation.forget_accuracy": _accuracy(evidence, shown)}
+    fold = sampling.folds(labels, folds, evidence.rng("perturbation.folds"))  # (m,)
+    figures: dict[str, Estimate | str] = {
+        "perturbation.forget_accuracy": _accuracy(evidence, readout)
+    }
     for depth, features in (
-        (PENULTIMATE, np.asarray(shown.features[PENULTIMATE], dtype=np.float64)),
-        ("logits", centred(evidence, shown.logits)),
+        (PENULTIMATE, np.asarray(readout.features[PENULTIMATE], dtype=np.float64)),  # (m, D)
+        ("logits", centred(evidence, readout.logits)),  # (m, r)
     ):
         why = gates.unusable(features)
-        told = (
+        probe = (
             {"dprime": why}
             if why
             else linear_probe.figures(
                 evidence, linear_probe.standardised(features), labels, fold, shrinkage
             )
         )
-        found[f"perturbation.dprime@{depth}"] = told["dprime"]
-    return found
+        figures[f"perturbation.dprime@{depth}"] = probe["dprime"]
+    return figures
 
 
-def _accuracy(evidence: Evidence, shown: Seen) -> Estimate | str:
+def _accuracy(evidence: Evidence, readout: Readout) -> Estimate | str:
     """Share of the forgotten class that is predicted right over the original's label space."""
     labels = np.array([]) if evidence.fresh_labels is None else evidence.fresh_labels
     live = list(evidence.live)
     rows = np.isin(labels, evidence.forget)
-    chosen = np.array(live)[shown.logits[rows][:, live].argmax(1)]
+    # before retiring: the forgotten class's own output can be chosen
+    chosen = np.array(live)[readout.logits[rows][:, live].argmax(1)]
     return proportion((chosen == labels[rows]).astype(np.float64))
 
 
 def _series(models: Models, left_out: dict[str, str]) -> dict[str, JSON]:
     """The figures side by side, for the picture."""
     names = [name for name in LABELS if name not in left_out]
-    told = [models.all_of(name) for name in names]
-    return {
-        "figures": {
-            "names": list(names),
-            "candidate": [round(candidate.value, 4) for candidate, _, _ in told],
-            "original": [round(original.value, 4) for _, original, _ in told],
-            "retrained": [[round(r.value, 4) for r in null] for _, _, null in told],
-        }
-    }
+    return {"figures": {"names": list(names), **models.columns(names)}}

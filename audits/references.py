@@ -1,4 +1,4 @@
-"""Models trained from a recipe: the base model and the retrained references, the yardstick.
+"""Models trained from a recipe: the base model and the retrained references, the baseline.
 
 A reference never saw the forget classes, not even as an initialisation: it shares no weight with
 the original. Retraining from a pretrained backbone would be another, weaker reference.
@@ -112,7 +112,7 @@ def train(
 def _kept(inputs: Tensor, labels: Tensor, exclude: Sequence[int]) -> tuple[Tensor, Tensor]:
     if len(inputs) != len(labels):
         raise BadRecipe(f"{len(inputs)} rows have {len(labels)} labels: give one label a row.")
-    kept = ~torch.isin(labels, torch.tensor(list(exclude), dtype=labels.dtype))
+    kept = ~torch.isin(labels, torch.tensor(list(exclude), dtype=labels.dtype))  # (n,)
     if int(kept.sum()) < 2:
         raise BadRecipe(
             f"Without classes {list(exclude)} fewer than two rows are left: exclude fewer."
@@ -125,6 +125,7 @@ def _seeded(seed: int, device: str | torch.device | None) -> Iterator[None]:
     """Seeded random state and deterministic kernels inside, the caller's own state outside."""
     on_cuda = device is not None and torch.device(device).type == "cuda"
     flags = torch.backends.cudnn
+    # global to the process: put back for whoever trains next
     before = (flags.deterministic, flags.benchmark)
     with torch.random.fork_rng(devices=[torch.device(device)] if on_cuda and device else []):
         torch.manual_seed(seed)
@@ -144,6 +145,7 @@ def _fit(
     progress: Progress | None,
 ) -> None:
     order = torch.Generator().manual_seed(seed)
+    # a clone: counting must not advance the order of the rows
     steps = len(_batches(len(inputs), recipe.batch_size, order.clone_state()))
     optimizer = _optimizer(model, recipe)
     schedule = _schedule(optimizer, recipe, steps)
@@ -151,7 +153,7 @@ def _fit(
         loss = 0.0
         for rows in _batches(len(inputs), recipe.batch_size, order):
             loss += _step(model, inputs[rows], labels[rows], recipe, optimizer, schedule)
-        if not loss < float("inf"):
+        if not loss < float("inf"):  # false for NaN as well
             raise BadRecipe(
                 f"The loss is {loss} in epoch {epoch}: lower the learning rate, check the inputs."
             )
@@ -175,6 +177,7 @@ def _step(
 ) -> float:
     optimizer.zero_grad(set_to_none=True)
     half = recipe.precision == "bfloat16"
+    # the forward pass alone: a loss summed in bfloat16 would lose its last digits
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
         logits = model(inputs)
     loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
@@ -216,5 +219,6 @@ def shares_weights(a: nn.Module, b: nn.Module) -> list[str]:
         if name in others
         and value.shape == others[name].shape
         and torch.equal(value.cpu(), others[name].cpu())
+        # a constant tensor is the same in every fresh network
         and not torch.equal(value, value.flatten()[:1].expand_as(value))
     ]

@@ -11,11 +11,10 @@ from audits.comparison import Models, rounded
 from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.few_shot import averaged
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 
 AUDIT = "relearning"
-QUESTION = "How fast does the forgotten class come back when the model is tuned for a few steps?"
 CURVES = {
     "few": "a few images of every class",
     "retain_only": "a few images of the classes that stay alone",
@@ -35,9 +34,9 @@ def audit(evidence: Evidence) -> Finding:
     """
     tuning = evidence.tuning
     parameters: dict[str, JSON] = {} if tuning is None else _settings(evidence)
-    obstacle = gates.obstacle(evidence, forget_test=2) or _untuned(evidence)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=2) or _untuned(evidence)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, relearned)
     labels = {
         f"{AUDIT}.{curve}.{figure}": text.format(words)
@@ -45,12 +44,11 @@ def audit(evidence: Evidence) -> Finding:
         for figure, text in FIGURES.items()
     }
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(evidence, left_out),
@@ -79,30 +77,31 @@ def _untuned(evidence: Evidence) -> str:
         return (
             f"No copy was tuned, since {why} and {evidence.tuning.shots} are tuned on: give more."
         )
-    without = [who for who, seen in evidence.models() if not seen.relearned]
+    without = [who for who, observation in evidence.models() if not observation.relearned]
     return f"No copy was tuned of {', '.join(without)}: observe them again." if without else ""
 
 
-def relearned(evidence: Evidence, seen: Observation) -> dict[str, Estimate | str]:
+def relearned(evidence: Evidence, observation: Observation) -> dict[str, Estimate | str]:
     """Mean and end of each curve of one model."""
-    found: dict[str, Estimate | str] = {}
+    figures: dict[str, Estimate | str] = {}
     for curve in CURVES:
-        hits = seen.relearned.get(curve)
+        hits = observation.relearned.get(curve)  # (draws, steps, queries)
         for figure in FIGURES:
-            found[f"{AUDIT}.{curve}.{figure}"] = (
+            figures[f"{AUDIT}.{curve}.{figure}"] = (
                 "its last layer is no Linear layer with an output per class"
                 if hits is None
                 else _estimate(evidence, hits, figure)
             )
-    return found
+    return figures
 
 
 def _estimate(evidence: Evidence, hits: np.ndarray, figure: str) -> Estimate:
     """(draws, steps, queries) to one figure; the first step is before any tuning and left out."""
-    told = hits[:, -1] if figure == "last" else hits[:, 1:].mean(1)
+    counted = hits[:, -1] if figure == "last" else hits[:, 1:].mean(1)  # (draws, queries)
     shots = evidence.tuning.shots if evidence.tuning else 1
+    # draws share images: only disjoint supports count as independent
     fewest = min(len(evidence.test_rows([c])) for c in evidence.forget)
-    return averaged(told, independent=fewest // shots)
+    return averaged(counted, independent=fewest // shots)
 
 
 def _series(evidence: Evidence, left_out: Mapping[str, str]) -> dict[str, JSON]:
@@ -120,5 +119,6 @@ def _series(evidence: Evidence, left_out: Mapping[str, str]) -> dict[str, JSON]:
     return {"curves": series}
 
 
-def _heights(seen: Observation, curve: str) -> list[JSON]:
-    return rounded(np.nanmean(seen.relearned[curve], axis=(0, 2)))
+def _heights(observation: Observation, curve: str) -> list[JSON]:
+    # over draws and queries: (steps,)
+    return rounded(np.nanmean(observation.relearned[curve], axis=(0, 2)))

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from audits import few_shot, gates, head_refit, linear_probe, perturbation
+from audits import catalogue, few_shot, gates, head_refit, linear_probe, perturbation
 from audits.evidence import Evidence
-from audits.finding import JSON, RUN, Finding, Measurement, not_run
+from audits.finding import JSON, RUN, Figure, Finding, not_run
 
 AUDIT = "remainder"
-QUESTION = "How much of what the original knows of the class remains, by all readers together?"
 READERS: Mapping[str, tuple[str, ...]] = {
     "probes": (
         "linear_probe.dprime@penultimate",
@@ -54,36 +53,38 @@ def audit(evidence: Evidence, *, apart: float = 2.0) -> Finding:
             in standard deviations (of one more retrained model and of the original's measurement).
     """
     parameters: dict[str, JSON] = {"apart": apart}
-    obstacle = gates.obstacle(evidence)
+    obstacle = gates.obstacle(AUDIT, evidence)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     audits = (linear_probe.audit, perturbation.audit, few_shot.audit, head_refit.audit)
-    found = [measured for run in audits for measured in run(evidence).measurements]
-    return pooled(found, seed=evidence.seed, apart=apart)
+    measurements = [measured for run in audits for measured in run(evidence).measurements]
+    return pooled(measurements, seed=evidence.seed, apart=apart)
 
 
-def pooled(found: Sequence[Measurement], *, seed: int, apart: float) -> Finding:
+def pooled(measurements: Sequence[Figure], *, seed: int, apart: float) -> Finding:
     """The finding made of other audits' figures; see `audit`."""
-    seen = {measured.name: measured for measured in found}
+    by_name = {measured.name: measured for measured in measurements}
     shares: dict[str, list[Share]] = {kind: [] for kind in READERS}
     left_out: dict[str, JSON] = {}
     for kind, names in READERS.items():
         for name in names:
-            share = _share(seen.get(name), apart)
+            share = _share(by_name.get(name), apart)
             if isinstance(share, Share):
                 shares[kind].append(share)
             else:
                 left_out[f"share of {name}"] = share
     groups = {"all": list(shares.values())} | {kind: [own] for kind, own in shares.items()}
+    # a kind without figures would make `all` the mean of the other kind alone
     silent = [kind for kind, own in shares.items() if not own]
     for group in ("all", *silent) if silent else ():
         left_out[f"{AUDIT}.{group}"] = f"no figure counts of: {', '.join(silent)}"
-    made = [_mean(group, kinds) for group, kinds in groups.items() if all(kinds)]
+    means = [_mean(group, kinds) for group, kinds in groups.items() if all(kinds)]
     parameters: dict[str, JSON] = {"apart": apart, "left_out": left_out}
-    if not made:
+    question = catalogue.AUDITS[AUDIT].question
+    if not means:
         return not_run(
             AUDIT,
-            QUESTION,
+            question,
             "No figure tells the original from the retrained models, so that there is nothing of "
             "which a share could remain: bring more samples or references.",
             seed=seed,
@@ -92,9 +93,9 @@ def pooled(found: Sequence[Measurement], *, seed: int, apart: float) -> Finding:
     counted: dict[str, JSON] = {s.name: round(s.value, 4) for own in shares.values() for s in own}
     return Finding(
         audit=AUDIT,
-        question=QUESTION,
+        question=question,
         status=RUN,
-        measurements=tuple(made),
+        measurements=tuple(means),
         parameters=parameters | {"counted": list(counted)},
         seed=seed,
         series={"shares": counted},
@@ -126,47 +127,55 @@ class Share:
     sizes: Mapping[str, int]
 
 
-def _share(seen: Measurement | None, apart: float) -> Share | str:
+def _share(measurement: Figure | None, apart: float) -> Share | str:
     """The figure as a share, or why it is not counted."""
-    if seen is None:
+    if measurement is None:
         return "it was not measured"
-    error, own, freedom = seen.standard_error, seen.standard_error_original, seen.degrees_of_freedom
-    if error is None or own is None or freedom is None or seen.original is None:
+    error, own, freedom = (
+        measurement.standard_error,
+        measurement.standard_error_original,
+        measurement.degrees_of_freedom,
+    )
+    if error is None or own is None or freedom is None or measurement.original is None:
         return "there is nothing to compare it with"
-    if seen.against != "retrained" or len(seen.null) < 2:
+    if measurement.against != "retrained" or len(measurement.null) < 2:
         return "there are no retrained models to compare it with"
-    mean = fmean(seen.null)
-    gap = seen.original - mean
-    distance = abs(gap) / max(math.hypot(stdev(seen.null), own), 1e-12)
+    mean = fmean(measurement.null)
+    # may be negative: a share is 1 at the original on either side
+    gap = measurement.original - mean
+    # 1e-12: references that agree exactly have no spread to divide by
+    distance = abs(gap) / max(math.hypot(stdev(measurement.null), own), 1e-12)
     if distance < apart:
         return (
             f"the original stands {distance:.1f} standard deviations apart and {apart:g} are needed"
         )
-    low, high = seen.interval
+    low, high = measurement.interval
     return Share(
-        name=seen.name,
-        value=(seen.value - mean) / gap,
-        null=tuple((value - mean) / gap for value in seen.null),
+        name=measurement.name,
+        value=(measurement.value - mean) / gap,
+        null=tuple((value - mean) / gap for value in measurement.null),
         reach=(high - low) / 2 / abs(gap),
         error=error / abs(gap),
         error_original=own / abs(gap),
         freedom=freedom,
-        sizes=seen.sizes,
+        sizes=measurement.sizes,
     )
 
 
-def _mean(group: str, kinds: Sequence[Sequence[Share]]) -> Measurement:
+def _mean(group: str, kinds: Sequence[Sequence[Share]]) -> Figure:
     """Mean over kinds of the mean over their figures.
 
     Its standard error is the mean of theirs, as if all erred together: the figures are of the same
     images and models, how much they have in common is not asked.
     """
+    # kinds count alike, then the figures within a kind
     weighed = [(1 / len(kinds) / len(own), share) for own in kinds for share in own]
     value = sum(weight * share.value for weight, share in weighed)
     reach = sum(weight * share.reach for weight, share in weighed)
+    # one column per reference
     nulls = zip(*(share.null for _, share in weighed), strict=True)
     first = weighed[0][1]
-    return Measurement(
+    return Figure(
         name=f"{AUDIT}.{group}",
         label=LABELS[group],
         value=value,
@@ -178,6 +187,7 @@ def _mean(group: str, kinds: Sequence[Sequence[Share]]) -> Measurement:
         original=1.0,
         difference=value,
         standard_error=sum(weight * share.error for weight, share in weighed),
+        # the least certain figure decides
         degrees_of_freedom=min(share.freedom for _, share in weighed),
         against="retrained",
         sizes={**first.sizes, "figures": len(weighed)},

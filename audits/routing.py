@@ -10,12 +10,11 @@ from audits import comparison, gates
 from audits.comparison import Measured, Models, rounded
 from audits.estimates import Estimate, bootstrap
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.statistics import bootstrap_weights, jensen_shannon, total_variation
 
 AUDIT = "routing"
-QUESTION = "Do forgotten images go where a model that never saw their class sends them?"
 LABELS = {
     "routing.js": "Jensen-Shannon divergence of where forgotten images go, from where retrained "
     "models send them",
@@ -36,24 +35,23 @@ def audit(evidence: Evidence, *, replicates: int = 400) -> Finding:
         replicates: Image bootstraps for the standard error.
     """
     parameters: dict[str, JSON] = {"replicates": replicates, "destinations": "retain classes"}
-    obstacle = gates.obstacle(evidence, forget_test=10)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=10)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = _distances(evidence, replicates)
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, LABELS, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(evidence, replicates),
     )
 
 
-def destinations(evidence: Evidence, seen: Observation, *, replicates: int) -> np.ndarray:
+def destinations(evidence: Evidence, observation: Observation, *, replicates: int) -> np.ndarray:
     """Where the images of each forgotten class go among the retain classes.
 
     Returns:
@@ -62,18 +60,22 @@ def destinations(evidence: Evidence, seen: Observation, *, replicates: int) -> n
     """
     generator = evidence.rng("routing")
     shares = [
-        _shares(seen.test_logits[np.ix_(rows, np.array(evidence.retain))], replicates, generator)
+        # (f_c, r) of logits: the forgotten classes themselves cannot be chosen
+        _shares(
+            observation.test_logits[np.ix_(rows, np.array(evidence.retain))], replicates, generator
+        )
         for rows in (evidence.test_rows([c]) for c in evidence.forget)
     ]
     return np.stack(shares, axis=1)
 
 
 def _shares(logits: np.ndarray, replicates: int, generator: np.random.Generator) -> np.ndarray:
-    count, width = logits.shape
+    count, width = logits.shape  # (images, r)
     weights = bootstrap_weights(np.zeros(count), replicates, generator)
-    everyone = np.ones((1, count), dtype=np.int64)
-    found: np.ndarray = np.concatenate([everyone, weights]) @ np.eye(width)[logits.argmax(1)]
-    return found / count
+    everyone = np.ones((1, count), dtype=np.int64)  # the sample itself, in front of its resamples
+    # (1 + B, images) @ (images, r)
+    counts: np.ndarray = np.concatenate([everyone, weights]) @ np.eye(width)[logits.argmax(1)]
+    return counts / count
 
 
 def _distances(evidence: Evidence, replicates: int) -> Models:
@@ -92,8 +94,9 @@ def _distances(evidence: Evidence, replicates: int) -> Models:
 
 
 def _from(own: np.ndarray, others: Sequence[np.ndarray], images: int) -> Measured:
-    mean = np.mean(others, axis=0)
+    mean = np.mean(others, axis=0)  # (1 + B, f, r)
     return {
+        # (1 + B, f) -> (1 + B,): class by class first, then their mean
         "routing.js": _estimate(jensen_shannon(own, mean).mean(1), float(np.log(2)), images),
         "routing.tv": _estimate(total_variation(own, mean).mean(1), 1.0, images),
     }
@@ -110,18 +113,14 @@ def _estimate(distances: np.ndarray, bound: float, images: int) -> Estimate:
 def _series(evidence: Evidence, replicates: int) -> dict[str, JSON]:
     """Shares of forgotten images per retain class, for the picture."""
 
-    def shares(seen: Observation) -> np.ndarray:
-        found: np.ndarray = evidence.of(destinations, seen, replicates=replicates)[0].mean(0)
-        return found
+    def shares(observation: Observation) -> np.ndarray:
+        by_class = evidence.of(destinations, observation, replicates=replicates)[0]  # (f, r)
+        return np.asarray(by_class.mean(0))
 
     null = [shares(reference) for reference in evidence.references]
-    return {
-        "shares": {
-            "classes": list(evidence.retain),
-            "candidate": rounded(shares(evidence.candidate)),
-            "original": rounded(shares(evidence.original)),
-            "retrained": rounded(np.mean(null, axis=0)),
-            "retrained_low": rounded(np.min(null, axis=0)),
-            "retrained_high": rounded(np.max(null, axis=0)),
-        }
+    columns: dict[str, JSON] = {
+        "classes": list(evidence.retain),
+        "candidate": rounded(shares(evidence.candidate)),
+        "original": rounded(shares(evidence.original)),
     }
+    return {"shares": columns | comparison.band(null)}

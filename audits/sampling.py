@@ -19,25 +19,27 @@ def capped(evidence: Evidence, rows: int, purpose: str, *, least: int = 2) -> np
     """
     generator = evidence.rng(purpose)
     own = len(evidence.test_rows(evidence.forget))
+    # what the forget classes do not use is left to the retain classes
     room = {True: rows // 2, False: rows - min(own, rows // 2)}
     kept = []
     for part in (evidence.forget, evidence.retain):
         total = len(evidence.test_rows(part))
         share = min(1.0, room[part is evidence.forget] / total)
         for c in part:
-            found = evidence.test_rows([c])
-            count = max(least, round(len(found) * share))
-            kept.append(generator.permutation(found)[:count])
+            candidates = evidence.test_rows([c])
+            count = max(least, round(len(candidates) * share))
+            kept.append(generator.permutation(candidates)[:count])
     return np.sort(np.concatenate(kept))
 
 
 def folds(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Fold of each row, (n,), stratified by label: each class is spread evenly over the folds."""
-    found = np.empty(len(labels), dtype=np.int64)
+    fold_of = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         rows = generator.permutation(np.flatnonzero(labels == label))
-        found[rows] = (np.arange(len(rows)) + generator.integers(count)) % count
-    return found
+        # a random first fold: rare classes do not all miss the last one
+        fold_of[rows] = (np.arange(len(rows)) + generator.integers(count)) % count
+    return fold_of
 
 
 def supports(
@@ -55,9 +57,10 @@ def supports(
     Returns:
         (draws, classes, shots), int64.
     """
-    found = np.empty((draws, len(classes), shots), dtype=np.int64)
+    chosen = np.empty((draws, len(classes), shots), dtype=np.int64)
     for position, c in enumerate(classes):
         rows = np.flatnonzero(labels == c)
+        # the first places of a random order: no row twice in a draw
         order = generator.random((draws, len(rows))).argsort(1)[:, :shots]
-        found[:, position] = rows[order]
-    return found
+        chosen[:, position] = rows[order]
+    return chosen

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from audits import comparison, depths, gates, sampling
-from audits.comparison import Models, rounded
+from audits.comparison import Models
 from audits.estimates import Estimate, bootstrap
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import LOGITS, Observation
 from audits.statistics import bootstrap_weights
 
 AUDIT = "similarity"
-QUESTION = "Does the model represent the forgotten images as models do that never saw their class?"
 FIGURES = {
     "cka": "Similarity (CKA) of the forgotten images' representation to retrained models' at {}",
     "profile": "Distance of the forgotten class to each other class, in agreement with retrained "
@@ -44,11 +43,11 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
         "centre": "mean of the retain classes",
         "distance": "euclidean between class means",
     }
-    obstacle = gates.obstacle(evidence, forget_test=5, retain_test=2)
+    obstacle = gates.obstacle(AUDIT, evidence, forget_test=5, retain_test=2)
     if len(evidence.retain) < 3:
         obstacle += " Fewer than 3 retain classes: there is no profile of distances to compare."
     if obstacle.strip():
-        return not_run(AUDIT, QUESTION, obstacle.strip(), seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle.strip(), parameters)
     levels = depths.available(evidence)
     models = _compared(evidence, levels, rows=rows, replicates=replicates)
     labels = {
@@ -57,12 +56,11 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
         for figure, text in FIGURES.items()
     }
     sizes = comparison.sizes(evidence)
-    made, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
-        QUESTION,
         evidence,
-        made,
+        measurements,
         parameters=parameters,
         left_out=left_out,
         series=_series(models, levels),
@@ -74,16 +72,20 @@ Geometry = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
 images and each bootstrap, (1 + B, C, C); or why there are none."""
 
 
-def geometry(evidence: Evidence, seen: Observation, *, rows: int, replicates: int) -> Geometry:
+def geometry(
+    evidence: Evidence, observation: Observation, *, rows: int, replicates: int
+) -> Geometry:
     """What the comparison needs of one model, at every depth."""
     chosen = sampling.capped(evidence, rows, "similarity.rows")
     labels = evidence.test_labels[chosen]
-    weights = _weights(evidence, labels, replicates)
-    found: Geometry = {}
-    for depth in (*seen.features, LOGITS):
-        features = depths.at(evidence, seen, depth)[chosen]
-        found[depth] = gates.unusable(features) or _geometry(evidence, features, labels, weights)
-    return found
+    weights = _weights(evidence, labels, replicates)  # (1 + B, n)
+    geometries: Geometry = {}
+    for depth in (*observation.features, LOGITS):
+        features = depths.at(evidence, observation, depth)[chosen]
+        geometries[depth] = gates.unusable(features) or _geometry(
+            evidence, features, labels, weights
+        )
+    return geometries
 
 
 def _weights(evidence: Evidence, labels: np.ndarray, replicates: int) -> np.ndarray:
@@ -96,32 +98,34 @@ def _geometry(
     evidence: Evidence, features: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     retain = np.isin(labels, evidence.retain)
-    centred = features - features[retain].mean(0)
+    centred = features - features[retain].mean(0)  # (n, D)
     own = centred[~retain]
+    # (1 + B, C, D)
     means = np.stack(
         [_weighted_mean(centred[labels == c], weights[:, labels == c]) for c in evidence.live], 1
     )
-    square = (means**2).sum(-1)
-    cross = means @ means.transpose(0, 2, 1)
+    square = (means**2).sum(-1)  # (1 + B, C)
+    cross = means @ means.transpose(0, 2, 1)  # (1 + B, C, C)
+    # |a - b|^2 = |a|^2 + |b|^2 - 2 a'b; rounding may leave it below 0
     distances = np.sqrt(np.maximum(square[:, :, None] + square[:, None] - 2 * cross, 0.0))
     return own @ own.T, distances
 
 
 def _weighted_mean(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Means of rows (n, D) by counts (B, n): (B, D)."""
-    found: np.ndarray = (weights @ rows) / weights.sum(1, keepdims=True)
-    return found
+    means: np.ndarray = (weights @ rows) / weights.sum(1, keepdims=True)
+    return means
 
 
 def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicates: int) -> Models:
     """Candidate and original against all references, each reference against the others."""
     settings = {"levels": tuple(levels), "rows": rows, "replicates": replicates}
     null = evidence.references
-    images = len(evidence.test_rows(evidence.forget))
+    images = len(evidence.test_rows(evidence.forget))  # units of the bootstrap
 
     def against(own: Observation, others: Sequence[Observation]) -> dict[str, Estimate | str]:
-        told = [evidence.between(likeness, own, other, **settings) for other in others]
-        return {name: _mean([pair[name] for pair in told], images) for name in told[0]}
+        pairs = [evidence.between(likeness, own, other, **settings) for other in others]
+        return {name: _mean([pair[name] for pair in pairs], images) for name in pairs[0]}
 
     return Models(
         candidate=against(evidence.candidate, null),
@@ -152,25 +156,25 @@ def likeness(
 ) -> dict[str, np.ndarray | str]:
     """The three figures of one model beside another, for all images and each bootstrap."""
     settings = {"rows": rows, "replicates": replicates}
-    pair = [evidence.of(geometry, seen, **settings) for seen in (one, other)]
+    pair = [evidence.of(geometry, observation, **settings) for observation in (one, other)]
     weights = evidence.of(_forgotten_weights, one, **settings)
-    found: dict[str, np.ndarray | str] = {}
+    figures: dict[str, np.ndarray | str] = {}
     for depth in levels:
-        mine, theirs = (found_of.get(depth, depths.LACKING) for found_of in pair)
+        mine, theirs = (geometries.get(depth, depths.LACKING) for geometries in pair)
         if isinstance(mine, str) or isinstance(theirs, str):
             why = next(entry for entry in (mine, theirs) if isinstance(entry, str))
-            found |= {f"{AUDIT}.{figure}@{depth}": why for figure in FIGURES}
+            figures |= {f"{AUDIT}.{figure}@{depth}": why for figure in FIGURES}
             continue
-        found[f"{AUDIT}.cka@{depth}"] = kernel_alignment(mine[0], theirs[0], weights)
-        found[f"{AUDIT}.profile@{depth}"] = _correlation(
+        figures[f"{AUDIT}.cka@{depth}"] = kernel_alignment(mine[0], theirs[0], weights)
+        figures[f"{AUDIT}.profile@{depth}"] = _correlation(
             _profile(evidence, mine[1]), _profile(evidence, theirs[1])
         )
-        found[f"{AUDIT}.distance@{depth}"] = _relative(evidence, mine[1])
-    return found
+        figures[f"{AUDIT}.distance@{depth}"] = _relative(evidence, mine[1])
+    return figures
 
 
 def _forgotten_weights(
-    evidence: Evidence, seen: Observation, *, rows: int, replicates: int
+    evidence: Evidence, observation: Observation, *, rows: int, replicates: int
 ) -> np.ndarray:
     """Counts of the forgotten images in each bootstrap, (1 + B, f): the same for every model."""
     labels = evidence.test_labels[sampling.capped(evidence, rows, "similarity.rows")]
@@ -191,10 +195,11 @@ def kernel_alignment(one: np.ndarray, other: np.ndarray, weights: np.ndarray) ->
     """
 
     def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        found: np.ndarray = ((weights @ (a * b)) * weights).sum(1)
-        return found
+        # sum_ij w_i w_j a_ij b_ij, (B,)
+        products: np.ndarray = ((weights @ (a * b)) * weights).sum(1)
+        return products
 
-    scale = np.sqrt(product(one, one) * product(other, other))
+    scale = np.sqrt(product(one, one) * product(other, other))  # (B,)
     return np.divide(product(one, other), scale, out=np.zeros(len(weights)), where=scale > 0)
 
 
@@ -207,21 +212,22 @@ def _profile(evidence: Evidence, distances: np.ndarray) -> np.ndarray:
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Pearson correlation over retain classes, mean over forgotten ones: (B, f, r) -> (B,)."""
+    # (B, f, r) each
     a, b = one - one.mean(-1, keepdims=True), other - other.mean(-1, keepdims=True)
     scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-    found: np.ndarray = np.divide(
+    correlations: np.ndarray = np.divide(
         (a * b).sum(-1), scale, out=np.zeros(scale.shape), where=scale > 0
     )
-    return found.mean(-1)
+    return correlations.mean(-1)
 
 
 def _relative(evidence: Evidence, distances: np.ndarray) -> np.ndarray:
     """Nearest retain class of the forgotten over the mean nearest of the retain classes, (B,)."""
     retain = [evidence.live.index(c) for c in evidence.retain]
     among = distances[:, retain][:, :, retain].copy()
-    among[:, range(len(retain)), range(len(retain))] = np.inf
-    usual = among.min(-1).mean(-1)
-    nearest = _profile(evidence, distances).min(-1).mean(-1)
+    among[:, range(len(retain)), range(len(retain))] = np.inf  # a class is not its own neighbour
+    usual = among.min(-1).mean(-1)  # (B, r, r) -> (B,): how far apart learned classes stand
+    nearest = _profile(evidence, distances).min(-1).mean(-1)  # (B, f, r) -> (B,)
     return np.divide(nearest, usual, out=np.zeros(len(usual)), where=usual > 0)
 
 
@@ -230,11 +236,6 @@ def _series(models: Models, levels: Sequence[str]) -> dict[str, JSON]:
     series: dict[str, JSON] = {}
     for figure in ("cka", "distance"):
         usable = [d for d in levels if not models.missing(f"{AUDIT}.{figure}@{d}")]
-        told = [models.all_of(f"{AUDIT}.{figure}@{depth}") for depth in usable]
-        series[figure] = {
-            "depths": list(usable),
-            "candidate": rounded([candidate.value for candidate, _, _ in told]),
-            "original": rounded([original.value for _, original, _ in told]),
-            "retrained": [rounded([r.value for r in null]) for _, _, null in told],
-        }
+        columns = models.columns([f"{AUDIT}.{figure}@{depth}" for depth in usable])
+        series[figure] = {"depths": list(usable), **columns}
     return series

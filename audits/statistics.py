@@ -1,7 +1,6 @@
-"""The statistics of the bench, all in float64: intervals, areas under curves, distances.
+"""The statistics of the audits, all in float64: intervals, areas under curves, distances.
 
-Comparison lives in `estimates`, the tests of equivalence in `equivalence`; both are at this door
-too, so that a reader finds every statistic here.
+Comparison lives in `estimates`, the tests of equivalence in `equivalence`.
 """
 
 from __future__ import annotations
@@ -9,34 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from audits.equivalence import equivalence, interval, power_to_accept, power_to_detect
 from audits.errors import BadStatistic, TooFewSamples
-from audits.estimates import Comparison, Estimate, Part, bootstrap, compare, draws, images
-
-__all__ = [
-    "Comparison",
-    "Estimate",
-    "Part",
-    "area",
-    "auc",
-    "bootstrap",
-    "bootstrap_weights",
-    "clopper_pearson",
-    "compare",
-    "dprime",
-    "draws",
-    "equivalence",
-    "images",
-    "interval",
-    "jensen_shannon",
-    "placements",
-    "power_to_accept",
-    "power_to_detect",
-    "proportion",
-    "roc",
-    "total_variation",
-    "tpr_at_fpr",
-]
+from audits.estimates import Estimate, bootstrap, images
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -53,6 +26,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
         raise TooFewSamples("A proportion of no trials has no interval: give at least one.")
     tail = (1 - confidence) / 2
     failures = trials - successes
+    # quantiles of the beta distribution: the interval by inverting the binomial test
     low = special.betaincinv(successes, failures + 1, tail) if successes else 0.0
     high = special.betaincinv(successes + 1, failures, 1 - tail) if failures else 1.0
     return float(low), float(high)
@@ -84,22 +58,20 @@ def placements(high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     ordered = np.sort(others)
-    strictly = np.searchsorted(ordered, scores, side="left")
+    strictly = np.searchsorted(ordered, scores, side="left")  # others below each score
+    # others below or equal: the mean of both counts ties half
     at_most = np.searchsorted(ordered, scores, side="right")
     return (strictly + at_most) / (2.0 * len(ordered))
 
 
-def area(high: np.ndarray, low: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that `high` exceeds `low`, ties counted half.
+def auc(high: np.ndarray, low: np.ndarray) -> Estimate:
+    """Area under the ROC curve with DeLong's variance, which allows paired comparison.
 
-    >>> area(np.array([2.0, 3.0]), np.array([1.0, 2.0]))
+    The area is the chance that `high` exceeds `low`, ties counted half.
+
+    >>> auc(np.array([2.0, 3.0]), np.array([1.0, 2.0])).value
     0.875
     """
-    return float(_share_below(high, low).mean())
-
-
-def auc(high: np.ndarray, low: np.ndarray) -> Estimate:
-    """Area under the ROC curve with DeLong's variance, which allows paired comparison."""
     above, below = placements(high, low)
     return Estimate(
         value=float(above.mean()),
@@ -117,12 +89,14 @@ def dprime(high: np.ndarray, low: np.ndarray) -> Estimate:
         BadStatistic: all scores of a group are equal, so that there is no unit.
     Source: Green and Swets 1966; influence function by the delta method.
     """
-    spread = (np.var(high, ddof=1) + np.var(low, ddof=1)) / 2
+    spread = (np.var(high, ddof=1) + np.var(low, ddof=1)) / 2  # s^2, both groups weighed alike
     if not spread > 0 or not np.isfinite(spread):
         raise BadStatistic("d' needs scores that vary: these are constant or not finite.")
     unit = np.sqrt(spread)
     value = (np.mean(high) - np.mean(low)) / unit
+    # (n,), (m,)
     centred_high, centred_low = (high - np.mean(high)) / unit, (low - np.mean(low)) / unit
+    # d d' / d s^2 = -d' / (2 s^2), and each variance is half of s^2
     bend = value / 4
     return Estimate(
         value=float(value),
@@ -139,6 +113,7 @@ def roc(members: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray
     >>> [rates.tolist() for rates in roc(np.array([2.0, 3.0]), np.array([1.0, 2.0]))]
     [[0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0]]
     """
+    # each distinct score once, from the strictest
     thresholds = np.unique(np.concatenate([members, others]))[::-1]
     rates = [
         1.0 - np.searchsorted(np.sort(group), thresholds, side="left") / len(group)
@@ -168,9 +143,11 @@ def tpr_at_fpr(
             f"TPR at {fpr:.1%} FPR needs {least} non-members, {len(others)} are given: leave it "
             "out, or give more held-out rows of the class."
         )
+    # strictly above: ties at the threshold would exceed the allowed rate
     caught = members > _threshold(others, fpr)
     parts = [images(caught.astype(np.float64), bounded=True)]
     if weights is not None:
+        # the threshold comes from few rows in the tail: its own error counts
         resampled = [_threshold(np.repeat(others, counts), fpr) for counts in weights]
         rates = 1.0 - np.searchsorted(np.sort(members), resampled, side="right") / len(members)
         parts.append(bootstrap(rates, units=len(others)))
@@ -179,7 +156,7 @@ def tpr_at_fpr(
 
 def _threshold(others: np.ndarray, fpr: float) -> float:
     """The least score that at most a share `fpr` of the others exceeds."""
-    allowed = int(np.floor(fpr * len(others) + 1e-9))
+    allowed = int(np.floor(fpr * len(others) + 1e-9))  # 1e-9 against rounding
     return float(np.partition(others, len(others) - 1 - allowed)[len(others) - 1 - allowed])
 
 

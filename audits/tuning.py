@@ -39,14 +39,15 @@ class Tuning:
     def rows(self) -> np.ndarray:
         """Test rows of the forgotten classes that are asked about, ascending."""
         generator = np.random.default_rng([self.seed, *b"relearning.queries"])
-        found = [
+        chosen = [
             generator.permutation(np.flatnonzero(self.labels == c))[: self.queries]
             for c in self.forget
         ]
-        return np.sort(np.concatenate(found))
+        return np.sort(np.concatenate(chosen))
 
     def images(self) -> np.ndarray:
         """Test rows that copies are tuned on, (draws, classes, shots)."""
+        # a stream of its own: other queries must not move the images
         generator = np.random.default_rng([self.seed, *b"relearning.images"])
         chosen = [
             [
@@ -60,4 +61,5 @@ class Tuning:
     def impossible(self) -> str:
         """Why no copy can be tuned; empty where one can."""
         fewest = min(int(np.count_nonzero(self.labels == c)) for c in self.live)
+        # one image more than is tuned on must be left to ask about
         return "" if fewest > self.shots else f"a class has {fewest} test rows"

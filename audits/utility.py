@@ -8,13 +8,12 @@ from audits import comparison, gates
 from audits.comparison import Models
 from audits.estimates import Estimate, bootstrap, images
 from audits.evidence import Evidence
-from audits.finding import JSON, Finding, not_run
+from audits.finding import JSON, Finding
 from audits.observation import Observation
 from audits.outputs import confidence, correct
 from audits.statistics import bootstrap_weights, proportion
 
 AUDIT = "utility"
-QUESTION = "Is the model still as good for everything else?"
 LABELS = {
     "utility.retain_accuracy": "Accuracy on the classes that stay, against the model before",
     "utility.ece": "Calibration error on the classes that stay",
@@ -33,28 +32,29 @@ def audit(evidence: Evidence, *, bins: int = 15, replicates: int = 400) -> Findi
         replicates: Image bootstraps for the worst class.
     """
     parameters: dict[str, JSON] = {"bins": bins, "replicates": replicates}
-    obstacle = gates.obstacle(evidence, references=False, retain_test=2)
+    obstacle = gates.obstacle(AUDIT, evidence, retain_test=2)
     if obstacle:
-        return not_run(AUDIT, QUESTION, obstacle, seed=evidence.seed, parameters=parameters)
+        return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, served, bins=bins, replicates=replicates)
     sizes = comparison.sizes(evidence)
-    made = [
+    measurements = [
         comparison.measure(
             evidence, models, name, label, sizes=sizes, against=AGAINST.get(name, "retrained")
         )
         for name, label in LABELS.items()
     ]
     return comparison.conclude(
-        AUDIT, QUESTION, evidence, made, parameters=parameters, left_out={}, series={}
+        AUDIT, evidence, measurements, parameters=parameters, left_out={}, series={}
     )
 
 
 def served(
-    evidence: Evidence, seen: Observation, *, bins: int, replicates: int
+    evidence: Evidence, observation: Observation, *, bins: int, replicates: int
 ) -> dict[str, Estimate | str]:
     """The three figures of one model."""
     retain = evidence.test_rows(evidence.retain)
-    hits, sure = correct(evidence, seen)[retain], confidence(evidence, seen)[retain]
+    # (n,), (n,)
+    hits, sure = correct(evidence, observation)[retain], confidence(evidence, observation)[retain]
     labels = evidence.test_labels[retain]
     weights = bootstrap_weights(labels, replicates, evidence.rng("utility"))
     return {
@@ -69,9 +69,12 @@ def calibration_error(sure: np.ndarray, hits: np.ndarray, bins: int) -> Estimate
 
     Source: Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599.
     """
+    # (n,): a confidence of exactly 1 belongs to the last bin
     bin_of = np.minimum((sure * bins).astype(np.int64), bins - 1)
     gap = sure - hits
+    # (n,): whether its bin is over- or underconfident
     side = np.sign(np.bincount(bin_of, weights=gap, minlength=bins))[bin_of]
+    # |mean gap of a bin| written as a mean over images, to get its error
     contributions = side * gap
     return Estimate(
         value=float(contributions.mean()), parts=(images(contributions),), bounds=(0.0, 1.0)
@@ -80,8 +83,9 @@ def calibration_error(sure: np.ndarray, hits: np.ndarray, bins: int) -> Estimate
 
 def _worst_class(hits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Estimate:
     """The least accuracy over classes; bootstrapped, since a minimum has no influence values."""
-    member = np.eye(labels.max() + 1)[labels][:, np.unique(labels)]
+    member = np.eye(labels.max() + 1)[labels][:, np.unique(labels)]  # (n, classes)
     accuracy = (hits @ member) / member.sum(0)
+    # (B, classes): resampled within a class, so that its size stays
     resampled = (weights @ (hits[:, None] * member)) / member.sum(0)
     return Estimate(
         value=float(accuracy.min()),

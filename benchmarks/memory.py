@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 import damp
-from flows.models.weights import build
+from flows.models.architectures import build
 
 RESULTS = Path(__file__).parent / "results"
 

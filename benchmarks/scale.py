@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.machine import described, save
 from damp.operators import find
-from flows.models import weights
+from flows.models import architectures
 
 Facts = dict[str, Any]
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 def _measured(name: str) -> Facts:
     torch.manual_seed(0)
-    network = weights.build(name, CLASSES, SHAPE).eval()
+    network = architectures.build(name, CLASSES, SHAPE).eval()
     operators, skipped = find(network)
     widths = [operator.features for operator in operators]
     images = torch.randn(BATCH, *SHAPE)

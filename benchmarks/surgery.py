@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 import damp
-from flows.models.weights import build
+from flows.models.architectures import build
 from flows.state.settings import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"

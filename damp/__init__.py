@@ -1,4 +1,4 @@
-"""The knife: make an image classifier forget whole classes, in closed form.
+"""Make an image classifier forget whole classes, in closed form.
 
     edited = damp.forget(model, batches, forget=3)
     edited.model          # ready for use, output 3 retired
@@ -9,9 +9,9 @@
     damp.costs(measured)                       # what would forgetting each class cost?
     damp.forget(model, batches, forget=3, measured=measured)    # saves the first pass
 
-`damp.operators` says which layers can be cut, `damp.errors` draws the tree of what can go wrong.
-Tensors go in and come out: no paths, no clock, no logging. Names are imported when first used, so
-that `import damp` alone costs nothing.
+`damp.catalogue` lists the presets, `damp.operators` says which layers can be cut, `damp.errors`
+draws the tree of what can go wrong. Tensors go in and come out: no paths, no clock, no logging.
+Names are imported when first used, so that `import damp` alone costs nothing.
 """
 
 from __future__ import annotations

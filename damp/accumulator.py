@@ -24,8 +24,8 @@ STRIP = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Order:
-    """One block's labels, sorted: which row goes where.
+class RowOrder:
+    """One block's rows in the order of their groups: which row goes where.
 
     Attributes:
         rows: The rows, those of one group beside each other, (n,), on the device.
@@ -42,14 +42,17 @@ class Order:
     counts: Tensor
 
     @classmethod
-    def of(cls, labels: Tensor, group_of: Tensor, groups: int, device: torch.device) -> Order:
+    def from_labels(
+        cls, labels: Tensor, group_of: Tensor, groups: int, device: torch.device
+    ) -> RowOrder:
         """From labels on the CPU, (n,), and each class's group, (C,)."""
-        owner = group_of[labels]
-        sizes = torch.bincount(owner, minlength=groups)
+        owner = group_of[labels]  # (n,)
+        sizes = torch.bincount(owner, minlength=groups)  # (K,)
         ends = sizes.cumsum(0).tolist()
         spans = [(g, end - int(n), end) for g, (n, end) in enumerate(zip(sizes, ends, strict=True))]
-        classes = labels.unique()
+        classes = labels.unique()  # (k,)
         return cls(
+            # stable: rows of one group are added in the order in which they came
             rows=owner.argsort(stable=True).to(device),
             spans=tuple(span for span in spans if span[1] < span[2]),
             classes=classes.to(device),
@@ -76,28 +79,31 @@ class Accumulator:
         self.groups = groups
         self.blocks = blocks
         self.counts = torch.zeros(classes, dtype=torch.float64)
-        self.sums = empty.new_zeros(classes, features)
+        self.sums = empty.new_zeros(classes, features)  # (C, D)
         self.pivot: Tensor | None = None
         self.omega = random_matrix(features, device) if sketched(features, blocks) else None
         width = features // blocks
+        # per group of classes a Gram matrix per block, (G, d, d), or one sketch, (D, p)
         shape = (blocks, width, width) if self.omega is None else tuple(self.omega.shape)
         self.moments = empty.new_zeros(len(groups), *shape)
-        self.squares = empty.new_zeros(len(groups), features)
+        self.squares = empty.new_zeros(len(groups), features)  # (K, D), of sketches only
         self._waiting: list[Tensor] = []
 
     def add(self, pooled: Tensor) -> None:
-        """Take in rows (B, D); they wait until `settle` says of which classes they are."""
+        """Take in rows (B, D); they wait until `add_block` says of which classes they are."""
         self._waiting.append(pooled)
 
-    def settle(self, order: Order, size: int) -> None:
+    def add_block(self, order: RowOrder, size: int) -> None:
         """Add the first `size` of the rows that wait."""
         waiting = torch.cat(self._waiting)
         self._waiting = [waiting[size:]]
-        rows = waiting[:size].to(self.sums)
+        rows = waiting[:size].to(self.sums)  # (n, D), float64
         if self.pivot is None:
-            self.pivot = rows.mean(0)
+            # any point near the data will do: it keeps sums of squares from cancelling
+            self.pivot = rows.mean(0)  # (D,)
         rows = rows - self.pivot
         self.counts += order.counts
+        # (k, n) @ (n, D): a product, where index_add_ would add in any order on a GPU
         self.sums[order.classes] += order.membership @ rows
         rows = rows[order.rows]
         for group, start, stop in order.spans:
@@ -105,10 +111,11 @@ class Accumulator:
 
     def _add(self, group: int, rows: Tensor) -> None:
         if self.omega is not None:
+            # X'(X Omega), (D, n) @ (n, p): the Gram matrix itself is never there
             self.moments[group].addmm_(rows.T, rows @ self.omega)
             self.squares[group] += rows.square().sum(0)
         elif self.blocks > 1:
-            parts = rows.unflatten(1, (self.blocks, -1)).transpose(0, 1)
+            parts = rows.unflatten(1, (self.blocks, -1)).transpose(0, 1)  # (G, n, d)
             self.moments[group].baddbmm_(parts.mT, parts)
         else:
             add_gram(self.moments[group, 0], rows)
@@ -145,6 +152,7 @@ def add_gram(gram: Tensor, rows: Tensor) -> None:
     """
     for start in range(0, len(gram), STRIP):
         strip = gram[start : start + STRIP, start:]
+        # (s, n) @ (n, D - start)
         strip.addmm_(rows[:, start : start + STRIP].T, rows[:, start:])
 
 
@@ -159,5 +167,6 @@ def mirror(gram: Tensor) -> None:
     for start in range(0, len(gram), STRIP):
         stop = start + STRIP
         corner = gram[start:stop, start:stop]
+        # the strip's own square was computed whole; below it lies nothing yet
         corner.copy_(corner.triu() + corner.triu(1).T)
         gram[stop:, start:stop] = gram[start:stop, stop:].T

@@ -12,10 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from damp.errors import NoSamples, UnknownClass
 from damp.operators import Skipped
 from damp.outputs import with_logits
-from damp.running import Batches, evaluating, exemplar, reading
+from damp.running import Batches, evaluating, exemplar, read_batches
 
 FEWEST = 32
-"""Rows that a batch norm sees at once, where there are so many: few rows normalise badly."""
+"""Rows that a batch norm gets at once, where there are so many: few rows normalise badly."""
 
 
 class RetiredOutputs(nn.Module):
@@ -42,6 +42,7 @@ class RetiredOutputs(nn.Module):
         self.classes = tuple(sorted({int(label) for label in classes}))
         if self.classes and self.classes[0] < 0:
             raise UnknownClass(f"Class {self.classes[0]} cannot be retired: count from 0.")
+        # not persistent: the state dict stays that of a plain network inside a wrapper
         index = torch.tensor(self.classes, dtype=torch.int64)
         self.register_buffer("index", index, persistent=False)
 
@@ -53,11 +54,11 @@ class RetiredOutputs(nn.Module):
         return logits.index_fill(1, self.get_buffer("index"), -torch.inf)
 
 
-def tracking(model: nn.Module) -> tuple[dict[str, _BatchNorm], list[Skipped]]:
+def batch_norms(model: nn.Module) -> tuple[dict[str, _BatchNorm], list[Skipped]]:
     """Batch norms with running statistics, by name, and the norms that cannot be re-estimated.
 
     >>> net = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2, track_running_stats=False))
-    >>> layers, skipped = tracking(net)
+    >>> layers, skipped = batch_norms(net)
     >>> list(layers), [layer.name for layer in skipped]
     (['0'], ['1'])
     """
@@ -95,9 +96,10 @@ def recalibrate(model: nn.Module, batches: Batches, forget: Iterable[int]) -> tu
     Raises:
         NoSamples: fewer than two retain samples.
     """
-    layers, _ = tracking(model)
+    layers, _ = batch_norms(model)
     if not layers:
         return ()
+    # torch moves running statistics by `momentum`: n_batch / n_so_far makes them a mean over rows
     rows = dict.fromkeys(layers, 0)
     momenta = {name: layer.momentum for name, layer in layers.items()}
     handles = [_averaging(name, layer, rows) for name, layer in layers.items()]
@@ -113,7 +115,7 @@ def recalibrate(model: nn.Module, batches: Batches, forget: Iterable[int]) -> tu
 
 def _run(model: nn.Module, layers: Iterable[_BatchNorm], inputs: Iterable[Tensor]) -> None:
     with evaluating(model), torch.no_grad():
-        for layer in layers:
+        for layer in layers:  # dropout and the rest stay in evaluation mode
             layer.training = True
         for batch in inputs:
             model(batch)
@@ -122,7 +124,7 @@ def _run(model: nn.Module, layers: Iterable[_BatchNorm], inputs: Iterable[Tensor
 def _averaging(
     name: str, layer: _BatchNorm, rows: dict[str, int]
 ) -> torch.utils.hooks.RemovableHandle:
-    """A hook that turns running statistics into a mean over the rows seen so far."""
+    """A hook that turns running statistics into a mean over the rows so far."""
 
     def weigh(_: nn.Module, args: tuple[Tensor, ...]) -> None:
         rows[name] += len(args[0])
@@ -137,14 +139,15 @@ def retain_only(batches: Batches, forget: Iterable[int], like: Tensor) -> Iterat
     Raises:
         NoSamples: fewer than two samples in all.
     """
-    gone = torch.tensor(sorted(forget), dtype=torch.int64)
+    excluded = torch.tensor(sorted(forget), dtype=torch.int64)
     ready: list[Tensor] = []
     small: list[Tensor] = []
-    for inputs, labels in reading(batches, like):
-        small.append(inputs[(~torch.isin(labels, gone)).to(inputs.device)])
+    for inputs, labels in read_batches(batches, like):
+        small.append(inputs[(~torch.isin(labels, excluded)).to(inputs.device)])
         if sum(map(len, small)) >= FEWEST:
             yield from ready
             ready, small = [torch.cat(small)], []
+    # the last full batch waited for this: what is left over joins it rather than go alone
     rest = [*ready, *small]
     if sum(map(len, rest)) < 2:
         raise NoSamples("Batch norms need at least two samples to keep: give more data.")

@@ -1,4 +1,4 @@
-"""Look before the first cut: the whole request, the whole model, all problems together."""
+"""Checks before the first cut: the whole request, the whole model, all problems together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex
 import torch
 from torch import nn
 
+from damp.catalogue import DEFAULT_PRESET, PRESETS, Repair
 from damp.errors import (
     AllClassesForgotten,
     BadBatches,
@@ -23,70 +24,73 @@ from damp.errors import (
 )
 from damp.measurement import Measurement, digest
 from damp.operators import find
-from damp.presets import PRESETS
 
-MONOTONOUS = 0.8
+SORTED_PURITY = 0.8
 """Chance that two samples of one batch are of one class, from which on the batches count as sorted
 by class."""
+
+REPAIRS_ON_DATA: tuple[Repair, ...] = ("low_rank_update", "head_refit")
+"""Repairs that need batches whatever the model; `recalibrate` needs them where there are norms."""
 
 PRECISIONS = (torch.float32, torch.float64)
 
 
-def repairs(preset: str, recalibrate: bool | None) -> bool:
-    """Whether batch norms are to be re-estimated: as told, else as the preset does."""
-    if recalibrate is not None:
-        return recalibrate
-    return preset in PRESETS and PRESETS[preset].recalibrates
+def applies(repair: Repair, preset: str) -> bool:
+    """Whether a repair is part of a preset; of an unknown preset, which is refused, none is."""
+    return preset in PRESETS and repair in PRESETS[preset].repairs
 
 
-def mends(preset: str) -> bool:
-    """Whether the preset fits the head anew."""
-    return preset in PRESETS and PRESETS[preset].mends
-
-
-def of_classes(forget: Any) -> tuple[tuple[int, ...], list[DampError]]:
+def parse_classes(forget: Any) -> tuple[tuple[int, ...], list[DampError]]:
     """Classes to forget, sorted, each once, and what is no class number.
 
-    >>> of_classes([8, 3, 8])
+    >>> parse_classes([8, 3, 8])
     ((3, 8), [])
-    >>> of_classes(2)
+    >>> parse_classes(2)
     ((2,), [])
     """
     listed = isinstance(forget, Iterable) and not isinstance(forget, str)
-    given = tuple(forget) if listed else (forget,)
-    wrong = [label for label in given if not _is_class(label)]
-    numbers = tuple(sorted({operator.index(label) for label in given if _is_class(label)}))
+    labels = tuple(forget) if listed else (forget,)
+    wrong = [label for label in labels if not _is_class(label)]
+    numbers = tuple(sorted({operator.index(label) for label in labels if _is_class(label)}))
     return numbers, [
         UnknownClass(f"{label!r} is no class: give whole numbers from 0 on.") for label in wrong
     ]
 
 
 def _is_class(label: Any) -> bool:
+    # bool is an int in Python, but True is no class
     whole = isinstance(label, SupportsIndex) and not isinstance(label, bool)
     return whole and operator.index(label) >= 0
 
 
-def of_request(
+def request_problems(
     model: nn.Module, *, preset: str, gain: float, skip: Sequence[str], device: Any
 ) -> list[DampError]:
     """All that can be wrong before the data is read."""
-    return [*of_options(preset, gain, device), *of_model(model), *of_names(model, skip)]
+    return [
+        *option_problems(preset, gain, device),
+        *model_problems(model),
+        *skip_problems(model, skip),
+    ]
 
 
-def of_options(preset: str, gain: float, device: Any) -> Iterator[DampError]:
+def option_problems(preset: str, gain: float, device: Any) -> Iterator[DampError]:
     """Problems of the settings."""
     if preset not in PRESETS:
         yield BadOption(f"Preset {preset!r} is unknown: take one of {', '.join(PRESETS)}.")
     if not (math.isfinite(gain) and gain > 0):
         yield BadOption(f"Gain {gain} is no finite number above 0.")
-    if preset == "paper" and gain != 1:
-        yield BadOption("Preset 'paper' knows no gain: leave it at 1 or take 'mixture'.")
+    if gain != 1 and preset in PRESETS and not PRESETS[preset].takes_gain:
+        yield BadOption(
+            f"Preset {preset!r} takes no gain: leave it at 1 or take {DEFAULT_PRESET!r}."
+        )
     if device is not None:
-        yield from of_device(device)
+        yield from device_problems(device)
 
 
-def of_device(device: Any) -> Iterator[DampError]:
+def device_problems(device: Any) -> Iterator[DampError]:
     """Whether one can compute there."""
+    # a missing backend shows only when something is computed there
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -94,35 +98,38 @@ def of_device(device: Any) -> Iterator[DampError]:
         yield BadOption(f"Device {str(device)!r} cannot be used ({reason}): name another one.")
 
 
-def of_names(model: nn.Module, skip: Sequence[str]) -> Iterator[DampError]:
+def skip_problems(model: nn.Module, skip: Sequence[str]) -> Iterator[DampError]:
     """Names in `skip` that the model has not."""
     names = {name for name, _ in model.named_modules()}
+    # attention's projections have names of their own, which no module has
     names |= {operator.name for operator in find(model)[0]}
     unknown = [name for name in skip if name not in names]
     if unknown:
         yield BadOption(f"The model has no layer {', '.join(unknown)}: correct `skip`.")
 
 
-def of_model(model: nn.Module) -> list[DampError]:
+def model_problems(model: nn.Module) -> list[DampError]:
     """Problems of the model that show before it runs.
 
-    What cannot be copied or run in Python is told alone: the rest could not be looked at.
+    What cannot be copy_model or run in Python is reported alone: the rest could not be
+    checked.
     """
-    return list(_of_form(model)) or list(_of_weights(model))
+    return list(_form_problems(model)) or list(_weight_problems(model))
 
 
-def _of_form(model: nn.Module) -> Iterator[DampError]:
+def _form_problems(model: nn.Module) -> Iterator[DampError]:
     for name, layer in model.named_modules():
         shown = repr(name) if name else "itself"
+        # torch.compile wraps the module, Module.compile replaces its call
         if hasattr(layer, "_orig_mod") or layer._compiled_call_impl is not None:
             yield Unsupported(
-                f"The model is compiled (module {shown}): its operators cannot be watched. Cut the "
+                f"The model is compiled (module {shown}): its operators cannot be traced. Cut the "
                 "model as it was before torch.compile (`_orig_mod`), then compile the result."
             )
             return
         if isinstance(layer, torch.jit.ScriptModule):
             yield Unsupported(
-                f"The model is scripted (module {shown}): its operators cannot be watched. Cut the "
+                f"The model is scripted (module {shown}): its operators cannot be traced. Cut the "
                 "Python model, then script the result."
             )
             return
@@ -132,7 +139,7 @@ def _of_form(model: nn.Module) -> Iterator[DampError]:
                 "then wrap the result."
             )
             return
-        if _quantised(layer):
+        if _is_quantised(layer):
             yield Unsupported(
                 f"Module {shown} ({type(layer).__name__}) is quantised: cut the model before it is "
                 "quantised, then quantise the result."
@@ -140,7 +147,7 @@ def _of_form(model: nn.Module) -> Iterator[DampError]:
             return
 
 
-def _quantised(layer: nn.Module) -> bool:
+def _is_quantised(layer: nn.Module) -> bool:
     """Whether a layer keeps its weights as whole numbers."""
     whole = [
         value
@@ -150,7 +157,7 @@ def _quantised(layer: nn.Module) -> bool:
     return ".quantized" in type(layer).__module__ or bool(whole)
 
 
-def _of_weights(model: nn.Module) -> Iterator[DampError]:
+def _weight_problems(model: nn.Module) -> Iterator[DampError]:
     for name, value in model.named_parameters():
         if value.is_meta:
             yield Unsupported(
@@ -170,17 +177,17 @@ def _of_weights(model: nn.Module) -> Iterator[DampError]:
         )
 
 
-def blind(problems: Iterable[DampError]) -> bool:
-    """Whether a problem forbids even to look for others in the data."""
+def forbids_reading(problems: Iterable[DampError]) -> bool:
+    """Whether a problem forbids to look for others in the data."""
     kinds = Unsupported | BadBatches | BadMeasurement
-    return any(isinstance(problem, kinds) or _of_device(problem) for problem in problems)
+    return any(isinstance(problem, kinds) or _is_device_problem(problem) for problem in problems)
 
 
-def _of_device(problem: DampError) -> bool:
+def _is_device_problem(problem: DampError) -> bool:
     return isinstance(problem, BadOption) and str(problem).startswith("Device")
 
 
-def of_data(
+def data_problems(
     model: nn.Module,
     batches: object,
     measured: Measurement | None,
@@ -191,26 +198,26 @@ def of_data(
 ) -> Iterator[DampError]:
     """Problems of data and statistics that show before any data is read."""
     if batches is not None or measured is None:
-        yield from of_batches(batches)
+        yield from batch_problems(batches)
     elif norms:
         yield BadBatches(
             "The model has batch norms to re-estimate, and that takes the data: give batches, or "
             "recalibrate=False."
         )
-    elif mends(preset):
+    elif repairs := [r for r in REPAIRS_ON_DATA if applies(r, preset)]:
         yield BadBatches(
-            f"Preset {preset!r} fits the head anew, and that takes the data: give batches, or take "
-            "'mixture'."
+            f"Preset {preset!r} takes the data after the cut too ({', '.join(repairs)}): give "
+            "batches, or take 'mixture'."
         )
     if measured is not None and sequential:
         yield BadOption(
-            "Sequential surgery takes statistics anew after every edit: leave `measured` out."
+            "A sequential edit takes statistics again after every cut: leave `measured` out."
         )
     if measured is not None:
-        yield from of_measurement(model, measured)
+        yield from measurement_problems(model, measured)
 
 
-def of_batches(batches: object) -> Iterator[DampError]:
+def batch_problems(batches: object) -> Iterator[DampError]:
     """Problems of batches that show before they are read."""
     if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
         yield BadBatches(
@@ -219,7 +226,7 @@ def of_batches(batches: object) -> Iterator[DampError]:
         )
 
 
-def of_measurement(model: nn.Module, measured: Measurement) -> Iterator[DampError]:
+def measurement_problems(model: nn.Module, measured: Measurement) -> Iterator[DampError]:
     """Whether statistics are of this model: of its operators, and of its very weights."""
     names = {operator.name for operator in find(model)[0]}
     strange = [reader.name for reader in measured.readers if reader.name not in names]
@@ -235,14 +242,14 @@ def of_measurement(model: nn.Module, measured: Measurement) -> Iterator[DampErro
         )
 
 
-def of_counts(
+def count_problems(
     measured: Measurement, forget: Sequence[int], retired: Sequence[int]
 ) -> Iterator[DampError]:
     """Problems of the classes, once it is known which there are and how many samples they have."""
     classes = measured.classes
-    again = sorted(set(forget) & set(retired))
-    if again:
-        listed = ", ".join(map(str, again))
+    repeated = sorted(set(forget) & set(retired))
+    if repeated:
+        listed = ", ".join(map(str, repeated))
         yield UnknownClass(f"Class {listed} was forgotten and retired before: leave it out.")
     unknown = [label for label in forget if label >= classes]
     if unknown:
@@ -252,7 +259,7 @@ def of_counts(
     kept = [label for label in range(classes) if label not in gone]
     if not kept:
         yield AllClassesForgotten("Every class is to be forgotten: keep one, or delete the model.")
-    inside = [label for label in forget if label < classes and label not in again]
+    inside = [label for label in forget if label < classes and label not in repeated]
     empty = [label for label in inside if not measured.counts[label]]
     if empty:
         listed = ", ".join(map(str, empty))
@@ -261,14 +268,15 @@ def of_counts(
         yield NoSamples("No sample of a class to keep: give retain rows too.")
 
 
-def of_order(measured: Measurement, forget: Sequence[int]) -> Iterator[DampError]:
+def order_problems(measured: Measurement, forget: Sequence[int]) -> Iterator[DampError]:
     """Batches on which batch norms cannot be re-estimated: far more of one class than the data."""
     kept = [label for label in range(measured.classes) if label not in forget]
     counts = measured.counts[kept].double()
     if not counts.sum():
         return
     overall = float(counts.max() / counts.sum())
-    if overall < 0.5 and measured.purity(kept) > MONOTONOUS:
+    # with one class in the majority every batch is of one class by chance
+    if overall < 0.5 and measured.purity(kept) > SORTED_PURITY:
         yield SortedBatches(
             "The batches hold one class each, and batch norms would be re-estimated on them: "
             "shuffle the rows, or give recalibrate=False."

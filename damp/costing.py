@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from damp import checks
+from damp.catalogue import DEFAULT_PRESET
 from damp.errors import DampError, raise_together
 from damp.measurement import Measurement, Reader
-from damp.presets import Plan, Settings, plans
+from damp.plans import OperatorPlan, PlanSettings
+from damp.presets import plan_operator
 from damp.residuals import mixture_weights
 from damp.statistics import Statistics
 from damp.strength import linear_ramp
@@ -43,7 +45,7 @@ class Cost:
     Attributes:
         forget: The class.
         samples: Its samples in the measurement.
-        operators: In the order of the forward pass; those with the same inputs told once.
+        operators: In the order of the forward pass; those with the same inputs once.
         destination: Retain classes of which the class is a mixture at the last operator, with their
             weights, largest first: where its images are likely to go. Empty where retained samples
             are all alike there.
@@ -59,7 +61,7 @@ def costs(
     measured: Measurement,
     *,
     classes: Iterable[int] | None = None,
-    preset: str = "mended",
+    preset: str = DEFAULT_PRESET,
     gain: float = 1.0,
     ramp: Callable[[int, int], float] = linear_ramp,
 ) -> tuple[Cost, ...]:
@@ -77,26 +79,29 @@ def costs(
     >>> _ = torch.manual_seed(0)
     >>> labels = torch.arange(60) % 3
     >>> inputs = torch.randn(60, 4) + 3 * torch.eye(4)[labels]
-    >>> found = costs(measure(torch.nn.Linear(4, 3), [(inputs, labels)]))
-    >>> [(cost.forget, cost.samples, round(cost.operators[0].strength, 2)) for cost in found]
+    >>> predicted = costs(measure(torch.nn.Linear(4, 3), [(inputs, labels)]))
+    >>> [(cost.forget, cost.samples, round(cost.operators[0].strength, 2)) for cost in predicted]
     [(0, 20, 0.95), (1, 20, 0.94), (2, 20, 0.92)]
     """
-    problems: list[DampError] = list(checks.of_options(preset, gain, None))
-    seen = [int(label) for label in measured.counts.nonzero().flatten()]
-    asked, wrong = (tuple(seen), []) if classes is None else checks.of_classes(classes)
+    problems: list[DampError] = list(checks.option_problems(preset, gain, None))
+    present = tuple(int(label) for label in measured.counts.nonzero().flatten())
+    asked, wrong = (present, []) if classes is None else checks.parse_classes(classes)
     problems += wrong
     for label in asked:
-        problems += checks.of_counts(measured, [label], ())
+        problems += checks.count_problems(measured, [label], ())
     raise_together(problems)
-    leaders = [reader for reader in measured.readers if reader.leader == reader.name]
-    ramps = [ramp(place, len(leaders)) for place in range(len(leaders))]
+    # readers of one input are cut alike: each set of inputs counts once, also for the ramp
+    first = [reader for reader in measured.readers if reader.input_group == reader.name]
+    ramps = [ramp(place, len(first)) for place in range(len(first))]
     return tuple(
         Cost(
             forget=label,
             samples=int(measured.counts[label]),
             operators=tuple(
-                _cost(measured.of(reader), reader, label, preset, Settings(gain=gain, ramp=share))
-                for reader, share in zip(leaders, ramps, strict=True)
+                _cost(
+                    measured.of(reader), reader, label, preset, PlanSettings(gain=gain, ramp=share)
+                )
+                for reader, share in zip(first, ramps, strict=True)
             ),
             destination=_destination(measured, label),
         )
@@ -105,16 +110,18 @@ def costs(
 
 
 def _cost(
-    statistics: Statistics, reader: Reader, label: int, preset: str, settings: Settings
+    statistics: Statistics, reader: Reader, label: int, preset: str, settings: PlanSettings
 ) -> OperatorCost:
-    made = [p for p in plans(preset, statistics, [label], settings) if isinstance(p, Plan)]
-    taken = sum(float(plan.strength.square().sum()) for plan in made)
+    answers = plan_operator(preset, statistics, [label], settings)
+    plans = [answer for answer in answers if isinstance(answer, OperatorPlan)]
+    # trace(T'T) in the whitened metric, where T = V diag(a) V': sum of a_j^2
+    removed = sum(float(plan.strength.square().sum()) for plan in plans)
     return OperatorCost(
         name=reader.name,
         kind=reader.kind,
-        strength=max((a for plan in made for a in plan.strength.tolist()), default=0.0),
-        separability=max((s for plan in made for s in plan.separability), default=0.0),
-        disturbance=taken / len(statistics.pivot),
+        strength=max((a for plan in plans for a in plan.strength.tolist()), default=0.0),
+        separability=max((s for plan in plans for s in plan.separability), default=0.0),
+        disturbance=removed / len(statistics.pivot),
     )
 
 
@@ -125,6 +132,7 @@ def _destination(measured: Measurement, label: int) -> tuple[tuple[int, float], 
     if not statistics.varies(kept):
         return ()
     metric = statistics.covariance(kept).metric()
+    # (1, r)
     weights = mixture_weights(statistics.prototypes([label]), statistics.prototypes(kept), metric)
     return _sorted(kept, weights[0])
 

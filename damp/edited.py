@@ -1,4 +1,4 @@
-"""What a surgery gives back: the edited model, and what was done to which layer."""
+"""The result of an edit: the edited model, and what was done to which layer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OperatorEdit:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EditedModel:
-    """A model after surgery.
+    """A model after its edit.
 
     Attributes:
         model: Ready for use; its forgotten outputs are retired unless that was declined.
@@ -48,13 +48,13 @@ class EditedModel:
         skipped: Layers left alone, and why.
         forget: Classes forgotten, sorted.
         classes: Number of outputs, C.
-        preset: Key of `presets.PRESETS`.
+        preset: Name in `catalogue.PRESETS`.
         gain: Multiplier on the separability.
         sequential: Statistics were re-estimated after every edit.
         recalibrated: Batch norms re-estimated on retain samples.
-        rewritten: Name of the layer that was made to write against the classes; None where none
-            was. It is cut as well, where it is among the operators.
-        mended: Name of the head that was fitted anew; None where none was.
+        rewritten: Name of the layer that got a low-rank update; None where none did. It is cut as
+            well, where it is among the operators.
+        mended: Name of the head that was refitted; None where none was.
         samples: Rows that the statistics were taken from.
     """
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the knife. Every message names the thing, the reason and the remedy.
+"""What can go wrong in an edit. Every message names the thing, the reason and the remedy.
 
 DampError (a ValueError)
 ├── BadOption             a setting that has no meaning: preset, gain, device, a name in `skip`
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 
 class DampError(ValueError):
-    """Anything that the knife refuses."""
+    """Anything that an edit, a measurement or a prediction of costs refuses."""
 
 
 class BadOption(DampError):
@@ -69,7 +69,7 @@ class SeveralProblems(DampError):
     """More than one problem, all of them listed.
 
     Attributes:
-        problems: The single problems, in the order in which they were found.
+        problems: The single problems, in the order in which they came up.
     """
 
     def __init__(self, problems: Sequence[DampError]) -> None:
@@ -79,13 +79,14 @@ class SeveralProblems(DampError):
 
 
 def raise_together(problems: Sequence[DampError]) -> None:
-    """Raise what was found: nothing, the one problem, or all of them as one.
+    """Raise nothing, the one problem, or all of them as one.
 
     >>> raise_together([])
     >>> raise_together([BadOption("gain is -1: give a number above 0")])
     Traceback (most recent call last):
     damp.errors.BadOption: gain is -1: give a number above 0
     """
+    # a single problem keeps its own class, so that callers can catch it by that
     if len(problems) == 1:
         raise problems[0]
     if problems:

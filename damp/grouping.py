@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 from damp.accumulator import sketched
 from damp.statistics import Groups
-from damp.tracing import Reading
+from damp.tracing import OperatorUse
 from damp.whitening import SKETCH
 
-Grouping = Callable[[Sequence[Reading], int], dict[str, Groups]]
-"""From the operators that lead, and the number of classes, to each leader's groups."""
+Grouping = Callable[[Sequence[OperatorUse], int], dict[str, Groups]]
+"""From the first operator of each input group, and the number of classes, to groups of classes."""
 
 MEMORY = 1 << 30
 """Bytes that second moments kept apart by class may take in all."""
@@ -27,11 +27,11 @@ FLOAT64 = 8
 def for_request(forget: Sequence[int]) -> Grouping:
     """Two groups: the classes to forget, and the others. Exact for that request."""
 
-    def grouping(leaders: Sequence[Reading], classes: int) -> dict[str, Groups]:
+    def grouping(uses: Sequence[OperatorUse], classes: int) -> dict[str, Groups]:
         cut = tuple(label for label in forget if label < classes)
         kept = tuple(label for label in range(classes) if label not in cut)
         groups = tuple(group for group in (cut, kept) if group)
-        return {use.operator.name: groups for use in leaders}
+        return {use.operator.name: groups for use in uses}
 
     return grouping
 
@@ -39,11 +39,12 @@ def for_request(forget: Sequence[int]) -> Grouping:
 def for_any_request(memory: int = MEMORY) -> Grouping:
     """Every class apart wherever that fits, the narrowest operators first, of equals the last."""
 
-    def grouping(leaders: Sequence[Reading], classes: int) -> dict[str, Groups]:
+    def grouping(uses: Sequence[OperatorUse], classes: int) -> dict[str, Groups]:
         apart: Groups = tuple((label,) for label in range(classes))
         groups: dict[str, Groups] = {}
         left = memory
-        order = sorted(enumerate(leaders), key=lambda pair: (entries(pair[1]), -pair[0]))
+        # narrow operators first: classes kept apart in many of them take no more than in one wide
+        order = sorted(enumerate(uses), key=lambda pair: (entries(pair[1]), -pair[0]))
         for _, use in order:
             size = classes * entries(use) * FLOAT64
             fits = size <= left
@@ -54,7 +55,7 @@ def for_any_request(memory: int = MEMORY) -> Grouping:
     return grouping
 
 
-def entries(use: Reading) -> int:
+def entries(use: OperatorUse) -> int:
     """Numbers that one second moment of an operator's inputs takes."""
     features, blocks = use.operator.features, use.operator.groups
     if sketched(features, blocks):

@@ -1,4 +1,4 @@
-"""Sees every use of the operators' weights during a forward pass, also where no module is called.
+"""Hooks on every use of the operators' weights in a forward pass, also where no module is called.
 
 A hook on a module misses what is called functionally: torch's attention passes its packed weights
 to `multi_head_attention_forward`, torchvision's Swin transformer passes `qkv.weight` to a function
@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from damp.operators import Operator
 
-Noted = Callable[[Operator, Tensor, "Tensor | None"], None]
+OnUse = Callable[[Operator, Tensor, "Tensor | None"], None]
 """Called with the operator, its input, and the bias that was used with it."""
 
 _DIRECT = {functional.linear, functional.conv1d, functional.conv2d, functional.conv3d}
@@ -28,26 +28,27 @@ _ROLES = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
 
 
 class Watch(TorchFunctionMode):
-    """While this context is open, each use of a weight is noted just before it happens.
+    """While this context is open, each use of a weight is reported just before it happens.
 
     Args:
         operators: Whose weights to watch.
-        note: Called at each use.
-        stray: Called with an operator and the name of a function that takes its weight in another
-            way, and therefore would feel an edit that was not made for it. None: not looked for.
+        on_use: Called at each use.
+        on_other_use: Called with an operator and the name of a function that takes its weight in
+            another way, and therefore would feel an edit that was not meant for it. None: no check.
     """
 
     def __init__(
         self,
         operators: Sequence[Operator],
-        note: Noted,
-        stray: Callable[[Operator, str], None] | None = None,
+        on_use: OnUse,
+        on_other_use: Callable[[Operator, str], None] | None = None,
     ) -> None:
         super().__init__()
-        self._note = note
-        self._stray = stray
+        self._on_use = on_use
+        self._on_other_use = on_other_use
         self._readers: dict[int, list[Operator]] = {}
-        self._units: dict[str, Tensor] = {}
+        self._identities: dict[str, Tensor] = {}
+        # by identity: the very parameter is what a functional call is handed
         for operator in operators:
             self._readers.setdefault(id(operator.parameter), []).append(operator)
 
@@ -59,8 +60,8 @@ class Watch(TorchFunctionMode):
         elif func is functional.multi_head_attention_forward:
             return self._attention(_ATTENTION.bind(*args, **kwargs))
         result = func(*args, **kwargs)
-        if self._stray is not None and func not in _DIRECT:
-            self._look_for_strays(func, (*args, *kwargs.values()), result)
+        if self._on_other_use is not None and func not in _DIRECT:
+            self._report_other_uses(func, (*args, *kwargs.values()), result)
         return result
 
     def _direct(self, name: str, args: Any, kwargs: Any) -> None:
@@ -68,49 +69,56 @@ class Watch(TorchFunctionMode):
             args[place] if len(args) > place else kwargs.get(keyword)
             for place, keyword in enumerate(("input", "weight", "bias"))
         )
+        # torch.conv*d(input, weight, bias, stride, padding, dilation, groups)
         groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
         for operator in self._readers.get(id(weight), ()):
-            if groups != operator.groups and self._stray is not None:
-                self._stray(operator, f"{name} in {groups} groups")
-            self._note(operator, inputs, bias)
+            if groups != operator.groups and self._on_other_use is not None:
+                self._on_other_use(operator, f"{name} in {groups} groups")
+            self._on_use(operator, inputs, bias)
 
     def _attention(self, bound: inspect.BoundArguments) -> Any:
-        """Notes queries, keys, values, and what enters the output projection.
+        """Reports queries, keys, values, and what enters the output projection.
 
         The latter appears nowhere by itself, but with the identity as its output projection the
         function returns it.
         """
-        given = bound.arguments
+        arguments = bound.arguments
         for role, suffix in _ROLES.items():
-            weight = given.get(f"{suffix}_weight")
-            weight = given["in_proj_weight"] if weight is None else weight
+            weight = arguments.get(f"{suffix}_weight")
+            weight = arguments["in_proj_weight"] if weight is None else weight
             for operator in self._readers.get(id(weight), ()):
                 if operator.part.suffix == suffix:
-                    self._note(operator, given[role], given["in_proj_bias"])
-        outward, bias = given["out_proj_weight"], given["out_proj_bias"]
+                    self._on_use(operator, arguments[role], arguments["in_proj_bias"])
+        outward, bias = arguments["out_proj_weight"], arguments["out_proj_bias"]
         readers = self._readers.get(id(outward), ())
         if not readers:
             return functional.multi_head_attention_forward(*bound.args, **bound.kwargs)
-        given["out_proj_weight"], given["out_proj_bias"] = self._unit(readers[0], outward), None
+        arguments["out_proj_weight"], arguments["out_proj_bias"] = (
+            self._identity(readers[0], outward),
+            None,
+        )
+        # (Q, B, E): the heads' outputs side by side, as out_proj reads them
         mixed, weights = functional.multi_head_attention_forward(*bound.args, **bound.kwargs)
         for operator in readers:
-            self._note(operator, mixed, bias)
+            self._on_use(operator, mixed, bias)
         return functional.linear(mixed, outward, bias), weights
 
-    def _unit(self, operator: Operator, weight: Tensor) -> Tensor:
+    def _identity(self, operator: Operator, weight: Tensor) -> Tensor:
         """The identity on the inputs of an output projection."""
-        if operator.name not in self._units:
+        if operator.name not in self._identities:
             width = weight.shape[1]
-            self._units[operator.name] = torch.eye(width, dtype=weight.dtype, device=weight.device)
-        return self._units[operator.name]
+            eye = torch.eye(width, dtype=weight.dtype, device=weight.device)
+            self._identities[operator.name] = eye
+        return self._identities[operator.name]
 
-    def _look_for_strays(self, func: Any, arguments: Iterable[Any], result: Any) -> None:
+    def _report_other_uses(self, func: Any, arguments: Iterable[Any], result: Any) -> None:
         """A weight went into `func`, and something that is not the weight came out."""
         for value in _tensors(arguments):
             readers = self._readers.get(id(value), ())
+            # a method that gives the weight itself back (`to`, `contiguous`) or a size is no use
             if readers and any(other is not value for other in _tensors([result])):
                 for operator in readers:
-                    self._stray(operator, getattr(func, "__name__", str(func)))  # type: ignore[misc]
+                    self._on_other_use(operator, getattr(func, "__name__", str(func)))  # type: ignore[misc]
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:

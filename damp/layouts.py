@@ -22,7 +22,7 @@ are independent it is 1; a batch norm without running statistics lets some of it
 
 
 CONSTANT = "its input does not depend on the images"
-"""Why nothing can be told of a layer behind features that are dead."""
+"""Why a layer behind features that are dead cannot be traced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +66,13 @@ class Layout:
         if inputs.ndim <= self.axis or (self.folded and inputs.shape[0] % samples):
             return None
         apart = self.unfolded(inputs, samples)
+        # unfolding the first axis moves those behind it by one
         features = apart.ndim - 1 if feature_axis < 0 else feature_axis + bool(self.folded)
         if apart.shape[self.axis] != samples or features == self.axis:
             return None
         rest = [axis for axis in range(apart.ndim) if axis not in (self.axis, features)]
-        mean = apart.mean(rest) if rest else apart.clone()
+        # a copy also where there is nothing to average: later layers may work in place
+        mean = apart.mean(rest) if rest else apart.clone()  # (B, D), or (D, B)
         return mean.T.contiguous() if self.axis > features else mean
 
 
@@ -86,20 +88,22 @@ def layout_of(before: Tensor, after: Tensor, feature_axis: int, changed: int) ->
     """
     if before.shape != after.shape:
         return "the shape of its input depends on the images"
+    # where the replaced sample's entries lie is where the input changed, whatever its shape
     change = (_finite(after.double()) - _finite(before.double())).square()
     if not float(change.sum()):
         return CONSTANT
     best, share = None, OWN
     for layout in _candidates(before, feature_axis):
         energy = layout.unfolded(change, SAMPLES)
+        # share of all change that lies in the entries of that one sample, 0 to 1
         own = float(energy.select(layout.axis, changed).sum() / change.sum())
         if own > share:
             best, share = layout, own
-    return best or f"samples cannot be told apart in its input of shape {tuple(before.shape)}"
+    return best or f"samples cannot be separated in its input of shape {tuple(before.shape)}"
 
 
 def _finite(values: Tensor) -> Tensor:
-    """Zeros for what is no number: broken activations are found and told by the pass itself."""
+    """Zeros for what is no number: broken activations are reported by the pass itself."""
     return values.nan_to_num(0.0, 0.0, 0.0)
 
 
@@ -108,6 +112,7 @@ def _candidates(inputs: Tensor, feature_axis: int) -> Iterator[Layout]:
     for axis, size in enumerate(inputs.shape):
         if axis != features and size == SAMPLES:
             yield Layout(axis=axis)
+    # windows: the first axis is samples times windows, in either order
     if features != 0 and inputs.shape[0] > SAMPLES and inputs.shape[0] % SAMPLES == 0:
         yield Layout(axis=0, folded="major")
         yield Layout(axis=1, folded="minor")
@@ -119,9 +124,11 @@ def small_batch(inputs: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         inputs: (B, ...), at least one sample.
     """
+    # a shorter batch is repeated: only the replaced sample has to be different
     rows = inputs[torch.arange(SAMPLES, device=inputs.device) % len(inputs)].clone()
     other = rows.clone()
     generator = torch.Generator().manual_seed(0)
+    # noise as large as the batch's own values, so that no layer saturates
     noise = torch.randn(rows[0].shape, generator=generator).to(rows)
     spread, centre = _finite(rows).std(), _finite(rows).mean()
     other[SAMPLES // 2] = noise * torch.where(spread > 0, spread, 1.0) + centre

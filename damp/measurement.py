@@ -25,43 +25,44 @@ FORMAT = "damp-measurement-1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """One operator as the pass saw it.
+    """One operator as the pass over the data records it.
 
     Attributes:
         name: Of the operator.
         kind: Class of its layer.
-        leader: Name of the operator under which the statistics of its inputs are kept.
-        heard: Outputs to which the model adds the operator's own bias, as ranges (start, stop).
+        input_group: Name of the operator under which the statistics of its inputs are kept.
+        bias_applied: Outputs to which the model adds the operator's own bias, as ranges
+            (start, stop).
         outputs: Number of outputs O.
     """
 
     name: str
     kind: str
-    leader: str
-    heard: tuple[tuple[int, int], ...]
+    input_group: str
+    bias_applied: tuple[tuple[int, int], ...]
     outputs: int
 
     @property
-    def all_heard(self) -> bool:
+    def bias_fully_applied(self) -> bool:
         """Whether every output gets the operator's own bias."""
-        return self.heard == ((0, self.outputs),)
+        return self.bias_applied == ((0, self.outputs),)
 
     @property
-    def unheard(self) -> tuple[tuple[int, int], ...]:
+    def bias_not_applied(self) -> tuple[tuple[int, int], ...]:
         """Outputs that do not, as ranges."""
-        return ranges((~self.heard_outputs()).tolist())
+        return ranges((~self.bias_mask()).tolist())  # complement of `bias_applied`
 
-    def heard_outputs(self) -> Tensor:
+    def bias_mask(self) -> Tensor:
         """Flags of the outputs that do, (O,), bool."""
         flags = torch.zeros(self.outputs, dtype=torch.bool)
-        for start, stop in self.heard:
+        for start, stop in self.bias_applied:
             flags[start:stop] = True
         return flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measurement:
-    """What one pass over the data found.
+    """The result of one pass over the data.
 
     Attributes:
         counts: Samples per class, (C,), int64, on the CPU.
@@ -92,12 +93,13 @@ class Measurement:
 
     def of(self, reader: Reader) -> Statistics:
         """The statistics of an operator's inputs."""
-        return self.statistics[reader.leader]
+        return self.statistics[reader.input_group]
 
     def purity(self, classes: Sequence[int]) -> float:
-        """How far batches are of one class each, seen over some classes: 1 where they all are."""
-        chosen = self.together[list(classes)][:, list(classes)]
-        return float(chosen.trace() / chosen.sum()) if chosen.sum() else 0.0
+        """How far batches are of one class each, over some classes: 1 where they all are."""
+        # pairs of samples of one batch: the share of those that are of one class
+        pairs = self.together[list(classes)][:, list(classes)]  # (k, k)
+        return float(pairs.trace() / pairs.sum()) if pairs.sum() else 0.0
 
     def plus(self, other: Measurement) -> Measurement:
         """The measurement of the samples of both.
@@ -110,10 +112,7 @@ class Measurement:
                 "The two measurements are of different models: measure one model on both parts of "
                 "the data."
             )
-        alike = {
-            name: (found.groups, type(found.moments)) for name, found in self.statistics.items()
-        }
-        if alike != {n: (f.groups, type(f.moments)) for n, f in other.statistics.items()}:
+        if self._layout() != other._layout():
             raise BadMeasurement(
                 "The two measurements keep classes apart differently: give both the same `memory`."
             )
@@ -121,31 +120,35 @@ class Measurement:
             self,
             counts=self.counts + other.counts,
             together=self.together + other.together,
-            statistics={
-                name: found.plus(other.statistics[name]) for name, found in self.statistics.items()
-            },
+            statistics={n: s.plus(other.statistics[n]) for n, s in self.statistics.items()},
         )
+
+    def _layout(self) -> dict[str, tuple[Groups, type[Moments]]]:
+        """Which sums there are: those of two measurements add up only where these agree."""
+        return {name: (s.groups, type(s.moments)) for name, s in self.statistics.items()}
 
     def to(self, device: torch.device | str) -> Measurement:
         """The same on another device."""
-        return replace(
-            self, statistics={n: _moved(found, device) for n, found in self.statistics.items()}
-        )
+        moved = {name: _on_device(sums, device) for name, sums in self.statistics.items()}
+        return replace(self, statistics=moved)
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors and text, as `safetensors.torch.save_file` takes them."""
         tensors = {"counts": self.counts, "together": self.together}
-        told = []
-        for place, (name, found) in enumerate(self.statistics.items()):
-            own = {"pivot": found.pivot, "counts": found.counts, "sums": found.sums}
-            own |= found.moments.tensors()
+        entries = []
+        for place, (name, sums) in enumerate(self.statistics.items()):
+            own = {"pivot": sums.pivot, "counts": sums.counts, "sums": sums.sums}
+            own |= sums.moments.tensors()
+            # safetensors refuses views that share memory
             tensors |= {f"{place}.{key}": value.contiguous() for key, value in own.items()}
-            told.append({"name": name, "groups": found.groups, "blocks": found.blocks})
+            entries.append({"name": name, "groups": sums.groups, "blocks": sums.blocks})
         text = {
             "format": FORMAT,
             "weights": self.weights,
-            "statistics": told,
-            "readers": [[r.name, r.kind, r.leader, r.heard, r.outputs] for r in self.readers],
+            "statistics": entries,
+            "readers": [
+                [r.name, r.kind, r.input_group, r.bias_applied, r.outputs] for r in self.readers
+            ],
             "skipped": [[s.name, s.kind, s.reason] for s in self.skipped],
         }
         return tensors, {"damp": json.dumps(text, sort_keys=True)}
@@ -160,10 +163,10 @@ class Measurement:
             BadMeasurement: this is no measurement, or of another format.
         """
         try:
-            told = json.loads(metadata["damp"])
-            if told["format"] != FORMAT:
+            text = json.loads(metadata["damp"])
+            if text["format"] != FORMAT:
                 raise BadMeasurement(
-                    f"The measurement is of format {told['format']!r}, this version of damp reads "
+                    f"The measurement is of format {text['format']!r}, this version of damp reads "
                     f"{FORMAT!r}: measure again."
                 )
             return cls(
@@ -171,15 +174,16 @@ class Measurement:
                 together=tensors["together"],
                 statistics={
                     entry["name"]: _loaded(entry, place, tensors)
-                    for place, entry in enumerate(told["statistics"])
+                    for place, entry in enumerate(text["statistics"])
                 },
-                readers=tuple(_reader(*entry) for entry in told["readers"]),
+                readers=tuple(_reader(*entry) for entry in text["readers"]),
                 skipped=tuple(
                     Skipped(name=name, kind=kind, reason=reason)
-                    for name, kind, reason in told["skipped"]
+                    for name, kind, reason in text["skipped"]
                 ),
-                weights=told["weights"],
+                weights=text["weights"],
             )
+        # whatever a damaged file makes of these look-ups is one refusal with one remedy
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             if isinstance(error, BadMeasurement):
                 raise
@@ -188,19 +192,23 @@ class Measurement:
             ) from error
 
 
-def _reader(name: str, kind: str, leader: str, heard: Any, outputs: int) -> Reader:
-    ranges = tuple((int(start), int(stop)) for start, stop in heard)
-    return Reader(name=name, kind=kind, leader=leader, heard=ranges, outputs=outputs)
+def _reader(name: str, kind: str, input_group: str, bias_applied: Any, outputs: int) -> Reader:
+    ranges = tuple((int(start), int(stop)) for start, stop in bias_applied)
+    return Reader(
+        name=name, kind=kind, input_group=input_group, bias_applied=ranges, outputs=outputs
+    )
 
 
 def _loaded(entry: Mapping[str, Any], place: int, tensors: Mapping[str, Tensor]) -> Statistics:
     own = {key: tensors[f"{place}.{key}"] for key in ("pivot", "counts", "sums")}
     groups: Groups = tuple(tuple(group) for group in entry["groups"])
     blocks = int(entry["blocks"])
+    # D, and d = D / G features in each block
     features, width = len(own["pivot"]), len(own["pivot"]) // blocks
     if f"{place}.gram" in tensors:
+        # (K, G, d (d + 1) / 2): a Gram matrix is symmetric, half of it is kept
         upper = _shaped(tensors[f"{place}.gram"], len(groups), blocks, width * (width + 1) // 2)
-        moments: Moments = Gram.of(upper, width)
+        moments: Moments = Gram.from_upper(upper, width)
     else:
         sketch = tensors[f"{place}.sketch"]
         moments = Sketch(
@@ -214,38 +222,41 @@ def _loaded(entry: Mapping[str, Any], place: int, tensors: Mapping[str, Tensor])
 
 def _shaped(value: Tensor, *shape: int) -> Tensor:
     if tuple(value.shape) != shape:
-        raise ValueError(f"a tensor of shape {tuple(value.shape)} stands where {shape} belongs")
+        raise ValueError(f"a tensor has shape {tuple(value.shape)} instead of {shape}")
     return value
 
 
-def _moved(found: Statistics, device: torch.device | str) -> Statistics:
-    moments = found.moments
-    moved: Moments = (
+def _on_device(statistics: Statistics, device: torch.device | str) -> Statistics:
+    moments = statistics.moments
+    there: Moments = (
         Gram(sums=moments.sums.to(device))
         if isinstance(moments, Gram)
         else Sketch(sums=moments.sums.to(device), squares=moments.squares.to(device))  # type: ignore[attr-defined]
     )
-    return replace(found, pivot=found.pivot.to(device), sums=found.sums.to(device), moments=moved)
+    # counts stay on the CPU, where classes are chosen by them
+    pivot, sums = statistics.pivot.to(device), statistics.sums.to(device)
+    return replace(statistics, pivot=pivot, sums=sums, moments=there)
 
 
-def ranges(chosen: Iterable[bool]) -> tuple[tuple[int, int], ...]:
+def ranges(flags: Iterable[bool]) -> tuple[tuple[int, int], ...]:
     """Where a row of flags is true, as ranges.
 
     >>> ranges([True, True, False, True])
     ((0, 2), (3, 4))
     """
-    found: list[tuple[int, int]] = []
-    for place, flag in enumerate(chosen):
-        if flag and found and found[-1][1] == place:
-            found[-1] = found[-1][0], place + 1
+    spans: list[tuple[int, int]] = []
+    for place, flag in enumerate(flags):
+        if flag and spans and spans[-1][1] == place:
+            spans[-1] = spans[-1][0], place + 1  # one further
         elif flag:
-            found.append((place, place + 1))
-    return tuple(found)
+            spans.append((place, place + 1))
+    return tuple(spans)
 
 
 def digest(model: nn.Module) -> str:
     """sha256 over a model's tensors with their names, types and shapes."""
     total = hashlib.sha256()
+    # names, types and shapes too: equal bytes under other names are another model
     for name, value in sorted(model.state_dict().items()):
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         total.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -12,7 +12,7 @@ from torch import nn
 
 from damp import checks
 from damp.aftercare import RetiredOutputs
-from damp.collection import survey
+from damp.collection import collect
 from damp.errors import Unsupported, raise_together
 from damp.grouping import MEMORY, for_any_request
 from damp.measurement import Measurement, digest
@@ -49,28 +49,29 @@ def measure(
     (60, [20, 20, 20], [''])
     """
     names = tuple(skip)
-    inner, retired = unwrapped(model)
-    problems = checks.of_model(inner)
-    problems += checks.of_batches(batches)
+    inner, retired = unwrap(model)
+    problems = checks.model_problems(inner)
+    problems += checks.batch_problems(batches)
     if not problems:
-        problems += checks.of_names(inner, names)
+        problems += checks.skip_problems(inner, names)
     if device is not None:
-        problems += checks.of_device(device)
+        problems += checks.device_problems(device)
     raise_together(problems)
-    with undisturbed(inner, device):
-        working = copied(inner, device)
-        operators, skipped = chosen(working, names)
-        seen = survey(working, operators, batches, for_any_request(memory), ignore=retired)
-        raise_together(seen.problems)
+    with preserve_state(inner, device):
+        working = copy_model(inner, device)
+        operators, skipped = select_operators(working, names)
+        collection = collect(working, operators, batches, for_any_request(memory), ignore=retired)
+        raise_together(collection.problems)
         return replace(
-            seen.measurement,
-            skipped=(*skipped, *seen.measurement.skipped),
-            weights=digest(inner),
+            collection.measurement,
+            skipped=(*skipped, *collection.measurement.skipped),
+            weights=digest(inner),  # of the caller's model: the copy may have another device
         )
 
 
-def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[int, ...]]:
+def unwrap(model: nn.Module) -> tuple[nn.Module, tuple[int, ...]]:
     """The network itself, and the classes that earlier requests have retired."""
+    # each request on an edited model wraps it once more
     retired: tuple[int, ...] = ()
     while isinstance(model, RetiredOutputs):
         retired = retired + model.classes
@@ -79,8 +80,9 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[int, ...]]:
 
 
 @contextmanager
-def undisturbed(model: nn.Module, device: torch.device | str | None) -> Iterator[None]:
-    """No gradients, no inference tensors in what is made, and all random states put back."""
+def preserve_state(model: nn.Module, device: torch.device | str | None) -> Iterator[None]:
+    """No gradients, no inference tensors in the result, and all random states put back."""
+    # fork_rng saves the CPU's state always, of GPUs those that are named
     used = [value.device for value in model.parameters()]
     used += [torch.device(device)] if device is not None else []
     cuda = sorted({place.index or 0 for place in used if place.type == "cuda"})
@@ -88,7 +90,7 @@ def undisturbed(model: nn.Module, device: torch.device | str | None) -> Iterator
         yield
 
 
-def copied(model: nn.Module, device: torch.device | str | None) -> nn.Module:
+def copy_model(model: nn.Module, device: torch.device | str | None) -> nn.Module:
     """A copy to work on, where the work is done.
 
     Raises:
@@ -99,23 +101,23 @@ def copied(model: nn.Module, device: torch.device | str | None) -> nn.Module:
     except (RuntimeError, TypeError) as error:
         raise Unsupported(
             f"The model cannot be copied ({error}). Weight norm in its old form is a common cause: "
-            "remove it, or build the model anew and load its state dict."
+            "remove it, or build the model again and load its state dict."
         ) from error
     return working if device is None else working.to(device)
 
 
-def chosen(model: nn.Module, skip: Sequence[str]) -> tuple[list[Operator], list[Skipped]]:
+def select_operators(model: nn.Module, skip: Sequence[str]) -> tuple[list[Operator], list[Skipped]]:
     """Operators to cut, and layers left alone because of their kind or of `skip`."""
     operators, skipped = find(model)
     spared = [op for op in operators if any(_within(op.name, name) for name in skip)]
     kept = [operator for operator in operators if operator not in spared]
-    return kept, skipped + [spare(operator, "it is named in `skip`") for operator in spared]
+    return kept, skipped + [skip_operator(operator, "it is named in `skip`") for operator in spared]
 
 
 def _within(name: str, container: str) -> bool:
     return name == container or name.startswith(f"{container}.")
 
 
-def spare(operator: Operator, reason: str) -> Skipped:
+def skip_operator(operator: Operator, reason: str) -> Skipped:
     """An operator that stays as it is."""
     return Skipped(name=operator.name, kind=operator.kind, reason=reason)

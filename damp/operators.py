@@ -96,7 +96,7 @@ class Operator:
     def weight(self) -> Tensor:
         """The weight as (O, d, K), K kernel positions (1 for `Linear`), sharing its memory."""
         start = self.part.start
-        weight = self.parameter.detach()[start : start + self.outputs]
+        weight = self.parameter.detach()[start : start + self.outputs]  # (O, d, ...)
         return weight.reshape(weight.shape[0], weight.shape[1], -1)
 
     @property
@@ -104,7 +104,7 @@ class Operator:
         """The modules that hold the weight."""
         return (self.layer, *self.sharing)
 
-    def give_biases(self) -> None:
+    def ensure_biases(self) -> None:
         """A bias of zeros to each owner that has none."""
         for owner in self.owners:
             if owner._parameters.get(self.part.bias) is None:
@@ -113,8 +113,8 @@ class Operator:
     def biases(self) -> list[Tensor | None]:
         """The bias entries of its outputs, (O,), in each owner; None where there is no bias."""
         span = slice(self.part.bias_start, self.part.bias_start + self.outputs)
-        found = [owner._parameters.get(self.part.bias) for owner in self.owners]
-        return [None if bias is None else bias.detach()[span] for bias in found]
+        own = [owner._parameters.get(self.part.bias) for owner in self.owners]
+        return [None if bias is None else bias.detach()[span] for bias in own]
 
 
 Registered = Callable[[nn.Module], "list[Part] | str"]
@@ -141,6 +141,7 @@ def _linear(layer: nn.Module) -> list[Part] | str:
 @layer_kind(nn.Conv3d)
 def _convolution(layer: nn.Module) -> list[Part] | str:
     groups = int(layer.groups)  # type: ignore[arg-type]
+    # a weight is (O, D / groups, ...): each output of a depthwise one reads a single channel
     if groups > 1 and layer.get_parameter("weight").shape[1] == 1:
         return "it is a depthwise convolution: it mixes no channels, so there is nothing to project"
     return [Part(axis=1, groups=groups)]
@@ -149,6 +150,8 @@ def _convolution(layer: nn.Module) -> list[Part] | str:
 @layer_kind(nn.MultiheadAttention)
 def _attention(layer: nn.Module) -> list[Part] | str:
     """Query, key and value projections; `out_proj` is a Linear layer of its own."""
+    # one weight (3E, E) where queries, keys and values are equally wide, else three of their own;
+    # the bias is one vector (3E,) in both forms
     packed = layer._parameters.get("in_proj_weight") is not None
     width = int(layer.embed_dim)  # type: ignore[arg-type]
     return [
@@ -166,16 +169,17 @@ def _attention(layer: nn.Module) -> list[Part] | str:
 
 def _parts(layer: nn.Module) -> list[Part] | str | None:
     """What a layer reads with, the reason to skip it, or None where there is nothing to see."""
+    # instances, not types: a subclass with a forward() of its own is traced like any other
     for kind, function in _PARTS.items():
         if isinstance(layer, kind):
             parts = _obstacle(layer) or function(layer)
-            return parts if isinstance(parts, str) else _sound(layer, parts)
+            return parts if isinstance(parts, str) else _checked(layer, parts)
     return _unsupported(layer)
 
 
 def _obstacle(layer: nn.Module) -> str | None:
     """Why a layer of a known kind cannot be edited by changing its weight."""
-    if isinstance(layer, nn.MultiheadAttention):
+    if isinstance(layer, nn.MultiheadAttention):  # its weights have other names
         return None
     weight = layer._parameters.get("weight")
     if weight is None:
@@ -188,7 +192,7 @@ def _obstacle(layer: nn.Module) -> str | None:
     return None
 
 
-def _sound(layer: nn.Module, parts: list[Part]) -> list[Part] | str:
+def _checked(layer: nn.Module, parts: list[Part]) -> list[Part] | str:
     """Parts whose weights are there, in a type that can be computed with."""
     for part in parts:
         weight = layer._parameters.get(part.weight)
@@ -205,6 +209,7 @@ def _unsupported(layer: nn.Module) -> str | None:
         return "transposed convolutions are not supported"
     if isinstance(layer, _ConvNd):
         return "convolutions of this kind are not supported"
+    # a container's own parameters are listed one by one, with the layers it holds
     own = _matrices(layer)
     if own and not any(True for _ in layer.children()):
         return f"its weights ({', '.join(own)}) are of a kind that is not supported"
@@ -218,7 +223,7 @@ def _matrices(layer: nn.Module) -> list[str]:
     return [name for name, value in layer.named_parameters(recurse=False) if value.ndim > 1]
 
 
-def _loose(name: str, layer: nn.Module) -> Iterator[Skipped]:
+def _container_parameters(name: str, layer: nn.Module) -> Iterator[Skipped]:
     """Parameters that a container holds beside its layers, such as position embeddings."""
     if any(True for _ in layer.children()):
         for own in _matrices(layer):
@@ -243,7 +248,7 @@ def find(model: nn.Module) -> tuple[list[Operator], list[Skipped]]:
 
     A weight that several modules share is one operator under the first one's name, since cutting
     it for one cuts it for all. Whether a model uses its operators as they stand shows only when it
-    runs: `damp.tracing` looks.
+    runs: `damp.tracing` records it.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 2))
     >>> operators, skipped = find(net)
@@ -252,39 +257,40 @@ def find(model: nn.Module) -> tuple[list[Operator], list[Skipped]]:
     """
     operators: dict[tuple[int, int], Operator] = {}
     skipped: list[Skipped] = []
-    strangers = _strangers(model)
+    foreign = _foreign_weights(model)
     for name, layer in model.named_modules():
         parts, kind = _parts(layer), type(layer).__name__
         if parts is None:
-            skipped.extend(_loose(name, layer))
+            skipped.extend(_container_parameters(name, layer))
         elif isinstance(parts, str):
             skipped.append(Skipped(name=name, kind=kind, reason=parts))
         for part in parts if isinstance(parts, list) else ():
             operator = Operator(name=joined(name, part.suffix), kind=kind, layer=layer, part=part)
-            _sort_in(operator, operators, skipped, strangers)
+            _register(operator, operators, skipped, foreign)
     return list(operators.values()), skipped
 
 
-def _sort_in(
+def _register(
     operator: Operator,
     operators: dict[tuple[int, int], Operator],
     skipped: list[Skipped],
-    strangers: dict[int, str],
+    foreign: dict[int, str],
 ) -> None:
     """A new operator, one more owner of a known one, or a layer to leave alone."""
     weight = id(operator.parameter)
+    # packed attention is three operators with one weight, distinguished by their rows
     key = weight, operator.part.bias_start
-    if weight in strangers:
-        reason = f"it shares its weight with {strangers[weight]!r}, which cannot be cut"
+    if weight in foreign:
+        reason = f"it shares its weight with {foreign[weight]!r}, which cannot be cut"
         skipped.append(Skipped(name=operator.name, kind=operator.kind, reason=reason))
     elif key not in operators:
         operators[key] = operator
     else:
-        known = operators[key]
-        operators[key] = replace(known, sharing=(*known.sharing, operator.layer))
+        first = operators[key]
+        operators[key] = replace(first, sharing=(*first.sharing, operator.layer))
 
 
-def _strangers(model: nn.Module) -> dict[int, str]:
+def _foreign_weights(model: nn.Module) -> dict[int, str]:
     """Parameters of layers that are no operators, by identity: name of the layer."""
     return {
         id(value): name
@@ -326,14 +332,14 @@ def add_missing_biases(model: nn.Module, keys: Iterable[str]) -> list[str]:
     (['0'], (4,))
     """
     wanted = set(keys)
-    given: list[str] = []
+    names: list[str] = []
     for name, layer in model.named_modules():
         parts = _parts(layer)
         for bias in {part.bias for part in parts} if isinstance(parts, list) else ():
             if layer._parameters.get(bias) is None and joined(name, bias) in wanted:
                 add_bias(layer)
-                given.append(name)
-    return given
+                names.append(name)
+    return names
 
 
 def add_bias(layer: nn.Module) -> None:
@@ -346,6 +352,7 @@ def add_bias(layer: nn.Module) -> None:
     if not isinstance(parts, list):
         raise Unsupported(f"A {type(layer).__name__} takes no bias: name a layer that can be cut.")
     weight = layer.get_parameter(parts[0].weight)
+    # of packed projections one bias serves all parts
     size = max(part.bias_start + _outputs(layer, part) for part in parts)
     zeros = torch.zeros(size, dtype=weight.dtype, device=weight.device)
     bias = nn.Parameter(zeros, requires_grad=weight.requires_grad)

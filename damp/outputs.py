@@ -1,4 +1,4 @@
-"""Find the logits in whatever a classifier returns, and put others in their place.
+"""Find the logits in whatever a classifier returns, and replace them.
 
 A tensor (B, C); an object or a mapping with `logits` (Hugging Face, torchvision's GoogLeNet and
 Inception in training mode); a tuple or list whose first entry is the logits, further ones (B, C)
@@ -24,16 +24,16 @@ def logits_of(output: Any, rows: int) -> Tensor:
     Raises:
         Unsupported: there are none.
     """
-    found = output
+    logits = output
     if isinstance(output, MutableMapping):
-        found = output.get(LOGITS)
+        logits = output.get(LOGITS)
     elif hasattr(output, LOGITS):
-        found = getattr(output, LOGITS)
+        logits = getattr(output, LOGITS)
     elif isinstance(output, tuple | list) and output:
-        found = output[0]
-    if is_logits(found, rows):
-        return found
-    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        logits = output[0]
+    if is_logits(logits, rows):
+        return logits
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     raise Unsupported(
         f"The model returns {shape} for {rows} samples: wrap it so that it returns "
         "logits of shape (samples, classes)."
@@ -56,6 +56,7 @@ def with_logits(output: Any, change: Callable[[Tensor], Tensor], rows: int) -> A
     if isinstance(output, Tensor):
         return change(output)
 
+    # an auxiliary head answers for the same samples and classes, and is masked with the main one
     def changed(value: Any) -> Any:
         return change(value) if is_logits(value, rows) and value.shape == main.shape else value
 
@@ -63,6 +64,7 @@ def with_logits(output: Any, change: Callable[[Tensor], Tensor], rows: int) -> A
         other = copy.copy(output)
         other[LOGITS] = change(main)
         return other
+    # a named tuple takes its fields one by one, a plain one takes an iterable
     if isinstance(output, tuple) and hasattr(output, "_fields"):
         return type(output)(*map(changed, output))
     if isinstance(output, tuple | list):

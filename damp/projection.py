@@ -12,24 +12,11 @@ import torch
 from torch import Tensor
 
 from damp.operators import Operator
-from damp.presets import Plan
+from damp.plans import OperatorPlan
 from damp.residuals import Subspace
 
 ENTRIES = 1 << 17
 """Weight entries that are held in float64 at once: a megabyte, which stays in a core's cache."""
-
-
-def erase(inputs: Tensor, subspace: Subspace, strength: Tensor, reference: Tensor) -> Tensor:
-    """x - T (x - m) for inputs (..., D): what `fold` and `shift` make a layer do to its inputs.
-
-    Args:
-        inputs: (..., D).
-        subspace: Directions, (D, k).
-        strength: a_j, (k,).
-        reference: m, (D,).
-    """
-    held = (inputs - reference) @ subspace.dual * strength
-    return inputs - held @ subspace.basis.T
 
 
 def fold(weight: Tensor, subspace: Subspace, strength: Tensor) -> Tensor:
@@ -40,6 +27,7 @@ def fold(weight: Tensor, subspace: Subspace, strength: Tensor) -> Tensor:
     >>> fold(torch.ones(1, 2, 1), plane, torch.tensor([.75])).flatten()
     tensor([0.2500, 1.0000])
     """
+    # one product per output: W - dual (W T)', (O, D, k) @ (O, k, K)
     return torch.baddbmm(
         weight,
         subspace.dual.expand(len(weight), -1, -1),
@@ -50,41 +38,45 @@ def fold(weight: Tensor, subspace: Subspace, strength: Tensor) -> Tensor:
 
 def removed(weight: Tensor, subspace: Subspace, strength: Tensor) -> Tensor:
     """What a weight reads of each direction, (O, D, K) -> (O, k, K): W T = removed' dual'."""
-    return torch.matmul((subspace.basis * strength).T, weight)
+    return torch.matmul((subspace.basis * strength).T, weight)  # (k, D) @ (O, D, K)
 
 
 def shift(weight: Tensor, subspace: Subspace, strength: Tensor, reference: Tensor) -> Tensor:
     """W T m, summed over kernel positions, (O,): what the bias gains."""
-    held = subspace.dual.T @ reference * strength
+    held = subspace.dual.T @ reference * strength  # diag(a) dual' m, (k,)
+    # the same m at every kernel position: exact inside, at a padded border it is not
     return weight.sum(-1) @ (subspace.basis @ held)
 
 
-def cut(operator: Operator, plans: Sequence[Plan | None], heard: Tensor | None = None) -> float:
+def cut(
+    operator: Operator, plans: Sequence[OperatorPlan | None], bias_applied: Tensor | None = None
+) -> float:
     """Edit an operator in place: worked out in float64, a strip of rows at a time, cast once.
 
     Args:
         operator: Its layer gets a bias where it had none, unless no plan has a reference.
         plans: One per block of features; None leaves that block's readers alone.
-        heard: Outputs to which the model adds the operator's bias, (O,), bool; where an edit needs
-            a bias the others stay as they are. None: all outputs.
+        bias_applied: Outputs to which the model adds the operator's bias, (O,), bool; where an
+            edit needs a bias the others stay as they are. None: all outputs.
     Returns:
         |W' - W| / |W|, Frobenius norms.
     """
-    weight = operator.weight()
+    weight = operator.weight()  # (O, d, K)
     change = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
     moved = total = torch.zeros((), dtype=torch.float64, device=weight.device)
-    share = len(weight) // operator.groups
+    share = len(weight) // operator.groups  # outputs per block of features
     for place, plan in enumerate(plans):
         for rows in _strips(place * share, (place + 1) * share, weight[0].numel()):
-            original = weight[rows].double()
+            original = weight[rows].double()  # (o, d, K)
             total = total + original.norm() ** 2
             if plan is not None:
-                listening = None if heard is None else heard[rows]
-                edited, change[rows] = _edited(original, plan, listening)
+                mask = None if bias_applied is None else bias_applied[rows]
+                edited, change[rows] = _edited(original, plan, mask)
                 moved = moved + (edited - original).norm() ** 2
                 _write(operator, rows, edited)
     if any(plan is not None and plan.reference is not None for plan in plans):
         _move_biases(operator, change)
+    # a weight of zeros has not moved: 0 / tiny
     return float((moved / total.clamp_min(torch.finfo(torch.float64).tiny)).sqrt())
 
 
@@ -95,16 +87,19 @@ def _strips(start: int, stop: int, width: int) -> Iterator[slice]:
         yield slice(first, min(first + height, stop))
 
 
-def _edited(original: Tensor, plan: Plan, heard: Tensor | None) -> tuple[Tensor, Tensor]:
+def _edited(
+    original: Tensor, plan: OperatorPlan, bias_applied: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Rows after an edit, (o, d, K), and what their biases gain, (o,)."""
     edited = fold(original, plan.subspace, plan.strength)
     if plan.reference is None:
         return edited, original.new_zeros(len(original))
     gained = shift(original, plan.subspace, plan.strength, plan.reference)
-    if heard is None or bool(heard.all()):
+    if bias_applied is None or bool(bias_applied.all()):
         return edited, gained
-    listened = heard.to(original.device)
-    return torch.where(listened[:, None, None], edited, original), gained * listened
+    # an output whose bias cannot take W T m would be shifted for every sample: it stays
+    mask = bias_applied.to(original.device)
+    return torch.where(mask[:, None, None], edited, original), gained * mask
 
 
 def _write(operator: Operator, rows: slice, values: Tensor) -> None:
@@ -115,7 +110,7 @@ def _write(operator: Operator, rows: slice, values: Tensor) -> None:
 
 def _move_biases(operator: Operator, change: Tensor) -> None:
     """Add to the bias of each module that holds the weight."""
-    operator.give_biases()
+    operator.ensure_biases()
     for bias in operator.biases():
         if bias is not None:
-            bias.copy_(bias.to(change) + change)
+            bias.copy_(bias.to(change) + change)  # added in float64, cast once

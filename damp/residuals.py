@@ -50,8 +50,8 @@ def span_residuals(targets: Tensor, retain: Tensor) -> Tensor:
     >>> span_residuals(torch.tensor([[3., 4.]]), torch.tensor([[2., 0.]]))
     tensor([[0., 4.]])
     """
-    span = orthonormal(retain)
-    once = targets - targets @ span @ span.T
+    span = orthonormal(retain)  # (D, k)
+    once = targets - targets @ span @ span.T  # (f, D)
     return once - once @ span @ span.T  # twice: orthogonal to rounding error
 
 
@@ -61,6 +61,7 @@ def orthonormal(rows: Tensor) -> Tensor:
     An SVD, where the paper says QR: the same space, and well-behaved where rows repeat.
     """
     _, s, vh = torch.linalg.svd(rows, full_matrices=False)
+    # numerical rank, as numpy.linalg.matrix_rank has it
     precision = torch.finfo(rows.dtype).eps * max(rows.shape)
     return vh[s > precision * s.max()].T
 
@@ -85,11 +86,12 @@ def nearest_mixture(target: Tensor, retain: Tensor) -> Tensor:
     >>> nearest_mixture(torch.tensor([.5, .5]), torch.eye(2))
     tensor([0.5000, 0.5000])
     """
-    matrix = (retain - target).T.to("cpu", torch.float64)
+    matrix = (retain - target).T.to("cpu", torch.float64)  # A, (D, r)
+    # w does not depend on A's scale, the solver's stopping rule does
     matrix = matrix / matrix.norm(dim=0).max().clamp_min(torch.finfo(torch.float64).tiny)
     if matrix.shape[0] > matrix.shape[1]:
-        matrix = torch.linalg.qr(matrix, mode="r").R
-    system = np.vstack([matrix.numpy(), np.ones(matrix.shape[1])])
+        matrix = torch.linalg.qr(matrix, mode="r").R  # (r, r): |Q R u| = |R u|
+    system = np.vstack([matrix.numpy(), np.ones(matrix.shape[1])])  # [A; 1']
     right = np.append(np.zeros(matrix.shape[0]), 1.0)
     weights = torch.from_numpy(_nnls(system, right))
     return (weights / weights.sum()).to(retain)
@@ -116,13 +118,13 @@ def mixture_weights(targets: Tensor, retain: Tensor, metric: Metric) -> Tensor:
     Returns:
         Weights, (f, r), rows that sum to one; t_f = weights @ retain.
     """
-    goals, hull = metric.whiten(targets), metric.whiten(retain)
+    goals, hull = metric.whiten(targets), metric.whiten(retain)  # (f, D), (r, D)
     return torch.stack([nearest_mixture(goal, hull) for goal in goals])
 
 
 def relative(residuals: Tensor, targets: Tensor) -> Tensor:
     """|d_f| / |mu_f| per forget class, (f,); 0 where a prototype is 0."""
-    sizes = targets.norm(dim=1)
+    sizes = targets.norm(dim=1)  # (f,)
     return torch.where(sizes > 0, residuals.norm(dim=1) / sizes, 0.0)
 
 
@@ -150,10 +152,10 @@ def whitened_subspace(residuals: Tensor, metric: Metric) -> Subspace:
         residuals: d_f as rows, (f, D).
         metric: Of S.
     """
-    whitened = metric.whiten(residuals)
+    whitened = metric.whiten(residuals)  # (f, D)
     _, s, vh = torch.linalg.svd(whitened, full_matrices=False)
     kept = s > torch.finfo(s.dtype).eps * max(whitened.shape) * s.max()
-    directions = vh[kept].T
+    directions = vh[kept].T  # V, (D, k)
     return Subspace(
         basis=metric.colour(directions),
         dual=metric.dual(directions),

@@ -1,4 +1,4 @@
-"""Run a model over data: evaluation mode for a while, batches read and looked at."""
+"""Run a model over data: evaluation mode for a while, batches read and checked."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while; afterwards each module gets its own mode back."""
+    # one by one: a fine-tuned model may hold some modules in evaluation mode on purpose
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -31,7 +32,7 @@ def exemplar(model: nn.Module) -> Tensor:
     return next(value for value in model.parameters() if value.is_floating_point())
 
 
-def reading(
+def read_batches(
     batches: Batches, like: Tensor, ignore: Sequence[int] = ()
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches as the model needs them: inputs like a parameter, labels int64 on the CPU.
@@ -43,19 +44,19 @@ def reading(
     Raises:
         BadBatches: something is not a pair of float inputs (B, ...) and integer labels (B,).
     """
-    gone = torch.tensor(list(ignore), dtype=torch.int64)
+    excluded = torch.tensor(list(ignore), dtype=torch.int64)
     for number, batch in enumerate(batches):
         inputs, labels = _pair(batch, number)
         labels = labels.to("cpu", torch.int64)
         if ignore:
-            kept = ~torch.isin(labels, gone)
+            kept = ~torch.isin(labels, excluded)  # (B,)
             inputs, labels = inputs[kept.to(inputs.device)], labels[kept]
-        if len(labels):
+        if len(labels):  # nothing is left of a batch of ignored classes
             yield inputs.to(like), labels
 
 
 def _pair(batch: object, number: int) -> tuple[Tensor, Tensor]:
-    """The two tensors of a batch, looked at."""
+    """The two tensors of a batch, checked."""
     pair = tuple(batch) if isinstance(batch, tuple | list) else ()
     if len(pair) != 2 or not all(isinstance(part, Tensor) for part in pair):
         raise BadBatches(f"Batch {number} is no pair of tensors: give (inputs, labels).")

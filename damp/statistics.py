@@ -1,4 +1,4 @@
-"""What the surgery knows of pooled inputs: class means and second moments, and what follows.
+"""Statistics of pooled inputs: class means and second moments, and what follows from them.
 
 Nothing here depends on which classes are to be forgotten: prototypes and covariances of any set of
 classes come from the same sums, and two measurements of different samples add up to the one of all.
@@ -51,9 +51,9 @@ class Gram:
 
     def covariance(self, shares: Sequence[float], rows: Tensor, weights: Tensor) -> Whole:
         """Of one block: the one that `block` has chosen."""
-        total = rows.T @ (weights[:, None] * rows)
+        total = rows.T @ (weights[:, None] * rows)  # (d, n) @ (n, d)
         for share, gram in zip(shares, self.sums[:, 0], strict=True):
-            if share:
+            if share:  # a group without a part in it costs nothing
                 total.add_(gram, alpha=share)
         return Whole(matrix=total)
 
@@ -64,9 +64,9 @@ class Gram:
     def moved(self, sums: Tensor, counts: Tensor, step: Tensor) -> Gram:
         """(x + t)(x + t)' = x x' + x t' + t x' + t t', in each block."""
         blocks = self.sums.shape[1]
-        parts = sums.unflatten(1, (blocks, -1))
-        steps = step.unflatten(0, (blocks, -1)).expand_as(parts)
-        cross = parts[..., :, None] * steps[..., None, :]
+        parts = sums.unflatten(1, (blocks, -1))  # (K, G, d)
+        steps = step.unflatten(0, (blocks, -1)).expand_as(parts)  # (K, G, d)
+        cross = parts[..., :, None] * steps[..., None, :]  # (K, G, d, d)
         square = steps[..., :, None] * steps[..., None, :]
         return Gram(sums=self.sums + cross + cross.mT + counts[:, None, None, None] * square)
 
@@ -84,7 +84,7 @@ class Gram:
         return {"gram": self.sums[..., upper[0], upper[1]]}
 
     @classmethod
-    def of(cls, upper: Tensor, width: int) -> Gram:
+    def from_upper(cls, upper: Tensor, width: int) -> Gram:
         """The way back from `tensors`."""
         places = torch.triu_indices(width, width, device=upper.device)
         sums = upper.new_zeros(*upper.shape[:2], width, width)
@@ -102,9 +102,9 @@ class Sketch:
 
     def covariance(self, shares: Sequence[float], rows: Tensor, weights: Tensor) -> Sketched:
         """Everything is linear in the second moments, so it is as easy as for whole ones."""
-        omega = random_matrix(self.sums.shape[1], self.sums.device)
-        action = rows.T @ (weights[:, None] * (rows @ omega))
-        diagonal = weights @ rows.square()
+        omega = random_matrix(self.sums.shape[1], self.sums.device)  # (D, p)
+        action = rows.T @ (weights[:, None] * (rows @ omega))  # (D, n) @ (n, p)
+        diagonal = weights @ rows.square()  # (D,)
         for share, sketch, squares in zip(shares, self.sums, self.squares, strict=True):
             action.add_(sketch, alpha=share)
             diagonal.add_(squares, alpha=share)
@@ -117,9 +117,11 @@ class Sketch:
     def moved(self, sums: Tensor, counts: Tensor, step: Tensor) -> Sketch:
         """The same step as for whole moments, multiplied by Omega."""
         omega = random_matrix(self.sums.shape[1], self.sums.device)
-        along, inside = step @ omega, sums @ omega
+        along, inside = step @ omega, sums @ omega  # (p,), (K, p)
+        # (x t' + t x' + t t') Omega, summed over rows, (K, D, p)
         cross = sums[:, :, None] * along + step[:, None] * inside[:, None, :]
         square = counts[:, None, None] * (step[:, None] * along)
+        # its diagonal, (K, D): 2 x t + t^2
         diagonal = 2 * sums * step + counts[:, None] * step.square()
         return Sketch(sums=self.sums + cross + square, squares=self.squares + diagonal)
 
@@ -168,13 +170,13 @@ class Statistics:
     blocks: int = 1
 
     @property
-    def seen(self) -> tuple[int, ...]:
+    def present(self) -> tuple[int, ...]:
         """Classes that have samples."""
         return tuple(self.counts.nonzero().flatten().tolist())
 
     def others(self, classes: Sequence[int]) -> tuple[int, ...]:
         """Classes that have samples and are not among these."""
-        return tuple(label for label in self.seen if label not in classes)
+        return tuple(label for label in self.present if label not in classes)
 
     def finite(self) -> bool:
         """No NaN and no infinity among the sums: where squares are finite, products are."""
@@ -185,7 +187,9 @@ class Statistics:
     def exact(self, classes: Sequence[int]) -> bool:
         """Whether these classes' covariance is their own, or partly that of others with them."""
         chosen = set(classes)
-        return all(not chosen & set(g) or not set(g) & set(self.seen) - chosen for g in self.groups)
+        return all(
+            not chosen & set(g) or not set(g) & set(self.present) - chosen for g in self.groups
+        )
 
     def form(self, classes: Sequence[int]) -> str:
         """How the spread of some classes is known: "whole", "shared" with others, "sketched"."""
@@ -219,8 +223,9 @@ class Statistics:
         """Whether the samples of some classes differ from each other by more than rounding."""
         mean = self.mean(classes)
         shares, rows, weights = self._spread(classes)
-        inside = self.moments.diagonals().T @ weights.new_tensor(shares)
+        inside = self.moments.diagonals().T @ weights.new_tensor(shares)  # (D, K) @ (K,)
         variance = (inside + weights @ rows.square()).mean()
+        # beside the mean's square: of large constants rounding leaves a variance too
         return bool(variance > 1e-10 * (variance + mean.square().mean()))
 
     def covariance(self, classes: Sequence[int]) -> Covariance:
@@ -241,8 +246,8 @@ class Statistics:
 
         The vectors of a group that lies wholly in K cancel.
         """
-        total, shares = self._count(classes), []
-        weights = torch.zeros_like(self.counts)
+        total, shares = self._count(classes), []  # n_K; h_g / (n_K n_g) per group
+        weights = torch.zeros_like(self.counts)  # of v_c v_c', (C,)
         for group in self.groups:
             inside = [label for label in group if label in classes]
             everyone, here = self._count(group), self._count(inside)
@@ -250,16 +255,17 @@ class Statistics:
             if 0 < here < everyone:
                 weights[inside] = self.counts[inside] / total
                 weights[list(group)] -= shares[-1] * self.counts[list(group)]
-        rows = torch.cat([self._offsets(self.seen), (self.mean(classes) - self.pivot)[None]])
-        listed = [*weights[list(self.seen)].tolist(), -1.0]
+        # v_c of every class, then v_K, which is taken away: (C + 1, D)
+        rows = torch.cat([self._offsets(self.present), (self.mean(classes) - self.pivot)[None]])
+        listed = [*weights[list(self.present)].tolist(), -1.0]
         return shares, rows, rows.new_tensor(listed)
 
     def about(self, pivot: Tensor) -> Statistics:
         """The same, with sums about another pivot."""
         step = self.pivot - pivot
         members = [list(group) for group in self.groups]
-        sums = torch.stack([self.sums[group].sum(0) for group in members])
-        counts = step.new_tensor([self._count(group) for group in members])
+        sums = torch.stack([self.sums[group].sum(0) for group in members])  # (K, D)
+        counts = step.new_tensor([self._count(group) for group in members])  # (K,)
         return replace(
             self,
             pivot=pivot,
@@ -269,7 +275,7 @@ class Statistics:
 
     def plus(self, other: Statistics) -> Statistics:
         """Those of the samples of both, which must be of one operator and one grouping."""
-        moved = other.about(self.pivot)
+        moved = other.about(self.pivot)  # sums add up only about one pivot
         return replace(
             self,
             counts=self.counts + moved.counts,

@@ -26,7 +26,7 @@ def shrinkage(separability: Tensor, gain: float = 1.0) -> Tensor:
     >>> shrinkage(torch.tensor([0., 1., 9.]))
     tensor([0.0000, 0.5000, 0.9000])
     """
-    scaled = gain * separability
+    scaled = gain * separability  # (k,)
     return scaled / (1 + scaled)
 
 
@@ -42,12 +42,12 @@ def linear_ramp(position: int, operators: int) -> float:
 
 
 def probe_separability(statistics: Statistics, forget: Sequence[int], retain: Covariance) -> float:
-    """2 AUC - 1 of a linear probe that tells forget from retain samples, between 0 and 1.
+    """2 AUC - 1 of a linear probe of forget against retain samples, between 0 and 1.
 
     The probe is Fisher's discriminant u = S^-1 (mu_F - mu_R) on pooled inputs, S the mean of the
     two covariances, ridged. Its AUC is the binormal one, Phi(u'(mu_F - mu_R) / sqrt(2 u'S u)) =
     Phi(D / sqrt 2) with D the Mahalanobis distance |L (mu_F - mu_R)|, so that 2 AUC - 1 =
-    erf(D / 2): means and covariances are all it takes, no sample needs to be seen again.
+    erf(D / 2): means and covariances are all it takes, no second pass over the samples.
 
     Args:
         statistics: Of one block of features.
@@ -55,7 +55,8 @@ def probe_separability(statistics: Statistics, forget: Sequence[int], retain: Co
         retain: Covariance of the classes to keep.
     Source: R. Fisher 1936; J. Hanley 1988 for the binormal AUC.
     """
+    # both groups have a say in the probe's metric, however unequal their sizes
     metric = retain.averaged(statistics.covariance(forget)).metric()
-    distance = statistics.mean(forget) - statistics.mean(statistics.others(forget))
-    squared = float(metric.whiten(distance[None]).square().sum())
+    distance = statistics.mean(forget) - statistics.mean(statistics.others(forget))  # (D,)
+    squared = float(metric.whiten(distance[None]).square().sum())  # D^2
     return math.erf(math.sqrt(squared) / 2)

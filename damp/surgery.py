@@ -1,6 +1,7 @@
 """Forget whole classes: closed-form weight surgery, without gradients.
 
-look (checks, survey) -> plan (presets) -> cut (projection) -> aftercare, rewriting, mending
+check (checks, collection) -> plan (presets) -> cut (projection) -> repair (aftercare,
+low_rank_update, head_refit)
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from damp import aftercare, checks, head_refit, low_rank_update, projection
-from damp.collection import again, survey
+from damp import aftercare, checks, projection
+from damp.catalogue import DEFAULT_PRESET
+from damp.collection import collect, collect_one
 from damp.edited import EditedModel, OperatorEdit
 from damp.errors import DampError, raise_together
 from damp.grouping import for_request
+from damp.head_refit import refit_head
+from damp.low_rank_update import apply_low_rank_update
 from damp.measurement import Measurement, Reader
-from damp.measuring import chosen, copied, spare, undisturbed, unwrapped
+from damp.measuring import copy_model, preserve_state, select_operators, skip_operator, unwrap
 from damp.operators import Operator, Skipped
-from damp.presets import PRESETS, Plan, Settings, plans
+from damp.plans import OperatorPlan, PlanSettings
+from damp.presets import plan_operator
 from damp.running import Batches, exemplar
 from damp.statistics import Statistics
 from damp.strength import linear_ramp
-from damp.tracing import Reading
+from damp.tracing import OperatorUse
 
 
 def forget(
@@ -31,7 +36,7 @@ def forget(
     batches: Batches | None,
     *,
     forget: int | Iterable[int],
-    preset: str = "mended",
+    preset: str = DEFAULT_PRESET,
     gain: float = 1.0,
     sequential: bool = False,
     retire: bool = True,
@@ -54,12 +59,11 @@ def forget(
             classes to keep; readable more than once (a list, a DataLoader). May be None where
             `measured` is given and there is no batch norm to re-estimate.
         forget: Class or classes to forget.
-        preset: "mended" (default), "mixture" (the same, but the head is not fitted anew to the
-            classes to keep: one pass less, and `measured` is enough), "rewritten" (layers are cut
-            lightly, the one before the head is made to write against what is left, then as
-            "mended": up to fourteen passes more) or "paper": see docs/method.md.
-        gain: Multiplier on the separability (not for `paper`): above 1 forgets more, keeps less.
-        sequential: Take the statistics anew after every edit: one pass per set of inputs.
+        preset: A name in `damp.catalogue.PRESETS`, which says of each what it does, which repairs
+            follow the cut and how many passes over the data it takes: see docs/method.md.
+        gain: Multiplier on the separability, where the preset takes one: above 1 forgets more and
+            keeps less.
+        sequential: Take the statistics again after every edit: one pass per set of inputs.
         retire: Mask the forgotten logits in `EditedModel.model`.
         skip: Layers to leave alone, by name, with all that lies inside them.
         device: Where to work; the result comes back to where the model is. None: there.
@@ -84,12 +88,12 @@ def forget(
     True
     """
     names = tuple(skip)
-    inner, retired = unwrapped(model)
-    classes, problems = checks.of_classes(forget)
-    problems += checks.of_request(inner, preset=preset, gain=gain, skip=names, device=device)
-    repairing = checks.repairs(preset, recalibrate)
-    norms, frozen = aftercare.tracking(inner) if repairing else ({}, [])
-    problems += checks.of_data(
+    inner, retired = unwrap(model)
+    classes, problems = checks.parse_classes(forget)
+    problems += checks.request_problems(inner, preset=preset, gain=gain, skip=names, device=device)
+    recalibrates = checks.applies("recalibrate", preset) if recalibrate is None else recalibrate
+    norms, frozen = aftercare.batch_norms(inner) if recalibrates else ({}, [])
+    problems += checks.data_problems(
         inner,
         batches,
         measured,
@@ -97,216 +101,220 @@ def forget(
         sequential=sequential,
         norms=bool(norms),
     )
-    if checks.blind(problems):
+    if checks.forbids_reading(problems):
         raise_together(problems)
-    with undisturbed(inner, device):
-        edited = copied(inner, device)
-        operators, skipped = chosen(edited, names)
-        work = _Work(
+    with preserve_state(inner, device):
+        edited = copy_model(inner, device)
+        operators, skipped = select_operators(edited, names)
+        edit = _Edit(
+            original=inner,
             model=edited,
             batches=batches,
             operators={operator.name: operator for operator in operators},
             classes=classes,
             retired=retired,
-            order=_Order(preset=preset, gain=gain, sequential=sequential, ramp=ramp),
+            preset=preset,
+            gain=gain,
+            sequential=sequential,
+            ramp=ramp,
         )
-        seen, readings = _look(work, measured, problems, norms=bool(norms))
-        edits, whole = _operate(work, seen, readings)
-        repaired: tuple[str, ...] = ()
+        statistics, uses = _check_data(edit, measured, problems, norms=bool(norms))
+        edits, uncut = _cut_operators(edit, statistics, uses)
+        # in this order: later repairs rest on the features that earlier ones leave
+        recalibrated: tuple[str, ...] = ()
         if edits and norms and batches is not None:
-            repaired = aftercare.recalibrate(edited, batches, (*classes, *retired))
-        rewritten, unwritten = _rewrite(work, inner, seen, edits) if edits else (None, [])
-        mended, unmended = _mend(work, inner, seen) if edits else (None, [])
+            recalibrated = aftercare.recalibrate(edited, batches, (*classes, *retired))
+        rewritten, not_updated = _update_writer(edit, statistics, edits) if edits else (None, [])
+        mended, not_refitted = _refit_head(edit, statistics) if edits else (None, [])
         edited.to(exemplar(inner).device)
     return EditedModel(
         model=aftercare.RetiredOutputs(edited, (*classes, *retired)) if retire else edited,
         unretired=edited,
         operators=tuple(edits),
-        skipped=_once(skipped, seen.skipped, whole, frozen, unwritten, unmended),
+        skipped=_once(skipped, statistics.skipped, uncut, frozen, not_updated, not_refitted),
         forget=classes,
-        classes=seen.classes,
+        classes=statistics.classes,
         preset=preset,
         gain=gain,
         sequential=sequential,
-        recalibrated=repaired,
+        recalibrated=recalibrated,
         rewritten=rewritten,
         mended=mended,
-        samples=seen.samples,
+        samples=statistics.samples,
     )
 
 
 def _once(*lists: Iterable[Skipped]) -> tuple[Skipped, ...]:
-    """What was left alone, each thing once, though the statistics may tell it again."""
+    """What was left alone, each thing once, though the statistics may list it again."""
     return tuple(dict.fromkeys(skipped for listed in lists for skipped in listed))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """How to cut."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Edit:
+    """What to cut, how, and on which data."""
 
+    original: nn.Module
+    model: nn.Module
+    batches: Batches | None
+    operators: dict[str, Operator]
+    classes: tuple[int, ...]
+    retired: tuple[int, ...]
     preset: str
     gain: float
     sequential: bool
     ramp: Callable[[int, int], float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Work:
-    """What there is to cut, and on which data."""
-
-    model: nn.Module
-    batches: Batches | None
-    operators: dict[str, Operator]
-    classes: tuple[int, ...]
-    retired: tuple[int, ...]
-    order: _Order
-
-
-def _look(
-    work: _Work, measured: Measurement | None, problems: list[DampError], *, norms: bool
-) -> tuple[Measurement, Mapping[str, Reading]]:
+def _check_data(
+    edit: _Edit, measured: Measurement | None, problems: list[DampError], *, norms: bool
+) -> tuple[Measurement, Mapping[str, OperatorUse]]:
     """Statistics, from one pass over the data unless they are there; then all problems at once."""
     try:
-        seen, readings, found = _statistics(work, measured)
+        statistics, uses, data_problems = _statistics(edit, measured)
     except DampError as error:
         raise_together([*problems, error])
         raise
-    problems.extend(found)
-    problems.extend(checks.of_counts(seen, work.classes, work.retired))
+    problems.extend(data_problems)
+    problems.extend(checks.count_problems(statistics, edit.classes, edit.retired))
     if norms:
-        problems.extend(checks.of_order(seen, work.classes))
+        problems.extend(checks.order_problems(statistics, edit.classes))
     raise_together(problems)
-    return seen, readings
+    return statistics, uses
 
 
 def _statistics(
-    work: _Work, measured: Measurement | None
-) -> tuple[Measurement, Mapping[str, Reading], Sequence[DampError]]:
+    edit: _Edit, measured: Measurement | None
+) -> tuple[Measurement, Mapping[str, OperatorUse], Sequence[DampError]]:
     if measured is not None:
-        return measured.to(exemplar(work.model).device), {}, ()
-    found = survey(
-        work.model,
-        list(work.operators.values()),
-        work.batches or (),
-        for_request(work.classes),
-        ignore=work.retired,
+        return measured.to(exemplar(edit.model).device), {}, ()
+    collection = collect(
+        edit.model,
+        list(edit.operators.values()),
+        edit.batches or (),
+        for_request(edit.classes),
+        ignore=edit.retired,
     )
-    return found.measurement, found.readings, found.problems
+    return collection.measurement, collection.uses, collection.problems
 
 
-def _operate(
-    work: _Work, seen: Measurement, readings: Mapping[str, Reading]
+def _cut_operators(
+    edit: _Edit, measured: Measurement, uses: Mapping[str, OperatorUse]
 ) -> tuple[list[OperatorEdit], list[Skipped]]:
     """Cut one operator after the other, in forward order; readers of one input all alike."""
     edits: list[OperatorEdit] = []
-    whole: list[Skipped] = []
-    decided: dict[str, list[Plan | str]] = {}
-    leaders = list(seen.statistics)
-    for reader in seen.readers:
-        if reader.name not in work.operators:
+    uncut: list[Skipped] = []
+    plans: dict[str, list[OperatorPlan | str]] = {}
+    groups = list(measured.statistics)
+    for reader in measured.readers:
+        if reader.name not in edit.operators:
             continue
-        if reader.leader not in decided:
-            statistics = seen.of(reader)
-            if work.order.sequential and edits:
-                statistics = _again(work, readings[reader.leader], statistics)
-            ramp = work.order.ramp(leaders.index(reader.leader), len(leaders))
-            settings = Settings(gain=work.order.gain, ramp=ramp)
-            decided[reader.leader] = plans(work.order.preset, statistics, work.classes, settings)
-        operator = work.operators[reader.name]
-        reason = _obstacle(reader, decided[reader.leader])
+        group = reader.input_group
+        if group not in plans:
+            statistics = measured.of(reader)
+            # the first operator reads inputs that no edit has changed
+            if edit.sequential and edits:
+                statistics = _statistics_now(edit, uses[group], statistics)
+            ramp = edit.ramp(groups.index(group), len(groups))
+            settings = PlanSettings(gain=edit.gain, ramp=ramp)
+            plans[group] = plan_operator(edit.preset, statistics, edit.classes, settings)
+        operator = edit.operators[reader.name]
+        reason = _obstacle(reader, plans[group])
         if reason is None:
-            edits.append(
-                _edit(operator, reader, decided[reader.leader], seen.of(reader), work.classes)
-            )
-            reason = _partly(reader, decided[reader.leader])
+            statistics = measured.of(reader)
+            edits.append(_cut(operator, reader, plans[group], statistics, edit.classes))
+            reason = _uncut_outputs(reader, plans[group])
         if reason is not None:
-            whole.append(spare(operator, reason))
-    return edits, whole
+            uncut.append(skip_operator(operator, reason))
+    return edits, uncut
 
 
-def _rewrite(
-    work: _Work, original: nn.Module, seen: Measurement, edits: list[OperatorEdit]
+def _update_writer(
+    edit: _Edit, measured: Measurement, edits: list[OperatorEdit]
 ) -> tuple[str | None, list[Skipped]]:
-    """Rewrite the layer before the head where the preset does so: its name, or why it stays.
+    """Update the layer before the head where the preset does so: its name, or why it stays.
 
     How far its weight has moved in all is put right in `edits`.
     """
-    if not PRESETS[work.order.preset].rewrites or work.batches is None:
+    if not checks.applies("low_rank_update", edit.preset) or edit.batches is None:
         return None, []
-    operators = [work.operators[r.name] for r in seen.readers if r.name in work.operators]
-    leaders = {reader.name: reader.leader for reader in seen.readers}
-    separability = {edit.name: max(edit.separability) for edit in edits}
-    made = low_rank_update.rewrite(
-        work.model, operators, leaders, separability, work.batches, work.classes, work.retired
+    operators = [edit.operators[r.name] for r in measured.readers if r.name in edit.operators]
+    groups = {reader.name: reader.input_group for reader in measured.readers}
+    separability = {e.name: max(e.separability) for e in edits}
+    layer = apply_low_rank_update(
+        edit.model, operators, groups, separability, edit.batches, edit.classes, edit.retired
     )
-    if not isinstance(made, str):
-        return None, [made]
-    before = original.get_submodule(made).get_parameter("weight").double()
-    moved = float((work.operators[made].parameter.to(before) - before).norm() / before.norm())
-    edits[:] = [replace(e, relative_change=moved) if e.name == made else e for e in edits]
-    return made, []
+    if not isinstance(layer, str):
+        return None, [layer]
+    before = edit.original.get_submodule(layer).get_parameter("weight").double()  # (O, d, ...)
+    moved = float((edit.operators[layer].parameter.to(before) - before).norm() / before.norm())
+    edits[:] = [replace(e, relative_change=moved) if e.name == layer else e for e in edits]
+    return layer, []
 
 
-def _mend(work: _Work, original: nn.Module, seen: Measurement) -> tuple[str | None, list[Skipped]]:
-    """Fit the head anew where the preset does so: its name, or why it stays as it is."""
-    if not PRESETS[work.order.preset].mends or work.batches is None:
+def _refit_head(edit: _Edit, measured: Measurement) -> tuple[str | None, list[Skipped]]:
+    """Refit the head where the preset does so: its name, or why it stays as it is."""
+    if not checks.applies("head_refit", edit.preset) or edit.batches is None:
         return None, []
-    reader = seen.readers[-1]
-    operator = work.operators.get(reader.name)
-    if operator is None:  # named in `skip`, which is told
+    reader = measured.readers[-1]
+    operator = edit.operators.get(reader.name)
+    if operator is None:  # named in `skip`, and listed for that
         return None, []
-    gone = (*work.classes, *work.retired)
-    reason = head_refit.mend(work.model, original, (operator, reader), work.batches, gone)
-    return (reader.name, []) if reason is None else (None, [spare(operator, reason)])
+    excluded = (*edit.classes, *edit.retired)
+    reason = refit_head(edit.model, edit.original, (operator, reader), edit.batches, excluded)
+    return (reader.name, []) if reason is None else (None, [skip_operator(operator, reason)])
 
 
-def _again(work: _Work, use: Reading, before: Statistics) -> Statistics:
+def _statistics_now(edit: _Edit, use: OperatorUse, before: Statistics) -> Statistics:
     """Statistics of one set of inputs, after what was cut before them."""
-    found = again(work.model, use, work.batches or (), before, ignore=work.retired)
-    raise_together(found.problems)
-    return found.measurement.statistics[use.operator.name]
+    collection = collect_one(edit.model, use, edit.batches or (), before, ignore=edit.retired)
+    raise_together(collection.problems)
+    return collection.measurement.statistics[use.operator.name]
 
 
-def _obstacle(reader: Reader, decided: Sequence[Plan | str]) -> str | None:
+def _obstacle(reader: Reader, plans: Sequence[OperatorPlan | str]) -> str | None:
     """Why an operator stays as it is, None where it does not."""
-    reasons = [plan for plan in decided if isinstance(plan, str)]
-    if len(reasons) == len(decided):
+    reasons = [plan for plan in plans if isinstance(plan, str)]
+    if len(reasons) == len(plans):
         return reasons[0]
-    if _needs_bias(decided) and not reader.heard:
-        return "the model does not add its bias as it stands, and the edit needs one"
+    # W T m must go into the bias; where forward() drops or changes it, the edit would be another
+    if _needs_bias(plans) and not reader.bias_applied:
+        return "its bias is not applied unmodified in forward(), and the edit has to change it"
     return None
 
 
-def _partly(reader: Reader, decided: Sequence[Plan | str]) -> str | None:
+def _uncut_outputs(reader: Reader, plans: Sequence[OperatorPlan | str]) -> str | None:
     """Which outputs of an edited operator stay as they are, and why; None where none do."""
-    if not _needs_bias(decided) or reader.all_heard:
+    if not _needs_bias(plans) or reader.bias_fully_applied:
         return None
-    spans = ", ".join(f"{start} to {stop - 1}" for start, stop in reader.unheard)
-    return f"its outputs {spans} stay: the model does not add their bias, which the edit needs"
+    spans = ", ".join(f"{start} to {stop - 1}" for start, stop in reader.bias_not_applied)
+    return (
+        f"its outputs {spans} stay: their bias is not applied unmodified in forward(), and the "
+        "edit has to change it"
+    )
 
 
-def _needs_bias(decided: Sequence[Plan | str]) -> bool:
-    return any(isinstance(plan, Plan) and plan.reference is not None for plan in decided)
+def _needs_bias(plans: Sequence[OperatorPlan | str]) -> bool:
+    return any(isinstance(plan, OperatorPlan) and plan.reference is not None for plan in plans)
 
 
-def _edit(
+def _cut(
     operator: Operator,
     reader: Reader,
-    decided: Sequence[Plan | str],
+    answers: Sequence[OperatorPlan | str],
     statistics: Statistics,
     classes: tuple[int, ...],
 ) -> OperatorEdit:
-    """Cut, and say what was done."""
-    plans_made = [plan if isinstance(plan, Plan) else None for plan in decided]
-    made = [plan for plan in plans_made if plan is not None]
-    change = projection.cut(operator, plans_made, reader.heard_outputs())
+    """Cut, and record what was done."""
+    blocks = [answer if isinstance(answer, OperatorPlan) else None for answer in answers]
+    plans = [plan for plan in blocks if plan is not None]
+    change = projection.cut(operator, blocks, reader.bias_mask())
     form = statistics.form(statistics.others(classes))
     return OperatorEdit(
         name=operator.name,
         kind=operator.kind,
-        strength=tuple(a for plan in made for a in plan.strength.tolist()),
-        separability=tuple(s for plan in made for s in plan.separability),
+        strength=tuple(a for plan in plans for a in plan.strength.tolist()),
+        separability=tuple(s for plan in plans for s in plan.separability),
         relative_change=change,
-        residual=max(plan.residual for plan in made),
+        residual=max(plan.residual for plan in plans),
         statistics=form,
     )

@@ -101,13 +101,16 @@ class Sketched:
         positive-semidefinite matrix from streaming data, NeurIPS 2017, algorithm 3; M. Tipping,
         C. Bishop 1999 for the rest as one variance.
         """
+        # a shift of rounding size keeps Omega' C Omega positive definite; it is taken off again
         shift = torch.finfo(self.action.dtype).eps * self.action.norm()
-        moved = self.action + shift * self.omega
-        inner = self.omega.T @ moved
+        moved = self.action + shift * self.omega  # (C + shift I) Omega, (D, p)
+        inner = self.omega.T @ moved  # (p, p)
         factor = torch.linalg.cholesky((inner + inner.T) / 2)
+        # root root' = Y (Omega' Y)^-1 Y', Nystroem's approximation, (D, p)
         root = torch.linalg.solve_triangular(factor, moved.T, upper=False).T
         axes, sizes, _ = torch.linalg.svd(root, full_matrices=False)
-        variances = (sizes.square() - shift).clamp_min(0)
+        variances = (sizes.square() - shift).clamp_min(0)  # (p,)
+        # the trace that p axes miss, as one variance in the D - p others
         others = max(len(self.diagonal) - len(variances), 1)
         rest = (self.diagonal.sum() - variances.sum()).clamp_min(0) / others
         ridge = RIDGE * self.diagonal.mean()
@@ -173,7 +176,8 @@ class LowRank:
         return self._scaled(columns, 1 / self.scales, 1 / self.rest)
 
     def _scaled(self, columns: Tensor, along: Tensor, rest: Tensor) -> Tensor:
-        inside = self.axes.T @ columns
+        # U diag(along) U' + rest (I - U U'), never as a matrix (D, D)
+        inside = self.axes.T @ columns  # (p, k)
         return rest * columns + self.axes @ ((along - rest)[:, None] * inside)
 
 
@@ -187,6 +191,7 @@ def ridged(covariance: Tensor, ridge: float = RIDGE) -> Tensor:
 @lru_cache(maxsize=2)
 def random_matrix(features: int, device: torch.device) -> Tensor:
     """Omega, (D, p), standard normal, always the same for the same D."""
+    # by a generator of its own: sketches of two machines add up only with one Omega
     generator = torch.Generator().manual_seed(features)
     columns = min(SKETCH, features)
     return torch.randn(features, columns, generator=generator, dtype=torch.float64).to(device)

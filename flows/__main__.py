@@ -1,4 +1,4 @@
-"""What `damp` and `python -m flows` run: Ctrl-C is heard before the large imports."""
+"""What `damp` and `python -m flows` run: Ctrl-C is caught before the large imports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run a command. Interrupted anywhere, imports included, it says so and ends with 130."""
-    interrupts.listen()
+    interrupts.catch_signals()
     try:
         from flows.cli import app
 

@@ -17,6 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"```(?:sh|text|console|bash)\n(.*?)```", flags=re.DOTALL)
 INLINE = re.compile(r"`(damp [^`]+)`")
+PLACE = re.compile(r"`((?:damp|audits|compliance|flows|tests|benchmarks|docs|deploy)/[\w./-]*)`")
 
 
 def named(page: Path) -> str:
@@ -40,6 +41,12 @@ def test_every_heading_that_is_linked_to_exists(page: Path) -> None:
             target = page.parent / path if path else page
             if heading not in headings(target):
                 missing.append(link)
+    assert not missing
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=named)
+def test_every_place_in_the_tree_that_is_named_exists(page: Path) -> None:
+    missing = [place for place in PLACE.findall(page.read_text()) if not (ROOT / place).exists()]
     assert not missing
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 
 from damp.operators import Operator, find
-from damp.running import Batches, evaluating, exemplar, reading
+from damp.running import Batches, evaluating, exemplar, read_batches
 
 
 def forget(
@@ -102,7 +102,7 @@ def energies(
     gone = torch.tensor(sorted(forget))
     sums: dict[str, Tensor] = {}
     with evaluating(model), torch.no_grad(), _summing(operators, sums):
-        for inputs, labels in reading(batches, exemplar(model)):
+        for inputs, labels in read_batches(batches, exemplar(model)):
             chosen = torch.isin(labels, gone) != keep
             if chosen.any():
                 model(inputs[chosen.to(inputs.device)])

@@ -14,10 +14,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from damp.collection import survey
+from damp.collection import collect
 from damp.grouping import for_request
 from damp.operators import find
-from damp.presets import Plan
+from damp.plans import OperatorPlan
 from damp.projection import cut
 from damp.residuals import Subspace
 from damp.running import Batches
@@ -41,13 +41,13 @@ def forget(
     """
     edited = copy.deepcopy(model).eval()
     operators = {operator.name: operator for operator in find(edited)[0]}
-    seen = survey(edited, list(operators.values()), batches, for_request(forget)).measurement
-    last = seen.readers[-1].leader
+    seen = collect(edited, list(operators.values()), batches, for_request(forget)).measurement
+    last = seen.readers[-1].input_group
     with torch.no_grad():
         for reader in seen.readers:
-            if reader.leader == last or not only_features:
+            if reader.input_group == last or not only_features:
                 blocks = [of_statistics(block, forget) for block in _blocks(seen.of(reader))]
-                cut(operators[reader.name], blocks, reader.heard_outputs())
+                cut(operators[reader.name], blocks, reader.bias_mask())
     return edited
 
 
@@ -55,17 +55,17 @@ def _blocks(seen: Statistics) -> list[Statistics]:
     return [seen.block(place) for place in range(seen.blocks)]
 
 
-def of_statistics(seen: Statistics, forget: list[int]) -> Plan:
+def of_statistics(seen: Statistics, forget: list[int]) -> OperatorPlan:
     """The eraser of one block of features, which leaves the mean of all samples in place."""
-    covariance = seen.covariance(seen.seen)
+    covariance = seen.covariance(seen.present)
     if not isinstance(covariance, Whole):
         raise TypeError("LEACE needs whole covariance matrices: leave the widest layers out.")
-    mean = seen.mean(seen.seen)
+    mean = seen.mean(seen.present)
     shares = (seen.counts[forget] / seen.counts.sum()).to(mean.device)
     cross = shares[:, None] * (seen.prototypes(forget) - mean)
     subspace = eraser(covariance.matrix, cross.T)
     strength = torch.ones_like(subspace.separability)
-    return Plan(
+    return OperatorPlan(
         subspace=subspace,
         strength=strength,
         separability=tuple(subspace.separability.tolist()),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from damp.running import Batches, exemplar, reading
+from damp.running import Batches, exemplar, read_batches
 
 Importance = dict[str, Tensor]
 
@@ -80,7 +80,7 @@ def importance(model: nn.Module, batches: Batches) -> Importance:
     per_sample = vmap(grad(loss), in_dims=(None, 0, 0))
     sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
     samples = 0
-    for inputs, labels in reading(batches, exemplar(model)):
+    for inputs, labels in read_batches(batches, exemplar(model)):
         for rows, own in zip(inputs.split(CHUNK), labels.split(CHUNK), strict=True):
             for name, value in per_sample(parameters, rows, own.to(rows.device)).items():
                 sums[name] += value.square().sum(0)

@@ -92,8 +92,9 @@ def references(home: Home, params: Facts) -> None:
 
 def event(home: Home, params: Facts) -> None:
     """Every event, from its request to its closed ledger entry."""
-    from flows.cli import commands
+    from flows.cli import console
     from flows.intake import requests
+    from flows.orchestration import engine
     from flows.records import status
 
     for wanted in params["events"]:
@@ -101,8 +102,9 @@ def event(home: Home, params: Facts) -> None:
         if not file.exists():
             write_atomically(file, _request(params, wanted).encode())
         requests.submit(home, file)
-    commands.carry_out(home, requests.pending(home))
-    _leave(params, "events.json", status.all_events(home))
+    with console.bars():
+        engine.carry_out(home, requests.pending(home))
+    _leave(params, "events.json", [each.to_json() for each in status.all_events(home)])
 
 
 def results(home: Home, params: Facts) -> None:

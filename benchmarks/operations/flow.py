@@ -30,7 +30,7 @@ from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
 from flows.servers import endpoints as addresses, local_services as services
-from flows.cli import commands
+from flows.orchestration import engine
 from flows.orchestration import runner
 event, how = sys.argv[1:]
 from flows.steps import audit, edit as cut, plan
@@ -48,7 +48,7 @@ def plainly(where):
     told = record.record(where, accepted, data, model, planned, edit, found)
     made = publish.register(where, accepted, data, model, edit, told)
     publish.close(where, accepted, told, made)
-with commands.engine(home) as server:
+with engine.connected(home) as server:
     server.wait()
     began = time.perf_counter()
     if how == "flow":
@@ -92,8 +92,8 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows.cli import commands
-with commands.engine(home) as server:
+from flows.orchestration import engine
+with engine.connected(home) as server:
     server.wait()
     from flows.orchestration.schedule import compliance_run
     began = time.perf_counter()

@@ -24,8 +24,8 @@ Facts = dict[str, Any]
 SUBMIT_ALL = """
 import sys
 from pathlib import Path
-from flows.cli import commands; from flows.intake import requests as intake
-home = commands.prepared()
+from flows.state.settings import prepared; from flows.intake import requests as intake
+home = prepared()
 for file in sys.argv[1:]:
     intake.submit(home, Path(file))
 """

@@ -22,8 +22,8 @@ from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows.cli import commands
-from flows.servers import cluster as fanout
+from flows.orchestration import engine
+from flows.servers import cluster
 from flows.steps import references as retraining
 from flows.data.dataset import DataSpec
 from damp.version import __version__
@@ -35,9 +35,9 @@ def jobs(first, count):
 workers, count = int(sys.argv[1]), int(sys.argv[2])
 from prefect import flow, task
 step = task(name="train", persist_result=False)(retraining.train_one)
-with commands.engine(home) as server:
+with engine.connected(home) as server:
     server.wait()
-    @flow(task_runner=fanout.runner(workers), validate_parameters=False)
+    @flow(task_runner=cluster.runner(workers), validate_parameters=False)
     def spread():
         [f.result() for f in [step.submit(j) for j in jobs(0, workers)]]  # imports, start-up
         began = time.perf_counter()
@@ -95,10 +95,10 @@ def statistics_pass(folder: Path) -> Facts:
 
 
 def _network(base: str) -> tuple[Any, list[tuple[Any, Any]]]:
+    from flows import models
     from flows.data import loaders
     from flows.data.dataset import DataSpec
     from flows.models import statistics_cache
-    from flows.models import weights as models
 
     dataset = loaders.load(DataSpec(name="digits", root=None))
     shape = dataset.input_shape

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 
 from benchmarks.robustness.watching import command_that_marks
-from flows.models import weights
+from flows.models import architectures, weights
 
 SHAPE = (1, 8, 8)
 
@@ -33,7 +33,10 @@ def good() -> bytes:
     """A file that is taken."""
     torch.manual_seed(0)
     return save(
-        {k: v.contiguous() for k, v in weights.build("damp:cnn", 10, SHAPE).state_dict().items()}
+        {
+            k: v.contiguous()
+            for k, v in architectures.build("damp:cnn", 10, SHAPE).state_dict().items()
+        }
     )
 
 
@@ -76,7 +79,9 @@ def _set(name: str, **fields: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def _first_weight(value: float) -> bytes:
-    state = {k: v.clone() for k, v in weights.build("damp:cnn", 10, SHAPE).state_dict().items()}
+    state = {
+        k: v.clone() for k, v in architectures.build("damp:cnn", 10, SHAPE).state_dict().items()
+    }
     state["fc1.weight"][0, 0] = value
     return save(state)
 

@@ -46,7 +46,7 @@ DEFENCES = (
     Defence(
         "a model file is a file",
         "flows/models/weights.py",
-        "if not stat.S_ISREG(told.st_mode):",
+        "if not stat.S_ISREG(status.st_mode):",
         "if False:",
         f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
     ),
@@ -209,8 +209,8 @@ DEFENCES = (
     ),
     Defence(
         "a ledger restored from an older copy is not signed",
-        "flows/cli/ledgering.py",
-        "    _refuse_a_fork(home, lines, entries)\n",
+        "flows/cli/ledger.py",
+        "    _refuse_a_fork(place, lines, entries)\n",
         "",
         "tests/flows/cli/test_ledger.py::"
         "test_a_ledger_restored_from_an_older_copy_is_not_signed_again",
@@ -390,9 +390,9 @@ DEFENCES = (
     ),
     Defence(
         "what is registered is found again",
-        "flows/registry/registration.py",
-        "    if version is None:\n        version = versions.make",
-        "    if True:\n        version = versions.make",
+        "flows/registry/mlflow_registry.py",
+        "        if version is None:\n            version = self._create",
+        "        if True:\n            version = self._create",
         "tests/flows/registry/test_registration.py::test_a_second_call_finds_the_first",
     ),
     Defence(

@@ -20,7 +20,7 @@ from compliance.ledger import Ledger, checkpoint, proofs, verify
 from compliance.signing import Trust, envelope, load_trust
 from compliance.verdict import load_findings
 from compliance.verification.verify import verify_statement
-from flows.models import recipes, weights
+from flows.models import architectures, recipes
 from flows.operations import replay
 from flows.state.settings import overridden, settings
 
@@ -221,7 +221,7 @@ def _read_network(path: Path) -> Any:
     """The network of a Hugging Face configuration, which lies in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_bytes(path.read_bytes())
-        return weights.build(f"hf:{folder}", 2, (3, 32, 32))
+        return architectures.build(f"hf:{folder}", 2, (3, 32, 32))
 
 
 def signed_mutations(

@@ -82,7 +82,7 @@ def _prepare(home: Home, models: int, requests: int) -> Facts:
         registration.register_base(
             home,
             name=name,
-            weights=Path(base["weights"]),
+            weights=Path(base.weights),
             architecture=resolved.architecture,
             classes=resolved.classes,
             input_shape=resolved.input_shape,
@@ -189,18 +189,16 @@ def registered(home: Home) -> Facts:
 
 
 def _registered(home: Home) -> Facts:
-    from flows.registry import client as tracking
-    from flows.registry.resolve import champion_of
+    from flows.registry import CHAMPION, open_registry
 
-    told: Facts = {}
-    with tracking.opened(home) as client:
-        for model in client.search_registered_models(max_results=1000):
-            versions = client.search_model_versions(f"name = '{model.name}'")
-            told[model.name] = {
-                "champion": champion_of(client, model.name),
-                "versions": {int(v.version): dict(v.tags) for v in versions},
+    with open_registry(home) as registry:
+        return {
+            model.name: {
+                "champion": model.aliases.get(CHAMPION),
+                "versions": {v.number: dict(v.raw_tags) for v in registry.versions(model.name)},
             }
-    return told
+            for model in registry.models()
+        }
 
 
 def main() -> None:

@@ -202,7 +202,7 @@ class Bench:
 
     def without_references(self, seen: Observation) -> Evidence:
         """The same model judged at L2: by classes that it was never trained on."""
-        return self.evidence.judging(seen, references=())
+        return self.evidence.with_candidate(seen, references=())
 
     def must_fail(self, candidate: nn.Module) -> dict[str, Observation]:
         """The controls of AUDIT.md section 3."""
@@ -298,13 +298,15 @@ def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
     """Findings on every control, for the verdicts of all candidates of the event."""
     evidence = bench.evidence
     seen = bench.must_fail(edited)
-    found = {name: bench.findings(evidence.judging(s)) for name, s in seen.items()}
+    found = {name: bench.findings(evidence.with_candidate(s)) for name, s in seen.items()}
     apart = {}
-    if evidence.unseen:
+    if evidence.novel_classes:
         apart = {name: bench.findings(bench.without_references(s)) for name, s in seen.items()}
     for index, reference in enumerate(bench.references):
         others = bench.references[:index] + bench.references[index + 1 :]
-        found[f"reference_{index}"] = bench.findings(evidence.judging(reference, references=others))
+        found[f"reference_{index}"] = bench.findings(
+            evidence.with_candidate(reference, references=others)
+        )
     return {"controls": found, "controls_without_references": apart}
 
 
@@ -318,18 +320,20 @@ def _candidate(bench: Bench, name: str, candidate: Candidate) -> dict[str, objec
             bench.observed(model, f"{name} copy {i}")
             for i, model in enumerate(candidate.references)
         )
-        evidence = evidence.judging(seen, references=own)
+        evidence = evidence.with_candidate(seen, references=own)
         told["controls"] = {
-            control: bench.findings(evidence.judging(s))
+            control: bench.findings(evidence.with_candidate(s))
             for control, s in bench.must_fail(candidate.model).items()
         }
         for i, reference in enumerate(own):
             others = own[:i] + own[i + 1 :]
-            told["controls"][f"reference_{i}"] = bench.findings(evidence.judging(reference, others))
+            told["controls"][f"reference_{i}"] = bench.findings(
+                evidence.with_candidate(reference, others)
+            )
     seconds: dict[str, float] = {"observe": watched}
-    findings = bench.findings(evidence.judging(seen), seconds)
+    findings = bench.findings(evidence.with_candidate(seen), seconds)
     result: dict[str, object] = {"findings": findings, "seconds": seconds, **told}
-    if evidence.unseen:
+    if evidence.novel_classes:
         result["without_references"] = bench.findings(bench.without_references(seen))
     try:
         controls.random_direction(bench.original, candidate.model, seed=0)

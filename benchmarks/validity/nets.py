@@ -14,7 +14,7 @@ from audits.references import Recipe, train
 from benchmarks.validity import data
 from benchmarks.validity.data import CACHE
 from flows.data.dataset import Dataset
-from flows.models import weights
+from flows.models import architectures, weights
 from flows.models.small_nets import SmallCNN
 
 WIDE = "benchmarks.validity.nets:wide"
@@ -55,7 +55,7 @@ class Setting:
     def build(self) -> nn.Module:
         """A fresh network."""
         dataset = self.dataset()
-        return weights.build(self.architecture, dataset.classes, dataset.input_shape)
+        return architectures.build(self.architecture, dataset.classes, dataset.input_shape)
 
 
 DIGITS = Recipe(epochs=30, learning_rate=5e-3)
@@ -121,7 +121,7 @@ class Training:
         """A fresh network."""
         dataset = self.setting.dataset()
         named = self.architecture or self.setting.architecture
-        return weights.build(named, dataset.classes, dataset.input_shape)
+        return architectures.build(named, dataset.classes, dataset.input_shape)
 
     @property
     def recipe(self) -> Recipe:

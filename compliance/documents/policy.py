@@ -12,15 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from audits import catalogue
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import PolicyError
 from compliance.formats.validation import Strict, check
 
-DEEP = (
-    *("few_shot", "linear_probe", "head_refit", "perturbation", "relearning", "remainder"),
-    "similarity",
-)
-"""Audits that look inside the network; at `@logits` they look at outputs only."""
 LEAST_REFERENCES = 3
 LEAST_SHADOWS = 8
 """Shadow models from which membership attacks can be calibrated."""
@@ -90,7 +86,7 @@ class Rule(Strict):
     def deep(self) -> bool:
         """Whether it speaks about what is inside the network."""
         audit, _, depth = self.measurement.partition("@")
-        return audit.split(".")[0] in DEEP and depth != "logits"
+        return audit.split(".")[0] in catalogue.deep() and depth != "logits"
 
     def sentence(self) -> str:
         """The rule in words.
@@ -197,7 +193,7 @@ class Policy(Strict):
         if info.data.get("assurance") in ("L2", "L3") and not deep:
             raise ValueError(
                 "assurance L2 and L3 need a required rule on the inside of the network: "
-                f"{', '.join(DEEP)}, not at @logits"
+                f"{', '.join(catalogue.deep())}, not at @logits"
             )
         return rules
 

@@ -37,7 +37,11 @@ from compliance.documents.policy import Regulation
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
+from damp.catalogue import DEFAULT_PRESET, PRESETS
 
+RETRAIN = "retrain"
+METHODS = (*PRESETS, RETRAIN)
+"""What `method.preset` takes: the presets of the surgery, or training anew."""
 DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
 
@@ -151,7 +155,7 @@ class DataSource(Strict):
 class Method(Strict):
     """How to forget: presets of the surgery, or training anew."""
 
-    preset: Literal["mended", "mixture", "rewritten", "paper", "retrain"] = "mended"
+    preset: Literal[METHODS] = DEFAULT_PRESET  # type: ignore[valid-type]
     gain: Annotated[float, Field(gt=0)] = 1.0
     sequential: bool = False
     skip: Annotated[tuple[Text, ...], Field(strict=False)] = ()
@@ -159,7 +163,7 @@ class Method(Strict):
     @model_validator(mode="after")
     def _surgery_settings_for_surgery(self) -> Method:
         changed = self.gain != 1.0 or self.sequential or self.skip
-        if self.preset == "retrain" and changed:
+        if self.preset == RETRAIN and changed:
             raise ValueError("`retrain` cuts nothing: leave out gain, sequential and skip")
         return self
 

@@ -1,7 +1,6 @@
 """The words, numbers and colours by which people read a statement.
 
     row_text.py     each judged row with its outcome and margin in words
-    audit_texts.py  what each audit asks and how to read its figures; attacks that no audit covers
     labels.py       outcomes, levels and states in words
     glossary.py     the terms, from `glossary.json`; docs/glossary.md is made of the same
     numbers.py      figures, intervals and times
@@ -12,7 +11,6 @@
 """
 
 __all__ = [
-    "audit_texts",
     "glossary",
     "labels",
     "numbers",

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from audits import catalogue
 from compliance.formats import typed
-from compliance.presentation import audit_texts, labels, numbers
+from compliance.presentation import labels, numbers
 from compliance.presentation.strip import is_finite
 from compliance.signing.facts import AuditRow
 from compliance.verdict import wording
@@ -23,12 +24,12 @@ def by_audit(rows: Sequence[AuditRow], findings: Sequence[Json]) -> list[dict[st
 
 
 def _audit(name: str, question: str | None, rows: list[AuditRow]) -> dict[str, Any]:
-    standing, reading, words = audit_texts.AUDITS.get(name, (f"Audit {name}", "", ()))
+    entry = catalogue.AUDITS.get(name)  # None for an audit of a later version
     return {
         "audit": name,
-        "question": question or standing,
-        "reading": reading,
-        "words": list(words),
+        "question": question or (entry.question if entry else f"Audit {name}"),
+        "reading": entry.reading if entry else "",
+        "words": list(entry.terms) if entry else [],
         "required": sum(row.required for row in rows if row.ran),
         "references": max((len(row.null or ()) for row in rows), default=0),
         "rows": [worded(row) for row in rows if row.ran],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance.presentation import audit_texts, row_text
+from audits import catalogue
+from compliance.presentation import row_text
 from compliance.signing.facts import AuditRow
 
 
@@ -25,7 +26,7 @@ def coverage(
         "leftOut": _left_out(findings, controls),
         "outside": [
             {"audit": key, "name": name, "what": what}
-            for key, (name, what) in audit_texts.ATTACKS.items()
+            for key, (name, what) in catalogue.attacks().items()
             if key not in planned
         ],
     }
@@ -46,4 +47,4 @@ def _left_out(
 
 
 def _attack(key: str) -> tuple[str, str]:
-    return audit_texts.ATTACKS.get(key, (key, ""))
+    return catalogue.attacks().get(key, (key, ""))

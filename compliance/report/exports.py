@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compliance.formats import typed
-from compliance.ledger.chain import Entry
+from compliance.ledger import Entry
 from compliance.report import pages, templates
-from compliance.signing.facts import DataVersion, Predicate, Statement
+from compliance.signing import Statement
+from compliance.signing.facts import DataVersion, Predicate
 
 Json = dict[str, Any]
 Decoded = Mapping[str, Any]

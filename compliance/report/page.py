@@ -17,7 +17,8 @@ from compliance.report import (
     sections,
     verdict_section,
 )
-from compliance.signing.facts import Cost, EventFacts, Predicate, Statement
+from compliance.signing import Statement
+from compliance.signing.facts import Cost, EventFacts, Predicate
 
 Json = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 from compliance.charts import charts
 from compliance.report import page as report_page
 from compliance.report import templates
-from compliance.signing.facts import Statement
+from compliance.signing import Statement
 
 __all__ = ["render_html", "render_markdown", "report_json"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from compliance.formats import typed
 from compliance.presentation import labels, numbers, row_text
-from compliance.signing import statement
-from compliance.signing.facts import Artefact, AuditRow, Predicate, Statement
+from compliance.signing import Statement, statement
+from compliance.signing.facts import Artefact, AuditRow, Predicate
 
 Json = dict[str, Any]
 

@@ -76,10 +76,10 @@ def misbehaviour(
 def _misbehaved(control: Control) -> str:
     """A control that did not come out as it must."""
     if control.expected == "FAILED":
-        why = "the bench did not see what that model still knows"
+        why = "the audits missed retained knowledge in this control"
     else:
         wrong = ", ".join(r.name for r in control.rows if r.required and r.outcome == OUTSIDE)
-        why = f"the bench fails a model that never saw the class ({wrong})"
+        why = f"the audits fail a model that never saw the class ({wrong})"
     return (
         f"Control {control.name} came out {control.found}, it must "
         f"{'' if control.expected == 'FAILED' else 'not '}come out FAILED: {why}, so these figures "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from audits.finding import NOT_RUN, RUN, Measurement
+from audits.finding import NOT_RUN, RUN, Figure
 from compliance.documents.policy import Rule
 
 Margins = tuple[float, float]
@@ -35,7 +35,7 @@ class JudgedRow:
 
     audit: str
     name: str
-    measurement: Measurement | None = None
+    measurement: Figure | None = None
     rule: Rule | None = None
     outcome: str = INFORMATIONAL
     reason: str = ""
@@ -84,7 +84,7 @@ class JudgedRow:
         }
 
 
-def _figures(seen: Measurement) -> dict[str, Any]:
+def _figures(seen: Figure) -> dict[str, Any]:
     return {
         "label": seen.label,
         "value": seen.value,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from statistics import fmean, stdev
 
-from audits.finding import NOT_RUN, Finding, Measurement
+from audits.finding import NOT_RUN, Figure, Finding
 from compliance.documents.policy import Policy, Rule
 from compliance.verdict.judged_row import (
     INFORMATIONAL,
@@ -112,7 +112,7 @@ def _why_missing(rule: Rule, findings: Sequence[Finding]) -> str:
     )
 
 
-def judge_row(audit: str, seen: Measurement, policy: Policy, *, tests: int = 1) -> JudgedRow:
+def judge_row(audit: str, seen: Figure, policy: Policy, *, tests: int = 1) -> JudgedRow:
     """One measurement, judged by the first rule that names it.
 
     Args:
@@ -146,7 +146,7 @@ def judge_row(audit: str, seen: Measurement, policy: Policy, *, tests: int = 1) 
     )
 
 
-def resolved(rule: Rule, seen: Measurement) -> Margins | None:
+def resolved(rule: Rule, seen: Figure) -> Margins | None:
     """The margins as numbers, (below, above); None where there are none.
 
     Relative ones follow from original and yardstick alone, before any candidate is looked at: a
@@ -180,15 +180,15 @@ def _wider(width: float | None, spreads: float | None, spread: float) -> float:
 
 
 def _cannot_tell(detect: float | None) -> str:
-    chance = "no chance" if detect is None else f"a chance of {detect:.2f} only"
+    power = "0" if detect is None else f"{detect:.2f}"
     return (
-        f"It decides nothing: by these margins the original itself would be told from the "
-        f"yardstick with {chance}."
+        "It decides nothing: these margins cannot distinguish the original from retrained models "
+        f"(power {power})."
     )
 
 
 def _outcome(
-    seen: Measurement, rule: Rule, margins: Margins | None, policy: Policy, tests: int
+    seen: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     if rule.at_most is not None:
         outcome, reason = _by_limit(seen, rule.at_most), ""
@@ -202,7 +202,7 @@ def _outcome(
     return outcome, reason
 
 
-def _by_limit(seen: Measurement, limit: float) -> str:
+def _by_limit(seen: Figure, limit: float) -> str:
     """An absolute rule looks at the 95% interval of the value itself."""
     low, high = seen.interval
     if high <= limit:
@@ -211,7 +211,7 @@ def _by_limit(seen: Measurement, limit: float) -> str:
 
 
 def _by_margin(
-    seen: Measurement, margins: Margins | None, policy: Policy, tests: int
+    seen: Figure, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     """Equivalence: two one-sided tests of the difference to the yardstick."""
     from audits.equivalence import equivalence  # brings scipy: not needed to verify or to list
@@ -230,7 +230,7 @@ def _by_margin(
     return found[0], ""
 
 
-def _interval(seen: Measurement, alpha: float) -> tuple[float, float] | None:
+def _interval(seen: Figure, alpha: float) -> tuple[float, float] | None:
     from audits.equivalence import interval
 
     if seen.difference is None or seen.standard_error is None or seen.degrees_of_freedom is None:
@@ -239,7 +239,7 @@ def _interval(seen: Measurement, alpha: float) -> tuple[float, float] | None:
 
 
 def _power(
-    seen: Measurement, rule: Rule, margins: Margins | None, alpha: float
+    seen: Figure, rule: Rule, margins: Margins | None, alpha: float
 ) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
     from audits.equivalence import power_to_accept, power_to_detect
@@ -264,7 +264,7 @@ def _power(
     return accept, detect
 
 
-def _too_few(seen: Measurement, policy: Policy) -> str:
+def _too_few(seen: Figure, policy: Policy) -> str:
     """What the policy's minimum of samples lacks here; empty where it is met."""
     short = [
         f"{seen.sizes[kind]} samples of {kind}, the policy asks for {least}"

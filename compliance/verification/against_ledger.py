@@ -13,8 +13,8 @@ from compliance.ledger import Entry, append_file, chain, checkpoint, merkle, pro
 from compliance.ledger.bodies import PlanRegistered, StatementSigned
 from compliance.ledger.chain import START
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.signing import Trust
-from compliance.signing.facts import EventFacts, LedgerPosition, Predicate, Statement
+from compliance.signing import Statement, Trust
+from compliance.signing.facts import EventFacts, LedgerPosition, Predicate
 
 
 def problems(

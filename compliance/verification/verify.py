@@ -15,8 +15,8 @@ from typing import Any
 from compliance.formats import strict_json
 from compliance.formats.errors import EnvelopeError, JsonError, TrustError
 from compliance.formats.timestamps import parse_utc
-from compliance.signing import Opened, Signature, Trust, envelope, load_trust, statement
-from compliance.signing.facts import Predicate, Statement
+from compliance.signing import Opened, Signature, Statement, Trust, envelope, load_trust, statement
+from compliance.signing.facts import Predicate
 from compliance.verification import against_ledger
 from damp.version import __version__
 

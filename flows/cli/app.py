@@ -1,8 +1,7 @@
 """The command line. Each command says what it does, where its results are, and what to do next.
 
-The commands are in the files beside this one, one for each section of `damp --help`; a new one goes
-into its file's COMMANDS. Nothing heavy is imported there: `damp --help` and `damp verify` answer at
-once.
+The commands are in the files beside this one; a new one goes into `SECTIONS` below. Their files
+import nothing heavy at the top: `damp --help` and `damp verify` answer at once.
 """
 
 from __future__ import annotations
@@ -16,7 +15,23 @@ from pathlib import Path
 import click
 
 from damp.version import __version__
-from flows.cli import audits, events, ledger, models, report, requests, servers, statements
+from flows.cli import (
+    audits,
+    copies,
+    demo,
+    doctor,
+    events,
+    export,
+    keys,
+    ledger,
+    models,
+    registry,
+    report,
+    requests,
+    servers,
+    signoff,
+    statements,
+)
 from flows.cli.options import DONE, FOLDER, INTERRUPTED, INVALID
 
 
@@ -70,14 +85,28 @@ def completion(shell: str) -> int:
 
 
 SECTIONS: Mapping[str, Sequence[click.Command]] = {
-    "Events": events.COMMANDS,
-    "Requests": requests.COMMANDS,
-    "Audits": audits.COMMANDS,
-    "Models and data": models.COMMANDS,
-    "The record": (*report.COMMANDS, *statements.COMMANDS, *ledger.COMMANDS),
-    "Operations": servers.COMMANDS,
+    "Events": (
+        *(demo.demo, events.request, events.submit, events.run, events.status, events.serve),
+    ),
+    "Requests": (
+        *(requests.inbox, requests.verify_identity, requests.extend, requests.pause),
+        *(requests.resume, requests.deny, requests.duplicate, requests.cancel),
+        *(signoff.approve, requests.close),
+    ),
+    "Audits": (audits.audit, audits.references),
+    "Models and data": (models.train, models.cost),
+    "The record": (
+        *(report.report, copies.declare, copies.purge, export.stats, export.export),
+        *(statements.verify, signoff.sign, statements.replay, keys.keys, ledger.ledger),
+    ),
+    "Operations": (
+        *(registry.lineage, registry.promote, registry.audit_registry),
+        *(servers.up, servers.down, servers.deploy, servers.worker, servers.alert),
+        doctor.doctor,
+    ),
     "This command line": (completion,),
 }
+"""Every command, by the sections of `damp --help`, in the order of the story."""
 
 for _commands in SECTIONS.values():
     for _command in _commands:
@@ -114,7 +143,7 @@ def _explain(error: Exception) -> int:
         return _say(str(error), getattr(error, "exit_code", INVALID))
     if isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""
-        remedy = "Nothing under a final name was changed; mend this and run the command again."
+        remedy = "Nothing under a final name was changed; fix this and run the command again."
         return _say(f"{error.strerror or error}{place}. {remedy}", INVALID)
     raise error
 

@@ -1,13 +1,15 @@
-"""Commands that audit what was made elsewhere, and train the yardstick ahead of time."""
+"""Commands that audit what was made elsewhere, and train the retrained references ahead of time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flows.cli.options import FILE, as_json, data_root
+from flows.cli import console
+from flows.cli.options import DONE, FILE, as_json, data_root
 
 
 @click.command()
@@ -24,9 +26,17 @@ def audit(file: Path, as_json: bool) -> int:
       damp audit claim.yaml
       damp audit claim.yaml --json
     """
-    from flows.cli import auditing
+    from flows.cli import outcomes
+    from flows.intake import claims
+    from flows.orchestration import engine
+    from flows.records import status
+    from flows.state.settings import prepared
 
-    return auditing.audit(file, as_json=as_json)
+    home = prepared()
+    with console.bars():
+        event = claims.file_claim(home, file)["id"]
+        engine.carry_out(home, [event])
+    return outcomes.answer(home, status.one_event(home, event), as_json=as_json)
 
 
 @click.command()
@@ -37,7 +47,15 @@ def audit(file: Path, as_json: bool) -> int:
 @click.option("--forget", multiple=True, type=int, help="Class index to leave out; repeatable.")
 @click.option("--count", default=5, show_default=True, type=click.IntRange(1, 50))
 @as_json
-def references(file: Path | None, as_json: bool, **asked: Any) -> int:
+def references(
+    file: Path | None,
+    data: str | None,
+    data_root: Path | None,
+    recipe: str | None,
+    forget: tuple[int, ...],
+    count: int,
+    as_json: bool,
+) -> int:
     """List the retrained models that are kept; train those of a request or claim ahead of time.
 
     \b
@@ -46,9 +64,35 @@ def references(file: Path | None, as_json: bool, **asked: Any) -> int:
       damp references request.yaml
       damp references --data digits --forget 3 --count 5
     """
-    from flows.cli import auditing
+    from flows.data.dataset import DataSpec
+    from flows.models import recipes
+    from flows.operations import prepare_references
+    from flows.state.settings import prepared
 
-    return auditing.references(file, as_json=as_json, **asked)
+    home = prepared()
+    with console.bars():
+        if file is not None:
+            prepare_references.train_for_file(home, file)
+        elif data is not None and forget:
+            prepare_references.train(
+                home,
+                spec=DataSpec(name=data, root=str(data_root.resolve()) if data_root else None),
+                recipe=recipe or recipes.of_data(data),
+                forget=list(forget),
+                count=count,
+            )
+    kept = prepare_references.listed(home)
+    console.answer(kept, _listed(kept), as_json=as_json)
+    return DONE
 
 
-COMMANDS = (audit, references)
+def _listed(kept: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not kept:
+        yield "No references yet. `damp references --data digits --forget 3` trains five."
+    for model in kept:
+        left_out = ", ".join(map(str, model["exclude"])) or "no class"
+        damage = "" if model["intact"] else "   (changed or missing: it will be trained again)"
+        yield (
+            f"{model['data']}  without {left_out}  seed {model['seed']}  {model['architecture']}  "
+            f"{model['path']}{damage}"
+        )

@@ -1,26 +1,132 @@
-"""What a person sees: progress while it works, one panel at the end, errors in three lines."""
+"""What a person sees: a result in words or as JSON, progress, the verdict at the end.
+
+rich is imported by the first function that draws: `damp --help` needs nothing of it.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.panel import Panel
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+    from rich.table import Table
+    from rich.text import Text
 
-from flows.state import progress
+VERDICTS: Mapping[str, tuple[str, str]] = {
+    "PASSED": ("✔", "green"),
+    "FAILED": ("✘", "red"),
+    "INCONCLUSIVE": ("?", "yellow"),
+}
+"""Sign and colour of each verdict."""
 
-out = Console()
-err = Console(stderr=True)
 
-LOOKS = {"PASSED": ("✔", "green"), "FAILED": ("✘", "red"), "INCONCLUSIVE": ("?", "yellow")}
+@cache
+def out() -> Console:
+    """Standard output."""
+    from rich.console import Console
+
+    return Console()
+
+
+@cache
+def err() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def answer(result: Any, lines: Iterable[RenderableType], *, as_json: bool) -> None:
+    """Print what came of a command: `result` as JSON for machines, or its lines for people.
+
+    `lines` may be a generator: it does not run where JSON was asked for.
+    """
+    if as_json:
+        emit(result)
+    else:
+        for line in lines:
+            say(line)
+
+
+def emit(result: Any) -> None:
+    """Write `result` as JSON to standard output."""
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+def say(line: RenderableType) -> None:
+    """Print one line as it is, however long: what is copied from it must not be broken."""
+    from rich.table import Table
+
+    out().print(line, markup=False, soft_wrap=not isinstance(line, Table))
+
+
+def note(text: str) -> None:
+    """Print what does not change the result, on standard error."""
+    err().print(f"note: {text}", markup=False, soft_wrap=True)
+
+
+def next_step(command: str) -> str:
+    """The line that says what to type next."""
+    return f"Next: {command}"
+
+
+def mark(*, good: bool, words: str, rest: str = "") -> Text:
+    """A line whose first words say whether something holds; the sign says it without colour."""
+    from rich.text import Text
+
+    head = (f"✔ {words}", "bold") if good else (f"✘ {words}", "bold red")
+    return Text.assemble(head, rest)
+
+
+def short(path: Path | str) -> str:
+    """A path as one would type it: relative where it lies under the working directory."""
+    whole = Path(path)
+    try:
+        return str(whole.relative_to(Path.cwd()))
+    except ValueError:  # it lies elsewhere
+        return str(whole)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows with the same keys as a table; yes and no for truth values."""
+    from rich.table import Table
+
+    drawn = Table(*rows[0])
+    words = {True: "yes", False: "no", None: "-"}
+    for row in rows:
+        drawn.add_row(*(words.get(value, str(value)) for value in row.values()))
+    return drawn
+
+
+def verdict_panel(
+    result: str,
+    reasons: Sequence[str],
+    facts: Mapping[str, str],
+    commands: Mapping[str, str],
+    *,
+    title: str,
+) -> None:
+    """The verdict, why, and where the report is; below, unboxed to be copied, what to type next."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    sign, colour = VERDICTS[result]
+    text = Text(f"{sign} {result}\n", style=f"bold {colour}", overflow="fold")
+    for reason in reasons:
+        text.append(f"• {reason}\n", style="default not bold")
+    for name, value in facts.items():
+        text.append(f"\n{name}\n", style="dim not bold")
+        text.append(f"{value}", style="default not bold")
+    out().print(Panel(text, title=title, border_style=colour))
+    for name, command in commands.items():
+        out().print(f"{name}\n  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
@@ -48,65 +154,20 @@ class Bars:
 @contextmanager
 def bars(steps: int = 10) -> Iterator[Bars]:
     """Progress on standard error, so that standard output stays clean for `--json`."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from flows.state import progress
+
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),
-        console=err,
+        console=err(),
         transient=True,
-        disable=not err.is_terminal,
-    ) as shown:
-        reporter = Bars(shown, steps)
+        disable=not err().is_terminal,
+    ) as drawn:
+        reporter = Bars(drawn, steps)
         with progress.reporting_to(reporter):
             yield reporter
-
-
-def emit(data: Any) -> None:
-    """Write `data` as JSON to standard output."""
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
-
-
-def verdict_panel(
-    result: str,
-    reasons: list[str],
-    facts: dict[str, str],
-    commands: dict[str, str],
-    *,
-    title: str,
-) -> None:
-    """The verdict, why, and where the report is; below, unboxed to be copied, what to type next."""
-    sign, colour = LOOKS[result]
-    text = Text(f"{sign} {result}\n", style=f"bold {colour}", overflow="fold")
-    for reason in reasons:
-        text.append(f"• {reason}\n", style="default not bold")
-    for name, value in facts.items():
-        text.append(f"\n{name}\n", style="dim not bold")
-        text.append(f"{value}", style="default not bold")
-    out.print(Panel(text, title=title, border_style=colour))
-    for name, command in commands.items():
-        out.print(f"{name}\n  {command}", markup=False, highlight=False, soft_wrap=True)
-
-
-def error(message: str) -> None:
-    """An error for a person: thing, reason, remedy; no traceback."""
-    err.print(Text("error: ", style="bold red") + Text(message, style="default"), soft_wrap=True)
-
-
-def short(path: Path | str) -> str:
-    """A path as one would type it: relative where it lies under the working directory."""
-    given = Path(path)
-    try:
-        return str(given.relative_to(Path.cwd()))
-    except ValueError:  # it lies elsewhere
-        return str(given)
-
-
-def table(rows: list[dict[str, Any]]) -> Table:
-    """Rows with the same keys as a table; yes and no for truth values."""
-    shown = Table(*rows[0])
-    for row in rows:
-        told = ({True: "yes", False: "no", None: "-"}.get(v, str(v)) for v in row.values())
-        shown.add_row(*told)
-    return shown

@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.options import DONE, FILE, as_json, data, data_root, often
+from flows.cli import console
+from flows.cli.options import (
+    DONE,
+    FILE,
+    architecture,
+    as_json,
+    data,
+    data_root,
+    intervals,
+    model,
+    preset,
+)
 
+if TYPE_CHECKING:
+    from rich.text import Text
 
-@click.command()
-@click.option("--forget", type=click.IntRange(0, 9), default=3, show_default=True, help="Digit.")
-@as_json
-def demo(forget: int, as_json: bool) -> int:
-    """Train a digit classifier, make it forget a digit, audit it, report.
-
-    A second call finds the finished event and shows it again.
-
-    \b
-    Examples:
-      damp demo
-      damp demo --forget 8 --json
-    """
-    from flows.cli import commands
-
-    return commands.demo(forget, as_json=as_json)
+    from flows.records.status import EventStatus
 
 
 @click.command()
 @click.option("--forget", multiple=True, required=True, type=int, help="Class index; repeatable.")
-@click.option("--model", required=True, help="NAME@ALIAS or NAME/VERSION, or a .safetensors file.")
-@click.option("--architecture", help="For a file: damp:cnn, torchvision:resnet18, ...")
+@model
+@architecture
 @data
 @data_root
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
 @click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
-@click.option(
-    "--preset",
-    default="mended",
-    show_default=True,
-    help="mended, mixture, rewritten, paper or retrain.",
-)
-def request(**asked: Any) -> int:
+@preset("retrain")
+def request(**options: Any) -> int:
     """Print a request with a new id, to look through and submit.
 
     \b
@@ -53,7 +48,7 @@ def request(**asked: Any) -> int:
     """
     from flows.intake import requests
 
-    sys.stdout.write(requests.template(**asked))
+    sys.stdout.write(requests.template(**options))
     return DONE
 
 
@@ -70,9 +65,20 @@ def submit(file: Path, as_json: bool) -> int:
     Examples:
       damp submit request.yaml
     """
-    from flows.cli import commands
+    from flows.intake import requests
+    from flows.state.settings import prepared
 
-    return commands.submit(file, as_json=as_json)
+    receipt = requests.submit(prepared(), file)
+    event = receipt["id"]
+    if receipt["new"]:
+        lines = [
+            f"Accepted as event {event}, due {receipt['due']}.",
+            console.next_step(f"damp run --event {event}"),
+        ]
+    else:
+        lines = [f"Event {event} was filed before with the same content: nothing was done."]
+    console.answer(receipt, lines, as_json=as_json)
+    return DONE
 
 
 @click.command()
@@ -88,9 +94,33 @@ def run(event: str | None, as_json: bool) -> int:
       damp run
       damp run --event 5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11
     """
-    from flows.cli import commands
+    from flows.cli import outcomes
+    from flows.intake import lifecycle, requests, webhooks
+    from flows.orchestration import engine
+    from flows.records import status
+    from flows.state import event_ids
+    from flows.state.settings import prepared
 
-    return commands.run(event, as_json=as_json)
+    place = prepared()
+    if event is not None:
+        event = event_ids.whole(place, event)
+        requests.unpark(place, event)
+    lifecycle.remind(place)
+    events = [event] if event else requests.pending(place)
+    with console.bars():
+        engine.carry_out(place, events)
+    for delivery in webhooks.deliver(place):
+        if "problem" in delivery:  # the next run tries again
+            console.note(f"event {delivery['event'][:8]}: {delivery['problem']}")
+    results = [status.one_event(place, each) for each in events]
+    if as_json:
+        pages = [result.to_json() for result in results]
+        console.emit(pages[0] if event else pages)
+    elif not events:
+        console.say("Nothing is pending. `damp submit request.yaml` files a request.")
+    else:
+        outcomes.show(place, results)
+    return outcomes.exit_code(results)
 
 
 @click.command()
@@ -103,13 +133,37 @@ def status(as_json: bool) -> int:
       damp status
       damp status --json
     """
-    from flows.cli import commands
+    from flows.records import status as records
+    from flows.state.paths import Home
+    from flows.state.settings import settings
 
-    return commands.status(as_json=as_json)
+    events = records.all_events(Home(settings().home))
+    console.answer([event.to_json() for event in events], _listed(events), as_json=as_json)
+    return DONE
+
+
+def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
+    """A line for each event, and below it what can be copied or must be known."""
+    from rich.text import Text
+
+    if not events:
+        yield "No event yet. `damp demo` makes one; `damp submit` files a request."
+    for event in events:
+        sign, colour = console.VERDICTS.get(event.verdict or "", ("·", "default"))
+        yield Text.assemble(
+            (f"{sign} ", colour),
+            f"{event.id}  {event.state}",
+            (f"  {event.verdict or 'undecided'}", colour),
+            (f"  attempt {event.attempt}, due {event.due[:10]}", "dim"),
+        )
+        details = {"doing": event.doing, "problem": event.problem, "report": event.report}
+        for name, value in details.items():
+            if value:
+                yield Text(f"  {name:<7} {value}")
 
 
 @click.command()
-@often
+@intervals
 def serve(every: str, reaudits: str, scan: str) -> int:
     """Stay and carry out pending requests on Prefect's schedule.
 
@@ -120,9 +174,20 @@ def serve(every: str, reaudits: str, scan: str) -> int:
     Examples:
       damp serve --every 60s
     """
-    from flows.cli import commands
+    from flows.orchestration import engine
+    from flows.state.settings import prepared
 
-    return commands.serve(every, reaudits, scan)
+    place = prepared()
+    with engine.connected(place, scheduler=True) as server:
+        from flows.orchestration import schedule
 
-
-COMMANDS = (demo, request, submit, run, status, serve)
+        often = {"every": every, "reaudits": reaudits, "scan": scan}
+        schedule.deployments(place, **often)  # an interval that is none is refused at once
+        server.wait()
+        console.say(
+            f"Pending requests are carried out every {every}, re-audits looked for every "
+            f"{reaudits}, the registry scanned every {scan}; Ctrl-C ends this."
+        )
+        console.say(f"State: {place.root}   Prefect API: {os.environ['PREFECT_API_URL']}")
+        schedule.serve(place, **often)
+    return DONE

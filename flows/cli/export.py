@@ -4,123 +4,160 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compliance.ledger import Entry, Ledger, stats
-from compliance.ledger.append_file import must_read
-from compliance.report import exports
-from compliance.signing import envelope
+import click
+
 from flows.cli import console
-from flows.records import reports
-from flows.state import keyring
+from flows.cli.options import DONE, FILE, as_json, attempt, home
 from flows.state.errors import EventError
-from flows.state.files import write_atomically
-from flows.state.paths import Home
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from flows.state.paths import Attempt, Home
 
+DAY = click.DateTime(["%Y-%m-%d"])
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 END = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-def tell_stats(
-    root: Path,
-    *,
-    year: int | None,
-    since: datetime | None,
-    until: datetime | None,
-    as_json: bool,
-) -> int:
-    """`damp stats`."""
+@click.command()
+@click.option("--year", type=click.IntRange(1970, 9998), help="Requests received in this year.")
+@click.option("--since", type=DAY, help="Requests received from this day on: 2026-01-01.")
+@click.option("--until", type=DAY, help="And before this day.")
+@as_json
+def stats(year: int | None, since: datetime | None, until: datetime | None, as_json: bool) -> int:
+    """Count requests: received, complied with, denied and why, days to answer.
+
+    \b
+    Examples:
+      damp stats --year 2026
+      damp stats --since 2026-07-01 --until 2026-10-01 --json
+    """
+    from compliance.ledger import Ledger
+    from compliance.ledger import stats as counting
+
+    start, end = _period(year, since, until)
+    ledger = home().ledger
+    entries = Ledger(ledger).entries() if ledger.exists() else []
+    counts = counting.counts(entries, datetime.now(UTC), since=start, until=end)
+    console.answer(counts, _counted(counts, start, end), as_json=as_json)
+    return DONE
+
+
+def _period(
+    year: int | None, since: datetime | None, until: datetime | None
+) -> tuple[datetime, datetime]:
     if year is not None and (since or until):
         raise EventError("Give either --year, or --since and --until.")
-    start, end = _utc(since) or BEGINNING, _utc(until) or END
     if year is not None:
-        start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+        return datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    start = since.replace(tzinfo=UTC) if since else BEGINNING
+    end = until.replace(tzinfo=UTC) if until else END
     if start >= end:
         raise EventError(f"The period from {start:%Y-%m-%d} to {end:%Y-%m-%d} is empty.")
-    home = Home(root)
-    entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
-    told = stats.counts(entries, datetime.now(UTC), since=start, until=end)
-    if as_json:
-        console.emit(told)
-        return 0
-    if start == BEGINNING and end == END:
-        console.out.print("Requests on record")
+    return start, end
+
+
+def _counted(counts: Mapping[str, Any], start: datetime, end: datetime) -> Iterator[str]:
+    if (start, end) == (BEGINNING, END):
+        yield "Requests on record"
     else:
-        console.out.print(f"Requests received from {start:%Y-%m-%d} to before {end:%Y-%m-%d}")
-    for name, value in told.items():
+        yield f"Requests received from {start:%Y-%m-%d} to before {end:%Y-%m-%d}"
+    for name, value in counts.items():
         if name not in ("since", "until"):
-            console.out.print(f"  {name.replace('_', ' '):<18} {_said(value)}", markup=False)
-    return 0
+            yield f"  {name.replace('_', ' '):<18} {_words(value)}"
 
 
-def _utc(given: datetime | None) -> datetime | None:
-    return given.replace(tzinfo=UTC) if given and given.tzinfo is None else given
-
-
-def _said(value: Any) -> str:
+def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {count}" for name, count in value.items()) or "-"
     return "-" if value is None else str(value)
 
 
+@click.command()
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["openlineage", "in-toto-test-result", "model-card", "csv"]),
+    help="csv is the ledger, the others one attempt's record.",
+)
+@click.option("--event", help="Whose record; for csv: only this event's entries.")
+@attempt
+@click.option("--sign", "signed", is_flag=True, help="Sign the in-toto-test-result (DSSE).")
+@click.option("--output", "-o", type=FILE, help="[default: standard output]")
 def export(
-    root: Path,
-    *,
-    form: str,
-    event: str | None,
-    number: int | None,
-    signed: bool,
-    output: Path | None,
+    form: str, event: str | None, number: int | None, signed: bool, output: Path | None
 ) -> int:
-    """`damp export`: print a record in a published format, or write it to a file."""
-    home = Home(root)
+    """Write a record in a published format.
+
+    \b
+    Examples:
+      damp export --format openlineage --event 5f0c7c2e
+      damp export --format in-toto-test-result --event 5f0c7c2e --sign -o result.dsse.json
+      damp export --format model-card --event 5f0c7c2e >> README.md
+      damp export --format csv -o ledger.csv
+    """
+    from compliance.report import exports
+    from flows.records import reports
+    from flows.state.files import write_atomically
+
     if signed and form != "in-toto-test-result":
         raise EventError(
             "Only in-toto-test-result is a statement that can be signed: leave --sign."
         )
     if form == "csv":
-        content = exports.ledger_csv(_entries(home, event)).encode()
+        content = _csv(home(), event)
     elif event is None:
         raise EventError(f"Name the event whose record is exported as {form}: --event ID.")
     else:
-        content = _exported(reports.attempt_of(home, event, number), form, signed=signed)
+        content = _exported(reports.attempt_of(home(), event, number), form, signed=signed)
     if output is None:
         sys.stdout.write(content.decode())
-        return 0
+        return DONE
     write_atomically(output, content)
     if form == "csv":
-        told = json.dumps(exports.csv_metadata(output.name), indent=1).encode() + b"\n"
-        write_atomically(output.with_name(f"{output.name}-metadata.json"), told)
-    console.out.print(f"{console.short(output)}: {len(content)} bytes", markup=False)
-    return 0
+        columns = json.dumps(exports.csv_metadata(output.name), indent=1)
+        metadata = output.with_name(f"{output.name}-metadata.json")
+        write_atomically(metadata, f"{columns}\n".encode())
+    console.say(f"{console.short(output)}: {len(content)} bytes")
+    return DONE
 
 
-def _entries(home: Home, event: str | None) -> list[Entry]:
+def _csv(home: Home, event: str | None) -> bytes:
+    """The ledger's entries, or those of one event, as a table."""
+    from compliance.ledger import Ledger
+    from compliance.report import exports
     from flows.state import event_ids
 
     entries = Ledger(home.ledger).entries()
-    if event is None:
-        return entries
-    whose = event_ids.whole(home, event)
-    return [entry for entry in entries if entry["event"] == whose]
+    if event is not None:
+        whole = event_ids.whole(home, event)
+        entries = [entry for entry in entries if entry.event == whole]
+    return exports.ledger_csv(entries).encode()
 
 
-def _exported(attempt: reports.Attempt, form: str, *, signed: bool) -> bytes:
+def _exported(attempt: Attempt, form: str, *, signed: bool) -> bytes:
+    """The record of an attempt in a published format."""
+    from compliance.ledger.append_file import must_read
+    from compliance.report import exports
     from compliance.report.render import report_json
+    from compliance.signing import envelope
+    from flows.records import reports
+    from flows.state import keyring
 
-    shown = reports.material(attempt)
-    statement = shown.pop("statement")
+    material = reports.material(attempt)
+    statement = material.pop("statement")
     digest = envelope.digest(must_read(attempt.statement))
     if form == "openlineage":
-        lines = [json.dumps(event) for event in exports.openlineage(statement, digest)]
-        return ("\n".join(lines) + "\n").encode()
+        events = exports.openlineage(statement, digest)
+        return "".join(f"{json.dumps(event)}\n" for event in events).encode()
     if form == "model-card":
-        return exports.model_card(report_json(statement, **shown), digest).encode()
-    told = exports.test_result(statement)
+        return exports.model_card(report_json(statement, **material), digest).encode()
+    result = exports.test_result(statement)
     if signed:
-        return envelope.sign_payload(told, keyring.signing_key(attempt.home, "executor"))
-    return json.dumps(told, indent=1).encode() + b"\n"
+        return envelope.sign_payload(result, keyring.signing_key(attempt.home, "executor"))
+    return json.dumps(result, indent=1).encode() + b"\n"

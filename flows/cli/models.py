@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.options import as_json, data, data_root
+from flows.cli import console
+from flows.cli.options import DONE, architecture, as_json, data, data_root, model, preset
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from flows.operations.cost import Forecast
+
+COLUMNS = 6
+"""Layers in the table of `damp cost`; `--json` has them all."""
+DESTINATIONS = 3
+"""Classes that the table names as the destination of a class."""
 
 
 @click.command()
@@ -17,7 +29,7 @@ from flows.cli.options import as_json, data, data_root
 @click.option("--architecture", help="Instead of the recipe's: torchvision:resnet18, ...")
 @click.option("--seed", default=0, show_default=True, help="Initialisation and shuffling.")
 @as_json
-def train(as_json: bool, **asked: Any) -> int:
+def train(as_json: bool, **options: Any) -> int:
     """Train a base model and register it as NAME@champion.
 
     \b
@@ -25,26 +37,35 @@ def train(as_json: bool, **asked: Any) -> int:
       damp train --data mnist --data-root ../shared/data --name mnist
       damp train --data imagefolder:photos --recipe default --name photos
     """
-    from flows.cli import commands
+    from flows.operations import train_base
+    from flows.state.settings import prepared
 
-    return commands.train(as_json=as_json, **asked)
+    home = prepared()
+    with console.bars():
+        trained = train_base.base_model(home, **options)
+    champion, dataset = f"{trained.name}@champion", options["data"]
+    lines = [
+        f"Registered {trained.name} version {trained.version}, test accuracy "
+        f"{trained.test_accuracy:.4f}.",
+        f"Weights: {trained.weights}",
+        console.next_step(
+            f"damp request --model {champion} --data {dataset} --forget 3 > request.yaml"
+        ),
+    ]
+    console.answer(trained.to_json(), lines, as_json=as_json)
+    return DONE
 
 
 @click.command()
-@click.option("--model", required=True, help="NAME@ALIAS or NAME/VERSION, or a .safetensors file.")
-@click.option("--architecture", help="For a file: damp:cnn, torchvision:resnet18, ...")
+@model
+@architecture
 @data
 @data_root
 @click.option("--forget", multiple=True, type=int, help="Class index; repeatable. Default: all.")
-@click.option(
-    "--preset",
-    default="mended",
-    show_default=True,
-    help="mended, mixture, rewritten or paper.",
-)
+@preset()
 @click.option("--gain", default=1.0, show_default=True, help="Above 1 forgets more, keeps less.")
 @as_json
-def cost(as_json: bool, **asked: Any) -> int:
+def cost(as_json: bool, **options: Any) -> int:
     """Predict what forgetting each class would take, without changing anything.
 
     One pass over the training data measures the model; the statistics are kept, and the next
@@ -55,9 +76,55 @@ def cost(as_json: bool, **asked: Any) -> int:
       damp cost --model digits@champion --data digits
       damp cost --model net.safetensors --architecture damp:cnn --data digits --forget 3 --json
     """
-    from flows.cli import commands
+    from flows.operations import cost as forecasts
+    from flows.state.settings import prepared
 
-    return commands.cost(as_json=as_json, **asked)
+    home = prepared()
+    with console.bars():
+        forecast = forecasts.cost(home, **options)
+    console.answer(forecast.to_json(), _lines(forecast), as_json=as_json)
+    return DONE
 
 
-COMMANDS = (train, cost)
+def _lines(forecast: Forecast) -> Iterator[Table | str]:
+    yield _strengths(forecast)
+    yield (
+        "Strength: how much of the class's direction would be taken out of what a layer reads "
+        "(1 is all). Disturbance: share of the other classes' variance that goes with it, at the "
+        "layer where it is largest."
+    )
+
+
+def _strengths(forecast: Forecast) -> Table:
+    """One line per class: strength at some layers, first to last, and where it would go."""
+    from rich.table import Table
+
+    names = [operator.name for operator in forecast.classes[0].operators]
+    places = _spread(len(names))
+    drawn = Table(title=f"strength per layer ({forecast.preset}, gain {forecast.gain:g})")
+    drawn.add_column("class", justify="right")
+    drawn.add_column("samples", justify="right")
+    for place in places:
+        drawn.add_column(names[place] or "(the model)", justify="right", overflow="fold")
+    drawn.add_column("disturbance of others", justify="right")
+    drawn.add_column("would go to")
+    for cost in forecast.classes:
+        drawn.add_row(
+            str(cost.forget),
+            str(cost.samples),
+            *(f"{cost.operators[place].strength:.2f}" for place in places),
+            f"{max(operator.disturbance for operator in cost.operators):.1%}",
+            ", ".join(f"{label} ({share:.0%})" for label, share in cost.destination[:DESTINATIONS]),
+        )
+    return drawn
+
+
+def _spread(count: int) -> list[int]:
+    """Places of at most `COLUMNS` layers, the first and the last among them.
+
+    >>> _spread(4), _spread(11)
+    ([0, 1, 2, 3], [0, 2, 4, 6, 8, 10])
+    """
+    if count <= COLUMNS:
+        return list(range(count))
+    return [round(place * (count - 1) / (COLUMNS - 1)) for place in range(COLUMNS)]

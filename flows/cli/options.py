@@ -8,19 +8,46 @@ from pathlib import Path
 
 import click
 
+from flows.state.paths import Home
+
 DONE, INVALID, NOT_PASSED, INTERRUPTED = 0, 1, 2, 130
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
+PRESETS = ("mended", "mixture", "rewritten", "paper")
+"""Ways to edit a model; a request may ask for `retrain` instead."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+attempt = click.option(
+    "--attempt", "number", type=click.IntRange(1), help="[default: the last one]"
+)
+architecture = click.option(
+    "--architecture", help="For a file: damp:cnn, torchvision:resnet18, ..."
+)
 data = click.option(
     "--data", required=True, help="Data set: digits, mnist, imagefolder:PATH, package.module:name."
 )
 data_root = click.option("--data-root", type=FOLDER, help="Where the data set's files lie.")
+event = click.argument("event")
+model = click.option(
+    "--model", required=True, help="NAME@ALIAS or NAME/VERSION, or a .safetensors file."
+)
+trust = click.option(
+    "--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]"
+)
+
+Decorator = Callable[[Callable[..., int]], Callable[..., int]]
 
 
-def often(command: Callable[..., int]) -> Callable[..., int]:
+def preset(*more: str) -> Decorator:
+    """The option that names a preset, or one of `more` ways."""
+    *first, last = (*PRESETS, *more)
+    help_text = f"{', '.join(first)} or {last}."
+    return click.option("--preset", default=PRESETS[0], show_default=True, help=help_text)
+
+
+def intervals(command: Callable[..., int]) -> Callable[..., int]:
     """The options of what runs on a schedule."""
     for name, default, what in (
         ("--scan", "6h", "How often the registry is scanned."),
@@ -31,6 +58,6 @@ def often(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-def home() -> Path:
+def home() -> Home:
     """The state folder, without the settings' imports: light commands need no more."""
-    return Path(os.environ.get("DAMP_HOME", ".damp")).expanduser().absolute()
+    return Home(Path(os.environ.get("DAMP_HOME", ".damp")).expanduser().absolute())

@@ -1,20 +1,25 @@
-"""`damp report`, `damp declare`, `damp purge`: what people see, and what still holds data."""
+"""`damp report`: of one attempt, of several side by side, or the page that leads to all events."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import webbrowser
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
-from flows.cli.options import FILE, as_json, home
-
-DAY = click.DateTime(["%Y-%m-%d"])
+from flows.cli import console
+from flows.cli.options import DONE, FILE, as_json, attempt, home
+from flows.state.errors import EventError
+from flows.state.paths import Home
 
 
 @click.command()
 @click.argument("others", nargs=-1, metavar="[EVENT]...")
 @click.option("--event", help="Whose report.")
-@click.option("--attempt", "number", type=click.IntRange(1), help="[default: the last one]")
+@attempt
 @click.option(
     "--format",
     "form",
@@ -39,7 +44,18 @@ DAY = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--open", "opening", is_flag=True, help="Open it in the browser.")
 @as_json
-def report(others: tuple[str, ...], event: str | None, as_json: bool, **asked: Any) -> int:
+def report(
+    others: tuple[str, ...],
+    event: str | None,
+    number: int | None,
+    form: str,
+    output: Path | None,
+    filed: bool,
+    comparing: bool,
+    indexing: bool,
+    opening: bool,
+    as_json: bool,
+) -> int:
     """Make the report of an attempt, brought up to date with the ledger.
 
     The page that was filed, report.html, stays as it is. With --compare several attempts stand
@@ -55,101 +71,65 @@ def report(others: tuple[str, ...], event: str | None, as_json: bool, **asked: A
     """
     from flows.records import reports
 
-    named = ([event] if event else []) + list(others)
-    return reports.tell(home(), named, as_json=as_json, **asked)
+    place, events = home(), ([event] if event else []) + list(others)
+    if (indexing or comparing) and (number is not None or filed):
+        raise EventError(
+            f"{'--index' if indexing else '--compare'} takes neither --attempt nor --filed: it "
+            "shows attempts brought up to date."
+        )
+    if indexing:
+        path = _index(place, events, form, output)
+    elif comparing:
+        path = _comparison(place, events, form, output)
+    elif len(events) == 1:
+        chosen = reports.attempt_of(place, events[0], number)
+        path = reports.write(chosen, form, output, filed=filed)
+    else:
+        raise EventError("Name one event with --event, or use --compare or --index.")
+    if path is None:
+        return DONE
+    page = {"file": str(path), "bytes": path.stat().st_size}
+    console.answer(page, [console.short(path)], as_json=as_json)
+    if opening and not webbrowser.open(path.as_uri()):
+        raise EventError(f"No browser could be opened: open {path} in yours.")
+    return DONE
 
 
-@click.command()
-@click.argument("event")
-@click.option("--artefact", help="What it is, as in: nightly backup.")
-@click.option("--location", help="Where it is.")
-@click.option("--status", help="DELETED, QUARANTINED, EXPIRES_ON, RETAINED, UNKNOWN.")
-@click.option("--until", default="", help="With EXPIRES_ON: the date, as in 2027-01-31.")
-@click.option("--note", default="", help="More about it; no person's name.")
-@click.option("--complete", is_flag=True, help="Say that there are no copies but those declared.")
-@click.option("--role", default="", help="With --complete: the role that says so.")
-@as_json
-def declare(event: str, complete: bool, role: str, as_json: bool, **asked: Any) -> int:
-    """Log what became of a copy outside the state folder, or that there are no others.
+def _index(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:
+    """The index of all events; as JSON it is printed, and there is no file."""
+    from flows.records import event_index
 
-    \b
-    Examples:
-      damp declare 5f0c7c2e --artefact "nightly backup" --location tape --status EXPIRES_ON \\
-          --until 2027-01-31
-      damp declare 5f0c7c2e --complete --role privacy-desk
-    """
-    from flows.cli import answering
-
-    if complete:
-        return answering.step(home(), "declare_complete", event, role=role, as_json=as_json)
-    missing = [name for name in ("artefact", "location", "status") if not asked[name]]
-    if missing:
-        raise click.UsageError(f"Missing option --{missing[0]}, or say --complete.")
-    return answering.step(home(), "declare", event, as_json=as_json, **asked)
+    _refuse_form(form, "--index", "html", "json")
+    if events or output is not None:
+        raise EventError(
+            "--index takes no event and no --output: it is index.html in the state folder, where "
+            "its links lead to the reports of all events."
+        )
+    if form == "json":
+        console.emit(event_index.content(home, datetime.now(UTC)))
+        return None
+    return event_index.write(home)
 
 
-@click.command()
-@click.option("--event", required=True, help="Whose old weights and forgotten rows.")
-@click.option("--yes", is_flag=True, help="Delete; without it only what would be is shown.")
-@as_json
-def purge(event: str, yes: bool, as_json: bool) -> int:
-    """Delete what still holds the class and is damp's own: old weights, copies, caches, rows.
+def _comparison(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:
+    """Several attempts side by side; as JSON without `--output` they are printed."""
+    from compliance.report.index import comparison, render_comparison
+    from flows.records import reports
 
-    First a dry run. Nothing is deleted before the event has PASSED and its model is in use.
-
-    \b
-    Examples:
-      damp purge --event 5f0c7c2e
-      damp purge --event 5f0c7c2e --yes
-    """
-    from flows.cli import purging
-
-    return purging.tell(home(), event, really=yes, as_json=as_json)
+    _refuse_form(form, "--compare", "html", "pdf", "json")
+    pages = reports.compare(home, events)
+    if form == "json" and output is None:
+        console.emit(comparison(pages))
+        return None
+    target = (output or home.root / f"comparison.{form}").absolute()
+    text = json.dumps(comparison(pages), indent=1) if form == "json" else render_comparison(pages)
+    reports.write_page(target, text.encode(), form)
+    return target
 
 
-@click.command()
-@click.option("--year", type=click.IntRange(1970, 9998), help="Requests received in this year.")
-@click.option("--since", type=DAY, help="Requests received from this day on: 2026-01-01.")
-@click.option("--until", type=DAY, help="And before this day.")
-@as_json
-def stats(as_json: bool, **asked: Any) -> int:
-    """Count requests: received, complied with, denied and why, days to answer.
-
-    \b
-    Examples:
-      damp stats --year 2026
-      damp stats --since 2026-07-01 --until 2026-10-01 --json
-    """
-    from flows.cli import export as exporting
-
-    return exporting.tell_stats(home(), as_json=as_json, **asked)
-
-
-@click.command()
-@click.option(
-    "--format",
-    "form",
-    required=True,
-    type=click.Choice(["openlineage", "in-toto-test-result", "model-card", "csv"]),
-    help="csv is the ledger, the others one attempt's record.",
-)
-@click.option("--event", help="Whose record; for csv: only this event's entries.")
-@click.option("--attempt", "number", type=click.IntRange(1), help="[default: the last one]")
-@click.option("--sign", "signed", is_flag=True, help="Sign the in-toto-test-result (DSSE).")
-@click.option("--output", "-o", type=FILE, help="[default: standard output]")
-def export(**asked: Any) -> int:
-    """Write a record in a published format.
-
-    \b
-    Examples:
-      damp export --format openlineage --event 5f0c7c2e
-      damp export --format in-toto-test-result --event 5f0c7c2e --sign -o result.dsse.json
-      damp export --format model-card --event 5f0c7c2e >> README.md
-      damp export --format csv -o ledger.csv
-    """
-    from flows.cli import export as exporting
-
-    return exporting.export(home(), **asked)
-
-
-COMMANDS = (report, declare, purge, stats, export)
+def _refuse_form(form: str, option: str, *possible: str) -> None:
+    """An option that means nothing here is refused, not ignored."""
+    if form not in possible:
+        *first, last = possible
+        forms = f"{', '.join(first)} or {last}"
+        raise EventError(f"{option} makes {forms}: {form} is for the report of one attempt.")

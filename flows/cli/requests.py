@@ -1,15 +1,24 @@
-"""Commands of a request's life: who asks, whether it is carried out, by when, who signs it off."""
+"""Commands of a request's life: who asks, whether it is carried out, by when, how it ends."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.options import FILE, as_json, home
+from compliance.ledger import Entry
+from flows.cli import console
+from flows.cli.options import DONE, as_json, event, home
 
-event = click.argument("event")
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from flows.state.paths import Home
+
+Facts = Mapping[str, Any]
+
 because = click.option("--reason", required=True, help="Why; no person's name.")
 
 
@@ -24,16 +33,64 @@ def inbox(ended: bool, as_json: bool) -> int:
       damp inbox
       damp inbox --all --json
     """
-    from flows.cli import answering
+    from compliance.ledger import Ledger, states
+    from compliance.ledger import inbox as due
 
-    return answering.inbox(home(), ended=ended, as_json=as_json)
+    ledger = home().ledger
+    entries = Ledger(ledger).entries() if ledger.exists() else []
+    rows = due.rows(states.events(entries).values(), datetime.now(UTC), ended=ended)
+    console.answer(rows, _open(rows), as_json=as_json)
+    return DONE
+
+
+def _open(rows: Sequence[Facts]) -> Iterator[Table | str]:
+    if not rows:
+        yield "Nothing is open. `damp submit request.yaml` files a request."
+        return
+    yield _table(rows)
+    yield from (f"{row['id'][:8]}  {row['next']}" for row in rows if row["next"])
+
+
+def _table(rows: Sequence[Facts]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("event", "due", "left", "state", "ground", "verdict", "awaited"):
+        drawn.add_column(name, no_wrap=name in ("event", "due", "left"))
+    for row in rows:
+        left, colour = _left(row)
+        drawn.add_row(
+            row["id"][:8],
+            (row["due"] or "-")[:10] + ("*" if row["extended"] else ""),
+            Text(left, style=colour),
+            row["state"],
+            row["regulation"] or "-",
+            row["verdict"] or "-",
+            ", ".join(row["awaited"]) or "-",
+        )
+    if any(row["extended"] for row in rows):
+        drawn.caption = "* extended"
+    return drawn
+
+
+def _left(row: Facts) -> tuple[str, str]:
+    """Days left in words that need no colour, and a colour."""
+    days, warning = row["days_left"], row["warning"]
+    if days is None:
+        return "-", "default"
+    if days < 0:
+        return f"{-days - 1} days LATE", "bold red"
+    text = f"{days} days" + (f" (day {warning})" if warning else "")
+    return text, "yellow" if warning else "default"
 
 
 @click.command("verify-identity")
 @event
 @click.option("--role", required=True, help="The role that verified it, as in privacy-desk.")
 @as_json
-def verify_identity(as_json: bool, **asked: Any) -> int:
+def verify_identity(event: str, as_json: bool, **details: Any) -> int:
     """Log that the requester's identity was verified.
 
     A policy with `identity: required` runs nothing before.
@@ -42,7 +99,9 @@ def verify_identity(as_json: bool, **asked: Any) -> int:
     Examples:
       damp verify-identity 5f0c7c2e --role privacy-desk
     """
-    return _step("verify_identity", as_json=as_json, **asked)
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.verify_identity, event, as_json=as_json, **details)
 
 
 @click.command()
@@ -50,7 +109,7 @@ def verify_identity(as_json: bool, **asked: Any) -> int:
 @click.option("--reason", required=True, help="unverifiable, not-the-person, exempt, ...")
 @click.option("--note", default="", help="More about it; no person's name.")
 @as_json
-def deny(as_json: bool, **asked: Any) -> int:
+def deny(event: str, as_json: bool, **details: Any) -> int:
     """Deny a request before it is carried out, on a ground that is counted.
 
     Grounds: unverifiable, not-the-person, exempt, out-of-scope, other (with a note).
@@ -60,62 +119,72 @@ def deny(as_json: bool, **asked: Any) -> int:
       damp deny 5f0c7c2e --reason unverifiable
       damp deny 5f0c7c2e --reason other --note "withdrawn by phone, letter of 12 May on file"
     """
-    return _step("deny", as_json=as_json, **asked)
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.deny, event, as_json=as_json, **details)
 
 
 @click.command()
 @event
 @click.option("--of", required=True, help="The event that does the same already.")
 @as_json
-def duplicate(as_json: bool, **asked: Any) -> int:
+def duplicate(event: str, as_json: bool, **details: Any) -> int:
     """Mark a request as a duplicate of another.
 
     \b
     Examples:
       damp duplicate 5f0c7c2e --of 20c4cb83
     """
-    return _step("duplicate", as_json=as_json, **asked)
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.duplicate, event, as_json=as_json, **details)
 
 
 @click.command()
 @event
 @because
 @as_json
-def cancel(as_json: bool, **asked: Any) -> int:
+def cancel(event: str, as_json: bool, **details: Any) -> int:
     """Cancel a request that was withdrawn.
 
     \b
     Examples:
       damp cancel 5f0c7c2e --reason "withdrawn by the requester"
     """
-    return _step("cancel", as_json=as_json, **asked)
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.cancel, event, as_json=as_json, **details)
 
 
 @click.command()
 @event
 @because
 @as_json
-def pause(as_json: bool, **asked: Any) -> int:
+def pause(event: str, as_json: bool, **details: Any) -> int:
     """Keep a request from being carried out; its clock goes on.
 
     \b
     Examples:
       damp pause 5f0c7c2e --reason "waiting for the contract"
     """
-    return _step("pause", as_json=as_json, **asked)
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.pause, event, as_json=as_json, **details)
 
 
 @click.command()
 @event
 @as_json
-def resume(as_json: bool, **asked: Any) -> int:
+def resume(event: str, as_json: bool, **details: Any) -> int:
     """Let a paused request go on.
 
     \b
     Examples:
       damp resume 5f0c7c2e
     """
-    return _step("resume", as_json=as_json, **asked)
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.resume, event, as_json=as_json, **details)
 
 
 @click.command()
@@ -123,55 +192,61 @@ def resume(as_json: bool, **asked: Any) -> int:
 @click.option("--days", required=True, type=int, help="By how many days.")
 @because
 @as_json
-def extend(as_json: bool, **asked: Any) -> int:
+def extend(event: str, as_json: bool, **details: Any) -> int:
     """Move the due date, once, as far as the policy allows, before it has gone by.
 
     \b
     Examples:
       damp extend 5f0c7c2e --days 30 --reason "forty requests on one model"
     """
-    return _step("extend", as_json=as_json, **asked)
+    from flows.intake import lifecycle
 
-
-@click.command()
-@event
-@click.option("--role", default="reviewer", show_default=True, help="Whose sign-off.")
-@click.option("--signed", type=FILE, help="A copy of the statement that `damp sign` has signed.")
-@as_json
-def approve(event: str, role: str, signed: Path | None, as_json: bool) -> int:
-    """Sign off a PASSED statement, or take over a signature made elsewhere.
-
-    \b
-    Examples:
-      damp approve 5f0c7c2e
-      damp approve 5f0c7c2e --signed statement-signed-by-the-reviewer.dsse.json
-    """
-    from flows.cli import answering
-
-    return answering.approve(home(), event, role=role, signed=signed, as_json=as_json)
+    return transition(lifecycle.extend, event, as_json=as_json, **details)
 
 
 @click.command()
 @event
 @because
 @as_json
-def close(as_json: bool, **asked: Any) -> int:
+def close(event: str, as_json: bool, **details: Any) -> int:
     """Close an event by hand, after its verdict.
 
     \b
     Examples:
       damp close 5f0c7c2e --reason "the model was taken out of use and deleted"
     """
-    return _step("close", as_json=as_json, **asked)
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.close, event, as_json=as_json, **details)
 
 
-def _step(name: str, *, as_json: bool, **asked: Any) -> int:
-    from flows.cli import answering
+def transition(change: Callable[..., Entry], event: str, *, as_json: bool, **details: Any) -> int:
+    """Change an event's state by one ledger entry, and say what follows."""
+    from compliance.ledger import entry_text
+    from flows.state import event_ids
 
-    return answering.step(home(), name, as_json=as_json, **asked)
+    place = home()
+    whole = event_ids.whole(place, event)
+    entry = change(place, whole, **details)
+    row = current_row(place, whole)
+    what, detail = entry_text.words(entry)
+    line = (
+        f"{what}{f' ({detail})' if detail else ''}. Event {whole} is {row['state']}, ledger entry "
+        f"{entry.seq}."
+    )
+    console.answer(row | {"entry": entry.seq}, [line, *following(row)], as_json=as_json)
+    return DONE
 
 
-COMMANDS = (
-    *(inbox, verify_identity, extend, pause, resume, deny, duplicate, cancel),
-    *(approve, close),
-)
+def current_row(home: Home, event: str) -> dict[str, Any]:
+    """The event as `damp inbox` lists it."""
+    from compliance.ledger import Ledger, states
+    from compliance.ledger import inbox as due
+
+    return due.row(states.current(Ledger(home.ledger).entries(), event), datetime.now(UTC))
+
+
+def following(row: Facts) -> Iterator[str]:
+    """The line that says what comes next for an event, where something does."""
+    if row["next"]:
+        yield console.next_step(row["next"])

@@ -1,12 +1,19 @@
-"""Commands for those who run damp: servers, schedules, the registry's gate, and what is wrong."""
+"""Commands for those who run damp: its servers, the schedules of a team, and alerts."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.options import FILE, as_json, often
+from flows.cli import console
+from flows.cli.options import DONE, as_json, intervals
+
+if TYPE_CHECKING:
+    from flows.servers.local_services import Service
 
 PORT = click.IntRange(1, 65535)
 
@@ -26,10 +33,15 @@ def up(prefect_port: int | None, mlflow_port: int | None, as_json: bool) -> int:
       damp up
       damp up --prefect-port 4201 --json
     """
-    from flows.cli import operations
+    from flows.servers import local_services
+    from flows.state.settings import prepared
 
     ports = {"prefect": prefect_port, "mlflow": mlflow_port}
-    return operations.up(ports, as_json=as_json)
+    services = local_services.up(prepared(), ports)
+    following = console.next_step("damp serve --every 15m, or damp run. End both with damp down.")
+    lines = [*_lines("serves", services), following]
+    console.answer([service.to_json() for service in services], lines, as_json=as_json)
+    return DONE
 
 
 @click.command()
@@ -41,84 +53,27 @@ def down(as_json: bool) -> int:
     Examples:
       damp down
     """
-    from flows.cli import operations
+    from flows.servers import local_services
+    from flows.state.paths import Home
+    from flows.state.settings import settings
 
-    return operations.down(as_json=as_json)
+    services = local_services.down(Home(settings().home))
+    lines = [*_lines("ended", services)] or ["No server runs: nothing was done."]
+    console.answer([service.name for service in services], lines, as_json=as_json)
+    return DONE
 
 
-@click.command()
-@as_json
-def doctor(as_json: bool) -> int:
-    """Look for what is wrong: versions, ports, disk, keys, clocks, servers, permissions.
-
-    Exit code 1 where something would keep an event from running.
-
-    \b
-    Examples:
-      damp doctor
-    """
-    from flows.operations import doctor
-
-    return doctor.show(as_json=as_json)
+def _lines(state: str, services: Sequence[Service]) -> Iterator[str]:
+    for service in services:
+        log = console.short(service.log)
+        yield f"{service.name:<8} {state}  {service.url}  (log: {log})"
 
 
 @click.command()
-@click.argument("model")
-@click.option("--svg", type=FILE, help="Write a drawing to this file.")
+@click.option("--pool", default="damp", show_default=True, help="Work pool; created if missing.")
+@intervals
 @as_json
-def lineage(model: str, svg: Path | None, as_json: bool) -> int:
-    """Draw which version of MODEL came from which: events, verdicts, data versions.
-
-    \b
-    Examples:
-      damp lineage digits
-      damp lineage digits --svg lineage.svg
-    """
-    from flows.cli import operations
-
-    return operations.lineage(model, svg, as_json=as_json)
-
-
-@click.command()
-@click.argument("version")
-@as_json
-def promote(version: str, as_json: bool) -> int:
-    """Let NAME@champion point to NAME/VERSION, past every check.
-
-    Fetches the bytes from the registry, computes their digests, verifies statement, signatures,
-    roles and ledger, and only then moves the alias.
-
-    \b
-    Examples:
-      damp promote digits/2
-    """
-    from flows.cli import operations
-
-    return operations.promote(version, as_json=as_json)
-
-
-@click.command("audit-registry")
-@as_json
-def audit_registry(as_json: bool) -> int:
-    """Name every version and alias that has no valid statement behind it.
-
-    Exit code 1 where there is one.
-
-    \b
-    Examples:
-      damp audit-registry
-      damp audit-registry --json
-    """
-    from flows.cli import operations
-
-    return operations.audit_registry(as_json=as_json)
-
-
-@click.command()
-@click.option("--pool", default="damp", show_default=True, help="Work pool; made if missing.")
-@often
-@as_json
-def deploy(as_json: bool, **asked: str) -> int:
+def deploy(pool: str, as_json: bool, **often: str) -> int:
     """Hand the schedules to a work pool of the Prefect server: for teams, in place of `serve`.
 
     One run of each at a time; one that comes due meanwhile waits.
@@ -127,9 +82,20 @@ def deploy(as_json: bool, **asked: str) -> int:
     Examples:
       damp deploy --pool damp --every 15m
     """
-    from flows.cli import operations
+    from flows.orchestration import engine
+    from flows.state.settings import prepared
 
-    return operations.deploy(as_json=as_json, **asked)
+    place = prepared()
+    engine.connect_to_shared(place)
+    from flows.orchestration import schedule  # Prefect reads its address when it is imported
+
+    names = schedule.deploy(place, pool, **often)
+    lines = [
+        f"Work pool '{pool}' has {', '.join(names)}.",
+        console.next_step(f"damp worker --pool {pool}, on this machine or others."),
+    ]
+    console.answer({"pool": pool, "deployments": names}, lines, as_json=as_json)
+    return DONE
 
 
 @click.command()
@@ -141,9 +107,17 @@ def worker(pool: str) -> int:
     Examples:
       damp worker --pool damp
     """
-    from flows.cli import operations
+    from flows.orchestration import engine
+    from flows.state.settings import prepared
 
-    return operations.worker(pool)
+    place = prepared()
+    os.environ["DAMP_HOME"] = str(place.root)
+    os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"  # a worker has no bars: its log is what it says
+    url = engine.connect_to_shared(place)
+    sys.stdout.write(f"Worker of pool '{pool}' at {url}; Ctrl-C ends it.\n")
+    sys.stdout.flush()
+    engine.work(pool)
+    return DONE
 
 
 @click.command()
@@ -156,9 +130,13 @@ def alert(url: str, as_json: bool) -> int:
     Examples:
       damp alert http://127.0.0.1:9000/damp
     """
-    from flows.cli import operations
+    from flows.orchestration import engine
+    from flows.state.settings import prepared
 
-    return operations.alert(url, as_json=as_json)
+    engine.connect_to_shared(prepared())
+    from flows.orchestration import automations  # Prefect reads its address when it is imported
 
-
-COMMANDS = (lineage, promote, audit_registry, up, down, deploy, worker, alert, doctor)
+    name = automations.call_on_failure(url)
+    line = f"Automation '{name}' calls {url} when a run of damp fails."
+    console.answer({"automation": name, "url": url}, [line], as_json=as_json)
+    return DONE

@@ -1,24 +1,31 @@
-"""Commands about what is left behind: statements, signatures, keys."""
+"""Commands for an auditor: verify a signed statement offline, run its attempt again."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.options import FILE, as_json, home
+from flows.cli import console
+from flows.cli.options import DONE, FILE, INVALID, as_json, home, trust
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from compliance.verification.verify import Verification
 
 
 @click.command()
 @click.argument("statement", type=FILE)
-@click.option("--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]")
+@trust
 @click.option("--model", type=FILE, help="The model file that the statement must be about.")
 @click.option("--ledger", type=FILE, help="The ledger that must hold the statement.")
 @click.option("--checkpoint", type=FILE, help="A checkpoint that the ledger must continue.")
 @click.option("--proof", type=FILE, help="Instead of the ledger: `damp ledger prove --statement`.")
 @as_json
-def verify(as_json: bool, **asked: Any) -> int:
+def verify(statement: Path, trust: Path | None, as_json: bool, **against: Any) -> int:
     """Check a signed statement offline.
 
     Exit codes: 0 valid and PASSED, 1 invalid, 2 valid but not PASSED, 3 unsupported schema.
@@ -29,118 +36,59 @@ def verify(as_json: bool, **asked: Any) -> int:
       damp verify statement.dsse.json --trust trust.json --model after.safetensors
       damp verify statement.dsse.json --trust trust.json --proof statement.tlog-proof
     """
-    from flows.cli import verifying
+    from compliance.verification.verify import verify_statement
 
-    return verifying.verify(home=home(), as_json=as_json, **asked)
-
-
-@click.group()
-def keys() -> None:
-    """Signing keys, and which keys are trusted."""
+    verification = verify_statement(statement, trust or home().trust, **against)
+    lines = _verified(verification, statement, against)
+    console.answer(verification.to_json(), lines, as_json=as_json)
+    return verification.exit_code
 
 
-@keys.command("list")
-@as_json
-def keys_list(as_json: bool) -> int:
-    """Show the keys in trust.json: role, validity, whether it can sign here.
+def _verified(
+    verification: Verification, file: Path, against: Mapping[str, Path | None]
+) -> Iterator[Text | str]:
+    """What holds, what does not, and what was not checked."""
+    from compliance.verification.verify import UNSUPPORTED
 
-    \b
-    Examples:
-      damp keys list
-    """
-    from flows.state import keyring
-
-    return keyring.show(home(), as_json=as_json)
-
-
-@keys.command("new")
-@click.option(
-    "--role", default="executor", show_default=True, help="executor, reviewer or auditor."
-)
-@click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Validity.")
-@as_json
-def keys_new(role: str, days: int, as_json: bool) -> int:
-    """Make an Ed25519 key pair and trust it.
-
-    A passphrase for the private half is taken from DAMP_KEY_PASSPHRASE.
-
-    \b
-    Examples:
-      damp keys new --role executor --days 365
-    """
-    from flows.state import keyring
-
-    return keyring.make(home(), role=role, days=days, as_json=as_json)
+    if verification.statement is None:
+        word = "UNSUPPORTED" if verification.exit_code == UNSUPPORTED else "INVALID"
+        yield console.mark(good=False, words=word, rest=f"  {console.short(file)}")
+        yield from (f"  {problem}" for problem in verification.problems)
+        return
+    verdict, statement = verification.verdict, verification.statement
+    head = console.mark(good=True, words="valid", rest=", and the verdict is ")
+    yield head.append(verdict, style=f"bold {console.VERDICTS[verdict][1]}")
+    signatures = (s for s in verification.signatures if s.holds)
+    checks = {
+        "signed by": ", ".join(f"{s.keyid[:16]} ({s.role})" for s in signatures),
+        "claim": statement["predicate"]["verdict"]["claim"],
+        "model after": statement["subject"][0]["digest"]["sha256"],
+        "model bytes": "match" if against["model"] else "not checked: give --model",
+        "ledger": _against_ledger(against),
+    }
+    yield from (f"  {name:<12} {value}" for name, value in checks.items())
+    yield from (f"  note: {note}" for note in verification.notes)
 
 
-@keys.command("rotate")
-@click.option(
-    "--role", default="executor", show_default=True, help="executor, reviewer or auditor."
-)
-@click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Validity.")
-@as_json
-def keys_rotate(role: str, days: int, as_json: bool) -> int:
-    """Make a new key for a role and end those that it follows.
-
-    What the old keys have signed still holds.
-
-    \b
-    Examples:
-      damp keys rotate --role executor --days 365
-    """
-    from flows.state import keyring
-
-    return keyring.tell_rotated(home(), role=role, days=days, as_json=as_json)
-
-
-@keys.command("revoke")
-@click.argument("keyid")
-@click.option(
-    "--since",
-    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%SZ"]),
-    help="When it stopped being trustworthy, in UTC: 2026-09-20T08:00:00Z. [default: now]",
-)
-@as_json
-def keys_revoke(keyid: str, since: datetime | None, as_json: bool) -> int:
-    """End a key's validity, now or at a moment in the past.
-
-    Statements of attempts that ended later do not hold any more.
-
-    \b
-    Examples:
-      damp keys revoke 0496b10ed3a376ab --since 2026-09-20T08:00:00Z
-    """
-    from flows.state import keyring
-
-    return keyring.tell_revoked(home(), keyid, since=since, as_json=as_json)
+def _against_ledger(against: Mapping[str, Path | None]) -> str:
+    held = "holds plan and statement" if against["ledger"] else ""
+    if against["checkpoint"]:
+        return f"{held}, and continues the checkpoint"
+    if not held and against["proof"]:
+        return "proved to hold the statement"
+    return held or "not checked: give --ledger or --proof"
 
 
 @click.command()
 @click.argument("statement", type=FILE)
-@click.option("--role", default="reviewer", show_default=True, help="What the key signs as.")
-@click.option("--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]")
-@click.option("--output", "-o", type=FILE, help="Where to write it. [default: the same file]")
-@as_json
-def sign(as_json: bool, **asked: Any) -> int:
-    """Add a signature to a statement that holds: the same bytes, a second role.
-
-    \b
-    Examples:
-      damp sign statement.dsse.json --role reviewer --trust trust.json -o signed.dsse.json
-    """
-    from flows.cli import answering
-
-    return answering.sign(home(), as_json=as_json, **asked)
-
-
-@click.command()
-@click.argument("statement", type=FILE)
-@click.option("--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]")
+@trust
 @click.option("--before", type=FILE, help="The model before. [default: beside the statement]")
 @click.option("--request", type=FILE, help="The request. [default: reproduce.yaml beside it]")
 @click.option("--output", "-o", type=FILE, help="[default: replay.dsse.json]")
 @as_json
-def replay(as_json: bool, **asked: Any) -> int:
+def replay(
+    statement: Path, trust: Path | None, output: Path | None, as_json: bool, **inputs: Path | None
+) -> int:
     """Run an attempt again from its pinned inputs and compare digests and figures.
 
     The result is signed by an auditor's key (`damp keys new --role auditor`). Exit codes: 0 all is
@@ -150,9 +98,22 @@ def replay(as_json: bool, **asked: Any) -> int:
     Examples:
       damp --home my-audit replay attempt-1/statement.dsse.json --trust trust.json
     """
-    from flows.operations import replay as replaying
+    from flows.operations.replay import replay as run_again
 
-    return replaying.tell(home(), as_json=as_json, **asked)
+    place, target = home(), output or Path("replay.dsse.json")
+    with console.bars():
+        result = run_again(
+            place, statement, trust=trust or place.trust, output=target.absolute(), **inputs
+        )
+    console.answer(result, _compared(result, target), as_json=as_json)
+    return DONE if result["same"] else INVALID
 
 
-COMMANDS = (verify, sign, replay, keys)
+def _compared(result: Mapping[str, Any], target: Path) -> Iterator[Text | str]:
+    checks, same = result["checks"], result["same"]
+    differences = [check for check in checks if not check["same"]]
+    count = f": {len(checks) - len(differences)} of {len(checks)}"
+    yield console.mark(good=same, words="the same" if same else "not the same", rest=count)
+    for check in differences:
+        yield f"  {check['name']}: the statement says {check['told']}, found {check['found']}"
+    yield f"Signed: {console.short(target)}"

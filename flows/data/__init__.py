@@ -1,19 +1,32 @@
-"""Data sets, their versions by DVC, and the commitment to what is forgotten.
+"""Data sets: read by name, checked, versioned by DVC, and committed to.
 
-    commitment.py        What was forgotten, committed to without showing it; what was kept, as one
-    dataset.py           A classification data set in memory, and how a request names one
-    dvc_metadata.py      Which data versions hold which rows, read from DVC's own files in the works
-    dvc_workspace.py     The DVC workspace under the state folder: written through DVC's command lin
-    file_digests.py      The files of a data set and their digests, and DVC's digest of a folder in
-    image_folder.py      Images on disk: a folder per class, or Tiny ImageNet's layout. All are chec
-    leakage.py           Images that are in both parts: what was trained on is no held-out data
-    loaders.py           Data sets by name, as tensors: what damp ships with, what torchvision fetch
-    shard_store.py       Shards in folders, one per data version, each either whole or not there
-    shards.py            A data set as files: one shard per part and class, the same rows always in
-    torchvision_sets.py  MNIST, CIFAR-10 and CIFAR-100 through torchvision: downloaded once, or read
-    versions.py          Which data, exactly: versions that anyone can recompute, and successors wit
+A request names its data; `loaders` gives them as tensors, with classes as numbers. An event works
+on two versions of them, before and after the forgotten rows are taken out, and signs a commitment
+to these rows that shows none of them.
 
-`__all__` is the door: what other rooms import.
+Reading:
+
+    dataset.py           a data set in memory, and how a request names one
+    loaders.py           the table of names, two small sets that libraries ship, users' functions
+    torchvision_sets.py  MNIST, CIFAR-10 and CIFAR-100, downloaded once or read where they lie
+    image_folder.py      images on disk: a folder per class, or Tiny ImageNet's layout
+    leakage.py           test images that are training images too
+
+Versions:
+
+    versions.py          the version of a data set, and its successor without some classes' rows
+    file_digests.py      the files of a data set with their digests, and DVC's digest of a folder
+    shards.py            data in memory as files: equal rows give equal bytes
+    shard_store.py       these files in one folder per version, hard-linked, each whole or not there
+    dvc_workspace.py     DVC's workspace under the state folder: add, push, collect
+    dvc_metadata.py      DVC's own files, read: which versions hold rows that were forgotten
+
+Commitment:
+
+    commitment.py        what was forgotten as a keyed Merkle root, what was kept as one digest
+
+A new data set is one entry in `loaders.LOADERS` and the function that it names. `__all__` lists the
+modules that other rooms import.
 """
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""What was forgotten, committed to without showing it; what was kept, as one digest.
+"""Commitments to training rows: those forgotten, without showing them; those kept, as one digest.
 
 A plain hash of a record could be matched against a guess. A keyed one cannot, and once the key is
-destroyed the commitment leads to nobody.
+destroyed the commitment identifies nobody.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,22 +48,6 @@ class Commitment:
         return {"count": self.count, "commitment": self.root, "algorithm": self.algorithm}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetainSet:
-    """The training records that stay.
-
-    Attributes:
-        count: Records.
-        sha256: Of the concatenated sha256 digests (32 bytes each) of the records, sorted.
-    """
-
-    count: int
-    sha256: str
-
-    def to_json(self) -> dict[str, int | str]:
-        return asdict(self)
-
-
 def commitment(rows: Sequence[bytes], key: bytes) -> Commitment:
     """Commit to records: HMAC-SHA256 of each, sorted, as the leaves of a Merkle tree."""
     leaves = sorted(hmac.digest(key, row, "sha256") for row in rows)
@@ -77,13 +61,13 @@ def forget_set(dataset: Dataset, forget: Sequence[int], home: Home) -> dict[str,
 
 
 def retain_set(dataset: Dataset, forget: Sequence[int]) -> dict[str, int | str]:
-    """Number and digest of the training records that stay."""
+    """Number and digest of the training records that stay, as the statement holds them."""
     kept = ~_of(dataset, forget)
-    return RetainSet(count=int(kept.sum()), sha256=retain_digest(dataset, forget)).to_json()
+    return {"count": int(kept.sum()), "sha256": retain_digest(dataset, forget)}
 
 
 def retain_digest(dataset: Dataset, forget: Sequence[int]) -> str:
-    """sha256 over the sorted sha256 digests of the training records of all other classes."""
+    """sha256 over the sorted sha256 digests (32 bytes each) of the records of all other classes."""
     kept = records(dataset, ~_of(dataset, forget))
     digests = sorted(hashlib.sha256(record).digest() for record in kept)
     return hashlib.sha256(b"".join(digests)).hexdigest()
@@ -105,7 +89,7 @@ def records(dataset: Dataset, chosen: np.ndarray) -> Iterator[bytes]:
 
 
 def forget_key(home: Home) -> bytes:
-    """The controller's key, made once; only its owner can read it.
+    """The controller's key, created once; only its owner can read it.
 
     Raises:
         StoreError: It cannot be made or read, or it is not 32 bytes long.
@@ -129,7 +113,7 @@ def forget_key(home: Home) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """Whole or not at all, and never over a key that another process made meanwhile."""
+    """Whole or not at all, and never over a key that another process created meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".forget-set.")  # 0600 from the start
     temporary = Path(name)

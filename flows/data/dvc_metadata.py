@@ -38,15 +38,10 @@ def forgotten(home: Home, before: str, after: str) -> set[str]:
 def holders(home: Home, before: str, after: str) -> list[Holder]:
     """Folders whose version holds forgotten files, and whether it is `before` itself."""
     gone = forgotten(home, before, after)
-    found = []
+    holding = []
     for note in sorted(dvc_workspace.workspace(home).glob("*.dvc")):
         folder = note.with_suffix("")
         version = dvc_workspace.recorded(folder) if note.is_file() else None
         if version and gone & set(listing(home, version).values()):
-            found.append((folder, version == before))
-    return found
-
-
-def short(folder: Path) -> str:
-    """A version's folder as people name it."""
-    return folder.name
+            holding.append((folder, version == before))
+    return holding

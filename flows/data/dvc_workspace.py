@@ -26,7 +26,7 @@ CONFIG = """\
 """
 REMOTE = "damp"
 KEPT = {"DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"}
-"""Of the variables that DVC reads. The others tell of a stage that damp may be running in."""
+"""Of the variables that DVC reads. The others describe a stage that damp may be running in."""
 
 
 def workspace(home: Home) -> Path:
@@ -105,19 +105,19 @@ def _dvc(folder: Path, *arguments: str) -> None:
         check=False,
     )
     if done.returncode:
-        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         raise DataVersionError(
             f"DVC refused `dvc {' '.join(arguments)}` in {folder}: "
-            f"{' '.join(told) or done.stderr.strip() or f'exit code {done.returncode}'}. "
+            f"{' '.join(errors) or done.stderr.strip() or f'exit code {done.returncode}'}. "
             f"Run it there by hand to see more; deleting {folder} starts it afresh."
         )
 
 
 def _environment(folder: Path) -> dict[str, str]:
     """What DVC sees: no telemetry, no stage that damp runs in, its own files in the workspace."""
-    mine = {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("DVC_") or name in KEPT
     }
-    return mine | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
+    return kept | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}

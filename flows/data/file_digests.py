@@ -64,8 +64,8 @@ def dir_digest(entries: Iterable[dict[str, str]]) -> str:
     >>> dir_digest([{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": "empty"}])
     '6b9ca2b7353cc1ee14fbb24eb5fe5183.dir'
     """
-    told = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
-    return f"{shards.md5(told.encode())}.dir"
+    listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
+    return f"{shards.md5(listing.encode())}.dir"
 
 
 def digest(listed: Iterable[Listed]) -> str:

@@ -1,4 +1,4 @@
-"""Images on disk: a folder per class, or Tiny ImageNet's layout. All are checked, none moved."""
+"""Images on disk: a folder per class, or Tiny ImageNet's layout. All are checked, none is moved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.data.dataset import Dataset
-from flows.state.errors import DataError
+from flows.state.errors import DataError, first_few
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm"}
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")
-"""What Pillow may take a file for, whatever its ending says: left to itself it tells by the first
+"""What Pillow may take a file for, whatever its ending says: left to itself it goes by the first
 bytes, and starts Ghostscript on PostScript that is named .png."""
 SIDE_LIMIT = 1024
 """Pixels of a side at most: larger images are for a data set of the user's own."""
 MEMORY_LIMIT = 4 << 30
 """Bytes of float32 images at most: the data set is held in memory."""
+LISTED = 5
+"""Problems in one message."""
 HELD_OUT = 0.2
 """Share of each class that becomes test data where the folder has no test/ of its own."""
-LISTED = 5
 GREY = {"1", "L", "I", "I;16", "I;16B"}
 """Pillow's modes of pictures without colours."""
 
@@ -97,7 +98,7 @@ def load_tiny_imagenet(name: str, folder: Path) -> Dataset:
 
 def _annotations(name: str, notes: Path) -> list[tuple[str, str]]:
     """File and class of each validation image, which lie in tab-separated columns."""
-    found = []
+    annotations = []
     for number, line in enumerate(notes.read_text(errors="replace").splitlines(), start=1):
         file, _, rest = line.partition("\t")
         if not rest or "/" in file:
@@ -105,18 +106,18 @@ def _annotations(name: str, notes: Path) -> list[tuple[str, str]]:
                 f"'{name}': {notes}, line {number}: {line[:60]!r} does not name an image and its "
                 "class, with a tab between. Fetch the file again."
             )
-        found.append((file, rest.partition("\t")[0]))
-    return found
+        annotations.append((file, rest.partition("\t")[0]))
+    return annotations
 
 
 def _classes(name: str, folder: Path) -> list[str]:
-    found = _folders(folder)
-    if len(found) < 2:
+    classes = _folders(folder)
+    if len(classes) < 2:
         raise DataError(
-            f"'{name}': {folder} holds {len(found)} class folder(s). A classifier needs two, and "
+            f"'{name}': {folder} holds {len(classes)} class folder(s). A classifier needs two, and "
             "forgetting one needs another to keep."
         )
-    return found
+    return classes
 
 
 def _folders(folder: Path) -> list[str]:
@@ -125,11 +126,10 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _refuse_unknown(name: str, folder: Path, classes: list[str]) -> None:
-    unknown = [found for found in _folders(folder) if found not in classes]
+    unknown = [each for each in _folders(folder) if each not in classes]
     if unknown:
-        rest = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
         raise DataError(
-            f"'{name}': {folder} holds {', '.join(unknown[:LISTED])}{rest}, which train/ does not. "
+            f"'{name}': {folder} holds {first_few(unknown)}, which train/ does not. "
             "Both parts must have the same class folders: add, rename or remove."
         )
 
@@ -186,20 +186,22 @@ def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -
 
 
 def _refuse_empty(name: str, folder: Path, classes: list[str], images: Iterable[Image]) -> None:
-    seen = {(image.part, image.label) for image in images}
+    filled = {(image.part, image.label) for image in images}
     empty = [
-        f"{c} ({p})" for n, c in enumerate(classes) for p in ("train", "test") if (p, n) not in seen
+        f"{c} ({p})"
+        for n, c in enumerate(classes)
+        for p in ("train", "test")
+        if (p, n) not in filled
     ]
     if empty:
-        rest = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
         raise DataError(
-            f"'{name}': {folder} has no image in {', '.join(empty[:LISTED])}{rest}. Every class "
+            f"'{name}': {folder} has no image in {first_few(empty)}. Every class "
             f"needs training and test images; these endings count: {', '.join(sorted(SUFFIXES))}."
         )
 
 
 def _read(name: str, images: list[Image]) -> np.ndarray:
-    """All images as (n, 3 or 1, height, width), float32 in [0, 1]; problems are told together."""
+    """All images as (n, 3 or 1, height, width), float32 in [0, 1]; all problems in one message."""
     import numpy as np
 
     grey = not any(_is_coloured(image.path) for image in images)
@@ -227,7 +229,7 @@ def _read(name: str, images: list[Image]) -> np.ndarray:
 
 
 def _is_coloured(path: Path) -> bool:
-    """Whether a file's header tells of colours; a file without a header tells nothing."""
+    """Whether a file's header says that it has colours; False where there is no header."""
     from PIL import Image as Pillow
 
     try:
@@ -250,7 +252,7 @@ def _pixels(path: Path, shape: tuple[int, ...] | None, *, grey: bool) -> np.ndar
                 )
             pixels = _scaled(image, grey=grey)
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as problem:
-        return f"{path} cannot be read as an image ({type(problem).__name__}): mend or remove it."
+        return f"{path} cannot be read as an image ({type(problem).__name__}): fix or remove it."
     if shape is not None and pixels.shape != shape:
         size, first = (f"{s[2]}x{s[1]}" for s in (pixels.shape, shape))
         return f"{path} is {size}, the first image is {first}: bring all to one size."

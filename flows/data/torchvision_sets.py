@@ -52,12 +52,12 @@ def _part(kind: Any, spec: DataSpec, root: Path, *, train: bool) -> Any:
         return kind(root=str(root), train=train, download=spec.root is None)
     except (URLError, OSError, RuntimeError, ValueError, *BROKEN) as problem:
         # torchvision advises a download that nobody asked for
-        told = str(problem).partition(" You can use download=True")[0].strip().rstrip(".")
+        reason = str(problem).partition(" You can use download=True")[0].strip().rstrip(".")
         where = f"in {spec.root}" if spec.root else "by download"
         raise DataError(
-            f"Data set '{spec.name}' cannot be had {where}: {told or 'a file is damaged'}. Put its "
-            f"files in a folder as torchvision's {kind.__name__}(root=...) expects them and name "
-            "it with --data-root."
+            f"Data set '{spec.name}' cannot be read {where}: {reason or 'a file is damaged'}. "
+            f"Put its files in a folder as torchvision's {kind.__name__}(root=...) expects them, "
+            "and name it with --data-root."
         ) from problem
 
 
@@ -86,10 +86,10 @@ def _root(spec: DataSpec) -> Path:
     downloads = settings().home / "downloads"
     if spec.root is None:
         return downloads
-    given = Path(spec.root).expanduser()
-    packed = sorted((given / "MNIST" / "raw").glob("*-ubyte.gz"))
+    folder = Path(spec.root).expanduser()
+    packed = sorted((folder / "MNIST" / "raw").glob("*-ubyte.gz"))
     if spec.name != "mnist" or all(path.with_suffix("").exists() for path in packed):
-        return given
+        return folder
     # named by content: what two folders hold is never mixed up, nor with what was downloaded
     content = "".join(digest_file(path) for path in packed)
     own = downloads / f"unpacked-{digest_bytes(content.encode())[:16]}"

@@ -17,26 +17,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from flows.data import dvc_workspace, shard_store
-from flows.data.commitment import forget_set, retain_set
-from flows.data.file_digests import Listed, digest, dir_digest, listing, without
+from flows.data.file_digests import Listed, digest, listing, without
 from flows.state.errors import DataVersionError
 from flows.state.files import digest_bytes, write_atomically
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from flows.data.dataset import Dataset
-
-__all__ = [
-    "DataVersion",
-    "before_and_after",
-    "dir_digest",
-    "forget_set",
-    "manifest",
-    "retain_set",
-    "successor",
-    "version",
-    "version_of",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,23 +62,6 @@ def version(dataset: Dataset, home: Home) -> DataVersion:
 def version_of(dataset: Dataset, retired: Sequence[int] = ()) -> str:
     """The digest that a data set has as it is now; nothing is recorded."""
     return digest(without(listing(dataset), tuple(sorted(set(retired)))))
-
-
-def successor(
-    dataset: Dataset, base: DataVersion, forget: Sequence[int], home: Home
-) -> DataVersion:
-    """The version without the training rows of some classes; no row is copied.
-
-    Raises:
-        DataVersionError: `base` is not of this data, or there is nothing to forget or to keep.
-    """
-    before, after = before_and_after(dataset, forget, home, retired=base.without)
-    if before.version != base.version:
-        raise DataVersionError(
-            f"Data set '{dataset.name}' is now {before.version}, but the base is {base.version}: "
-            "its rows have changed since. Take a new version and start from that."
-        )
-    return after
 
 
 def before_and_after(
@@ -147,7 +117,7 @@ def _versions(dataset: Dataset, lacking: list[tuple[int, ...]], home: Home) -> l
     files = [without(every, classes) for classes in lacking]
     place = dataset.folder if dataset.files is not None else None
     revision = _revision(place) if place else None
-    found = [
+    versions = [
         DataVersion(
             name=dataset.name,
             version=digest(listed),
@@ -159,12 +129,12 @@ def _versions(dataset: Dataset, lacking: list[tuple[int, ...]], home: Home) -> l
         for classes, listed in zip(lacking, files, strict=True)
     ]
     if place is None:
-        _record(dataset, list(zip(found, files, strict=True)), home)
-    return found
+        _record(dataset, list(zip(versions, files, strict=True)), home)
+    return versions
 
 
 def _record(dataset: Dataset, wanted: list[tuple[DataVersion, list[Listed]]], home: Home) -> None:
-    """Put the shards in place and have DVC record those folders that it does not know yet."""
+    """Put the shards in place and have DVC record those folders that it has not recorded."""
     home.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(home.locks / "data.lock"):
         shard_store.place(dataset, [(version.path, files) for version, files in wanted])

@@ -162,7 +162,7 @@ def remind(home: Home, now: datetime | None = None) -> list[Facts]:
     moment_now = now or datetime.now(UTC)
     ledger = Ledger(home.ledger)
     entries = ledger.entries()
-    told = {(e["event"], e["key"]) for e in entries if e["kind"] == "deadline_warning"}
+    told = {(e.event, e.key) for e in entries if e.kind == "deadline_warning"}
     fresh = []
     for event in states.events(entries).values():
         day = None if event.ended else deadlines.warning(parse_utc(event.received), moment_now)

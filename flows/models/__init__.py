@@ -1,18 +1,34 @@
-"""Architectures, weights, recipes, and statistics of models that are kept.
+"""Models: how they are built, trained and stored, and what was measured on them.
 
-    recipefile.py          The keys of a recipe file
-    recipes.py             How models are trained, by name or by file: base models, and every retrai
-    small_nets.py          Two small classifiers of our own: for the demo, for tests, and where a GP
-    statistics_cache.py    Statistics of a model on a data version, taken once and kept for every la
-    statistics_sharded.py  The statistics pass in parts, each on whichever worker of a cluster is fr
-    third_party.py         Architectures of timm and of Hugging Face's transformers, each an optiona
-    weights.py             Architectures by name, and weights as safetensors only, checked before th
+A request names an architecture and a recipe; a file brings the weights. This room turns both into
+a network, and refuses what does not fit before any tensor is read.
 
-`__all__` is the door: what other rooms import.
+    architectures.py       from a name to a fresh network: `damp:cnn`, `torchvision:resnet18`, ...
+    small_nets.py          our own two, a CNN and a vision transformer, for demo and tests
+    third_party.py         those of timm and of Hugging Face's transformers, each an optional extra
+    weights.py             safetensors files: written so that equal models give equal bytes, checked
+                           against the architecture before loading
+    recipes.py             how a model is trained, one entry or one YAML file each
+    statistics_cache.py    class statistics of a model on a data version, kept for later requests
+    statistics_sharded.py  the same statistics in parts, on a cluster's workers
+
+`build`, `load_weights`, `save_weights`, `read_metadata` and `retired_outputs` can be imported from
+here, and always will be: registered models bring a copy of the script that serves them, and that
+script imports `flows.models.load_weights`. Other names in `__all__` are modules for other rooms.
 """
 
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
 __all__ = [
+    "architectures",
+    "build",
+    "load_weights",
+    "read_metadata",
     "recipes",
+    "retired_outputs",
+    "save_weights",
     "statistics_cache",
     "statistics_sharded",
     "weights",

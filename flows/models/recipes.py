@@ -11,11 +11,13 @@ learning_rate: 0.005
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from pydantic import Field
+
+from compliance.formats.validation import Strict
 from flows.state.errors import RecipeError, RecipeFileError
 
 if TYPE_CHECKING:
@@ -24,33 +26,31 @@ if TYPE_CHECKING:
 ENDINGS = (".yaml", ".yml")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedRecipe:
+class NamedRecipe(Strict):
     """An architecture and how it is trained; `audits.references.Recipe` explains the settings."""
 
-    architecture: str
-    epochs: int
-    batch_size: int = 64
-    learning_rate: float = 5e-3
-    weight_decay: float = 1e-2
-    optimizer: str = "adamw"
-    schedule: str = "onecycle"
-    label_smoothing: float = 0.0
+    architecture: Annotated[str, Field(min_length=1)]
+    epochs: Annotated[int, Field(gt=0)]
+    batch_size: Annotated[int, Field(gt=1)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["onecycle", "constant"] = "onecycle"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
     def training(self) -> Recipe:
-        """The recipe as the bench takes it."""
+        """The settings without the architecture, as the audits' trainer takes them."""
         from audits.references import Recipe
 
-        return Recipe(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            label_smoothing=self.label_smoothing,
-        )
+        return Recipe(**self.model_dump(include=set(NamedRecipe.model_fields) - {"architecture"}))
+
+
+class RecipeFile(NamedRecipe):
+    """A recipe as a user writes it."""
+
+    apiVersion: Literal["damp/v1"]  # noqa: N815 - the key in the file
+    kind: Literal["Recipe"]
 
 
 _resnet = partial(NamedRecipe, architecture="torchvision:resnet18", batch_size=128)
@@ -65,7 +65,7 @@ RECIPES: Mapping[str, NamedRecipe] = {
     "tiny-imagenet": _resnet(epochs=40),
     "default": NamedRecipe(architecture="damp:cnn", epochs=20),
 }
-"""Recipes that a request can name; one of the user's own is a YAML file."""
+"""Recipes that a request can name, one entry each; one of the user's own is a YAML file."""
 
 
 def get(name: str) -> NamedRecipe:
@@ -102,12 +102,10 @@ def _read(path: Path) -> NamedRecipe:
     from audits.errors import BadRecipe
     from compliance.formats import yaml_reader
     from compliance.formats.validation import check
-    from flows.models.recipefile import RecipeFile
 
-    told = check(RecipeFile, yaml_reader.read(path, RecipeFileError), RecipeFileError)
-    recipe = NamedRecipe(**told.model_dump(exclude={"apiVersion", "kind"}))
+    recipe = check(RecipeFile, yaml_reader.read(path, RecipeFileError), RecipeFileError)
     try:
-        _ = recipe.training
+        _ = recipe.training  # the trainer has rules of its own
     except BadRecipe as error:
         raise RecipeError(f"{path}: {error}") from error
     return recipe

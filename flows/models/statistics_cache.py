@@ -70,17 +70,17 @@ def measured(
     from flows.state import progress
     from flows.state.settings import settings
 
-    told = [weights, data_version, sorted(retired), SAMPLES_PER_CLASS, BATCH, ORDER_SEED]
-    key = digest_bytes(canonical([*told, damp.__version__]))
+    method = [SAMPLES_PER_CLASS, BATCH, ORDER_SEED, damp.__version__]
+    key = digest_bytes(canonical([weights, data_version, sorted(retired), *method]))
     path = home.statistics / f"{key}.safetensors"
     if path.exists():
         return read(path)
     progress.current().advance("measuring the model", 0, 1)
-    found = apart(key) if apart else None
-    if found is None:
-        found = damp.measure(network, batches(dataset), device=settings().device).to("cpu")
-    keep(path, found, weights)
-    return found
+    statistics = apart(key) if apart else None
+    if statistics is None:
+        statistics = damp.measure(network, batches(dataset), device=settings().device).to("cpu")
+    keep(path, statistics, weights)
+    return statistics
 
 
 def read(path: Path) -> Measurement:
@@ -98,8 +98,8 @@ def read(path: Path) -> Measurement:
     return damp.Measurement.from_tensors(tensors, text)
 
 
-def keep(path: Path, found: Measurement, weights: str) -> None:
+def keep(path: Path, statistics: Measurement, weights: str) -> None:
     """Write statistics on the CPU, with the digest of their model's file: `damp purge` reads it."""
-    tensors, text = found.to_tensors()
+    tensors, text = statistics.to_tensors()
     arrays = {name: value.numpy() for name, value in tensors.items()}
     save_arrays(path, arrays, text | {"digest": weights})

@@ -51,7 +51,7 @@ def timm(name: str, classes: int, input_shape: Shape) -> nn.Module:
             network = library.create_model(name, **options)
     except (RuntimeError, AssertionError, ValueError, TypeError) as problem:
         raise ModelError(
-            f"timm cannot build '{name}' for images of {_told(input_shape)} ({problem}). Give "
+            f"timm cannot build '{name}' for images of {_in_words(input_shape)} ({problem}). Give "
             "images of another size, or another model."
         ) from problem
     return network
@@ -95,15 +95,15 @@ def hugging_face(folder: str, classes: int, input_shape: Shape) -> nn.Module:
         reason = " ".join(str(problem).split())[:SHOWN]
         raise ModelError(
             f"{path} is no image classifier that transformers can build for images of "
-            f"{_told(input_shape)} ({reason}). Check model_type, architectures and sizes in its "
-            "config.json."
+            f"{_in_words(input_shape)} ({reason}). Check model_type, architectures and sizes in "
+            "its config.json."
         ) from problem
     network.register_forward_hook(_only_logits)
     return network
 
 
 def _refuse_giants(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse sizes and depths that only somebody who wants to fill a machine writes."""
+    """Refuse sizes and depths that would fill the memory."""
     for key, number in _numbers(settings):
         deep = "layer" in key or "depth" in key or "block" in key
         if number > (DEEPEST if deep else LARGEST_NUMBER):
@@ -138,15 +138,15 @@ def _library(name: str, extra: str) -> Any:
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        told = strict_json.loads(file.read_bytes(), str(file))
+        settings = strict_json.loads(file.read_bytes(), str(file))
     except (OSError, JsonError) as problem:
         raise ModelError(
             f"Cannot read {file}: {problem}. Name the folder of a Hugging Face model as hf:FOLDER; "
             "damp downloads none."
         ) from problem
-    if not isinstance(told, dict):
+    if not isinstance(settings, dict):
         raise ModelError(f"{file} holds no configuration. Fetch it again.")
-    return told
+    return settings
 
 
 def _fitting(settings: dict[str, Any], input_shape: Shape) -> dict[str, Any]:
@@ -156,10 +156,10 @@ def _fitting(settings: dict[str, Any], input_shape: Shape) -> dict[str, Any]:
     return {"num_channels": channels, "image_size": height if single else [height, width]}
 
 
-def _only_logits(network: nn.Module, given: Any, output: Any) -> Any:
+def _only_logits(network: nn.Module, inputs: Any, output: Any) -> Any:
     """A forward hook: the logits of an output object."""
     return output.logits
 
 
-def _told(shape: Shape) -> str:
+def _in_words(shape: Shape) -> str:
     return "x".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""Architectures by name, and weights as safetensors only, checked before they are believed."""
+"""Weights as safetensors only, checked before any tensor is read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
-from flows.state import import_path
-from flows.state.errors import ModelError
+from flows.models.architectures import build
+from flows.state.errors import ModelError, first_few
 from flows.state.files import digest_bytes, write_atomically
 
 if TYPE_CHECKING:
@@ -19,90 +19,9 @@ if TYPE_CHECKING:
 
 HEADER_LIMIT = 64 << 20
 """Bytes of a safetensors header at most: a hundred thousand tensors need less."""
-LISTED = 5
-"""Names in a message before it says how many more there are."""
 FLOATS = {"F16", "BF16", "F32", "F64"}
 WHOLE = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
 """safetensors' types of which every value can be checked and converted; others are refused."""
-
-
-def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
-    """A fresh network with random weights.
-
-    Args:
-        architecture: `damp:cnn`, `damp:vit`, `torchvision:NAME`, `timm:NAME`, `hf:FOLDER` (a
-            Hugging Face image classifier's, with its config.json), or `package.module:callable`,
-            which is called with `classes` and `input_shape`.
-        classes: Outputs, C.
-        input_shape: (channels, height, width).
-
-    Raises:
-        ModelError: No such architecture, or it does not take such images.
-    """
-    family, _, name = architecture.partition(":")
-    if family == "damp":
-        return _own(name, classes, input_shape)
-    if family == "torchvision":
-        return _torchvision(name, classes, input_shape)
-    if family in ("timm", "hf"):
-        from flows.models import third_party
-
-        make = third_party.timm if family == "timm" else third_party.hugging_face
-        return make(name, classes, input_shape)
-    if import_path.is_named(architecture):
-        return _users(architecture, classes, input_shape)
-    raise ModelError(
-        f"'{architecture}' is no architecture. Name damp:cnn, damp:vit, torchvision:NAME such as "
-        "torchvision:resnet18, timm:NAME, hf:FOLDER, or a function of your own as "
-        "package.module:callable."
-    )
-
-
-def _own(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
-    from flows.models import small_nets
-
-    channels, height, width = input_shape
-    if name == "cnn":
-        return small_nets.SmallCNN(channels, classes)
-    if name != "vit":
-        raise ModelError(f"'damp:{name}' is no architecture: there are damp:cnn and damp:vit.")
-    if height != width or height % 4:
-        raise ModelError(
-            f"damp:vit cuts images into square patches; these are {height}x{width}. Give square "
-            "images with a side that 4 divides, or use damp:cnn."
-        )
-    return small_nets.SmallViT(channels, classes, height)
-
-
-def _torchvision(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
-    from torchvision import models as zoo
-
-    if name not in zoo.list_models(module=zoo):
-        raise ModelError(
-            f"torchvision has no classifier '{name}'. `torchvision.models.list_models()` lists "
-            "them; resnet18 and mobilenet_v3_small are small ones."
-        )
-    if input_shape[0] != 3:
-        raise ModelError(
-            f"torchvision:{name} takes images with 3 channels, these have {input_shape[0]}. Repeat "
-            "the channel in a data set of your own, or use damp:cnn."
-        )
-    network: nn.Module = zoo.get_model(name, weights=None, num_classes=classes)
-    return network
-
-
-def _users(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
-    from torch import nn
-
-    function = import_path.find(architecture, ModelError)
-    import_path.must_take(architecture, function, ModelError, "classes", "input_shape")
-    made = function(classes=classes, input_shape=input_shape)
-    if not isinstance(made, nn.Module):
-        raise ModelError(
-            f"'{architecture}' gave a {type(made).__name__}, not a torch module. Let it return an "
-            "nn.Module with `classes` outputs."
-        )
-    return made
 
 
 def save_weights(model: nn.Module, path: Path, metadata: dict[str, str]) -> str:
@@ -130,7 +49,7 @@ def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict with tied tensors once each, since safetensors keeps no sharing."""
+    """The state dict, sorted; tied tensors become copies, since safetensors keeps no sharing."""
     return {name: value.clone() for name, value in sorted(model.state_dict().items())}
 
 
@@ -152,14 +71,14 @@ def load_weights(
 
     from damp.operators import add_missing_biases
 
-    _look_at_the_first_bytes(path)
+    _check_first_bytes(path)
     network = build(architecture, classes, input_shape)
     try:
         with safe_open(path, framework="pt") as file:
-            told = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            add_missing_biases(network, told)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            add_missing_biases(network, slices)
             wanted = network.state_dict()
-            _check_header(path, architecture, wanted, told)
+            _check_header(path, architecture, wanted, slices)
             state = {name: file.get_tensor(name).to(wanted[name].dtype) for name in wanted}
             metadata = file.metadata() or {}
     except SafetensorError as problem:
@@ -169,8 +88,8 @@ def load_weights(
     infinite = [n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
     if infinite:
         raise ModelError(
-            f"{path} holds values that are not finite in {_some(infinite)}. Such a model predicts "
-            "nothing; export it again."
+            f"{path} holds values that are not finite in {first_few(infinite)}. Such a model "
+            "predicts nothing; export it again."
         )
     with torch.no_grad():
         network.load_state_dict(state)
@@ -186,32 +105,32 @@ def retired_outputs(metadata: dict[str, str], *, classes: int | None = None) -> 
     Raises:
         ModelError: It says so in a form that damp does not write, or of outputs that are not there.
     """
-    told = metadata.get("damp.retired", "[]")
+    text = metadata.get("damp.retired", "[]")
     try:
-        gone = strict_json.loads(told)
+        retired = strict_json.loads(text)
     except JsonError:
-        gone = None
-    if not isinstance(gone, list) or any(type(c) is not int or c < 0 for c in gone):
+        retired = None
+    if not isinstance(retired, list) or any(type(c) is not int or c < 0 for c in retired):
         raise ModelError(
-            f"The weights say 'damp.retired: {told[:60]}', which is no list of class indices such "
-            "as [3]. Fetch the file again, or save it with the key mended or left out."
+            f"The weights say 'damp.retired: {text[:60]}', which is no list of class indices such "
+            "as [3]. Fetch the file again, or save it with the key corrected or left out."
         )
-    if classes is not None and any(index >= classes for index in gone):
+    if classes is not None and any(index >= classes for index in retired):
         raise ModelError(
-            f"The weights say 'damp.retired: {told[:60]}', and the model has {classes} outputs. "
-            "Fetch the file again, or save it with the key mended or left out."
+            f"The weights say 'damp.retired: {text[:60]}', and the model has {classes} outputs. "
+            "Fetch the file again, or save it with the key corrected or left out."
         )
-    return gone
+    return retired
 
 
-def _look_at_the_first_bytes(path: Path) -> None:
+def _check_first_bytes(path: Path) -> None:
     """Refuse what is no safetensors file before any parser sees it."""
     try:
-        told = path.stat()
-        if not stat.S_ISREG(told.st_mode):  # opening a pipe would wait for ever
-            kind = "Is a directory" if stat.S_ISDIR(told.st_mode) else "no regular file"
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            kind = "Is a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise ModelError(f"Cannot read the weights {path}: {kind}. Name a safetensors file.")
-        size = told.st_size
+        size = status.st_size
         with path.open("rb") as file:
             start = file.read(10)
     except (OSError, ValueError) as problem:  # ValueError: a null character in the path
@@ -249,40 +168,35 @@ def _refuse_two_meanings(path: Path, length: int) -> None:
 
 
 def _check_header(
-    path: Path, architecture: str, expected: dict[str, Tensor], found: dict[str, Any]
+    path: Path, architecture: str, expected: dict[str, Tensor], slices: dict[str, Any]
 ) -> None:
-    """All departures from the architecture that a file's header tells, in one message.
+    """Refuse a file whose header departs from the architecture; one message has all of it.
 
     Args:
         path: The file, for the message.
         architecture: For the message.
         expected: The network's own tensors.
-        found: safetensors' slices of the file's tensors, which know shape and type.
+        slices: safetensors' slices of the file's tensors, which have shape and type.
     """
     problems = []
-    if missing := [name for name in expected if name not in found]:
-        problems.append(f"lacks {_some(missing)}")
-    if unknown := [name for name in found if name not in expected]:
-        problems.append(f"has {_some(unknown)} too many")
-    common = [name for name in expected if name in found]
-    shapes = {n: (tuple(found[n].get_shape()), tuple(expected[n].shape)) for n in common}
+    if missing := [name for name in expected if name not in slices]:
+        problems.append(f"lacks {first_few(missing)}")
+    if unknown := [name for name in slices if name not in expected]:
+        problems.append(f"has {first_few(unknown)} too many")
+    common = [name for name in expected if name in slices]
+    shapes = {n: (tuple(slices[n].get_shape()), tuple(expected[n].shape)) for n in common}
     if other := [f"{n} {has} for {needs}" for n, (has, needs) in shapes.items() if has != needs]:
-        problems.append(f"has other shapes: {_some(other)}")
-    types = {n: (found[n].get_dtype(), expected[n].is_floating_point()) for n in common}
+        problems.append(f"has other shapes: {first_few(other)}")
+    types = {n: (slices[n].get_dtype(), expected[n].is_floating_point()) for n in common}
     if other := [
         f"{n} {t}" for n, (t, real) in types.items() if t not in (FLOATS if real else WHOLE)
     ]:
-        problems.append(f"has types that do not fit: {_some(other)}")
+        problems.append(f"has types that do not fit: {first_few(other)}")
     if problems:
         raise ModelError(
             f"{path} does not fit {architecture}: it {'; '.join(problems)}. Check the "
             "architecture, the number of classes and the image size."
         )
-
-
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + rest
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -293,7 +207,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     from safetensors import SafetensorError, safe_open
 
-    _look_at_the_first_bytes(path)
+    _check_first_bytes(path)
     try:
         with safe_open(path, framework="numpy") as file:
             return dict(file.metadata() or {})

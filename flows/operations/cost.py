@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,48 @@ from flows.state.files import digest_file
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from damp.costing import Cost
 
-Facts = dict[str, Any]
 
-SHOWN = 6
-"""Operators in the table; `--json` has them all."""
-LIKELY = 3
-"""Classes that a table names as the destination of a class."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What forgetting each class of a model would take.
+
+    Attributes:
+        model: As it was named.
+        data: The data set.
+        preset: Way to edit.
+        gain: Factor of every strength.
+        samples: Rows that the statistics are of.
+        classes: One forecast for each class.
+    """
+
+    model: str
+    data: str
+    preset: str
+    gain: float
+    samples: int
+    classes: tuple[Cost, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `damp cost --json`."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "preset": self.preset,
+            "gain": self.gain,
+            "samples": self.samples,
+            "classes": [_class_to_json(cost) for cost in self.classes],
+        }
+
+
+def _class_to_json(cost: Cost) -> dict[str, Any]:
+    return {
+        "forget": cost.forget,
+        "samples": cost.samples,
+        "operators": [asdict(operator) for operator in cost.operators],
+        "destination": [{"class": label, "share": share} for label, share in cost.destination],
+    }
 
 
 def cost(
@@ -34,11 +69,9 @@ def cost(
     forget: Sequence[int],
     preset: str,
     gain: float,
-) -> Facts:
+) -> Forecast:
     """Predicted strengths per class and operator.
 
-    Returns:
-        `model`, `data`, `preset`, `gain`, `samples`, and `classes`: one entry each.
     Raises:
         FlowError, DampError: Model or data cannot be used, or the question has no meaning.
     """
@@ -50,7 +83,7 @@ def cost(
     retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
     whole = loaders.load(DataSpec(name=data, root=root))
-    seen = statistics_cache.measured(
+    statistics = statistics_cache.measured(
         home,
         source.load(whole),
         whole.without(retired),
@@ -58,15 +91,14 @@ def cost(
         data_version=versions.version_of(whole, retired),
         retired=retired,
     )
-    found = damp.costs(seen, classes=forget or None, preset=preset, gain=gain)
-    return {
-        "model": model,
-        "data": data,
-        "preset": preset,
-        "gain": gain,
-        "samples": seen.samples,
-        "classes": [_told(each) for each in found],
-    }
+    return Forecast(
+        model=model,
+        data=data,
+        preset=preset,
+        gain=gain,
+        samples=statistics.samples,
+        classes=damp.costs(statistics, classes=forget or None, preset=preset, gain=gain),
+    )
 
 
 def _source(home: Home, model: str, architecture: str | None) -> Located:
@@ -78,59 +110,3 @@ def _source(home: Home, model: str, architecture: str | None) -> Located:
             "--architecture torchvision:resnet18."
         )
     return Located(path=Path(model), architecture=architecture)
-
-
-def _told(cost: Any) -> Facts:
-    operators = [
-        {
-            "name": each.name,
-            "kind": each.kind,
-            "strength": each.strength,
-            "separability": each.separability,
-            "disturbance": each.disturbance,
-        }
-        for each in cost.operators
-    ]
-    return {
-        "forget": cost.forget,
-        "samples": cost.samples,
-        "operators": operators,
-        "destination": [{"class": label, "share": share} for label, share in cost.destination],
-    }
-
-
-def table(told: Facts) -> Table:
-    """One line per class: strength at some operators, first to last, and where it would go."""
-    from rich.table import Table
-
-    names = [operator["name"] for operator in told["classes"][0]["operators"]]
-    places = _spread(len(names))
-    shown = Table(title=f"strength per layer ({told['preset']}, gain {told['gain']:g})")
-    shown.add_column("class", justify="right")
-    shown.add_column("samples", justify="right")
-    for place in places:
-        shown.add_column(names[place] or "(the model)", justify="right", overflow="fold")
-    shown.add_column("disturbance of others", justify="right")
-    shown.add_column("would go to")
-    for each in told["classes"]:
-        operators = each["operators"]
-        likely = [f"{d['class']} ({d['share']:.0%})" for d in each["destination"][:LIKELY]]
-        shown.add_row(
-            str(each["forget"]),
-            str(each["samples"]),
-            *(f"{operators[place]['strength']:.2f}" for place in places),
-            f"{max(operator['disturbance'] for operator in operators):.1%}",
-            ", ".join(likely),
-        )
-    return shown
-
-
-def _spread(count: int) -> list[int]:
-    """Places of at most `SHOWN` operators, the first and the last among them.
-
-    >>> _spread(4), _spread(11)
-    ([0, 1, 2, 3], [0, 2, 4, 6, 8, 10])
-    """
-    if count <= SHOWN:
-        return list(range(count))
-    return [round(place * (count - 1) / (SHOWN - 1)) for place in range(SHOWN)]

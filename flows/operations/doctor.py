@@ -7,17 +7,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import psutil
 
-from flows.cli import console
 from flows.servers import processes
 from flows.state.errors import FlowError
 from flows.state.paths import Home
-from flows.state.settings import prepare_environment, settings
+from flows.state.settings import settings
 
 LEAST_DISK, LEAST_MEMORY = 2 << 30, 1 << 30
 """Bytes free below which an event may not finish."""
@@ -27,52 +26,45 @@ GOOD, WARNING, BAD = "ok", "warning", "problem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sign:
-    """One thing that was looked at.
+class HealthCheck:
+    """One thing that was checked.
 
     Attributes:
         what: The thing.
         level: `ok`, `warning`, or `problem`: an event would fail.
-        found: What was seen.
+        finding: What the check says; `found` in JSON.
         remedy: What to do; empty where it is well.
     """
 
     what: str
     level: str
-    found: str
+    finding: str
     remedy: str = ""
 
-
-def show(*, as_json: bool) -> int:
-    """Look at everything, say it, and end with 1 where there is a problem."""
-    home = Home(settings().home)
-    prepare_environment(home.root)
-    signs = examine(home)
-    if as_json:
-        console.emit([asdict(sign) for sign in signs])
-    else:
-        _tell(signs)
-    return int(any(sign.level == BAD for sign in signs))
+    def to_json(self) -> dict[str, str]:
+        """The fields of `damp doctor --json`."""
+        fields = {"what": self.what, "level": self.level, "found": self.finding}
+        return fields | {"remedy": self.remedy}
 
 
-def examine(home: Home) -> list[Sign]:
+def examine(home: Home) -> list[HealthCheck]:
     """Every check; one that cannot be made is a problem of its own."""
-    return [sign for check in CHECKS for sign in _tried(check, home)]
+    return [health for check in CHECKS for health in _checked(check, home)]
 
 
-def _tried(check: Callable[[Home], Iterator[Sign]], home: Home) -> Iterator[Sign]:
+def _checked(check: Callable[[Home], Iterator[HealthCheck]], home: Home) -> Iterator[HealthCheck]:
     try:
         yield from check(home)
     except (OSError, FlowError) as error:
-        yield Sign(
+        yield HealthCheck(
             what=check.__name__.strip("_"),
             level=BAD,
-            found=str(error),
-            remedy="Mend that, then run `damp doctor` again.",
+            finding=str(error),
+            remedy="Fix that, then run `damp doctor` again.",
         )
 
 
-def _versions(home: Home) -> Iterator[Sign]:
+def _versions(home: Home) -> Iterator[HealthCheck]:
     """Pins that were measured: a wrong one fails in silence (docs/operations.md, upgrades)."""
     from packaging.requirements import Requirement
 
@@ -89,12 +81,12 @@ def _versions(home: Home) -> Iterator[Sign]:
             wrong.append(f"{wanted.name} {there} (needs {wanted.specifier or 'any'})")
     if wrong:
         remedy = "Install the locked versions: `make demo` in a checkout, or requirements.lock."
-        yield Sign(what="versions", level=BAD, found=", ".join(wrong), remedy=remedy)
+        yield HealthCheck(what="versions", level=BAD, finding=", ".join(wrong), remedy=remedy)
     else:
-        yield Sign(what="versions", level=GOOD, found="as pinned")
+        yield HealthCheck(what="versions", level=GOOD, finding="as pinned")
 
 
-def _folder(home: Home) -> Iterator[Sign]:
+def _folder(home: Home) -> Iterator[HealthCheck]:
     place = home.root
     while not place.exists():
         place = place.parent
@@ -104,98 +96,111 @@ def _folder(home: Home) -> Iterator[Sign]:
         probe.unlink()
     except OSError as error:
         remedy = "Make it writable for you, or name another one with --home or DAMP_HOME."
-        yield Sign(
-            what="state folder", level=BAD, found=f"{place}: {error.strerror}", remedy=remedy
+        yield HealthCheck(
+            what="state folder", level=BAD, finding=f"{place}: {error.strerror}", remedy=remedy
         )
         return
-    yield Sign(what="state folder", level=GOOD, found=str(home.root))
+    yield HealthCheck(what="state folder", level=GOOD, finding=str(home.root))
     free = shutil.disk_usage(place).free
     low = free < LEAST_DISK
     remedy = "Free some space: references/ and observations/ can be made again." if low else ""
-    yield Sign(what="disk", level=WARNING if low else GOOD, found=_size(free), remedy=remedy)
+    yield HealthCheck(
+        what="disk", level=WARNING if low else GOOD, finding=_size(free), remedy=remedy
+    )
 
 
-def _memory(home: Home) -> Iterator[Sign]:
+def _memory(home: Home) -> Iterator[HealthCheck]:
     free = psutil.virtual_memory().available
     low = free < LEAST_MEMORY
     remedy = "End other programs, or lower `workers`." if low else ""
-    yield Sign(what="memory", level=WARNING if low else GOOD, found=_size(free), remedy=remedy)
+    yield HealthCheck(
+        what="memory", level=WARNING if low else GOOD, finding=_size(free), remedy=remedy
+    )
 
 
-def _keys(home: Home) -> Iterator[Sign]:
+def _keys(home: Home) -> Iterator[HealthCheck]:
     from compliance.formats.errors import ComplianceError
     from flows.state import keyring
 
     try:
-        known = keyring.trusted(home)
+        trust = keyring.trusted(home)
     except ComplianceError as error:
-        yield Sign(what="keys", level=BAD, found=str(error), remedy="Restore trust.json.")
+        yield HealthCheck(what="keys", level=BAD, finding=str(error), remedy="Restore trust.json.")
         return
     now = datetime.now(UTC)
     mine = [
         key
-        for keyid, key in known.keys.items()
-        if key.role == "executor"
-        and any((folder / f"{keyid}.pem").exists() for folder in keyring.folders(home))
+        for keyid, key in trust.keys.items()
+        if key.role == "executor" and keyring.signs_here(home, keyid)
     ]
     valid = [key for key in mine if key.covers(now)]
     if not valid:
-        found = "the keys that sign here have expired" if mine else "no key signs here"
+        finding = "the keys that sign here have expired" if mine else "no key signs here"
         remedy = "Make one: `damp keys new`. The demo makes its own."
-        yield Sign(what="keys", level=WARNING, found=found, remedy=remedy)
+        yield HealthCheck(what="keys", level=WARNING, finding=finding, remedy=remedy)
     elif not any(key.covers(now + timedelta(days=14)) for key in valid):
         remedy = "Make the next one now: `damp keys new`, and hand on trust.json."
-        yield Sign(what="keys", level=WARNING, found="expires within 14 days", remedy=remedy)
+        yield HealthCheck(
+            what="keys", level=WARNING, finding="expires within 14 days", remedy=remedy
+        )
     else:
-        yield Sign(what="keys", level=GOOD, found=f"{len(valid)} can sign as executor")
+        yield HealthCheck(what="keys", level=GOOD, finding=f"{len(valid)} can sign as executor")
     for folder in keyring.folders(home):
         for file in folder.glob("*.pem") if folder.is_dir() else ():
             if file.stat().st_mode & 0o077:
                 remedy = f"chmod 600 {file}"
-                yield Sign(what="keys", level=BAD, found=f"{file} is open to others", remedy=remedy)
+                yield HealthCheck(
+                    what="keys", level=BAD, finding=f"{file} is open to others", remedy=remedy
+                )
 
 
-def _ledger(home: Home) -> Iterator[Sign]:
+def _ledger(home: Home) -> Iterator[HealthCheck]:
     from compliance.ledger import Ledger
 
     if not home.ledger.exists():
-        yield Sign(what="ledger", level=GOOD, found="none yet")
+        yield HealthCheck(what="ledger", level=GOOD, finding="none yet")
         return
     check = Ledger(home.ledger).verify()
     remedy = "Compare with a copy; do not write to it before. `damp verify --ledger` says more."
     if check.problem:
-        yield Sign(what="ledger", level=BAD, found=check.problem, remedy=remedy)
+        yield HealthCheck(what="ledger", level=BAD, finding=check.problem, remedy=remedy)
     else:
-        yield Sign(what="ledger", level=GOOD, found=f"{check.count} entries, the chain holds")
+        yield HealthCheck(
+            what="ledger", level=GOOD, finding=f"{check.count} entries, the chain holds"
+        )
 
 
-def _servers(home: Home) -> Iterator[Sign]:
+def _servers(home: Home) -> Iterator[HealthCheck]:
     from flows.servers import endpoints, local_services
 
-    for name, told, asked in (
+    for name, address, reach in (
         ("prefect", settings().prefect_api_url, endpoints.prefect_api),
         ("mlflow", settings().mlflow_uri, endpoints.mlflow_server),
     ):
-        if told is not None:
+        if address is not None:
             try:
-                asked()
+                reach()
             except FlowError as error:
-                yield Sign(what=name, level=BAD, found=str(error), remedy="See the message.")
+                yield HealthCheck(
+                    what=name, level=BAD, finding=str(error), remedy="See the message."
+                )
                 continue
-            yield Sign(what=name, level=GOOD, found=f"answers at {told}, same version")
-            yield from _clock(name, told)
+            yield HealthCheck(what=name, level=GOOD, finding=f"answers at {address}, same version")
+            yield from _clock(name, address)
             continue
-        found = local_services.running(home, name)
-        if found is None:
-            yield Sign(what=name, level=GOOD, found="embedded: started when needed")
-        elif processes.answers(found.health):
-            yield Sign(what=name, level=GOOD, found=f"runs at {found.url}")
+        service = local_services.running(home, name)
+        if service is None:
+            yield HealthCheck(what=name, level=GOOD, finding="embedded: started when needed")
+        elif processes.answers(service.health):
+            yield HealthCheck(what=name, level=GOOD, finding=f"runs at {service.url}")
         else:
-            remedy = f"Read {found.log}; then `damp down` and `damp up`."
-            yield Sign(what=name, level=BAD, found=f"{found.url} is silent", remedy=remedy)
+            remedy = f"Read {service.log}; then `damp down` and `damp up`."
+            yield HealthCheck(
+                what=name, level=BAD, finding=f"{service.url} is silent", remedy=remedy
+            )
 
 
-def _ports(home: Home) -> Iterator[Sign]:
+def _ports(home: Home) -> Iterator[HealthCheck]:
     """Whether `damp up` finds the ports that people expect the pages on."""
     from flows.servers import local_services
 
@@ -206,59 +211,63 @@ def _ports(home: Home) -> Iterator[Sign]:
     ]
     if taken:
         remedy = "`damp up` takes free ones and says which; or name some (--prefect-port, ...)."
-        found = f"taken by other programs: {', '.join(taken)}"
-        yield Sign(what="ports", level=WARNING, found=found, remedy=remedy)
+        finding = f"taken by other programs: {', '.join(taken)}"
+        yield HealthCheck(what="ports", level=WARNING, finding=finding, remedy=remedy)
     else:
-        yield Sign(what="ports", level=GOOD, found="free, or used by the servers of `damp up`")
+        yield HealthCheck(
+            what="ports", level=GOOD, finding="free, or used by the servers of `damp up`"
+        )
 
 
-def _clock(name: str, url: str) -> Iterator[Sign]:
+def _clock(name: str, url: str) -> Iterator[HealthCheck]:
     """What the server's `Date` says against ours: deadlines and key validity rest on clocks."""
     import urllib.request
 
     with urllib.request.urlopen(url.rstrip("/") + ("/health"), timeout=5) as reply:  # noqa: S310
-        told = reply.headers.get("Date")
-    if told is None:
+        date = reply.headers.get("Date")
+    if date is None:
         return
-    skew = abs(parsedate_to_datetime(told).timestamp() - time.time())
+    skew = abs(parsedate_to_datetime(date).timestamp() - time.time())
     bad = skew > SKEW
     remedy = "Set both clocks by NTP: deadlines and key validity rest on them." if bad else ""
-    found = f"differs from {name}'s by {skew:.0f} s"
-    yield Sign(what="clock", level=WARNING if bad else GOOD, found=found, remedy=remedy)
+    finding = f"differs from {name}'s by {skew:.0f} s"
+    yield HealthCheck(what="clock", level=WARNING if bad else GOOD, finding=finding, remedy=remedy)
 
 
-def _locks(home: Home) -> Iterator[Sign]:
+def _locks(home: Home) -> Iterator[HealthCheck]:
     if settings().locks_url is None:
         if settings().mlflow_uri is not None:
             remedy = "Set `locks_url` to a PostgreSQL database that all machines reach."
-            found = "a shared registry, but locks hold on this machine only"
-            yield Sign(what="locks", level=WARNING, found=found, remedy=remedy)
+            finding = "a shared registry, but locks hold on this machine only"
+            yield HealthCheck(what="locks", level=WARNING, finding=finding, remedy=remedy)
         return
     from flows.state import locks
 
     with locks.lineage(home, "damp doctor"):
-        yield Sign(what="locks", level=GOOD, found="PostgreSQL grants advisory locks")
+        yield HealthCheck(what="locks", level=GOOD, finding="PostgreSQL grants advisory locks")
 
 
-def _device(home: Home) -> Iterator[Sign]:
+def _device(home: Home) -> Iterator[HealthCheck]:
     wanted = settings().device
     if not wanted.startswith("cuda"):
-        yield Sign(what="device", level=GOOD, found=wanted)
+        yield HealthCheck(what="device", level=GOOD, finding=wanted)
         return
     import torch
 
     there = torch.cuda.is_available()
     remedy = "" if there else "Install a driver that this torch fits, or set DAMP_DEVICE=cpu."
-    found = torch.cuda.get_device_name(wanted) if there else f"{wanted}: torch sees no GPU"
-    yield Sign(what="device", level=GOOD if there else BAD, found=found, remedy=remedy)
+    finding = torch.cuda.get_device_name(wanted) if there else f"{wanted}: torch sees no GPU"
+    yield HealthCheck(what="device", level=GOOD if there else BAD, finding=finding, remedy=remedy)
 
 
-def _profile(home: Home) -> Iterator[Sign]:
+def _profile(home: Home) -> Iterator[HealthCheck]:
     """A profile of the user's that points elsewhere: damp does not read it, other programs do."""
     given = os.environ.get("PREFECT_API_URL", "")
     if given and settings().prefect_api_url is None:
         remedy = "damp does not use it; set DAMP_PREFECT_API_URL if that is the server you mean."
-        yield Sign(what="profile", level=WARNING, found=f"PREFECT_API_URL={given}", remedy=remedy)
+        yield HealthCheck(
+            what="profile", level=WARNING, finding=f"PREFECT_API_URL={given}", remedy=remedy
+        )
 
 
 CHECKS = (
@@ -269,12 +278,3 @@ CHECKS = (
 
 def _size(count: int) -> str:
     return f"{count / (1 << 30):.1f} GiB free"
-
-
-def _tell(signs: list[Sign]) -> None:
-    looks = {GOOD: "green", WARNING: "yellow", BAD: "red"}
-    for sign in signs:
-        console.out.print(f"[{looks[sign.level]}]{sign.level:<8}[/] {sign.what:<13}", end="")
-        console.out.print(f" {sign.found}", markup=False, highlight=False, soft_wrap=True)
-        if sign.remedy:
-            console.out.print(f"{'':22} → {sign.remedy}", markup=False, soft_wrap=True)

@@ -14,15 +14,18 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.models.evaluation import EvaluationResult, ModelEvaluator
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from audits.finding import Finding
+    from compliance.verdict import Verdict
+    from flows.state.paths import Home
 
 PASSED = "damp_passed"
 """The metric to gate on: 1.0 where the verdict is PASSED."""
@@ -60,7 +63,7 @@ class DampEvaluator(ModelEvaluator):
         home = Home(Path(evaluator_config.get("home") or settings().home).absolute())
         prepare_environment(home.root)
         client = MlflowClient()
-        verdict, findings = _judged(home, client, evaluator_config["event"], _model_id(model))
+        verdict, findings = _judge(home, client, evaluator_config["event"], _model_id(model))
         metrics = _metrics(verdict, findings)
         now = 0
         client.log_batch(run_id, [Metric(name, value, now, 0) for name, value in metrics.items()])
@@ -72,26 +75,29 @@ class DampEvaluator(ModelEvaluator):
 def _model_id(model: Any) -> str:
     from flows.state.errors import RegistryError
 
-    found = getattr(getattr(model, "metadata", None), "model_id", None)
-    if found is None:
+    model_id = getattr(getattr(model, "metadata", None), "model_id", None)
+    if model_id is None:
         raise RegistryError(
             "The damp evaluator judges registered models: give their address, such as "
             "models:/digits@champion, not a function or predictions."
         )
-    return str(found)
+    return str(model_id)
 
 
-def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
+def _judge(
+    home: Home, client: MlflowClient, event: str, model_id: str
+) -> tuple[Verdict, Sequence[Finding]]:
+    """The verdict on a model as the event's candidate, and its findings."""
     from compliance import judge
     from flows.operations import reaudit
-    from flows.registry import versions
+    from flows.registry import WEIGHTS, MlflowRegistry
     from flows.state.errors import RegistryError
     from flows.state.files import Artifact, aside
 
     attempt, facts = reaudit.facts_of(home, event)
     with tempfile.TemporaryDirectory() as folder:
-        model = client.get_logged_model(model_id)
-        weights = versions.weights_of(client, model, Path(folder))
+        registry = MlflowRegistry(client)
+        weights = registry.model_file(registry.logged_model(model_id), WEIGHTS, Path(folder))
         if weights is None:
             raise RegistryError(f"Model {model_id} has no weights that damp wrote: register it.")
         kept = home.fetched / model_id / weights.name
@@ -102,9 +108,10 @@ def _judged(home: Any, client: MlflowClient, event: str, model_id: str) -> Any:
     return judge(findings, controls, reaudit.policy_of(attempt)), findings
 
 
-def _metrics(verdict: Any, findings: Any) -> dict[str, float]:
-    told = {PASSED: float(verdict.result == "PASSED")}
+def _metrics(verdict: Verdict, findings: Sequence[Finding]) -> dict[str, float]:
+    """The verdict and each measurement by a name that MLflow allows."""
+    figures = {PASSED: float(verdict.result == "PASSED")}
     for finding in findings:
         for each in finding.measurements:
-            told[f"damp_{each.name}".replace("@", "_at_")] = float(each.value)
-    return told
+            figures[f"damp_{each.name}".replace("@", "_at_")] = float(each.value)
+    return figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,29 @@ from flows.state import progress
 from flows.state.paths import Home
 
 Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseModel:
+    """A base model as it was trained and registered.
+
+    Attributes:
+        name: In the registry.
+        version: In the registry.
+        weights: Path of the file.
+        sha256: Of the weights.
+        test_accuracy: Share of the test rows that it classifies correctly.
+    """
+
+    name: str
+    version: str
+    weights: str
+    sha256: str
+    test_accuracy: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `damp train --json`."""
+        return asdict(self)
 
 
 def base_model(
@@ -21,39 +45,35 @@ def base_model(
     recipe: str | None,
     architecture: str | None,
     seed: int,
-) -> Facts:
-    """Train a classifier and register it; its alias `champion` is set where the name has none.
-
-    Returns:
-        Name and version in the registry, the weights' path and sha256, the test accuracy.
-    """
+) -> BaseModel:
+    """Train a classifier and register it; its alias `champion` is set where the name has none."""
+    from flows import models
     from flows.data import versions
-    from flows.models import weights as models
     from flows.registry import registration
 
-    made = trained(
+    training = trained(
         data=data, data_root=data_root, recipe=recipe, architecture=architecture, seed=seed
     )
-    network, dataset = made["network"], made["dataset"]
+    network, dataset = training["network"], training["dataset"]
     weights = home.models / f"{name}-seed-{seed}.safetensors"
     sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
     registered = registration.register_base(
         home,
         name=name,
         weights=weights,
-        architecture=made["architecture"],
+        architecture=training["architecture"],
         classes=dataset.classes,
         input_shape=dataset.input_shape,
         data_version=versions.version(dataset, home).version,
         data_name=data.partition(":")[0],
     )
-    return {
-        "name": registered.name,
-        "version": str(registered.version),
-        "weights": str(weights),
-        "sha256": sha256,
-        "test_accuracy": _accuracy(network, dataset),
-    }
+    return BaseModel(
+        name=registered.name,
+        version=str(registered.version),
+        weights=str(weights),
+        sha256=sha256,
+        test_accuracy=_accuracy(network, dataset),
+    )
 
 
 def trained(
@@ -66,9 +86,9 @@ def trained(
 ) -> Facts:
     """A classifier trained from scratch: `network`, `dataset`, `architecture`."""
     from audits.references import train
+    from flows import models
     from flows.data import loaders
     from flows.models import recipes
-    from flows.models import weights as models
 
     chosen = recipes.get(recipe or recipes.of_data(data))
     built = architecture or chosen.architecture

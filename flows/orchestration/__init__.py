@@ -3,6 +3,7 @@
     artifacts.py    What Prefect's pages show of an event: how far it is, its verdict, its audits, i
     automations.py  Prefect's automations, so that a run that failed is noticed by somebody
     claim.py        The flow that audits a claim made elsewhere: any two models, any method, nobody'
+    engine.py       A Prefect server for a command, and the events that it carries out there
     event.py        The flow of one unlearning event, in the ten steps of the diagram in the README
     parking.py      One pending event of a scheduled run: decided, left for the next, or parked with
     reconcile.py    What a crash leaves in Prefect and MLflow, put in order at the next start
@@ -16,6 +17,7 @@
 
 __all__ = [
     "automations",
+    "engine",
     "event",
     "reconcile",
     "runner",

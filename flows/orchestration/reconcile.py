@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -17,46 +18,52 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
-from compliance.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.orchestration import server_loss
-from flows.registry import client as tracking
+from flows.registry import open_registry, registry_exists
 from flows.servers import processes
 from flows.state.paths import Home
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-Facts = dict[str, Any]
 
 MARK = "damp"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What was marked as ended.
+
+    Attributes:
+        flow_runs: Ids of Prefect's runs whose process is gone.
+        registry_runs: Ids of the registry's runs of events that nobody works on any more.
+    """
+
+    flow_runs: tuple[str, ...]
+    registry_runs: tuple[str, ...]
+
+
 def tags(home: Home) -> list[str]:
     """What the flow runs of this process and state folder are known by."""
-    facts = processes.identity(os.getpid())
-    return [MARK, _place(home), f"process:{facts['pid']}:{facts['started']:.2f}"]
+    process = processes.Identity.of(os.getpid())
+    return [MARK, _place(home), f"process:{process.pid}:{process.started:.2f}"]
 
 
-def reconcile(home: Home) -> Facts:
+def reconcile(home: Home) -> Reconciled:
     """Mark what nobody works on any more; registrations that are half made are left for `run`.
 
-    Returns:
-        `crashed`: flow runs of processes that are gone; `ended`: MLflow runs of closed events.
     Raises:
         ServerError: The Prefect server was lost.
     """
     with server_loss.told():
-        crashed = _stale_flow_runs(home)
-    return {"crashed": crashed, "ended": _stale_mlflow_runs(home)}
+        flow_runs = _end_flow_runs(home)
+    return Reconciled(flow_runs=tuple(flow_runs), registry_runs=tuple(_end_registry_runs(home)))
 
 
 def _place(home: Home) -> str:
     """This machine and state folder, as a digest: neither name leaves the house in a tag."""
-    told = f"{socket.gethostname()} {home.root.absolute()}"
-    return f"place:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    place = f"{socket.gethostname()} {home.root.absolute()}"
+    return f"place:{hashlib.sha256(place.encode()).hexdigest()[:16]}"
 
 
-def _stale_flow_runs(home: Home) -> list[str]:
+def _end_flow_runs(home: Home) -> list[str]:
     """Prefect shows a run that was killed as running for ever."""
     running = FlowRunFilterStateType(any_=[StateType.RUNNING])
     wanted = FlowRunFilter(
@@ -78,31 +85,20 @@ def _stale_flow_runs(home: Home) -> list[str]:
 
 def _is_gone(owner: str) -> bool:
     _, pid, started = owner.split(":")
-    return processes.same({"pid": int(pid), "started": float(started)}) is None
+    return processes.find(processes.Identity(pid=int(pid), started=float(started))) is None
 
 
-def _stale_mlflow_runs(home: Home) -> list[str]:
+def _end_registry_runs(home: Home) -> list[str]:
     """Runs that a killed registration has left open, of events that are no longer worked on."""
-    if not tracking.exists(home):
+    if not registry_exists(home):
         return []
-    with tracking.opened(home) as client:
-        experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
-        if experiment is None:
-            return []
-        open_runs = client.search_runs(
-            [experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=1000
-        )
-        return _ended(client, home, open_runs)
-
-
-def _ended(client: MlflowClient, home: Home, runs: list[Any]) -> list[str]:
-    from compliance.ledger import states
-
     pending = {event.id for event in states.pending(Ledger(home.ledger).entries())}
-    ended = []
-    for run in runs:
-        event = run.data.tags.get("damp.event_id")
-        if event is not None and event not in pending:
-            client.set_terminated(run.info.run_id, status="KILLED")
-            ended.append(run.info.run_id)
-    return ended
+    with open_registry(home) as registry:
+        stale = [
+            run.run_id
+            for run in registry.open_runs()
+            if run.event is not None and run.event not in pending
+        ]
+        for run_id in stale:
+            registry.end_run(run_id)
+    return stale

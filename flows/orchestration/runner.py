@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from functools import partial
 from typing import Any
 
 from prefect import tags
@@ -46,10 +42,10 @@ def _attempt(home: Home, event: str) -> Facts:
     carry_out = _flow(home, event)
     attempt = Attempt(home, event, attempt_due(home, event))
     page = artifacts.Progress(attempt, len(STEPS))
-    told = progress.Noted(progress.current(), partial(_note, attempt), page.step)
+    recorder = progress.Recorder(progress.current(), attempt.progress, page.step)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with server_loss.told(), quiet, tags(*reconcile.tags(home)), progress.reporting_to(told):
+    with server_loss.told(), quiet, tags(*reconcile.tags(home)), progress.reporting_to(recorder):
         facts: Facts = carry_out(home=str(home.root), event=event, attempt=attempt.number)
     interrupts.check()
     return facts
@@ -64,12 +60,6 @@ def _flow(home: Home, event: str) -> Any:
     from flows.orchestration.event import unlearning_event
 
     return unlearning_event
-
-
-def _note(attempt: Attempt, part: Facts) -> None:
-    """For people only: a disk that is full is told by the step that needs it."""
-    with contextlib.suppress(OSError):
-        attempt.progress.write_text(json.dumps(part | {"pid": os.getpid()}))
 
 
 def attempt_due(home: Home, event: str) -> int:

@@ -40,13 +40,13 @@ class Meter:
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - began
 
-    def looked_at(self, seen: Observation, *, kept: bool) -> None:
+    def count(self, observation: Observation, *, kept: bool) -> None:
         """Count a model that was observed, or found as it was observed before."""
         self.kept += kept
         self.observed += not kept
-        self.passes += 0.0 if kept else sum(seen.passes.values())
+        self.passes += 0.0 if kept else sum(observation.passes.values())
 
-    def told(self) -> Facts:
+    def to_json(self) -> Facts:
         """What was counted, JSON-able."""
         return {
             "cpuSeconds": self.seconds,
@@ -67,24 +67,24 @@ def total(costs: Iterable[Facts]) -> Facts:
         meter.observed += cost["modelsObserved"]
         meter.kept += cost["modelsKept"]
         meter.candidate |= cost["candidateForwardPasses"]
-    return meter.told()
+    return meter.to_json()
 
 
 def keep(attempt: Attempt, step: str, costs: Iterable[Facts]) -> None:
     """Write what a step of an attempt cost; the step done again replaces it."""
-    known = json.loads(attempt.cost.read_bytes()) if attempt.cost.exists() else {}
-    known[step] = total(costs)
-    write_atomically(attempt.cost, json.dumps(known, indent=1).encode())
+    steps = json.loads(attempt.cost.read_bytes()) if attempt.cost.exists() else {}
+    steps[step] = total(costs)
+    write_atomically(attempt.cost, json.dumps(steps, indent=1).encode())
 
 
 def of_attempt(attempt: Attempt) -> Facts:
     """What all of its audits cost, rounded to what a clock can tell, as the statement holds it."""
-    told = total(json.loads(attempt.cost.read_bytes()).values())
-    return told | {
-        "cpuSeconds": {name: round(s, 3) for name, s in told["cpuSeconds"].items()},
-        "forwardPasses": round(told["forwardPasses"], 2),
+    cost = total(json.loads(attempt.cost.read_bytes()).values())
+    return cost | {
+        "cpuSeconds": {name: round(s, 3) for name, s in cost["cpuSeconds"].items()},
+        "forwardPasses": round(cost["forwardPasses"], 2),
         "candidateForwardPasses": {
-            n: round(p, 2) for n, p in told["candidateForwardPasses"].items()
+            n: round(p, 2) for n, p in cost["candidateForwardPasses"].items()
         },
     }
 

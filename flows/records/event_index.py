@@ -74,19 +74,19 @@ def content(home: Home, at: datetime) -> Facts:
 
 
 def _attempts(home: Home, entries: Sequence[Entry], event: str) -> list[Facts]:
-    found = []
+    attempts = []
     for entry in entries:
-        if entry["event"] == event and entry["kind"] == "statement_signed":
-            attempt = Attempt(home, event, entry["body"]["attempt"])
-            found.append(
+        if entry.event == event and entry.kind == "statement_signed":
+            attempt = Attempt(home, event, entry.body["attempt"])
+            attempts.append(
                 {
                     "number": attempt.number,
-                    "verdict": entry["body"]["verdict"],
+                    "verdict": entry.body["verdict"],
                     "report": _link(home, attempt.report),
                     "statement": _link(home, attempt.statement),
                 }
             )
-    return found
+    return attempts
 
 
 def _link(home: Home, path: Path) -> str | None:

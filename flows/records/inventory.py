@@ -8,25 +8,22 @@ until somebody does, the inventory says that it is not known.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compliance.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows.data import dvc_metadata
-from flows.registry import client as tracking
+from flows.registry import WEIGHTS, open_registry, registry_exists
 from flows.state.files import digest_file
 from flows.state.paths import Home
-
-Facts = dict[str, Any]
 
 RETAINED, UNKNOWN = "RETAINED", "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lineage:
+class Scope:
     """What an inventory goes by.
 
     Attributes:
@@ -49,6 +46,14 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredCopy:
+    """The version of the registry that an artefact is the weights of."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
     """One thing that still holds the class, or may.
 
@@ -58,7 +63,7 @@ class Artefact:
         status: "RETAINED", "UNKNOWN", or what was declared.
         note: What to do about it.
         files: Files and folders that `damp purge` deletes; empty where it is not damp's to delete.
-        registered: (name, version) in the registry.
+        registered: The version of the registry that it is the weights of.
     """
 
     artefact: str
@@ -66,7 +71,7 @@ class Artefact:
     status: str = RETAINED
     note: str = ""
     files: tuple[Path, ...] = ()
-    registered: tuple[str, str] | None = None
+    registered: RegisteredCopy | None = None
 
     def to_json(self) -> dict[str, str]:
         """The row of a statement's `propagation`."""
@@ -78,51 +83,48 @@ class Artefact:
         }
 
 
-def inventory(home: Home, lineage: Lineage) -> list[Artefact]:
+def inventory(home: Home, scope: Scope) -> list[Artefact]:
     """Every artefact on record, what is damp's own first."""
     return [
-        *_registered(home, lineage),
-        *_copies(home, lineage),
-        *_observations(home, lineage),
-        *_statistics(home, lineage),
-        *shadow_models(home, lineage.data_before),
-        *_data(home, lineage),
-        *declared(home, lineage.event),
+        *_registered(home, scope),
+        *_copies(home, scope),
+        *_observations(home, scope),
+        *_statistics(home, scope),
+        *shadow_models(home, scope.data_before),
+        *_data(home, scope),
+        *declared(home, scope.event),
     ]
 
 
-def _registered(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+def _registered(home: Home, scope: Scope) -> Iterator[Artefact]:
     """Versions in the registry that hold the old weights, or an edit of them that did not pass."""
-    if not tracking.exists(home):
+    if not registry_exists(home):
         return
-    from flows.registry import versions
-
-    with tracking.opened(home) as client:
-        for digest in (lineage.before, *lineage.failed):
-            found = client.search_model_versions(f"tags.`damp.weights_sha256` = '{digest}'")
-            for version in sorted(found, key=lambda v: (v.name, int(v.version))):
-                model = client.get_logged_model(versions.model_id(version))
-                weights = versions.weights_of(client, model, home.fetched / model.model_id)
-                here = model.artifact_location.startswith("file:")  # else the server deletes
+    with open_registry(home) as registry:
+        for digest in (scope.before, *scope.failed):
+            for version in registry.versions_of_weights(digest):
+                model = registry.logged_model(version.logged_model_id())
+                weights = registry.model_file(model, WEIGHTS, home.fetched / model.model_id)
                 if weights is not None:
                     yield Artefact(
-                        artefact=f"{_which(lineage, digest)}, in the registry",
-                        location=f"{version.name} version {version.version}",
+                        artefact=f"{_which(scope, digest)}, in the registry",
+                        location=f"{version.name} version {version.number}",
                         note="Kept for audits and for going back. `damp purge` deletes the weights "
                         "and leaves the version's record.",
-                        files=(weights,) if here else (),
-                        registered=(version.name, str(version.version)),
+                        # a server's files are the server's to delete
+                        files=(weights,) if model.is_local else (),
+                        registered=RegisteredCopy(name=version.name, version=version.number),
                     )
 
 
-def _copies(home: Home, lineage: Lineage) -> Iterator[Artefact]:
-    """Files of weights under the state folder, told by their bytes."""
-    wanted = {lineage.before, *lineage.failed}
+def _copies(home: Home, scope: Scope) -> Iterator[Artefact]:
+    """Files of weights under the state folder, recognized by their bytes."""
+    wanted = {scope.before, *scope.failed}
     for path in _weights(home):
         digest = digest_file(path)
         if digest in wanted:
             yield Artefact(
-                artefact=f"{_which(lineage, digest)}, a file",
+                artefact=f"{_which(scope, digest)}, a file",
                 location=home.relative(path),
                 note="Kept for audits. `damp purge` deletes it.",
                 files=(path,),
@@ -139,13 +141,13 @@ def _weights(home: Home) -> list[Path]:
     )
 
 
-def _observations(home: Home, lineage: Lineage) -> Iterator[Artefact]:
-    """What the audits saw of models, on images of the class among others."""
-    wanted = {lineage.before, *lineage.failed}
+def _observations(home: Home, scope: Scope) -> Iterator[Artefact]:
+    """Activations and answers of models that the audits took, on images of the class too."""
+    wanted = {scope.before, *scope.failed}
     mine: list[Path] = []
     others: list[Path] = []
     for path in sorted(home.observations.glob("*.safetensors")):
-        (mine if _seen(path) in wanted else others).append(path)
+        (mine if _observed_model(path) in wanted else others).append(path)
     for files, what in ((mine, "the old model"), (others, "other models")):
         if files:
             yield Artefact(
@@ -157,11 +159,11 @@ def _observations(home: Home, lineage: Lineage) -> Iterator[Artefact]:
             )
 
 
-def _statistics(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+def _statistics(home: Home, scope: Scope) -> Iterator[Artefact]:
     """Mean activations of every class of the old model."""
-    wanted = {lineage.before, *lineage.failed}
+    wanted = {scope.before, *scope.failed}
     kept = sorted(home.statistics.glob("*.safetensors"))
-    if files := tuple(path for path in kept if _seen(path) in wanted):
+    if files := tuple(path for path in kept if _observed_model(path) in wanted):
         yield Artefact(
             artefact="statistics of the old model",
             location=f"{home.relative(home.statistics)}, {len(files)} files",
@@ -173,12 +175,12 @@ def _statistics(home: Home, lineage: Lineage) -> Iterator[Artefact]:
 
 def shadow_models(home: Home, version: str) -> Iterator[Artefact]:
     """Models trained on halves of this data version, the class's rows among them."""
-    made_of = {
+    trained = {
         path: json.loads(path.with_suffix(".json").read_bytes())["data"]
         for path in sorted(home.shadows.glob("*.safetensors"))
         if path.with_suffix(".json").exists()
     }
-    if files := tuple(path for path, data in made_of.items() if data == version):
+    if files := tuple(path for path, data in trained.items() if data == version):
         yield Artefact(
             artefact="shadow models",
             location=f"{home.relative(home.shadows)}, {len(files)} files",
@@ -188,19 +190,20 @@ def shadow_models(home: Home, version: str) -> Iterator[Artefact]:
         )
 
 
-def _seen(path: Path) -> str:
+def _observed_model(path: Path) -> str:
+    """SHA-256 of the weights whose activations a file holds; "" where it says none."""
     from flows.state import files as store
 
     return str(store.load_metadata(path).get("digest", ""))
 
 
-def _data(home: Home, lineage: Lineage) -> Iterator[Artefact]:
+def _data(home: Home, scope: Scope) -> Iterator[Artefact]:
     """The forgotten rows: in data versions, among the held-out images, and where they came from."""
-    holders = dvc_metadata.holders(home, lineage.data_before, lineage.data_after)
+    holders = dvc_metadata.holders(home, scope.data_before, scope.data_after)
     for folder, is_before in holders:
         yield Artefact(
             artefact="training rows of the class",
-            location=f"data version {dvc_metadata.short(folder)}",
+            location=f"data version {folder.name}",
             note="`damp purge` deletes this version and its rows from DVC's cache here; remotes "
             "that it was pushed to need `dvc gc --cloud`."
             if is_before
@@ -209,45 +212,49 @@ def _data(home: Home, lineage: Lineage) -> Iterator[Artefact]:
         )
     yield Artefact(
         artefact="held-out images of the class",
-        location=f"data version {lineage.data_after[:8]}",
+        location=f"data version {scope.data_after[:8]}",
         note="Never trained on. The audits, and audits again later, need them; delete them when "
         "none is due any more.",
     )
     yield Artefact(
         artefact="the data set itself",
-        location=lineage.source,
+        location=scope.source,
         note="damp only reads it: whoever keeps it has to remove the rows there.",
     )
 
 
 def declared(home: Home, event: str) -> list[Artefact]:
-    """What people have told about copies elsewhere, the last word on each.
+    """What people have declared about copies elsewhere, the last word on each.
 
     Until somebody has said that these are all, a line says that more are not known of.
     """
-    told: dict[tuple[str, str], Artefact] = {}
+    artefacts: dict[tuple[str, str], Artefact] = {}
     if home.ledger.exists():
         for entry in Ledger(home.ledger).of(event, "artefact_declared"):
-            body = entry["body"]
-            told[body["artefact"], body["location"]] = Artefact(
-                artefact=body["artefact"],
-                location=body["location"],
-                status=body["status"],
-                note=body.get("note", ""),
-            )
-    if (ELSEWHERE, NOWHERE) not in told:
-        told[ELSEWHERE, "unknown"] = Artefact(
+            artefact = _declared(entry.body)
+            artefacts[artefact.artefact, artefact.location] = artefact
+    if (ELSEWHERE, NOWHERE) not in artefacts:
+        artefacts[ELSEWHERE, "unknown"] = Artefact(
             artefact=ELSEWHERE,
             location="unknown",
             status=UNKNOWN,
             note="Exports, backups and replicas outside this state folder are not known to damp: "
             "`damp declare` records them, and that these are all.",
         )
-    return list(told.values())
+    return list(artefacts.values())
 
 
-def _which(lineage: Lineage, digest: str) -> str:
-    return "model before" if digest == lineage.before else "model of an attempt that did not pass"
+def _declared(body: Mapping[str, str]) -> Artefact:
+    return Artefact(
+        artefact=body["artefact"],
+        location=body["location"],
+        status=body["status"],
+        note=body.get("note", ""),
+    )
+
+
+def _which(scope: Scope, digest: str) -> str:
+    return "model before" if digest == scope.before else "model of an attempt that did not pass"
 
 
 def to_json(artefacts: Iterable[Artefact]) -> list[dict[str, str]]:

@@ -29,13 +29,13 @@ def find() -> str:
         BrowserError: There is none.
     """
     own = os.environ.get("DAMP_BROWSER")
-    found = own or next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
+    browser = own or next((path for name in NAMES if (path := shutil.which(name))), None)
+    if browser is None:
         raise BrowserError(
             "No browser was found to print with: install Chromium, name one with DAMP_BROWSER, or "
             "open the page in yours and print it there."
         )
-    return found
+    return browser
 
 
 def print_pdf(page: Path, target: Path) -> None:

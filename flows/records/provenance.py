@@ -60,9 +60,9 @@ def _git(*arguments: str) -> str | None:
     if not (_checkout() / ".git").exists():
         return None
     try:
-        told = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", str(_checkout()), *arguments], capture_output=True, text=True, timeout=10
         )
     except FileNotFoundError:  # git is not needed to run damp
         return None
-    return told.stdout.strip() if told.returncode == 0 else None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-import webbrowser
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +49,12 @@ def attempt_of(home: Home, event: str, number: int | None) -> Attempt:
         EventError: It has no statement.
     """
     whose = event_ids.whole(home, event)
-    known = states.current(Ledger(home.ledger).entries(), whose)
-    chosen = number or len(known.statements) or 1
+    status = states.current(Ledger(home.ledger).entries(), whose)
+    chosen = number or len(status.statements) or 1
     attempt = Attempt(home, whose, chosen)
     if not attempt.statement.is_file():
         raise EventError(
-            f"Event {whose} has no statement of attempt {chosen}: it is {known.state.value}. "
+            f"Event {whose} has no statement of attempt {chosen}: it is {status.state.value}. "
             f"`damp status` shows how far it is; `damp run --event {whose}` carries it out."
         )
     return attempt
@@ -78,21 +76,23 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
     entries = Ledger(home.ledger).entries()
     _refuse_unknown(attempt, entries, opened.digest)
     findings = _findings(attempt, statement)
-    told = statement["predicate"]["propagation"]
+    inventory = statement["predicate"]["propagation"]
     return {
         "statement": statement,
         "findings": findings["candidate"],
         "controls": findings["controls"],
         "signatures": _as_filed(home, opened, entries) if filed else _now(home, opened, entries),
-        "since": None if filed else since_signed.since(entries, attempt.event, opened.digest, told),
+        "since": None
+        if filed
+        else since_signed.since(entries, attempt.event, opened.digest, inventory),
         **commands(home, attempt),
     }
 
 
 def _refuse_unknown(attempt: Attempt, entries: list[Entry], digest: str) -> None:
     for entry in entries:
-        if (entry["kind"], entry["event"]) == ("statement_signed", attempt.event):
-            body = entry["body"]
+        if (entry.kind, entry.event) == ("statement_signed", attempt.event):
+            body = entry.body
             if (body["attempt"], body["statement"]) == (attempt.number, digest):
                 return
     raise EventError(
@@ -109,8 +109,8 @@ def _findings(attempt: Attempt, statement: Facts) -> Facts:
             f"{attempt.findings} is not the file whose digest the statement holds: restore it from "
             "a copy. The filed report.html still stands."
         )
-    found: Facts = json.loads(content)
-    return found
+    findings: Facts = json.loads(content)
+    return findings
 
 
 def _signoffs(entries: list[Entry], event: str) -> tuple[str, ...]:
@@ -119,23 +119,23 @@ def _signoffs(entries: list[Entry], event: str) -> tuple[str, ...]:
 
 def _now(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
     """Signatures as they are in the envelope now, and roles that are awaited."""
-    found = envelope.verify_signatures(opened, load_trust(home.trust))
-    told = [
+    signatures = envelope.verify_signatures(opened, load_trust(home.trust))
+    rows = [
         {"role": s.role or "not in the trust file", "keyId": s.keyid, "demo": s.demo, "note": note}
-        for s in found
+        for s in signatures
         for note in ["" if s.holds else "does not hold" if s.role else "cannot be judged"]
     ]
     event = _event(opened)
-    there = {s.role for s in found if s.holds}
-    return told + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
+    there = {s.role for s in signatures if s.holds}
+    return rows + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
 
 
 def _as_filed(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
     """Signatures as they were when the page was written: the executor's, the others awaited."""
-    found = envelope.verify_signatures(opened, load_trust(home.trust))
+    signatures = envelope.verify_signatures(opened, load_trust(home.trust))
     executor = [
         {"role": "executor", "keyId": s.keyid, "demo": s.demo, "note": ""}
-        for s in found
+        for s in signatures
         if s.role == "executor"
     ]
     awaited = [r for r in _signoffs(entries, _event(opened)) if r != "executor"]
@@ -162,11 +162,11 @@ def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
 def write(attempt: Attempt, form: str, output: Path | None, *, filed: bool = False) -> Path:
     """Make the report and write it; returns where."""
     target = (output or attempt.folder / NAMES[form]).absolute()
-    _leave(target, render(attempt, form, filed=filed), form)
+    write_page(target, render(attempt, form, filed=filed), form)
     return target
 
 
-def _leave(target: Path, content: bytes, form: str) -> None:
+def write_page(target: Path, content: bytes, form: str) -> None:
     """Write a page, or print it where it shall be a PDF."""
     from flows.records import pdf
 
@@ -214,97 +214,3 @@ def _named(home: Home, name: str) -> Attempt:
     if number and not (number.isascii() and number.isdecimal()):
         raise EventError(f"'{name}' names no attempt: write EVENT/2.")
     return attempt_of(home, event, int(number) if number else None)
-
-
-def show(path: Path) -> bool:
-    """Open a file in the user's browser; whether there is one."""
-    return webbrowser.open(path.as_uri())
-
-
-def tell(
-    root: Path,
-    events: Sequence[str],
-    *,
-    number: int | None,
-    form: str,
-    output: Path | None,
-    filed: bool,
-    comparing: bool,
-    indexing: bool,
-    opening: bool,
-    as_json: bool,
-) -> int:
-    """`damp report`: of one attempt, of several side by side, or the index of all events."""
-    from flows.cli import console
-
-    home = Home(root)
-    if indexing or comparing:
-        _refuse_what_fits_no_page_of_many(events, number, form, output, filed, indexing=indexing)
-    if indexing:
-        path = _index(home, form)
-    elif comparing:
-        path = _comparison(home, events, form, output)
-    elif len(events) == 1:
-        path = write(attempt_of(home, events[0], number), form, output, filed=filed)
-    else:
-        raise EventError("Name one event with --event, or use --compare or --index.")
-    if path is None:
-        return 0
-    if as_json:
-        console.emit({"file": str(path), "bytes": path.stat().st_size})
-    else:
-        console.out.print(console.short(path), markup=False, soft_wrap=True)
-    if opening and not show(path):
-        raise EventError(f"No browser could be opened: open {path} in yours.")
-    return 0
-
-
-def _refuse_what_fits_no_page_of_many(
-    events: Sequence[str],
-    number: int | None,
-    form: str,
-    output: Path | None,
-    filed: bool,
-    *,
-    indexing: bool,
-) -> None:
-    """Options that mean nothing here are refused, not ignored."""
-    what = "--index" if indexing else "--compare"
-    if form == "markdown" or (indexing and form == "pdf"):
-        forms = "html or json" if indexing else "html, pdf or json"
-        raise EventError(f"{what} makes {forms}: {form} is for the report of one attempt.")
-    if number is not None or filed:
-        raise EventError(
-            f"{what} takes neither --attempt nor --filed: it shows attempts brought up to date."
-        )
-    if indexing and (events or output is not None):
-        raise EventError(
-            "--index takes no event and no --output: it is index.html in the state folder, where "
-            "its links lead to the reports of all events."
-        )
-
-
-def _index(home: Home, form: str) -> Path | None:
-    from flows.cli import console
-    from flows.records import event_index
-
-    if form == "json":
-        console.emit(event_index.content(home, datetime.now(UTC)))
-        return None
-    return event_index.write(home)
-
-
-def _comparison(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:
-    from compliance.report.index import comparison, render_comparison
-    from flows.cli import console
-
-    pages = compare(home, events)
-    if form == "json" and output is None:
-        console.emit(comparison(pages))
-        return None
-    target = (output or home.root / f"comparison.{form}").absolute()
-    if form == "json":
-        write_atomically(target, json.dumps(comparison(pages), indent=1).encode())
-    else:
-        _leave(target, render_comparison(pages).encode(), form)
-    return target

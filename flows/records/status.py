@@ -3,76 +3,122 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import psutil
 
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
-from flows.servers import processes
-from flows.state import journal
+from flows.state import journal, progress
 from flows.state.errors import EventError
 from flows.state.paths import Attempt, Home
 
-if TYPE_CHECKING:
-    from rich.text import Text
 
-Facts = dict[str, Any]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventStatus:
+    """One event as it is now.
+
+    Attributes:
+        id: Of the event.
+        kind: `request`, or `claim` where another's forgetting is audited.
+        state: Of the ledger's state machine.
+        verdict: Of the last attempt; None before there is one.
+        attempt: Number of the last attempt, 0 before the first.
+        due: When an answer is owed.
+        pending: Whether a run has work to do.
+        doing: The step that runs, and how far it is.
+        statement: Path of the signed statement, where there is one.
+        report: Path of its report.
+        claim: What the statement says in a sentence.
+        reasons: Why the verdict is what it is.
+        cost: What the audits took.
+        model_before: SHA-256 of the weights before.
+        model_after: SHA-256 of the weights after.
+        data_before: Version of the data before.
+        data_after: Version without the forgotten rows.
+        problem: Why the event was parked, or what is wrong with its entries.
+    """
+
+    id: str
+    kind: str
+    state: str
+    verdict: str | None
+    attempt: int
+    due: str
+    pending: bool
+    doing: str | None
+    statement: str | None
+    report: str | None
+    claim: str | None
+    reasons: list[str]
+    cost: dict[str, Any] | None
+    model_before: str | None
+    model_after: str | None
+    data_before: str | None
+    data_after: str | None
+    problem: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `damp status --json`."""
+        return asdict(self)
 
 
-def all_events(home: Home) -> list[Facts]:
+def all_events(home: Home) -> list[EventStatus]:
     """All events, in the order of receipt."""
     if not home.ledger.exists():
         return []
     entries = Ledger(home.ledger).entries()
-    return [
-        _event(home, event) | {"problem": _problem(entries, event)}
-        for event in states.events(entries).values()
-    ]
+    return [_status(home, event, entries) for event in states.events(entries).values()]
 
 
-def one_event(home: Home, event: str) -> Facts:
+def one_event(home: Home, event: str) -> EventStatus:
     """One event.
 
     Raises:
         EventError: The ledger does not know it.
     """
-    for known in all_events(home):
-        if known["id"] == event:
-            return known
-    raise EventError(f"The ledger in {home.root} knows no event {event}. `damp status` lists them.")
+    entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
+    own = [entry for entry in entries if entry.event == event]
+    if event not in (events := states.events(own)):
+        raise EventError(
+            f"The ledger in {home.root} knows no event {event}. `damp status` lists them."
+        )
+    return _status(home, events[event], own)
 
 
-def _event(home: Home, event: states.Event) -> Facts:
+def _status(home: Home, event: states.Event, entries: Sequence[Entry]) -> EventStatus:
     attempt = Attempt(home, event.id, max(event.attempt, 1))
-    signed = _signed(attempt)
-    return {
-        "id": event.id,
-        "kind": "claim" if event.claim else "request",
-        "state": event.state.value,
-        "verdict": event.verdict or None,
-        "attempt": event.attempt,
-        "due": event.due,
-        "pending": event.pending,
-        "doing": _doing(attempt) if event.pending else None,
-        "statement": str(attempt.statement) if signed else None,
-        "report": str(attempt.report) if signed else None,
-        "claim": signed["verdict"]["claim"] if signed else None,
-        "reasons": signed["verdict"]["reasons"] if signed else [],
-        "cost": signed["event"].get("cost") if signed else None,
-        **_versions(attempt, signed),
-    }
+    predicate = _predicate(attempt)
+    verdict = predicate["verdict"] if predicate else None
+    return EventStatus(
+        id=event.id,
+        kind="claim" if event.claim else "request",
+        state=event.state.value,
+        verdict=event.verdict or None,
+        attempt=event.attempt,
+        due=event.due,
+        pending=event.pending,
+        doing=_doing(attempt) if event.pending else None,
+        statement=str(attempt.statement) if predicate else None,
+        report=str(attempt.report) if predicate else None,
+        claim=verdict["claim"] if verdict else None,
+        reasons=verdict["reasons"] if verdict else [],
+        cost=predicate["event"].get("cost") if predicate else None,
+        problem=_problem(entries, event),
+        **_versions(attempt, predicate),
+    )
 
 
-def _versions(attempt: Attempt, signed: Facts | None) -> Facts:
+def _versions(attempt: Attempt, predicate: Mapping[str, Any] | None) -> dict[str, str | None]:
     """Model and data before and after: from the statement, before that from the plan."""
-    if signed:
-        inputs = signed["inputs"]
+    if predicate:
+        inputs = predicate["inputs"]
         return {
             "model_before": inputs["modelBefore"]["digest"]["sha256"],
-            "model_after": signed["subject"],
+            "model_after": predicate["subject"],
             "data_before": inputs["dataBefore"]["version"],
             "data_after": inputs["dataAfter"]["version"],
         }
@@ -85,7 +131,7 @@ def _versions(attempt: Attempt, signed: Facts | None) -> Facts:
     }
 
 
-def _signed(attempt: Attempt) -> Facts | None:
+def _predicate(attempt: Attempt) -> dict[str, Any] | None:
     """The predicate of the attempt's statement as it lies there; `damp verify` checks it."""
     if not attempt.statement.exists():
         return None
@@ -93,7 +139,7 @@ def _signed(attempt: Attempt) -> Facts | None:
         statement = envelope.decoded(attempt.statement)
     except EnvelopeError:
         return None  # nothing to show of it; the step or `damp verify` that needs it says why
-    predicate: Facts = statement["predicate"]
+    predicate: dict[str, Any] = statement["predicate"]
     return predicate | {"subject": statement["subject"][0]["digest"]["sha256"]}
 
 
@@ -107,35 +153,15 @@ def _doing(attempt: Attempt) -> str:
     step = f"{number}/{len(journal.STEPS)} {journal.STEPS[last['step']]}"
     if not psutil.pid_exists(last["pid"]):
         return f"{step} (interrupted: `damp run` goes on)"
-    part = processes.read_record(attempt.progress)
-    if last["what"] == "began" and part.get("pid") == last["pid"]:
-        return f"{step} ({part['text']}, {part['done']} of {part['total']})"
+    part = progress.read(attempt.progress)
+    if last["what"] == "began" and part and part.pid == last["pid"]:
+        return f"{step} ({part.text}, {part.done} of {part.total})"
     return f"{step} ({last['what']})"
 
 
 def _problem(entries: Sequence[Entry], event: states.Event) -> str | None:
     """Why the event was parked, or what is wrong with its entries."""
     if event.state is states.State.ERROR:
-        failed = [e for e in entries if e["event"] == event.id and e["kind"] == "attempt_failed"]
-        return str(failed[-1]["body"].get("reason", "")) if failed else event.problem
+        failures = [e for e in entries if e.event == event.id and e.kind == "attempt_failed"]
+        return str(failures[-1]["body"].get("reason", "")) if failures else event.problem
     return event.problem or None
-
-
-def told(events: list[Facts]) -> Text:
-    """The events for a terminal: a line each, and below it what can be copied or must be known."""
-    from rich.text import Text
-
-    from flows.cli.console import LOOKS
-
-    shown = Text()
-    for event in events:
-        sign, colour = LOOKS.get(event["verdict"] or "", ("·", "default"))
-        shown.append(f"{sign} ", style=colour)
-        shown.append(f"{event['id']}  {event['state']}")
-        shown.append(f"  {event['verdict'] or 'undecided'}", style=colour)
-        shown.append(f"  attempt {event['attempt']}, due {event['due'][:10]}\n", style="dim")
-        for name in ("doing", "problem", "report"):
-            if event[name]:
-                shown.append(f"  {name:<7} {event[name]}\n")
-    shown.rstrip()
-    return shown

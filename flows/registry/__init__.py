@@ -1,30 +1,62 @@
-"""All of MLflow: versions, lineage, aliases, and the gate before an alias moves.
+"""Registered models: versions, lineage, aliases, and the gate before an alias moves.
 
-    client.py          MLflow's registry: a database under the state folder, or a server of the team
-    dvc_source.py      `dvc://` as the source of an MLflow dataset: which version, and where it lies
-    gate.py            The gate before an alias: what each registered version must show, read byte b
-    gate_files.py      Of a registered version: weights, specification and serving code, as they lie
-    gate_ledger.py     What the ledger says about registered models, read once for a walk through th
-    gate_statement.py  Of a registered version: its statement, and what its tags say beside it
-    lineage.py         Which version came from which, by which event, on which data: one tree per re
-    model_source.py    Where a model lies that a request, a claim or a command names: in the registr
-    packing.py         A model as MLflow keeps it: weights, specification, serving code and what des
-    registration.py    Which model came from which, on which data, with which verdict: MLflow's regi
-    resolve.py         From `name@alias` or `name/3` to weights on disk, with their bytes checked
-    serving.py         What MLflow runs to serve a registered model: safetensors and a specification
-    versions.py        From weights to a model version: run, inputs, model, outputs, version; what i
+Where to go for what:
 
-`__all__` is the door: what other rooms import.
+    interface.py        Start here: what damp asks of a registry (`Registry`) and what it answers,
+                        in types. Another registry is one class with these methods
+    backend.py          Which registry is in use: `open_registry`, `registry_exists`
+    mlflow_registry.py  MLflow behind `Registry`; no other module calls MLflow's client
+    tags.py             Every `damp.*` tag of a version, its key, its form, its meaning
+
+    registration.py     From an event's files to a version; the alias moves last
+    resolve.py          From `name@alias` or `name/3` to weights on disk with their bytes checked
+    model_source.py     The model that a request, a claim or a command names: registered, or a file
+    lineage.py          Which version came from which, by which event, on which data
+
+    gate.py             The gate: each version by itself, with all that is wrong with it
+    gate_files.py       Its weights, specification and serving code, as they lie there
+    gate_statement.py   Its signed statement, and its tags against that
+    gate_ledger.py      What the ledger says about registered models
+
+    packing.py          The files of a registered model
+    serving.py          The one of them that MLflow executes to serve the model. Its text is copied
+                        into each model and compared by the gate: read gate_files.py before a change
+    dvc_source.py       `dvc://` as the source of an MLflow dataset, found by an entry point
+
+`__all__` is the door: what other rooms import. Everything is loaded when it is first used, so that
+a command which needs no registry loads none.
 """
 
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
 __all__ = [
-    "client",
+    "CHAMPION",
+    "REFERENCE",
+    "STATEMENT",
+    "SUCCESSOR",
+    "WEIGHTS",
+    "LedgerFacts",
+    "LoggedModel",
+    "MlflowRegistry",
+    "ModelVersion",
+    "NewVersion",
+    "OpenRun",
+    "RegisteredModel",
+    "Registry",
+    "VersionCheck",
+    "VersionTags",
+    "ancestry",
+    "audit_registry",
+    "champion_of",
+    "check_version",
     "gate",
-    "gate_ledger",
-    "gate_statement",
     "lineage",
     "model_source",
+    "open_registry",
     "registration",
+    "registry_exists",
     "resolve",
-    "versions",
+    "version_of",
 ]

@@ -63,13 +63,13 @@ def _of(base: Any) -> type:
             Raises:
                 FileNotFoundError: It is not there: images stay where their owner keeps them.
             """
-            found = folder_of(self.version)
-            if found is None:
+            folder = folder_of(self.version)
+            if folder is None:
                 raise FileNotFoundError(
                     f"No data version {self.version} of '{self.name}' lies under the state folder. "
                     "Set DAMP_HOME, or fetch it (`dvc get`, `dvc pull`) from where it is kept."
                 )
-            return str(found)
+            return str(folder)
 
         @staticmethod
         def _can_resolve(raw_source: Any) -> bool:
@@ -91,7 +91,7 @@ def _of(base: Any) -> type:
 
         @classmethod
         def from_dict(cls, source_dict: dict[Any, Any]) -> DVCDatasetSource:
-            """What `to_dict` gave."""
+            """The source that `to_dict` described."""
             return cls(source_dict["name"], source_dict["version"])
 
     return DVCDatasetSource

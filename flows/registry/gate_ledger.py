@@ -2,54 +2,125 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from compliance.ledger import Entry, states
+from compliance.ledger import Entry, Ledger, states
 from flows.state.paths import Home
 
-Facts = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """The last promotion of a name.
+
+    Attributes:
+        name: Of the registered model.
+        version: As the entry writes it.
+    """
+
+    name: str
+    version: str
 
 
-@dataclass(slots=True)
-class Known:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredPlan:
+    """What the gate needs of an attempt's plan.
+
+    Attributes:
+        model_before: SHA-256 of the weights that the event was to make forget; None where the plan
+            names none.
+        signoffs: Roles whose signature the policy asks for; None where it names none.
+    """
+
+    model_before: str | None
+    signoffs: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerFacts:
     """What the ledger says.
 
     Attributes:
         home: The state folder.
-        entries: All of the ledger.
-        promoted: The last promotion of each registered name.
+        promotions: The last promotion of each registered name.
         plans: Of each (event, attempt).
-        failed_again: When an event's last re-audit was, where it did not pass; else "".
+        failed_again: When an event's last re-audit was, where it did not pass.
         unfinished: Events with work to do.
         erased: Digests of weights that an event has made forget.
         purged: Digests of weights that `damp purge` has deleted.
     """
 
     home: Home
-    entries: list[Entry]
-    promoted: dict[str, Facts] = field(default_factory=dict)
-    plans: dict[tuple[str, int], Facts] = field(default_factory=dict)
-    failed_again: dict[str, str] = field(default_factory=dict)
-    unfinished: set[str] = field(default_factory=set)
-    erased: set[str] = field(default_factory=set)
-    purged: set[str] = field(default_factory=set)
+    promotions: Mapping[str, Promotion]
+    plans: Mapping[tuple[str, int], RegisteredPlan]
+    failed_again: Mapping[str, str]
+    unfinished: frozenset[str]
+    erased: frozenset[str]
+    purged: frozenset[str]
 
-    def __post_init__(self) -> None:
-        for entry in self.entries:
-            body, event = entry["body"], entry["event"]
-            if entry["kind"] == "model_promoted":
-                self.promoted[body["name"]] = body
-            elif entry["kind"] == "plan_registered":
-                self.plans[event, body["attempt"]] = body["plan"]
-            elif entry["kind"] == "reaudited" and "verdict" in body:
-                self.failed_again[event] = "" if body["verdict"] == "PASSED" else entry["time"]
-        self.unfinished = {event.id for event in states.pending(self.entries)}
-        passed = {
-            (entry["event"], entry["body"]["attempt"])
-            for entry in self.entries
-            if entry["kind"] == "statement_signed" and entry["body"]["verdict"] == "PASSED"
+    @classmethod
+    def read(cls, home: Home) -> LedgerFacts:
+        """The facts of a state folder's ledger.
+
+        Raises:
+            LedgerError: It cannot be read.
+        """
+        return cls.of(home, Ledger(home.ledger).entries())
+
+    @classmethod
+    def of(cls, home: Home, entries: Sequence[Entry]) -> LedgerFacts:
+        """The facts of these entries."""
+        plans = {
+            (entry.event, body["attempt"]): _plan(body["plan"])
+            for entry, body in _of_kind(entries, "plan_registered")
         }
-        gone = {e["event"] for e in self.entries if e["kind"] == "artefacts_purged"}
-        self.purged = {plan["modelBefore"] for key, plan in self.plans.items() if key[0] in gone}
-        self.erased = {self.plans[key]["modelBefore"] for key in passed if key in self.plans}
+        passed = {
+            (entry.event, body["attempt"])
+            for entry, body in _of_kind(entries, "statement_signed")
+            if body["verdict"] == "PASSED"
+        }
+        gone = {entry.event for entry, _ in _of_kind(entries, "artefacts_purged")}
+        return cls(
+            home=home,
+            promotions=_promotions(entries),
+            plans=plans,
+            failed_again=_failed_again(entries),
+            unfinished=frozenset(event.id for event in states.pending(entries)),
+            erased=_models_before(plan for key, plan in plans.items() if key in passed),
+            purged=_models_before(plan for key, plan in plans.items() if key[0] in gone),
+        )
+
+
+def _of_kind(entries: Sequence[Entry], kind: str) -> Iterator[tuple[Entry, Mapping[str, Any]]]:
+    """The entries of a kind, each with its body."""
+    return ((entry, entry.body) for entry in entries if entry.kind == kind)
+
+
+def _plan(plan: Mapping[str, Any]) -> RegisteredPlan:
+    policy = plan.get("policy")
+    return RegisteredPlan(
+        model_before=plan.get("modelBefore"),
+        signoffs=tuple(policy["signoffs"]) if policy else None,
+    )
+
+
+def _promotions(entries: Sequence[Entry]) -> dict[str, Promotion]:
+    promotions = (
+        Promotion(name=body["name"], version=str(body["version"]))
+        for _, body in _of_kind(entries, "model_promoted")
+    )
+    return {promotion.name: promotion for promotion in promotions}
+
+
+def _failed_again(entries: Sequence[Entry]) -> dict[str, str]:
+    last = {
+        entry.event: "" if body["verdict"] == "PASSED" else str(entry.time)
+        for entry, body in _of_kind(entries, "reaudited")
+        if "verdict" in body
+    }
+    return {event: time for event, time in last.items() if time}
+
+
+def _models_before(plans: Iterable[RegisteredPlan]) -> frozenset[str]:
+    return frozenset(plan.model_before for plan in plans if plan.model_before is not None)

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compliance.formats import strict_json
-from compliance.formats.errors import JsonError
-from flows.registry import client as tracking
+from flows.registry.backend import open_registry, registry_exists
+from flows.registry.interface import ModelVersion, RegisteredModel
+from flows.registry.resolve import model_of
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
 
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-    from rich.tree import Tree
-
-SIGNS = {"PASSED": ("✔", "green"), "FAILED": ("✘", "red"), "INCONCLUSIVE": ("?", "yellow")}
 ROW, COLUMN, LEFT = 64, 300, 24
 """Pixels of the drawing: height of a version, width of a generation, margin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A version as its tags tell; `damp audit-registry` says whether they are true.
+    """A version as its tags claim; `damp audit-registry` says whether they are true.
 
     Attributes:
         version: Counted from 1.
@@ -51,14 +46,15 @@ class Node:
         return asdict(self) | lists
 
     def title(self) -> str:
-        told = f"version {self.version}"
-        return f"{told} ({', '.join(self.aliases)})" if self.aliases else told
+        """Its number and aliases."""
+        number = f"version {self.version}"
+        return f"{number} ({', '.join(self.aliases)})" if self.aliases else number
 
     def lines(self) -> list[str]:
-        """What is known of it, line by line."""
-        made = f"{self.verdict or 'no verdict'}: event {self.event}, attempt {self.attempt}"
+        """Origin, data and retired classes, line by line."""
+        origin = f"{self.verdict or 'no verdict'}: event {self.event}, attempt {self.attempt}"
         forgot = f", without {', '.join(map(str, self.retired))}" if self.retired else ""
-        return [made if self.event else "base model", f"data {self.data[:8]}{forgot}"]
+        return [origin if self.event else "base model", f"data {self.data[:8]}{forgot}"]
 
 
 def nodes(home: Home, name: str) -> list[Node]:
@@ -67,89 +63,59 @@ def nodes(home: Home, name: str) -> list[Node]:
     Raises:
         RegistryError: No such model, or tags that damp did not write.
     """
-    if not tracking.exists(home):
+    if not registry_exists(home):
         raise RegistryError(
             f"There is no registry at {home.mlflow_db}. `damp train` makes one with a first model."
         )
-    with tracking.opened(home) as client:
-        known = {model.name: model for model in client.search_registered_models()}
-        if name not in known:
-            told = ", ".join(sorted(known)) or "none"
-            raise RegistryError(f"No model '{name}' is registered. There are: {told}.")
-        versions = client.search_model_versions(f"name = '{name}'")
-    return sorted((_node(known[name], v) for v in versions), key=lambda node: node.version)
+    with open_registry(home) as registry:
+        model = model_of(registry, name)
+        return [_node(model, version) for version in registry.versions(name)]
 
 
 def _node(model: RegisteredModel, version: ModelVersion) -> Node:
-    tags = version.tags
-    try:
-        parent = tags.get("damp.parent_version")
-        return Node(
-            version=int(version.version),
-            parent=int(parent) if parent else None,
-            aliases=tuple(
-                sorted(a for a, v in model.aliases.items() if int(v) == int(version.version))
-            ),
-            event=tags.get("damp.event_id", ""),
-            attempt=int(tags.get("damp.attempt", 0)),
-            verdict=tags.get("damp.verdict", ""),
-            data=tags.get("damp.data_version", "unknown"),
-            retired=tuple(strict_json.loads(tags.get("damp.retired", "[]"))),
-        )
-    except (ValueError, TypeError, JsonError) as problem:
-        raise RegistryError(
-            f"The tags of version {version.version} of '{version.name}' are damaged ({problem}). "
-            "`damp audit-registry` says what else is wrong."
-        ) from problem
+    tags = version.tags()
+    return Node(
+        version=version.number,
+        parent=tags.parent_version,
+        aliases=model.aliases_of(version.number),
+        event=tags.event or "",
+        attempt=tags.attempt or 0,
+        verdict=tags.verdict or "",
+        data=tags.data_version or "unknown",
+        retired=tags.retired or (),
+    )
 
 
-def tree(name: str, found: Sequence[Node]) -> Tree:
-    """The versions for a terminal."""
-    from rich.text import Text
-    from rich.tree import Tree
-
-    def label(node: Node) -> Text:
-        sign, colour = SIGNS.get(node.verdict, ("●", "default"))
-        return Text(f"{sign} ", style=colour) + Text("\n  ".join([node.title(), *node.lines()]))
-
-    drawn = Tree(Text(name, style="bold"))
-    branches: dict[int | None, Tree] = {}
-    for node in found:
-        under = branches.get(node.parent, drawn)
-        branches[node.version] = under.add(label(node))
-    return drawn
-
-
-def svg(name: str, found: Sequence[Node]) -> str:
+def svg(name: str, versions: Sequence[Node]) -> str:
     """The versions as a drawing that stands alone: no script, no outside address."""
-    depth = _depths(found)
+    depth = _depths(versions)
     width = LEFT + COLUMN * (max(depth.values(), default=0) + 1)
-    height = LEFT + ROW * max(len(found), 1)
-    parts = "\n".join(_drawn(found, depth))
+    height = LEFT + ROW * max(len(versions), 1)
+    parts = "\n".join(_drawn(versions, depth))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" font-family="sans-serif" font-size="13">\n'
         f"<title>Versions of {escape(name)}</title>\n"
-        f"<desc>{escape('; '.join(_sentence(node) for node in found))}</desc>\n{parts}\n</svg>\n"
+        f"<desc>{escape('; '.join(_sentence(node) for node in versions))}</desc>\n{parts}\n</svg>\n"
     )
 
 
-def _depths(found: Sequence[Node]) -> dict[int, int]:
+def _depths(versions: Sequence[Node]) -> dict[int, int]:
     depth: dict[int, int] = {}
-    for node in found:
+    for node in versions:
         depth[node.version] = depth.get(node.parent or 0, -1) + 1
     return depth
 
 
 def _sentence(node: Node) -> str:
-    made = f", made from version {node.parent}" if node.parent else ""
-    return f"{node.title()}{made}: {', '.join(node.lines())}"
+    origin = f", made from version {node.parent}" if node.parent else ""
+    return f"{node.title()}{origin}: {', '.join(node.lines())}"
 
 
-def _drawn(found: Sequence[Node], depth: dict[int, int]) -> Iterator[str]:
-    row = {node.version: index for index, node in enumerate(found)}
+def _drawn(versions: Sequence[Node], depth: dict[int, int]) -> Iterator[str]:
+    row = {node.version: index for index, node in enumerate(versions)}
     colours = {"PASSED": "#1a7f37", "FAILED": "#b42318", "INCONCLUSIVE": "#8a6100"}
-    for node in found:
+    for node in versions:
         x, y = LEFT + COLUMN * depth[node.version], LEFT + ROW * row[node.version]
         if node.parent in row:
             from_x = LEFT + COLUMN * depth[node.parent] + 6

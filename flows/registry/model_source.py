@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """Weights on disk and what is known of them.
+    """Weights on disk, and what the registry or their document says of them.
 
     Attributes:
         path: The safetensors file.
@@ -77,11 +77,11 @@ def registered(home: Home, reference: str) -> Located:
     """
     from flows.registry import registration
 
-    found = registration.resolve(home, reference)
+    model = registration.resolve(home, reference)
     return Located(
-        path=found.weights,
-        architecture=found.architecture,
-        registry={"name": found.name, "version": str(found.version)},
-        sha256=found.sha256,
-        gone=tuple(found.retired),
+        path=model.weights,
+        architecture=model.architecture,
+        registry={"name": model.name, "version": str(model.version)},
+        sha256=model.sha256,
+        gone=tuple(model.retired),
     )

@@ -6,7 +6,6 @@ serving code, warns, and leaves this machine's paths in the file.
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ class Spec:
     """What must be known beside the weights to run a model.
 
     Attributes:
-        architecture: As `flows.models.weights.build` takes it.
+        architecture: As `flows.models.architectures.build` takes it.
         classes: Outputs, the retired ones included.
         input_shape: (channels, height, width).
         retired: Classes whose outputs are masked.
@@ -37,27 +36,22 @@ class Spec:
         shape, retired = list(self.input_shape), sorted(set(self.retired))
         return asdict(self) | {"input_shape": shape, "retired": retired}
 
-    def tags(self) -> dict[str, str]:
-        """As tags of a model version, which are text."""
-        told = self.to_json()
-        return {
-            "damp.architecture": self.architecture,
-            "damp.classes": str(self.classes),
-            "damp.input_shape": json.dumps(told["input_shape"]),
-            "damp.retired": json.dumps(told["retired"]),
-        }
+
+def write_files(folder: Path, weights: Path, spec: Spec) -> None:
+    """Fill `folder` with the weights, as a link, and with what a loader reads and executes."""
+    (folder / WEIGHTS).symlink_to(weights.absolute())
+    (folder / SPEC).write_bytes(canonical(spec.to_json()))
+    (folder / SERVING).write_bytes(Path(__file__).with_name(SERVING).read_bytes())
 
 
 def pack(folder: Path, weights: Path, spec: Spec, model_id: str) -> None:
-    """Fill `folder` with a model that `mlflow.pyfunc` can load; the weights are linked to."""
+    """Fill `folder` with a model that `mlflow.pyfunc` can load."""
     from mlflow import pyfunc
     from mlflow.models import Model
 
     from damp.version import __version__
 
-    (folder / WEIGHTS).symlink_to(weights.absolute())
-    (folder / SPEC).write_bytes(canonical(spec.to_json()))
-    (folder / SERVING).write_bytes(Path(__file__).with_name(SERVING).read_bytes())
+    write_files(folder, weights, spec)
     (folder / "requirements.txt").write_text(f"damp-unlearning=={__version__}\n")
     (folder / "python_env.yaml").write_text(
         f"python: {platform.python_version()}\ndependencies:\n- -r requirements.txt\n"

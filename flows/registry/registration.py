@@ -1,4 +1,4 @@
-"""Which model came from which, on which data, with which verdict: MLflow's registry.
+"""Registering models: which came from which, on which data, with which verdict.
 
 Tags and aliases are believed only after the bytes were checked; the alias moves last.
 """
@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flows.registry import client as tracking
-from flows.registry import versions
+from flows.registry.backend import open_registry, registry_exists
+from flows.registry.interface import ModelVersion, NewVersion, Registry
 from flows.registry.packing import Spec
 from flows.registry.resolve import CHAMPION, Resolved, ancestry, champion_of, resolve, version_of
-from flows.registry.versions import Job
+from flows.registry.tags import VersionTags
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
 from flows.state.paths import Home
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 __all__ = [
     "CHAMPION",
@@ -45,8 +41,8 @@ class Registered:
     Attributes:
         name: Of the registered model.
         version: Counted from 1.
-        model_id: Of the MLflow model that holds the files.
-        run_id: Of the MLflow run that holds lineage and artifacts.
+        model_id: Of the logged model that holds the files.
+        run_id: Of the run that holds lineage and artifacts.
     """
 
     name: str
@@ -78,26 +74,25 @@ def register_base(
         RegistryError: A name that cannot be one, or MLflow refused.
     """
     _check_name(name)
-    sha256 = digest_file(weights)
-    job = Job(
+    spec = _spec(architecture, classes, input_shape, retired)
+    identity = VersionTags(
+        kind="base", weights_sha256=digest_file(weights), data_version=data_version
+    )
+    new = NewVersion(
         name=name,
         title=f"{name}, base model",
-        identity={
-            "damp.kind": "base",
-            "damp.weights_sha256": sha256,
-            "damp.data_version": data_version,
-        },
-        tags={},
+        identity=identity,
+        tags=_described(identity, spec),
         weights=weights,
-        spec=_spec(architecture, classes, input_shape, retired),
+        spec=spec,
         parent=None,
         data_name=data_name,
         data={"training": data_version},
     )
-    with tracking.opened(home) as client:
-        version = _found_or_made(client, home, job)
-        if champion_of(client, name) is None:
-            client.set_registered_model_alias(name, CHAMPION, str(version.version))
+    with open_registry(home) as registry:
+        version = _register(registry, new)
+        if champion_of(registry, name) is None:
+            registry.set_alias(name, CHAMPION, version.number)
         return _registered(version)
 
 
@@ -140,67 +135,69 @@ def register_successor(
             f"The verdict on event {event}, attempt {attempt} is {verdict}: its model cannot "
             f"become '{CHAMPION}'. Only {PASSED} moves the alias."
         )
-    with tracking.opened(home) as client:
-        parent = version_of(client, name, str(parent_version))
-        job = Job(
+    spec = _spec(architecture, classes, input_shape, retired)
+    with open_registry(home) as registry:
+        parent = version_of(registry, name, int(parent_version))
+        tags = VersionTags(
+            kind="successor",
+            event=event,
+            attempt=attempt,
+            parent_version=parent.number,
+            verdict=verdict,
+            data_before=data_before,
+            data_version=data_after,
+            weights_sha256=digest_file(weights),
+            statement_sha256=digest_file(statement),
+        )
+        new = NewVersion(
             name=name,
             title=f"event {event}, attempt {attempt}",
-            identity={"damp.event_id": event, "damp.attempt": str(attempt)},
-            tags={
-                "damp.kind": "successor",
-                "damp.parent_version": str(parent.version),
-                "damp.data_version": data_after,
-                "damp.data_before": data_before,
-                "damp.verdict": verdict,
-                "damp.weights_sha256": digest_file(weights),
-                "damp.statement_sha256": digest_file(statement),
-            },
+            identity=VersionTags(event=event, attempt=attempt),
+            tags=_described(tags, spec),
             weights=weights,
-            spec=_spec(architecture, classes, input_shape, retired),
-            parent=versions.model_id(parent),
+            spec=spec,
+            parent=parent.logged_model_id(),
             data_name=data_name,
             data={"before": data_before, "after": data_after},
             artifacts=(report, statement),
             metrics=metrics or {},
             description=description,
         )
-        version = _found_or_made(client, home, job)
+        version = _register(registry, new)
         if move_alias:
-            _move_alias(client, version, parent)
+            _move_alias(registry, version, parent)
         return _registered(version)
 
 
 def champion(home: Home, name: str) -> int | None:
     """The version that the alias `champion` points to; None without alias, model or registry."""
-    if not tracking.exists(home):
+    if not registry_exists(home):
         return None
-    with tracking.opened(home) as client:
-        return champion_of(client, name)
+    with open_registry(home) as registry:
+        return champion_of(registry, name)
 
 
-def _found_or_made(client: MlflowClient, home: Home, job: Job) -> ModelVersion:
-    version = versions.find(client, job.name, job.identity)
-    if version is None:
-        version = versions.make(client, home, job)
-    told = {key: version.tags.get(key) for key in job.all_tags()}
-    if other := [key for key, value in job.all_tags().items() if told[key] != value]:
+def _register(registry: Registry, new: NewVersion) -> ModelVersion:
+    """The version, which is what was asked for in all its tags."""
+    version = registry.register(new)
+    wanted = new.tags.to_tags()
+    if other := [key for key, text in wanted.items() if version.raw_tags.get(key) != text]:
         raise RegistryError(
-            f"Version {version.version} of '{job.name}' is already registered as {job.title}, but "
+            f"Version {version.number} of '{new.name}' is already registered as {new.title}, but "
             f"differs in {', '.join(other)}. Versions never change; run a new attempt or event."
         )
-    versions.link(client, version)
     return version
 
 
-def _move_alias(client: MlflowClient, version: ModelVersion, parent: ModelVersion) -> None:
+def _move_alias(registry: Registry, version: ModelVersion, parent: ModelVersion) -> None:
     """Compare and swap: from the parent, never from a model that another event has promoted."""
-    now = champion_of(client, version.name)
-    if now in (None, int(parent.version)):
-        client.set_registered_model_alias(version.name, CHAMPION, str(version.version))
-    elif int(version.version) not in ancestry(client, version.name, now):
+    now = champion_of(registry, version.name)
+    if now in (None, parent.number):
+        registry.set_alias(version.name, CHAMPION, version.number)
+    elif version.number not in ancestry(registry, version.name, now):
         raise RegistryError(
             f"'{version.name}@{CHAMPION}' is now version {now}, which was not made from version "
-            f"{version.version} nor is it the version {parent.version} that this was made from. "
+            f"{version.number} nor is it the version {parent.number} that this was made from. "
             f"To erase the class from the model in use, request it of '{version.name}@{CHAMPION}'."
         )
 
@@ -208,9 +205,20 @@ def _move_alias(client: MlflowClient, version: ModelVersion, parent: ModelVersio
 def _registered(version: ModelVersion) -> Registered:
     return Registered(
         name=version.name,
-        version=int(version.version),
-        model_id=versions.model_id(version),
-        run_id=str(version.run_id),
+        version=version.number,
+        model_id=version.logged_model_id(),
+        run_id=version.run_id,
+    )
+
+
+def _described(tags: VersionTags, spec: Spec) -> VersionTags:
+    """The tags with what must be known beside the weights."""
+    return replace(
+        tags,
+        architecture=spec.architecture,
+        classes=spec.classes,
+        input_shape=spec.input_shape,
+        retired=spec.retired,
     )
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compliance.formats import strict_json
-from compliance.formats.errors import JsonError
-from flows.registry import client as tracking
-from flows.registry import versions as registering
+from flows.registry.backend import open_registry, registry_exists
+from flows.registry.interface import (
+    LoggedModel,
+    ModelVersion,
+    RegisteredModel,
+    Registry,
+    damaged_tags,
+)
+from flows.registry.packing import WEIGHTS
+from flows.registry.tags import TAGS, TagError, VersionTags
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
 from flows.state.paths import Home
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
 """The alias of the model in use."""
@@ -36,12 +38,12 @@ class Resolved:
         version: Counted from 1.
         weights: safetensors file.
         sha256: Of that file, computed now.
-        architecture: As `flows.models.weights.build` takes it.
+        architecture: As `flows.models.architectures.build` takes it.
         classes: Outputs.
         input_shape: (channels, height, width).
         data_version: `<md5>.dir` of the data that it is registered with.
         retired: Classes whose outputs are masked.
-        model_id: Of the MLflow model that holds the files.
+        model_id: Of the logged model that holds the files.
     """
 
     name: str
@@ -67,111 +69,129 @@ def resolve(home: Home, reference: str) -> Resolved:
         RegistryError: No such model, alias or version; not registered by damp; or its bytes are
             not the ones that were registered.
     """
-    named = REFERENCE.fullmatch(reference)
-    if named is None:
+    match = REFERENCE.fullmatch(reference)
+    if match is None:
         raise RegistryError(
             f"'{reference}' names no registered model. Write NAME@ALIAS, as in "
             f"digits@{CHAMPION}, or NAME/VERSION, as in digits/3."
         )
-    if not tracking.exists(home):
+    if not registry_exists(home):
         raise RegistryError(
             f"There is no registry at {home.mlflow_db}, so no '{reference}'. Train and register a "
             "model with `damp train`, or set DAMP_HOME to the folder that has one."
         )
-    with tracking.opened(home) as client:
-        version = _named(client, named["name"], named["alias"], named["version"])
-        return _checked(client, home, version)
+    name, alias, number = match.group("name", "alias", "version")
+    with open_registry(home) as registry:
+        version = (
+            version_of(registry, name, int(number))
+            if alias is None
+            else version_of(registry, name, _under_alias(model_of(registry, name), alias))
+        )
+        return _checked(registry, home, version)
 
 
-def champion_of(client: MlflowClient, name: str) -> int | None:
+def champion_of(registry: Registry, name: str) -> int | None:
     """The version under the alias `champion`, if there is one."""
-    found = client.search_registered_models(f"name = '{name}'")
-    told = found[0].aliases.get(CHAMPION) if found else None
-    return None if told is None else int(told)
+    model = registry.model(name)
+    return None if model is None else model.aliases.get(CHAMPION)
 
 
-def version_of(client: MlflowClient, name: str, number: str) -> ModelVersion:
+def model_of(registry: Registry, name: str) -> RegisteredModel:
+    """A registered model.
+
+    Raises:
+        RegistryError: There is none of that name; the message lists those that there are.
+    """
+    model = registry.model(name)
+    if model is None:
+        names = sorted(each.name for each in registry.models())
+        raise RegistryError(
+            f"No model '{name}' is registered. There are: {', '.join(names) or 'none'}."
+        )
+    return model
+
+
+def version_of(registry: Registry, name: str, number: int) -> ModelVersion:
     """A version of a registered model.
 
     Raises:
         RegistryError: There is none.
     """
-    return _named(client, name, None, number)
-
-
-def ancestry(client: MlflowClient, name: str, version: int | None) -> list[int]:
-    """A version and those it was made from, as their tags say."""
-    line: list[int] = []
-    while version is not None and version not in line:
-        line.append(version)
-        parent = version_of(client, name, str(version)).tags.get("damp.parent_version")
-        version = int(parent) if parent else None
-    return line
-
-
-def _named(client: MlflowClient, name: str, alias: str | None, number: str | None) -> ModelVersion:
-    known = client.search_registered_models(f"name = '{name}'")
-    if not known:
-        names = sorted(model.name for model in client.search_registered_models())
-        raise RegistryError(
-            f"No model '{name}' is registered. There are: {', '.join(names) or 'none'}."
-        )
-    aliases = known[0].aliases
-    if alias is not None and alias not in aliases:
-        raise RegistryError(
-            f"Model '{name}' has no alias '{alias}'. It has: "
-            f"{', '.join(sorted(aliases)) or 'none'}."
-        )
-    number = str(number if alias is None else aliases[alias])
-    versions = {str(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
+    model_of(registry, name)
+    versions = {version.number: version for version in registry.versions(name)}
     if number not in versions:
         raise RegistryError(
             f"Model '{name}' has no version {number}. It has: "
-            f"{', '.join(sorted(versions, key=int)) or 'none'}."
+            f"{', '.join(map(str, versions)) or 'none'}."
         )
     return versions[number]
 
 
-def _checked(client: MlflowClient, home: Home, version: ModelVersion) -> Resolved:
-    model_id = registering.model_id(version)
-    model = client.get_logged_model(model_id)
-    weights = registering.weights_of(client, model, home.fetched / model_id)
-    title = f"version {version.version} of '{version.name}'"
+def ancestry(registry: Registry, name: str, number: int | None) -> list[int]:
+    """A version and those it was made from, as their tags claim."""
+    line: list[int] = []
+    while number is not None and number not in line:
+        line.append(number)
+        number = version_of(registry, name, number).tags().parent_version
+    return line
+
+
+def _under_alias(model: RegisteredModel, alias: str) -> int:
+    if alias not in model.aliases:
+        raise RegistryError(
+            f"Model '{model.name}' has no alias '{alias}'. It has: "
+            f"{', '.join(sorted(model.aliases)) or 'none'}."
+        )
+    return model.aliases[alias]
+
+
+def _checked(registry: Registry, home: Home, version: ModelVersion) -> Resolved:
+    model = registry.logged_model(version.logged_model_id())
+    weights = registry.model_file(model, WEIGHTS, home.fetched / model.model_id)
     if weights is None:
         raise RegistryError(
-            f"The weights of {title} are gone from {model.artifact_location}. Restore them; was "
+            f"The weights of {version.title} are gone from {model.location}. Restore them; was "
             "the state folder moved?"
         )
     sha256 = digest_file(weights)
-    told = _told(version, title)
-    if sha256 != told["sha256"]:
-        raise RegistryError(
-            f"The weights of {title} are not the ones that were registered: sha256 {sha256}, "
-            f"registered {told['sha256']}. Restore {weights}; nothing is run on them."
-        )
+    tags = version.tags()
+    try:
+        if sha256 != _present(tags, "weights_sha256"):
+            raise RegistryError(
+                f"The weights of {version.title} are not the ones that were registered: sha256 "
+                f"{sha256}, registered {tags.weights_sha256}. Restore {weights}; nothing is run on "
+                "them."
+            )
+        return _resolved(version, model, weights, sha256, tags)
+    except TagError as problem:
+        raise damaged_tags(version, problem) from problem
+
+
+def _resolved(
+    version: ModelVersion, model: LoggedModel, weights: Path, sha256: str, tags: VersionTags
+) -> Resolved:
+    spec = tags.spec()
     return Resolved(
         name=version.name,
-        version=int(version.version),
+        version=version.number,
         weights=weights,
-        model_id=model_id,
-        **told,
+        sha256=sha256,
+        architecture=spec.architecture,
+        classes=spec.classes,
+        input_shape=spec.input_shape,
+        data_version=_present(tags, "data_version"),
+        retired=spec.retired,
+        model_id=model.model_id,
     )
 
 
-def _told(version: ModelVersion, title: str) -> dict[str, Any]:
-    """What the tags say, in their types."""
-    tags = version.tags
-    try:
-        return {
-            "sha256": tags["damp.weights_sha256"],
-            "architecture": tags["damp.architecture"],
-            "classes": int(tags["damp.classes"]),
-            "input_shape": tuple(int(side) for side in strict_json.loads(tags["damp.input_shape"])),
-            "data_version": tags["damp.data_version"],
-            "retired": tuple(int(c) for c in strict_json.loads(tags["damp.retired"])),
-        }
-    except (KeyError, ValueError, TypeError, JsonError) as problem:
-        raise RegistryError(
-            f"The tags of {title} are damaged or not damp's ({problem}): name a version "
-            "that damp registered."
-        ) from problem
+def _present(tags: VersionTags, field: str) -> str:
+    """A field of the tags that must be there.
+
+    Raises:
+        TagError: The version has no such tag.
+    """
+    value: str | None = getattr(tags, field)
+    if value is None:
+        raise TagError(f"{TAGS[field].key} missing")
+    return value

@@ -21,7 +21,7 @@ class Classifier(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Build the architecture, load the weights, mask the retired outputs."""
         from damp.aftercare import RetiredOutputs
-        from flows.models.weights import load_weights
+        from flows.models import load_weights
 
         spec = json.loads(Path(context.artifacts["spec"]).read_text())
         network, _ = load_weights(

@@ -1,13 +1,16 @@
-"""Processes: private and local servers, addresses, clusters of workers.
+"""Processes and addresses: the servers that damp starts or is given, and clusters of workers.
 
-    cluster.py          The same work on many inputs, on a Dask or Ray cluster through Prefect's tas
-    die_with_parent.py  Become another Python module whose life ends with that of the process that s
-    endpoints.py        Which servers damp talks to: those it was told to, never a cloud by accident
-    local_services.py   `damp up` and `damp down`: Prefect and MLflow as servers of their own, with
-    private_prefect.py  A private Prefect server that cannot outlive the command that started it
-    processes.py        Processes that damp starts and must find again: who they are, whether they l
+Alone on one machine, damp starts a private Prefect server and needs nothing else. A team names
+servers and a cluster in its settings; the same code then talks to those.
 
-`__all__` is the door: what other rooms import.
+    endpoints.py        servers of the settings: checked for version, never a cloud by accident
+    local_services.py   `damp up` and `damp down`: Prefect and MLflow with their pages
+    private_prefect.py  a Prefect server for one command, which cannot outlive it
+    die_with_parent.py  runs a module as a process that the kernel ends with its parent
+    processes.py        recognising a process later, ending it with all its children, free ports
+    cluster.py          `map` a function over jobs on Dask or Ray, through Prefect's task runners
+
+`__all__` lists the modules that other rooms import.
 """
 
 __all__ = [

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from flows.state import progress
 from flows.state.errors import SettingsError
 from flows.state.settings import settings
 
-Facts = dict[str, Any]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 RETRIES = 3
 """Times that a part is tried again when its worker has died."""
@@ -26,12 +27,12 @@ def is_on() -> bool:
     return settings().runner != "local"
 
 
-def everywhere(function: Callable[[Facts], Facts], jobs: Sequence[Facts], what: str) -> list[Facts]:
+def map(function: Callable[[Job], Result], jobs: Sequence[Job], what: str) -> list[Result]:
     """`function` of each job, in order, each on whichever worker is free.
 
     Args:
         function: A function of a module, so that workers find it by its name.
-        jobs: Its inputs, JSON.
+        jobs: Its inputs: plain values or dataclasses of them, which can be pickled.
         what: For people: "references".
 
     Raises:
@@ -45,25 +46,24 @@ def everywhere(function: Callable[[Facts], Facts], jobs: Sequence[Facts], what: 
     step = task(name=function.__name__, retries=RETRIES, persist_result=False)(function)
 
     @flow(name=f"fan-out-{what}", task_runner=runner(len(jobs)), validate_parameters=False)
-    def spread() -> list[Facts]:
+    def spread() -> list[Result]:
         futures = [step.submit(job) for job in jobs]
-        found = []
+        results = []
         for number, future in enumerate(futures, 1):
-            found.append(future.result())
+            results.append(future.result())
             progress.current().advance(f"{what} on {settings().runner}", number, len(jobs))
-        return found
+        return results
 
-    done: list[Facts] = spread()
-    return done
+    results: list[Result] = spread()
+    return results
 
 
 def runner(jobs: int) -> Any:
     """Prefect's task runner for the cluster of the settings, or for one on this machine."""
-    told = settings()
-    address = told.runner_address
-    workers = min(told.workers or os.cpu_count() or 1, max(jobs, 1))
+    kind, address = settings().runner, settings().runner_address
+    workers = min(settings().workers or os.cpu_count() or 1, max(jobs, 1))
     try:
-        if told.runner == "dask":
+        if kind == "dask":
             from prefect_dask import DaskTaskRunner
 
             local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
@@ -76,6 +76,6 @@ def runner(jobs: int) -> Any:
         return RayTaskRunner(address=address, init_kwargs={} if address else own)
     except ImportError as error:
         raise SettingsError(
-            f"`runner = {told.runner!r}` needs damp-unlearning[{told.runner}]: install it, on the "
+            f"`runner = {kind!r}` needs damp-unlearning[{kind}]: install it, on the "
             "workers too, or set the runner to 'local'."
         ) from error

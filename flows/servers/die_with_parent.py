@@ -18,9 +18,9 @@ PR_SET_PDEATHSIG = 1
 def die_with(owner: int) -> None:
     """Ask the kernel to end this process when its parent `owner` dies, even by SIGKILL."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:  # Linux; elsewhere the next start reaps what was left
+    if prctl is not None:  # Linux; elsewhere the next start ends what was left
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != owner:  # it died before the kernel was told
+    if os.getppid() != owner:  # it died before prctl was called
         raise SystemExit(1)
 
 

@@ -1,7 +1,8 @@
-"""Which servers damp talks to: those it was told to, never a cloud by accident."""
+"""Which servers damp talks to: those that the settings name, never a cloud by accident."""
 
 from __future__ import annotations
 
+import importlib.metadata
 from urllib.parse import urlsplit
 
 from flows.servers import processes
@@ -28,10 +29,8 @@ def prefect_api() -> str | None:
         return None
     _refuse_cloud(url, "prefect_api_url")
     base = url.rstrip("/")
-    import importlib.metadata
-
-    told = processes.asked(f"{base}/admin/version", 10)
-    _compare("Prefect", base, told and told.strip('"'), importlib.metadata.version("prefect"))
+    theirs = processes.fetch(f"{base}/admin/version", 10)
+    _compare("Prefect", base, theirs and theirs.strip('"'), importlib.metadata.version("prefect"))
     return url
 
 
@@ -45,17 +44,14 @@ def mlflow_server() -> str | None:
     if url is None:
         return None
     _refuse_cloud(url, "mlflow_uri")
-    import importlib.metadata
-
     base = url.rstrip("/")
-    _compare(
-        "MLflow", base, processes.asked(f"{base}/version", 10), importlib.metadata.version("mlflow")
-    )
+    theirs = processes.fetch(f"{base}/version", 10)
+    _compare("MLflow", base, theirs, importlib.metadata.version("mlflow"))
     return base
 
 
 def _refuse_cloud(url: str, setting: str) -> None:
-    """What is recorded here is about people's requests; it leaves the house only when asked to."""
+    """Records are about people's requests: they leave the network only where that is set."""
     parts = urlsplit(url)
     host = parts.hostname or parts.scheme
     near = parts.scheme in ("http", "https") and not host.endswith(CLOUDS)
@@ -63,8 +59,8 @@ def _refuse_cloud(url: str, setting: str) -> None:
         return
     raise ServerError(
         f"The setting `{setting}` names {host}, a cloud or no web address. Requests and models "
-        "would leave this house: set `allow_cloud = true` (DAMP_ALLOW_CLOUD) if that is meant, or "
-        "name a server of your own."
+        "would leave your network: set `allow_cloud = true` (DAMP_ALLOW_CLOUD) if that is meant, "
+        "or name a server of your own."
     )
 
 

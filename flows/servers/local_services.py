@@ -1,7 +1,7 @@
 """`damp up` and `damp down`: Prefect and MLflow as servers of their own, with their pages.
 
-They go on when the terminal is closed. A record of each lies under the state folder, so that a
-second `damp up` finds them and `damp down` ends them, whatever happened in between.
+They go on when the terminal is closed. A record of each lies under the state folder: by it a
+second `damp up` recognises them and `damp down` ends them, whatever happened in between.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,27 +27,25 @@ from flows.state.settings import settings
 START_SECONDS = 300.0
 USUAL = {"prefect": 4200, "mlflow": 5000}
 """Ports to take where they are free and no other is asked for."""
+HEALTH = {"prefect": "/api/health", "mlflow": "/health"}
+"""Paths that answer 200 once a server serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """A server as it was started.
+class Service(processes.Identity):
+    """A server as it was started: its process, and where it is reached.
 
     Attributes:
         name: `prefect` or `mlflow`.
         url: Its pages.
         health: Answers 200 once it serves.
         log: Its output.
-        pid: Of its process.
-        started: When that began, seconds since the epoch.
     """
 
     name: str
     url: str
     health: str
     log: str
-    pid: int
-    started: float
 
     @property
     def port(self) -> int:
@@ -80,25 +77,26 @@ def up(home: Home, ports: Mapping[str, int | None]) -> list[Service]:
     with FileLock(home.locks / "services.lock"), FileLock(home.locks / "mlflow.lock"):
         begun: list[str] = []
         try:
-            found = []
+            services = []
             for name in USUAL:
-                known = running(home, name)
-                if known is None:
+                service = running(home, name)
+                if service is None:
                     _stop(home, name)  # what a killed one has left
                     begun.append(name)
-                    known = _start(home, name, _port(name, ports.get(name)))
-                elif ports.get(name) not in (None, known.port):
+                    service = _start(home, name, _port(name, ports.get(name)))
+                elif ports.get(name) not in (None, service.port):
                     raise ServerError(
-                        f"{name} already runs on port {known.port}. `damp down` first, to move it."
+                        f"{name} already runs on port {service.port}. Run `damp down` first to "
+                        "move it."
                     )
-                found.append(known)
-            for service in found:
+                services.append(service)
+            for service in services:
                 _wait(home, service)
         except BaseException:
             for name in begun:
                 _stop(home, name)
             raise
-    return found
+    return services
 
 
 def down(home: Home) -> list[Service]:
@@ -111,14 +109,14 @@ def down(home: Home) -> list[Service]:
 
 def running(home: Home, name: str) -> Service | None:
     """The server of that name, if its process lives."""
-    facts = processes.read_record(_record(home, name))
-    return Service(**facts) if facts and processes.same(facts) is not None else None
+    service = processes.read_record(_record(home, name), Service)
+    return service if service and processes.find(service) else None
 
 
 def prefect_api(home: Home) -> str | None:
     """The API of the Prefect server that `damp up` started, if it runs and answers."""
-    found = running(home, "prefect")
-    return f"{found.url}/api" if found and processes.answers(found.health) else None
+    service = running(home, "prefect")
+    return f"{service.url}/api" if service and processes.answers(service.health) else None
 
 
 def log_path(home: Home, name: str) -> Path:
@@ -159,18 +157,22 @@ def _start(home: Home, name: str, port: int) -> Service:
             start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
-    health = f"{url}/api/health" if name == "prefect" else f"{url}/health"
-    made = Service(
-        name=name, url=url, health=health, log=str(log), **processes.identity(process.pid)
+    service = Service(
+        name=name,
+        url=url,
+        health=f"{url}{HEALTH[name]}",
+        log=str(log),
+        pid=process.pid,
+        started=processes.Identity.of(process.pid).started,
     )
-    write_atomically(_record(home, name), json.dumps(asdict(made), indent=2).encode())
-    return made
+    write_atomically(_record(home, name), json.dumps(asdict(service), indent=2).encode())
+    return service
 
 
 def _prefect(home: Home, port: int) -> _Start:
     (home.root / "prefect").mkdir(parents=True, exist_ok=True)
     database = settings().prefect_database_url
-    told = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
+    external = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
     url = f"http://127.0.0.1:{port}/api"
     own = {
         "PREFECT_API_URL": "",
@@ -179,7 +181,7 @@ def _prefect(home: Home, port: int) -> _Start:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     }
-    return _Start([sys.executable, "-m", *uvicorn(port)], own | told)
+    return _Start([sys.executable, "-m", *uvicorn(port)], own | external)
 
 
 def _mlflow(home: Home, port: int) -> _Start:
@@ -192,21 +194,19 @@ def _mlflow(home: Home, port: int) -> _Start:
 
 
 def _wait(home: Home, service: Service) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if processes.answers(service.health):
-            return
-        if running(home, service.name) is None:
-            break
-        time.sleep(0.1)
-    raise ServerError(
-        f"{service.name} did not come up on {service.url}: "
-        f"{processes.last_words(Path(service.log)) or 'it said nothing'}. Its log is {service.log}."
-    )
+    def is_alive() -> bool:
+        return running(home, service.name) is not None
+
+    if not processes.comes_up(service.health, START_SECONDS, is_alive):
+        raise ServerError(
+            f"{service.name} did not come up on {service.url}. The last line of its log "
+            f"{service.log}: {processes.last_line(Path(service.log))}."
+        )
 
 
 def _stop(home: Home, name: str) -> Service | None:
-    found = running(home, name)
-    processes.end_session(processes.read_record(_record(home, name)))
+    service = running(home, name)
+    if leader := processes.read_record(_record(home, name), Service):
+        processes.end_session(leader)
     _record(home, name).unlink(missing_ok=True)
-    return found
+    return service

@@ -1,8 +1,8 @@
 """A private Prefect server that cannot outlive the command that started it.
 
 Prefect's own ephemeral mode leaves its server behind when the process is killed. This one asks
-the kernel to end it together with its parent, writes down who it is, and is reaped at the next
-start where the kernel could not help.
+the kernel to end it together with its parent; where the kernel cannot, the next start finds its
+record and ends it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -23,7 +22,14 @@ from flows.servers import processes
 from flows.state.errors import ServerError
 
 START_SECONDS = 300.0
-"""At most; one that ends before is noticed at once."""
+"""To wait for it at most; a server that ends before that is reported at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned(processes.Identity):
+    """A server's process, and the process id of the command that started it."""
+
+    owner: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,25 +54,24 @@ class PrefectServer:
         Raises:
             ServerError: It died, or did not answer in time; the message names its log.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process is not None and self.process.poll() is not None:
-                raise ServerError(
-                    f"The private Prefect server ended with code {self.process.returncode} while "
-                    f"starting: {processes.last_words(self.log) or 'it said nothing'}. Its log is "
-                    f"{self.log}; run the command again, or use a server of your own "
-                    "(DAMP_PREFECT_API_URL)."
-                )
-            if processes.answers(f"{self.api_url}/health"):
-                return
-            time.sleep(0.05)
+        if processes.comes_up(f"{self.api_url}/health", seconds, self._is_alive):
+            return
+        problem = (
+            f"did not answer on port {self.port} within {seconds:.0f} s"
+            if self.process is None or self._is_alive()
+            else f"ended with code {self.process.returncode} while starting"
+        )
         raise ServerError(
-            f"The private Prefect server did not answer on port {self.port} within "
-            f"{seconds:.0f} s. Its log is {self.log}; run the command again."
+            f"The private Prefect server {problem}. The last line of its log {self.log}: "
+            f"{processes.last_line(self.log)}. Run the command again, or use a server of your own "
+            "(DAMP_PREFECT_API_URL)."
         )
 
+    def _is_alive(self) -> bool:
+        return self.process is None or self.process.poll() is None
+
     def stop(self) -> None:
-        """End the server and forget about it. Safe to call twice."""
+        """End the server and remove its record. Safe to call twice."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -102,9 +107,9 @@ def launch(home: Path, *, scheduler: bool = False) -> PrefectServer:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the flow, which then ends the server in order
         )
-    record_path(home, os.getpid()).write_text(
-        json.dumps(processes.identity(server.process.pid) | {"owner": os.getpid()})
-    )
+    started = processes.Identity.of(server.process.pid).started
+    record = Owned(pid=server.process.pid, started=started, owner=os.getpid())
+    record_path(home, record.owner).write_text(json.dumps(asdict(record)))
     return server
 
 
@@ -119,22 +124,21 @@ def prefect_server(home: Path, *, scheduler: bool = False) -> Iterator[PrefectSe
 
 
 def record_path(home: Path, owner: int) -> Path:
-    """Where the server that process `owner` started is written down."""
+    """The record of the server that process `owner` started."""
     return home / "prefect" / f"server-{owner}.json"
 
 
 def reap(home: Path) -> list[int]:
     """End servers whose owner is gone; returns their process ids."""
     ended = []
-    for record in sorted((home / "prefect").glob("server-*.json")):
-        facts = processes.read_record(record)
-        if facts and psutil.pid_exists(facts["owner"]) and facts["owner"] != os.getpid():
+    for path in sorted((home / "prefect").glob("server-*.json")):
+        server = processes.read_record(path, Owned)
+        if server and server.owner != os.getpid() and psutil.pid_exists(server.owner):
             continue
-        stale = processes.same(facts)
-        if stale is not None:
-            processes.end(stale)
-            ended.append(stale.pid)
-        record.unlink(missing_ok=True)
+        if server and (process := processes.find(server)):
+            processes.end(process)
+            ended.append(server.pid)
+        path.unlink(missing_ok=True)
     return ended
 
 

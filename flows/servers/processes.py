@@ -1,34 +1,53 @@
-"""Processes that damp starts and must find again: who they are, whether they live, how they end."""
+"""Processes that damp starts: how they are recognised later, whether they live, how they end."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import psutil
+from pydantic import TypeAdapter, ValidationError
 
 PATIENCE = 5.0
 """Seconds that a process is given to end by itself."""
 
 
-def identity(pid: int) -> dict[str, Any]:
-    """A process as it can be recognised later: its number may go to another one."""
-    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A process as it can be recognised later: its number may go to another one.
+
+    Attributes:
+        pid: Its number.
+        started: When it began, seconds since the epoch.
+    """
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> Identity:
+        """The identity of a process that runs."""
+        return cls(pid=pid, started=psutil.Process(pid).create_time())
 
 
-def same(facts: dict[str, Any]) -> psutil.Process | None:
-    """The process that `identity` described, unless it is gone."""
+Record = TypeVar("Record", bound=Identity)
+
+
+def find(identity: Identity) -> psutil.Process | None:
+    """The process of this identity, unless it is gone."""
     try:
-        process = psutil.Process(int(facts["pid"]))
+        process = psutil.Process(identity.pid)
         alive = process.status() != psutil.STATUS_ZOMBIE
-        return process if alive and abs(process.create_time() - facts["started"]) < 1 else None
-    except (KeyError, psutil.NoSuchProcess):
+        return process if alive and abs(process.create_time() - identity.started) < 1 else None
+    except psutil.NoSuchProcess:
         return None
 
 
@@ -39,25 +58,23 @@ def end(process: psutil.Process | None) -> None:
             _end_all([process, *process.children(recursive=True)])
 
 
-def end_session(leader: dict[str, Any]) -> None:
+def end_session(leader: Identity) -> None:
     """End what was started as a session of its own, and all in it, even where its leader is gone.
 
-    Args:
-        leader: What `identity` said of it. While one of a session lives, its number goes to nobody.
+    The leader's number goes to no other process while one of its session lives.
     """
-    end(same(leader))
-    if leader:
-        _end_all(_members(leader["pid"], since=leader["started"] - 1))
+    end(find(leader))
+    _end_all(_members(leader.pid, since=leader.started - 1))
 
 
 def _members(session: int, *, since: float) -> list[psutil.Process]:
-    found = []
+    members = []
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
             alive = process.status() != psutil.STATUS_ZOMBIE
             if alive and os.getsid(process.pid) == session and process.create_time() >= since:
-                found.append(process)
-    return found
+                members.append(process)
+    return members
 
 
 def _end_all(family: list[psutil.Process]) -> None:
@@ -71,22 +88,31 @@ def _end_all(family: list[psutil.Process]) -> None:
     psutil.wait_procs(stubborn, timeout=PATIENCE)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """A record written as JSON; empty where it is missing or was cut short by a kill."""
+def read_record(path: Path, kind: type[Record]) -> Record | None:
+    """A process's record in JSON; None where it is missing or was cut short by a kill."""
     try:
-        told = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def answers(url: str, seconds: float = 2.0) -> bool:
     """Whether a server answers with 200 at `url`."""
-    return asked(url, seconds) is not None
+    return fetch(url, seconds) is not None
 
 
-def asked(url: str, seconds: float = 2.0) -> str | None:
-    """What a server answers at `url`; None where it does not, or not with 200."""
+def comes_up(url: str, seconds: float, is_alive: Callable[[], bool]) -> bool:
+    """Wait until a server answers at `url`; False where it died first, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and is_alive():
+        if answers(url):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def fetch(url: str, seconds: float = 2.0) -> str | None:
+    """The text that a server answers at `url`; None where it does not, or not with 200."""
     try:
         with urllib.request.urlopen(url, timeout=seconds) as reply:  # noqa: S310 - http only
             return reply.read().decode() if reply.status == 200 else None
@@ -112,10 +138,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def last_words(log: Path, lines: int = 1) -> str:
-    """The end of a log, for a message."""
+def last_line(log: Path) -> str:
+    """The last line of a log, for a message."""
     try:
-        told = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
-        return ""
-    return " ".join(told[-lines:])[-400:]
+        lines = []
+    return lines[-1][-400:] if lines else "it is empty"

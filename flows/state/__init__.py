@@ -1,19 +1,27 @@
-"""The state folder: paths, files, settings, locks, keys, the journal, errors.
+"""The state folder, and what every other room stands on.
 
-    errors.py       What can go wrong between damp and the world, as errors for people
-    event_ids.py    Which event is meant: by its whole id, or by its beginning where only one begins
-    files.py        Files as facts: digests, and writes that are either whole or not there
-    import_path.py  `package.module:callable`: code of the user's own, found and called with clear r
-    interrupts.py   Ctrl-C and SIGTERM: heard from the first import on, and never lost
-    journal.py      What an attempt has begun and finished: one line each, read by `damp status` and
-    keyring.py      Signing keys: where the private halves lie, which one signs, and `damp keys`
-    locks.py        One event at a time on one model lineage, held by the kernel and freed when the
-    logs.py         Structured logs: one JSON object a line in `logs/damp.jsonl`, each with its even
-    paths.py        Where everything lies under the state folder. The names of files are part of the
-    progress.py     Who is told what happens now: one reporter for the process, silent unless a comm
-    settings.py     Where the state lives and which engines are used: one place, environment before
+Where things lie and how they are written:
 
-`__all__` is the door: what other rooms import.
+    paths.py        every file and folder under the state folder; their names are an interface
+    files.py        digests, and writes that leave a whole file or none
+    settings.py     `DAMP_*` variables and settings.toml, and the environment of the engines
+    keyring.py      signing keys: created, rotated, revoked, and the one that signs in a role
+
+What happens now:
+
+    locks.py        one event at a time on a model lineage, across machines where a database is set
+    journal.py      the steps that an attempt has begun and finished, one line each
+    progress.py     how far the running step is, for a terminal and for `damp status`
+    logs.py         one JSON object a line in logs/damp.jsonl, each with its event
+    interrupts.py   Ctrl-C and SIGTERM: caught from the first import on, and never lost
+
+Names and refusals:
+
+    event_ids.py    an event by its whole id or by its beginning
+    import_path.py  `package.module:callable`: users' code, imported and checked before it is called
+    errors.py       what can go wrong, as errors for people; the tree is drawn at its top
+
+`__all__` lists the modules that other rooms import.
 """
 
 __all__ = [

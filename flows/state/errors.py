@@ -18,6 +18,8 @@ FlowError                 exit code 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from compliance.formats.errors import DocumentError
 
 
@@ -79,6 +81,16 @@ class BusyError(FlowError):
     """Another event holds this model's lineage."""
 
     exit_code = 4
+
+
+def first_few(names: Sequence[str], *, most: int = 5) -> str:
+    """Names for a message, which says how many it leaves out.
+
+    >>> first_few(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 ROOMS = frozenset({"damp", "audits", "compliance", "flows"})

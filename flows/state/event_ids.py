@@ -10,21 +10,23 @@ LEAST = 4
 """Characters of an abbreviated id at least."""
 
 
-def whole(home: Home, told: str) -> str:
+def whole(home: Home, prefix: str) -> str:
     """The whole id of the event that is meant.
 
     Raises:
         EventError: None begins so, or several do.
     """
-    known = list(states.events(Ledger(home.ledger).entries()) if home.ledger.exists() else ())
-    if told in known:
-        return told
-    found = [event for event in known if event.startswith(told)] if len(told) >= LEAST else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise EventError(f"Several events begin with {told}: {', '.join(found)}. Write more of it.")
+    events = list(states.events(Ledger(home.ledger).entries()) if home.ledger.exists() else ())
+    if prefix in events:
+        return prefix
+    matches = [e for e in events if e.startswith(prefix)] if len(prefix) >= LEAST else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise EventError(
+            f"Several events begin with {prefix}: {', '.join(matches)}. Write more of it."
+        )
     raise EventError(
-        f"The ledger in {home.root} knows no event {told}. `damp status` lists them; "
+        f"The ledger in {home.root} knows no event {prefix}. `damp status` lists them; "
         "`damp submit` files a request."
     )

@@ -1,4 +1,4 @@
-"""Files as facts: digests, and writes that are either whole or not there."""
+"""Files: digests, and writes that leave a whole file or none."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from flows.state.errors import StoreError
 
 if TYPE_CHECKING:
     import numpy as np
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,30 +119,31 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     Raises:
         StoreError: It is gone, cannot be read or is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise StoreError(
-            f"Cannot read {path}: {error}. Delete it; the same command computes it again."
-        ) from error
+    with _safetensors(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a file that `save_arrays` wrote, without its arrays.
+    """The metadata of such a file, without its arrays.
 
     Raises:
         StoreError: It is gone, cannot be read or is damaged.
     """
+    with _safetensors(path) as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _safetensors(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
+            yield file
     except (SafetensorError, OSError) as error:
-        raise StoreError(f"Cannot read {path}: {error}. Delete it; it is made again.") from error
+        raise StoreError(
+            f"Cannot read {path}: {error}. Delete it; the same command computes it again."
+        ) from error
 
 
 def _flush_folder(folder: Path) -> None:

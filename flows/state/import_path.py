@@ -1,4 +1,4 @@
-"""`package.module:callable`: code of the user's own, found and called with clear refusals."""
+"""`package.module:callable`: code of the user's own, imported and checked before it is called."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from flows.state.errors import FlowError
 PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-def is_named(text: str) -> bool:
+def is_import_path(text: str) -> bool:
     """Whether `text` has the form `package.module:callable`.
 
-    >>> is_named("shop.models:build"), is_named("torchvision:resnet18!")
+    >>> is_import_path("shop.models:build"), is_import_path("torchvision:resnet18!")
     (True, False)
     """
     return PATTERN.fullmatch(text) is not None
 
 
-def find(text: str, error: type[FlowError]) -> Callable[..., Any]:
+def load(text: str, error: type[FlowError]) -> Callable[..., Any]:
     """The callable that `package.module:callable` names; the working directory is searched too.
 
     Raises:
@@ -40,16 +40,16 @@ def find(text: str, error: type[FlowError]) -> Callable[..., Any]:
             f"'{text}': the module '{module_name}' cannot be imported ({problem}). Run damp in the "
             "folder that holds it, or install it into this environment."
         ) from problem
-    found = getattr(module, attribute, None)
-    if not callable(found):
+    function = getattr(module, attribute, None)
+    if not callable(function):
         raise error(
             f"'{text}': the module '{module_name}' ({module.__file__}) has no callable "
-            f"'{attribute}'. Mend the name, or define it there."
+            f"'{attribute}'. Correct the name, or define it there."
         )
-    return found
+    return function
 
 
-def must_take(
+def check_parameters(
     text: str, function: Callable[..., Any], error: type[FlowError], *keywords: str
 ) -> None:
     """Refuse a callable that cannot be called with exactly these keywords.

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: heard from the first import on, and never lost.
+"""Ctrl-C and SIGTERM: caught from the first import on, and never lost.
 
 Python raises KeyboardInterrupt wherever it happens to be, and others may swallow it: Prefect does
-where a run's function has just returned, the interpreter does in callbacks. So it is noted, too,
-and what works in steps looks at the note between them.
+where a run's function has just returned, the interpreter does in callbacks. So a flag is set, too,
+and `check` raises again between two steps.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-_heard = False
+_interrupted = False
 
 
-def listen() -> None:
+def catch_signals() -> None:
     """From now on, Ctrl-C and SIGTERM raise KeyboardInterrupt and are remembered."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job: keep it
-        signal.signal(signal.SIGINT, _hear)
-    signal.signal(signal.SIGTERM, _hear)
+        signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
 
 
-def _hear(number: int, frame: FrameType | None) -> None:
-    global _heard
-    _heard = True
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _interrupted
+    _interrupted = True
     raise KeyboardInterrupt
 
 
 def check() -> None:
     """Raise KeyboardInterrupt again where one was swallowed."""
-    if _heard:
+    if _interrupted:
         raise KeyboardInterrupt
 
 
@@ -42,7 +42,7 @@ def left_to_asyncio() -> Iterator[None]:
         KeyboardInterrupt: Always, when the loop has ended by itself: nothing else ends it.
     """
     before = signal.getsignal(signal.SIGINT)
-    if before is _hear:  # asyncio takes over from Python's own handler only
+    if before is _interrupt:  # asyncio takes over from Python's own handler only
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Signing keys: where the private halves lie, which one signs, and `damp keys`."""
+"""Signing keys: where the private halves lie, which one signs, new and ended ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compliance.formats.errors import TrustError
 from compliance.formats.timestamps import parse_utc
 from compliance.signing import ROLES, Trust, TrustedKey, keys, load_trust, save_trust
-from flows.cli import console
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -43,19 +42,24 @@ def signing_key(home: Home, role: str, trust: Trust | None = None) -> SigningKey
         SigningError: Its file is readable by others, or the passphrase is wrong.
     """
     now = datetime.now(UTC)
-    found = [
+    here = [
         (key.demo, folder / f"{keyid}.pem")
         for keyid, key in (trust or trusted(home)).keys.items()
         for folder in folders(home)
         if key.role == role and key.covers(now) and (folder / f"{keyid}.pem").exists()
     ]
-    if not found:
+    if not here:
         raise EventError(
             f"No key here can sign as {role}: make one with `damp keys new --role {role}`. It is "
             f"trusted in {home.trust}; its private half goes to {folders(home)[0]}."
         )
-    demo, path = min(found)
+    demo, path = min(here)
     return keys.load(path, passphrase=_passphrase(), demo=demo)
+
+
+def signs_here(home: Home, keyid: str) -> bool:
+    """Whether the private half of a key lies on this machine."""
+    return any((folder / f"{keyid}.pem").exists() for folder in folders(home))
 
 
 def trusted(home: Home) -> Trust:
@@ -77,21 +81,21 @@ def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
         raise EventError(f"A key cannot be valid for {days} days. Say 1 to {LONGEST} with --days.")
     trust = trusted(home)
     folder = home.keys if demo else folders(home)[0]
-    made = keys.generate(folder, passphrase=_passphrase(), demo=demo)
+    pair = keys.generate(folder, passphrase=_passphrase(), demo=demo)
     now = datetime.now(UTC).replace(microsecond=0)
     entry = TrustedKey(
         role=role,
-        public_key=made.public_key,
+        public_key=pair.public_key,
         not_before=now.isoformat(),
         not_after=(now + timedelta(days=days)).isoformat(),
         demo=demo,
     )
     try:
-        save_trust(home.trust, trust.with_key(made.keyid, entry))
+        save_trust(home.trust, trust.with_key(pair.keyid, entry))
     except TrustError:
-        (folder / f"{made.keyid}.pem").unlink()
+        (folder / f"{pair.keyid}.pem").unlink()
         raise
-    return made
+    return pair
 
 
 def rotate(home: Home, *, role: str, days: int) -> tuple[SigningKey, list[str]]:
@@ -105,9 +109,9 @@ def rotate(home: Home, *, role: str, days: int) -> tuple[SigningKey, list[str]]:
     if not old:
         raise EventError(f"No key of role {role} is valid now: `damp keys new --role {role}`.")
     demo = all(trusted(home).keys[keyid].demo for keyid in old)
-    made = new(home, role=role, days=days, demo=demo)
+    key = new(home, role=role, days=days, demo=demo)
     _end(home, old, now + timedelta(seconds=1))  # what was signed within this second still holds
-    return made, old
+    return key, old
 
 
 def revoke(home: Home, keyid: str, *, since: datetime | None) -> TrustedKey:
@@ -121,20 +125,20 @@ def revoke(home: Home, keyid: str, *, since: datetime | None) -> TrustedKey:
         EventError: There is no such key, or it had ended before.
     """
     keys_now = trusted(home).keys
-    found = [known for known in keys_now if known.startswith(keyid)] if len(keyid) >= 8 else []
-    if len(found) != 1:
+    matches = [each for each in keys_now if each.startswith(keyid)] if len(keyid) >= 8 else []
+    if len(matches) != 1:
         raise EventError(
-            f"{len(found)} keys in {home.trust} begin with '{keyid}': write 8 characters or more "
+            f"{len(matches)} keys in {home.trust} begin with '{keyid}': write 8 characters or more "
             "of its id. `damp keys list` shows them."
         )
     moment_of_end = (since or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-    key = keys_now[found[0]]
+    key = keys_now[matches[0]]
     if not key.covers(moment_of_end) or moment_of_end == parse_utc(key.not_before):
         raise EventError(
-            f"Key {found[0][:16]} is valid from {key.not_before} to {key.not_after}: it can only "
+            f"Key {matches[0][:16]} is valid from {key.not_before} to {key.not_after}: it can only "
             "end between the two."
         )
-    return _end(home, found, moment_of_end).keys[found[0]]
+    return _end(home, matches, moment_of_end).keys[matches[0]]
 
 
 def _end(home: Home, keyids: list[str], moment_of_end: datetime) -> Trust:
@@ -151,83 +155,6 @@ def ensure_demo_key(home: Home) -> None:
         new(home, role="executor", days=DEMO_DAYS, demo=True)
 
 
-def make(root: Path, *, role: str, days: int, as_json: bool) -> int:
-    """`damp keys new`."""
-    home = Home(root)
-    made = new(home, role=role, days=days)
-    folder = folders(home)[0]
-    if as_json:
-        console.emit(
-            {"keyid": made.keyid, "role": role, "private": str(folder), "trust": str(home.trust)}
-        )
-    else:
-        console.out.print(
-            f"Key {made.keyid}\nrole {role}, valid {days} days\nprivate half: {folder} (mode 0600; "
-            f"back it up, share it with nobody)\ntrusted in:   {home.trust} (give this file to "
-            "those who verify)",
-            soft_wrap=True,
-        )
-    return 0
-
-
-def tell_rotated(root: Path, *, role: str, days: int, as_json: bool) -> int:
-    """`damp keys rotate`."""
-    home = Home(root)
-    made, old = rotate(home, role=role, days=days)
-    if as_json:
-        console.emit({"keyid": made.keyid, "role": role, "ended": old, "trust": str(home.trust)})
-    else:
-        console.out.print(
-            f"Key {made.keyid} signs as {role} from now on, for {days} days.\nEnded: "
-            f"{', '.join(keyid[:16] for keyid in old)}; what they signed still holds.\nGive "
-            f"{home.trust} anew to those who verify.",
-            soft_wrap=True,
-        )
-    return 0
-
-
-def tell_revoked(root: Path, keyid: str, *, since: datetime | None, as_json: bool) -> int:
-    """`damp keys revoke`."""
-    home = Home(root)
-    zoned = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-    ended = revoke(home, keyid, since=zoned)
-    if as_json:
-        console.emit({"keyid": keyid, "role": ended.role, "until": ended.not_after})
-    else:
-        console.out.print(
-            f"Key {keyid[:16]} ({ended.role}) counts until {ended.not_after}; statements of "
-            f"attempts that ended later do not hold any more. Give {home.trust} anew to those who "
-            "verify.",
-            soft_wrap=True,
-        )
-    return 0
-
-
-def show(root: Path, *, as_json: bool) -> int:
-    """`damp keys list`."""
-    home = Home(root)
-    rows = [_row(home, keyid, key) for keyid, key in trusted(home).keys.items()]
-    if as_json:
-        console.emit(rows)
-    elif not rows:
-        console.out.print(f"No key is trusted in {home.trust}. `damp keys new` makes one.")
-    else:
-        console.out.print(console.table(rows))
-    return 0
-
-
-def _row(home: Home, keyid: str, key: TrustedKey) -> dict[str, Any]:
-    return {
-        "keyid": keyid,
-        "role": key.role,
-        "from": key.not_before[:10],
-        "until": key.not_after[:10],
-        "valid": key.covers(datetime.now(UTC)),
-        "signs_here": any((folder / f"{keyid}.pem").exists() for folder in folders(home)),
-        "demo": key.demo,
-    }
-
-
 def _passphrase() -> bytes | None:
-    told = os.environ.get("DAMP_KEY_PASSPHRASE")
-    return told.encode() if told else None
+    passphrase = os.environ.get("DAMP_KEY_PASSPHRASE")
+    return passphrase.encode() if passphrase else None

@@ -82,7 +82,7 @@ def _across_machines(name: str, busy: BusyError | None) -> Iterator[None]:
             "`locks_url` needs the PostgreSQL driver: install damp-unlearning[postgres]."
         ) from error
     try:
-        # a machine that vanishes keeps its lock until these probes find it gone: two minutes
+        # a machine that vanishes keeps its lock until these probes fail: two minutes
         connection = psycopg2.connect(
             url, connect_timeout=10, keepalives_idle=60, keepalives_interval=20, keepalives_count=3
         )
@@ -90,14 +90,14 @@ def _across_machines(name: str, busy: BusyError | None) -> Iterator[None]:
         with connection.cursor() as cursor:
             how = "pg_advisory_lock" if busy is None else "pg_try_advisory_lock"
             cursor.execute(f"select {how}(%s)", [_number(name)])
-            got = busy is None or cursor.fetchone()[0]
+            acquired = busy is None or cursor.fetchone()[0]
     except psycopg2.Error as error:
         raise ServerError(
-            f"The database of the locks cannot be used: {str(error).strip()}. Start it, or mend "
+            f"The database of the locks cannot be used: {str(error).strip()}. Start it, or fix "
             "`locks_url` (DAMP_LOCKS_URL); without it nothing keeps two machines apart."
         ) from error
     try:
-        if not got:
+        if not acquired:
             raise busy or BusyError(name)
         yield
     finally:

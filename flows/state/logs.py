@@ -17,25 +17,25 @@ SIZE, KEPT = 10 << 20, 5
 
 
 class _Lines(logging.Formatter):
-    """A record as JSON: time, level, message, process, and what the record knows of its event."""
+    """A record as JSON: time, level, message, process, and the facts of its event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             "pid": record.process,
         } | getattr(record, "damp", {})
         if record.exc_info:
-            told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 class _Writer(RotatingFileHandler):
-    """A log that cannot be written neither ends nor litters what it tells of."""
+    """A log that cannot be written neither ends the work nor prints into its output."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say nothing: the step that meets the same disk says it to a person."""
+        """Print nothing: the step that needs the same disk reports it."""
 
 
 class _About(logging.LoggerAdapter[logging.Logger]):
@@ -49,8 +49,8 @@ class _About(logging.LoggerAdapter[logging.Logger]):
 
 def event(event: str, attempt: int | None = None) -> _About:
     """A logger whose lines name the event."""
-    told: dict[str, object] = {"event": event} | ({"attempt": attempt} if attempt else {})
-    return _About(logging.getLogger("damp"), told)
+    names: dict[str, object] = {"event": event} | ({"attempt": attempt} if attempt else {})
+    return _About(logging.getLogger("damp"), names)
 
 
 def write_to(home: Home) -> None:

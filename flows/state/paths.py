@@ -159,7 +159,7 @@ class Attempt:
 
     @property
     def progress(self) -> Path:
-        """How far the running step is: the last part that was told."""
+        """How far the running step is: its last part."""
         return self.folder / "progress.json"
 
     @classmethod

@@ -1,11 +1,15 @@
-"""Who is told what happens now: one reporter for the process, silent unless a command sets one."""
+"""How far the work is: one reporter for the process, silent unless a command sets one."""
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
 
 
 class Reporter(Protocol):
@@ -19,13 +23,13 @@ class Reporter(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Shows nothing."""
 
     def step(self, number: int, title: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def advance(self, text: str, done: int, total: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 _current: Reporter = Silent()
@@ -47,32 +51,49 @@ def reporting_to(reporter: Reporter) -> Iterator[None]:
         _current = before
 
 
-class Noted:
-    """Passes everything on, leaves a note that `damp status` reads, and tells `page` of steps.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """How far the running step of process `pid` is."""
+
+    text: str
+    done: int
+    total: int
+    pid: int
+
+
+def read(path: Path) -> Part | None:
+    """The part that a `Recorder` has written last; None where there is none, or half of one."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Part).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+class Recorder:
+    """Passes everything on, and writes the running part into a file that `damp status` reads.
 
     Args:
-        others: Whom all is passed on to.
-        note: Takes `text`, `done`, `total` of a part.
+        others: The reporter that all is passed on to.
+        file: The file.
         page: Takes number and title of a step.
     """
 
-    def __init__(
-        self,
-        others: Reporter,
-        note: Callable[[dict[str, Any]], None],
-        page: Callable[[int, str], None],
-    ) -> None:
-        self.others, self.note, self.page, self.last = others, note, page, 0.0
+    def __init__(self, others: Reporter, file: Path, page: Callable[[int, str], None]) -> None:
+        self.others, self.file, self.page, self.last = others, file, page, 0.0
 
     def step(self, number: int, title: str) -> None:
-        """A step of the event begins; the last part of the step before is forgotten."""
+        """A step of the event begins; its first part is written at once."""
         self.others.step(number, title)
         self.page(number, title)
         self.last = 0.0
 
     def advance(self, text: str, done: int, total: int) -> None:
-        """Note it, at most twice a second."""
+        """Write the part, at most twice a second."""
         self.others.advance(text, done, total)
         if time.monotonic() - self.last > 0.5:
             self.last = time.monotonic()
-            self.note({"text": text, "done": done, "total": total})
+            part = Part(text=text, done=done, total=total, pid=os.getpid())
+            with suppress(OSError):  # for people only: the step that needs a full disk reports it
+                self.file.write_text(json.dumps(asdict(part)))

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from flows.state.errors import SettingsError
+from flows.state.paths import Home
 
 FILE = "settings.toml"
 """Under the state folder, or where `DAMP_SETTINGS` points."""
@@ -97,31 +98,40 @@ def settings() -> Settings:
     """
     _refuse_unknown_keys(settings_file())
     try:
-        read = Settings()
+        loaded = Settings()
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise SettingsError(
             f"Settings cannot be used: {'; '.join(problems)}. They come from {settings_file()} and "
             "from DAMP_* variables; docs/operations.md lists them."
         ) from error
-    return read.model_copy(update={"home": read.home.expanduser().absolute()})
+    return loaded.model_copy(update={"home": loaded.home.expanduser().absolute()})
 
 
 def _refuse_unknown_keys(file: Path) -> None:
     """A misspelt key would silently leave a team on its embedded engines."""
     if not file.is_file():
         if "DAMP_SETTINGS" in os.environ:
-            raise SettingsError(f"DAMP_SETTINGS names {file}, which is no file. Mend or unset it.")
+            raise SettingsError(
+                f"DAMP_SETTINGS names {file}, which is no file. Correct or unset it."
+            )
         return
     try:
-        told = tomllib.loads(file.read_text())
+        keys = tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read: {error}. Mend it, or move it away.") from error
+        raise SettingsError(f"{file} cannot be read: {error}. Fix or remove it.") from error
     allowed = [name for name in Settings.model_fields if name != "home"]
-    if unknown := [name for name in told if name not in allowed]:
+    if unknown := [name for name in keys if name not in allowed]:
         raise SettingsError(
-            f"{file} has unknown keys: {', '.join(unknown)}. Known are {', '.join(allowed)}."
+            f"{file} has unknown keys: {', '.join(unknown)}. The keys are {', '.join(allowed)}."
         )
+
+
+def prepared() -> Home:
+    """The state folder, with the environment set for every engine, before any is imported."""
+    home = Home(settings().home)
+    prepare_environment(home.root)
+    return home
 
 
 def prepare_environment(home: Path) -> None:
@@ -150,7 +160,7 @@ def engine_variables(home: Path) -> dict[str, str]:
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "prefect" / "results"),
-        # A profile of the user's may point at a cloud; damp asks only the server it was given.
+        # A profile of the user's may point at a cloud; damp asks only the server of its settings.
         "PREFECT_PROFILES_PATH": str(home / "prefect" / "profiles.toml"),
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the same
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
@@ -169,21 +179,21 @@ def engine_variables(home: Path) -> dict[str, str]:
 @contextmanager
 def overridden(name: str, value: str) -> Iterator[None]:
     """Settings as they are with an environment variable of this value; as before afterwards."""
-    kept = os.environ.get(name)
+    before = os.environ.get(name)
     os.environ[name] = value
     settings.cache_clear()
     try:
         yield
     finally:
-        if kept is None:
+        if before is None:
             del os.environ[name]
         else:
-            os.environ[name] = kept
+            os.environ[name] = before
         settings.cache_clear()
 
 
 def keep_freed_memory() -> None:
-    """Tell this process's own allocator what its children learn from the environment."""
+    """Set in this process's own allocator what its children take from the environment."""
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -91,7 +91,7 @@ def _every(home: Home, told: Facts, wanted: list[str]) -> tuple[Facts, list[Fact
     """
     jobs = [told | {"home": str(home.root), "part": name} for name in wanted]
     if cluster.is_on():
-        done = cluster.everywhere(part, jobs, "audits")
+        done = cluster.map(part, jobs, "audits")
         parts, costs = [each["findings"] for each in done], [each["cost"] for each in done]
     else:
         bench = _Bench(home, **told)
@@ -99,7 +99,7 @@ def _every(home: Home, told: Facts, wanted: list[str]) -> tuple[Facts, list[Fact
         for number, name in enumerate(wanted, 1):
             progress.current().advance(name.replace("_", " "), number - 1, len(wanted))
             parts.append(bench.judged(name))
-        costs = [bench.meter.told()]
+        costs = [bench.meter.to_json()]
     return {name: findings for each in parts for name, findings in each.items()}, costs
 
 
@@ -107,7 +107,7 @@ def part(job: Facts) -> Facts:
     """One part of the audits, wherever this runs: `findings` by the model judged, and `cost`."""
     facts = {name: job[name] for name in ("data", "model", "references", "plan", "edit")}
     bench = _Bench(Home(Path(job["home"])), **facts)
-    return {"findings": bench.judged(job["part"]), "cost": bench.meter.told()}
+    return {"findings": bench.judged(job["part"]), "cost": bench.meter.to_json()}
 
 
 class _Bench:
@@ -158,14 +158,18 @@ class _Bench:
             self.meter.candidate = dict(self.evidence.candidate.passes)
             return {name: self._run(self.evidence)}
         if name == ORIGINAL:
-            return {name: self._run(self.evidence.judging(self.evidence.original))}
+            return {name: self._run(self.evidence.with_candidate(self.evidence.original))}
         if name == MUST_FAIL:
             made, impossible = self.load.must_fail(self.edit or {}, self.seed)
-            found: Facts = {n: self._run(self.evidence.judging(seen)) for n, seen in made.items()}
+            found: Facts = {
+                n: self._run(self.evidence.with_candidate(seen)) for n, seen in made.items()
+            }
             return found | {IMPOSSIBLE: impossible | self.problems}
         index = int(name.removeprefix("reference_"))
         others = self.judges[:index] + self.judges[index + 1 :]
-        return {name: self._run(self.evidence.judging(self.judges[index], references=others))}
+        return {
+            name: self._run(self.evidence.with_candidate(self.judges[index], references=others))
+        }
 
     def _run(self, evidence: Evidence) -> list[Facts]:
         """What every audit finds, each timed: the first that asks pays for what all share."""
@@ -227,7 +231,7 @@ class _Loader:
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
             known = features.from_arrays(*files.load_arrays(path))
-            self.meter.looked_at(known, kept=True)
+            self.meter.count(known, kept=True)
             return known
         progress.current().advance("observing a model", 0, 1)
         network = self.network(file, architecture)
@@ -257,7 +261,7 @@ class _Loader:
                 device=settings().device,
                 digest=file["sha256"],
             )
-        self.meter.looked_at(seen, kept=False)
+        self.meter.count(seen, kept=False)
         answers = seen.train_logits, seen.test_logits
         return shadows.shown(*answers, self.rows, seed, edited=method is not None)
 
@@ -301,5 +305,5 @@ class _Loader:
                 tuning=self.rows.tuning,
                 weights=True,
             )
-        self.meter.looked_at(seen, kept=False)
+        self.meter.count(seen, kept=False)
         return seen

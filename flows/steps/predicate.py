@@ -151,7 +151,7 @@ def artefacts(
     from flows.intake import requests
     from flows.records import inventory
 
-    lineage = inventory.Lineage(
+    scope = inventory.Scope(
         event=attempt.event,
         before=model["file"]["sha256"],
         failed=tuple(_failed(attempt, accepted)),
@@ -160,7 +160,7 @@ def artefacts(
         data_before=data["before"]["version"],
         data_after=data["after"]["version"],
     )
-    return inventory.to_json(inventory.inventory(home, lineage))
+    return inventory.to_json(inventory.inventory(home, scope))
 
 
 def _failed(attempt: Attempt, accepted: Facts) -> Iterator[str]:

@@ -108,7 +108,7 @@ def _all(home: Home, jobs: list[Facts], what: str) -> list[Facts]:
     if not jobs:
         return []
     if cluster.is_on():
-        cluster.everywhere(train_one, [job for job in jobs if known(job) is None], what)
+        cluster.map(train_one, [job for job in jobs if known(job) is None], what)
     done: list[Facts] = []
     seconds = 0.0
     for number, each in enumerate(jobs):
@@ -169,7 +169,7 @@ def known(job: Facts) -> Facts | None:
 def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     from audits.references import Recipe, train
     from flows.data import loaders
-    from flows.models import weights
+    from flows.models import architectures, weights
     from flows.state.files import write_atomically
 
     dataset = loaders.load(DataSpec(**job["spec"]))
@@ -177,7 +177,7 @@ def _train(home: Home, job: Facts, path: Path, note: Path) -> Facts:
     if job.get("shadow"):
         inputs, labels = shadows.half(dataset.without(job["exclude"]), job["seed"])
     trained = train(
-        lambda: weights.build(job["architecture"], job["classes"], dataset.input_shape),
+        lambda: architectures.build(job["architecture"], job["classes"], dataset.input_shape),
         inputs,
         labels,
         recipe=Recipe(**job["recipe"]),

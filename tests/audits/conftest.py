@@ -12,8 +12,8 @@ from sklearn.datasets import load_digits
 
 from audits.equivalence import equivalence
 from audits.evidence import Evidence
-from audits.finding import Finding, Measurement
-from audits.observation import Head, Observation, Seen
+from audits.finding import Figure, Finding
+from audits.observation import Head, Observation, Readout
 from audits.tuning import Tuning
 
 CLASSES, WIDTH = 6, 16
@@ -82,8 +82,8 @@ class World:
             retired=retired,
             head=Head(weight=head, bias=bias),
             weights={"penultimate": head.astype(np.float32)},
-            fresh=_seen(fresh, head, bias),
-            unseen=_seen(further, head, bias),
+            fresh=_readout(fresh, head, bias),
+            unseen=_readout(further, head, bias),
             relearned=self._curves(knows, generator),
         )
 
@@ -100,8 +100,8 @@ class World:
         own[strange] = 0.3 * own[strange] + 0.7 * self.centres[near[strange]]
         spread = np.where(strange, 1.5, 1.0)[:, None]
         wobble = 0.5 * generator.standard_normal(noise.shape)
-        found: np.ndarray = own + spread * (noise + wobble)
-        return found
+        features: np.ndarray = own + spread * (noise + wobble)
+        return features
 
     def _curves(self, knows: bool, generator: np.random.Generator) -> dict[str, np.ndarray]:
         """Who knows the class is back at once; nobody who never saw it revives it unasked."""
@@ -138,8 +138,8 @@ class World:
         return Evidence(**{**given, **changes})  # type: ignore[arg-type]
 
 
-def _seen(features: np.ndarray, head: np.ndarray, bias: np.ndarray) -> Seen:
-    return Seen(
+def _readout(features: np.ndarray, head: np.ndarray, bias: np.ndarray) -> Readout:
+    return Readout(
         logits=features @ head.T + bias,
         features={"body": features[:, :8], "penultimate": features},
     )
@@ -156,17 +156,17 @@ def make_world() -> Callable[..., World]:
 
 
 @pytest.fixture(scope="session")
-def figures() -> Callable[[Finding], dict[str, Measurement]]:
+def figures() -> Callable[[Finding], dict[str, Figure]]:
     """`figures(finding)["few_shot.1@penultimate"]`: measurements by name, of a finding that ran."""
 
-    def named(finding: Finding) -> dict[str, Measurement]:
+    def named(finding: Finding) -> dict[str, Figure]:
         assert finding.status == "RUN", finding.reason
         return {measurement.name: measurement for measurement in finding.measurements}
 
     return named
 
 
-def judged(measurement: Measurement, below: float, above: float) -> str:
+def judged(measurement: Figure, below: float, above: float) -> str:
     """What the equivalence test says of a measurement against the retrained models."""
     assert measurement.against == "retrained"
     assert measurement.difference is not None
@@ -182,23 +182,23 @@ def judged(measurement: Measurement, below: float, above: float) -> str:
 
 
 @pytest.fixture(scope="session")
-def judge() -> Callable[[Measurement, float, float], str]:
+def judge() -> Callable[[Figure, float, float], str]:
     return judged
 
 
-def poisoned(seen: Observation, **changes: np.ndarray) -> Observation:
+def poisoned(observation: Observation, **changes: np.ndarray) -> Observation:
     """The observation with other logits or features, under another digest."""
-    return replace(seen, digest=f"{seen.digest} poisoned", **changes)
+    return replace(observation, digest=f"{observation.digest} poisoned", **changes)
 
 
 @pytest.fixture(scope="session")
 def with_nan() -> Callable[[Observation], Observation]:
     """A model one of whose test logits is no number."""
 
-    def spoil(seen: Observation) -> Observation:
-        logits = seen.test_logits.copy()
+    def spoil(observation: Observation) -> Observation:
+        logits = observation.test_logits.copy()
         logits[3, 1] = np.nan
-        return poisoned(seen, test_logits=logits)
+        return poisoned(observation, test_logits=logits)
 
     return spoil
 

@@ -20,25 +20,25 @@ def test_a_model_that_still_predicts_the_class_is_seen(world, figures):
 def test_a_masked_output_hides_nothing_before_retiring(world, figures):
     """The published mistake: accuracy over the label space that is left is 0 for anybody."""
     masked = world.model("masked", knows=True, retired=(FORGET,))
-    seen = figures(accuracy.audit(world.evidence(masked)))
-    assert seen["accuracy.forget_after_retiring"].value == 0
-    assert seen["accuracy.forget_before_retiring"].value > 0.9
+    measured = figures(accuracy.audit(world.evidence(masked)))
+    assert measured["accuracy.forget_after_retiring"].value == 0
+    assert measured["accuracy.forget_before_retiring"].value > 0.9
 
 
 def test_the_figures_agree_with_sklearn_and_scipy(world, figures):
     model = world.model("original", knows=True)
-    seen = figures(accuracy.audit(world.evidence(model)))
+    measured = figures(accuracy.audit(world.evidence(model)))
     chosen, labels = model.test_logits.argmax(1), world.test_labels
     forgotten = labels == FORGET
-    assert seen["accuracy.forget_before_retiring"].value == pytest.approx(
+    assert measured["accuracy.forget_before_retiring"].value == pytest.approx(
         accuracy_score(labels[forgotten], chosen[forgotten])
     )
-    assert seen["accuracy.retain"].value == pytest.approx(
+    assert measured["accuracy.retain"].value == pytest.approx(
         accuracy_score(labels[~forgotten], chosen[~forgotten])
     )
     hits = int((chosen == labels)[forgotten].sum())
     theirs = stats.binomtest(hits, int(forgotten.sum())).proportion_ci(0.95, method="exact")
-    assert seen["accuracy.forget_before_retiring"].interval == pytest.approx(tuple(theirs))
+    assert measured["accuracy.forget_before_retiring"].interval == pytest.approx(tuple(theirs))
 
 
 def test_selectivity_is_what_the_class_lost_beyond_the_others(world, figures):
@@ -54,14 +54,14 @@ def test_selectivity_is_what_the_class_lost_beyond_the_others(world, figures):
     spoilt[retained[:30]] *= -1
     edited = replace(original, digest="edited", test_logits=spoilt)
     evidence = world.evidence(edited, original=perfect)
-    seen = figures(accuracy.audit(evidence))["accuracy.selectivity"]
-    assert seen.value == pytest.approx(45 / 60 - 30 / 300)
+    measured = figures(accuracy.audit(evidence))["accuracy.selectivity"]
+    assert measured.value == pytest.approx(45 / 60 - 30 / 300)
 
 
 def test_without_references_nothing_is_compared(world, figures):
-    seen = figures(accuracy.audit(world.evidence(references=())))
-    assert {m.against for m in seen.values()} == {"none"}
-    assert all(m.difference is None and m.null == () for m in seen.values())
+    measured = figures(accuracy.audit(world.evidence(references=())))
+    assert {m.against for m in measured.values()} == {"none"}
+    assert all(m.difference is None and m.null == () for m in measured.values())
 
 
 def test_a_class_that_an_earlier_event_retired_cannot_be_chosen(world, figures):
@@ -70,24 +70,24 @@ def test_a_class_that_an_earlier_event_retired_cannot_be_chosen(world, figures):
     logits[:, 5] = 100.0
     loud = replace(original, digest="loud", test_logits=logits, retired=(5, FORGET))
     rows = world.test_labels != 5
-    seen = outputs.correct(world.evidence(loud, original=original), loud)
-    assert seen[rows].mean() > 0.7
+    measured = outputs.correct(world.evidence(loud, original=original), loud)
+    assert measured[rows].mean() > 0.7
 
 
 def test_the_picture_shows_every_class_against_the_range_of_the_retrained(world):
-    told = accuracy.audit(world.evidence()).series["per_class"]
-    assert told["forgotten"] == [c == FORGET for c in range(6)]
+    series = accuracy.audit(world.evidence()).series["per_class"]
+    assert series["forgotten"] == [c == FORGET for c in range(6)]
     for low, middle, high in zip(
-        told["retrained_low"], told["retrained"], told["retrained_high"], strict=True
+        series["retrained_low"], series["retrained"], series["retrained_high"], strict=True
     ):
         assert low <= middle <= high
 
 
 def test_nan_and_too_few_rows_are_named(world, make_world, with_nan):
-    told = accuracy.audit(world.evidence(with_nan(world.model("retrained", knows=False))))
-    assert told.status == "NOT_RUN"
-    assert "The logits of the candidate hold NaN or infinity" in told.reason
+    finding = accuracy.audit(world.evidence(with_nan(world.model("retrained", knows=False))))
+    assert finding.status == "NOT_RUN"
+    assert "The logits of the candidate hold NaN or infinity" in finding.reason
     few = make_world(per_class=1)
-    told = accuracy.audit(few.evidence())
-    assert told.status == "NOT_RUN"
-    assert "Class 2 has 1 test rows and 2 are needed" in told.reason
+    finding = accuracy.audit(few.evidence())
+    assert finding.status == "NOT_RUN"
+    assert "Class 2 has 1 test rows and 2 are needed" in finding.reason

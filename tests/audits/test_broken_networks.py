@@ -1,6 +1,6 @@
 """Networks that answer nothing, or nothing finite, before every audit: words, no made-up numbers.
 
-Real networks on real digits, broken in their weights, and shown to the bench as candidates.
+Real networks on real digits, broken in their weights, and put before the audits as candidates.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def small() -> nn.Sequential:
     )
 
 
-class Bench:
+class Setup:
     """An original and three retrained models on half of the digits."""
 
     def __init__(self) -> None:
@@ -86,8 +86,8 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench()
+def setup() -> Setup:
+    return Setup()
 
 
 def constant_answers(model: nn.Sequential) -> None:
@@ -123,8 +123,8 @@ def infinite(model: nn.Sequential) -> None:
     model[3].bias[0] = math.inf
 
 
-def broken(bench: Bench, breaks: Breaks) -> nn.Module:
-    model = copy.deepcopy(bench.original)
+def broken(setup: Setup, breaks: Breaks) -> nn.Module:
+    model = copy.deepcopy(setup.original)
     assert isinstance(model, nn.Sequential)
     with torch.no_grad():
         breaks(model)
@@ -144,13 +144,13 @@ BREAKS = (
 
 @pytest.mark.parametrize("breaks", BREAKS, ids=lambda breaks: breaks.__name__)
 def test_whatever_is_told_of_a_broken_network_is_finite_or_has_a_reason(
-    bench: Bench, breaks: Breaks
+    setup: Setup, breaks: Breaks
 ) -> None:
-    found = bench.findings(broken(bench, breaks))
-    for name, finding in found.items():
+    findings = setup.findings(broken(setup, breaks))
+    for name, finding in findings.items():
         assert finding.status == "RUN" or len(finding.reason) > 20, name
-        for seen in finding.measurements:
-            assert np.isfinite([seen.value, *seen.interval]).all(), seen.name
+        for figure in finding.measurements:
+            assert np.isfinite([figure.value, *figure.interval]).all(), figure.name
         left_out = finding.parameters.get("left_out", {})
         assert isinstance(left_out, dict)
         assert all(left_out.values()), name
@@ -160,9 +160,9 @@ def test_whatever_is_told_of_a_broken_network_is_finite_or_has_a_reason(
     "breaks", [overflowing, not_a_number, infinite], ids=lambda breaks: breaks.__name__
 )
 def test_answers_that_are_not_finite_keep_every_audit_from_running(
-    bench: Bench, breaks: Breaks
+    setup: Setup, breaks: Breaks
 ) -> None:
-    for name, finding in bench.findings(broken(bench, breaks)).items():
+    for name, finding in setup.findings(broken(setup, breaks)).items():
         assert finding.status == "NOT_RUN", name
         assert "the candidate hold NaN or infinity" in finding.reason, name
 
@@ -177,26 +177,26 @@ def test_answers_that_are_not_finite_keep_every_audit_from_running(
     ],
 )
 def test_what_is_the_same_for_every_image_is_not_read(
-    bench: Bench, breaks: Breaks, audit: str, kept: set[str]
+    setup: Setup, breaks: Breaks, audit: str, kept: set[str]
 ) -> None:
-    finding = bench.findings(broken(bench, breaks))[audit]
-    told = {seen.name.partition("@")[2] for seen in finding.measurements}
-    assert told >= kept
+    finding = setup.findings(broken(setup, breaks))[audit]
+    depths = {figure.name.partition("@")[2] for figure in finding.measurements}
+    assert depths >= kept
     silent = {"logits"} if breaks is constant_answers else {"penultimate", "logits", ""}
-    assert not told & silent
+    assert not depths & silent
     assert "the same for every image" in f"{finding.reason} {finding.parameters.get('left_out')}"
 
 
-def test_the_sound_network_is_measured_in_full(bench: Bench) -> None:
-    """The positive control: the same bench, and nothing is broken."""
-    for name, finding in bench.findings(bench.trained(9, FORGET)).items():
+def test_the_sound_network_is_measured_in_full(setup: Setup) -> None:
+    """The positive control: the same setup, and nothing is broken."""
+    for name, finding in setup.findings(setup.trained(9, FORGET)).items():
         assert finding.status == "RUN", finding.reason
         assert finding.measurements, name
 
 
-def test_a_control_whose_fit_does_not_converge_is_not_made(bench: Bench) -> None:
-    rows = bench.train_labels != FORGET[0]
+def test_a_control_whose_fit_does_not_converge_is_not_made(setup: Setup) -> None:
+    rows = setup.train_labels != FORGET[0]
     with pytest.raises(BadControl, match="did not converge in 2 steps"):
         controls.head_refitted(
-            bench.original, FORGET, bench.train[rows], bench.train_labels[rows], steps=2
+            setup.original, FORGET, setup.train[rows], setup.train_labels[rows], steps=2
         )

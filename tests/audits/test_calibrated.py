@@ -65,26 +65,26 @@ def test_rmia_of_a_model_that_is_sure_of_everything_finds_nothing():
 def shadows(count, members, others, gain):
     """Log odds on shadows: an image gains where the shadow was trained with it."""
     difficulty = RNG.normal(0, 4, members), RNG.normal(0, 4, others)
-    made, inside = [], []
+    scores_of, inside = [], []
     for _ in range(count):
         kept = RNG.random(members) < 0.5, RNG.random(others) < 0.5
-        made.append(
+        scores_of.append(
             tuple(
                 d + gain * k + RNG.normal(0, 1, len(d))
                 for d, k in zip(difficulty, kept, strict=True)
             )
         )
         inside.append(kept)
-    return difficulty, made, inside
+    return difficulty, scores_of, inside
 
 
 def test_the_likelihood_ratio_agrees_with_scipy():
-    difficulty, made, inside = shadows(24, 40, 30, gain=3.0)
+    difficulty, scores_of, inside = shadows(24, 40, 30, gain=3.0)
     own = difficulty[0] + 1.0, difficulty[1]
-    ours = calibrated.likelihood_ratio(own, made, inside)
+    ours = calibrated.likelihood_ratio(own, scores_of, inside)
 
     def sides(part):
-        scores = np.stack([m[part] for m in made])
+        scores = np.stack([m[part] for m in scores_of])
         kept = np.stack([k[part] for k in inside])
         with_it = [scores[kept[:, i], i] for i in range(scores.shape[1])]
         without = [scores[~kept[:, i], i] for i in range(scores.shape[1])]
@@ -105,43 +105,45 @@ def test_the_likelihood_ratio_agrees_with_scipy():
 
 
 def test_it_finds_members_of_the_audited_model_and_none_in_a_clean_one():
-    difficulty, made, inside = shadows(32, 200, 200, gain=3.0)
+    difficulty, scores_of, inside = shadows(32, 200, 200, gain=3.0)
     noise = RNG.normal(0, 1, 200), RNG.normal(0, 1, 200)
     leaky = difficulty[0] + 3.0 + noise[0], difficulty[1] + noise[1]
     clean = difficulty[0] + noise[0], difficulty[1] + noise[1]
-    assert area(*calibrated.likelihood_ratio(leaky, made, inside)) > 0.95
-    assert area(*calibrated.likelihood_ratio(clean, made, inside)) == pytest.approx(0.5, abs=0.06)
+    assert area(*calibrated.likelihood_ratio(leaky, scores_of, inside)) > 0.95
+    assert area(*calibrated.likelihood_ratio(clean, scores_of, inside)) == pytest.approx(
+        0.5, abs=0.06
+    )
 
 
 def test_a_shadow_scored_in_the_audited_models_place_would_see_the_wrong_thing():
     """The published mistake: whatever the audited model leaks, a shadow's own score stays."""
-    difficulty, made, inside = shadows(32, 200, 200, gain=3.0)
+    difficulty, scores_of, inside = shadows(32, 200, 200, gain=3.0)
     noise = RNG.normal(0, 1, 200), RNG.normal(0, 1, 200)
     leaky = difficulty[0] + 3.0 + noise[0], difficulty[1] + noise[1]
-    right = area(*calibrated.likelihood_ratio(leaky, made, inside))
-    wrong = area(*calibrated.likelihood_ratio(made[0], made, inside))
+    right = area(*calibrated.likelihood_ratio(leaky, scores_of, inside))
+    wrong = area(*calibrated.likelihood_ratio(scores_of[0], scores_of, inside))
     assert right > 0.95
     assert wrong == pytest.approx(0.5, abs=0.1)
 
 
 def test_an_edit_that_lowers_all_scores_alike_hides_no_member():
-    difficulty, made, inside = shadows(32, 200, 200, gain=3.0)
+    difficulty, scores_of, inside = shadows(32, 200, 200, gain=3.0)
     noise = RNG.normal(0, 1, 200), RNG.normal(0, 1, 200)
     low = difficulty[0] + 3.0 + noise[0] - 50.0, difficulty[1] + noise[1] - 50.0
-    assert area(*calibrated.likelihood_ratio(low, made, inside)) > 0.95
+    assert area(*calibrated.likelihood_ratio(low, scores_of, inside)) > 0.95
 
 
 def test_gaussians_without_spread_are_refused_and_not_made_up():
     """The published mistake: 0/1 outcomes have sigma 0, and the ratio is NaN."""
     inside = [(RNG.random(10) < 0.5, RNG.random(10) < 0.5) for _ in range(16)]
     outcomes = [(np.ones(10), np.ones(10)) for _ in range(16)]
-    told = calibrated.likelihood_ratio((np.ones(10), np.ones(10)), outcomes, inside)
-    assert isinstance(told, str)
-    assert "there is no spread to judge by" in told
+    reason = calibrated.likelihood_ratio((np.ones(10), np.ones(10)), outcomes, inside)
+    assert isinstance(reason, str)
+    assert "there is no spread to judge by" in reason
 
 
 def test_images_that_no_shadow_left_out_are_told():
     inside = [(np.ones(5, bool), np.ones(5, bool)) for _ in range(8)]
     scores = [(RNG.normal(size=5), RNG.normal(size=5)) for _ in range(8)]
-    told = calibrated.likelihood_ratio((np.ones(5), np.ones(5)), scores, inside)
-    assert told == "an image was in, or out of, fewer than two shadows: train more"
+    reason = calibrated.likelihood_ratio((np.ones(5), np.ones(5)), scores, inside)
+    assert reason == "an image was in, or out of, fewer than two shadows: train more"

@@ -42,22 +42,22 @@ def candidate(original):
 
 
 @pytest.fixture(scope="module")
-def made(original, candidate, blobs):
+def built(original, candidate, blobs):
     return controls.must_fail(
         original, candidate, forget=FORGET, inputs=blobs[0], labels=blobs[1], seed=5
     )
 
 
-def test_the_four_controls_are_there_and_their_sources_untouched(made, original, blobs):
-    assert sorted(made) == ["head_refitted", "original", "output_retired", "random_direction"]
+def test_the_four_controls_are_there_and_their_sources_untouched(built, original, blobs):
+    assert sorted(built) == ["head_refitted", "original", "output_retired", "random_direction"]
     before = {name: value.clone() for name, value in original.state_dict().items()}
     controls.must_fail(original, original, forget=FORGET, inputs=blobs[0], labels=blobs[1], seed=1)
     assert all(torch.equal(before[n], v) for n, v in original.state_dict().items())
-    assert all(torch.equal(before[n], v) for n, v in made["original"].state_dict().items())
+    assert all(torch.equal(before[n], v) for n, v in built["original"].state_dict().items())
 
 
-def test_retiring_shifts_the_bias_and_nothing_else(made, original):
-    before, after = original.state_dict(), made["output_retired"].state_dict()
+def test_retiring_shifts_the_bias_and_nothing_else(built, original):
+    before, after = original.state_dict(), built["output_retired"].state_dict()
     for name, value in before.items():
         if name == "3.bias":
             assert after[name][1] == pytest.approx(-1e9)
@@ -66,9 +66,9 @@ def test_retiring_shifts_the_bias_and_nothing_else(made, original):
             assert torch.equal(after[name], value)
 
 
-def test_the_refitted_head_never_saw_the_class_and_keeps_the_backbone(made, original, blobs):
+def test_the_refitted_head_never_saw_the_class_and_keeps_the_backbone(built, original, blobs):
     inputs, labels = blobs
-    model = made["head_refitted"]
+    model = built["head_refitted"]
     assert head_inputs(model, inputs) == pytest.approx(head_inputs(original.eval(), inputs))
     chosen = model(inputs).argmax(1)
     assert not (chosen == 1).any()
@@ -76,18 +76,20 @@ def test_the_refitted_head_never_saw_the_class_and_keeps_the_backbone(made, orig
     assert (chosen[kept] == labels[kept]).float().mean() > 0.95
 
 
-def test_the_refitted_head_does_not_depend_on_rows_of_the_class(original, candidate, blobs, made):
+def test_the_refitted_head_does_not_depend_on_rows_of_the_class(original, candidate, blobs, built):
     garbage = blobs[0].clone()
     garbage[blobs[1] == 1] = 1e3
     again = controls.must_fail(
         original, candidate, forget=FORGET, inputs=garbage, labels=blobs[1], seed=5
     )
-    assert torch.equal(again["head_refitted"][3].weight, made["head_refitted"][3].weight)
+    assert torch.equal(again["head_refitted"][3].weight, built["head_refitted"][3].weight)
 
 
-def test_the_random_edit_has_the_norm_of_the_candidates_tensor_by_tensor(made, original, candidate):
+def test_the_random_edit_has_the_norm_of_the_candidates_tensor_by_tensor(
+    built, original, candidate
+):
     before, edited = original.state_dict(), candidate.state_dict()
-    random = made["random_direction"].state_dict()
+    random = built["random_direction"].state_dict()
     for name in ("0.weight", "3.bias", "1.running_var"):
         wanted = (edited[name] - before[name]).norm()
         assert (random[name] - before[name]).norm() == pytest.approx(float(wanted), rel=1e-4)

@@ -18,17 +18,19 @@ def edited(world, change, name="edited"):
 def test_an_edit_along_the_class_gives_it_away(world, figures):
     own = world.centres[FORGET] / np.linalg.norm(world.centres[FORGET])
     weight = world.model("original", knows=True).weights["penultimate"]
-    seen = figures(edit_leakage.audit(world.evidence(edited(world, -weight @ np.outer(own, own)))))
-    assert seen["edit_leakage.difference@penultimate"].value > 0.95
-    assert seen["edit_leakage.null_space@penultimate"].value > 0.95
-    assert {m.against for m in seen.values()} == {"none"}
+    measured = figures(
+        edit_leakage.audit(world.evidence(edited(world, -weight @ np.outer(own, own))))
+    )
+    assert measured["edit_leakage.difference@penultimate"].value > 0.95
+    assert measured["edit_leakage.null_space@penultimate"].value > 0.95
+    assert {m.against for m in measured.values()} == {"none"}
 
 
 def test_a_change_that_has_nothing_to_do_with_the_class_gives_nothing_away(world, figures):
     away = world.centres[12] / np.linalg.norm(world.centres[12])
     change = np.outer(np.random.default_rng(0).normal(size=6), away)
-    seen = figures(edit_leakage.audit(world.evidence(edited(world, change))))
-    assert seen["edit_leakage.difference@penultimate"].value == pytest.approx(0.5, abs=0.15)
+    measured = figures(edit_leakage.audit(world.evidence(edited(world, change))))
+    assert measured["edit_leakage.difference@penultimate"].value == pytest.approx(0.5, abs=0.15)
 
 
 def test_the_directions_are_those_of_the_decompositions():
@@ -46,7 +48,7 @@ def test_the_directions_are_those_of_the_decompositions():
 
 def test_a_sign_chosen_on_the_images_it_is_measured_on_would_find_something_in_noise(make_world):
     """The published mistake: thresholds chosen in-sample. On the other half noise is noise."""
-    found, in_sample = [], []
+    areas, in_sample = [], []
     for seed in range(12):
         world = make_world(per_class=20, seed=seed)
         change = np.outer(np.ones(6), np.random.default_rng(seed).normal(size=16))
@@ -56,20 +58,20 @@ def test_a_sign_chosen_on_the_images_it_is_measured_on_would_find_something_in_n
             world.model("original", knows=True),
             features={**model.features, "penultimate": noise},
         )
-        told = edit_leakage.audit(world.evidence(model, original=original))
-        found.append(told.measurements[0].value)
+        finding = edit_leakage.audit(world.evidence(model, original=original))
+        areas.append(finding.measurements[0].value)
         scores = noise @ edit_leakage.strongest(change)
         own = world.test_labels == FORGET
         area = (scores[own][:, None] > scores[~own]).mean()
         in_sample.append(max(area, 1 - area))
     assert np.mean(in_sample) > 0.53
-    assert np.mean(found) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.05)
 
 
 def test_nothing_changed_and_nothing_kept_are_told(world):
-    told = edit_leakage.audit(world.evidence(world.model("original", knows=True)))
-    assert told.status == "NOT_RUN"
-    assert "edit_leakage.null_space@penultimate: nothing was changed there" in told.reason
+    finding = edit_leakage.audit(world.evidence(world.model("original", knows=True)))
+    assert finding.status == "NOT_RUN"
+    assert "edit_leakage.null_space@penultimate: nothing was changed there" in finding.reason
     bare = replace(world.model("retrained", knows=False), weights={})
-    told = edit_leakage.audit(world.evidence(bare))
-    assert "observe original and candidate with `weights=True`" in told.reason
+    finding = edit_leakage.audit(world.evidence(bare))
+    assert "observe original and candidate with `weights=True`" in finding.reason

@@ -19,19 +19,19 @@ def test_within_means_that_both_one_sided_tests_reject(
 ) -> None:
     lower = stats.t.sf((difference + below) / error, freedom)
     upper = stats.t.cdf((difference - above) / error, freedom)
-    found = equivalence(difference, error, freedom, below, above)
+    outcome = equivalence(difference, error, freedom, below, above)
     if abs(max(lower, upper) - 0.05) > 1e-9:
-        assert (found == "within") == (max(lower, upper) < 0.05)
+        assert (outcome == "within") == (max(lower, upper) < 0.05)
 
 
 @given(finite, positive, st.floats(1, 500), positive, positive)
 def test_outside_and_within_exclude_each_other_and_mirror(
     difference: float, error: float, freedom: float, below: float, above: float
 ) -> None:
-    found = equivalence(difference, error, freedom, below, above)
-    assert found == equivalence(-difference, error, freedom, above, below)
+    outcome = equivalence(difference, error, freedom, below, above)
+    assert outcome == equivalence(-difference, error, freedom, above, below)
     low, high = interval(difference, error, freedom)
-    assert (found == "outside") == (low > above or high < -below)
+    assert (outcome == "outside") == (low > above or high < -below)
 
 
 def test_a_small_sample_is_never_taken_for_agreement() -> None:
@@ -81,12 +81,12 @@ def test_power_to_accept_promises_less_than_a_known_spread_would() -> None:
 def test_power_to_detect_is_the_share_of_originals_that_come_out_outside() -> None:
     rng = np.random.default_rng(4)
     error, freedom = 0.05, 40.0
-    found = [
+    outcome = [
         equivalence(rng.normal(0.3, error), error, freedom, 0.2, 0.2) == "outside"
         for _ in range(4000)
     ]
     promised = power_to_detect(0.9, [0.55, 0.65], error, freedom, 0.2, 0.2)
-    assert promised == pytest.approx(np.mean(found), abs=0.03)
+    assert promised == pytest.approx(np.mean(outcome), abs=0.03)
 
 
 def test_a_margin_narrower_than_the_error_accepts_nobody() -> None:

@@ -14,27 +14,27 @@ def mean_of(values: np.ndarray) -> Estimate:
 
 def test_against_one_model_the_comparison_is_the_paired_t_test() -> None:
     a, b = RNG.normal(1, 1, 30), RNG.normal(0, 1, 30)
-    found = compare(mean_of(a), [mean_of(b)])
+    compared = compare(mean_of(a), [mean_of(b)])
     theirs = stats.ttest_rel(a, b)
-    assert found.difference / found.standard_error == pytest.approx(theirs.statistic)
-    assert found.degrees_of_freedom == pytest.approx(theirs.df)
+    assert compared.difference / compared.standard_error == pytest.approx(theirs.statistic)
+    assert compared.degrees_of_freedom == pytest.approx(theirs.df)
 
 
 def test_two_parts_are_welch_and_satterthwaite() -> None:
     a, b = RNG.normal(0, 1, 12), RNG.normal(0, 3, 40)
     both = Estimate(value=float(a.mean() - b.mean()), parts=(images(a), images(-b)))
     zero = Estimate(value=0.0, parts=(images(0 * a), images(0 * b)))
-    found, theirs = compare(both, [zero]), stats.ttest_ind(a, b, equal_var=False)
-    assert found.difference / found.standard_error == pytest.approx(theirs.statistic)
-    assert found.degrees_of_freedom == pytest.approx(theirs.df)
+    compared, theirs = compare(both, [zero]), stats.ttest_ind(a, b, equal_var=False)
+    assert compared.difference / compared.standard_error == pytest.approx(theirs.statistic)
+    assert compared.degrees_of_freedom == pytest.approx(theirs.df)
 
 
 def test_the_spread_of_the_references_counts() -> None:
     base = RNG.normal(0, 1, 500)
     references = [mean_of(base + shift) for shift in (-0.3, 0.0, 0.3)]
-    found = compare(mean_of(base), references)
-    assert found.standard_error == pytest.approx(np.sqrt(0.09 / 3))
-    assert found.degrees_of_freedom == pytest.approx(2)
+    compared = compare(mean_of(base), references)
+    assert compared.standard_error == pytest.approx(np.sqrt(0.09 / 3))
+    assert compared.degrees_of_freedom == pytest.approx(2)
 
 
 def test_pairing_takes_out_what_the_images_have_in_common() -> None:
@@ -64,8 +64,8 @@ def test_replicates_are_their_own_error() -> None:
 
 def test_intervals_cover_at_their_confidence() -> None:
     rng = np.random.default_rng(3)
-    found = [mean_of(rng.normal(0, 1, 15)).interval() for _ in range(600)]
-    assert np.mean([low <= 0 <= high for low, high in found]) == pytest.approx(0.95, abs=0.025)
+    compared = [mean_of(rng.normal(0, 1, 15)).interval() for _ in range(600)]
+    assert np.mean([low <= 0 <= high for low, high in compared]) == pytest.approx(0.95, abs=0.025)
 
 
 def test_a_single_sample_has_no_spread() -> None:

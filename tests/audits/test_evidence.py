@@ -47,13 +47,13 @@ def test_a_class_retired_before_is_neither_to_forget_nor_to_retain(world):
 def test_a_model_is_measured_once_however_often_it_is_compared(world):
     evidence, asked = world.evidence(), []
 
-    def signal(evidence, seen, *, power):
-        asked.append(seen.digest)
-        return float(seen.test_logits.mean()) ** power
+    def signal(evidence, observation, *, power):
+        asked.append(observation.digest)
+        return float(observation.test_logits.mean()) ** power
 
     for _ in range(3):
         evidence.of(signal, evidence.original, power=2)
-    other = evidence.judging(evidence.original)
+    other = evidence.with_candidate(evidence.original)
     other.of(signal, evidence.original, power=2)
     assert asked == ["original"]
     evidence.of(signal, evidence.original, power=1)
@@ -73,8 +73,8 @@ def test_a_reference_that_is_left_out_may_be_one_judge_short(world):
     three = tuple(world.model(f"reference {i}", knows=False) for i in range(3))
     evidence = world.evidence(references=three)
     assert evidence.least_references == 3
-    assert evidence.judging(three[0], three[1:]).least_references == 2
-    assert evidence.judging(evidence.original).least_references == 3
+    assert evidence.with_candidate(three[0], three[1:]).least_references == 2
+    assert evidence.with_candidate(evidence.original).least_references == 3
 
 
 def test_rows_are_those_of_the_classes(world):

@@ -45,18 +45,18 @@ def test_operators_come_in_the_order_of_the_forward_pass(net, images):
 
 
 def test_features_are_the_pooled_inputs_by_hand(net, images):
-    seen = observe(net, images, images, digest="d", batch_size=7)
+    observation = observe(net, images, images, digest="d", batch_size=7)
     with torch.inference_mode():
         before = torch.relu(net.norm(net.conv1(images)))
         pooled = torch.relu(net.conv2(before)).mean((2, 3))
         last = torch.relu(net.fc1(pooled))
         logits = net.fc2(last)
-    assert list(seen.features) == ["conv2", "fc1", "penultimate"]
-    assert seen.features["conv2"] == pytest.approx(before.mean((2, 3)).numpy(), abs=1e-6)
-    assert seen.features["fc1"] == pytest.approx(pooled.numpy(), abs=1e-6)
-    assert seen.features["penultimate"] == pytest.approx(last.numpy(), abs=1e-6)
-    assert seen.test_logits == pytest.approx(logits.double().numpy(), abs=1e-6)
-    assert seen.test_logits.dtype == np.float64
+    assert list(observation.features) == ["conv2", "fc1", "penultimate"]
+    assert observation.features["conv2"] == pytest.approx(before.mean((2, 3)).numpy(), abs=1e-6)
+    assert observation.features["fc1"] == pytest.approx(pooled.numpy(), abs=1e-6)
+    assert observation.features["penultimate"] == pytest.approx(last.numpy(), abs=1e-6)
+    assert observation.test_logits == pytest.approx(logits.double().numpy(), abs=1e-6)
+    assert observation.test_logits.dtype == np.float64
     assert head_inputs(net, images) == pytest.approx(last.numpy(), abs=1e-6)
 
 
@@ -84,11 +84,11 @@ def test_the_last_features_are_always_among_the_depths(net, images, depths, name
 
 
 def test_an_observation_survives_the_file_format(net, images):
-    seen = observe(net, images[:9], images, digest="abc", retired=(1,))
-    again = from_arrays(*to_arrays(seen))
+    observation = observe(net, images[:9], images, digest="abc", retired=(1,))
+    again = from_arrays(*to_arrays(observation))
     assert (again.digest, again.retired) == ("abc", (1,))
-    assert list(again.features) == list(seen.features)
-    assert (again.train_logits == seen.train_logits).all()
+    assert list(again.features) == list(observation.features)
+    assert (again.train_logits == observation.train_logits).all()
 
 
 def test_what_cannot_be_observed_is_refused(net, images):

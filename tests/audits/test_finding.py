@@ -5,11 +5,11 @@ import sys
 import pytest
 
 import audits
-from audits.errors import BadMeasurement
-from audits.finding import Finding, Measurement, not_run
+from audits.errors import BadFigure
+from audits.finding import Figure, Finding, not_run
 
 
-def measurement(**changes: object) -> Measurement:
+def measurement(**changes: object) -> Figure:
     given: dict[str, object] = {
         "name": "few_shot.1@penultimate",
         "label": "Forgotten class from one image",
@@ -24,7 +24,7 @@ def measurement(**changes: object) -> Measurement:
         "sizes": {"forget_test": 90, "references": 3},
         "standard_error_original": 0.03,
     }
-    return Measurement(**{**given, **changes})  # type: ignore[arg-type]
+    return Figure(**{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_a_finding_survives_json() -> None:
@@ -45,24 +45,24 @@ def test_a_finding_survives_json() -> None:
 @pytest.mark.parametrize("field", ["value", "original", "difference", "standard_error"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_no_measurement_holds_nan_or_infinity(field: str, bad: float) -> None:
-    with pytest.raises(BadMeasurement, match=r"few_shot\.1@penultimate.*leave it out"):
+    with pytest.raises(BadFigure, match=r"few_shot\.1@penultimate.*leave it out"):
         measurement(**{field: bad})
 
 
 def test_a_finding_that_did_not_run_says_why() -> None:
     finding = not_run("routing", "Where?", "Two references: train one more.", seed=1)
     assert (finding.status, finding.measurements) == ("NOT_RUN", ())
-    with pytest.raises(BadMeasurement, match="a reason belongs to NOT_RUN"):
+    with pytest.raises(BadFigure, match="a reason belongs to NOT_RUN"):
         Finding(audit="routing", question="Where?", status="NOT_RUN")
-    with pytest.raises(BadMeasurement, match="a reason belongs to NOT_RUN"):
+    with pytest.raises(BadFigure, match="a reason belongs to NOT_RUN"):
         Finding(audit="routing", question="Where?", status="RUN", reason="but why")
 
 
 def test_an_unknown_status_and_unknown_fields_are_refused() -> None:
-    with pytest.raises(BadMeasurement, match="'PASSED'"):
+    with pytest.raises(BadFigure, match="'PASSED'"):
         Finding(audit="routing", question="Where?", status="PASSED")
     content = not_run("routing", "Where?", "why", seed=1).to_json() | {"verdict": "PASSED"}
-    with pytest.raises(BadMeasurement, match="no field verdict"):
+    with pytest.raises(BadFigure, match="no field verdict"):
         Finding.from_json(content)
 
 
@@ -71,14 +71,18 @@ def test_reading_findings_needs_none_of_the_heavy_tools() -> None:
         "import sys, audits, audits.finding;"
         "print([m for m in ('torch', 'numpy', 'sklearn', 'scipy') if m in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "[]"
 
 
 def test_the_audits_themselves_need_no_torch() -> None:
     code = "import sys, audits; audits.AUDITS, audits.Evidence; print('torch' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "False"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "False"
 
 
 def test_the_door_is_what_it_says() -> None:
@@ -91,3 +95,8 @@ def test_the_door_is_what_it_says() -> None:
 def test_every_audit_is_filed_under_its_own_name() -> None:
     for name, audit in audits.AUDITS.items():
         assert audit.__module__ == f"audits.{name}"
+
+
+def test_the_old_name_of_a_figure_still_serves_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match=r"audits\.Figure"):
+        assert audits.Measurement is Figure

@@ -43,13 +43,13 @@ def models(blobs):
     return {"original": original, "retrained": retrained, "suppressed": suppressed}
 
 
-def seen(model, blobs, tuning):
+def observed(model, blobs, tuning):
     return observe(model, blobs[0], blobs[0], digest="d", tuning=tuning)
 
 
 def test_a_model_that_knows_the_class_is_back_sooner(models, blobs, tuning):
     height = {
-        name: np.nanmean(seen(model, blobs, tuning).relearned["few"], axis=(0, 2))
+        name: np.nanmean(observed(model, blobs, tuning).relearned["few"], axis=(0, 2))
         for name, model in models.items()
     }
     assert (height["original"][0], height["retrained"][0]) == (0, 0)
@@ -58,20 +58,21 @@ def test_a_model_that_knows_the_class_is_back_sooner(models, blobs, tuning):
 
 def test_an_output_pushed_down_hides_nothing(models, blobs, tuning):
     plain, hidden = (
-        seen(models[name], blobs, tuning).relearned["few"] for name in ("original", "suppressed")
+        observed(models[name], blobs, tuning).relearned["few"]
+        for name in ("original", "suppressed")
     )
     assert np.array_equal(plain, hidden, equal_nan=True)
 
 
 def test_retain_tuning_alone_does_not_bring_back_what_was_never_there(models, blobs, tuning):
-    alone = seen(models["retrained"], blobs, tuning).relearned["retain_only"]
+    alone = observed(models["retrained"], blobs, tuning).relearned["retain_only"]
     assert alone.max() == 0
-    known = seen(models["original"], blobs, tuning).relearned["retain_only"]
-    assert known[:, 0].mean() > 0.9
+    remembering = observed(models["original"], blobs, tuning).relearned["retain_only"]
+    assert remembering[:, 0].mean() > 0.9
 
 
 def test_images_that_were_tuned_on_are_not_asked_about(models, blobs, tuning):
-    curves = seen(models["original"], blobs, tuning).relearned
+    curves = observed(models["original"], blobs, tuning).relearned
     asked, chosen = tuning.rows(), tuning.images()
     for draw in range(tuning.draws):
         used = np.isin(asked, chosen[draw])
@@ -85,7 +86,7 @@ def test_the_model_stays_as_it_is_and_the_seed_decides(models, blobs, tuning):
     torch.manual_seed(9)
     expected = torch.rand(1)
     torch.manual_seed(9)
-    one, other = (seen(models["original"], blobs, tuning).relearned["few"] for _ in range(2))
+    one, other = (observed(models["original"], blobs, tuning).relearned["few"] for _ in range(2))
     assert torch.rand(1) == expected
     assert np.array_equal(one, other, equal_nan=True)
     assert all(torch.equal(v, before[n]) for n, v in models["original"].state_dict().items())
@@ -98,20 +99,20 @@ def test_the_cost_is_counted_in_forward_passes(models, blobs, tuning):
     watched[0].register_forward_pre_hook(
         lambda _m, given: passed.append(len(given[0]) * (3 if given[0].requires_grad else 1))
     )
-    told = observe(watched, blobs[0], blobs[0], digest="d", tuning=tuning).passes
+    passes = observe(watched, blobs[0], blobs[0], digest="d", tuning=tuning).passes
     rows = 2 * 240
     trained = tuning.draws * max(tuning.steps) * (40 + 30)
     asked = tuning.draws * 2 * len(tuning.steps) * 60
-    assert told["relearning"] == pytest.approx((3 * trained + asked) / rows)
+    assert passes["relearning"] == pytest.approx((3 * trained + asked) / rows)
     rehearsed = 2 * SAMPLES  # to find the operators
     assert sum(passed) == pytest.approx(rows + rehearsed + trained + asked, abs=4)
-    assert told["observe"] == 1
+    assert passes["observe"] == 1
 
 
 def test_no_tuning_and_too_few_rows_give_no_curve(models, blobs):
     assert observe(models["original"], *[blobs[0]] * 2, digest="d").relearned == {}
     greedy = Tuning(labels=blobs[1].numpy(), forget=FORGET, live=(0, 1, 2, 3), seed=3, shots=60)
-    assert seen(models["original"], blobs, greedy).relearned == {}
+    assert observed(models["original"], blobs, greedy).relearned == {}
 
 
 def test_perturbed_images_are_other_images_of_the_same_class(real_digits):

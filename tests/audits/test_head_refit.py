@@ -24,7 +24,7 @@ def test_a_class_that_a_fresh_head_recovers_is_seen(world, figures, judge):
 def test_the_head_agrees_with_sklearns_pipeline(world, figures):
     """Fitted on the support images alone, scored on the others, draw by draw."""
     evidence, draws = world.evidence(), 2
-    seen = figures(head_refit.audit(evidence, draws=draws))["head_refit.forget"].value
+    measured = figures(head_refit.audit(evidence, draws=draws))["head_refit.forget"].value
     features = evidence.candidate.features["penultimate"].astype(float)
     labels = world.test_labels
     chosen = sampling.supports(
@@ -39,17 +39,17 @@ def test_the_head_agrees_with_sklearns_pipeline(world, figures):
         hits[draw, rows] = np.nan
     own = hits[:, labels == FORGET]
     expected = np.nanmean(own[:, ~np.isnan(own).all(0)], axis=0).mean()
-    assert seen == pytest.approx(expected, abs=0.01)
+    assert measured == pytest.approx(expected, abs=0.01)
 
 
 def test_rescaled_features_hide_nothing(world, figures):
-    known = world.model("edited", knows=True)
+    remembering = world.model("edited", knows=True)
     scale = np.logspace(-4, 3, 16)
-    features = {**known.features, "penultimate": known.features["penultimate"] * scale}
-    hidden = replace(known, digest="rescaled", features=features)
+    features = {**remembering.features, "penultimate": remembering.features["penultimate"] * scale}
+    hidden = replace(remembering, digest="rescaled", features=features)
     plain, disguised = (
         figures(head_refit.audit(world.evidence(m), draws=2))["head_refit.forget"].value
-        for m in (known, hidden)
+        for m in (remembering, hidden)
     )
     assert disguised == pytest.approx(plain, abs=0.02)
 
@@ -57,22 +57,22 @@ def test_rescaled_features_hide_nothing(world, figures):
 def test_constant_features_do_not_run(world):
     model = world.model("retrained", knows=False)
     features = {**model.features, "penultimate": np.ones((360, 16))}
-    told = head_refit.audit(
+    finding = head_refit.audit(
         world.evidence(replace(model, digest="constant", features=features)), draws=2
     )
-    assert told.status == "NOT_RUN"
-    assert "the features are the same for every image" in told.reason
+    assert finding.status == "NOT_RUN"
+    assert "the features are the same for every image" in finding.reason
 
 
 def test_a_fit_that_does_not_converge_is_left_out_and_gives_no_number(world):
-    told = head_refit.audit(world.evidence(), draws=2, steps=1)
-    assert (told.status, told.measurements) == ("NOT_RUN", ())
-    assert "did not converge in 1 steps" in told.reason
-    assert "allow more steps" in told.reason
+    finding = head_refit.audit(world.evidence(), draws=2, steps=1)
+    assert (finding.status, finding.measurements) == ("NOT_RUN", ())
+    assert "did not converge in 1 steps" in finding.reason
+    assert "allow more steps" in finding.reason
     assert head_refit.audit(world.evidence(), draws=2).status == "RUN"
 
 
 def test_too_few_rows_do_not_run(make_world):
-    told = head_refit.audit(make_world(per_class=15).evidence())
-    assert told.status == "NOT_RUN"
-    assert "Class 2 has 15 test rows and 20 are needed" in told.reason
+    finding = head_refit.audit(make_world(per_class=15).evidence())
+    assert finding.status == "NOT_RUN"
+    assert "Class 2 has 15 test rows and 20 are needed" in finding.reason

@@ -22,25 +22,25 @@ def suppressed(world, name="suppressed", bias=-1e9):
 
 
 def test_forgetting_that_lives_in_the_head_comes_back_with_the_head(world, figures):
-    seen = figures(head_suppression.audit(world.evidence(suppressed(world))))
-    assert seen["head_suppression.share"].value == pytest.approx(1.0, abs=0.05)
-    assert seen["head_suppression.original_head"].value > 0.9
-    assert seen["head_suppression.original_head"].difference > 0.5
+    measured = figures(head_suppression.audit(world.evidence(suppressed(world))))
+    assert measured["head_suppression.share"].value == pytest.approx(1.0, abs=0.05)
+    assert measured["head_suppression.original_head"].value > 0.9
+    assert measured["head_suppression.original_head"].difference > 0.5
 
 
 def test_forgetting_in_the_features_does_not(world, figures, judge):
-    seen = figures(head_suppression.audit(world.evidence()))
-    assert seen["head_suppression.share"].value < 0.4
-    assert judge(seen["head_suppression.original_head"], 0.3, 0.3) == "within"
-    assert seen["head_suppression.share"].original is None
+    measured = figures(head_suppression.audit(world.evidence()))
+    assert measured["head_suppression.share"].value < 0.4
+    assert judge(measured["head_suppression.original_head"], 0.3, 0.3) == "within"
+    assert measured["head_suppression.share"].original is None
 
 
 def test_the_accuracy_with_the_original_head_is_a_product_by_hand(world, figures):
     evidence = world.evidence()
-    seen = figures(head_suppression.audit(evidence))["head_suppression.original_head"].value
+    measured = figures(head_suppression.audit(evidence))["head_suppression.original_head"].value
     head, rows = evidence.original.head, world.test_labels == FORGET
     logits = evidence.candidate.features["penultimate"][rows] @ head.weight.T + head.bias
-    assert seen == pytest.approx((logits.argmax(1) == FORGET).mean())
+    assert measured == pytest.approx((logits.argmax(1) == FORGET).mean())
 
 
 def test_what_changed_in_the_head_is_told(world, figures):
@@ -51,23 +51,23 @@ def test_what_changed_in_the_head_is_told(world, figures):
         suppressed(world, "both", bias=-20.0),
         head=Head(weight=weight, bias=np.where(np.arange(6) == FORGET, -20.0, 0.0)),
     )
-    seen = figures(head_suppression.audit(world.evidence(edited)))
-    assert seen["head_suppression.row_change"].value == pytest.approx(0.75)
+    measured = figures(head_suppression.audit(world.evidence(edited)))
+    assert measured["head_suppression.row_change"].value == pytest.approx(0.75)
     retain = world.test_labels != FORGET
     spread = model.test_logits[retain, FORGET].std()
-    assert seen["head_suppression.bias_shift"].value == pytest.approx(-20 / spread)
+    assert measured["head_suppression.bias_shift"].value == pytest.approx(-20 / spread)
 
 
 def test_a_share_of_nothing_is_not_made_up(world):
-    told = head_suppression.audit(world.evidence(world.model("unchanged", knows=True)))
-    assert "lost less than 5 points" in told.parameters["left_out"]["head_suppression.share"]
+    finding = head_suppression.audit(world.evidence(world.model("unchanged", knows=True)))
+    assert "lost less than 5 points" in finding.parameters["left_out"]["head_suppression.share"]
 
 
 def test_heads_that_do_not_fit_are_named(world):
     original = replace(world.model("original", knows=True), head=None)
-    told = head_suppression.audit(world.evidence(original=original))
-    assert "there is no head to put back" in told.reason
+    finding = head_suppression.audit(world.evidence(original=original))
+    assert "there is no head to put back" in finding.reason
     model = world.model("retrained", knows=False)
     narrow = {**model.features, "penultimate": model.features["penultimate"][:, :9]}
-    told = head_suppression.audit(world.evidence(replace(model, digest="9", features=narrow)))
-    assert "does not fit the features of the candidate" in told.reason
+    finding = head_suppression.audit(world.evidence(replace(model, digest="9", features=narrow)))
+    assert "does not fit the features of the candidate" in finding.reason

@@ -12,9 +12,9 @@ FORGET = 2
 
 
 def test_a_class_that_is_readable_is_seen_at_the_last_features(world, figures, judge):
-    known = world.model("edited", knows=True)
+    remembering = world.model("edited", knows=True)
     clean, planted = (
-        figures(linear_probe.audit(world.evidence(candidate))) for candidate in (None, known)
+        figures(linear_probe.audit(world.evidence(candidate))) for candidate in (None, remembering)
     )
     name = "linear_probe.dprime@penultimate"
     assert judge(clean[name], 1.0, 1.0) == "within"
@@ -25,9 +25,9 @@ def test_overshoot_is_seen_too(world, figures, judge):
     """Retrained models keep some of the class; a model with nothing at all is no retrained one."""
     references = tuple(world.model(f"knowing {i}", knows=True) for i in range(5))
     blank = world.model("blank", knows=False)
-    seen = figures(linear_probe.audit(world.evidence(blank, references=references)))
-    assert judge(seen["linear_probe.dprime@penultimate"], 1.0, 1.0) == "outside"
-    assert seen["linear_probe.dprime@penultimate"].difference < -2
+    measured = figures(linear_probe.audit(world.evidence(blank, references=references)))
+    assert judge(measured["linear_probe.dprime@penultimate"], 1.0, 1.0) == "outside"
+    assert measured["linear_probe.dprime@penultimate"].difference < -2
 
 
 def test_the_discriminant_agrees_with_sklearn_fold_by_fold():
@@ -78,11 +78,11 @@ def test_features_without_signal_are_at_chance_though_they_are_many():
 
 def test_the_area_at_a_depth_is_sklearns_on_the_same_scores(world, figures):
     evidence = world.evidence()
-    seen = figures(linear_probe.audit(evidence))
+    measured = figures(linear_probe.audit(evidence))
     fold = linear_probe.sampling.folds(world.test_labels, 5, evidence.rng("linear_probe.folds"))
     features = linear_probe.standardised(depths.at(evidence, evidence.candidate, "penultimate"))
     scores = linear_probe.held_out_scores(features, world.test_labels, fold, [FORGET], 1e-6)
-    assert seen["linear_probe.auc@penultimate"].value == pytest.approx(
+    assert measured["linear_probe.auc@penultimate"].value == pytest.approx(
         roc_auc_score(world.test_labels == FORGET, scores[FORGET])
     )
 
@@ -90,12 +90,12 @@ def test_the_area_at_a_depth_is_sklearns_on_the_same_scores(world, figures):
 def test_rotating_rescaling_or_shifting_the_features_hides_nothing(world, figures):
     """A cheat: the class is still there, in other coordinates."""
     rng = np.random.default_rng(6)
-    known = world.model("edited", knows=True)
+    remembering = world.model("edited", knows=True)
     turn = np.linalg.qr(rng.normal(size=(16, 16)))[0] * 1e-3
-    turned = {d: f @ turn[: f.shape[1], : f.shape[1]] + 5 for d, f in known.features.items()}
-    hidden = replace(known, digest="turned", features=turned)
+    turned = {d: f @ turn[: f.shape[1], : f.shape[1]] + 5 for d, f in remembering.features.items()}
+    hidden = replace(remembering, digest="turned", features=turned)
     name = "linear_probe.dprime@penultimate"
-    plain = figures(linear_probe.audit(world.evidence(known)))[name].value
+    plain = figures(linear_probe.audit(world.evidence(remembering)))[name].value
     disguised = figures(linear_probe.audit(world.evidence(hidden)))[name].value
     assert disguised == pytest.approx(plain, rel=0.02)
 
@@ -104,9 +104,9 @@ def test_an_absolute_area_says_nothing_where_the_retrained_have_it_too(world, fi
     """The published mistake: .99 is no failure if models that never saw the class show .99."""
     everybody = [world.model(f"backbone {i}", knows=True) for i in range(6)]
     evidence = world.evidence(everybody[0], references=tuple(everybody[1:]))
-    seen = figures(linear_probe.audit(evidence))["linear_probe.auc@penultimate"]
-    assert seen.value > 0.95
-    assert judge(seen, 0.05, 0.05) == "within"
+    measured = figures(linear_probe.audit(evidence))["linear_probe.auc@penultimate"]
+    assert measured.value > 0.95
+    assert judge(measured, 0.05, 0.05) == "within"
 
 
 def test_two_forgotten_classes_are_averaged(world, figures):
@@ -124,26 +124,26 @@ def test_constant_or_broken_features_are_left_out_with_their_reason(world, figur
     for value, why in ((1.0, "the same for every image"), (np.nan, "NaN or infinity")):
         features = {**model.features, "body": np.full((360, 8), value)}
         spoilt = replace(model, digest=f"spoilt {value}", features=features)
-        told = linear_probe.audit(world.evidence(spoilt))
-        assert why in told.parameters["left_out"]["linear_probe.dprime@body"]
-        assert "linear_probe.dprime@penultimate" in figures(told)
+        finding = linear_probe.audit(world.evidence(spoilt))
+        assert why in finding.parameters["left_out"]["linear_probe.dprime@body"]
+        assert "linear_probe.dprime@penultimate" in figures(finding)
 
 
-def test_a_depth_that_the_yardstick_lacks_is_no_depth_of_the_audit(world, figures):
+def test_a_depth_that_the_baseline_lacks_is_no_depth_of_the_audit(world, figures):
     references = [world.model(f"reference {i}", knows=False) for i in range(5)]
     references[3] = replace(
         references[3], features={"penultimate": references[3].features["penultimate"]}
     )
-    seen = figures(linear_probe.audit(world.evidence(references=tuple(references))))
-    assert {name.partition("@")[2] for name in seen} == {"penultimate", "logits"}
+    measured = figures(linear_probe.audit(world.evidence(references=tuple(references))))
+    assert {name.partition("@")[2] for name in measured} == {"penultimate", "logits"}
 
 
 def test_a_depth_that_the_candidate_lacks_is_told_and_not_forgotten(world, figures):
     model = world.model("retrained", knows=False)
     other = replace(model, digest="other", features={"penultimate": model.features["penultimate"]})
-    told = linear_probe.audit(world.evidence(other))
-    assert {name.partition("@")[2] for name in figures(told)} == {"penultimate", "logits"}
-    reason = told.parameters["left_out"]["linear_probe.dprime@body"]
+    finding = linear_probe.audit(world.evidence(other))
+    assert {name.partition("@")[2] for name in figures(finding)} == {"penultimate", "logits"}
+    reason = finding.parameters["left_out"]["linear_probe.dprime@body"]
     assert reason == "not measured on the candidate: it has no such depth"
     for audit, name in (
         (few_shot.audit, "few_shot.1@body"),
@@ -153,14 +153,14 @@ def test_a_depth_that_the_candidate_lacks_is_told_and_not_forgotten(world, figur
 
 
 def test_wide_features_are_narrowed_alike_for_all(world, figures, judge):
-    known = world.model("edited", knows=True)
-    for candidate, expected in ((None, "within"), (known, "outside")):
-        told = linear_probe.audit(world.evidence(candidate), widest=12)
-        assert told.parameters["widest"] == 12
-        assert judge(figures(told)["linear_probe.dprime@penultimate"], 1.0, 1.0) == expected
+    remembering = world.model("edited", knows=True)
+    for candidate, expected in ((None, "within"), (remembering, "outside")):
+        finding = linear_probe.audit(world.evidence(candidate), widest=12)
+        assert finding.parameters["widest"] == 12
+        assert judge(figures(finding)["linear_probe.dprime@penultimate"], 1.0, 1.0) == expected
 
 
 def test_too_few_rows_for_the_folds_do_not_run(make_world):
-    told = linear_probe.audit(make_world(per_class=9).evidence())
-    assert told.status == "NOT_RUN"
-    assert "Class 2 has 9 test rows and 10 are needed" in told.reason
+    finding = linear_probe.audit(make_world(per_class=9).evidence())
+    assert finding.status == "NOT_RUN"
+    assert "Class 2 has 9 test rows and 10 are needed" in finding.reason

@@ -25,9 +25,9 @@ def test_members_that_stand_out_are_found_and_a_clean_model_shows_none(world, fi
 def test_over_forgetting_leaks_as_well(world, figures, judge):
     """Members pushed below the held-out images: an AUC under one half, outside the other margin."""
     pushed = world.model("pushed", knows=False, overfit=-3.0)
-    seen = figures(membership.audit(world.evidence(pushed)))["membership.forget.loss"]
-    assert seen.value < 0.3
-    assert judge(seen, 0.15, 0.15) == "outside"
+    measured = figures(membership.audit(world.evidence(pushed)))["membership.forget.loss"]
+    assert measured.value < 0.3
+    assert judge(measured, 0.15, 0.15) == "outside"
 
 
 def test_the_retain_classes_are_attacked_too(world, figures):
@@ -36,11 +36,11 @@ def test_the_retain_classes_are_attacked_too(world, figures):
     lifted = model.train_logits.copy()
     rows = np.flatnonzero(world.train_labels != FORGET)
     lifted[rows, world.train_labels[rows]] += 3.0
-    seen = figures(
+    measured = figures(
         membership.audit(world.evidence(replace(model, digest="leaks others", train_logits=lifted)))
     )
-    assert seen["membership.retain.loss"].value > 0.75
-    assert abs(seen["membership.forget.loss"].difference) < 0.1
+    assert measured["membership.retain.loss"].value > 0.75
+    assert abs(measured["membership.forget.loss"].difference) < 0.1
 
 
 def test_a_model_that_only_knows_the_class_is_no_membership(world, figures):
@@ -79,7 +79,7 @@ def test_the_area_is_sklearns_with_members_and_others_of_one_class(world, figure
     evidence = world.evidence(model)
     inside = membership.scores(evidence, model.train_logits, world.train_labels)[signal]
     outside = membership.scores(evidence, model.test_logits, world.test_labels)[signal]
-    seen = figures(membership.audit(evidence))
+    measured = figures(membership.audit(evidence))
     areas = [
         roc_auc_score(
             np.repeat([1, 0], 60),
@@ -87,8 +87,8 @@ def test_the_area_is_sklearns_with_members_and_others_of_one_class(world, figure
         )
         for c in range(6)
     ]
-    assert seen[f"membership.forget.{signal}"].value == pytest.approx(areas[FORGET])
-    assert seen[f"membership.retain.{signal}"].value == pytest.approx(
+    assert measured[f"membership.forget.{signal}"].value == pytest.approx(areas[FORGET])
+    assert measured[f"membership.retain.{signal}"].value == pytest.approx(
         np.mean(areas[:FORGET] + areas[FORGET + 1 :])
     )
 
@@ -107,15 +107,17 @@ def test_an_output_pushed_down_without_end_saturates_nothing(world, figures):
 
 
 def test_low_false_alarm_rates_are_left_out_below_a_hundred_non_members(world):
-    told = membership.audit(world.evidence()).parameters["left_out"]
-    assert "needs 100 non-members, 60 are given" in told["membership.tpr_at_1_percent.forget.loss"]
+    reasons = membership.audit(world.evidence()).parameters["left_out"]
+    assert (
+        "needs 100 non-members, 60 are given" in reasons["membership.tpr_at_1_percent.forget.loss"]
+    )
 
 
 def test_the_rate_at_one_percent_is_sklearns(make_world, figures):
     world = make_world(per_class=150)
     model = world.model("leaky", knows=False, overfit=9.0)
     evidence = world.evidence(model)
-    seen = figures(membership.audit(evidence))["membership.tpr_at_1_percent.forget.loss"]
+    measured = figures(membership.audit(evidence))["membership.tpr_at_1_percent.forget.loss"]
     inside = membership.scores(evidence, model.train_logits, world.train_labels)["loss"]
     outside = membership.scores(evidence, model.test_logits, world.test_labels)["loss"]
     fpr, tpr, _ = roc_curve(
@@ -124,8 +126,8 @@ def test_the_rate_at_one_percent_is_sklearns(make_world, figures):
             [inside[world.train_labels == FORGET], outside[world.test_labels == FORGET]]
         ),
     )
-    assert seen.value == pytest.approx(tpr[fpr <= 0.01].max())
-    assert seen.value > 10 * 0.01
+    assert measured.value == pytest.approx(tpr[fpr <= 0.01].max())
+    assert measured.value > 10 * 0.01
 
 
 def test_two_forgotten_classes_are_averaged_each_within_itself(world, figures):
@@ -139,7 +141,7 @@ def test_two_forgotten_classes_are_averaged_each_within_itself(world, figures):
     few = world.train_labels.copy()
     few[np.flatnonzero(few == FORGET)[:40]] = 0
     evidence = world.evidence(uneven, forget=(FORGET, easy), train_labels=few)
-    seen = figures(membership.audit(evidence))["membership.forget.loss"].value
+    measured = figures(membership.audit(evidence))["membership.forget.loss"].value
     inside = membership.scores(evidence, train, few)["loss"]
     outside = membership.scores(evidence, test, world.test_labels)["loss"]
     chosen = np.isin(few, (FORGET, easy)), np.isin(world.test_labels, (FORGET, easy))
@@ -148,20 +150,20 @@ def test_two_forgotten_classes_are_averaged_each_within_itself(world, figures):
         np.concatenate([inside[chosen[0]], outside[chosen[1]]]),
     )
     assert pooled > 0.6
-    assert seen == pytest.approx(0.5, abs=0.08)
+    assert measured == pytest.approx(0.5, abs=0.08)
 
 
 def test_too_few_members_do_not_run(make_world):
-    told = membership.audit(make_world(per_class=8).evidence())
-    assert told.status == "NOT_RUN"
-    assert "Class 2 has 8 training rows and 10 are needed" in told.reason
-    assert "Class 2 has 8 test rows and 10 are needed" in told.reason
+    finding = membership.audit(make_world(per_class=8).evidence())
+    assert finding.status == "NOT_RUN"
+    assert "Class 2 has 8 training rows and 10 are needed" in finding.reason
+    assert "Class 2 has 8 test rows and 10 are needed" in finding.reason
 
 
 def with_shadows(world, *, edited=False, gain=4.0, count=16):
     """Shadows that saw a random half of all rows, each lifting what it saw."""
     rng = np.random.default_rng(8)
-    found = []
+    shadows = []
     for i in range(count):
         model = world.model(f"shadow {i}", knows=not edited)
         inside = rng.random(360) < 0.5, rng.random(360) < 0.5
@@ -170,7 +172,7 @@ def with_shadows(world, *, edited=False, gain=4.0, count=16):
             logits, (world.train_labels, world.test_labels), inside, strict=True
         ):
             values[np.flatnonzero(kept), labels[kept]] += gain
-        found.append(
+        shadows.append(
             Shadow(
                 train_logits=logits[0],
                 test_logits=logits[1],
@@ -179,7 +181,7 @@ def with_shadows(world, *, edited=False, gain=4.0, count=16):
                 edited=edited,
             )
         )
-    return tuple(found)
+    return tuple(shadows)
 
 
 @pytest.mark.parametrize("edited", [False, True])
@@ -195,8 +197,8 @@ def test_shadows_find_members_and_none_in_a_clean_model(world, figures, edited):
 
 
 def test_without_shadows_the_attack_is_left_out_with_the_remedy(world):
-    told = membership.audit(world.evidence()).parameters["left_out"]
-    assert "0 shadow models were given and 8 are needed" in told["membership.forget.lira"]
+    reasons = membership.audit(world.evidence()).parameters["left_out"]
+    assert "0 shadow models were given and 8 are needed" in reasons["membership.forget.lira"]
 
 
 @pytest.mark.parametrize("signal", ["difficulty", "rmia"])
@@ -210,12 +212,12 @@ def test_attacks_calibrated_by_the_references_find_members(world, figures, judge
 
 
 def test_the_references_calibrate_no_attack_on_classes_that_they_saw(world, figures):
-    seen = figures(membership.audit(world.evidence()))
-    assert "membership.retain.difficulty" not in seen
-    assert "membership.retain.rmia" not in seen
+    measured = figures(membership.audit(world.evidence()))
+    assert "membership.retain.difficulty" not in measured
+    assert "membership.retain.rmia" not in measured
 
 
 def test_without_references_the_population_attacks_still_run(world, figures):
-    seen = figures(membership.audit(world.evidence(references=())))
-    assert seen["membership.forget.loss"].against == "none"
-    assert "membership.forget.difficulty" not in seen
+    measured = figures(membership.audit(world.evidence(references=())))
+    assert measured["membership.forget.loss"].against == "none"
+    assert "membership.forget.difficulty" not in measured

@@ -10,8 +10,10 @@ FORGET = 2
 
 def test_a_model_that_only_behaves_on_the_audits_images_is_seen(world, figures, judge):
     """A retrained model on every image that the audit shows, the original on all others."""
-    clean, known = (world.model(n, knows=k) for n, k in (("retrained", False), ("original", True)))
-    recognising = replace(clean, digest="recognises", fresh=known.fresh)
+    clean, remembering = (
+        world.model(n, knows=k) for n, k in (("retrained", False), ("original", True))
+    )
+    recognising = replace(clean, digest="recognises", fresh=remembering.fresh)
     honest = figures(perturbation.audit(world.evidence()))
     planted = figures(perturbation.audit(world.evidence(recognising)))
     name = "perturbation.dprime@penultimate"
@@ -22,45 +24,47 @@ def test_a_model_that_only_behaves_on_the_audits_images_is_seen(world, figures, 
 
 
 def test_its_own_answers_may_be_filtered_and_the_others_give_it_away(world, figures, judge):
-    clean, known = (world.model(n, knows=k) for n, k in (("retrained", False), ("original", True)))
-    logits = known.fresh.logits.copy()
+    clean, remembering = (
+        world.model(n, knows=k) for n, k in (("retrained", False), ("original", True))
+    )
+    logits = remembering.fresh.logits.copy()
     logits[:, FORGET] = -1e9
     hidden = replace(clean, digest="filtered", fresh=replace(clean.fresh, logits=logits))
-    seen = figures(perturbation.audit(world.evidence(hidden)))
-    assert seen["perturbation.forget_accuracy"].value == 0
-    assert abs(seen["perturbation.dprime@logits"].difference) > 0.3
+    measured = figures(perturbation.audit(world.evidence(hidden)))
+    assert measured["perturbation.forget_accuracy"].value == 0
+    assert abs(measured["perturbation.dprime@logits"].difference) > 0.3
 
 
 def test_the_accuracy_is_a_count_by_hand(world, figures):
     model = world.model("original", knows=True)
-    seen = figures(perturbation.audit(world.evidence(model)))["perturbation.forget_accuracy"]
+    measured = figures(perturbation.audit(world.evidence(model)))["perturbation.forget_accuracy"]
     rows = world.fresh_labels == FORGET
-    assert seen.value == pytest.approx((model.fresh.logits[rows].argmax(1) == FORGET).mean())
-    assert seen.sizes["forget_perturbed"] == rows.sum() == 60
+    assert measured.value == pytest.approx((model.fresh.logits[rows].argmax(1) == FORGET).mean())
+    assert measured.sizes["forget_perturbed"] == rows.sum() == 60
 
 
 def test_models_that_were_not_shown_the_rows_are_named(world):
     blind = replace(world.model("retrained", knows=False), digest="blind", fresh=None)
-    told = perturbation.audit(world.evidence(blind))
-    assert (told.status, "No perturbed rows were shown to the candidate" in told.reason) == (
+    finding = perturbation.audit(world.evidence(blind))
+    assert (finding.status, "No perturbed rows were shown to the candidate" in finding.reason) == (
         "NOT_RUN",
         True,
     )
     several = [
-        replace(seen, fresh=None)
-        for seen in (world.model(f"reference {i}", knows=False) for i in range(5))
+        replace(reference, fresh=None)
+        for reference in (world.model(f"reference {i}", knows=False) for i in range(5))
     ]
     original = replace(world.model("original", knows=True), fresh=None)
-    told = perturbation.audit(
+    finding = perturbation.audit(
         world.evidence(blind, original=original, references=tuple(several), fresh_labels=None)
     )
-    assert "observe the models with `fresh` rows" in told.reason
+    assert "observe the models with `fresh` rows" in finding.reason
 
 
 def test_broken_features_are_left_out_with_their_reason(world, figures):
     model = world.model("retrained", knows=False)
     features = {**model.fresh.features, "penultimate": np.full((185, 16), np.nan)}
     broken = replace(model, digest="nan", fresh=replace(model.fresh, features=features))
-    told = perturbation.audit(world.evidence(broken))
-    assert "NaN or infinity" in told.parameters["left_out"]["perturbation.dprime@penultimate"]
-    assert "perturbation.dprime@logits" in figures(told)
+    finding = perturbation.audit(world.evidence(broken))
+    assert "NaN or infinity" in finding.parameters["left_out"]["perturbation.dprime@penultimate"]
+    assert "perturbation.dprime@logits" in figures(finding)

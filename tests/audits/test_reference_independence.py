@@ -6,27 +6,29 @@ import pytest
 from audits import AUDITS, reference_independence
 
 
-def copied(seen, name, noise=0.0):
+def copied(observation, name, noise=0.0):
     """A copy of a model, its answers shaken a little, under another digest."""
-    shake = noise * np.random.default_rng(len(name)).normal(size=seen.test_logits.shape)
-    return replace(seen, digest=name, test_logits=seen.test_logits + shake)
+    shake = noise * np.random.default_rng(len(name)).normal(size=observation.test_logits.shape)
+    return replace(observation, digest=name, test_logits=observation.test_logits + shake)
 
 
 def test_trainings_of_their_own_are_no_copies(world):
-    assert reference_independence.copies(world.evidence()) == ""
+    assert reference_independence.dependence(world.evidence()) == ""
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
-def test_references_that_are_copies_of_the_candidate_are_no_yardstick(world, noise):
+def test_references_that_are_copies_of_the_candidate_are_no_baseline(world, noise):
     candidate = world.model("cheat", knows=True)
     references = tuple(copied(candidate, f"copy {i}", noise) for i in range(5))
     evidence = world.evidence(candidate, references=references)
-    assert "reference 0 answers as the candidate does" in reference_independence.copies(evidence)
-    assert "Train references from scratch" in reference_independence.copies(evidence)
+    assert "reference 0 answers as the candidate does" in reference_independence.dependence(
+        evidence
+    )
+    assert "Train references from scratch" in reference_independence.dependence(evidence)
     for name in ("few_shot", "linear_probe", "routing", "similarity", "relearning"):
-        told = AUDITS[name](evidence)
-        assert told.status == "NOT_RUN"
-        assert "no trainings of their own" in told.reason
+        finding = AUDITS[name](evidence)
+        assert finding.status == "NOT_RUN"
+        assert "were not trained independently" in finding.reason
 
 
 def test_a_reference_that_is_the_original_in_disguise_is_named(world):
@@ -35,16 +37,16 @@ def test_a_reference_that_is_the_original_in_disguise_is_named(world):
         *(world.model(f"reference {i}", knows=False) for i in range(4)),
         copied(original, "tuned a little", 0.02),
     )
-    told = reference_independence.copies(world.evidence(references=references))
-    assert "reference 4 answers as the original does" in told
-    assert "candidate" not in told
+    reason = reference_independence.dependence(world.evidence(references=references))
+    assert "reference 4 answers as the original does" in reason
+    assert "candidate" not in reason
 
 
 def test_references_that_are_copies_of_each_other_are_named(world):
     one = world.model("reference 0", knows=False)
     references = tuple(copied(one, f"copy {i}", 0.01) for i in range(3))
-    told = reference_independence.copies(world.evidence(references=references))
-    assert "reference 1 answers as reference 0 does" in told
+    reason = reference_independence.dependence(world.evidence(references=references))
+    assert "reference 1 answers as reference 0 does" in reason
 
 
 def test_the_likeness_is_a_correlation_within_classes(world):
@@ -52,8 +54,10 @@ def test_the_likeness_is_a_correlation_within_classes(world):
     one, other = evidence.references[:2]
     retain = [0, 1, 3, 4, 5]
     pair = []
-    for seen in (one, other):
-        answers = seen.test_logits[:, retain] - seen.test_logits[:, retain].mean(1, keepdims=True)
+    for observation in (one, other):
+        answers = observation.test_logits[:, retain] - observation.test_logits[:, retain].mean(
+            1, keepdims=True
+        )
         pair.append(
             np.concatenate(
                 [

@@ -77,10 +77,12 @@ def test_untrained_constants_are_no_shared_weight():
 @pytest.mark.parametrize("schedule", ["onecycle", "constant"])
 def test_every_recipe_trains(blobs, optimizer, schedule):
     recipe = Recipe(epochs=8, batch_size=16, optimizer=optimizer, schedule=schedule)
-    told = []
-    model = train(build, *blobs, recipe=recipe, seed=0, progress=lambda *facts: told.append(facts))
-    assert [(epoch, epochs) for epoch, epochs, _ in told] == [(n, 8) for n in range(1, 9)]
-    assert told[-1][2] < told[0][2]
+    reported = []
+    model = train(
+        build, *blobs, recipe=recipe, seed=0, progress=lambda *facts: reported.append(facts)
+    )
+    assert [(epoch, epochs) for epoch, epochs, _ in reported] == [(n, 8) for n in range(1, 9)]
+    assert reported[-1][2] < reported[0][2]
     assert (model(blobs[0]).argmax(1) == blobs[1]).float().mean() > 0.9
 
 

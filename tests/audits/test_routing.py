@@ -32,36 +32,36 @@ def test_images_sent_elsewhere_are_seen_and_those_of_a_retrained_model_are_not(
 def test_the_distances_agree_with_scipy_and_a_count_by_hand(world, figures):
     evidence = world.evidence()
 
-    def shares(seen):
+    def shares(observation):
         rows = np.flatnonzero(world.test_labels == FORGET)
-        goals = [max(RETAIN, key=lambda c: seen.test_logits[row, c]) for row in rows]
+        goals = [max(RETAIN, key=lambda c: observation.test_logits[row, c]) for row in rows]
         return np.array([goals.count(c) for c in RETAIN]) / len(rows)
 
     mean = np.mean([shares(reference) for reference in evidence.references], axis=0)
     own = shares(evidence.candidate)
-    seen = figures(routing.audit(evidence))
-    assert seen["routing.js"].value == pytest.approx(jensenshannon(own, mean) ** 2)
-    assert seen["routing.tv"].value == pytest.approx(np.abs(own - mean).sum() / 2)
+    measured = figures(routing.audit(evidence))
+    assert measured["routing.js"].value == pytest.approx(jensenshannon(own, mean) ** 2)
+    assert measured["routing.tv"].value == pytest.approx(np.abs(own - mean).sum() / 2)
 
 
 def test_each_reference_is_held_against_the_others(world, figures):
     evidence = world.evidence()
-    seen = figures(routing.audit(evidence))["routing.js"]
+    measured = figures(routing.audit(evidence))["routing.js"]
     judged = [
-        figures(routing.audit(evidence.judging(r, others)))["routing.js"].value
+        figures(routing.audit(evidence.with_candidate(r, others)))["routing.js"].value
         for i, r in enumerate(evidence.references)
         for others in [evidence.references[:i] + evidence.references[i + 1 :]]
     ]
-    assert seen.null == pytest.approx(judged)
+    assert measured.null == pytest.approx(judged)
 
 
 def test_one_hot_destinations_give_no_infinity(world, figures):
     """The published mistake: the KL of hard one-hots is -inf."""
     references = tuple(sent(world, f"to zero {i}", 0) for i in range(5))
     planted = sent(world, "to one", 1)
-    seen = figures(routing.audit(world.evidence(planted, references=references)))
-    assert seen["routing.js"].value == pytest.approx(np.log(2))
-    assert seen["routing.js"].null == pytest.approx([0.0] * 5)
+    measured = figures(routing.audit(world.evidence(planted, references=references)))
+    assert measured["routing.js"].value == pytest.approx(np.log(2))
+    assert measured["routing.js"].null == pytest.approx([0.0] * 5)
 
 
 def test_two_forgotten_classes_that_swap_their_destinations_do_not_look_alike(world, figures):
@@ -82,19 +82,19 @@ def test_two_forgotten_classes_that_swap_their_destinations_do_not_look_alike(wo
 
 def test_the_error_is_that_of_other_images(make_world, figures):
     """Many worlds of one kind: the standard error predicts how much the distance scatters."""
-    seen = [
+    measured = [
         figures(routing.audit(make_world(seed=s).evidence(), replicates=200))["routing.tv"]
         for s in range(12)
     ]
-    scatter = np.std([m.difference for m in seen], ddof=1)
-    told = np.mean([m.standard_error for m in seen])
-    assert scatter / 2 < told < 3 * scatter
+    scatter = np.std([m.difference for m in measured], ddof=1)
+    predicted = np.mean([m.standard_error for m in measured])
+    assert scatter / 2 < predicted < 3 * scatter
 
 
 def test_two_references_are_too_few_and_nan_is_named(world, with_nan):
     two = tuple(world.model(f"reference {i}", knows=False) for i in range(2))
-    told = routing.audit(world.evidence(references=two))
-    assert told.status == "NOT_RUN"
-    assert "2 retrained references were given and 3 are needed" in told.reason
-    told = routing.audit(world.evidence(original=with_nan(world.model("original", knows=True))))
-    assert "The logits of the original hold NaN" in told.reason
+    finding = routing.audit(world.evidence(references=two))
+    assert finding.status == "NOT_RUN"
+    assert "2 retrained references were given and 3 are needed" in finding.reason
+    finding = routing.audit(world.evidence(original=with_nan(world.model("original", knows=True))))
+    assert "The logits of the original hold NaN" in finding.reason

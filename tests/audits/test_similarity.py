@@ -33,11 +33,11 @@ def test_the_alignment_is_the_cka_of_the_paper_where_features_are_centred():
         np.linalg.norm(x.T @ x, "fro") * np.linalg.norm(y.T @ y, "fro")
     )
     ones = np.ones((1, 30))
-    found = similarity.kernel_alignment(x @ x.T, y @ y.T, ones)
-    assert found == pytest.approx([expected])
+    alignment = similarity.kernel_alignment(x @ x.T, y @ y.T, ones)
+    assert alignment == pytest.approx([expected])
     turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
     turned = 7.0 * y @ turn
-    assert similarity.kernel_alignment(x @ x.T, turned @ turned.T, ones) == pytest.approx(found)
+    assert similarity.kernel_alignment(x @ x.T, turned @ turned.T, ones) == pytest.approx(alignment)
 
 
 def test_a_bootstrap_is_the_alignment_of_the_images_drawn_twice():
@@ -51,7 +51,7 @@ def test_a_bootstrap_is_the_alignment_of_the_images_drawn_twice():
 
 def test_profile_and_distance_agree_with_scipy(world, figures):
     evidence = world.evidence()
-    seen = figures(similarity.audit(evidence))
+    measured = figures(similarity.audit(evidence))
 
     def means(model):
         features = model.features["penultimate"]
@@ -63,11 +63,11 @@ def test_profile_and_distance_agree_with_scipy(world, figures):
     agreement = [
         pearsonr(profile(evidence.candidate), profile(r)).statistic for r in evidence.references
     ]
-    assert seen["similarity.profile@penultimate"].value == pytest.approx(np.mean(agreement))
+    assert measured["similarity.profile@penultimate"].value == pytest.approx(np.mean(agreement))
     among = cdist(*[means(evidence.candidate)[RETAIN]] * 2)
     np.fill_diagonal(among, np.inf)
     relative = profile(evidence.candidate).min() / among.min(1).mean()
-    assert seen["similarity.distance@penultimate"].value == pytest.approx(relative)
+    assert measured["similarity.distance@penultimate"].value == pytest.approx(relative)
 
 
 def test_where_the_images_lie_counts_not_only_how_they_spread(world, figures):
@@ -76,8 +76,8 @@ def test_where_the_images_lie_counts_not_only_how_they_spread(world, figures):
     moved = model.features["penultimate"].copy()
     moved[world.test_labels == FORGET] += 6 * world.centres[10]
     away = replace(model, digest="moved", features={**model.features, "penultimate": moved})
-    seen = figures(similarity.audit(world.evidence(away)))["similarity.cka@penultimate"]
-    assert seen.difference < -0.2
+    measured = figures(similarity.audit(world.evidence(away)))["similarity.cka@penultimate"]
+    assert measured.difference < -0.2
 
 
 def test_scale_and_rotation_change_nothing(world, figures):
@@ -95,10 +95,10 @@ def test_scale_and_rotation_change_nothing(world, figures):
 
 
 def test_what_cannot_be_compared_is_named(world, with_nan):
-    told = similarity.audit(world.evidence(references=()))
-    assert "0 retrained references were given and 3 are needed" in told.reason
-    told = similarity.audit(world.evidence(forget=(0, 1, 2, 3)))
-    assert "Fewer than 3 retain classes" in told.reason
+    finding = similarity.audit(world.evidence(references=()))
+    assert "0 retrained references were given and 3 are needed" in finding.reason
+    finding = similarity.audit(world.evidence(forget=(0, 1, 2, 3)))
+    assert "Fewer than 3 retain classes" in finding.reason
     model = world.model("retrained", knows=False)
     flat = replace(model, digest="flat", features={**model.features, "body": np.ones((360, 8))})
     left_out = similarity.audit(world.evidence(flat)).parameters["left_out"]

@@ -31,17 +31,17 @@ def test_a_damaged_class_is_seen_and_a_retrained_model_is_not(world, figures, ju
 
 def test_the_worst_class_is_the_least_on_sklearns_diagonal(world, figures):
     model = broken(world, 0.3)
-    seen = figures(utility.audit(world.evidence(model)))["utility.worst_class"].value
+    measured = figures(utility.audit(world.evidence(model)))["utility.worst_class"].value
     table = confusion_matrix(world.test_labels, model.test_logits.argmax(1), normalize="true")
-    assert seen == pytest.approx(np.delete(table.diagonal(), FORGET).min())
+    assert measured == pytest.approx(np.delete(table.diagonal(), FORGET).min())
 
 
 def test_a_sure_and_wrong_model_is_badly_calibrated(world, figures):
     model = broken(world, 0.5)
     hot = replace(model, digest="hot", test_logits=model.test_logits * 20)
-    seen = figures(utility.audit(world.evidence(hot)))["utility.ece"]
+    measured = figures(utility.audit(world.evidence(hot)))["utility.ece"]
     clean = figures(utility.audit(world.evidence()))["utility.ece"]
-    assert seen.value > clean.value + 0.05
+    assert measured.value > clean.value + 0.05
 
 
 def test_the_calibration_error_agrees_with_sklearns_curve(world):
@@ -68,12 +68,12 @@ def test_a_retired_output_takes_no_part_in_the_deployed_model(world, figures):
 
 
 def test_without_references_the_original_is_still_compared_with(world, figures):
-    seen = figures(utility.audit(world.evidence(references=())))
-    assert seen["utility.retain_accuracy"].against == "original"
-    assert seen["utility.worst_class"].against == "none"
+    measured = figures(utility.audit(world.evidence(references=())))
+    assert measured["utility.retain_accuracy"].against == "original"
+    assert measured["utility.worst_class"].against == "none"
 
 
 def test_nan_does_not_run(world, with_nan):
-    told = utility.audit(world.evidence(with_nan(world.model("retrained", knows=False))))
-    assert told.status == "NOT_RUN"
-    assert "NaN or infinity" in told.reason
+    finding = utility.audit(world.evidence(with_nan(world.model("retrained", knows=False))))
+    assert finding.status == "NOT_RUN"
+    assert "NaN or infinity" in finding.reason

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audits.finding import Measurement
+from audits.finding import Figure
 from benchmarks.validity import bench, nets, report
 from benchmarks.validity.__main__ import plan
 from benchmarks.validity.cheats import CHEATS, SHALLOW
@@ -87,7 +87,7 @@ def test_an_audit_tells_what_lies_beyond_the_spread_of_the_retrained(
     value: float, far: bool
 ) -> None:
     null = (0.66, 0.70, 0.68, 0.72, 0.74)
-    figure = Measurement(
+    figure = Figure(
         name="few_shot.1@penultimate",
         label="few shot",
         value=value,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from audits.finding import Finding, Measurement, not_run
+from audits.finding import Figure, Finding, not_run
 from compliance.documents.policy import Policy, load_policy
 from compliance.signing import statement
 from compliance.verdict import Verdict, judge
@@ -52,16 +52,14 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def measurement(
-    name: str, value: float | None = None, *, without: int | None = None
-) -> Measurement:
+def measurement(name: str, value: float | None = None, *, without: int | None = None) -> Figure:
     """One figure; `without` leaves out one reference, as for a reference judged by the others."""
     label, mean, sd, original, edited, error = FIGURES[name]
     steps = [s for i, s in enumerate(STEPS) if i != without]
     null = tuple(mean + s * sd for s in steps)
     value = edited if value is None else value
     total = (error**2 + sd**2 / len(null)) ** 0.5
-    return Measurement(
+    return Figure(
         name=name,
         label=label,
         value=value,
@@ -77,9 +75,9 @@ def measurement(
     )
 
 
-def share(name: str, value: float, high: float) -> Measurement:
+def share(name: str, value: float, high: float) -> Figure:
     """An accuracy on the forgotten class, which is held against a limit of its own."""
-    return Measurement(
+    return Figure(
         name=name,
         label="Accuracy on the forgotten class",
         value=value,
@@ -113,7 +111,7 @@ def findings(kind: str = "edited", **values: float) -> list[Finding]:
     return [_finding(audit, made) for audit in AUDITS]
 
 
-def _finding(audit: str, made: list[Measurement]) -> Finding:
+def _finding(audit: str, made: list[Figure]) -> Finding:
     return Finding(
         audit=audit,
         question=f"What does {audit} find?",

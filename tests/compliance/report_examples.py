@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from audits import catalogue
 from audits.finding import Finding, not_run
-from compliance.presentation import audit_texts
 from compliance.verdict import judge
 
 Json = dict[str, Any]
@@ -133,7 +133,7 @@ def index(example: ModuleType) -> Json:
 
 def _with_pictures(finding: Finding) -> Json:
     series = {"accuracy": per_class(), "membership": roc(), "routing": shares()}
-    question = audit_texts.AUDITS[finding.audit][0]
+    question = catalogue.AUDITS[finding.audit].question
     told: Json = finding.to_json()
     return told | {"question": question, "series": series.get(finding.audit, {})}
 

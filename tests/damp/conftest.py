@@ -31,7 +31,7 @@ class Brute:
             gap = target - w @ retain
             return scale * gap @ inverse @ gap, -2 * scale * retain @ inverse @ gap
 
-        found = minimize(
+        solution = minimize(
             distance,
             np.full(len(retain), 1 / len(retain)),
             jac=True,
@@ -40,7 +40,7 @@ class Brute:
             constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
             options={"ftol": 1e-15, "maxiter": 500},
         )
-        return found.x
+        return solution.x
 
     def mixture(self, rows, labels, forget, strength=None, gain=1.0):
         """The matrix T and the reference m of the preset `mixture`."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from damp.aftercare import FEWEST, RetiredOutputs, recalibrate, tracking
+from damp.aftercare import FEWEST, RetiredOutputs, batch_norms, recalibrate
 from damp.errors import NoSamples, UnknownClass
 
 
@@ -35,8 +35,8 @@ def by_torch(model, batches):
     return reference
 
 
-def assert_same_statistics(found, expected):
-    for ours, theirs in zip(norms(found), norms(expected), strict=True):
+def assert_same_statistics(actual, expected):
+    for ours, theirs in zip(norms(actual), norms(expected), strict=True):
         torch.testing.assert_close(ours.running_mean, theirs.running_mean)
         torch.testing.assert_close(ours.running_var, theirs.running_var)
 
@@ -143,9 +143,9 @@ def test_norms_that_cannot_be_re_estimated_are_named():
         nn.InstanceNorm2d(2),
         nn.LayerNorm(2),
     )
-    layers, skipped = tracking(model)
+    layers, skipped = batch_norms(model)
     assert list(layers) == ["0"]
-    reasons = {found.name: found.reason for found in skipped}
+    reasons = {layer.name: layer.reason for layer in skipped}
     assert list(reasons) == ["1", "2"]
     assert "no running statistics" in reasons["1"]
     assert "not those of a batch norm" in reasons["2"]

@@ -172,10 +172,10 @@ def test_order_of_samples_and_names_of_classes_do_not_matter(
     shuffled = list(range(len(rows)))
     order.shuffle(shuffled)
     others = torch.tensor(renamed)[torch.from_numpy(labels)[shuffled]]
-    again = split(torch.from_numpy(rows)[shuffled], others, order.randint(1, 70))
+    reordered = split(torch.from_numpy(rows)[shuffled], others, order.randint(1, 70))
     first = damp.forget(model, batches, forget=forget, preset=preset).unretired
     second = damp.forget(
-        model, again, forget=[renamed[label] for label in forget], preset=preset
+        model, reordered, forget=[renamed[label] for label in forget], preset=preset
     ).unretired
     torch.testing.assert_close(first.weight, second.weight, atol=1e-6, rtol=0)
     torch.testing.assert_close(first.bias, second.bias, atol=1e-6, rtol=0)

@@ -185,7 +185,7 @@ def test_torchs_quantised_layers_are_refused_by_name(refused):
     assert all(torch.equal(before[name], value) for name, value in model[2].state_dict().items())
 
 
-def test_weights_made_in_inference_mode_are_cut_and_can_be_trained(cnn, batches, images):
+def test_weights_of_inference_mode_are_cut_and_can_be_trained(cnn, batches, images):
     with torch.inference_mode():
         model = cnn()
         model.load_state_dict({n: v.clone() for n, v in model.state_dict().items()})

@@ -1,4 +1,4 @@
-"""Looking before the first cut."""
+"""Checks before the first cut."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def test_a_gain_without_meaning_is_refused(cnn, images, split, gain):
     refusal(errors.BadOption, "Gain", cnn(), split(*images), forget=1, gain=gain)
 
 
-def test_paper_knows_no_gain(cnn, images, split):
+def test_paper_takes_no_gain(cnn, images, split):
     options = {"forget": 1, "gain": 2.0, "preset": "paper"}
-    refusal(errors.BadOption, "knows no gain", cnn(), split(*images), **options)
+    refusal(errors.BadOption, "takes no gain", cnn(), split(*images), **options)
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are(cnn, images, split):

@@ -12,33 +12,33 @@ from hypothesis import strategies as st
 from torch import nn
 
 from damp.accumulator import BLOCK
-from damp.collection import survey
+from damp.collection import collect
 from damp.errors import BadBatches, NonFinite, Unsupported
 from damp.grouping import for_any_request, for_request
 from damp.operators import find
 
 
-def surveyed(model, batches, forget=(), ignore=()):
+def collected(model, batches, forget=(), ignore=()):
     grouping = for_request(forget) if forget else for_any_request()
-    return survey(model, find(model)[0], batches, grouping, ignore=ignore)
+    return collect(model, find(model)[0], batches, grouping, ignore=ignore)
 
 
 def statistics(model, batches, **options):
-    return surveyed(model, batches, **options).measurement.statistics
+    return collected(model, batches, **options).measurement.statistics
 
 
 def pooled_inputs(model, inputs):
     """Inputs of each numbered layer of a `Sequential`, averaged over positions, in numpy."""
-    found = {}
+    measured = {}
     with torch.no_grad():
         for name, layer in model.named_children():
             values = inputs.numpy()
             if isinstance(layer, nn.Conv2d):
-                found[name] = values.reshape(*values.shape[:2], -1).mean(-1)
+                measured[name] = values.reshape(*values.shape[:2], -1).mean(-1)
             elif isinstance(layer, nn.Linear):
-                found[name] = values
+                measured[name] = values
             inputs = layer(inputs)
-    return found
+    return measured
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
@@ -48,18 +48,18 @@ def test_prototypes_and_covariances_are_those_of_all_samples(
 ):
     model = cnn(seed).double()
     inputs, labels = clouds(seed, 4, (2, 6, 6))
-    found = statistics(model, split(inputs, labels, size), forget=forget)
+    measured = statistics(model, split(inputs, labels, size), forget=forget)
     expected = pooled_inputs(model, inputs)
-    assert list(found) == list(expected) == ["0", "3", "7"]
+    assert list(measured) == list(expected) == ["0", "3", "7"]
     close = {"atol": 1e-9, "rtol": 1e-9}
     for name, rows in expected.items():
         kept, cut = rows[labels.numpy() != 1], rows[labels.numpy() == 1]
-        seen = found[name]
-        np.testing.assert_allclose(seen.prototypes([1])[0], cut.mean(0), **close)
-        np.testing.assert_allclose(seen.mean([0, 2, 3]), kept.mean(0), **close)
+        sums = measured[name]
+        np.testing.assert_allclose(sums.prototypes([1])[0], cut.mean(0), **close)
+        np.testing.assert_allclose(sums.mean([0, 2, 3]), kept.mean(0), **close)
         for classes, own in (([0, 2, 3], kept), ([1], cut), ([0, 1, 2, 3], rows)):
             whole = np.cov(own, rowvar=False, bias=True)
-            np.testing.assert_allclose(seen.covariance(classes).matrix, whole, **close)
+            np.testing.assert_allclose(sums.covariance(classes).matrix, whole, **close)
 
 
 def test_how_the_data_is_cut_into_batches_does_not_change_one_bit(clouds, split):
@@ -74,18 +74,18 @@ def test_how_the_data_is_cut_into_batches_does_not_change_one_bit(clouds, split)
 def test_samples_of_ignored_classes_are_passed_over(clouds, split):
     inputs, labels = clouds(0)
     model = nn.Linear(6, 4).double()
-    found = surveyed(model, split(inputs, labels), ignore=(2,)).measurement
-    without = surveyed(model, split(inputs[labels != 2], labels[labels != 2])).measurement
-    assert found.counts.tolist() == [40, 40, 0, 40]
-    torch.testing.assert_close(found.statistics[""].sums, without.statistics[""].sums)
+    measured = collected(model, split(inputs, labels), ignore=(2,)).measurement
+    without = collected(model, split(inputs[labels != 2], labels[labels != 2])).measurement
+    assert measured.counts.tolist() == [40, 40, 0, 40]
+    torch.testing.assert_close(measured.statistics[""].sums, without.statistics[""].sums)
 
 
 def test_tokens_are_averaged(clouds, split):
     inputs, labels = clouds(0, 3, (7, 5))
     model = nn.Sequential(nn.Linear(5, 4).double(), nn.Flatten(), nn.Linear(28, 3).double())
-    found = statistics(model, split(inputs, labels))
+    measured = statistics(model, split(inputs, labels))
     expected = inputs[labels == 2].mean((0, 1))
-    torch.testing.assert_close(found["0"].prototypes([2])[0], expected)
+    torch.testing.assert_close(measured["0"].prototypes([2])[0], expected)
 
 
 def test_a_layer_used_twice_counts_both_uses(clouds, split):
@@ -99,11 +99,11 @@ def test_a_layer_used_twice_counts_both_uses(clouds, split):
 
     model = Twice()
     inputs, labels = clouds(0)
-    found = statistics(model, split(inputs, labels))["mix"]
+    measured = statistics(model, split(inputs, labels))["mix"]
     both = torch.cat([inputs, model.mix(inputs).detach()])
     expected = both[torch.cat([labels, labels]) == 3].mean(0)
-    torch.testing.assert_close(found.prototypes([3])[0], expected)
-    assert found.counts.tolist() == [80.0] * 4
+    torch.testing.assert_close(measured.prototypes([3])[0], expected)
+    assert measured.counts.tolist() == [80.0] * 4
 
 
 def test_inputs_are_noted_before_the_model_overwrites_them(clouds, split):
@@ -119,11 +119,11 @@ def test_inputs_are_noted_before_the_model_overwrites_them(clouds, split):
 
     model = Overwriting()
     inputs, labels = clouds(0)
-    found = statistics(model, split(inputs, labels))["mix"]
-    torch.testing.assert_close(found.prototypes([2])[0], inputs[labels == 2].mean(0))
+    measured = statistics(model, split(inputs, labels))["mix"]
+    torch.testing.assert_close(measured.prototypes([2])[0], inputs[labels == 2].mean(0))
 
 
-def test_an_input_given_by_keyword_is_seen(clouds, split):
+def test_an_input_passed_by_keyword_is_recorded(clouds, split):
     class ByKeyword(nn.Module):
         def __init__(self):
             super().__init__()
@@ -158,9 +158,9 @@ def test_layers_that_read_one_tensor_share_their_statistics(clouds, split):
         def forward(self, inputs):
             return self.last(self.left(inputs) + self.right(inputs))[:, :4]
 
-    found = surveyed(Branches(), split(*clouds())).measurement
-    assert list(found.statistics) == ["left", "last"]
-    assert [(r.name, r.leader) for r in found.readers] == [
+    measured = collected(Branches(), split(*clouds())).measurement
+    assert list(measured.statistics) == ["left", "last"]
+    assert [(r.name, r.input_group) for r in measured.readers] == [
         ("left", "left"),
         ("right", "left"),
         ("last", "last"),
@@ -179,13 +179,13 @@ def test_a_tensor_that_was_changed_in_between_is_not_shared(clouds, split):
             return left + self.right(rows.add_(1))
 
     inputs, labels = clouds()
-    found = statistics(Changing(), split(inputs, labels))
-    assert list(found) == ["left", "right"]
-    torch.testing.assert_close(found["right"].mean([0, 1]), found["left"].mean([0, 1]) + 1)
+    measured = statistics(Changing(), split(inputs, labels))
+    assert list(measured) == ["left", "right"]
+    torch.testing.assert_close(measured["right"].mean([0, 1]), measured["left"].mean([0, 1]) + 1)
 
 
 class Fickle(nn.Module):
-    """Chooses by the size of the batch, so that a rehearsal does not show it."""
+    """Chooses by the size of the batch, so that the trace does not show it."""
 
     def __init__(self, kind):
         super().__init__()
@@ -221,10 +221,10 @@ def test_a_model_that_changes_its_ways_loses_the_operators_concerned(
 ):
     inputs, labels = clouds()
     batches = [*split(inputs[:32], labels[:32], 16), *split(inputs[32:], labels[32:], 32)]
-    found = surveyed(Fickle(kind), batches).measurement
-    assert [skipped.name for skipped in found.skipped] == lost
-    assert says in found.skipped[0].reason
-    assert "last" in found.statistics
+    measured = collected(Fickle(kind), batches).measurement
+    assert [skipped.name for skipped in measured.skipped] == lost
+    assert says in measured.skipped[0].reason
+    assert "last" in measured.statistics
 
 
 @pytest.mark.parametrize(
@@ -243,13 +243,13 @@ def test_a_model_that_changes_its_ways_loses_the_operators_concerned(
 def test_batches_that_cannot_be_read_are_refused(batch, says):
     model = nn.Linear(6, 4)
     with pytest.raises(BadBatches, match=says):
-        surveyed(model, [batch])
+        collected(model, [batch])
 
 
 def test_no_batch_is_refused():
     model = nn.Linear(6, 4)
     with pytest.raises(BadBatches, match="no batch"):
-        surveyed(model, [])
+        collected(model, [])
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x.sum(), lambda x: {"out": x}, lambda x: x[1:]])
@@ -264,23 +264,23 @@ def test_a_model_without_logits_is_refused(clouds, split, wrap):
 
     inputs, labels = clouds()
     with pytest.raises(Unsupported, match="logits of shape"):
-        surveyed(Wrapped(), split(inputs.float(), labels))
+        collected(Wrapped(), split(inputs.float(), labels))
 
 
 def test_labels_beyond_the_head_and_broken_numbers_are_problems(clouds, split):
     model = nn.Linear(6, 3).double()
     inputs, labels = clouds()
     inputs[0, 0] = torch.nan
-    seen = surveyed(model, split(inputs, labels, 2))
-    assert [type(problem) for problem in seen.problems] == [BadBatches, NonFinite]
-    assert "Labels 3 are outside the model's 3 outputs" in str(seen.problems[0])
+    own = collected(model, split(inputs, labels, 2))
+    assert [type(problem) for problem in own.problems] == [BadBatches, NonFinite]
+    assert "Labels 3 are outside the model's 3 outputs" in str(own.problems[0])
 
 
 def test_the_pass_leaves_no_hook_no_bias_and_no_changed_mode(clouds, split, cnn):
     model = cnn().double().train()
     model[1].eval()
     before = copy.deepcopy(model.state_dict())
-    surveyed(model, split(*clouds(0, 4, (2, 6, 6))))
+    collected(model, split(*clouds(0, 4, (2, 6, 6))))
     assert not any(layer._forward_pre_hooks for layer in model.modules())
     assert list(before) == list(model.state_dict())
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())

@@ -23,19 +23,19 @@ def test_predicted_strengths_are_those_of_the_edit(cnn, measured, preset, gain):
             cnn(), None, forget=cost.forget, measured=measured, preset=preset, gain=gain,
             recalibrate=False,
         )  # fmt: skip
-        made = {edit.name: edit for edit in edited.operators}
+        edits = {edit.name: edit for edit in edited.operators}
         assert [operator.name for operator in cost.operators] == ["0", "3", "7"]
         for operator in cost.operators:
-            if operator.name in made:
-                assert operator.strength == max(made[operator.name].strength)
-                assert operator.separability == max(made[operator.name].separability)
+            if operator.name in edits:
+                assert operator.strength == max(edits[operator.name].strength)
+                assert operator.separability == max(edits[operator.name].separability)
             else:
                 assert operator.strength == operator.separability == operator.disturbance == 0
 
 
-def test_every_class_with_samples_is_told(measured):
-    found = damp.costs(measured)
-    assert [(cost.forget, cost.samples) for cost in found] == [(c, 40) for c in range(4)]
+def test_every_class_with_samples_has_a_cost(measured):
+    predicted = damp.costs(measured)
+    assert [(cost.forget, cost.samples) for cost in predicted] == [(c, 40) for c in range(4)]
     assert [cost.forget for cost in damp.costs(measured, classes=[2])] == [2]
 
 
@@ -64,9 +64,9 @@ def test_images_are_said_to_go_to_the_classes_whose_mixture_they_are(split):
 
 def test_a_class_that_is_hard_to_tell_costs_less_than_one_that_is_easy(digits, digit_net, split):
     measured = damp.measure(digit_net, split(*digits[0], 100))
-    found = damp.costs(measured)
-    assert all(cost.operators[0].strength < cost.operators[-1].strength for cost in found)
-    assert {cost.samples for cost in found} == set(measured.counts.tolist())
+    predicted = damp.costs(measured)
+    assert all(cost.operators[0].strength < cost.operators[-1].strength for cost in predicted)
+    assert {cost.samples for cost in predicted} == set(measured.counts.tolist())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from torchvision.models import convnext, maxvit, regnet, resnet, swin_transforme
 import damp
 from damp import accumulator
 from damp.operators import find
-from damp.presets import Plan, Settings, plans
+from damp.plans import OperatorPlan, PlanSettings
+from damp.presets import plan_operator
 
 CLASSES = 3
 
@@ -162,9 +163,11 @@ class Erasing(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def linear(self, inputs, weight, bias=None):
-        (plan,), heard = self.plans[id(weight)][""]
+        (plan,), bias_applied = self.plans[id(weight)][""]
         plain = functional.linear(inputs, weight, bias)
-        return torch.where(heard, functional.linear(erased(inputs, plan), weight, bias), plain)
+        return torch.where(
+            bias_applied, functional.linear(erased(inputs, plan), weight, bias), plain
+        )
 
     def convolution(self, inputs, weight, bias, stride, padding, dilation, groups):
         """Padded with zeros first, then erased: the borders are erased like the rest."""
@@ -212,19 +215,21 @@ def test_every_family_is_edited_as_if_its_inputs_were_erased(family, sketching):
     )
     decided = {}
     for reader in measured.readers:
-        found = plans("mixture", measured.of(reader), [1], Settings(gain=1.0, ramp=1.0))
-        kept = [plan if isinstance(plan, Plan) else None for plan in found]
+        answers = plan_operator(
+            "mixture", measured.of(reader), [1], PlanSettings(gain=1.0, ramp=1.0)
+        )
+        kept = [plan if isinstance(plan, OperatorPlan) else None for plan in answers]
         if any(plan is not None for plan in kept):
-            decided[reader.name] = kept, reader.heard_outputs()
+            decided[reader.name] = kept, reader.bias_mask()
     assert {edit.name for edit in edited.operators} == set(decided)
     with torch.no_grad(), Erasing(find(model)[0], decided):
         expected = model(inputs)
     with torch.no_grad():
-        found, before = edited.unretired(inputs), model(inputs)
+        actual, before = edited.unretired(inputs), model(inputs)
     scale = float(before.abs().max())
     tolerance = 1e-4 if family in LARGE else 1e-9
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
-    assert not torch.allclose(found, before, rtol=0, atol=1e-3 * scale)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * scale)
+    assert not torch.allclose(actual, before, rtol=0, atol=1e-3 * scale)
     assert_all_accounted_for(model, edited)
 
 
@@ -242,16 +247,16 @@ def assert_all_accounted_for(model, edited):
         if own == "in_proj_weight":
             assert {f"{owner}.{role}_proj" for role in "qkv"} <= edits
             continue
-        known = " ".join(reasons.get(owner, []) + reasons.get(name, []))
+        listed = " ".join(reasons.get(owner, []) + reasons.get(name, []))
         if isinstance(layer, nn.Conv2d) and layer.weight.shape[1] == 1:
-            assert "depthwise" in known
+            assert "depthwise" in listed
         elif owner.startswith("aux") or owner.startswith("AuxLogits"):
-            assert "never called" in known
+            assert "never called" in listed
         elif "cpb_mlp" in owner:
-            assert "does not depend on the images" in known
+            assert "does not depend on the images" in listed
         elif not isinstance(layer, nn.Linear | nn.Conv2d):
-            assert "belongs to no layer" in known or "not supported" in known
-        elif "not above the gate" in known or "all alike" in known:
+            assert "belongs to no layer" in listed or "not supported" in listed
+        elif "not above the gate" in listed or "all alike" in listed:
             assert owner not in edits
         else:
             assert owner in edits

@@ -1,4 +1,4 @@
-"""The preset `mended`: features as `mixture` leaves them, the head fitted anew."""
+"""The preset `mended`: features as `mixture` leaves them, the head refitted."""
 
 from __future__ import annotations
 
@@ -104,11 +104,11 @@ def test_the_same_twice_and_the_original_untouched(net, clouds, split):
     batches = split(*clouds())
     before = {name: value.clone() for name, value in net.state_dict().items()}
     net.train()
-    once, again = (damp.forget(net, batches, forget=1, preset="mended") for _ in range(2))
+    once, twice = (damp.forget(net, batches, forget=1, preset="mended") for _ in range(2))
     assert net.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert net.head.bias is None
-    for one, two in zip(once.unretired.parameters(), again.unretired.parameters(), strict=True):
+    for one, two in zip(once.unretired.parameters(), twice.unretired.parameters(), strict=True):
         assert torch.equal(one, two)
 
 
@@ -121,7 +121,7 @@ def test_a_second_request_leaves_rows_retired_before(net, clouds, split):
     assert not torch.equal(own[[0, 3]], plain[[0, 3]])
 
 
-def test_nothing_to_cut_is_nothing_to_mend(net, clouds, split):
+def test_nothing_to_cut_is_nothing_to_refit(net, clouds, split):
     edited = damp.forget(net, split(*clouds()), forget=[], preset="mended")
     assert edited.mended is None
     assert all(
@@ -180,8 +180,8 @@ def test_a_head_that_cannot_be_fitted_is_named_and_stays(
     model = seeded(make).double().eval()
     mixture, mended = both(model, split(*clouds(shape=shape)), 1)
     assert mended.mended is None
-    (told,) = [skipped for skipped in mended.skipped if skipped not in mixture.skipped]
-    assert reason in told.reason
+    (unfitted,) = [skipped for skipped in mended.skipped if skipped not in mixture.skipped]
+    assert reason in unfitted.reason
     for one, two in zip(mixture.unretired.parameters(), mended.unretired.parameters(), strict=True):
         assert torch.equal(one, two)
 
@@ -200,7 +200,9 @@ def test_a_head_that_is_to_be_left_alone_is_left_alone(net, clouds, split, kept)
 
 def test_statistics_alone_are_not_enough(net, clouds, split):
     measured = damp.measure(net, split(*clouds()))
-    with pytest.raises(BadBatches, match="'mended' fits the head anew"):
+    with pytest.raises(
+        BadBatches, match=r"'mended' takes the data after the cut too \(head_refit\)"
+    ):
         damp.forget(net, None, forget=1, measured=measured)
     assert damp.forget(net, None, forget=1, preset="mixture", measured=measured).operators
 

@@ -33,16 +33,16 @@ FORMS = {
 
 @pytest.mark.parametrize("positions", [4, SAMPLES, 2 * SAMPLES])
 @pytest.mark.parametrize("form", FORMS)
-def test_the_layout_is_found_and_pools_each_samples_own_tokens(form, positions):
+def test_the_layout_is_traced_and_pools_each_samples_own_tokens(form, positions):
     shape, layout = FORMS[form]
     before = tokens(positions=positions)
     after = before.clone()
     after[CHANGED] = tokens(positions=positions, seed=1)[CHANGED]
-    found = layout_of(shape(before), shape(after), -1, CHANGED)
-    assert found == layout
+    traced = layout_of(shape(before), shape(after), -1, CHANGED)
+    assert traced == layout
     more = tokens(samples=12, positions=positions, seed=2)
     expected = more[:, : positions // 2 * 2] if form == "windows of samples" else more
-    torch.testing.assert_close(found.pooled(shape(more), -1, 12), expected.mean(1))
+    torch.testing.assert_close(traced.pooled(shape(more), -1, 12), expected.mean(1))
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 6), (4, 3, 6, 5), (4, 3, 2, 6, 5)])
@@ -55,8 +55,8 @@ def test_images_are_averaged_over_their_positions(shape):
 def test_images_folded_into_the_first_axis_keep_their_channels():
     images = torch.randn(4, 3, 2, 6, 6)
     folded = images.transpose(1, 2).flatten(0, 1)
-    found = Layout(axis=0, folded="major").pooled(folded, 1, 4)
-    torch.testing.assert_close(found, images.mean((2, 3, 4)))
+    traced = Layout(axis=0, folded="major").pooled(folded, 1, 4)
+    torch.testing.assert_close(traced, images.mean((2, 3, 4)))
 
 
 def test_pooled_inputs_have_memory_of_their_own():
@@ -88,11 +88,11 @@ def test_a_shape_that_changes_has_no_layout():
     assert "shape" in layout_of(tokens(), tokens(positions=3), -1, CHANGED)
 
 
-def test_samples_that_were_mixed_cannot_be_told_apart():
+def test_samples_that_were_mixed_cannot_be_separated():
     before, after = tokens(), tokens()
     after[CHANGED] += 1
     mixed = [torch.stack([x[i:].sum(0) for i in range(SAMPLES)]) for x in (before, after)]
-    assert "cannot be told apart" in layout_of(*mixed, -1, CHANGED)
+    assert "cannot be separated" in layout_of(*mixed, -1, CHANGED)
 
 
 def test_a_little_that_spills_over_does_no_harm():
@@ -106,7 +106,7 @@ def test_a_little_that_spills_over_does_no_harm():
 
 def test_a_single_vector_has_no_samples():
     before, after = torch.zeros(5), torch.ones(5)
-    assert "cannot be told apart" in layout_of(before, after, -1, CHANGED)
+    assert "cannot be separated" in layout_of(before, after, -1, CHANGED)
 
 
 @pytest.mark.parametrize("samples", [1, 3, 100])

@@ -63,7 +63,7 @@ def net(seeded):
     return seeded(Net).double().eval()
 
 
-def standing(features, labels, forget):
+def squared_distance(features, labels, forget):
     """s^2 of a class, worked out by constrained minimisation in numpy."""
     x, y = features.detach().double().numpy(), labels.numpy()
     kept = [label for label in np.unique(y) if label != forget]
@@ -77,14 +77,14 @@ def standing(features, labels, forget):
         return left @ inverse @ left
 
     share = np.full(len(kept), 1 / len(kept))
-    found = minimize(
+    solution = minimize(
         distance,
         share,
         bounds=[(0, 1)] * len(kept),
         constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
         options={"ftol": 1e-12, "maxiter": 500},
     )
-    return float(found.fun)
+    return float(solution.fun)
 
 
 @pytest.mark.parametrize(("make", "shape"), [(Net, (6,)), (Residual, (2, 6, 6))])
@@ -100,9 +100,9 @@ def test_the_head_s_input_no_longer_tells_the_class(seeded, clouds, split, make,
 
     def left(edited):
         own = edited.unretired
-        return standing((own.body if make is Net else own.features)(inputs), labels, 1)
+        return squared_distance((own.body if make is Net else own.features)(inputs), labels, 1)
 
-    before = standing(features(inputs), labels, 1)
+    before = squared_distance(features(inputs), labels, 1)
     assert before > 1  # there is something to forget
     assert left(rewritten) < before / 2
     assert left(rewritten) < left(mended)
@@ -112,8 +112,8 @@ def test_of_a_branch_and_its_skip_the_one_that_sees_the_class_better(seeded, clo
     model = seeded(Residual).eval()
     inputs, labels = clouds(shape=(2, 6, 6))
     edited = damp.forget(model, split(inputs.float(), labels), forget=2, preset="rewritten")
-    seen = {op.name: max(op.separability) for op in edited.operators}
-    assert edited.rewritten == max(("branch", "skip"), key=seen.__getitem__)
+    by_name = {op.name: max(op.separability) for op in edited.operators}
+    assert edited.rewritten == max(("branch", "skip"), key=by_name.__getitem__)
     assert edited.mended == "head"
 
 
@@ -137,10 +137,10 @@ def test_a_term_of_rank_one_is_added_to_one_layer(net, clouds, split):
     assert float(sizes[0]) > 1e-2
     assert float(sizes[1]) < 1e-9 * float(sizes[0])
     assert torch.equal(own.body[0].weight, light.body[0].weight)
-    (told,) = [op for op in edited.operators if op.name == "body.2"]
+    (entry,) = [op for op in edited.operators if op.name == "body.2"]
     before, after = net.body[2].weight.detach(), own.body[2].weight.detach()
     moved = (after - before).norm() / before.norm()
-    assert told.relative_change == pytest.approx(float(moved))
+    assert entry.relative_change == pytest.approx(float(moved))
 
 
 def test_the_mean_retained_input_is_answered_as_before(net, clouds, split):
@@ -168,13 +168,13 @@ def test_two_classes_take_a_term_of_rank_two(net, clouds, split):
 def test_the_same_twice_in_any_batches_and_the_original_untouched(net, clouds, split):
     inputs, labels = clouds()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    once, again, other = (
+    once, twice, other = (
         damp.forget(net, split(inputs, labels, size=size), forget=1, preset="rewritten").unretired
         for size in (50, 50, 64)
     )
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     for one, two, three in zip(
-        once.parameters(), again.parameters(), other.parameters(), strict=True
+        once.parameters(), twice.parameters(), other.parameters(), strict=True
     ):
         assert torch.equal(one, two)
         torch.testing.assert_close(one, three, atol=1e-6, rtol=0)
@@ -232,8 +232,8 @@ def test_a_net_that_cannot_be_rewritten_is_cut_and_says_why(
     light = damp.forget(model, batches, forget=1, preset="mended", gain=0.1)
     edited = damp.forget(model, batches, forget=1, preset="rewritten")
     assert edited.rewritten is None
-    (told,) = [skipped for skipped in edited.skipped if skipped not in light.skipped]
-    assert reason in told.reason
+    (entry,) = [skipped for skipped in edited.skipped if skipped not in light.skipped]
+    assert reason in entry.reason
     for one, two in zip(edited.unretired.parameters(), light.unretired.parameters(), strict=True):
         assert torch.equal(one, two)
 
@@ -259,7 +259,10 @@ def test_classes_retired_before_have_no_part_in_it(net, clouds, split):
 
 def test_statistics_alone_are_not_enough(net, clouds, split):
     measured = damp.measure(net, split(*clouds()))
-    with pytest.raises(BadBatches, match="'rewritten' fits the head anew"):
+    with pytest.raises(
+        BadBatches,
+        match=r"'rewritten' takes the data after the cut too \(low_rank_update, head_refit\)",
+    ):
         damp.forget(net, None, forget=1, preset="rewritten", measured=measured)
 
 

@@ -44,7 +44,7 @@ def test_one_measurement_serves_every_preset_gain_and_forget_set(
     assert {edit.statistics for edit in once.operators} == {"whole"}
 
 
-def test_no_second_pass_over_the_data_is_made(cnn, batches):
+def test_no_second_pass_over_the_data_is_needed(cnn, batches):
     model = cnn()
     measured = damp.measure(model, batches)
     options = {"forget": 1, "preset": "mixture", "recalibrate": False}
@@ -69,8 +69,8 @@ def test_a_measurement_survives_the_file(cnn, batches, tmp_path):
     assert loaded.skipped == measured.skipped
     assert torch.equal(loaded.counts, measured.counts)
     first, second = (
-        damp.forget(model, batches, forget=1, measured=found).unretired
-        for found in (measured, loaded)
+        damp.forget(model, batches, forget=1, measured=each).unretired
+        for each in (measured, loaded)
     )
     assert_same_weights(first, second, rtol=0, atol=0)
 
@@ -82,17 +82,17 @@ def test_two_halves_measured_apart_add_up_to_the_whole(cnn, images, split):
         damp.measure(model, split(inputs[70:], labels[70:], 9))
     )
     assert both.samples == whole.samples
-    for name, found in whole.statistics.items():
+    for name, sums in whole.statistics.items():
         other = both.statistics[name]
         for classes in ((0, 1, 2, 3), (0, 2)):
             torch.testing.assert_close(
                 other.covariance(classes).matrix,
-                found.covariance(classes).matrix,
+                sums.covariance(classes).matrix,
                 rtol=1e-10,
                 atol=1e-10,
             )
             torch.testing.assert_close(
-                other.prototypes(classes), found.prototypes(classes), rtol=1e-10, atol=1e-10
+                other.prototypes(classes), sums.prototypes(classes), rtol=1e-10, atol=1e-10
             )
 
 
@@ -114,7 +114,7 @@ def test_measuring_leaves_the_model_and_all_random_states_alone(cnn, batches):
 def test_memory_for_classes_apart_is_bounded_and_what_is_shared_is_said(cnn, batches):
     model = cnn()
     measured = damp.measure(model, batches, memory=8 * 4 * (2 * 2 + 6 * 6))
-    groups = {name: len(found.groups) for name, found in measured.statistics.items()}
+    groups = {name: len(sums.groups) for name, sums in measured.statistics.items()}
     assert groups == {"0": 4, "3": 4, "7": 1}
     edited = damp.forget(model, batches, forget=1, measured=measured)
     forms = {edit.name: edit.statistics for edit in edited.operators}
@@ -127,13 +127,13 @@ def test_memory_for_classes_apart_is_bounded_and_what_is_shared_is_said(cnn, bat
 
 def test_the_narrowest_operators_come_first_and_of_equals_the_last(cnn, batches):
     from damp.operators import find
-    from damp.tracing import rehearse
+    from damp.tracing import trace
 
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(2, 3))
-    seen = rehearse(model, find(model)[0], torch.randn(8, 4))
-    leaders = list(seen.readings.values())
+    traced = trace(model, find(model)[0], torch.randn(8, 4))
+    input_groups = list(traced.uses.values())
     one = 8 * 3 * 16
-    sizes = for_any_request(one + 8 * 3 * 4)(leaders, 3)
+    sizes = for_any_request(one + 8 * 3 * 4)(input_groups, 3)
     assert {name: len(groups) for name, groups in sizes.items()} == {"0": 1, "1": 1, "2": 3, "3": 3}
 
 
@@ -185,7 +185,7 @@ def test_what_is_no_measurement_is_refused(cnn, batches, spoil):
         Measurement.from_tensors(*spoil(tensors, metadata))
 
 
-def test_measuring_looks_before_it_runs(cnn, images, split):
+def test_measuring_checks_before_it_runs(cnn, images, split):
     with pytest.raises(Unsupported, match="nothing to cut"):
         damp.measure(nn.Flatten(), split(*images))
     with pytest.raises(BadBatches, match="only once"):
@@ -199,7 +199,7 @@ def test_measuring_looks_before_it_runs(cnn, images, split):
         damp.measure(cnn(), split(inputs / 0, labels))
 
 
-def test_flags_are_told_as_ranges():
+def test_flags_are_stored_as_ranges():
     assert ranges([]) == ()
     assert ranges([False, True, True, False, True]) == ((1, 3), (4, 5))
 

@@ -19,7 +19,7 @@ def names(model):
     return [operator.name for operator in find(model)[0]]
 
 
-def test_a_weight_is_seen_as_outputs_features_and_positions():
+def test_a_weight_is_viewed_as_outputs_features_and_positions():
     assert find(nn.Linear(5, 3))[0][0].weight().shape == (3, 5, 1)
     assert find(nn.Conv2d(5, 3, (3, 2)))[0][0].weight().shape == (3, 5, 6)
     assert find(nn.Conv3d(5, 3, (3, 2, 2)))[0][0].weight().shape == (3, 5, 12)

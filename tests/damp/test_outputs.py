@@ -38,16 +38,16 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_logits_are_found_and_masked_in_their_place(form):
-    made = FORMS[form]()
-    assert torch.equal(logits_of(made, 2), logits())
+def test_logits_are_masked_in_their_place(form):
+    answer = FORMS[form]()
+    assert torch.equal(logits_of(answer, 2), logits())
     masked = RetiredOutputs(torch.nn.Identity(), [1])._masked(logits())
     changed = with_logits(
-        made, lambda values: values.index_fill(1, torch.tensor([1]), -torch.inf), 2
+        answer, lambda values: values.index_fill(1, torch.tensor([1]), -torch.inf), 2
     )
-    assert type(changed) is type(made)
+    assert type(changed) is type(answer)
     assert torch.equal(logits_of(changed, 2), masked)
-    assert torch.equal(logits_of(made, 2), logits())
+    assert torch.equal(logits_of(answer, 2), logits())
 
 
 @pytest.mark.parametrize("form", ["tuple", "named tuple"])
@@ -78,8 +78,8 @@ class ByForm(torch.nn.Module):
         self.form = form
 
     def forward(self, inputs):
-        found = self.last(inputs)
-        return {"tuple": (found, found * 2), "object": Answer(logits=found)}[self.form]
+        own = self.last(inputs)
+        return {"tuple": (own, own * 2), "object": Answer(logits=own)}[self.form]
 
 
 @pytest.mark.parametrize("form", ["tuple", "object"])

@@ -11,8 +11,8 @@ from torch import nn
 
 from damp import projection
 from damp.operators import find
-from damp.presets import Plan
-from damp.projection import cut, erase
+from damp.plans import OperatorPlan
+from damp.projection import cut
 from damp.residuals import whitened_subspace
 from damp.whitening import Cholesky
 
@@ -24,7 +24,7 @@ def an_edit(features, directions=2, seed=0):
     root = torch.randn(features, features, generator=generator, dtype=torch.float64)
     factor = torch.linalg.cholesky(root @ root.T + torch.eye(features))
     strength = torch.tensor([0.9, 0.4], dtype=torch.float64)[:directions]
-    return Plan(
+    return OperatorPlan(
         subspace=whitened_subspace(rows, Cholesky(factor=factor)),
         strength=strength,
         separability=(1.0,) * directions,
@@ -33,10 +33,16 @@ def an_edit(features, directions=2, seed=0):
     )
 
 
+def erase(inputs, plan, reference):
+    """x - T (x - m) for inputs (..., D): what a cut has to make a layer do to its inputs."""
+    held = (inputs - reference) @ plan.subspace.dual * plan.strength  # (..., k)
+    return inputs - held @ plan.subspace.basis.T
+
+
 def erased(inputs, axis, edit):
     """Inputs with the edit erased at every position."""
     rows = inputs.movedim(axis, -1)
-    return erase(rows, edit.subspace, edit.strength, edit.reference).movedim(-1, axis)
+    return erase(rows, edit, edit.reference).movedim(-1, axis)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_without_a_reference_the_bias_stays():
     inputs = torch.randn(4, 5, dtype=torch.float64)
     nothing = torch.zeros(5, dtype=torch.float64)
     assert edited.bias is None
-    expected = original(erase(inputs, edit.subspace, edit.strength, nothing))
+    expected = original(erase(inputs, edit, nothing))
     torch.testing.assert_close(edited(inputs), expected)
 
 
@@ -133,7 +139,7 @@ def test_packed_rows_are_edited_and_no_others():
         assert same[10:].all()
 
 
-def test_outputs_whose_bias_is_not_heard_stay():
+def test_outputs_whose_bias_is_not_applied_stay():
     original = nn.Linear(5, 3).double()
     edited = copy.deepcopy(original)
     edit = an_edit(5)

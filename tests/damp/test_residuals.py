@@ -105,12 +105,12 @@ def test_the_whitened_subspace_removes_what_the_residuals_hold():
 def test_residuals_that_repeat_span_one_direction(space):
     gaps = random(0, 1, 5).expand(3, 5)
     unit = torch.eye(5, dtype=torch.float64)
-    found = (
+    subspace = (
         residuals.span_subspace(gaps)
         if space == "plain"
         else residuals.whitened_subspace(gaps, Cholesky(factor=unit))
     )
-    assert found.basis.shape == (5, 1)
+    assert subspace.basis.shape == (5, 1)
 
 
 def test_a_prototype_of_zeros_has_no_residual():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damp import accumulator, whitening
-from damp.accumulator import STRIP, Accumulator, Order, add_gram, mirror
+from damp.accumulator import STRIP, Accumulator, RowOrder, add_gram, mirror
 from damp.collection import group_numbers
 from damp.statistics import Gram
 
@@ -31,31 +31,31 @@ def rows_of(seed, samples=60, features=6, offset=0.0):
 def summed(rows, labels, groups=APART, blocks=1, classes=4):
     """Statistics of rows, in blocks of 16."""
     place = torch.device("cpu")
-    found = Accumulator(rows.shape[1], blocks, groups, classes, place)
+    statistics = Accumulator(rows.shape[1], blocks, groups, classes, place)
     for start in range(0, len(rows), 16):
         part = torch.from_numpy(labels[start : start + 16])
-        found.add(torch.from_numpy(rows[start : start + 16]))
-        order = Order.of(part, group_numbers(groups, classes), len(groups), place)
-        found.settle(order, len(part))
-    return found.freeze()
+        statistics.add(torch.from_numpy(rows[start : start + 16]))
+        order = RowOrder.from_labels(part, group_numbers(groups, classes), len(groups), place)
+        statistics.add_block(order, len(part))
+    return statistics.freeze()
 
 
 def covariance(rows):
     return np.cov(rows, rowvar=False, bias=True).reshape(rows.shape[1], -1)
 
 
-chosen = st.sets(st.integers(0, 3), min_size=1).map(lambda found: tuple(sorted(found)))
+chosen = st.sets(st.integers(0, 3), min_size=1).map(lambda labels: tuple(sorted(labels)))
 
 
 @examples
 @given(seed=st.integers(0, 999), classes=chosen)
 def test_any_classes_covariance_comes_from_one_pass(seed, classes):
     rows, labels = rows_of(seed)
-    found = summed(rows, labels)
+    statistics = summed(rows, labels)
     own = rows[np.isin(labels, classes)]
-    np.testing.assert_allclose(found.covariance(classes).matrix, covariance(own), atol=1e-10)
-    np.testing.assert_allclose(found.mean(classes), own.mean(0), atol=1e-12)
-    assert found.form(classes) == "whole"
+    np.testing.assert_allclose(statistics.covariance(classes).matrix, covariance(own), atol=1e-10)
+    np.testing.assert_allclose(statistics.mean(classes), own.mean(0), atol=1e-12)
+    assert statistics.form(classes) == "whole"
 
 
 @examples
@@ -77,50 +77,50 @@ def test_two_halves_add_up_to_the_whole(seed, cut, offset):
 def test_large_means_cost_no_digits():
     """Raw sums of squares would leave three of sixteen digits here."""
     rows, labels = rows_of(0, offset=1e6)
-    found = summed(rows, labels).covariance((0, 1, 2)).matrix
+    statistics = summed(rows, labels).covariance((0, 1, 2)).matrix
     expected = covariance(rows[labels != 3])
-    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(statistics, expected, rtol=1e-7, atol=1e-7)
 
 
 @examples
 @given(seed=st.integers(0, 999), classes=chosen)
 def test_classes_that_share_a_second_moment_share_their_spread_and_keep_their_means(seed, classes):
     rows, labels = rows_of(seed)
-    found = summed(rows, labels, groups=((0, 1, 2, 3),))
+    statistics = summed(rows, labels, groups=((0, 1, 2, 3),))
     centred = rows - np.stack([rows[labels == c].mean(0) for c in range(4)])[labels]
     own = rows[np.isin(labels, classes)]
     means = np.stack([rows[labels == c].mean(0) for c in classes])
     shares = np.array([(labels == c).sum() for c in classes]) / len(own)
     between = (means - shares @ means).T @ np.diag(shares) @ (means - shares @ means)
     expected = covariance(centred) + between
-    np.testing.assert_allclose(found.covariance(classes).matrix, expected, atol=1e-10)
-    assert found.form(classes) == ("whole" if len(classes) == 4 else "shared")
+    np.testing.assert_allclose(statistics.covariance(classes).matrix, expected, atol=1e-10)
+    assert statistics.form(classes) == ("whole" if len(classes) == 4 else "shared")
 
 
 def test_a_group_that_lies_wholly_inside_is_exact_beside_one_that_does_not():
     rows, labels = rows_of(3)
-    found = summed(rows, labels, groups=((0, 1), (2, 3)))
+    statistics = summed(rows, labels, groups=((0, 1), (2, 3)))
     own = rows[labels < 2]
-    np.testing.assert_allclose(found.covariance((0, 1)).matrix, covariance(own), atol=1e-10)
-    assert found.form((0, 1)) == "whole"
-    assert found.form((0, 1, 2)) == "shared"
+    np.testing.assert_allclose(statistics.covariance((0, 1)).matrix, covariance(own), atol=1e-10)
+    assert statistics.form((0, 1)) == "whole"
+    assert statistics.form((0, 1, 2)) == "shared"
 
 
 def test_a_class_without_samples_changes_nothing():
     rows, labels = rows_of(0)
     kept = labels != 2
-    found = summed(rows[kept], labels[kept], groups=((0, 1, 2, 3),))
-    assert found.seen == (0, 1, 3)
-    assert found.others((1,)) == (0, 3)
-    assert found.form((0, 1, 3)) == "whole"
-    np.testing.assert_allclose(found.mean((0, 1, 3)), rows[kept].mean(0), atol=1e-12)
+    statistics = summed(rows[kept], labels[kept], groups=((0, 1, 2, 3),))
+    assert statistics.present == (0, 1, 3)
+    assert statistics.others((1,)) == (0, 3)
+    assert statistics.form((0, 1, 3)) == "whole"
+    np.testing.assert_allclose(statistics.mean((0, 1, 3)), rows[kept].mean(0), atol=1e-12)
 
 
 def test_blocks_of_features_are_kept_apart():
     rows, labels = rows_of(5)
-    found = summed(rows, labels, blocks=3)
+    statistics = summed(rows, labels, blocks=3)
     for place in range(3):
-        block = found.block(place)
+        block = statistics.block(place)
         own = rows[labels != 1][:, 2 * place : 2 * place + 2]
         np.testing.assert_allclose(block.covariance((0, 2, 3)).matrix, covariance(own), atol=1e-10)
         np.testing.assert_allclose(block.mean((0, 2, 3)), own.mean(0), atol=1e-12)
@@ -139,7 +139,7 @@ def test_packing_the_upper_triangle_loses_nothing(blocks):
     moments = summed(rows, labels, blocks=blocks).moments
     packed = moments.tensors()["gram"]
     assert packed.shape[-1] < moments.sums[0, 0].numel()
-    assert torch.equal(Gram.of(packed, 6 // blocks).sums, moments.sums)
+    assert torch.equal(Gram.from_upper(packed, 6 // blocks).sums, moments.sums)
 
 
 @pytest.mark.parametrize("features", [3, STRIP, 2 * STRIP + 7])
@@ -170,10 +170,10 @@ def low_rank(seed, rank=8, samples=60):
 @pytest.mark.parametrize("classes", [(0, 1, 2), (1,), (0, 1, 2, 3)])
 def test_a_sketch_of_data_of_low_rank_is_exact(narrow, classes):
     rows, labels = low_rank(0)
-    found = summed(rows, labels).covariance(classes)
+    statistics = summed(rows, labels).covariance(classes)
     expected = torch.from_numpy(covariance(rows[np.isin(labels, classes)]))
-    torch.testing.assert_close(found.diagonal, expected.diagonal(), rtol=1e-9, atol=1e-9)
-    whole, sketched = whitening.Whole(matrix=expected).metric(), found.metric()
+    torch.testing.assert_close(statistics.diagonal, expected.diagonal(), rtol=1e-9, atol=1e-9)
+    whole, sketched = whitening.Whole(matrix=expected).metric(), statistics.metric()
     probes = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 30)))
     for one, other in ((whole, sketched), (sketched, whole)):
         squares = one.whiten(probes) @ one.whiten(probes).T
@@ -196,11 +196,13 @@ def test_halves_of_a_sketch_add_up_to_the_whole(narrow):
 
 def test_a_sketch_keeps_the_trace_of_what_it_cannot_hold(narrow):
     rows, labels = rows_of(0, samples=400, features=30)
-    found = summed(rows, labels).covariance((0, 1, 2, 3))
-    metric = found.metric()
+    statistics = summed(rows, labels).covariance((0, 1, 2, 3))
+    metric = statistics.metric()
     spread = metric.colour(torch.eye(30, dtype=torch.float64))
     trace = float((spread @ spread.T).trace())
-    assert trace == pytest.approx(float(found.diagonal.sum()) * (1 + whitening.RIDGE), rel=1e-9)
+    assert trace == pytest.approx(
+        float(statistics.diagonal.sum()) * (1 + whitening.RIDGE), rel=1e-9
+    )
 
 
 def test_sums_of_different_forms_do_not_add_up(narrow):

@@ -21,8 +21,8 @@ def statistics(features, batches):
 @pytest.mark.parametrize("separability", [0.01, 0.5, 3.0, 200.0])
 def test_shrinkage_balances_leftover_signal_and_disturbance(separability):
     best = minimize_scalar(lambda a: (1 - a) ** 2 * separability + a**2, bounds=(0, 1))
-    found = float(shrinkage(torch.tensor(separability, dtype=torch.float64)))
-    assert found == pytest.approx(best.x, abs=1e-5)
+    strength = float(shrinkage(torch.tensor(separability, dtype=torch.float64)))
+    assert strength == pytest.approx(best.x, abs=1e-5)
 
 
 def test_shrinkage_stays_between_nothing_and_all():
@@ -41,18 +41,18 @@ def test_the_ramp_grows_with_depth_and_ends_at_one():
 @pytest.mark.parametrize("spread", [1.0, 3.0, 8.0])
 def test_probe_separability_is_that_of_an_independent_discriminant(clouds, split, spread):
     inputs, labels = clouds(3, 2, (5,), samples=2000, spread=spread)
-    found = statistics(5, split(inputs, labels))
+    sums = statistics(5, split(inputs, labels))
     probe = LinearDiscriminantAnalysis().fit(inputs.numpy(), labels.numpy())
     scores = probe.decision_function(inputs.numpy())
     auc = roc_auc_score(labels.numpy(), scores)
-    assert probe_separability(found, (1,), found.covariance([0])) == pytest.approx(
+    assert probe_separability(sums, (1,), sums.covariance([0])) == pytest.approx(
         2 * auc - 1, abs=0.02
     )
 
 
-def test_classes_that_cannot_be_told_apart_have_no_separability(split):
+def test_classes_that_overlap_have_no_separability(split):
     generator = np.random.default_rng(0)
     inputs = torch.from_numpy(generator.normal(size=(4000, 3)))
     labels = torch.arange(4000) % 2
-    found = statistics(3, split(inputs, labels))
-    assert probe_separability(found, (1,), found.covariance([0])) < 0.06
+    sums = statistics(3, split(inputs, labels))
+    assert probe_separability(sums, (1,), sums.covariance([0])) < 0.06

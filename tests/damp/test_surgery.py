@@ -225,8 +225,8 @@ class Mixed(nn.Module):
         self.last = nn.Linear(8, 4)
 
     def forward(self, tokens):
-        seen = self.attention(tokens.transpose(0, 1)).transpose(0, 1)
-        mixed = self.norm(self.depthwise(seen.mT)).mean(-1)
+        attended = self.attention(tokens.transpose(0, 1)).transpose(0, 1)
+        mixed = self.norm(self.depthwise(attended.mT)).mean(-1)
         mixed = mixed + self.table(torch.arange(3.0)) + self.both(mixed, mixed)
         return self.last(mixed + nn.functional.linear(mixed, self.scores.weight.softmax(1)))
 

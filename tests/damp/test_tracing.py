@@ -12,12 +12,12 @@ from torch.nn import functional
 from damp.errors import Unsupported
 from damp.layouts import Layout
 from damp.operators import find
-from damp.tracing import listening, rehearse
+from damp.tracing import capture_inputs, trace
 
 
-def rehearsed(model, *shape):
+def traced(model, *shape):
     inputs = torch.randn(9, *shape, generator=torch.Generator().manual_seed(0))
-    return rehearse(model, find(model)[0], inputs)
+    return trace(model, find(model)[0], inputs)
 
 
 class Functional(nn.Module):
@@ -39,29 +39,29 @@ class Functional(nn.Module):
         return self.last(x.flatten(1))
 
 
-def test_functional_calls_are_seen_and_so_is_whose_bias_they_add():
-    found = rehearsed(Functional(), 6).readings
-    heard = {name: bool(reading.heard.all()) for name, reading in found.items()}
-    assert heard == {"mix": True, "bare": False, "other": False, "conv": True, "last": True}
+def test_functional_calls_are_traced_and_so_is_whose_bias_they_add():
+    run = traced(Functional(), 6).uses
+    bias_applied = {name: bool(use.bias_applied.all()) for name, use in run.items()}
+    assert bias_applied == {"mix": True, "bare": False, "other": False, "conv": True, "last": True}
 
 
-def test_a_missing_bias_counts_as_heard_where_the_layer_would_add_it():
+def test_a_missing_bias_counts_as_applied_where_the_layer_would_add_it():
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3, bias=False), nn.Flatten(), nn.Linear(36, 4, bias=False)
     )
-    assert all(bool(r.heard.all()) for r in rehearsed(model, 1, 5, 5).readings.values())
+    assert all(bool(use.bias_applied.all()) for use in traced(model, 1, 5, 5).uses.values())
     assert model[0].bias is None
 
 
-def test_a_bias_that_is_changed_in_part_is_heard_in_part():
+def test_a_bias_that_is_changed_in_part_is_applied_in_part():
     class Silencing(nn.Linear):
         def forward(self, inputs):
             bias = self.bias.clone()
             bias[1:3] = 0
             return functional.linear(inputs, self.weight, bias)
 
-    reading = rehearsed(Silencing(6, 4), 6).readings[""]
-    assert reading.heard.tolist() == [True, False, False, True]
+    use = traced(Silencing(6, 4), 6).uses[""]
+    assert use.bias_applied.tolist() == [True, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_a_weight_that_is_used_in_another_way_too_is_named(use, says):
         def forward(self, inputs):
             return self.layer(inputs) + use(self.layer.weight, inputs) + self.last(inputs)
 
-    found = rehearsed(Odd(), 6)
-    assert list(found.readings) == ["last"]
-    assert "too, which would feel the edit" in found.skipped[0].reason
+    run = traced(Odd(), 6)
+    assert list(run.uses) == ["last"]
+    assert "too, which would feel the edit" in run.skipped[0].reason
 
 
 def test_looking_at_a_weight_is_no_use_of_it():
@@ -96,7 +96,7 @@ def test_looking_at_a_weight_is_no_use_of_it():
             assert self.weight.size(0) == 4
             return functional.linear(inputs.to(self.weight.device), same, self.bias)
 
-    assert list(rehearsed(Looking(6, 4), 6).readings) == [""]
+    assert list(traced(Looking(6, 4), 6).uses) == [""]
 
 
 class Attention(nn.Module):
@@ -130,19 +130,20 @@ def test_every_projection_of_attention_is_read_at_its_own_input(options):
     model = Attention(**options).eval()
     tokens = torch.randn(9, 5, 8, generator=torch.Generator().manual_seed(1))
     before = model(tokens).detach()
-    found = rehearse(model, find(model)[0], tokens)
+    run = trace(model, find(model)[0], tokens)
     names = [f"attention.{role}_proj" for role in ("q", "k", "v", "out")]
-    assert list(found.readings) == [*names, "last"]
-    assert found.leaders == ["attention.q_proj", "attention.out_proj", "last"]
-    seen = {}
-    with listening(found.readings.values(), 9, seen.__setitem__), torch.no_grad():
+    assert list(run.uses) == [*names, "last"]
+    assert run.input_groups == ["attention.q_proj", "attention.out_proj", "last"]
+    pooled = {}
+    with capture_inputs(run.uses.values(), 9, pooled.__setitem__), torch.no_grad():
         answer = model(tokens)
     torch.testing.assert_close(answer, before)
-    torch.testing.assert_close(seen["attention.q_proj"], tokens.mean(1))
-    torch.testing.assert_close(seen["attention.k_proj"], tokens.mean(1))
+    torch.testing.assert_close(pooled["attention.q_proj"], tokens.mean(1))
+    torch.testing.assert_close(pooled["attention.k_proj"], tokens.mean(1))
     outward = model.attention.out_proj
     torch.testing.assert_close(
-        functional.linear(seen["attention.out_proj"], outward.weight, outward.bias), seen["last"]
+        functional.linear(pooled["attention.out_proj"], outward.weight, outward.bias),
+        pooled["last"],
     )
 
 
@@ -157,10 +158,10 @@ def test_keys_and_values_from_elsewhere_have_inputs_of_their_own():
             memory = self.narrow(tokens)
             return self.last(self.attention(tokens, memory, memory)[0].mean(1))
 
-    found = rehearsed(Crossing(), 5, 8)
-    assert found.readings["attention.k_proj"].leader == "attention.k_proj"
-    assert found.readings["attention.v_proj"].leader == "attention.k_proj"
-    assert found.readings["attention.q_proj"].leader == "attention.q_proj"
+    run = traced(Crossing(), 5, 8)
+    assert run.uses["attention.k_proj"].input_group == "attention.k_proj"
+    assert run.uses["attention.v_proj"].input_group == "attention.k_proj"
+    assert run.uses["attention.q_proj"].input_group == "attention.q_proj"
 
 
 def test_uses_are_counted_and_ordered():
@@ -172,17 +173,17 @@ def test_uses_are_counted_and_ordered():
         def forward(self, inputs):
             return self.last(self.mix(self.mix(inputs)))
 
-    found = rehearsed(Twice(), 6)
-    assert {name: reading.uses for name, reading in found.readings.items()} == {"mix": 2, "last": 1}
-    assert list(found.readings) == ["mix", "last"]
-    assert found.classes == 4
+    run = traced(Twice(), 6)
+    assert {name: use.calls for name, use in run.uses.items()} == {"mix": 2, "last": 1}
+    assert list(run.uses) == ["mix", "last"]
+    assert run.classes == 4
 
 
 def test_the_model_is_left_as_it_was():
     model = nn.Sequential(nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(),
                           nn.Dropout(), nn.Linear(36, 4)).train()  # fmt: skip
     before, parameters = copy.deepcopy(model), list(model.parameters())
-    rehearsed(model, 2, 5, 5)
+    traced(model, 2, 5, 5)
     assert [id(value) for value in model.parameters()] == [id(value) for value in parameters]
     assert list(model.state_dict()) == list(before.state_dict())
     for ours, theirs in zip(model.state_dict().values(), before.state_dict().values(), strict=True):
@@ -201,7 +202,7 @@ def test_the_model_is_left_as_it_was_even_if_it_fails():
 
     model = Failing()
     with pytest.raises(Unsupported, match="fails on inputs of shape"):
-        rehearsed(model, 6)
+        traced(model, 6)
     assert model.first.bias is None
 
 
@@ -211,15 +212,15 @@ def test_a_model_that_wants_more_than_inputs_is_refused():
             return super().forward(inputs)
 
     with pytest.raises(Unsupported, match=r"required argument: 'mask'.*forward takes"):
-        rehearsed(Greedy(6, 4), 6)
+        traced(Greedy(6, 4), 6)
 
 
-def test_images_of_another_size_do_not_fit_what_was_rehearsed():
+def test_images_of_another_size_do_not_fit_what_was_traced():
     model = nn.Sequential(nn.Linear(6, 4))
-    found = rehearsed(model, 6)
-    assert found.readings["0"].layout == Layout(axis=0)
+    run = traced(model, 6)
+    assert run.uses["0"].layout == Layout(axis=0)
     with (
         pytest.raises(Unsupported, match="does not fit 3 samples"),
-        listening(found.readings.values(), 3, lambda *_: None),
+        capture_inputs(run.uses.values(), 3, lambda *_: None),
     ):
         model(torch.ones(4, 6))

@@ -48,8 +48,8 @@ def test_the_ridge_is_a_share_of_the_mean_diagonal():
 
 def test_covariances_of_one_form_have_a_mean():
     one, other = torch.eye(2), torch.diag(torch.tensor([3.0, 1.0]))
-    found = Whole(matrix=one).averaged(Whole(matrix=other))
-    torch.testing.assert_close(found.matrix, torch.diag(torch.tensor([2.0, 1.0])))
+    average = Whole(matrix=one).averaged(Whole(matrix=other))
+    torch.testing.assert_close(average.matrix, torch.diag(torch.tensor([2.0, 1.0])))
 
 
 def test_covariances_of_two_forms_have_none():

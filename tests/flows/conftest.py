@@ -21,7 +21,7 @@ from unittest import mock
 import pytest
 
 from flows.data import loaders
-from flows.registry import client as tracking
+from flows.registry import open_registry
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 from tests.flows.world import World
@@ -212,7 +212,7 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with mock.patch.dict(os.environ, {"DAMP_HOME": str(root)}):
         settings.cache_clear()
         prepare_environment(root)
-        with tracking.opened(Home(root)) as client:
-            client.search_registered_models()
+        with open_registry(Home(root)) as registry:
+            registry.models()
     settings.cache_clear()
     return root / "mlflow.db"

@@ -20,8 +20,8 @@ import psutil
 
 from compliance.documents.policy import load_policy
 from compliance.ledger import Ledger
+from flows import models
 from flows.intake import requests
-from flows.models import weights as models
 from flows.state import journal
 from flows.state.paths import Attempt, Home
 

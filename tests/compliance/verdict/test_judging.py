@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from audits.finding import Finding, Measurement
+from audits.finding import Figure, Finding
 from compliance.documents.policy import Policy, Rule
 from compliance.verdict import FAILED, judge_row, judge_rows, reached, result_of
 from compliance.verdict.judging import resolved
@@ -17,8 +17,8 @@ from compliance.verdict.judging import resolved
 NULL = (0.48, 0.52, 0.50, 0.49, 0.51)
 
 
-def measured(name: str, value: float, *, original: float = 0.9, error: float = 0.01) -> Measurement:
-    return Measurement(
+def measured(name: str, value: float, *, original: float = 0.9, error: float = 0.01) -> Figure:
+    return Figure(
         name=name,
         label=name,
         value=value,
@@ -38,7 +38,7 @@ def policy(*rules: Rule, assurance: str = "L3") -> Policy:
     return Policy(name="p", assurance=assurance, references=5, rules=rules)  # type: ignore[arg-type]
 
 
-def finding(*measurements: Measurement, left_out: dict[str, str] | None = None) -> Finding:
+def finding(*measurements: Figure, left_out: dict[str, str] | None = None) -> Finding:
     return Finding(
         audit="few_shot",
         question="?",
@@ -114,7 +114,7 @@ def test_what_cannot_tell_the_original_decides_nothing(original: float) -> None:
     rows = judge_rows([finding(measured("few_shot.1", 0.5, original=original))], policy(RELATIVE))
     (row,) = rows
     assert (row.outcome, row.required) == ("informational", False)
-    assert "decides nothing" in row.reason
+    assert "cannot distinguish the original from retrained models (power 0" in row.reason
     assert result_of(rows) == "INCONCLUSIVE"
     assert reached(rows) == "L1"
 
@@ -200,11 +200,8 @@ def test_a_required_measurement_that_was_left_out_is_missed() -> None:
 
 
 def test_classes_that_nobody_saw_are_no_retrained_models() -> None:
-    seen = Measurement(
-        **{
-            name: getattr(measured("few_shot.1", 0.5), name)
-            for name in Measurement.__dataclass_fields__
-        }
+    seen = Figure(
+        **{name: getattr(measured("few_shot.1", 0.5), name) for name in Figure.__dataclass_fields__}
         | {"against": "unseen"}
     )
     (row,) = judge_rows([finding(seen)], policy(ABSOLUTE, assurance="L2"))

@@ -26,11 +26,11 @@ def damp(*arguments: str, home: Path, **options: str) -> subprocess.CompletedPro
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(command: str, tmp_path: Path) -> None:
-    told = damp(command, "--help", home=tmp_path / "state")
-    assert told.returncode == 0
-    assert "Usage: damp" in told.stdout
+    result = damp(command, "--help", home=tmp_path / "state")
+    assert result.returncode == 0
+    assert "Usage: damp" in result.stdout
     if command != "keys":
-        assert f"damp {command}" in told.stdout.split("Examples:")[1]
+        assert f"damp {command}" in result.stdout.split("Examples:")[1]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["verify", "missing.json"], ["status"]])
@@ -43,10 +43,10 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Pat
         "except SystemExit:\n    pass\n"
         f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert told.stderr.splitlines()[-1] == "[]"
+    assert result.stderr.splitlines()[-1] == "[]"
 
 
 def test_the_version_is_printed(tmp_path: Path) -> None:
@@ -56,23 +56,23 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
 
 
 def test_a_mistyped_option_is_refused_in_one_line_with_exit_code_1(tmp_path: Path) -> None:
-    told = damp("run", "--evnt", "x", home=tmp_path)
-    assert told.returncode == 1
-    assert told.stderr.startswith("error: No such option '--evnt'")
-    assert "Traceback" not in told.stderr
+    result = damp("run", "--evnt", "x", home=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: No such option '--evnt'")
+    assert "Traceback" not in result.stderr
 
 
 def test_an_error_is_json_too_where_json_was_asked_for(tmp_path: Path) -> None:
-    told = damp("submit", "no-such-request.yaml", "--json", home=tmp_path)
-    answer = json.loads(told.stdout)
-    assert told.returncode == answer["exit_code"] == 1
+    result = damp("submit", "no-such-request.yaml", "--json", home=tmp_path)
+    answer = json.loads(result.stdout)
+    assert result.returncode == answer["exit_code"] == 1
     assert "no-such-request.yaml" in answer["error"]
 
 
 def test_an_empty_home_has_no_events(tmp_path: Path) -> None:
-    told = damp("status", "--json", home=tmp_path / "state")
-    assert told.returncode == 0
-    assert json.loads(told.stdout) == []
+    result = damp("status", "--json", home=tmp_path / "state")
+    assert result.returncode == 0
+    assert json.loads(result.stdout) == []
     assert not (tmp_path / "state").exists()
 
 
@@ -84,16 +84,18 @@ def test_completion_is_printed_for_each_shell(shell: str, tmp_path: Path) -> Non
 FIRST = """
 import sys
 from contextlib import contextmanager
-from flows.cli import app as cli, commands
+from types import SimpleNamespace
+from flows.cli import app as cli
+from flows.orchestration import engine
 @contextmanager
-def engine(home, **_):
+def connected(home, **_):
     print("prefect" in sys.modules)
     raise SystemExit(7)
     yield
-commands.engine = engine
-commands.overview.one_event = lambda home, event: {"pending": True, "state": "received"}
-commands.keyring.signing_key = lambda home, role: None
-commands._refuse_if_busy = lambda home, events: None
+engine.connected = connected
+engine.status.one_event = lambda home, event: SimpleNamespace(pending=True, state="received")
+engine.keyring.signing_key = lambda home, role: None
+engine._refuse_if_busy = lambda home, events: None
 from flows.state import event_ids as eventids; from flows.intake import requests as intake
 intake.pending = lambda home: ["x"]
 eventids.whole = lambda home, event: event
@@ -107,11 +109,11 @@ def test_prefect_is_imported_only_once_its_address_is_known(
     arguments: list[str], tmp_path: Path
 ) -> None:
     """It reads the address when it is imported; without one it starts a server of its own."""
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", FIRST, "--home", str(tmp_path / "state"), *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (told.returncode, told.stdout) == (7, "False\n"), told.stderr
+    assert (result.returncode, result.stdout) == (7, "False\n"), result.stderr

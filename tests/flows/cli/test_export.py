@@ -14,20 +14,20 @@ import pytest
 from compliance.signing import envelope, load_trust
 from flows.state.paths import Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 
 
 @pytest.fixture
 def event(home: Home) -> str:
-    made: str = MADE.put(home)
-    MADE.decide(home, made)
-    return made
+    identifier: str = RECORDS.put(home)
+    RECORDS.decide(home, identifier)
+    return identifier
 
 
 def test_counts_are_told_for_people_and_machines(damp: Damp, home: Home, event: str) -> None:
-    told = damp("stats", "--json").json()
-    assert (told["received"], told["open"], told["verdicts"]) == (1, 1, {"PASSED": 1})
+    result = damp("stats", "--json").json()
+    assert (result["received"], result["open"], result["verdicts"]) == (1, 1, {"PASSED": 1})
     assert "received           1" in damp("stats").out
     assert damp("stats", "--year", "1999", "--json").json()["received"] == 0
     assert damp("stats", "--since", "1999-01-01", "--until", "2000-01-01").code == 0
@@ -48,21 +48,23 @@ def test_lineage_events_stand_one_on_a_line(damp: Damp, event: str) -> None:
 
 def test_a_test_result_can_be_signed(damp: Damp, home: Home, event: str, tmp_path: Path) -> None:
     file = tmp_path / "result.dsse.json"
-    told = damp("export", "--format", "in-toto-test-result", "--event", event, "--sign", "-o", file)
-    assert told.code == 0, told.err
+    result = damp(
+        "export", "--format", "in-toto-test-result", "--event", event, "--sign", "-o", file
+    )
+    assert result.code == 0, result.err
     opened = envelope.open_envelope(file.read_bytes())
     (signature,) = envelope.verify_signatures(opened, load_trust(home.trust))
     assert (signature.role, signature.holds) == ("executor", True)
     assert json.loads(opened.payload)["predicate"]["result"] == "PASSED"
-    told = damp("verify", file)
-    assert told.code == 3  # signed properly, and no statement of an unlearning event
-    assert "test-result" in told.out
+    result = damp("verify", file)
+    assert result.code == 3  # signed properly, and no statement of an unlearning event
+    assert "test-result" in result.out
 
 
 def test_a_model_card_section_is_printed(damp: Damp, event: str) -> None:
-    told = damp("export", "--format", "model-card", "--event", event[:8])
-    assert told.out.startswith("---\n{")
-    assert "## Unlearning" in told.out
+    result = damp("export", "--format", "model-card", "--event", event[:8])
+    assert result.out.startswith("---\n{")
+    assert "## Unlearning" in result.out
 
 
 def test_the_ledger_goes_out_with_its_columns_explained(
@@ -79,6 +81,6 @@ def test_what_cannot_be_exported_is_refused(damp: Damp, home: Home, event: str) 
     assert "--event ID" in damp("export", "--format", "openlineage").err
     assert "leave --sign" in damp("export", "--format", "csv", "--sign").err
     assert "knows no event" in damp("export", "--format", "model-card", "--event", "nobody").err
-    undecided = MADE.put(home)
-    told = damp("export", "--format", "openlineage", "--event", undecided)
-    assert (told.code, "has no statement" in told.err) == (1, True)
+    undecided = RECORDS.put(home)
+    result = damp("export", "--format", "openlineage", "--event", undecided)
+    assert (result.code, "has no statement" in result.err) == (1, True)

@@ -31,23 +31,23 @@ def booked(home: Home) -> Ledger:
 
 
 def test_a_whole_ledger_holds_and_says_what_that_does_not_show(damp: Damp, booked: Ledger) -> None:
-    told = damp("ledger", "verify")
-    assert told.code == 0
-    assert "5 entries" in told.out
-    assert "cannot see that its end was cut off" in told.out
+    result = damp("ledger", "verify")
+    assert result.code == 0
+    assert "5 entries" in result.out
+    assert "cannot see that its end was cut off" in result.out
     assert damp("ledger", "verify", "--json").json()["valid"]
 
 
 def test_a_changed_entry_is_named(damp: Damp, home: Home, booked: Ledger) -> None:
     home.ledger.write_bytes(home.ledger.read_bytes().replace(b"gdpr", b"ccpa", 1))
-    told = damp("ledger", "verify", "--json")
-    assert (told.code, told.json()["broken"]) == (1, 1)
-    assert "was changed after" in told.json()["problems"][0]
+    result = damp("ledger", "verify", "--json")
+    assert (result.code, result.json()["broken"]) == (1, 1)
+    assert "was changed after" in result.json()["problems"][0]
 
 
 def test_entries_are_shown_in_words(damp: Damp, booked: Ledger) -> None:
-    told = damp("ledger", "show", "--event", "e1")
-    assert [line.split("Z  ")[1] for line in told.out.splitlines()] == [
+    result = damp("ledger", "show", "--event", "e1")
+    assert [line.split("Z  ")[1] for line in result.out.splitlines()] == [
         "Request received. ground gdpr, due 2026-10-20T08:00:00Z",
         "Attempt started. attempt 1",
     ]
@@ -66,9 +66,9 @@ def test_a_checkpoint_finds_a_cut_tail(
     assert damp("ledger", "verify", "--checkpoint", held).code == 0
     lines = home.ledger.read_bytes().splitlines(keepends=True)
     home.ledger.write_bytes(b"".join(lines[:4]))
-    told = damp("ledger", "verify", "--checkpoint", held, "--json")
-    assert told.code == 1
-    assert "tail was cut off" in told.json()["problems"][0]
+    result = damp("ledger", "verify", "--checkpoint", held, "--json")
+    assert result.code == 1
+    assert "tail was cut off" in result.json()["problems"][0]
 
 
 def test_growth_is_shown_to_somebody_who_has_no_ledger(
@@ -80,8 +80,12 @@ def test_growth_is_shown_to_somebody_who_has_no_ledger(
     assert damp("ledger", "prove", "--since", held, "-o", proof).code == 0
     trust.write_bytes(home.trust.read_bytes())
     home.ledger.unlink()
-    told = damp("ledger", "consistent", held, proof, "--trust", trust, "--json")
-    assert (told.code, told.json()["consistent"], told.json()["later"]["size"]) == (0, True, 6)
+    result = damp("ledger", "consistent", held, proof, "--trust", trust, "--json")
+    assert (result.code, result.json()["consistent"], result.json()["later"]["size"]) == (
+        0,
+        True,
+        6,
+    )
     proof.write_text(proof.read_text().replace("old 5", "old 4"))
     assert damp("ledger", "consistent", held, proof, "--trust", trust).code == 1
 
@@ -94,9 +98,9 @@ def test_a_ledger_restored_from_an_older_copy_is_not_signed_again(
     assert damp("ledger", "checkpoint").code == 0
     home.ledger.write_bytes(older)
     booked.append("attempt_started", "e2", {"attempt": 3})
-    told = damp("ledger", "checkpoint")
-    assert told.code == 1
-    assert "restored from an older copy" in told.err
+    result = damp("ledger", "checkpoint")
+    assert result.code == 1
+    assert "restored from an older copy" in result.err
     assert len(list(home.checkpoints.iterdir())) == 1
 
 

@@ -15,7 +15,7 @@ import pytest
 from flows.state.paths import Home
 from flows.state.settings import settings
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 NAMES = ("with space", "new\nline", "<img src=x onerror=alert(1)>", "quo'te\"s & $HOME `id`", "-rf")
 Damp = Callable[..., Any]
 
@@ -31,9 +31,9 @@ def strange(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 
 def test_everything_at_the_desk_works_in_a_folder_of_any_name(damp: Damp, strange: Home) -> None:
-    event = MADE.put(strange)
-    MADE.decide(strange, event, verdict="FAILED", with_report=True)
-    attempt = MADE.decide(strange, event, number=2, with_report=True)
+    event = RECORDS.put(strange)
+    RECORDS.decide(strange, event, verdict="FAILED", with_report=True)
+    attempt = RECORDS.decide(strange, event, number=2, with_report=True)
     held = strange.root / "held.txt"
     for words in (
         ("status",),
@@ -56,26 +56,26 @@ def test_everything_at_the_desk_works_in_a_folder_of_any_name(damp: Damp, strang
         ("report", "--index"),
         ("export", "--format", "csv", "-o", strange.root / "ledger.csv"),
     ):
-        told = damp(*words)
-        assert told.code == 0, (words, told.err)
-        assert "Traceback" not in told.err
+        result = damp(*words)
+        assert result.code == 0, (words, result.err)
+        assert "Traceback" not in result.err
     for page in (attempt.folder / "report-now.html", strange.root / "index.html"):
         assert "<img" not in page.read_text()
 
 
 def test_a_file_that_is_not_there_is_named_whatever_its_name(damp: Damp, strange: Home) -> None:
-    told = damp("verify", "--trust", strange.trust, "--", strange.root / "gone.json")
-    assert told.code == 1
-    assert "cannot be read" in told.out + told.err
-    assert "Traceback" not in told.out + told.err
+    result = damp("verify", "--trust", strange.trust, "--", strange.root / "gone.json")
+    assert result.code == 1
+    assert "cannot be read" in result.out + result.err
+    assert "Traceback" not in result.out + result.err
 
 
 def test_commands_that_a_report_tells_can_be_typed(strange: Home) -> None:
     """They are relative to the state folder, whose own name never stands in them."""
     from flows.records import reports
 
-    event = MADE.put(strange)
-    attempt = MADE.decide(strange, event)
+    event = RECORDS.put(strange)
+    attempt = RECORDS.decide(strange, event)
     for command in reports.commands(strange, attempt).values():
         words = shlex.split(command)
         assert words[0] == "damp"

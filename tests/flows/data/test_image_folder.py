@@ -186,7 +186,7 @@ def without_validation_images(folder: Path) -> None:
         (saying("../../x.png\tn01443537\n"), ["val_annotations.txt, line 1", "Fetch the file"]),
         (saying("val_0.png\tn01443537\n"), ["no image in", "n01629819 (test)"]),
         (saying(""), ["n01443537 (test), n01629819 (test)"]),
-        (without_validation_images, ["val_0.png", "FileNotFoundError", "mend or remove"]),
+        (without_validation_images, ["val_0.png", "FileNotFoundError", "fix or remove"]),
     ],
 )
 def test_another_layout_than_tiny_imagenets_is_refused(
@@ -261,16 +261,16 @@ NINE = os.path.join("bee", "9.png")
         (empty_class, ["no image in dog (train), dog (test)", "Every class needs"]),
         (one_picture_class, ["no image in dog (train).", "Every class needs"]),
         (other_size, [NINE, "is 9x6, the first image is 8x6", "bring all to one size"]),
-        (text_as_png, [NINE, "(UnidentifiedImageError)", "mend or remove it"]),
-        (empty_file, [NINE, "(UnidentifiedImageError)", "mend or remove it"]),
-        (truncated, [NINE, "(OSError)", "mend or remove it"]),
+        (text_as_png, [NINE, "(UnidentifiedImageError)", "fix or remove it"]),
+        (empty_file, [NINE, "(UnidentifiedImageError)", "fix or remove it"]),
+        (truncated, [NINE, "(OSError)", "fix or remove it"]),
         (
             damaged_chunk,
-            [os.path.join("bee", "0.png"), "cannot be read as an image", "mend or remove it"],
+            [os.path.join("bee", "0.png"), "cannot be read as an image", "fix or remove it"],
         ),
         (bomb(2000, 8), [NINE, "is 2000x8; 1024 a side is the most", "make it smaller"]),
         (bomb(10000, 10000), [NINE, "is 10000x10000; 1024 a side", "make it smaller"]),
-        (bomb(20000, 20000), [NINE, "(DecompressionBombError)", "mend or remove it"]),
+        (bomb(20000, 20000), [NINE, "(DecompressionBombError)", "fix or remove it"]),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_refused(

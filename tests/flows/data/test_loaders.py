@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import pickle
 import random
+import re
 import struct
 import sys
 import uuid
@@ -21,6 +22,7 @@ import pytest
 import torch
 from torchvision import datasets as zoo
 
+from compliance.documents.request import DATA
 from flows.data import loaders
 from flows.data.dataset import Dataset, DataSpec
 from flows.data.leakage import shared_rows
@@ -308,6 +310,19 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(name: str) -> None
     told(error, f"'{name}'", "digits, mnist5k", "imagefolder:PATH", "package.module:callable")
 
 
+def test_a_request_may_name_every_data_set() -> None:
+    """The pattern of a request lists the names: compliance knows none of the loaders."""
+    for name in loaders.LOADERS:
+        assert re.fullmatch(DATA, name)
+        assert not re.fullmatch(DATA, f"{name}x")
+
+
+def test_the_tutorial_lists_every_data_set_with_what_it_needs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "tutorial.md").read_text()
+    rows = [f"| `{name}` | {loader.needs} |" for name, loader in loaders.LOADERS.items()]
+    assert "| data set | needs |\n|---|---|\n" + "\n".join(rows) + "\n\n" in page
+
+
 DATASET = """from flows.data.dataset import Dataset
     return Dataset(name="mine", train_inputs=x, train_labels=y, test_inputs=x, test_labels=y,
                    classes=6, description="Of the shop")"""
@@ -335,8 +350,8 @@ def test_data_of_the_users_own_is_taken_in_damps_types(
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("return x, y", ["gave a tuple", "train_inputs, train_labels"]),
-        ("return None", ["gave a NoneType"]),
+        ("return x, y", ["returned a tuple", "train_inputs, train_labels"]),
+        ("return None", ["returned a NoneType"]),
         ("return x, y, x, 'abcd'", ["no array of numbers"]),
         ("return x, y, x, np.array([None])", ["no array of numbers"]),
         ("return x + 1j, y, x, y", ["complex", "real values"]),

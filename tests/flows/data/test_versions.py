@@ -111,7 +111,7 @@ def test_the_digest_in_plain_python_is_dvcs_for_any_names(tmp_path: Path) -> Non
     dvc(tmp_path, "init", "--no-scm", "-q")
     dvc(tmp_path, "add", "-q", "images")
 
-    assert versions.dir_digest(entries) == recorded_by_dvc(tmp_path / "images")
+    assert file_digests.dir_digest(entries) == recorded_by_dvc(tmp_path / "images")
 
 
 def test_the_shards_hold_every_row_and_its_number(pair: tuple) -> None:
@@ -153,19 +153,17 @@ def test_the_manifest_says_what_the_successor_is_made_of(home: Home, pair: tuple
 def test_a_second_call_starts_nothing_of_dvc(home: Home, pair: tuple) -> None:
     assert versions.before_and_after(small(), [3, 3], home) == pair
     assert versions.version(small(), home) == pair[0]
-    assert versions.successor(small(), pair[0], [3], home) == pair[1]
 
 
 def test_the_next_event_starts_where_the_last_one_ended(home: Home, pair: tuple) -> None:
     before, after = versions.before_and_after(small(), [1], home, retired=[3])
     assert before == pair[1]
     assert after.without == (1, 3)
-    assert after == versions.successor(small(), pair[1], [1], home)
     told = json.loads(versions.manifest(home, after, before).read_text())
     assert (told["base"], told["forget"]) == (pair[1].version, [1])
 
 
-def test_what_a_kill_or_a_hand_left_behind_is_mended(home: Home) -> None:
+def test_what_a_kill_or_a_hand_left_behind_is_repaired(home: Home) -> None:
     wanted = versions.version(small(seed=1), home)
     shard = wanted.path / "train-000.npz"
     shard.chmod(0o644)
@@ -263,13 +261,6 @@ def test_there_must_be_something_to_forget_and_something_to_keep(
 ) -> None:
     with pytest.raises(DataVersionError, match=reason):
         versions.before_and_after(small(), forget, home, retired=retired)
-
-
-@pytest.mark.usefixtures("no_dvc")
-def test_a_successor_of_other_rows_is_refused(home: Home, pair: tuple) -> None:
-    stale = replace(pair[0], version="0" * 32 + ".dir")
-    with pytest.raises(DataVersionError, match="its rows have changed"):
-        versions.successor(small(), stale, [3], home)
 
 
 def image_folder(root: Path) -> Dataset:

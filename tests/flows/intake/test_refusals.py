@@ -16,7 +16,7 @@ from PIL import Image
 
 from compliance.ledger import Ledger
 from flows.intake import requests
-from flows.models import weights
+from flows.models import architectures, weights
 from flows.state import locks
 from flows.state.paths import Home
 from tests.flows.conftest import Damp, contents
@@ -30,7 +30,9 @@ def folder(tmp_path: Path) -> Path:
     """A model that fits digits, and nothing else."""
     torch.manual_seed(0)
     made = tmp_path / "desk"
-    weights.save_weights(weights.build("damp:cnn", CLASSES, SHAPE), made / "model.safetensors", {})
+    weights.save_weights(
+        architectures.build("damp:cnn", CLASSES, SHAPE), made / "model.safetensors", {}
+    )
     return made
 
 
@@ -124,7 +126,7 @@ def _cut_in_the_header(path: Path) -> None:
 
 
 def _with_nan(path: Path) -> None:
-    network = weights.build("damp:cnn", CLASSES, SHAPE)
+    network = architectures.build("damp:cnn", CLASSES, SHAPE)
     next(network.parameters()).data.fill_(float("nan"))
     weights.save_weights(network, path, {})
 
@@ -138,7 +140,7 @@ def _saved_by_torch(path: Path) -> None:
 
 
 def _of_other_classes(path: Path) -> None:
-    weights.save_weights(weights.build("damp:cnn", 7, SHAPE), path, {})
+    weights.save_weights(architectures.build("damp:cnn", 7, SHAPE), path, {})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from audits.references import Recipe, train
 from flows.data import loaders
 from flows.data.dataset import DataSpec
-from flows.models import recipes, weights
+from flows.models import architectures, recipes
 from flows.state.errors import RecipeError
 
 SHAPES = {
@@ -32,7 +32,7 @@ def test_every_recipe_is_tested_here() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_recipe_builds_a_network_for_its_images(name: str) -> None:
     recipe, (classes, shape) = recipes.get(name), SHAPES[name]
-    network = weights.build(recipe.architecture, classes, shape).eval()
+    network = architectures.build(recipe.architecture, classes, shape).eval()
     with torch.inference_mode():
         assert network(torch.zeros(2, *shape)).shape == (2, classes)
 
@@ -68,7 +68,7 @@ def test_an_unknown_recipe_is_refused_with_those_that_there_are() -> None:
 def test_digits_are_learned_to_98_in_100() -> None:
     data, recipe = loaders.load(DataSpec(name="digits")), recipes.get("digits")
     network = train(
-        lambda: weights.build(recipe.architecture, data.classes, data.input_shape),
+        lambda: architectures.build(recipe.architecture, data.classes, data.input_shape),
         data.train_inputs,
         data.train_labels,
         recipe=recipe.training,

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import damp
-from flows.models import third_party, weights
+from flows.models import architectures, third_party, weights
 from flows.state.errors import ModelError
 
 Refusal = Callable[..., AbstractContextManager[None]]
@@ -72,7 +72,7 @@ def is_accounted_for(network: nn.Module, edited: damp.EditedModel) -> None:
 def test_models_of_timm_are_built_and_cut(name: str, some: list[str]) -> None:
     library("timm")
     torch.manual_seed(0)
-    network = weights.build(f"timm:{name}", 3, SHAPE).eval()
+    network = architectures.build(f"timm:{name}", 3, SHAPE).eval()
     for layer in network.modules():
         if isinstance(layer, nn.Linear) and not layer.weight.any():
             nn.init.normal_(layer.weight)  # some heads start at zero
@@ -120,7 +120,7 @@ def test_image_classifiers_of_hugging_face_are_built_and_cut(
     named = {"architectures": ["DeiTForImageClassification"]} if kind == "deit" else {}
     place = folder(small(kind) | named)
     torch.manual_seed(0)
-    network = weights.build(f"hf:{place}", 3, SHAPE).eval()
+    network = architectures.build(f"hf:{place}", 3, SHAPE).eval()
     edited = is_cut(network)
     is_accounted_for(network, edited)
     assert len(edited.operators) > 5
@@ -154,7 +154,7 @@ def test_an_edited_model_of_hugging_face_comes_back_from_its_file(
 ) -> None:
     place = folder(small("beit"))
     architecture = f"hf:{place}"
-    edited = is_cut(weights.build(architecture, 3, SHAPE).eval()).unretired
+    edited = is_cut(architectures.build(architecture, 3, SHAPE).eval()).unretired
     weights.save_weights(edited, tmp_path / "w.safetensors", {})
     loaded, _ = weights.load_weights(
         tmp_path / "w.safetensors", architecture=architecture, classes=3, input_shape=SHAPE
@@ -167,20 +167,20 @@ def test_images_of_one_channel_fit_a_model_that_is_built_for_them(
     folder: Callable[[dict[str, Any]], Path],
 ) -> None:
     place = folder(small("vit"))
-    network = weights.build(f"hf:{place}", 5, (1, 16, 16)).eval()
+    network = architectures.build(f"hf:{place}", 5, (1, 16, 16)).eval()
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 5)
 
 
 def test_a_model_that_timm_has_not_is_refused(refused: Refusal) -> None:
     library("timm")
     with refused(ModelError, "timm has no model 'resnet1'", "list_models"):
-        weights.build("timm:resnet1", 3, SHAPE)
+        architectures.build("timm:resnet1", 3, SHAPE)
 
 
 def test_images_that_a_model_of_timm_cannot_take_are_refused(refused: Refusal) -> None:
     library("timm")
     with refused(ModelError, "3x0x0", "another size"):
-        weights.build("timm:vit_tiny_patch16_224", 3, (3, 0, 0))
+        architectures.build("timm:vit_tiny_patch16_224", 3, (3, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_folder_of_no_image_classifier_is_refused(
     library("transformers")
     place = folder(settings)
     with refused(ModelError, "config.json", *words):
-        weights.build(f"hf:{place}", 3, SHAPE)
+        architectures.build(f"hf:{place}", 3, SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +218,13 @@ def test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_i
     library("transformers")
     place = folder({"model_type": "vit", "hidden_size": 16, "num_attention_heads": 2} | size)
     with refused(ModelError, "config.json", words):
-        weights.build(f"hf:{place}", 3, SHAPE)
+        architectures.build(f"hf:{place}", 3, SHAPE)
 
 
 def test_a_folder_without_configuration_is_refused(tmp_path: Path, refused: Refusal) -> None:
     library("transformers")
     with refused(ModelError, "Cannot read", "downloads none"):
-        weights.build(f"hf:{tmp_path / 'nowhere'}", 3, SHAPE)
+        architectures.build(f"hf:{tmp_path / 'nowhere'}", 3, SHAPE)
 
 
 @pytest.mark.parametrize(("name", "extra"), [("timm", "timm"), ("transformers", "hf")])

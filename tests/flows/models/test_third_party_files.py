@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from flows.data import loaders
 from flows.data.dataset import Dataset, DataSpec
-from flows.models import weights
+from flows.models import architectures, weights
 from flows.state import files
 from flows.state.errors import DataError, ModelError, StoreError
 
@@ -27,7 +27,7 @@ SHAPE = (1, 8, 8)
 @pytest.fixture
 def state() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    network = weights.build("damp:cnn", 10, SHAPE)
+    network = architectures.build("damp:cnn", 10, SHAPE)
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from flows.models import weights as models
+from flows import models
 from flows.state.errors import ModelError
 from flows.state.paths import Home
 
@@ -78,7 +78,7 @@ def test_an_architecture_of_the_users_own_is_built(users_module: Callable[[str],
         ("torchvision:fasterrcnn_resnet50_fpn", (3, 32, 32), ["no classifier"]),
         ("torchvision:resnet18", SHAPE, ["3 channels", "these have 1", "damp:cnn"]),
         ("no_such_module:build", SHAPE, ["no_such_module", "Run damp in the folder"]),
-        ("os.path:no_such_function", SHAPE, ["no callable 'no_such_function'", "Mend the name"]),
+        ("os.path:no_such_function", SHAPE, ["no callable 'no_such_function'", "Correct the name"]),
         ("os.path:sep", SHAPE, ["no callable 'sep'"]),
     ],
 )
@@ -93,7 +93,7 @@ def test_an_unknown_architecture_is_refused(
     ("text", "words"),
     [
         ("def build(classes): ...", ["build(classes=..., input_shape=...)", "these parameters"]),
-        ("def build(classes, input_shape): return 3", ["gave a int", "nn.Module"]),
+        ("def build(classes, input_shape): return 3", ["returned a int", "nn.Module"]),
         ("def build(:", ["cannot be imported", "invalid syntax"]),
         ("import no_such_library", ["cannot be imported", "no_such_library", "install"]),
     ],

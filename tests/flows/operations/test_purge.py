@@ -1,4 +1,4 @@
-"""What still holds the class is found by its bytes, told honestly, and deleted only when it may."""
+"""What still holds the class is recognized by its bytes, listed, and deleted only when it may."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from compliance.ledger import Ledger
+from flows import models
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions
 from flows.data.dataset import Dataset
 from flows.intake import lifecycle
-from flows.models import weights as models
 from flows.operations import purge
 from flows.records import inventory
 from flows.registry import registration
@@ -34,7 +34,7 @@ from flows.state.settings import prepare_environment, settings
 # MLflow's own modules warn of a type hint of theirs when `mlflow.pyfunc` is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+DECIDED = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 Refusal = Callable[..., Any]
 
@@ -98,8 +98,8 @@ def world(template: World) -> Iterator[World]:
     home = template.home
     kept = home.root.with_name("kept")
     shutil.copytree(home.root, kept, ignore=DATABASES, copy_function=os.link)
-    event = MADE.put(home)
-    MADE.decide(home, event, before=template.before, versions=template.versions)
+    event = DECIDED.put(home)
+    DECIDED.decide(home, event, before=template.before, versions=template.versions)
     lifecycle.close(home, event, reason="in use since today")
     digest = files.digest_bytes(template.before)
     for name, of in (("a" * 64, digest), ("b" * 64, "c" * 64)):
@@ -117,10 +117,8 @@ def world(template: World) -> Iterator[World]:
 
 
 def shown(world: World) -> dict[str, str]:
-    lineage = purge.lineage_of(world.home, world.event)
-    return {
-        f"{a.artefact}: {a.location}": a.status for a in inventory.inventory(world.home, lineage)
-    }
+    scope = purge.scope_of(world.home, world.event)
+    return {f"{a.artefact}: {a.location}": a.status for a in inventory.inventory(world.home, scope)}
 
 
 def test_everything_that_holds_the_class_is_listed(world: World) -> None:
@@ -138,7 +136,7 @@ def test_everything_that_holds_the_class_is_listed(world: World) -> None:
     }
 
 
-def test_a_copy_under_another_name_is_found_by_its_bytes(world: World) -> None:
+def test_a_copy_under_another_name_is_recognized_by_its_bytes(world: World) -> None:
     hidden = world.home.events / world.event / "attempt-1" / "harmless.safetensors"
     hidden.write_bytes(world.before)
     assert any("harmless" in line for line in shown(world))
@@ -147,8 +145,8 @@ def test_a_copy_under_another_name_is_found_by_its_bytes(world: World) -> None:
 def test_a_dry_run_touches_nothing(world: World) -> None:
     before = _contents(world.home)
     planned = purge.plan(world.home, world.event)
-    assert sum(one["deletes"] for one in planned) == 6
-    assert all(one["bytes"] > 0 for one in planned if one["deletes"])
+    assert sum(one.deletes for one in planned) == 6
+    assert all(one.size > 0 for one in planned if one.deletes)
     assert _contents(world.home) == before
 
 
@@ -158,8 +156,8 @@ def test_what_is_damps_own_is_deleted_and_logged(world: World) -> None:
     assert len(gone) == 1
     assert all(dvc_metadata.cached(home, md5).is_file() for md5 in gone)
     done = purge.purge(home, world.event)
-    assert len(done["deleted"]) == 6
-    assert {row["artefact"] for row in done["left"]} == {
+    assert len(done.deleted) == 6
+    assert {each.artefact for each in done.left} == {
         "held-out images of the class",
         "the data set itself",
         "copies elsewhere",
@@ -169,7 +167,7 @@ def test_what_is_damps_own_is_deleted_and_logged(world: World) -> None:
     kinds = [e["kind"] for e in Ledger(home.ledger).of(world.event)][-2:]
     assert kinds == ["purge_started", "artefacts_purged"]
     again = purge.purge(home, world.event)
-    assert again["deleted"] == []
+    assert again.deleted == ()
     assert Ledger(home.ledger).of(world.event)[-1]["kind"] == "artefacts_purged"
 
 
@@ -197,23 +195,25 @@ def test_the_rows_that_stay_are_untouched(world: World) -> None:
 
 
 def test_the_version_stays_in_the_registry_without_its_weights(world: World) -> None:
-    from flows.registry import client as tracking
+    from flows.registry import open_registry, version_of
     from flows.state.errors import RegistryError
 
     purge.purge(world.home, world.event)
-    with tracking.opened(world.home) as client:
-        assert client.get_model_version("digits", "1").tags["damp.purged"] == "true"
+    with open_registry(world.home) as registry:
+        version = version_of(registry, "digits", 1)
+    assert version.raw_tags["damp.purged"] == "true"
+    assert version.tags().purged
     with pytest.raises(RegistryError, match="are gone"):
         registration.resolve(world.home, "digits/1")
 
 
-def test_rows_that_another_version_holds_are_told_and_kept(world: World) -> None:
+def test_rows_that_another_version_holds_are_listed_and_kept(world: World) -> None:
     """The successor of an event about another class still has this one's rows."""
     dataversions.before_and_after(noise(), [3], world.home)
     done = purge.purge(world.home, world.event)
-    left = [row for row in done["left"] if row["artefact"] == "training rows of the class"]
+    left = [each for each in done.left if each.artefact == "training rows of the class"]
     assert len(left) == 1
-    assert "goes with its own event" in left[0]["note"]
+    assert "goes with its own event" in left[0].note
     for md5 in dvc_metadata.forgotten(world.home, *world.versions):
         assert dvc_metadata.cached(world.home, md5).is_file()
     assert not (dvc_workspace.workspace(world.home) / f"digits-{world.versions[0][:8]}").exists()
@@ -234,7 +234,7 @@ def test_a_purge_that_was_killed_is_finished(world: World, monkeypatch: pytest.M
         with pytest.raises(KeyboardInterrupt):
             purge.purge(world.home, world.event)
     done = purge.purge(world.home, world.event)
-    assert len(done["deleted"]) == 6  # what had gone before is told as well
+    assert len(done.deleted) == 6  # what had gone before is listed as well
     assert not _holding(world.home, world.before)
 
 
@@ -245,29 +245,29 @@ def test_nothing_outside_the_state_folder_is_ever_deleted(world: World, tmp_path
     link.symlink_to(outside)
     folder = world.home.events / world.event / "linked-folder"
     folder.symlink_to(tmp_path)
-    told = purge.purge(world.home, world.event)
+    purged = purge.purge(world.home, world.event)
     assert outside.read_bytes() == world.before
     assert link.is_symlink()
-    assert "linked" not in json.dumps(told)  # not even listed as a copy
+    assert "linked" not in json.dumps(purged.to_json())  # not even listed as a copy
 
 
 def test_before_the_new_model_is_in_use_nothing_is_deleted(world: World, refused: Any) -> None:
     for verdict, state in (("PASSED", "audited"), ("FAILED", "failed_audit")):
-        event = MADE.put(world.home)
-        MADE.decide(world.home, event, verdict=verdict, before=b"x", versions=world.versions)
+        event = DECIDED.put(world.home)
+        DECIDED.decide(world.home, event, verdict=verdict, before=b"x", versions=world.versions)
         with refused(EventError, f"is {state} with verdict {verdict}"):
             purge.purge(world.home, event)
-    undecided = MADE.put(world.home)
+    undecided = DECIDED.put(world.home)
     with refused(EventError, "has no statement yet"):
         purge.purge(world.home, undecided)
 
 
 def test_while_an_open_event_needs_the_rows_nothing_is_deleted(world: World) -> None:
-    other = MADE.put(world.home)
+    other = DECIDED.put(world.home)
     with pytest.raises(EventError, match=f"still need the old model or its rows: {other}"):
         purge.purge(world.home, world.event)
     lifecycle.cancel(world.home, other, reason="withdrawn")
-    assert purge.purge(world.home, world.event)["deleted"]
+    assert purge.purge(world.home, world.event).deleted
 
 
 def test_while_an_event_runs_on_the_model_a_purge_is_busy(world: World) -> None:
@@ -304,14 +304,14 @@ def test_a_declared_copy_is_listed_with_the_last_word_on_it(world: World, refuse
 def test_a_declaration_that_says_nothing_is_refused(
     home: Home, refused: Refusal, changes: dict[str, str], words: str
 ) -> None:
-    event = MADE.put(home)
-    given = {"artefact": "backup", "location": "tape", "status": "DELETED"} | changes
+    event = DECIDED.put(home)
+    declaration = {"artefact": "backup", "location": "tape", "status": "DELETED"} | changes
     with refused(EventError, words):
-        lifecycle.declare(home, event, **given)
+        lifecycle.declare(home, event, **declaration)
 
 
 def test_a_role_must_vouch_that_the_list_is_complete(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
+    event = DECIDED.put(home)
     with refused(EventError, "no role"):
         lifecycle.declare_complete(home, event, role="")
 
@@ -323,10 +323,10 @@ def test_the_commands_show_first_and_delete_on_yes(world: World, damp: Damp) -> 
     def run(*arguments: str) -> Any:
         return damp("--home", world.home.root, *arguments)
 
-    told = run("purge", "--event", world.event)
-    assert told.code == 0, told.err
-    assert "Nothing was touched" in told.out
-    assert "damp purge --event" in told.out
+    dry = run("purge", "--event", world.event)
+    assert dry.code == 0, dry.err
+    assert "Nothing was touched" in dry.out
+    assert "damp purge --event" in dry.out
     done = run("purge", "--event", world.event, "--yes", "--json").json()
     assert len(done["deleted"]) == 6
     assert "nothing left to delete" in run("purge", "--event", world.event, "--yes").out

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from compliance.ledger import Ledger
 from flows.cli import demo
 from flows.data.dataset import DataSpec
-from flows.models import weights
+from flows.models import architectures, weights
 from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp, Refusal, Told, contents
 from tests.flows.running import Office
@@ -355,7 +355,7 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
     for name, told in (("big", "torchvision:resnet18"), ("mine", f"{module}:net")):
 
         def build(told: str = told) -> nn.Module:
-            return weights.build(told, 10, (3, 8, 8))
+            return architectures.build(told, 10, (3, 8, 8))
 
         nets[name] = train(build, digits.train_inputs, digits.train_labels, recipe=recipe, seed=1)
         weights.save_weights(nets[name], desk.folder / f"{name}.safetensors", {})

@@ -135,16 +135,16 @@ def _resolved(world: World, reference: str) -> dict[str, Any]:
 def test_the_page_of_the_version_leads_to_the_one_before_and_names_both_data_versions(
     world: World,
 ) -> None:
-    from flows.registry import client as tracking
+    from flows.registry import mlflow_registry
     from flows.state.settings import prepare_environment
 
     with mock.patch.dict(os.environ):
         prepare_environment(world.home.root)
-        with tracking.opened(world.home) as client:
-            told = client.get_model_version("digits", "2").description
-    assert "[version 1](#/models/digits/versions/1)" in told
+        with mlflow_registry.opened(world.home) as registry:
+            description = registry.client.get_model_version("digits", "2").description
+    assert "[version 1](#/models/digits/versions/1)" in description
     for side in ("dataBefore", "dataAfter"):
-        assert world.predicate["inputs"][side]["version"] in told
+        assert world.predicate["inputs"][side]["version"] in description
 
 
 def test_the_data_version_after_is_dvcs_and_has_no_row_of_the_class(world: World) -> None:

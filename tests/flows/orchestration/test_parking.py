@@ -46,8 +46,8 @@ def test_the_nearest_deadline_comes_first_and_a_poisoned_request_stops_nobody(
     assert [row["outcome"] for row in rows] == ["PARKED", "PASSED", "PASSED"]
     assert rows[0]["why"] == "The weights are gone."
     assert requests.pending(queue) == ["soon", "late"]
-    told = status.one_event(queue, "poisoned")
-    assert (told["state"], told["problem"]) == ("error", "The weights are gone.")
+    poisoned = status.one_event(queue, "poisoned")
+    assert (poisoned.state, poisoned.problem) == ("error", "The weights are gone.")
 
 
 def test_a_defect_is_parked_too_and_its_traceback_is_logged(

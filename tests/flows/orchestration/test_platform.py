@@ -237,9 +237,10 @@ def test_what_was_missed_is_made_up_at_the_next_start(platform: Office) -> None:
 SCHEDULED = """
 import json, os
 from pathlib import Path
-from flows.cli import commands
-home = commands.prepared()
-with commands.engine(home):
+from flows.orchestration import engine
+from flows.state.settings import prepared
+home = prepared()
+with engine.connected(home):
     from flows.orchestration.schedule import compliance_run
     print(json.dumps(compliance_run(str(home.root))))
 """
@@ -339,11 +340,12 @@ def test_the_evaluator_judges_a_registered_model_for_any_pipeline(platform: Offi
 def test_nothing_is_left_when_both_servers_are_killed(platform: Office) -> None:
     for each in up(platform).values():
         os.kill(each["pid"], signal.SIGKILL)
-    assert eventually(lambda: all(processes.same(each) is None for each in _records(platform)))
+    assert eventually(lambda: all(processes.find(each) is None for each in _records(platform)))
     assert platform.damp("down").returncode == 0
     assert platform.nothing_runs()
     assert up(platform)["mlflow"]["healthy"]
 
 
-def _records(platform: Office) -> list[dict[str, Any]]:
-    return [processes.read_record(f) for f in (platform.home.root / "services").glob("*.json")]
+def _records(platform: Office) -> list[local_services.Service]:
+    files = (platform.home.root / "services").glob("*.json")
+    return [r for f in files if (r := processes.read_record(f, local_services.Service))]

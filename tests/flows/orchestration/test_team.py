@@ -148,12 +148,12 @@ from flows.state.paths import Attempt, Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)
 prepare_environment(home.root)
-from flows.servers import cluster as fanout; from flows.cli import commands
+from flows.servers import cluster; from flows.orchestration import engine
 from tests.flows.orchestration.test_team import part
-with commands.engine(home) as server:
+with engine.connected(home) as server:
     server.wait()
     jobs = [{"folder": sys.argv[1], "number": n, "die": sys.argv[2] == "die"} for n in range(4)]
-    print(json.dumps(fanout.everywhere(part, jobs, "parts")))
+    print(json.dumps(cluster.map(part, jobs, "parts")))
 """
 
 
@@ -225,8 +225,8 @@ def test_references_and_edit_of_a_cluster_are_the_same_bytes(
 def test_a_runner_that_is_not_installed_is_refused(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['prefect_dask'] = None\n"
-        "from flows.servers import cluster as fanout\n"
-        "try:\n    fanout.runner(2)\n"
+        "from flows.servers import cluster\n"
+        "try:\n    cluster.runner(2)\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"
     )
     told = subprocess.run(

@@ -28,10 +28,10 @@ def seen(**passes: float) -> Observation:
 
 def test_a_model_that_was_known_costs_no_pass() -> None:
     meter = audit_cost.Meter()
-    meter.looked_at(seen(observe=1.5, relearning=8.0), kept=False)
-    meter.looked_at(seen(observe=1.5, relearning=8.0), kept=True)
-    told = meter.told()
-    assert (told["forwardPasses"], told["modelsObserved"], told["modelsKept"]) == (9.5, 1, 1)
+    meter.count(seen(observe=1.5, relearning=8.0), kept=False)
+    meter.count(seen(observe=1.5, relearning=8.0), kept=True)
+    cost = meter.to_json()
+    assert (cost["forwardPasses"], cost["modelsObserved"], cost["modelsKept"]) == (9.5, 1, 1)
 
 
 def test_seconds_are_of_the_processor_and_add_up_by_audit() -> None:
@@ -54,16 +54,16 @@ def test_steps_add_up_and_one_that_is_done_again_replaces_itself(tmp_path: Path)
     other.seconds, other.passes, other.observed = {"few_shot": 0.25, "routing": 0.5}, 10.24, 1
     other.candidate = {"observe": 1.61, "relearning": 8.63}
     for step, meter in (("yardstick", first), ("yardstick", again), ("audit", other)):
-        audit_cost.keep(attempt, step, [meter.told()])
-    told = audit_cost.of_attempt(attempt)
-    assert told == {
+        audit_cost.keep(attempt, step, [meter.to_json()])
+    cost = audit_cost.of_attempt(attempt)
+    assert cost == {
         "cpuSeconds": {"few_shot": 1.25, "routing": 0.5},
         "forwardPasses": 10.24,
         "modelsObserved": 1,
         "modelsKept": 6,
         "candidateForwardPasses": {"observe": 1.61, "relearning": 8.63},
     }
-    words = audit_cost.in_words(told)
+    words = audit_cost.in_words(cost)
     assert words.startswith("10.2 forward passes for this model, 10.2 for the 1 models")
     assert "1.8 s of processor time, most of it few_shot (1.2 s)" in words
 

@@ -1,7 +1,8 @@
 """No way round the gate: whoever can write to the registry cannot make an alias look deserved.
 
 The registry holds what the demo's event left: version 1 as it was trained, version 2 without the
-class. Each test does to it what somebody with full access could do.
+class. Each test does to it what somebody with full access could do, in MLflow and in a second
+registry behind the same door (`memory_registry.py`).
 """
 
 from __future__ import annotations
@@ -9,29 +10,42 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
-from compliance import signing
 from compliance.ledger import Ledger
-from flows.models import weights as models
+from compliance.signing import envelope as signing
+from flows import models
 from flows.operations import promote
-from flows.registry import client as tracking
-from flows.registry import gate, gate_statement, registration, versions
+from flows.registry import (
+    STATEMENT,
+    WEIGHTS,
+    ModelVersion,
+    Registry,
+    backend,
+    gate,
+    gate_files,
+    lineage,
+    mlflow_registry,
+    open_registry,
+    registration,
+    version_of,
+)
 from flows.state import keyring
 from flows.state.errors import GateError, RegistryError
+from flows.state.files import digest_bytes
 from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp
+from tests.flows.registry import memory_registry
+from tests.flows.registry.memory_registry import MemoryRegistry
 from tests.flows.world import EVENT, World
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
 
@@ -40,73 +54,170 @@ OTHER = "0d9a7d52-7c1c-4f0e-8f41-6f7a5f6c2b11"
 
 
 @dataclass(frozen=True)
-class Shop:
+class Shop(ABC):
     """A registry with the demo's two versions, and hands that may do anything to it."""
 
     home: Home
     world: World
 
-    @contextmanager
-    def client(self) -> Iterator[MlflowClient]:
-        with tracking.opened(self.home) as client:
-            yield client
+    def registry(self) -> AbstractContextManager[Registry]:
+        return open_registry(self.home)
 
     def problems(self) -> list[str]:
         return [problem for each in gate.audit_registry(self.home) for problem in each.problems]
 
-    def alias(self, name: str, version: int) -> None:
-        with self.client() as client:
-            client.set_registered_model_alias(NAME, name, str(version))
+    def alias(self, alias: str, version: int, name: str = NAME) -> None:
+        with self.registry() as registry:
+            registry.set_alias(name, alias, version)
 
-    def tag(self, version: int, key: str, value: str) -> None:
-        with self.client() as client:
-            client.set_model_version_tag(NAME, str(version), key, value)
+    def version(self, number: int) -> ModelVersion:
+        with self.registry() as registry:
+            return version_of(registry, NAME, number)
 
     def weights(self, version: int) -> Path:
-        with self.client() as client:
-            found = client.get_model_version(NAME, str(version))
-            model = client.get_logged_model(versions.model_id(found))
-            kept = versions.weights_of(client, model, self.home.root / "nowhere")
+        with self.registry() as registry:
+            model = registry.logged_model(version_of(registry, NAME, version).logged_model_id())
+            kept = registry.model_file(model, WEIGHTS, self.home.root / "nowhere")
         assert kept is not None
         return kept
 
     def statement(self, version: int) -> Path:
-        with self.client() as client:
-            run = client.get_run(str(client.get_model_version(NAME, str(version)).run_id))
-        return Path(run.info.artifact_uri.removeprefix("file://")) / gate_statement.STATEMENT
+        with self.registry() as registry:
+            run_id = version_of(registry, NAME, version).run_id
+            kept = registry.run_file(run_id, STATEMENT, self.home.root / "nowhere")
+        assert kept is not None
+        return kept
 
-    def copied(self, version: int, name: str = NAME, **changed: str) -> int:
+    def copied(self, version: int, **changed: str) -> int:
         """A version made by hand with the tags, source and run of another."""
-        with self.client() as client:
-            of = client.get_model_version(NAME, str(version))
-            if not client.search_registered_models(f"name = '{name}'"):
-                client.create_registered_model(name)
-            with tracking.as_default(client):
-                made = client.create_model_version(
-                    name,
-                    source=changed.pop("source", str(of.source)),
-                    run_id=changed.pop("run_id", str(of.run_id)),
-                    tags=of.tags | changed,
-                    await_creation_for=0,
-                )
-        return int(made.version)
+        of = self.version(version)
+        return self.put(
+            NAME,
+            source=changed.get("source", of.source),
+            run_id=changed.get("run_id", of.run_id),
+            tags=dict(of.raw_tags),
+        )
 
     def signed(self, change: Callable[[dict[str, Any]], None]) -> bytes:
         """The demo's statement with something changed, signed by its own key."""
-        told = self.world.statement
-        change(told)
-        return signing.sign(told, keyring.signing_key(self.home, "executor"))
+        statement = self.world.statement
+        change(statement)
+        return signing.sign(statement, keyring.signing_key(self.home, "executor"))
+
+    @abstractmethod
+    def put(self, name: str, *, source: str, run_id: str, tags: dict[str, str]) -> int:
+        """A version with whatever source, run and tags; its number."""
+
+    @abstractmethod
+    def tag(self, version: int, key: str, value: str) -> None:
+        """Write a tag, whatever it says."""
+
+    @abstractmethod
+    def remove_alias(self, alias: str) -> None: ...
+
+    @abstractmethod
+    def delete(self, version: int) -> None: ...
+
+    @abstractmethod
+    def rename(self, name: str) -> None: ...
+
+
+class MlflowShop(Shop):
+    """By MLflow's own client."""
+
+    def put(self, name: str, *, source: str, run_id: str, tags: dict[str, str]) -> int:
+        with mlflow_registry.opened(self.home) as registry:
+            if registry.model(name) is None:
+                registry.client.create_registered_model(name)
+            with mlflow_registry.as_default(registry.client):
+                version = registry.client.create_model_version(
+                    name, source=source, run_id=run_id or None, tags=tags, await_creation_for=0
+                )
+        return int(version.version)
+
+    def tag(self, version: int, key: str, value: str) -> None:
+        with mlflow_registry.opened(self.home) as registry:
+            registry.client.set_model_version_tag(NAME, str(version), key, value)
+
+    def remove_alias(self, alias: str) -> None:
+        with mlflow_registry.opened(self.home) as registry:
+            registry.client.delete_registered_model_alias(NAME, alias)
+
+    def delete(self, version: int) -> None:
+        with mlflow_registry.opened(self.home) as registry:
+            registry.client.delete_model_version(NAME, str(version))
+
+    def rename(self, name: str) -> None:
+        with mlflow_registry.opened(self.home) as registry:
+            registry.client.rename_registered_model(NAME, name)
+
+
+class MemoryShop(Shop):
+    """By the registry in memory itself."""
+
+    @property
+    def memory(self) -> MemoryRegistry:
+        return memory_registry.REGISTRIES[self.home.root]
+
+    def put(self, name: str, *, source: str, run_id: str, tags: dict[str, str]) -> int:
+        return self.memory.put(name, source=source, run_id=run_id, tags=tags).number
+
+    def tag(self, version: int, key: str, value: str) -> None:
+        self.memory.tag(NAME, version, {key: value})
+
+    def remove_alias(self, alias: str) -> None:
+        del self.memory.aliases[NAME][alias]
+
+    def delete(self, version: int) -> None:
+        del self.memory.stored[NAME, version]
+        aliases = self.memory.aliases[NAME]
+        self.memory.aliases[NAME] = {
+            a: number for a, number in aliases.items() if number != version
+        }
+
+    def rename(self, name: str) -> None:
+        for version in self.memory.versions(NAME):
+            self.put(
+                name,
+                source=version.source,
+                run_id=version.run_id,
+                tags=dict(version.raw_tags),
+            )
+            del self.memory.stored[NAME, version.number]
+        self.memory.aliases[name] = self.memory.aliases.pop(NAME)
+
+
+@pytest.fixture(params=["mlflow", "memory"])
+def shop(
+    request: pytest.FixtureRequest,
+    empty_registry: Path,
+    world: World,
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Shop:
+    home.root.mkdir()
+    if request.param == "memory":
+        monkeypatch.setattr(backend, "implementation", memory_registry)
+        return filled(MemoryShop(home, world))
+    shutil.copy(empty_registry, home.mlflow_db)
+    return filled(MlflowShop(home, world))
 
 
 @pytest.fixture
-def shop(empty_registry: Path, world: World, home: Home) -> Shop:
+def mlflow_shop(empty_registry: Path, world: World, home: Home) -> Shop:
     home.root.mkdir()
     shutil.copy(empty_registry, home.mlflow_db)
+    return filled(MlflowShop(home, world))
+
+
+def filled(shop: Shop) -> Shop:
+    """With the demo's two versions registered."""
+    home, world = shop.home, shop.world
     for name in ("ledger.jsonl", "trust.json"):
         shutil.copy(world.home.root / name, home.root / name)
     shutil.copytree(world.home.keys, home.keys)
     inputs = world.predicate["inputs"]
-    known: dict[str, Any] = {
+    model: dict[str, Any] = {
         "name": NAME,
         "architecture": "damp:cnn",
         "classes": 10,
@@ -116,7 +227,7 @@ def shop(empty_registry: Path, world: World, home: Home) -> Shop:
     before, after = (inputs[part]["version"] for part in ("dataBefore", "dataAfter"))
     attempt = world.attempt
     registration.register_base(
-        home, weights=attempt.folder / "before.safetensors", data_version=before, **known
+        home, weights=attempt.folder / "before.safetensors", data_version=before, **model
     )
     registration.register_successor(
         home,
@@ -131,15 +242,15 @@ def shop(empty_registry: Path, world: World, home: Home) -> Shop:
         data_after=after,
         retired=[3],
         move_alias=True,
-        **known,
+        **model,
     )
-    return Shop(home, world)
+    return shop
 
 
 def test_what_an_event_left_has_nothing_wrong(shop: Shop) -> None:
     """The control of everything below."""
-    found = gate.audit_registry(shop.home)
-    assert [(each.version, each.kind, each.aliases, each.verdict) for each in found] == [
+    checks = gate.audit_registry(shop.home)
+    assert [(each.version, each.kind, each.aliases, each.verdict) for each in checks] == [
         (1, "base", (), ""),
         (2, "successor", ("champion",), "PASSED"),
     ]
@@ -160,8 +271,7 @@ def another_alias_to_the_model_before(shop: Shop) -> int:
 
 
 def no_alias_at_all(shop: Shop) -> int:
-    with shop.client() as client:
-        client.delete_registered_model_alias(NAME, "champion")
+    shop.remove_alias("champion")
     return 1
 
 
@@ -209,16 +319,16 @@ def statement_with_a_changed_verdict(shop: Shop) -> int:
 
 
 def statement_signed_again_after_a_change(shop: Shop) -> int:
-    def longer(told: dict[str, Any]) -> None:
-        told["predicate"]["retention"]["reauditDue"] = "2036-01-01T00:00:00Z"
+    def longer(statement: dict[str, Any]) -> None:
+        statement["predicate"]["retention"]["reauditDue"] = "2036-01-01T00:00:00Z"
 
     shop.statement(2).write_bytes(shop.signed(longer))
     return 2
 
 
 def statement_of_another_model(shop: Shop) -> int:
-    def about_another(told: dict[str, Any]) -> None:
-        told["subject"][0]["digest"]["sha256"] = "ab" * 32
+    def about_another(statement: dict[str, Any]) -> None:
+        statement["subject"][0]["digest"]["sha256"] = "ab" * 32
 
     shop.statement(2).write_bytes(shop.signed(about_another))
     return 2
@@ -254,17 +364,15 @@ def verdict_tag_on_the_model_before(shop: Shop) -> int:
 
 
 def tags_copied_to_a_new_version_of_the_model_before(shop: Shop) -> int:
-    with shop.client() as client:
-        source = str(client.get_model_version(NAME, "1").source)
-    made = shop.copied(2, source=source)
-    shop.alias("champion", made)
-    return made
+    copy = shop.copied(2, source=shop.version(1).source)
+    shop.alias("champion", copy)
+    return copy
 
 
 def a_copy_of_the_version_with_all_its_tags(shop: Shop) -> int:
-    made = shop.copied(2)
-    shop.alias("champion", made)
-    return made
+    copy = shop.copied(2)
+    shop.alias("champion", copy)
+    return copy
 
 
 def tags_that_name_another_event(shop: Shop) -> int:
@@ -327,14 +435,12 @@ def test_a_way_round_the_gate_is_named_and_leads_nowhere(
 
 
 def test_a_deleted_version_is_missed(shop: Shop) -> None:
-    with shop.client() as client:
-        client.delete_model_version(NAME, "2")
+    shop.delete(2)
     assert any("has no such version" in problem for problem in shop.problems())
 
 
 def test_a_renamed_model_is_missed(shop: Shop) -> None:
-    with shop.client() as client:
-        client.rename_registered_model(NAME, "numbers")
+    shop.rename("numbers")
     assert any("deleted or renamed" in problem for problem in shop.problems())
 
 
@@ -345,29 +451,25 @@ def test_old_weights_that_were_purged_are_not_missed(shop: Shop) -> None:
     assert shop.problems() == []
 
 
-def test_a_database_from_before_the_event_is_noticed(shop: Shop, empty_registry: Path) -> None:
-    shutil.copy(empty_registry, shop.home.mlflow_db)
-    tracking._client.cache_clear()
-    assert any("older copy of the database" in problem for problem in shop.problems())
+def test_a_database_from_before_the_event_is_noticed(
+    mlflow_shop: Shop, empty_registry: Path
+) -> None:
+    shutil.copy(empty_registry, mlflow_shop.home.mlflow_db)
+    mlflow_registry._client.cache_clear()
+    assert any("older copy of the database" in problem for problem in mlflow_shop.problems())
 
 
 def test_the_old_weights_under_another_name_are_named(shop: Shop) -> None:
-    with shop.client() as client:
-        client.create_registered_model("innocent")
-        source = str(client.get_model_version(NAME, "1").source)
-        with tracking.as_default(client):
-            client.create_model_version("innocent", source=source, await_creation_for=0)
-        client.set_registered_model_alias("innocent", "champion", "1")
+    shop.put("innocent", source=shop.version(1).source, run_id="", tags={})
+    shop.alias("champion", 1, "innocent")
     assert any("very weights that an event was to make forget" in p for p in shop.problems())
 
 
 def test_models_of_others_are_left_alone(shop: Shop) -> None:
-    with shop.client() as client:
-        client.create_registered_model("weather")
-        client.create_model_version("weather", source="/elsewhere", await_creation_for=0)
-        client.set_registered_model_alias("weather", "champion", "1")
-    found = gate.audit_registry(shop.home)
-    assert [(each.kind, each.problems) for each in found if each.name == "weather"] == [
+    shop.put("weather", source="/elsewhere", run_id="", tags={})
+    shop.alias("champion", 1, "weather")
+    checks = gate.audit_registry(shop.home)
+    assert [(each.kind, each.problems) for each in checks if each.name == "weather"] == [
         ("foreign", ())
     ]
 
@@ -403,8 +505,8 @@ def test_a_statement_of_another_event_is_not_brought_along(shop: Shop) -> None:
     here = Attempt(shop.home, EVENT, 1).statement
     here.parent.mkdir(parents=True)
 
-    def longer(told: dict[str, Any]) -> None:
-        told["predicate"]["retention"]["reauditDue"] = "2036-01-01T00:00:00Z"
+    def longer(statement: dict[str, Any]) -> None:
+        statement["predicate"]["retention"]["reauditDue"] = "2036-01-01T00:00:00Z"
 
     here.write_bytes(shop.signed(longer))
     kept = shop.statement(2).read_bytes()
@@ -412,25 +514,108 @@ def test_a_statement_of_another_event_is_not_brought_along(shop: Shop) -> None:
     assert shop.statement(2).read_bytes() == kept
 
 
+# Each version by itself
+
+
+def test_a_version_that_cannot_be_read_is_one_finding_and_the_others_are_checked(
+    shop: Shop,
+) -> None:
+    shop.tag(1, "damp.attempt", "\N{SUPERSCRIPT TWO}")
+    shutil.copy(shop.weights(1), shop.weights(2))
+    first, second = gate.audit_registry(shop.home)
+    assert (first.version, first.kind, first.aliases) == (1, "base", ())
+    (problem,) = first.problems
+    assert "It could not be checked" in problem
+    assert "damp.attempt is '\N{SUPERSCRIPT TWO}'" in problem
+    assert any("not the ones that were registered" in problem for problem in second.problems)
+
+
+def test_a_version_whose_run_is_gone_is_one_finding(shop: Shop) -> None:
+    copy = shop.put(
+        NAME,
+        source=shop.version(2).source,
+        run_id="f" * 32,
+        tags=dict(shop.version(2).raw_tags),
+    )
+    checks = {each.version: each.problems for each in gate.audit_registry(shop.home)}
+    assert (checks[1], checks[2]) == ((), ())
+    (problem,) = checks[copy]
+    assert "It could not be checked" in problem
+    assert "f" * 32 in problem
+
+
+def test_a_model_with_a_quotation_mark_in_its_name_is_checked_like_others(shop: Shop) -> None:
+    for name in ("it's", 'the "old" one'):
+        shop.put(name, source=shop.version(1).source, run_id="", tags={})
+    problems = [
+        p for each in gate.audit_registry(shop.home) if each.name != NAME for p in each.problems
+    ]
+    assert len(problems) == 2
+    assert all("very weights that an event was to make forget" in each for each in problems)
+
+
+def test_a_model_whose_name_cannot_be_searched_for_is_one_finding(mlflow_shop: Shop) -> None:
+    mlflow_shop.put("""it's "new\"""", source="/elsewhere", run_id="", tags={})
+    (check,) = (each for each in gate.audit_registry(mlflow_shop.home) if each.problems)
+    assert (check.version, check.kind) == (None, "name")
+    assert "both quotation marks" in check.problems[0]
+
+
+def test_models_beyond_the_first_hundred_are_checked(
+    mlflow_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_registry, "PAGE", 2)
+    for number in range(3):
+        mlflow_shop.put(f"a{number}", source="/elsewhere", run_id="", tags={})
+    checks = gate.audit_registry(mlflow_shop.home)
+    assert [(each.name, each.version) for each in checks] == [
+        *[(f"a{number}", 1) for number in range(3)],
+        *[(NAME, 1), (NAME, 2)],
+    ]
+
+
+# Serving code
+
+
+def test_serving_code_that_an_earlier_damp_wrote_is_accepted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = shop.weights(2).with_name("serving.py")
+    code.write_bytes(b"# as an earlier damp wrote it\n")
+    assert any("serving code" in problem for problem in shop.problems())
+    digest = digest_bytes(code.read_bytes())
+    monkeypatch.setattr(gate_files, "EARLIER_SERVING", frozenset({digest}))
+    assert shop.problems() == []
+
+
+def test_lineage_is_read_from_the_tags(shop: Shop) -> None:
+    first, second = lineage.nodes(shop.home, NAME)
+    assert (first.version, first.parent, first.event, first.retired) == (1, None, "", ())
+    assert (second.version, second.parent, second.event, second.attempt) == (2, 1, EVENT, 1)
+    assert (second.verdict, second.retired, second.aliases) == ("PASSED", (3,), ("champion",))
+    with pytest.raises(RegistryError, match="No model 'nothing' is registered"):
+        lineage.nodes(shop.home, "nothing")
+
+
 def test_the_commands_say_what_is_wrong_and_what_to_do(shop: Shop, damp: Damp) -> None:
     assert damp("audit-registry").code == 0
-    told = damp("audit-registry", "--json").json()
-    assert [(each["version"], each["problems"]) for each in told] == [(1, []), (2, [])]
+    checks = damp("audit-registry", "--json").json()
+    assert [(each["version"], each["problems"]) for each in checks] == [(1, []), (2, [])]
     shop.alias("champion", 1)
-    told = damp("audit-registry")
-    assert told.code == 1
-    assert "moved past the gate" in told.out
-    assert f"damp promote {NAME}/2" in told.out
+    scan = damp("audit-registry")
+    assert scan.code == 1
+    assert "moved past the gate" in scan.out
+    assert f"damp promote {NAME}/2" in scan.out
     damp("promote", f"{NAME}/1").refused("no event made it", "Nothing was moved")
     assert damp("promote", f"{NAME}/2").code == 0
     assert damp("audit-registry").code == 0
 
 
 def test_lineage_is_drawn_as_a_tree(shop: Shop, damp: Damp, tmp_path: Path) -> None:
-    told = damp("lineage", NAME)
-    assert told.code == 0
+    drawn = damp("lineage", NAME)
+    assert drawn.code == 0
     for word in ("version 1", "version 2", "champion", "PASSED", EVENT[:8]):
-        assert word in told.out
+        assert word in drawn.out
     tree = damp("lineage", NAME, "--json").json()
     assert [(each["version"], each["parent"]) for each in tree] == [(1, None), (2, 1)]
     picture = tmp_path / "lineage.svg"

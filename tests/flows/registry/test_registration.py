@@ -20,9 +20,10 @@ import pytest
 import torch
 
 from damp.aftercare import RetiredOutputs
-from flows.models import weights as models
-from flows.registry import client as tracking
-from flows.registry import packing, registration, versions
+from flows import models
+from flows.registry import mlflow_registry, packing, registration
+from flows.registry.interface import LoggedModel
+from flows.registry.tags import VersionTags
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment
@@ -60,8 +61,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("fresh")
     with mock.patch.dict(os.environ):  # other tests prepare their own
         prepare_environment(root)
-        with tracking.opened(Home(root)) as client:
-            client.search_registered_models()
+        with mlflow_registry.opened(Home(root)) as registry:
+            registry.models()
         yield root / "mlflow.db"
 
 
@@ -95,11 +96,11 @@ class Shop:
         return self.files / f"{number}.safetensors"
 
     def base(self, **changed: Any) -> registration.Registered:
-        told = {"weights": self.weights(0), "data_version": BEFORE, **MODEL, **changed}
-        return registration.register_base(self.home, name=self.name, **told)
+        facts = {"weights": self.weights(0), "data_version": BEFORE, **MODEL, **changed}
+        return registration.register_base(self.home, name=self.name, **facts)
 
     def successor(self, **changed: Any) -> registration.Registered:
-        told = {
+        facts = {
             "name": self.name,
             "parent_version": 1,
             "event": f"event-of-{self.name}",
@@ -117,14 +118,14 @@ class Shop:
             **MODEL,
             **changed,
         }
-        return registration.register_successor(self.home, **told)
+        return registration.register_successor(self.home, **facts)
 
     def champion(self) -> int | None:
         return registration.champion(self.home, self.name)
 
     def tags(self, version: int) -> dict[str, str]:
-        with tracking.opened(self.home) as client:
-            return dict(client.get_model_version(self.name, str(version)).tags)
+        with mlflow_registry.opened(self.home) as registry:
+            return dict(registry.client.get_model_version(self.name, str(version)).tags)
 
 
 numbers = itertools.count()
@@ -149,10 +150,10 @@ def test_the_same_base_model_is_registered_once(shop: Shop) -> None:
 
 def test_a_successor_that_passed_becomes_the_champion(shop: Shop) -> None:
     shop.base()
-    made = shop.successor()
-    assert made.version == 2
+    successor = shop.successor()
+    assert successor.version == 2
     assert shop.champion() == 2
-    assert made.to_json()["model_id"].startswith("m-")
+    assert successor.to_json()["model_id"].startswith("m-")
 
 
 @pytest.mark.parametrize("verdict", ["FAILED", "INCONCLUSIVE"])
@@ -189,14 +190,16 @@ def test_a_version_says_where_it_is_from(shop: Shop) -> None:
 def test_the_run_leads_from_the_parent_model_and_both_data_versions_to_the_new_model(
     shop: Shop,
 ) -> None:
-    base, made = shop.base(), shop.successor()
-    with tracking.opened(shop.home) as client:
-        run = client.get_run(made.run_id)
-        kept = {file.path for file in client.list_artifacts(made.run_id)}
-        files = {file.path for file in client.list_logged_model_artifacts(made.model_id)}
-        model = client.get_logged_model(made.model_id)
+    base, successor = shop.base(), shop.successor()
+    with mlflow_registry.opened(shop.home) as registry:
+        run = registry.client.get_run(successor.run_id)
+        kept = {file.path for file in registry.client.list_artifacts(successor.run_id)}
+        files = {
+            file.path for file in registry.client.list_logged_model_artifacts(successor.model_id)
+        }
+        model = registry.client.get_logged_model(successor.model_id)
     assert [taken.model_id for taken in run.inputs.model_inputs] == [base.model_id]
-    assert [given.model_id for given in run.outputs.model_outputs] == [made.model_id]
+    assert [output.model_id for output in run.outputs.model_outputs] == [successor.model_id]
     assert run.data.metrics == {"few_shot.1/penultimate": 0.5}
     assert run.data.tags["mlflow.note.content"] == "**PASSED**"
     data = {
@@ -219,8 +222,8 @@ def test_no_file_of_a_model_tells_of_this_machine(shop: Shop) -> None:
 def test_a_second_call_finds_the_first(shop: Shop) -> None:
     shop.base()
     assert shop.successor() == shop.successor()
-    with tracking.opened(shop.home) as client:
-        assert len(client.search_model_versions(f"name = '{shop.name}'")) == 2
+    with mlflow_registry.opened(shop.home) as registry:
+        assert len(registry.client.search_model_versions(f"name = '{shop.name}'")) == 2
 
 
 def test_another_attempt_is_another_version(shop: Shop) -> None:
@@ -265,9 +268,9 @@ class KilledError(Exception):
 
 
 def dying(call: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
-    def die(*args: Any, **told: Any) -> None:
+    def die(*args: Any, **keywords: Any) -> None:
         if after:
-            call(*args, **told)
+            call(*args, **keywords)
         raise KilledError
 
     return die
@@ -288,24 +291,28 @@ def test_a_registration_that_was_killed_is_completed(
     if call != "set_registered_model_alias":
         assert shop.champion() == 1
 
-    made = shop.successor()
-    assert (made.version, shop.champion()) == (2, 2)
-    assert_whole(shop, made, base)
+    successor = shop.successor()
+    assert (successor.version, shop.champion()) == (2, 2)
+    assert_whole(shop, successor, base)
 
 
-def assert_whole(shop: Shop, made: registration.Registered, base: registration.Registered) -> None:
+def assert_whole(
+    shop: Shop, successor: registration.Registered, base: registration.Registered
+) -> None:
     """One run, one model, one version, all linked, whatever came before."""
-    with tracking.opened(shop.home) as client:
-        experiment = tracking.experiment(client, shop.home)
-        runs = client.search_runs([experiment], f"tags.`damp.event_id` = 'event-of-{shop.name}'")
-        left = client.search_logged_models(
-            [experiment], filter_string=f"source_run_id = '{made.run_id}'"
+    with mlflow_registry.opened(shop.home) as registry:
+        experiment = registry.experiment()
+        runs = registry.client.search_runs(
+            [experiment], f"tags.`damp.event_id` = 'event-of-{shop.name}'"
         )
-        run = client.get_run(made.run_id)
-    assert [found.info.run_id for found in runs] == [made.run_id]
-    assert [model.model_id for model in left] == [made.model_id]
+        left = registry.client.search_logged_models(
+            [experiment], filter_string=f"source_run_id = '{successor.run_id}'"
+        )
+        run = registry.client.get_run(successor.run_id)
+    assert [run.info.run_id for run in runs] == [successor.run_id]
+    assert [model.model_id for model in left] == [successor.model_id]
     assert [taken.model_id for taken in run.inputs.model_inputs] == [base.model_id]
-    assert [given.model_id for given in run.outputs.model_outputs] == [made.model_id]
+    assert [output.model_id for output in run.outputs.model_outputs] == [successor.model_id]
     assert len(run.inputs.dataset_inputs) == 2
     assert registration.resolve(shop.home, f"{shop.name}/2").weights.is_file()
 
@@ -327,14 +334,22 @@ def test_a_first_registration_that_was_killed_is_completed(
 
 def test_a_name_and_an_alias_or_a_number_lead_to_checked_weights(shop: Shop) -> None:
     shop.base()
-    made = shop.successor()
-    found = registration.resolve(shop.home, f"{shop.name}@champion")
-    assert found == registration.resolve(shop.home, f"{shop.name}/2")
-    assert found.weights.read_bytes() == shop.weights(1).read_bytes()
-    assert found.sha256 == hashlib.sha256(shop.weights(1).read_bytes()).hexdigest()
-    assert (found.architecture, found.classes, found.input_shape) == ("damp:cnn", 10, (1, 8, 8))
-    assert (found.data_version, found.retired, found.model_id) == (AFTER, (8,), made.model_id)
-    assert json.loads(json.dumps(found.to_json()))["retired"] == [8]
+    successor = shop.successor()
+    resolved = registration.resolve(shop.home, f"{shop.name}@champion")
+    assert resolved == registration.resolve(shop.home, f"{shop.name}/2")
+    assert resolved.weights.read_bytes() == shop.weights(1).read_bytes()
+    assert resolved.sha256 == hashlib.sha256(shop.weights(1).read_bytes()).hexdigest()
+    assert (resolved.architecture, resolved.classes, resolved.input_shape) == (
+        "damp:cnn",
+        10,
+        (1, 8, 8),
+    )
+    assert (resolved.data_version, resolved.retired, resolved.model_id) == (
+        AFTER,
+        (8,),
+        successor.model_id,
+    )
+    assert json.loads(json.dumps(resolved.to_json()))["retired"] == [8]
 
 
 def test_weights_that_are_not_the_registered_ones_are_refused(shop: Shop) -> None:
@@ -362,16 +377,16 @@ def test_weights_that_are_not_the_registered_ones_are_refused(shop: Shop) -> Non
 )
 def test_damaged_tags_are_refused(shop: Shop, tag: str, value: str) -> None:
     shop.base()
-    with tracking.opened(shop.home) as client:
-        client.set_model_version_tag(shop.name, "1", tag, value)
+    with mlflow_registry.opened(shop.home) as registry:
+        registry.client.set_model_version_tag(shop.name, "1", tag, value)
     with pytest.raises(RegistryError, match=r"The tags of version 1 .* are damaged"):
         registration.resolve(shop.home, f"{shop.name}/1")
 
 
 def test_a_version_that_somebody_else_registered_is_refused(shop: Shop) -> None:
-    with tracking.opened(shop.home) as client:
-        client.create_registered_model(shop.name)
-        client.create_model_version(shop.name, source="/elsewhere", await_creation_for=0)
+    with mlflow_registry.opened(shop.home) as registry:
+        registry.client.create_registered_model(shop.name)
+        registry.client.create_model_version(shop.name, source="/elsewhere", await_creation_for=0)
     with pytest.raises(RegistryError, match="was not registered by damp"):
         registration.resolve(shop.home, f"{shop.name}/1")
 
@@ -424,9 +439,9 @@ def served(shop: Shop) -> Any:
     import mlflow
 
     shop.base()
-    made = shop.successor()
-    found = registration.resolve(shop.home, f"{shop.name}/{made.version}")
-    return mlflow.pyfunc.load_model(str(found.weights.parent))
+    successor = shop.successor()
+    resolved = registration.resolve(shop.home, f"{shop.name}/{successor.version}")
+    return mlflow.pyfunc.load_model(str(resolved.weights.parent))
 
 
 def test_the_served_model_predicts_as_the_weights_do_and_never_a_retired_class(
@@ -473,17 +488,19 @@ def test_nothing_that_is_registered_is_a_pickle(shop: Shop) -> None:
 
 
 def test_weights_elsewhere_are_not_fetched(shop: Shop, tmp_path: Path) -> None:
-    made = shop.base()
-    with tracking.opened(shop.home) as client:
-        model = client.get_logged_model(made.model_id)
-        model._artifact_location = "s3://bucket/model"
+    with mlflow_registry.opened(shop.home) as registry:
+        model = LoggedModel(model_id="m-1", run_id="1", location="s3://bucket/model")
         with pytest.raises(RegistryError, match="only from this machine"):
-            versions.weights_of(client, model, tmp_path)
+            registry.model_file(model, packing.WEIGHTS, tmp_path)
 
 
-def test_a_specification_is_the_same_however_the_retired_classes_are_told() -> None:
+def test_a_specification_is_the_same_however_the_retired_classes_are_listed() -> None:
     spec = packing.Spec(architecture="damp:cnn", classes=3, input_shape=(1, 2, 2), retired=(2, 1))
-    assert spec.tags() == replace(spec, retired=(1, 2, 2)).tags()
+    other = replace(spec, retired=(1, 2, 2))
+    assert spec.to_json() == other.to_json()
+    assert (
+        VersionTags(retired=spec.retired).to_tags() == VersionTags(retired=other.retired).to_tags()
+    )
 
 
 FIRST = """
@@ -492,9 +509,9 @@ from pathlib import Path
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment
 prepare_environment(Path(sys.argv[1]))
-from flows.registry import client as tracking
-with tracking.opened(Home(Path(sys.argv[1]))) as client:
-    print(tracking.experiment(client, Home(Path(sys.argv[1]))))
+from flows.registry import mlflow_registry
+with mlflow_registry.opened(Home(Path(sys.argv[1]))) as registry:
+    print(registry.experiment())
 """
 
 
@@ -509,6 +526,6 @@ def test_processes_that_start_at_once_on_a_fresh_home_all_work(tmp_path: Path) -
         )
         for _ in range(3)
     ]
-    told = [process.communicate(timeout=200)[0] for process in started]
+    printed = [process.communicate(timeout=200)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
-    assert len(set(told)) == 1
+    assert len(set(printed)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.servers import private_prefect
+from flows.servers import local_services, private_prefect, processes
+from flows.state.paths import Home
 from flows.state.settings import prepare_environment
 
 OWNER = """
@@ -69,6 +71,34 @@ def test_a_process_that_took_over_an_old_number_is_left_alone(tmp_path: Path) ->
     finally:
         bystander.kill()
         bystander.wait()
+
+
+@pytest.mark.parametrize("text", [None, "", '{"pid": 1, "sta', '{"pid": 1}', "[]", '{"pid": "x"}'])
+def test_a_record_that_is_missing_or_cut_short_ends_nothing(
+    tmp_path: Path, text: str | None
+) -> None:
+    home = Home(tmp_path)
+    record = tmp_path / "services" / "mlflow.json"
+    record.parent.mkdir()
+    if text is not None:
+        record.write_text(text)
+    assert processes.read_record(record, processes.Identity) is None
+    assert local_services.running(home, "mlflow") is None
+    home.locks.mkdir()
+    assert local_services.down(home) == []
+
+
+def test_a_record_keeps_the_keys_that_it_had(tmp_path: Path) -> None:
+    """Servers that an earlier damp has started are found and ended by this one."""
+    record = tmp_path / "services" / "mlflow.json"
+    record.parent.mkdir()
+    facts = {"name": "mlflow", "url": "http://127.0.0.1:5001", "health": "h", "log": "l"}
+    facts |= {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    record.write_text(json.dumps(facts))
+    service = local_services.running(Home(tmp_path), "mlflow")
+    assert service is not None
+    assert (service.pid, service.port) == (os.getpid(), 5001)
+    assert dataclasses.asdict(service) == facts
 
 
 def test_the_environment_keeps_what_the_user_has_set(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ __main__.main()
 """
 
 
-@pytest.mark.parametrize("module", ["click", "flows.cli.app", "flows.cli.commands"])
+@pytest.mark.parametrize("module", ["click", "flows.cli.app", "flows.records.status"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_during_imports_is_told_in_one_line(
     number: signal.Signals, module: str, tmp_path: Path
@@ -47,7 +48,7 @@ def test_what_others_swallow_is_raised_again(name: str) -> None:
     code = (
         "import os, signal\n"
         "from flows.state import interrupts\n"
-        "interrupts.listen()\n"
+        "interrupts.catch_signals()\n"
         "interrupts.check()\n"
         f"try:\n    os.kill(os.getpid(), signal.{name})\n"
         "except KeyboardInterrupt:\n    print('swallowed', flush=True)\n"
@@ -69,7 +70,7 @@ def test_a_job_that_a_shell_runs_in_the_background_goes_on_ignoring_ctrl_c() -> 
         "import os, signal\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "from flows.state import interrupts\n"
-        "interrupts.listen()\n"
+        "interrupts.catch_signals()\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "interrupts.check()\n"
         "print('goes on')\n"
@@ -92,13 +93,12 @@ def test_a_session_is_ended_though_its_leader_was_killed() -> None:
         [sys.executable, "-c", FAMILY], stdout=subprocess.PIPE, start_new_session=True
     )
     assert leader.stdout is not None
-    child = processes.identity(int(leader.stdout.readline()))
-    told = processes.identity(leader.pid)
+    child = processes.Identity.of(int(leader.stdout.readline()))
+    first = processes.Identity.of(leader.pid)
     leader.kill()
     leader.communicate()  # all its output: its child has none
-    assert processes.same(child) is not None
-    processes.end_session(told | {"started": told["started"] + 3600})  # of another, younger one
-    assert processes.same(child) is not None
-    processes.end_session(told)
-    assert eventually(lambda: processes.same(child) is None)
-    processes.end_session({})  # no record: nothing to end
+    assert processes.find(child) is not None
+    processes.end_session(replace(first, started=first.started + 3600))  # another, younger one
+    assert processes.find(child) is not None
+    processes.end_session(first)
+    assert eventually(lambda: processes.find(child) is None)

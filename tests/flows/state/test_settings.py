@@ -140,7 +140,7 @@ def test_a_server_is_used_only_when_it_answers_with_our_version(
 def test_a_cloud_is_refused_unless_it_was_asked_for(home: Home, line: str) -> None:
     told(home, line)
     asked = endpoints.prefect_api if line.startswith("prefect") else endpoints.mlflow_server
-    with pytest.raises(ServerError, match="would leave this house"):
+    with pytest.raises(ServerError, match="would leave your network"):
         asked()
 
 

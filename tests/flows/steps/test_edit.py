@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 import damp
-from flows.models import weights
+from flows.models import architectures
 from flows.steps import edit
 
 
 def test_a_head_that_was_fitted_anew_is_named() -> None:
     """Its rows for the classes to keep change as well, and no operator's line tells that."""
     torch.manual_seed(0)
-    network = weights.build("damp:cnn", 4, (1, 8, 8)).eval()
+    network = architectures.build("damp:cnn", 4, (1, 8, 8)).eval()
     labels = torch.arange(80) % 4
     images = torch.randn(4, 1, 8, 8)[labels] + 0.3 * torch.randn(80, 1, 8, 8)
     cut_only, fitted = (
@@ -29,7 +29,7 @@ def test_a_head_that_was_fitted_anew_is_named() -> None:
 
 def test_a_layer_that_was_rewritten_is_named_and_its_change_told_whole() -> None:
     torch.manual_seed(0)
-    network = weights.build("damp:cnn", 4, (1, 8, 8)).eval()
+    network = architectures.build("damp:cnn", 4, (1, 8, 8)).eval()
     labels = torch.arange(80) % 4
     images = torch.randn(4, 1, 8, 8)[labels] + 0.3 * torch.randn(80, 1, 8, 8)
     edited = damp.forget(network, [(images, labels)], forget=3, preset="rewritten")

@@ -22,7 +22,7 @@ from compliance.documents.policy import LEAST_SHADOWS, load_policy
 from compliance.formats.errors import PolicyError
 from flows.data import loaders
 from flows.data.dataset import DataSpec
-from flows.models import weights
+from flows.models import architectures, weights
 from flows.records import inventory
 from flows.state.files import Artifact
 from flows.state.paths import Home
@@ -84,7 +84,7 @@ class Case:
 
         path = self.home.models / f"{seed}.safetensors"
         trained = train(
-            lambda: weights.build("damp:cnn", 10, self.dataset.input_shape),
+            lambda: architectures.build("damp:cnn", 10, self.dataset.input_shape),
             self.dataset.train_inputs,
             self.dataset.train_labels,
             recipe=recipes.get(self.accepted["recipe"]).training,
@@ -131,7 +131,7 @@ def test_the_attack_sees_what_the_original_memorised_and_clears_who_never_saw_it
     planted = membership.audit(evidence)
     assert area(planted) > 0.8
     clean = membership.audit(
-        evidence.judging(evidence.references[0], references=evidence.references[1:])
+        evidence.with_candidate(evidence.references[0], references=evidence.references[1:])
     )
     assert abs(area(clean) - 0.5) < 0.17  # some forty images on either side
     assert planted.parameters["shadows"] == {"count": COUNT, "kind": "lira"}

@@ -1,4 +1,4 @@
-"""A registry's database that is locked, full, read-only or of another version is told as such."""
+"""A registry's database that is locked, full, read-only or of another version is named as such."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows.orchestration import parking
-from flows.registry import client as tracking
+from flows.registry import mlflow_registry
 from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
@@ -30,23 +30,23 @@ def registry(home: Home, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) 
     shutil.copy(empty_registry, home.mlflow_db)
     prepare_environment(home.root)
     yield home
-    tracking._client.cache_clear()
+    mlflow_registry._client.cache_clear()
 
 
 def written(home: Home) -> None:
-    with tracking.opened(home) as client:
-        client.create_registered_model("digits")
+    with mlflow_registry.opened(home) as registry:
+        registry.client.create_registered_model("digits")
 
 
 @contextmanager
 def refused(home: Home, *words: str) -> Iterator[None]:
     with pytest.raises(RegistryError) as caught:
         yield
-    told = str(caught.value)
-    assert told.startswith(f"MLflow refused on sqlite:///{home.mlflow_db}: ")
-    assert "Nothing that was registered before has changed" in told
+    message = str(caught.value)
+    assert message.startswith(f"MLflow refused on sqlite:///{home.mlflow_db}: ")
+    assert "Nothing that was registered before has changed" in message
     for word in words:
-        assert word in told
+        assert word in message
 
 
 def test_a_whole_database_takes_what_is_written(registry: Home) -> None:
@@ -75,14 +75,14 @@ def test_a_server_that_dies_on_the_way_has_refused_nothing(
         settings.cache_clear()
 
         def asked() -> None:
-            with tracking.opened(home) as client:
+            with mlflow_registry.opened(home) as registry:
                 stack.close()  # the server ends here
-                client.search_registered_models()
+                registry.models()
 
         with pytest.raises(ServerError, match=r"was lost on the way") as caught:
             asked()
     assert isinstance(caught.value, parking.PASSING)  # left for the next run, not parked
-    tracking._client.cache_clear()
+    mlflow_registry._client.cache_clear()
 
 
 def test_a_database_of_another_version_of_mlflow_is_not_touched(registry: Home) -> None:
@@ -95,49 +95,53 @@ def test_a_database_of_another_version_of_mlflow_is_not_touched(registry: Home) 
     assert registry.mlflow_db.read_bytes() == before
 
 
-def test_a_database_that_another_program_holds_is_told(registry: Home) -> None:
+def test_a_database_that_another_program_holds_is_named(registry: Home) -> None:
     written(registry)
     with closing(sqlite3.connect(registry.mlflow_db)) as other:
         other.execute("begin exclusive")
         with (
             refused(registry, "locked", "another program holds the database"),
-            tracking.opened(registry) as client,
+            mlflow_registry.opened(registry) as opened,
         ):
-            client.create_registered_model("faces")
-    with tracking.opened(registry) as client:  # it is free again
-        client.create_registered_model("faces")
+            opened.client.create_registered_model("faces")
+    with mlflow_registry.opened(registry) as opened:  # it is free again
+        opened.client.create_registered_model("faces")
 
 
-def test_a_disk_that_is_full_is_told(registry: Home) -> None:
+def test_a_disk_that_is_full_is_named(registry: Home) -> None:
     written(registry)
     size = registry.mlflow_db.stat().st_size
-    with refused(registry), tracking.opened(registry) as client, files_no_longer_than(size // 2):
-        client.create_registered_model("faces")
-    with tracking.opened(registry) as client:
-        assert [model.name for model in client.search_registered_models()] == ["digits"]
+    with (
+        refused(registry),
+        mlflow_registry.opened(registry) as opened,
+        files_no_longer_than(size // 2),
+    ):
+        opened.client.create_registered_model("faces")
+    with mlflow_registry.opened(registry) as opened:
+        assert [model.name for model in opened.models()] == ["digits"]
 
 
 WRITE = """
 import sys
 from pathlib import Path
-from flows.orchestration import parking; from flows.registry import client as tracking
+from flows.orchestration import parking; from flows.registry import mlflow_registry
 from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home
 try:
-    with tracking.opened(Home(Path(sys.argv[1]))) as client:
-        client.create_registered_model("digits")
+    with mlflow_registry.opened(Home(Path(sys.argv[1]))) as registry:
+        registry.client.create_registered_model("digits")
 except RegistryError as error:
     print(error)
 """
 
 
-def test_a_read_only_database_is_told(registry: Home, tmp_path: Path) -> None:
+def test_a_read_only_database_is_named(registry: Home, tmp_path: Path) -> None:
     """By a process of its own: MLflow keeps the database open until its process ends."""
     for folder in mounted(tmp_path / "frozen", "size=16m"):
         shutil.move(registry.mlflow_db, folder / "mlflow.db")
         registry.mlflow_db.symlink_to(folder / "mlflow.db")
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         command = [sys.executable, "-c", WRITE, str(registry.root)]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told.startswith(f"MLflow refused on sqlite:///{registry.mlflow_db}: ")
-    assert "readonly database" in told
+        message = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert message.startswith(f"MLflow refused on sqlite:///{registry.mlflow_db}: ")
+    assert "readonly database" in message

@@ -1,0 +1,86 @@
+"""The table of presets, one row each: for the library, the command line, the schema and the docs.
+
+A new preset is one row in `PRESETS` and one file with its mathematics. Nothing here imports torch,
+so that help, schemas and pages can be built from the table without loading it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Repair = Literal["recalibrate", "low_rank_update", "head_refit"]
+"""What can follow the cut: batch norms are re-estimated on retain samples; the layer before the
+head gets a low-rank term against what is left of the classes; the head is refitted to retain
+samples' original logits."""
+
+REPAIR_PASSES: Mapping[Repair, int] = {"recalibrate": 1, "low_rank_update": 13, "head_refit": 1}
+"""Passes over the data that each repair takes at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetInfo:
+    """One preset, as far as it can be told without its mathematics.
+
+    Attributes:
+        name: What `forget(preset=...)` and a request's `method.preset` take.
+        summary: One sentence for help and documentation; it begins small and has no full stop.
+        planner: "module:function" of the mathematics, a `damp.presets.Planner`.
+        repairs: What follows the cut, in the order in which it is done.
+        takes_gain: Whether a gain other than 1 has a meaning.
+        default: Whether it is taken where none is named; true of exactly one.
+        superseded_by: Name of the preset to take instead; None while it is current.
+    """
+
+    name: str
+    summary: str
+    planner: str
+    repairs: tuple[Repair, ...] = ()
+    takes_gain: bool = True
+    default: bool = False
+    superseded_by: str | None = None
+
+    @property
+    def passes(self) -> int:
+        """Passes over the data at most; those of `sequential` edits come on top.
+
+        >>> PRESETS["mended"].passes
+        3
+        """
+        return 1 + sum(REPAIR_PASSES[repair] for repair in self.repairs)
+
+
+_ROWS = (
+    PresetInfo(
+        name="paper",
+        summary="DAMP as published: project onto the complement of the span of retain prototypes",
+        planner="damp.paper:plan",
+        takes_gain=False,
+    ),
+    PresetInfo(
+        name="mixture",
+        summary="take away what the nearest mixture of retain prototypes does not explain",
+        planner="damp.mixture:plan",
+        repairs=("recalibrate",),
+    ),
+    PresetInfo(
+        name="mended",
+        summary="as mixture, then refit the head to the classes to keep",
+        planner="damp.mixture:plan",
+        repairs=("recalibrate", "head_refit"),
+        default=True,
+    ),
+    PresetInfo(
+        name="rewritten",
+        summary="a light cut, then a low-rank update of the layer before the head and a head refit",
+        planner="damp.mixture:plan_light",
+        repairs=("recalibrate", "low_rank_update", "head_refit"),
+    ),
+)
+
+PRESETS: Mapping[str, PresetInfo] = {row.name: row for row in _ROWS}
+"""Every preset by its name, in the order in which help lists them."""
+
+DEFAULT_PRESET = next(row.name for row in _ROWS if row.default)
+"""What is taken where no preset is named."""

@@ -1,0 +1,90 @@
+"""Architectures by name: ours, torchvision's, timm's, Hugging Face's, or a user's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.state import import_path
+from flows.state.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """A fresh network with random weights.
+
+    Args:
+        architecture: `damp:cnn`, `damp:vit`, `torchvision:NAME`, `timm:NAME`, `hf:FOLDER` (a
+            Hugging Face image classifier's, with its config.json), or `package.module:callable`,
+            which is called with `classes` and `input_shape`.
+        classes: Outputs, C.
+        input_shape: (channels, height, width).
+
+    Raises:
+        ModelError: No such architecture, or it does not take such images.
+    """
+    family, _, name = architecture.partition(":")
+    if family == "damp":
+        return _own(name, classes, input_shape)
+    if family == "torchvision":
+        return _torchvision(name, classes, input_shape)
+    if family in ("timm", "hf"):
+        from flows.models import third_party
+
+        make = third_party.timm if family == "timm" else third_party.hugging_face
+        return make(name, classes, input_shape)
+    if import_path.is_import_path(architecture):
+        return _users(architecture, classes, input_shape)
+    raise ModelError(
+        f"'{architecture}' is no architecture. Name damp:cnn, damp:vit, torchvision:NAME such as "
+        "torchvision:resnet18, timm:NAME, hf:FOLDER, or a function of your own as "
+        "package.module:callable."
+    )
+
+
+def _own(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    from flows.models import small_nets
+
+    channels, height, width = input_shape
+    if name == "cnn":
+        return small_nets.SmallCNN(channels, classes)
+    if name != "vit":
+        raise ModelError(f"'damp:{name}' is no architecture: there are damp:cnn and damp:vit.")
+    if height != width or height % 4:
+        raise ModelError(
+            f"damp:vit cuts images into square patches; these are {height}x{width}. Give square "
+            "images with a side that 4 divides, or use damp:cnn."
+        )
+    return small_nets.SmallViT(channels, classes, height)
+
+
+def _torchvision(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    from torchvision import models as zoo
+
+    if name not in zoo.list_models(module=zoo):
+        raise ModelError(
+            f"torchvision has no classifier '{name}'. `torchvision.models.list_models()` lists "
+            "them; resnet18 and mobilenet_v3_small are small ones."
+        )
+    if input_shape[0] != 3:
+        raise ModelError(
+            f"torchvision:{name} takes images with 3 channels, these have {input_shape[0]}. Repeat "
+            "the channel in a data set of your own, or use damp:cnn."
+        )
+    network: nn.Module = zoo.get_model(name, weights=None, num_classes=classes)
+    return network
+
+
+def _users(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    from torch import nn
+
+    function = import_path.load(architecture, ModelError)
+    import_path.check_parameters(architecture, function, ModelError, "classes", "input_shape")
+    network = function(classes=classes, input_shape=input_shape)
+    if not isinstance(network, nn.Module):
+        raise ModelError(
+            f"'{architecture}' returned a {type(network).__name__}, not a torch module. "
+            "Let it return an nn.Module with `classes` outputs."
+        )
+    return network

@@ -1,0 +1,20 @@
+"""A registry is whatever has the methods of `Registry`."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from flows.registry.interface import Registry
+from flows.registry.mlflow_registry import MlflowRegistry
+from tests.flows.registry.memory_registry import MemoryRegistry
+
+METHODS = sorted(name for name in vars(Registry) if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("registry", [MlflowRegistry, MemoryRegistry])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_registry_has_each_method_as_it_is_called(registry: type, method: str) -> None:
+    wanted = inspect.signature(getattr(Registry, method))
+    assert inspect.signature(getattr(registry, method)) == wanted
