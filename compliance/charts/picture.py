@@ -82,7 +82,7 @@ def picture(
 def series(findings: Sequence[Mapping[str, Any]], audit: str, key: str) -> Mapping[str, Any] | None:
     """One series of an audit's finding; None where the finding does not bring it."""
     for finding in findings:
-        found = (finding.get("series") or {}).get(key) if finding.get("audit") == audit else None
-        if isinstance(found, Mapping):
-            return found
+        values = (finding.get("series") or {}).get(key) if finding.get("audit") == audit else None
+        if isinstance(values, Mapping):
+            return values
     return None

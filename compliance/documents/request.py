@@ -62,12 +62,12 @@ def _zoned(given: Any) -> Any:
     if not isinstance(given, str):
         raise ValueError("write a time with its zone, like 2026-09-20T08:00:00Z")
     try:
-        found = datetime.fromisoformat(given)
+        time = datetime.fromisoformat(given)
     except ValueError as error:
         raise ValueError("no time: write it like 2026-09-20T08:00:00Z") from error
-    if found.tzinfo is None:
+    if time.tzinfo is None:
         raise ValueError("a time without zone: add Z for UTC, or an offset like +02:00")
-    return found.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
 def _source(given: str) -> str:
@@ -207,12 +207,12 @@ class Request(Versioned):
 
     def content(self) -> dict[str, Any]:
         """The request in one form, whatever order, zone or defaults it was written with."""
-        told = self.model_dump(mode="json")
-        told["scope"]["selector"] = {"indices": list(self.forget)}
+        request = self.model_dump(mode="json")
+        request["scope"]["selector"] = {"indices": list(self.forget)}
         for optional in ("callback", "unseen"):
-            if told[optional] is None:
-                del told[optional]
-        return told
+            if request[optional] is None:
+                del request[optional]
+        return request
 
     def digest(self) -> str:
         """SHA-256 of `content`: the same request, the same digest."""
