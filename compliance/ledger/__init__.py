@@ -9,7 +9,7 @@ The file itself:
 
 What it says:
 
-    transitions.py   states of an event, kinds of entries, which state may follow which
+    transitions.py   the states, one row each; kinds of entries, and the state each leads to
     states.py        where each event stands, or one event by its own entries
     inbox.py         what is due: each open event with its clock and next step
     entry_text.py    an entry in words
@@ -48,5 +48,6 @@ __all__ = [
     "since_signed",
     "states",
     "stats",
+    "transitions",
     "verify",
 ]

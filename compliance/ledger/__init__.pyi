@@ -10,6 +10,7 @@ from . import (
     since_signed,
     states,
     stats,
+    transitions,
 )
 from .chain import Check, Entry
 from .ledger import Ledger, verify
@@ -35,5 +36,6 @@ __all__ = [
     "since_signed",
     "states",
     "stats",
+    "transitions",
     "verify",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from compliance.documents import deadlines
 from compliance.formats.errors import StateError
-from compliance.ledger import Entry, states
+from compliance.ledger import Entry, states, transitions
 from compliance.ledger.states import KINDS, TRANSITIONS, State
 
 PASSED = {"attempt": 1, "verdict": "PASSED", "statement": "a" * 64}
@@ -170,3 +171,24 @@ def test_little_time_or_two_failures_force_retraining() -> None:
     assert not deadlines.must_retrain(due, due - timedelta(days=10), 1)
     assert deadlines.must_retrain(due, due - timedelta(days=10), 2)
     assert deadlines.must_retrain(due, due - timedelta(days=6, hours=23), 0)
+
+
+def test_every_state_has_a_row_and_the_page_has_its_table() -> None:
+    assert set(transitions.STATES) == set(State)
+    assert all(info.meaning for info in transitions.STATES.values())
+    page = (Path(__file__).parents[3] / "docs" / "record.md").read_text()
+    assert transitions.as_markdown() in page
+
+
+def test_one_event_is_the_same_by_its_own_entries_alone() -> None:
+    own = entries_of("attempt_started", signed(), "signed_off")
+    others = entries_of("attempt_started", event="e2")
+    assert states.of(own) == states.events([*others, *own])["e1"] == states.current(own, "e1")
+    assert states.of([]) is None
+
+
+def test_a_body_of_another_form_is_a_problem_of_its_event_only() -> None:
+    own = entries_of(("attempt_started", {"attempt": "first"}))
+    every = states.events([*own, *entries_of(event="e2")])
+    assert "attempt is no int" in every["e1"].problem
+    assert every["e2"].problem == ""
