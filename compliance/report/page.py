@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from compliance.formats import typed
 from compliance.presentation import labels, row_text
@@ -41,42 +41,63 @@ STANDING_LIMITS = (
 )
 
 
-def page(
-    whole: Json,
-    findings: Sequence[Json],
-    controls: Mapping[str, Sequence[Json]],
-    signatures: Sequence[Json],
-    verify_command: str,
-    reproduce_command: str,
-    since: Json | None = None,
-) -> dict[str, Any]:
-    """The content of the report, JSON-able; `whole` is the decoded in-toto statement.
+class Shown(TypedDict, total=False):
+    """What a report shows beside the statement.
 
-    What the page shows as it was recorded is taken over as it stands; what it counts or words is
-    read from the typed facts.
+    Attributes:
+        findings: The candidate's findings as JSON; their `series` feed the pictures.
+        controls: Findings of the controls by name; what could not be measured on them is shown
+            under coverage. May be left out.
+        signatures: One dict per signature or awaited signature: `role`, `keyId` (None while it is
+            awaited), `demo`, `note`.
+        verify_command: The command with which a reader checks the statement.
+        reproduce_command: The command with which a reader runs the attempt again.
+        since: What the ledger holds since the statement was signed (`since_signed.since`); None
+            for the page as it is filed.
     """
-    raw = dict(whole["predicate"])
+
+    findings: Required[Sequence[Json]]
+    controls: Mapping[str, Sequence[Json]] | None
+    signatures: Sequence[Json]
+    verify_command: Required[str]
+    reproduce_command: Required[str]
+    since: Json | None
+
+
+def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
+    """What the page says, as JSON for machines: figures, outcomes and the words for them.
+
+    What was recorded is taken over as it stands; what is counted or worded is read from the typed
+    facts.
+
+    Args:
+        statement: The decoded in-toto statement, valid by the statement schema.
+        shown: See `Shown`.
+    """
+    findings, since = shown["findings"], shown.get("since")
+    signatures = shown.get("signatures", ())
+    raw = dict(statement["predicate"])
     if since is not None:  # the artefacts as the ledger knows them now
         raw["propagation"] = since["propagation"]
-    facts = Statement.of({**whole, "predicate": raw})
+    facts = Statement.of({**statement, "predicate": raw})
     own = facts.predicate
     return {
         "format": FORMAT,
         "about": _about(own),
         "since": None if since is None else {k: since[k] for k in ("entries", "at", "facts")},
-        "verdict": verdict_section.verdict(whole, facts, signatures),
+        "verdict": verdict_section.verdict(statement, facts, signatures),
         "asked": raw["request"] | {"scopeWords": scope(own.request.scope.indices)},
-        "done": _done(whole["subject"], raw, own),
+        "done": _done(statement["subject"], raw, own),
         "evidence": row_text.by_audit(own.audits, findings),
         "controls": [controls_section.control(c) for c in own.controls],
         "controlFigures": controls_section.figures(own.controls),
-        "coverage": coverage_section.coverage(own.audits, findings, controls),
+        "coverage": coverage_section.coverage(own.audits, findings, shown.get("controls") or {}),
         "limits": list(dict.fromkeys([*own.verdict.limits, *STANDING_LIMITS])),
         "attempts": _attempts(own.event),
         "propagation": [verdict_section.artefact(a) for a in own.propagation],
         "supports": mappings.for_regulation(own.request.regulation),
         "signoff": [{key: s.get(key) for key in SIGNATURE} for s in signatures],
-        "reproduce": _reproduce(raw, own, verify_command, reproduce_command),
+        "reproduce": _reproduce(raw, own, shown),
     }
 
 
@@ -139,10 +160,10 @@ def _attempts(event: EventFacts) -> dict[str, Any]:
     }
 
 
-def _reproduce(raw: Json, own: Predicate, verify: str, reproduce: str) -> dict[str, Any]:
+def _reproduce(raw: Json, own: Predicate, shown: Shown) -> dict[str, Any]:
     return {
-        "verifyCommand": verify,
-        "reproduceCommand": reproduce,
+        "verifyCommand": shown["verify_command"],
+        "reproduceCommand": shown["reproduce_command"],
         "event": raw["event"],
         "plan": raw["auditPlan"],
         "methodSeed": own.method.parameters.get("seed"),

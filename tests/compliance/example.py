@@ -1,4 +1,4 @@
-"""One event as the other rooms would hand it to the desk: findings, controls, statement.
+"""One event as the other rooms would hand it over: findings, controls, statement.
 
 The figures follow what a small network on 8x8 digits shows for class 8, with five retrained models.
 """

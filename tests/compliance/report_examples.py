@@ -1,4 +1,4 @@
-"""What the report's tests show: a pass, a failure, an undecided attempt, by the desk's judge.
+"""What the report's tests show: a pass, a failure, an undecided attempt, by the same `judge`.
 
 `example` is the module of the fixture of that name; the series are what the audits write.
 """
