@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.cli import console
 from flows.cli.options import DONE, FILE, as_json, event, home, trust
+
+if TYPE_CHECKING:
+    from flows.intake.signoff import Countersigned
 
 
 @click.command()
@@ -30,9 +32,9 @@ def approve(event: str, role: str, signed: Path | None, as_json: bool) -> int:
 
     place = home()
     signature = signoff.approve(place, event, role=role, signed=signed)
-    row = requests.current_row(place, signature["event"])
+    row = requests.current_row(place, signature.event)
     lines = [_words("Signed off", signature), *requests.following(row)]
-    console.answer(row | signature, lines, as_json=as_json)
+    console.answer(row | signature.to_json(), lines, as_json=as_json)
     return DONE
 
 
@@ -52,14 +54,14 @@ def sign(statement: Path, as_json: bool, **options: Any) -> int:
     from flows.intake import signoff
 
     signature = signoff.sign(home(), statement, **options)
-    lines = [_words("Signed", signature), f"Written to {signature['file']}"]
-    console.answer(signature, lines, as_json=as_json)
+    lines = [_words("Signed", signature), f"Written to {signature.file}"]
+    console.answer(signature.to_json(), lines, as_json=as_json)
     return DONE
 
 
-def _words(what: str, signature: Mapping[str, Any]) -> str:
+def _words(what: str, signature: Countersigned) -> str:
     return (
-        f"{what} as {signature['role']} with key {signature['keyid'][:16]}:\n"
-        f"  verdict {signature['verdict']}, statement {signature['digest'][:16]}, model "
-        f"{signature['subject'][:16]}\n  {signature['claim']}"
+        f"{what} as {signature.role} with key {signature.keyid[:16]}:\n"
+        f"  verdict {signature.verdict}, statement {signature.digest[:16]}, model "
+        f"{signature.subject[:16]}\n  {signature.claim}"
     )

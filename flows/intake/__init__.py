@@ -1,11 +1,11 @@
-"""What comes in: requests and claims, their life until a verdict, sign-offs, webhooks.
+"""What comes in, and its life until a verdict; every change is one entry of the ledger.
 
-    batches.py    Several requests on one model in one run: logged as a batch, carried out in turn
-    claims.py     Claims on their way in: somebody says that a model has forgotten, and hands in bot
-    lifecycle.py  A request's life between receipt and verdict: each step checked against the ledger
-    requests.py   Requests on their way in: checked as a whole, written into the ledger, found again
-    signoff.py    Sign-offs: a second signature over the same bytes, by a key of another role
-    webhooks.py   Telling the requester's system how an event stands, signed; off unless the policy
+    requests.py   Erasure requests: checked as a whole, then logged; a second time has no effect
+    claims.py     Claims that a model has forgotten: both models copied and pinned, then logged
+    batches.py    Several requests on one model in one run: logged as a batch, run in turn
+    lifecycle.py  Identity, denial, duplicates, pauses, extensions, reminders, closing
+    signoff.py    A second signature over the same bytes, by a key of another role
+    webhooks.py   Signed messages about an event's state to the callback URL, where a policy allows
 
 `__all__` is the door: what other rooms import.
 """

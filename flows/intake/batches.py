@@ -40,10 +40,10 @@ def schedule(home: Home, events: Sequence[str]) -> None:
 
 def _batches(home: Home, events: Sequence[str]) -> list[list[str]]:
     """The events by model, where there are several on one."""
-    found = defaultdict(list)
+    batches = defaultdict(list)
     for event in events:
         try:
-            found[requests.lineage_of(home, event)].append(event)
+            batches[requests.lineage_of(home, event)].append(event)
         except (ComplianceError, EventError):
-            continue  # its request cannot be read: it is told when its turn comes
-    return [batch for batch in found.values() if len(batch) > 1]
+            continue  # its request cannot be read: its turn says why
+    return [batch for batch in batches.values() if len(batch) > 1]

@@ -101,8 +101,8 @@ def claim_of(home: Home, event: str) -> Claim:
 
 def files_of(home: Home, event: str) -> dict[str, str]:
     """SHA-256 of each of the claim's models, as they were when it was received."""
-    told = json.loads((home.event(event) / "origin.json").read_text())
-    return {str(name): str(digest) for name, digest in told["files"].items()}
+    origin = json.loads((home.event(event) / "origin.json").read_text())
+    return {str(name): str(digest) for name, digest in origin["files"].items()}
 
 
 def recipe_source(claim: Claim, origin: Path) -> str | None:
@@ -112,15 +112,15 @@ def recipe_source(claim: Claim, origin: Path) -> str | None:
 
 def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Located]:
     """Where each model lies: `original`, `edited`, `reference_0` and so on."""
-    found = {
+    models = {
         "original": model_source.locate(home, claim.original, origin),
         "edited": model_source.locate(home, claim.edited, origin),
     }
-    architecture = found["original"].architecture
+    architecture = models["original"].architecture
     for number, file in enumerate(claim.references or ()):
         path = (origin / file).resolve()
-        found[f"reference_{number}"] = Located(path=path, architecture=architecture)
-    return found
+        models[f"reference_{number}"] = Located(path=path, architecture=architecture)
+    return models
 
 
 def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
@@ -129,16 +129,16 @@ def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
     Raises:
         ModelError: A file cannot be read.
     """
-    found = {}
+    pinned = {}
     for name, source in sources(home, claim, origin).items():
         try:
-            found[name] = digest_file(source.path)
+            pinned[name] = digest_file(source.path)
         except OSError as problem:
             raise ModelError(
                 f"Cannot read {source.path} ({name}): {problem.strerror}. Name a safetensors "
                 "file that is there and that you may read."
             ) from problem
-    return found
+    return pinned
 
 
 def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:

@@ -122,12 +122,12 @@ def declare(
         raise EventError("EXPIRES_ON and --until DATE belong together: say when it expires.")
     if until and not _is_date(until):
         raise EventError(f"'{until}' is no date: write it like 2027-01-31.")
-    told = [_text(note)] if note.strip() else []
+    remarks = [_text(note)] if note.strip() else []
     body = {
         "artefact": _text(artefact),
         "location": _text(location),
         "status": status,
-        "note": ". ".join([f"Until {until}", *told] if until else told),
+        "note": ". ".join([f"Until {until}", *remarks] if until else remarks),
     }
     whose = event_ids.whole(home, event)
     return Ledger(home.ledger).append("artefact_declared", whose, body, checked=True)

@@ -131,7 +131,7 @@ def check_callback(request: Request, policy: Policy) -> None:
     if request.callback and not callback_urls.allowed(request.callback, policy.callbacks):
         listed = ", ".join(policy.callbacks) or "none"
         raise EventError(
-            f"The request names {request.callback} to be told at, and the policy '{policy.name}' "
+            f"The request sets callback URL {request.callback}, and the policy '{policy.name}' "
             f"allows {listed}. Leave `callback` out, or have the policy list it."
         )
 

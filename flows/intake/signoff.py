@@ -6,6 +6,7 @@ a copy of the statement, `damp approve --signed COPY` takes it over.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +20,65 @@ from flows.state.errors import EventError
 from flows.state.files import write_atomically
 from flows.state.paths import Attempt, Home
 
-Facts = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Countersigned:
+    """A statement with one more signature, and what it says.
+
+    Attributes:
+        verdict: Of the statement.
+        claim: Its sentence.
+        subject: SHA-256 of the model after.
+        digest: SHA-256 of the signed bytes.
+        role: Of the signature.
+        keyid: Of the key.
+    """
+
+    verdict: str
+    claim: str
+    subject: str
+    digest: str
+    role: str
+    keyid: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedFile(Countersigned):
+    """Where `damp sign` has written it."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOff(Countersigned):
+    """For which event `damp approve` has logged it, and which roles are still awaited."""
+
+    event: str
+    awaited: list[str]
 
 
 def sign(
     home: Home, statement: Path, *, role: str, trust: Path | None, output: Path | None
-) -> Facts:
+) -> SignedFile:
     """Add a role's signature to a statement that holds without it.
 
     Raises:
         EventError: It does not hold, or no key here can sign in that role.
     """
-    known = load_trust(trust or home.trust)
-    found = _holding(verify_statement(statement, known), statement)
-    key = keyring.signing_key(home, role, known)
+    keys = load_trust(trust or home.trust)
+    verification = _holding(verify_statement(statement, keys), statement)
+    key = keyring.signing_key(home, role, keys)
     content = envelope.countersign(must_read(statement), key)
     target = output or statement
     write_atomically(target, content)
-    return _told(found) | {"file": str(target), "role": role, "keyid": key.keyid}
+    return SignedFile(**_content(verification), role=role, keyid=key.keyid, file=str(target))
 
 
-def approve(home: Home, event: str, *, role: str, signed: Path | None) -> Facts:
+def approve(home: Home, event: str, *, role: str, signed: Path | None) -> SignOff:
     """Take a role's sign-off of the event's PASSED statement into file and ledger.
 
     Args:
@@ -53,29 +92,31 @@ def approve(home: Home, event: str, *, role: str, signed: Path | None) -> Facts:
     """
     whose = event_ids.whole(home, event)
     ledger = Ledger(home.ledger)
-    known = states.current(ledger.entries(), whose)
-    body = {"attempt": known.attempt, "role": role}
-    if role not in known.signed_off:
+    current = states.current(ledger.entries(), whose)
+    body = {"attempt": current.attempt, "role": role}
+    if role not in current.signed_off:
         states.check(ledger.entries(), "signed_off", whose, body)
-    attempt = Attempt(home, whose, known.attempt)
+    attempt = Attempt(home, whose, current.attempt)
     checked = verify_statement(
         attempt.statement, home.trust, model=attempt.after, ledger=home.ledger
     )
-    found = _holding(checked, attempt.statement)
+    verification = _holding(checked, attempt.statement)
     content, keyid = _signed(home, attempt, role, signed)
     write_atomically(attempt.statement, content)
     ledger.append_once(
         "signed_off",
         whose,
-        f"attempt-{known.attempt}-{role}",
-        body | {"keyid": keyid, "statement": found.digest},
+        f"attempt-{current.attempt}-{role}",
+        body | {"keyid": keyid, "statement": verification.digest},
         checked=True,
     )
     after = states.current(ledger.entries(), whose)
-    return (
-        _told(found)
-        | {"event": whose, "role": role, "keyid": keyid}
-        | {"awaited": list(after.awaited)}
+    return SignOff(
+        **_content(verification),
+        role=role,
+        keyid=keyid,
+        event=whose,
+        awaited=list(after.awaited),
     )
 
 
@@ -104,21 +145,21 @@ def _signer(content: bytes, trust: Trust, role: str) -> str | None:
     return next((s.keyid for s in found if s.role == role and s.holds), None)
 
 
-def _holding(found: Verification, statement: Path) -> Verification:
-    if found.exit_code in (INVALID, UNSUPPORTED):
+def _holding(verification: Verification, statement: Path) -> Verification:
+    if verification.exit_code in (INVALID, UNSUPPORTED):
         raise EventError(
-            f"{statement} does not hold, so it is not signed: {' '.join(found.problems)}"
+            f"{statement} does not hold, so it is not signed: {' '.join(verification.problems)}"
         )
-    return found
+    return verification
 
 
-def _told(found: Verification) -> Facts:
-    if found.statement is None:
+def _content(verification: Verification) -> dict[str, str]:
+    if verification.statement is None:
         raise EnvelopeError("A statement that holds has content.")
-    predicate = found.statement["predicate"]
+    predicate = verification.statement["predicate"]
     return {
-        "verdict": found.verdict,
+        "verdict": verification.verdict,
         "claim": predicate["verdict"]["claim"],
-        "subject": found.statement["subject"][0]["digest"]["sha256"],
-        "digest": found.digest,
+        "subject": verification.statement["subject"][0]["digest"]["sha256"],
+        "digest": verification.digest,
     }

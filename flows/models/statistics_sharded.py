@@ -6,66 +6,32 @@ on how many workers there are. Against one pass they differ by the rounding of f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import Dataset, DataSpec
 from flows.models import statistics_cache
 from flows.servers import cluster
-from flows.state.files import Artifact
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from damp import Measurement
 
+Facts = dict[str, Any]
+
 PARTS = 4
 """Of the batches, each fourth one; fewer where there are fewer batches."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A model and the data that it is measured on.
-
-    Attributes:
-        home: The state folder, which all workers see under the same path.
-        spec: Where the rows are read from.
-        classes: Outputs of the model.
-        weights: Its file.
-        architecture: How the network is built.
-        retired: Classes that have left its label space.
-    """
-
-    home: Home
-    spec: DataSpec
-    classes: int
-    weights: Artifact
-    architecture: str
-    retired: tuple[int, ...]
-
-    def dataset(self) -> Dataset:
-        """Its data, without the classes that it has retired."""
-        from flows.data import loaders
-
-        return loaders.load(self.spec).without(self.retired)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Every `of`-th batch from `number` on; `key` names the statistics as a whole."""
-
-    subject: Subject
-    key: str
-    number: int
-    of: int
-
-
-def measured(subject: Subject, key: str) -> Measurement | None:
+def everywhere(home: Home, key: str, data: Facts, model: Facts) -> Measurement | None:
     """The statistics of a model, added up from those of all parts.
 
     Args:
-        subject: The model and its data.
+        home: The state folder, which all workers see under the same path.
         key: Digest of what the statistics are made of; the parts are named by it.
+        data: What the event knows of its data: `spec`, `classes`.
+        model: What it knows of its model: `file`, `architecture`, `retired`.
     Returns:
         None where the parts do not fit together, as when a unit is silent in one of them and the
         model is read differently: then one pass must do.
@@ -73,9 +39,11 @@ def measured(subject: Subject, key: str) -> Measurement | None:
     from damp import Measurement
     from damp.errors import BadMeasurement
 
-    parts = min(PARTS, len(statistics_cache.batches(subject.dataset())))
-    jobs = [Part(subject=subject, key=key, number=number, of=parts) for number in range(parts)]
-    files = [subject.home.root / path for path in cluster.map(measure_part, jobs, "statistics")]
+    told = {"home": str(home.root), "key": key, "data": data, "model": model}
+    parts = min(PARTS, len(statistics_cache.batches(_dataset(told))))
+    jobs = [told | {"part": part, "parts": parts} for part in range(parts)]
+    done = cluster.map(measure_part, jobs, "statistics")
+    files = [home.root / each["path"] for each in done]
     try:
         return reduce(Measurement.plus, map(statistics_cache.read, files))
     except BadMeasurement:
@@ -85,24 +53,30 @@ def measured(subject: Subject, key: str) -> Measurement | None:
             file.unlink(missing_ok=True)
 
 
-def measure_part(part: Part) -> str:
-    """Write one part's statistics, unless a worker has before; the file below the state folder."""
+def measure_part(job: Facts) -> Facts:
+    """One part's statistics, as a file under `path`; found where a worker has left them before."""
     import damp
     from flows.models import weights
     from flows.state.settings import settings
 
-    subject = part.subject
-    name = f"{part.key}-part-{part.number}-of-{part.of}.safetensors"
-    path = subject.home.statistics / name
+    home, data, model = Home(Path(job["home"])), job["data"], job["model"]
+    path = home.statistics / f"{job['key']}-part-{job['part']}-of-{job['parts']}.safetensors"
     if not path.exists():
-        dataset = subject.dataset()
+        dataset = _dataset(job)
         network, _ = weights.load_weights(
-            subject.home.root / subject.weights.path,
-            architecture=subject.architecture,
-            classes=subject.classes,
+            home.root / model["file"]["path"],
+            architecture=model["architecture"],
+            classes=data["classes"],
             input_shape=dataset.input_shape,
         )
-        batches = statistics_cache.batches(dataset)[part.number :: part.of]
-        statistics = damp.measure(network, batches, device=settings().device).to("cpu")
-        statistics_cache.keep(path, statistics, subject.weights.sha256)
-    return subject.home.relative(path)
+        mine = statistics_cache.batches(dataset)[job["part"] :: job["parts"]]
+        found = damp.measure(network, mine, device=settings().device).to("cpu")
+        statistics_cache.keep(path, found, model["file"]["sha256"])
+    return {"path": home.relative(path)}
+
+
+def _dataset(job: Facts) -> Dataset:
+    from flows.data import loaders
+
+    whole = loaders.load(DataSpec(**job["data"]["spec"]))
+    return whole.without(job["model"]["retired"])

@@ -1,14 +1,24 @@
-"""What is done beside an event: replay, re-audit, purge, promotion, forecasts, preparations.
+"""What is done beside an event, each by a command or a schedule of its own.
 
-    cost.py                `damp cost`: what forgetting each class would take, from statistics that
-    doctor.py              `damp doctor`: what would keep an event from running here, each with its
-    mlflow_evaluator.py    damp's audits as an MLflow evaluator, for pipelines that gate on `mlflow.
-    prepare_references.py  Retrained references ahead of time: trained before anybody waits for them
-    promote.py             Promotion: past every check, then the alias, then the ledger
-    purge.py               `damp purge`: delete what still holds the class and is damp's own; say wh
-    reaudit.py             Audit a finished event again: after ninety days, and when the suite of au
-    replay.py              `damp replay`: carry an attempt out again from its pinned inputs, and com
-    train_base.py          Base models: trained by a recipe, registered with the version of their tr
+Before an event:
+
+    train_base.py          Train a base model by a recipe and register it
+    prepare_references.py  Train the retrained references before anybody waits for them
+    cost.py                Forecast what forgetting each class would take
+    doctor.py              Check what would keep an event from running here
+
+After it:
+
+    promote.py             Move the alias to a version, past every check of the gate
+    purge.py               Delete what still holds the class and is damp's own; list what is left
+    reaudit.py             Audit a finished event again: when it is due, or the audits have changed
+    replay.py              Run an attempt again from its pinned inputs, and compare
+
+For other pipelines:
+
+    mlflow_evaluator.py    damp's audits as an evaluator of `mlflow.evaluate`
+
+They call the steps plainly, without Prefect, and return results; `flows.cli` prints them.
 
 `__all__` is the door: what other rooms import.
 """

@@ -1,12 +1,15 @@
-"""What is shown of an event: status, reports, inventory, provenance, costs.
+"""What is shown of an event, without drawing it: the command line and the steps ask here.
 
-    audit_cost.py   What the audits of an event cost: processor seconds of each, forward passes of t
-    event_index.py  index.html in the state folder: a page that leads to every event's reports
-    inventory.py    Everything that derives from the old weights or holds the forgotten rows, as far
-    pdf.py          A browser without a window: the report as PDF by its own print, and pictures of
-    provenance.py   Where a statement was made: code, environment, device. Facts, no names of people
-    reports.py      `damp report`: the report of an attempt, as filed or brought up to date, in four
-    status.py       What `damp status` shows: every event with its state, verdict, progress and file
+    status.py       Each event as it is now: state, verdict, the step that runs, its files
+    reports.py      The report of an attempt as filed or brought up to date; comparisons of several
+    event_index.py  index.html of the state folder, which leads to the reports of all events
+    pdf.py          A page printed as PDF by a browser without a window
+    inventory.py    What derives from the old weights or holds the forgotten rows, by its bytes
+    provenance.py   Where a statement was made: code, environment, device
+    audit_cost.py   Processor seconds and forward passes of an event's audits
+
+Everything is read from the ledger, the signed statements and the files beside them; nothing here
+changes an event.
 
 `__all__` is the door: what other rooms import.
 """

@@ -51,7 +51,7 @@ class Home:
 
     @property
     def observations(self) -> Path:
-        """What the audits saw of each model, named by model and data version."""
+        """What the audits measured on each model, named by model and data version."""
         return self.root / "observations"
 
     @property
@@ -61,7 +61,7 @@ class Home:
 
     @property
     def models(self) -> Path:
-        """Base models that `damp train` made."""
+        """Base models that `damp train` has trained."""
         return self.root / "models"
 
     @property

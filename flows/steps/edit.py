@@ -41,7 +41,6 @@ def cut(where: Facts, accepted: Facts, data: Facts, model: Facts, references: Fa
 
 def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: Facts) -> Facts:
     from flows.data import loaders
-    from flows.data.dataset import DataSpec
     from flows.models import statistics_cache, statistics_sharded, weights
 
     dataset = loaders.learned(data, model)
@@ -53,14 +52,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
     )
     method = accepted["method"]
     known = None
-    subject = statistics_sharded.Subject(
-        home=home,
-        spec=DataSpec(**data["spec"]),
-        classes=data["classes"],
-        weights=Artifact(**model["file"]),
-        architecture=model["architecture"],
-        retired=tuple(model["retired"]),
-    )
+    everywhere = partial(statistics_sharded.everywhere, home, data=data, model=model)
     if not method["sequential"]:  # sequential surgery takes them anew after every edit
         known = statistics_cache.measured(
             home,
@@ -69,7 +61,7 @@ def _edited(home: Home, attempt: Attempt, accepted: Facts, data: Facts, model: F
             weights=model["file"]["sha256"],
             data_version=data["before"]["version"],
             retired=model["retired"],
-            apart=partial(statistics_sharded.measured, subject) if cluster.is_on() else None,
+            apart=everywhere if cluster.is_on() else None,
         )
     edited = forgotten(network, dataset, accepted["forget"], method, known)
     weights.save_weights(edited.unretired, attempt.after, _metadata(accepted, model))

@@ -33,7 +33,10 @@ def test_every_command_explains_itself_with_an_example(command: str, tmp_path: P
         assert f"damp {command}" in result.stdout.split("Examples:")[1]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["verify", "missing.json"], ["status"]])
+LIGHT = ["--help", "verify missing.json", "status", "inbox", "stats", "keys list"]
+
+
+@pytest.mark.parametrize("arguments", [words.split() for words in LIGHT], ids=LIGHT)
 def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     code = (
         "import sys\n"

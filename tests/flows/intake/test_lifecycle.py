@@ -231,13 +231,13 @@ def waiting(home: Home) -> str:
 def test_the_reviewer_signs_the_same_bytes(home: Home, waiting: str) -> None:
     assert known(home, waiting).awaited == ("reviewer",)
     keyring.new(home, role="reviewer", days=30)
-    told = signoff.approve(home, waiting, role="reviewer", signed=None)
-    assert (told["awaited"], told["verdict"]) == ([], "PASSED")
+    signature = signoff.approve(home, waiting, role="reviewer", signed=None)
+    assert (signature.awaited, signature.verdict) == ([], "PASSED")
     assert known(home, waiting).state is states.State.APPROVED
     file = home.event(waiting) / "attempt-1" / "statement.dsse.json"
     found = verify_statement(file, home.trust, ledger=home.ledger, roles=("executor", "reviewer"))
     assert found.exit_code == 0
-    assert found.digest == told["digest"]
+    assert found.digest == signature.digest
 
 
 def test_without_a_reviewer_s_key_nothing_is_signed(
@@ -263,7 +263,7 @@ def test_a_signature_made_elsewhere_is_taken_over(
     with pytest.raises(EventError, match="No key here"):
         signoff.approve(home, waiting, role="reviewer", signed=None)
     assert statement.read_bytes() == before
-    assert signoff.approve(home, waiting, role="reviewer", signed=copy)["awaited"] == []
+    assert signoff.approve(home, waiting, role="reviewer", signed=copy).awaited == []
 
 
 def test_a_copy_of_another_statement_or_without_the_signature_is_refused(

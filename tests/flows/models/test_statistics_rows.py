@@ -11,7 +11,6 @@ import damp
 from flows.data.dataset import DataSpec
 from flows.data.loaders import load
 from flows.models import architectures, statistics_cache, statistics_sharded, weights
-from flows.state.files import Artifact
 from flows.state.paths import Home
 
 
@@ -37,22 +36,20 @@ def test_what_workers_measure_in_parts_adds_up_to_one_pass(home: Home) -> None:
     network = architectures.build("damp:cnn", 10, digits.input_shape)
     file = home.root / "before.safetensors"
     sha256 = weights.save_weights(network, file, {})
-    subject = statistics_sharded.Subject(
-        home=home,
-        spec=DataSpec(name="digits"),
-        classes=10,
-        weights=Artifact(path=file.name, sha256=sha256),
-        architecture="damp:cnn",
-        retired=(),
-    )
-    parts = [
-        statistics_sharded.Part(subject=subject, key="k", number=number, of=4)
-        for number in range(4)
+    data = {"spec": {"name": "digits", "root": None}, "classes": 10}
+    model = {
+        "file": {"path": file.name, "sha256": sha256},
+        "architecture": "damp:cnn",
+        "retired": [],
+    }
+    job = {"home": str(home.root), "key": "k", "data": data, "model": model, "parts": 4}
+    files = [
+        home.root / statistics_sharded.measure_part(job | {"part": part})["path"]
+        for part in range(4)
     ]
-    files = [home.root / statistics_sharded.measure_part(part) for part in parts]
     assert len({file.read_bytes() for file in files}) == 4
     kept = [file.stat().st_mtime_ns for file in files]
-    statistics_sharded.measure_part(parts[2])  # done again, as when a worker has died
+    statistics_sharded.measure_part(job | {"part": 2})  # done again, as when a worker has died
     assert [file.stat().st_mtime_ns for file in files] == kept
 
     batches = statistics_cache.batches(digits)

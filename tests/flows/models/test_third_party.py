@@ -55,8 +55,14 @@ def is_accounted_for(network: nn.Module, edited: damp.EditedModel) -> None:
     reasons = {skipped.name: skipped.reason for skipped in edited.skipped}
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear | nn.Conv2d) and name not in edits:
-            known = ("depthwise", "never called", "not above the gate", "does not depend", "bias")
-            assert any(words in reasons[name] for words in known), (name, reasons.get(name))
+            allowed = (
+                "depthwise",
+                "never called",
+                "not above the gate",
+                "does not depend",
+                "bias",
+            )
+            assert any(words in reasons[name] for words in allowed), (name, reasons.get(name))
 
 
 @pytest.mark.parametrize(
@@ -97,8 +103,8 @@ def small(kind: str, **changes: Any) -> dict[str, Any]:
         "mobilenet_v2": {"depth_multiplier": 0.35, "image_size": 32},
     }[kind]  # fmt: skip
     config = transformers.AutoConfig.for_model(kind, **(settings | changes))
-    told: dict[str, Any] = json.loads(config.to_json_string())
-    return told
+    content: dict[str, Any] = json.loads(config.to_json_string())
+    return content
 
 
 @pytest.fixture

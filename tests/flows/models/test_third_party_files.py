@@ -145,12 +145,12 @@ def ghostscript(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Calls of Ghostscript, none of which is made."""
     calls: list[Any] = []
 
-    def seen(command: Any, **_: Any) -> None:
+    def refuse(command: Any, **_: Any) -> None:
         calls.append(command)
         raise OSError("not started")
 
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
-    monkeypatch.setattr(subprocess, "check_call", seen)
+    monkeypatch.setattr(subprocess, "check_call", refuse)
     return calls
 
 

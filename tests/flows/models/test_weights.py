@@ -30,8 +30,8 @@ def net(seed: int = 0) -> nn.Module:
 
 
 def loaded(path: Path, **changes: Any) -> tuple[nn.Module, dict[str, str]]:
-    told = {"architecture": "damp:cnn", "classes": 10, "input_shape": SHAPE}
-    return models.load_weights(path, **(told | changes))
+    arguments = {"architecture": "damp:cnn", "classes": 10, "input_shape": SHAPE}
+    return models.load_weights(path, **(arguments | changes))
 
 
 @pytest.fixture
@@ -129,8 +129,8 @@ def test_tied_weights_are_kept(tmp_path: Path) -> None:
     models.save_weights(tied, tmp_path / "w", {})
     from safetensors.torch import load_file
 
-    found = load_file(tmp_path / "w")
-    assert torch.equal(found["0.weight"], found["1.weight"])
+    tensors = load_file(tmp_path / "w")
+    assert torch.equal(tensors["0.weight"], tensors["1.weight"])
 
 
 def test_a_bias_that_an_edit_added_is_taken(
@@ -265,13 +265,13 @@ def test_weights_of_another_architecture_are_refused_with_all_differences(
 
 
 @pytest.mark.parametrize(
-    "told", ["3", "[3", '["a"]', "[-1]", "[1.5]", "[true]", "null", "", "[" * 100_000]
+    "text", ["3", "[3", '["a"]', "[-1]", "[1.5]", "[true]", "null", "", "[" * 100_000]
 )
 def test_retired_classes_that_are_no_list_of_indices_are_refused(
-    told: str, refused: Refusal
+    text: str, refused: Refusal
 ) -> None:
     with refused(ModelError, "damp.retired", "such as [3]"):
-        models.retired_outputs({"damp.retired": told})
+        models.retired_outputs({"damp.retired": text})
 
 
 def test_no_weights_file_was_retired_without_saying_so() -> None:

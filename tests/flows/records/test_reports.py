@@ -63,7 +63,7 @@ def test_what_happened_since_is_shown_in_every_form(attempt: Attempt) -> None:
         note="wheel of tapes",
     )
     keyring.new(home, role="reviewer", days=30)
-    told = signoff.approve(home, event, role="reviewer", signed=None)
+    signature = signoff.approve(home, event, role="reviewer", signed=None)
     deleted = [{"artefact": "model before, version 1", "location": "registry"}]
     body = {"count": 1, "artefacts": deleted}
     Ledger(home.ledger).append("artefacts_purged", event, body)
@@ -71,7 +71,7 @@ def test_what_happened_since_is_shown_in_every_form(attempt: Attempt) -> None:
         page = reports.render(attempt, form).decode()
         for words in ("tape of May", "Until 2027-01-31. wheel of tapes", "Signed off"):
             assert words in page, (form, words)
-        assert told["keyid"] in page
+        assert signature.keyid in page
         assert "ledger entry" in page
     facts = json.loads(reports.render(attempt, "json"))
     status = {row["artefact"]: row["status"] for row in facts["propagation"]}

@@ -28,16 +28,16 @@ def parsed(arguments: list[str]) -> None:
 
 @pytest.fixture
 def unit() -> configparser.ConfigParser:
-    found = configparser.ConfigParser(interpolation=None, strict=False)
-    found.optionxform = str  # type: ignore[assignment,method-assign]
-    found.read_string((DEPLOY / "damp.service").read_text())
-    return found
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string((DEPLOY / "damp.service").read_text())
+    return unit
 
 
 @pytest.fixture
 def services() -> dict[str, Any]:
-    told = YAML(typ="safe").load((DEPLOY / "compose.yaml").read_text())
-    return dict(told["services"])
+    compose = YAML(typ="safe").load((DEPLOY / "compose.yaml").read_text())
+    return dict(compose["services"])
 
 
 def test_the_unit_serves_as_a_user_that_may_write_its_state_only(
@@ -82,15 +82,15 @@ def test_private_keys_are_written_only_by_what_makes_them(services: dict[str, An
         name: [mount for mount in each.get("volumes", []) if where in mount]
         for name, each in services.items()
     }
-    assert {name for name, found in mounts.items() if found} == {"worker", "keys"}
+    assert {name for name, mounted in mounts.items() if mounted} == {"worker", "keys"}
     assert mounts["worker"][0].endswith(":ro")
     assert mounts["keys"][0].endswith(where)
 
 
 def test_the_worker_is_told_of_settings_that_there_are(services: dict[str, Any]) -> None:
-    told = {name.removeprefix("DAMP_").lower() for name in services["worker"]["environment"]}
-    assert told == {"prefect_api_url", "mlflow_uri", "locks_url"}
-    assert told <= Settings.model_fields.keys()
+    names = {name.removeprefix("DAMP_").lower() for name in services["worker"]["environment"]}
+    assert names == {"prefect_api_url", "mlflow_uri", "locks_url"}
+    assert names <= Settings.model_fields.keys()
 
 
 def test_no_port_is_open_to_the_network(services: dict[str, Any]) -> None:
@@ -100,6 +100,6 @@ def test_no_port_is_open_to_the_network(services: dict[str, Any]) -> None:
 
 
 def test_each_database_that_is_named_is_made(services: dict[str, Any]) -> None:
-    made = set(re.findall(r"create database (\w+);", (DEPLOY / "databases.sql").read_text()))
+    created = set(re.findall(r"create database (\w+);", (DEPLOY / "databases.sql").read_text()))
     named = set(re.findall(r"@postgres/(\w+)", (DEPLOY / "compose.yaml").read_text()))
-    assert made == named
+    assert created == named

@@ -62,11 +62,11 @@ def test_arrays_come_back_as_they_were_even_views(tmp_path: Path) -> None:
     whole = np.arange(24, dtype=np.float64).reshape(4, 6)
     arrays = {"transposed": whole.T, "stepped": whole[::2, ::3], "labels": np.array([3, 1])}
     files.save_arrays(tmp_path / "x.safetensors", arrays, {"b": "2", "a": "1"})
-    found, metadata = files.load_arrays(tmp_path / "x.safetensors")
-    assert found.keys() == arrays.keys()
+    loaded, metadata = files.load_arrays(tmp_path / "x.safetensors")
+    assert loaded.keys() == arrays.keys()
     for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array)
-        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(loaded[name], array)
+        assert loaded[name].dtype == array.dtype
     assert metadata == {"a": "1", "b": "2"}
 
 
@@ -104,11 +104,11 @@ def test_a_limit_on_file_sizes_is_refused_like_a_full_disk(tmp_path: Path) -> No
     )
     path = tmp_path / "weights"
     files.write_atomically(path, b"old")
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     ).stdout
-    assert told.startswith(f"Cannot write {path}: File too large.")
-    assert REMEDY in told
+    assert output.startswith(f"Cannot write {path}: File too large.")
+    assert REMEDY in output
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["weights"]
 

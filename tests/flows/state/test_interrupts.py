@@ -32,7 +32,7 @@ def test_an_interrupt_during_imports_is_told_in_one_line(
     number: signal.Signals, module: str, tmp_path: Path
 ) -> None:
     home = ["--home", str(tmp_path), "status"]
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", AT_IMPORT, str(int(number)), module, *home],
         capture_output=True,
         text=True,
@@ -40,7 +40,10 @@ def test_an_interrupt_during_imports_is_told_in_one_line(
         preexec_fn=interruptible,
     )
     said = "error: interrupted. Nothing is lost: the same command goes on.\n"
-    assert (told.returncode, told.stderr.lstrip("\n")) == (130, said)  # click ends the line of ^C
+    assert (process.returncode, process.stderr.lstrip("\n")) == (
+        130,
+        said,
+    )  # click ends the line of ^C
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -55,14 +58,14 @@ def test_what_others_swallow_is_raised_again(name: str) -> None:
         "try:\n    interrupts.check()\n"
         "except KeyboardInterrupt:\n    print('raised again', flush=True)\n"
     )
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
         preexec_fn=interruptible,
     )
-    assert told.stdout == "swallowed\nraised again\n"
+    assert process.stdout == "swallowed\nraised again\n"
 
 
 def test_a_job_that_a_shell_runs_in_the_background_goes_on_ignoring_ctrl_c() -> None:
@@ -75,8 +78,10 @@ def test_a_job_that_a_shell_runs_in_the_background_goes_on_ignoring_ctrl_c() -> 
         "interrupts.check()\n"
         "print('goes on')\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "goes on\n"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "goes on\n"
 
 
 FAMILY = """

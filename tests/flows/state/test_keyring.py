@@ -26,11 +26,11 @@ Refusal = Callable[..., Any]
 def test_after_a_rotation_the_new_key_signs_and_the_old_signatures_hold(home: Home) -> None:
     keyring.new(home, role="executor", days=30)
     before = MADE.decide(home, MADE.put(home)).statement
-    made, ended = keyring.rotate(home, role="executor", days=60)
-    assert keyring.signing_key(home, "executor").keyid in (made.keyid, *ended)
+    new_key, ended = keyring.rotate(home, role="executor", days=60)
+    assert keyring.signing_key(home, "executor").keyid in (new_key.keyid, *ended)
     after_that = datetime.now(UTC) + timedelta(seconds=2)
     trust = load_trust(home.trust)
-    assert [k for k, v in trust.keys.items() if v.covers(after_that)] == [made.keyid]
+    assert [k for k, v in trust.keys.items() if v.covers(after_that)] == [new_key.keyid]
     assert verify_statement(before, home.trust).exit_code == 0
 
 
@@ -55,17 +55,17 @@ def test_what_a_revoked_key_signed_later_does_not_hold(home: Home) -> None:
     early = line.not_before.replace(line.not_before, long_ago.isoformat())
     _rewrite(home, key, not_before=early)
     keyring.revoke(home, key[:12], since=long_ago + timedelta(days=1))
-    found = verify_statement(statement, home.trust)
-    assert found.exit_code == 1
-    assert "the attempt ended at" in found.problems[0]
+    verification = verify_statement(statement, home.trust)
+    assert verification.exit_code == 1
+    assert "the attempt ended at" in verification.problems[0]
 
 
 def _rewrite(home: Home, keyid: str, **changes: Any) -> None:
     import json
 
-    told = json.loads(home.trust.read_text())
-    told["keys"][keyid] |= changes
-    home.trust.write_text(json.dumps(told))
+    trust = json.loads(home.trust.read_text())
+    trust["keys"][keyid] |= changes
+    home.trust.write_text(json.dumps(trust))
 
 
 @pytest.mark.parametrize("days", [-1, 31])
@@ -77,15 +77,15 @@ def test_a_key_can_only_end_within_its_validity(home: Home, refused: Refusal, da
 
 def test_an_unknown_or_short_key_id_is_refused(home: Home, refused: Refusal) -> None:
     key = keyring.new(home, role="executor", days=30).keyid
-    for told in (key[:7], "ab" * 32, ""):
+    for prefix in (key[:7], "ab" * 32, ""):
         with refused(EventError, "damp keys list"):
-            keyring.revoke(home, told, since=None)
+            keyring.revoke(home, prefix, since=None)
 
 
 def test_the_commands_say_what_to_do_next(damp: Damp, home: Home) -> None:
     key = damp("keys", "new", "--json").json()["keyid"]
-    told = damp("keys", "rotate", "--json").json()
-    assert told["ended"] == [key]
+    rotated = damp("keys", "rotate", "--json").json()
+    assert rotated["ended"] == [key]
     assert "Give" in damp("keys", "rotate").out
     assert damp("keys", "revoke", "00000000").code == 1
     assert damp("keys", "revoke", key, "--since", "yesterday").code == 1

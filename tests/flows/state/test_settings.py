@@ -22,23 +22,23 @@ from flows.state.settings import engine_variables, settings
 from tests.flows.conftest import Damp
 
 
-def told(home: Home, text: str) -> None:
+def write_settings(home: Home, text: str) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     (home.root / "settings.toml").write_text(text)
     settings.cache_clear()
 
 
 def test_without_a_file_everything_is_embedded(home: Home) -> None:
-    found = settings()
-    assert found.home == home.root
-    assert (found.prefect_api_url, found.mlflow_uri, found.locks_url) == (None, None, None)
-    assert found.runner == "local"
+    loaded = settings()
+    assert loaded.home == home.root
+    assert (loaded.prefect_api_url, loaded.mlflow_uri, loaded.locks_url) == (None, None, None)
+    assert loaded.runner == "local"
 
 
 def test_one_file_switches_to_the_team_and_the_environment_wins(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told(home, 'mlflow_uri = "http://mlflow:5000"\nrunner = "dask"\nworkers = 4\n')
+    write_settings(home, 'mlflow_uri = "http://mlflow:5000"\nrunner = "dask"\nworkers = 4\n')
     assert (settings().mlflow_uri, settings().runner, settings().workers) == (
         "http://mlflow:5000",
         "dask",
@@ -61,7 +61,7 @@ def test_one_file_switches_to_the_team_and_the_environment_wins(
 def test_a_file_that_says_nothing_sensible_is_refused(
     home: Home, damp: Damp, text: str, words: list[str]
 ) -> None:
-    told(home, text)
+    write_settings(home, text)
     damp("status").refused("settings.toml", *words)
 
 
@@ -73,12 +73,12 @@ def test_a_file_that_is_named_must_be_there(home: Home, monkeypatch: pytest.Monk
 
 
 def test_no_engine_sends_telemetry(home: Home) -> None:
-    found = engine_variables(home.root)
-    assert found["DO_NOT_TRACK"] == "true"
-    assert found["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
-    assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
-    assert found["DVC_NO_ANALYTICS"] == "1"
-    assert found["RAY_USAGE_STATS_ENABLED"] == "0"
+    variables = engine_variables(home.root)
+    assert variables["DO_NOT_TRACK"] == "true"
+    assert variables["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert variables["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert variables["DVC_NO_ANALYTICS"] == "1"
+    assert variables["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 @contextmanager
@@ -119,12 +119,12 @@ def test_a_server_is_used_only_when_it_answers_with_our_version(
 ) -> None:
     assert callable(asked)
     with server(json.dumps(version(package)) if package == "prefect" else version(package)) as url:
-        told(home, f'{setting} = "{url}"')
+        write_settings(home, f'{setting} = "{url}"')
         assert asked() == url
     with pytest.raises(ServerError, match=r"No .* server answers at"):
         asked()
     with server("0.1.0") as url:
-        told(home, f'{setting} = "{url}"')
+        write_settings(home, f'{setting} = "{url}"')
         with pytest.raises(ServerError, match=r"is version 0\.1\.0, damp works with"):
             asked()
 
@@ -138,7 +138,7 @@ def test_a_server_is_used_only_when_it_answers_with_our_version(
     ],
 )
 def test_a_cloud_is_refused_unless_it_was_asked_for(home: Home, line: str) -> None:
-    told(home, line)
+    write_settings(home, line)
     asked = endpoints.prefect_api if line.startswith("prefect") else endpoints.mlflow_server
     with pytest.raises(ServerError, match="would leave your network"):
         asked()
@@ -165,7 +165,7 @@ def test_a_prefect_profile_of_the_users_is_not_read(
 
 
 def test_locks_without_their_database_are_refused(home: Home) -> None:
-    told(home, 'locks_url = "postgresql://127.0.0.1:1/none"')
+    write_settings(home, 'locks_url = "postgresql://127.0.0.1:1/none"')
     with (
         pytest.raises(ServerError, match="nothing keeps two machines apart"),
         locks.lineage(home, "digits"),
