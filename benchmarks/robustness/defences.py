@@ -97,14 +97,14 @@ DEFENCES = (
     Defence(
         "equal keys are refused",
         "compliance/formats/strict_json.py",
-        "    if len(found) < len(pairs):",
+        "    if len(content) < len(pairs):",
         "    if False:",
         f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
     ),
     Defence(
         "base64 has one form",
         "compliance/signing/envelope.py",
-        "    if base64.b64encode(found).decode() != text:",
+        "    if base64.b64encode(raw).decode() != text:",
         "    if False:",
         "tests/compliance/signing/test_envelope.py",
     ),
@@ -318,7 +318,7 @@ DEFENCES = (
     Defence(
         "a purge that was killed is finished",
         "flows/operations/purge.py",
-        'if last and last["kind"] == "purge_started" else []',
+        'if last and last.kind == "purge_started" else []',
         "if False else []",
         f"{PURGE}::test_a_purge_that_was_killed_is_finished",
     ),

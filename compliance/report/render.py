@@ -13,7 +13,7 @@ from typing import Any, Unpack
 from compliance.charts import charts
 from compliance.report import templates
 from compliance.report.page import Shown, report_json
-from compliance.signing.facts import Statement
+from compliance.signing import Statement
 
 __all__ = ["render_html", "render_markdown", "report_json"]
 
