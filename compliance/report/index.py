@@ -26,7 +26,7 @@ OPEN = ("muted", "dash")
 class AttemptLine:
     """One attempt in the index; paths are relative to the page, None where there is no file."""
 
-    number: int
+    number: Any  # as the ledger holds it, which somebody may have written by hand
     verdict: str | None
     report: str | None
     statement: str | None
