@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
+from damp.catalogue import Repair
 from damp.operators import Skipped
 
 
@@ -71,3 +73,12 @@ class EditedModel:
     samples: int
     rewritten: str | None = None
     mended: str | None = None
+
+    @property
+    def repairs(self) -> tuple[tuple[Repair, str], ...]:
+        """`(kind, layer)` of each change to the weights that followed the cuts, in their order."""
+        layers: Mapping[Repair, str | None] = {
+            "low_rank_update": self.rewritten,
+            "head_refit": self.mended,
+        }
+        return tuple((kind, layer) for kind, layer in layers.items() if layer is not None)

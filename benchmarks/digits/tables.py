@@ -27,7 +27,7 @@ def summary(events: Sequence[tuple[str, Sequence[Path]]]) -> str:
 
     Each figure is followed by the mean of the retrained models; what was not measured is a dash.
     """
-    from compliance.signing.envelope import decoded
+    from compliance.signing import decoded
 
     head = ["event", "attempt", "verdict", *(title for title, _ in SUMMARY), "work"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
@@ -59,7 +59,7 @@ def _summarised(rows: Sequence[Facts]) -> list[str]:
 
 def event(statements: Sequence[Path], *, title: str, command: str) -> str:
     """One event, all of its attempts, under a heading."""
-    from compliance.signing.envelope import decoded
+    from compliance.signing import decoded
 
     parts = [f"## {title}", "", f"`{command}`", ""]
     for path in statements:

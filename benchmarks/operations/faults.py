@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.operations.office import Facts, Office
 from benchmarks.robustness import many_events
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.servers import processes
 from flows.state import journal
 from flows.state.paths import Attempt

@@ -39,8 +39,8 @@ from benchmarks.robustness import (
     races,
     speed,
 )
-from compliance.ledger.ledger import Ledger
-from compliance.signing.trust import load_trust
+from compliance.ledger import Ledger
+from compliance.signing import load_trust
 from flows.intake import requests
 from flows.records import reports
 from flows.state import keyring

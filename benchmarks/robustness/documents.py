@@ -16,11 +16,9 @@ from compliance.documents.policy import load_policy
 from compliance.documents.request import load_request
 from compliance.formats import strict_json
 from compliance.formats.errors import ComplianceError
-from compliance.ledger import checkpoint, proofs
-from compliance.ledger.ledger import Ledger, verify
-from compliance.signing import envelope
-from compliance.signing.trust import Trust, load_trust
-from compliance.verdict.findings import load_findings
+from compliance.ledger import Ledger, checkpoint, proofs, verify
+from compliance.signing import Trust, envelope, load_trust
+from compliance.verdict import load_findings
 from compliance.verification.verify import verify_statement
 from flows.models import architectures, recipes
 from flows.operations import replay

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from compliance.formats.errors import EnvelopeError
-from compliance.signing import envelope
-from compliance.signing.trust import Trust
+from compliance.signing import Trust, envelope
 
 
 def believed(content: bytes, trust: Trust) -> bytes | None:
@@ -19,7 +18,7 @@ def believed(content: bytes, trust: Trust) -> bytes | None:
         return None
     if opened.payload_type != envelope.PAYLOAD_TYPE:
         return None
-    holds = [s.holds for s in envelope.judge(opened, trust)]
+    holds = [s.holds for s in envelope.verify_signatures(opened, trust)]
     return opened.payload if True in holds and False not in holds else None
 
 

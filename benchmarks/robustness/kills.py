@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.robustness import many_events
-from compliance.ledger import chain
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, chain
 from compliance.signing import envelope
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
 from flows.state import journal

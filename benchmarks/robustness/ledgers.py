@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import chain, checkpoint
+from compliance.ledger import Entry, Ledger, chain, checkpoint
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.ledger.ledger import Ledger
 from compliance.verification.against_ledger import against
 
 ENTRIES = 50
@@ -26,7 +26,7 @@ def found(held: Checkpoint, content: bytes) -> list[str]:
 def attacks(lines: list[bytes]) -> Iterator[tuple[str, int, bytes]]:
     """Kind of attack, index, and what the ledger then holds."""
     for index, line in enumerate(lines):
-        edited = chain.line(json.loads(line) | {"event": "x"})
+        edited = chain.line(replace(Entry(**json.loads(line)), event="x"))
         yield "edit", index, b"".join([*lines[:index], edited, *lines[index + 1 :]])
         yield "deletion", index, b"".join([*lines[:index], *lines[index + 1 :]])
         yield "truncation", index, b"".join(lines[:index])
@@ -40,11 +40,11 @@ def attacks(lines: list[bytes]) -> Iterator[tuple[str, int, bytes]]:
 
 def sealed_anew(lines: list[bytes], index: int) -> bytes:
     """The strongest forger changes an entry and seals all that follow: the chain holds again."""
-    entries = [json.loads(line) for line in lines]
+    entries = [Entry(**json.loads(line)) for line in lines]
     forged = entries[:index]
     for old in entries[index:]:
         content = {name: old[name] for name in ("time", "kind", "event", "key", "body")}
-        if old["seq"] == index:
+        if old.seq == index:
             content["body"] = {"attempt": -1}
         forged.append(chain.seal(content, forged[-1]))
     return b"".join(map(chain.line, forged))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.robustness import many_events
-from compliance.ledger.ledger import Ledger, verify
+from compliance.ledger import Ledger, verify
 from flows.state.paths import Home
 
 Facts = dict[str, Any]

@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import chain
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, chain
 from flows.state.paths import Attempt
 
 ENTRIES = 100_000
@@ -43,7 +42,7 @@ def grown(ledger: Path, target: Path, entries: int) -> None:
         for number in range(entries - len(known)):
             whose = f"{number // 8:08x}-0000-4000-8000-{number // 8:012x}"
             body = {"attempt": 1, "verdict": "PASSED", "statement": f"{number:064x}"}
-            content = {"time": last["time"], "kind": "statement_signed", "event": whose}
+            content = {"time": last.time, "kind": "statement_signed", "event": whose}
             last = chain.seal(content | {"key": "attempt-1", "body": body}, last)
             out.write(chain.line(last))
 

@@ -12,9 +12,7 @@ from audits.finding import Finding
 from benchmarks.validity.bench import BASELINES, EDITS, Event, folder_of
 from benchmarks.validity.cheats import CHEATS
 from compliance.documents.policy import Policy
-from compliance.verdict.judged_row import JudgedRow
-from compliance.verdict.judging import judge_rows
-from compliance.verdict.verdict import judge
+from compliance.verdict import JudgedRow, judge, judge_rows
 
 HONEST, EDIT, CHEAT, BASELINE = "honest", "edit", "cheat", "baseline"
 Findings = tuple[Finding, ...]

@@ -10,33 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compliance.charts import (
-    classes,
-    depth,
-    overview,
-    picture,
-    relearning,
-    remainder,
-    roc,
-    strength,
-    values,
-)
+from compliance.charts import classes, depth, overview, relearning, roc, strength
+from compliance.signing.facts import Predicate
 
 Json = Mapping[str, Any]
 
 
-def draw(statement: Json, findings: Sequence[Json]) -> dict[str, Any]:
+def draw(predicate: Predicate, findings: Sequence[Json]) -> dict[str, Any]:
     """All pictures that the statement and the findings can fill; None for the others.
 
     Returns:
         `overview`, `strength`, `depth` and `audits` (by audit), each a picture: `title`, `caption`,
         `svg` (markup), `header` and `rows` of the table, `left_out`.
     """
-    predicate = statement["predicate"]
     return {
-        "overview": overview.picture_of(predicate["audits"]),
-        "strength": strength.picture_of(predicate["method"]["operators"]),
-        "depth": depth.picture_of(predicate["audits"]),
+        "overview": overview.picture_of(predicate.audits),
+        "strength": strength.picture_of(predicate.method.operators),
+        "depth": depth.picture_of(predicate.audits),
         "audits": {
             "accuracy": classes.accuracy(findings),
             "routing": classes.routing(findings),
@@ -44,21 +34,3 @@ def draw(statement: Json, findings: Sequence[Json]) -> dict[str, Any]:
             "relearning": relearning.picture_of(findings),
         },
     }
-
-
-def audit(finding: Json) -> picture.Picture | None:
-    """One audit's own picture: the candidate against the retrained models and the original.
-
-    For pages about an audit; the report shows the few pictures that decide. None where the finding
-    brings no figures.
-    """
-    own = {
-        "accuracy": classes.accuracy,
-        "routing": classes.routing,
-        "membership": roc.picture_of,
-        "relearning": relearning.picture_of,
-    }
-    draw_own = own.get(str(finding["audit"]))
-    if draw_own:
-        return draw_own([finding])
-    return remainder.picture_of(finding) or values.picture_of(finding)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from compliance.charts import svg
 from compliance.charts.picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
 from compliance.presentation.palette import COLOURS
-from compliance.presentation.row_text import ran
 from compliance.presentation.strip import finite
+from compliance.signing.facts import AuditRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Json = Mapping[str, Any]
 # the statistics that do not saturate, then those that may; the first two with depths are drawn
 WANTED = ("linear_probe.dprime", "few_shot.1", "few_shot.5", "linear_probe.auc", "few_shot.20")
 TITLES = {
@@ -26,7 +25,7 @@ TITLES = {
 }
 
 
-def picture_of(rows: Sequence[Json]) -> Picture | None:
+def picture_of(rows: Sequence[AuditRow]) -> Picture | None:
     """The depth profiles; None where no statistic was measured at two depths or more."""
     profiles = {name: profile(rows, name) for name in WANTED}
     shown = [(name, rows) for name, rows in profiles.items() if len(rows) > 1][:2]
@@ -39,25 +38,25 @@ def picture_of(rows: Sequence[Json]) -> Picture | None:
         title="The forgotten class by depth",
         caption="From the first layers (left) to the last (right). The band is the range of the "
         "retrained models: inside it the class is as readable as in a model that never saw it. "
-        "Above it the model still knows more, below it the change overshot.",
+        "Above it the model still holds more, below it the change overshot.",
         header=("Measured at", "This model", "Retrained, mean", "lowest", "highest", "Original"),
         rows=[_table(row) for _, profile_rows in shown for row in profile_rows],
         on_paper=False,
     )
 
 
-def profile(rows: Sequence[Json], name: str) -> list[Json]:
+def profile(rows: Sequence[AuditRow], name: str) -> list[AuditRow]:
     """The rows of one statistic, shallow to deep, in the order of the statement."""
-    named = [r for r in rows if ran(r) and str(r.get("name", "")).startswith(f"{name}@")]
-    return [r for r in named if finite([r.get("value")]) and finite(r.get("null"))]
+    named = [r for r in rows if r.ran and r.title.startswith(f"{name}@")]
+    return [r for r in named if finite([r.value]) and finite(r.null)]
 
 
-def _table(row: Json) -> tuple[Any, ...]:
-    null = finite(row["null"])
-    return row["name"], row["value"], row["nullMean"], min(null), max(null), row.get("original")
+def _table(row: AuditRow) -> tuple[Any, ...]:
+    null = finite(row.null)
+    return row.title, row.value, row.null_mean, min(null), max(null), row.original
 
 
-def _draw(figure: Figure, shown: Sequence[tuple[str, list[Json]]]) -> None:
+def _draw(figure: Figure, shown: Sequence[tuple[str, list[AuditRow]]]) -> None:
     for place, (name, rows) in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
         axes.set_title(TITLES[name])
@@ -65,9 +64,9 @@ def _draw(figure: Figure, shown: Sequence[tuple[str, list[Json]]]) -> None:
     figure.legend(loc="outside upper center", ncols=3)
 
 
-def _panel(axes: Any, rows: list[Json], named: bool) -> None:
+def _panel(axes: Any, rows: list[AuditRow], named: bool) -> None:
     places = list(range(len(rows)))
-    null = [finite(r["null"]) for r in rows]
+    null = [finite(r.null) for r in rows]
     axes.fill_between(
         places,
         [min(n) for n in null],
@@ -76,20 +75,20 @@ def _panel(axes: Any, rows: list[Json], named: bool) -> None:
         linewidth=0,
     )
     lines = (
-        (ORIGINAL, [_or_nan(r.get("original")) for r in rows], "original"),
+        (ORIGINAL, [_or_nan(r.original) for r in rows], "original"),
         (RETRAINED, [sum(n) / len(n) for n in null], "retrained, mean and range"),
-        (MODEL, [r["value"] for r in rows], "this model"),
+        (MODEL, [r.value for r in rows], "this model"),
     )
     for style, heights, label in lines:
         axes.plot(places, heights, **style, label=label if named else None)
     for at, row in zip(places, rows, strict=True):
         axes.plot(
             [at, at],
-            finite(row.get("interval")) or [row["value"]] * 2,
+            finite(row.interval) or finite([row.value]) * 2,
             color=COLOURS["ink"],
             linewidth=1,
         )
-    names = [svg.label(r["name"].partition("@")[2], 18) for r in rows]
+    names = [svg.label(r.title.partition("@")[2], 18) for r in rows]
     axes.set_xticks(places, names, rotation=45, ha="right")
 
 

@@ -1,14 +1,16 @@
-"""All required measurements on one scale: distance to the yardstick in units of the margin."""
+"""All required measurements on one scale: distance to the baseline in units of the margin."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compliance.charts import svg
 from compliance.charts.picture import MODEL, ORIGINAL, Picture, picture
 from compliance.presentation import row_text, strip
 from compliance.presentation.palette import COLOURS
+from compliance.signing.facts import AuditRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,10 +20,10 @@ LOWER = 0.27  # the original's mark stands a little below the row's line
 Place = tuple[float, float, float]
 
 
-def picture_of(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
+def picture_of(rows: Sequence[AuditRow]) -> Picture | None:
     """The overview; None where no required row has a margin and a value."""
-    placed = [(row_text.worded(r), place(r)) for r in rows if r.get("required")]
-    shown = [(row, at) for row, at in placed if at is not None]
+    placed = [(row, place(row)) for row in rows if row.required]
+    shown = [_line(row, at) for row, at in placed if at is not None]
     if not shown:
         return None
     return picture(
@@ -29,40 +31,55 @@ def picture_of(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
         lambda figure: _draw(figure, shown),
         size=(7.2, 1.15 + 0.27 * len(shown)),
         title="Required measurements in units of their margin",
-        caption="0 is the mean of the retrained models (or the other yardstick of the rule), the "
+        caption="0 is the mean of the retrained models (or the other baseline of the rule), the "
         "band from -1 to +1 is the margin, bars are the intervals that are judged. Where the "
         "original lies inside the band, that measurement alone does not tell it from a retrained "
         "model. An arrow marks what lies further out than 3 margins.",
         header=("Measurement", "Difference / margin", "from", "to", "Original", "Outcome"),
-        rows=[(row["name"], *at, original(row), row["word"]) for row, at in shown],
+        rows=[(line.name, *line.place, line.original, line.word) for line in shown],
         on_paper=False,
     )
 
 
-def place(row: Mapping[str, Any]) -> Place | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """One required measurement as it is drawn."""
+
+    name: str
+    place: Place
+    original: float | None
+    word: str
+    tone: str
+
+
+def _line(row: AuditRow, at: Place) -> _Line:
+    words = row_text.worded(row)
+    return _Line(
+        name=row.title, place=at, original=original(row), word=words["word"], tone=words["tone"]
+    )
+
+
+def place(row: AuditRow) -> Place | None:
     """Value, lower and upper end of a row in units of its margin; None where it has none."""
-    margin = row.get("margin") or {}
-    if margin.get("atMost"):
-        return _scaled([row.get("value"), *(row.get("interval") or ())], None, margin["atMost"])
-    ends = [row.get("difference"), *(row.get("differenceInterval") or ())]
-    return _scaled(ends, margin.get("below"), margin.get("above"))
+    limits = row.limits
+    if limits.at_most:
+        return _scaled([row.value, *(row.interval or ())], None, limits.at_most)
+    return _scaled([row.difference, *(row.difference_interval or ())], limits.below, limits.above)
 
 
-def original(row: Mapping[str, Any]) -> float | None:
+def original(row: AuditRow) -> float | None:
     """The original's distance in units of the margin; None where the row is no case for it."""
-    margin, value = row.get("margin") or {}, row.get("original")
-    if row_text.side_effect(row) or not strip.is_finite(value):
+    if row_text.side_effect(row) or not strip.is_finite(row.original):
         return None
-    if margin.get("atMost"):
-        return value / margin["atMost"]
-    centre = row.get("nullMean")
-    if row.get("against") == "original" or not strip.is_finite(centre):
+    if row.limits.at_most:
+        return row.original / row.limits.at_most
+    if row.against == "original" or not strip.is_finite(row.null_mean):
         return None
-    away = value - centre
-    return _units(away, margin.get("below" if away < 0 else "above"))
+    away = row.original - row.null_mean
+    return _units(away, row.limits.below if away < 0 else row.limits.above)
 
 
-def _scaled(ends: Sequence[Any], below: Any, above: Any) -> Place | None:
+def _scaled(ends: Sequence[Any], below: float | None, above: float | None) -> Place | None:
     numbers = strip.finite(ends)
     if len(numbers) != 3 or (below is None and above is None):
         return None
@@ -70,30 +87,30 @@ def _scaled(ends: Sequence[Any], below: Any, above: Any) -> Place | None:
     return value, low, high
 
 
-def _units(distance: float, margin: Any) -> float:
+def _units(distance: float, margin: float | None) -> float:
     if distance == 0 or margin is None:  # no limit on this side
         return 0.0
     return distance / margin if margin else float("inf") * distance
 
 
-def _draw(figure: Figure, shown: Sequence[tuple[Mapping[str, Any], Place]]) -> None:
+def _draw(figure: Figure, shown: Sequence[_Line]) -> None:
     axes = figure.add_subplot()
     axes.axvspan(-1, 1, color=COLOURS["allowed"], linewidth=0)
     for edge in (-1, 1):
         axes.axvline(edge, color=COLOURS["muted"], linewidth=1.2)
     axes.axvline(0, color=COLOURS["retrained"], linewidth=1)
-    for height, (row, at) in enumerate(shown):
-        _mark(axes, height, *(min(max(x, -REACH), REACH) for x in at))
-        _mark_original(axes, height, original(row))
-    axes.set_yticks(range(len(shown)), [svg.label(r["name"]) for r, _ in shown])
+    for height, line in enumerate(shown):
+        _mark(axes, height, *(min(max(x, -REACH), REACH) for x in line.place))
+        _mark_original(axes, height, line.original)
+    axes.set_yticks(range(len(shown)), [svg.label(line.name) for line in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(-REACH - 0.1, REACH + 0.1)
     axes.set_xlabel("difference in units of the margin")
     _explain(axes)
     right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(shown)), [r["word"] for r, _ in shown])
-    for tick, (row, _) in zip(right.get_yticklabels(), shown, strict=True):
-        tick.set(color=COLOURS[row["tone"]], fontweight="bold")
+    right.set_yticks(range(len(shown)), [line.word for line in shown])
+    for tick, line in zip(right.get_yticklabels(), shown, strict=True):
+        tick.set(color=COLOURS[line.tone], fontweight="bold")
     right.tick_params(length=0)
     right.spines["right"].set_visible(False)
 

@@ -79,32 +79,10 @@ def picture(
     )
 
 
-def line(
-    axes: Any,
-    height: float,
-    *,
-    value: float,
-    interval: Sequence[float],
-    null: Sequence[float],
-    original: Sequence[float],
-) -> None:
-    """One figure on a line of its own: this model over the original over the retrained models."""
-    axes.plot(null, [height] * len(null), **{**RETRAINED, "linestyle": "none"})
-    axes.plot(original, [height] * len(original), **{**ORIGINAL, "linestyle": "none"})
-    axes.plot(interval, [height, height], color=COLOURS["ink"], linewidth=2.2)
-    axes.plot([value], [height], **{**MODEL, "linestyle": "none"})
-
-
-def name_lines(axes: Any, names: Sequence[str]) -> None:
-    """The figures' names beside their lines, the first on top."""
-    axes.set_yticks(range(len(names)), [plots_svg.label(name) for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-
-
 def series(findings: Sequence[Mapping[str, Any]], audit: str, key: str) -> Mapping[str, Any] | None:
     """One series of an audit's finding; None where the finding does not bring it."""
     for finding in findings:
-        found = (finding.get("series") or {}).get(key) if finding.get("audit") == audit else None
-        if isinstance(found, Mapping):
-            return found
+        values = (finding.get("series") or {}).get(key) if finding.get("audit") == audit else None
+        if isinstance(values, Mapping):
+            return values
     return None

@@ -21,8 +21,8 @@ Curve = Mapping[str, Any]
 
 def picture_of(findings: Sequence[Mapping[str, Any]]) -> Picture | None:
     """Both curves; None where the finding brings none."""
-    told = series(findings, "relearning", "curves") or {}
-    shown = [(name, told[name]) for name in TITLES if _whole(told.get(name))]
+    curves = series(findings, "relearning", "curves") or {}
+    shown = [(name, curves[name]) for name in TITLES if _whole(curves.get(name))]
     if not shown:
         return None
     return picture(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from compliance.charts import svg
 from compliance.charts.picture import Picture, picture
 from compliance.presentation.palette import COLOURS
 from compliance.presentation.strip import finite
+from compliance.signing.facts import Operator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ NAMED = 30  # more layers than this are numbered, not named
 Line = tuple[str, str, float, float, float]
 
 
-def picture_of(operators: Sequence[Mapping[str, Any]]) -> Picture | None:
+def picture_of(operators: Sequence[Operator]) -> Picture | None:
     """Strength and relative change by layer; None where no layer was changed."""
     lines = [_line(operator) for operator in operators]
     if not lines:
@@ -35,17 +36,12 @@ def picture_of(operators: Sequence[Mapping[str, Any]]) -> Picture | None:
     )
 
 
-def _line(operator: Mapping[str, Any]) -> Line:
-    change = operator.get("relative_change", operator.get("relativeChange"))
+def _line(operator: Operator) -> Line:
     strength, separability = (
-        max(finite(operator.get(key)), default=float("nan")) for key in ("strength", "separability")
+        max(finite(values), default=float("nan"))
+        for values in (operator.strength, operator.separability)
     )
-    kind = str(operator.get("kind", ""))
-    return str(operator["name"]), kind, strength, _or_nan(change), separability
-
-
-def _or_nan(value: Any) -> float:
-    return next(iter(finite([value])), float("nan"))
+    return operator.name, operator.kind, strength, operator.relative_change, separability
 
 
 def _draw(figure: Figure, lines: Sequence[Line]) -> None:

@@ -1,9 +1,9 @@
-"""What people write: requests, claims, policies; and the deadlines of a request.
+"""What people write, and the clock that starts when they hand it in.
 
-    claim.py      A claim: somebody says that a model has forgotten a class, and hands in both model
-    deadlines.py  The clock of a request: it starts at receipt. Pure: the time is an argument
-    policy.py     The policy: what must be measured, within which margins, at which level of assuran
-    request.py    The request: which classes of which model are to be forgotten, on what ground, by
+    request.py    which classes of which model are to be forgotten, on what ground, by which policy
+    claim.py      somebody says that a model has forgotten a class, and hands in both models
+    policy.py     what must be measured, within which margins, at which level of assurance
+    deadlines.py  due dates, warnings, extensions; pure, the time is an argument
 
 `__all__` is the door: what other rooms import.
 """

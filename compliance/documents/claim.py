@@ -78,9 +78,9 @@ class Claim(Versioned):
 
     def content(self) -> dict[str, Any]:
         """The claim in one form, whatever order or defaults it was written with."""
-        told = self.model_dump(mode="json")
-        told["scope"]["selector"] = {"indices": list(self.forget)}
-        return told
+        claim = self.model_dump(mode="json")
+        claim["scope"]["selector"] = {"indices": list(self.forget)}
+        return claim
 
     def digest(self, files: Mapping[str, str]) -> str:
         """SHA-256 of the content and of what its models hold.
@@ -96,8 +96,8 @@ class Claim(Versioned):
         >>> str(uuid.UUID(bytes=sha256(b"any").digest()[:16], version=4))[14]
         '4'
         """
-        told = sha256(self.digest(files).encode()).digest()
-        return str(uuid.UUID(bytes=told[:16], version=4))
+        digest = sha256(self.digest(files).encode()).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))
 
 
 def load_claim(path: str | Path) -> Claim:

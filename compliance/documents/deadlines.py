@@ -28,7 +28,7 @@ def extended(due: datetime, now: datetime, days: int, longest: int) -> datetime:
 
     Args:
         due: The first due date.
-        now: The time; the requester has to be told before the first due date.
+        now: The time; the requester has to be informed before the first due date.
         days: By how many.
         longest: What the policy allows for this regulation.
     Raises:
@@ -42,8 +42,8 @@ def extended(due: datetime, now: datetime, days: int, longest: int) -> datetime:
         raise StateError(f"The policy allows an extension of 1 to {longest} days, not {days}.")
     if now > due:
         raise StateError(
-            f"The due date {due:%Y-%m-%d} has gone by: an extension must be told before it. Close "
-            "or carry out the request, and tell the requester why it is late."
+            f"The due date {due:%Y-%m-%d} has gone by: the requester must be informed before it. "
+            "Close or carry out the request, and inform the requester why it is late."
         )
     return due + timedelta(days=days)
 

@@ -33,14 +33,15 @@ class Rule(Strict):
     """A margin for the measurements that a glob names, of one of four kinds.
 
     `at_most`: the upper end of the value's 95% interval. `below` and `above`: the 90% interval of
-    the difference to the yardstick lies between -below and +above; one left out is no limit on that
+    the difference to the baseline lies between -below and +above; one left out is no limit on that
     side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
-    yardstick, so that one rule fits every data set: at most this share of what the original knew
-    may remain, and at most that share may be lost beyond the yardstick. Where the original itself
-    could not be told from the yardstick by them, the measurement decides nothing. `spreads_below`
-    and `spreads_above`: as `below` and `above`, in standard deviations of the yardstick: not much
-    further off than models that never saw the class are from one another. Beside `below` or
-    `above` the wider of both counts, so that five models that happen to agree narrow nothing.
+    baseline, so that one rule fits every data set: at most this share of what the original knew
+    may remain, and at most that share may be lost beyond the baseline. Where the original itself
+    is not distinguished from the baseline by them, the measurement decides nothing.
+    `spreads_below` and `spreads_above`: as `below` and `above`, in standard deviations of the
+    baseline: not much further off than models that never saw the class are from one another. Beside
+    `below` or `above` the wider of both counts, so that five models that happen to agree narrow
+    nothing.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -70,12 +71,12 @@ class Rule(Strict):
 
     @property
     def relative(self) -> bool:
-        """Whether its margins are shares of what the original differs from the yardstick."""
+        """Whether its margins are shares of what the original differs from the baseline."""
         return self.remainder is not None or self.overshoot is not None
 
     @property
     def in_spreads(self) -> bool:
-        """Whether its margins are in standard deviations of the yardstick."""
+        """Whether its margins are in standard deviations of the baseline."""
         return self.spreads_below is not None or self.spreads_above is not None
 
     def names(self, measurement: str) -> bool:
@@ -111,18 +112,18 @@ class Rule(Strict):
     @staticmethod
     def _edge(sign: str, width: float | None, spreads: float | None) -> str:
         """One side in words; empty where nothing limits it."""
-        told = [] if width is None else [f"{sign}{width:g}"]
+        widths = [] if width is None else [f"{sign}{width:g}"]
         if spreads is not None:
-            told.append(f"{sign}{spreads:g} standard deviations of the yardstick")
-        wider = ", whichever is wider" if len(told) > 1 else ""
-        return " or ".join(told) + wider
+            widths.append(f"{sign}{spreads:g} standard deviations of the baseline")
+        wider = ", whichever is wider" if len(widths) > 1 else ""
+        return " or ".join(widths) + wider
 
 
 def _relative_sentence(remainder: float, overshoot: float | None) -> str:
     beyond = "" if overshoot is None else f" and at most {overshoot:.0%} of it is lost beyond"
     return (
         f"the 90% interval of the difference shows that at most {remainder:.0%} of what the "
-        f"original differs from the yardstick remains{beyond}"
+        f"original differs from the baseline remains{beyond}"
     )
 
 

@@ -37,7 +37,11 @@ from compliance.documents.policy import Regulation
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
+from damp.catalogue import DEFAULT_PRESET, PRESETS
 
+RETRAIN = "retrain"
+METHODS = (*PRESETS, RETRAIN)
+"""What `method.preset` takes: the presets of the surgery, or training anew."""
 DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
 
@@ -58,12 +62,12 @@ def _zoned(given: Any) -> Any:
     if not isinstance(given, str):
         raise ValueError("write a time with its zone, like 2026-09-20T08:00:00Z")
     try:
-        found = datetime.fromisoformat(given)
+        time = datetime.fromisoformat(given)
     except ValueError as error:
         raise ValueError("no time: write it like 2026-09-20T08:00:00Z") from error
-    if found.tzinfo is None:
+    if time.tzinfo is None:
         raise ValueError("a time without zone: add Z for UTC, or an offset like +02:00")
-    return found.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
 def _source(given: str) -> str:
@@ -151,7 +155,7 @@ class DataSource(Strict):
 class Method(Strict):
     """How to forget: presets of the surgery, or training anew."""
 
-    preset: Literal["mended", "mixture", "rewritten", "paper", "retrain"] = "mended"
+    preset: Literal[METHODS] = DEFAULT_PRESET  # type: ignore[valid-type]
     gain: Annotated[float, Field(gt=0)] = 1.0
     sequential: bool = False
     skip: Annotated[tuple[Text, ...], Field(strict=False)] = ()
@@ -159,7 +163,7 @@ class Method(Strict):
     @model_validator(mode="after")
     def _surgery_settings_for_surgery(self) -> Method:
         changed = self.gain != 1.0 or self.sequential or self.skip
-        if self.preset == "retrain" and changed:
+        if self.preset == RETRAIN and changed:
             raise ValueError("`retrain` cuts nothing: leave out gain, sequential and skip")
         return self
 
@@ -203,12 +207,12 @@ class Request(Versioned):
 
     def content(self) -> dict[str, Any]:
         """The request in one form, whatever order, zone or defaults it was written with."""
-        told = self.model_dump(mode="json")
-        told["scope"]["selector"] = {"indices": list(self.forget)}
+        request = self.model_dump(mode="json")
+        request["scope"]["selector"] = {"indices": list(self.forget)}
         for optional in ("callback", "unseen"):
-            if told[optional] is None:
-                del told[optional]
-        return told
+            if request[optional] is None:
+                del request[optional]
+        return request
 
     def digest(self) -> str:
         """SHA-256 of `content`: the same request, the same digest."""

@@ -1,10 +1,12 @@
-"""Strict readers of YAML, JSON, times and addresses; the room's errors.
+"""What every other room stands on: formats that mean one thing only, and errors with a remedy.
 
-    callback_urls.py  Addresses that a request may name to be told at: plain, over TLS, below one th
-    errors.py         What can go wrong at the desk. Every message names the thing, the reason and t
-    strict_json.py    JSON that means one thing only: refused where it is ambiguous, written in cano
-    validation.py     From a YAML document to a checked pydantic model; every mistake with line, col
-    yaml_reader.py    YAML as people write it, with the line and column of every key
+    errors.py         the tree of what can be refused
+    strict_json.py    JSON that is refused where it is ambiguous, and its one canonical form
+    yaml_reader.py    YAML as people write it, with line and column of every key
+    validation.py     from a YAML document to a checked model; every mistake at once
+    timestamps.py     times with a zone
+    typed.py          from checked JSON to frozen dataclasses
+    callback_urls.py  addresses that a request may name, and which of them a policy allows
 
 `__all__` is the door: what other rooms import.
 """
@@ -13,6 +15,8 @@ __all__ = [
     "callback_urls",
     "errors",
     "strict_json",
+    "timestamps",
+    "typed",
     "validation",
     "yaml_reader",
 ]

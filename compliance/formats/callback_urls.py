@@ -1,4 +1,4 @@
-"""Addresses that a request may name to be told at: plain, over TLS, below one that a policy lists.
+"""Callback URLs of a request: plain, over TLS, below one that the policy lists.
 
 A request comes from outside; an address in it could point at something inside. So it counts only
 below an address that the policy names, compared part by part, never as text.

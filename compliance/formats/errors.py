@@ -1,4 +1,4 @@
-"""What can go wrong at the desk. Every message names the thing, the reason and the remedy.
+"""What this room can refuse. Every message names the thing, the reason and the remedy.
 
 ComplianceError (a ValueError)      exit code 1
 ├── DocumentError                   a YAML file with mistakes; `problems` has line, column, key
@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 
 class ComplianceError(ValueError):
-    """Anything that the desk refuses."""
+    """Anything that the compliance room refuses."""
 
     exit_code = 1
 

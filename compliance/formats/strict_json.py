@@ -48,12 +48,12 @@ class _RefusedError(Exception):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise _RefusedError(f"the key {twice!r} twice: it has been tampered with.")
-    return found
+    return content
 
 
 def _no_constant(name: str) -> NoReturn:

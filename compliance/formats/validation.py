@@ -45,19 +45,19 @@ def check(kind: type[M], document: Document, refusal: type[DocumentError]) -> M:
         refusal: one line per mistake, in the order of the file.
     """
     wrong = dict(document.problems)
-    made = None
+    model = None
     if not isinstance(document.content, Mapping):
         wrong.setdefault((), "must be a list of `key: value` lines.")
     else:
         try:
-            made = kind.model_validate(document.content)
+            model = kind.model_validate(document.content)
         except ValidationError as error:
-            for found in error.errors():
-                wrong.setdefault(found["loc"], _reason(kind, found))
-    if made is None or wrong:
+            for mistake in error.errors():
+                wrong.setdefault(mistake["loc"], _reason(kind, mistake))
+    if model is None or wrong:
         order = sorted(wrong, key=document.place)
         raise refusal([document.problem(keys, wrong[keys]) for keys in order])
-    return made
+    return model
 
 
 def _reason(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
@@ -76,10 +76,10 @@ def _reason(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
 
 
 def _unknown(kind: type[BaseModel], location: tuple[str | int, ...]) -> str:
-    known = _fields(kind, location[:-1])
-    near = get_close_matches(str(location[-1]), known, n=1)
+    keys = _fields(kind, location[:-1])
+    near = get_close_matches(str(location[-1]), keys, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else ""
-    return f"is no known key.{hint} Known here: {', '.join(known)}."
+    return f"is no known key.{hint} Known here: {', '.join(keys)}."
 
 
 def _fields(kind: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

@@ -41,8 +41,8 @@ class Document:
 
     def place(self, keys: Keys) -> Place:
         """Line and column of a key; where it is missing, of what should hold it."""
-        known = next(keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in self.places)
-        return self.places[known]
+        nearest = next(keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in self.places)
+        return self.places[nearest]
 
     def problem(self, keys: Keys, reason: str) -> str:
         """One line that points at a key."""

@@ -1,32 +1,53 @@
-"""The append-only ledger: entries, states, checkpoints, proofs, counts.
+"""The append-only ledger: what happened, where each event stands, and proofs for outsiders.
 
-    append_file.py   A file that grows by whole lines, one writer at a time, each line safe before i
-    chain.py         A chain of entries: each holds the hash of the one before. Pure: bytes in, byte
-    checkpoint.py    Checkpoints of the ledger: its name, its length and one hash over all of it, si
-    entry_text.py    Ledger entries in words: what happened, and the facts that a reader wants besid
-    inbox.py         What is due: every open event with its clock and what has to happen next. Pure:
-    ledger.py        The ledger: an append-only file, one entry a line, chained by hashes
-    merkle.py        The Merkle tree of RFC 6962: roots, and proofs that need nothing but hashes to
-    proofs.py        Proofs about a ledger that its readers can check without seeing its other entri
-    since_signed.py  What the ledger tells about an attempt since its statement was signed. Pure: en
-    states.py        Where each event stands, read from the ledger: the ledger is the only memory
-    stats.py         Counts over requests: what a board asks for, and what some rules ask to be publ
-    transitions.py   States of an event, the kinds of ledger entries, and which state may follow whi
+The file itself:
 
-`__all__` is the door: what other rooms import.
+    append_file.py   a file that grows by whole lines, one writer at a time
+    chain.py         the entries in it, each with the hash of the one before; pure
+    bodies.py        what an entry holds that something is decided by, as typed facts
+    ledger.py        `Ledger`: append, append once, read, verify
+
+What it says:
+
+    transitions.py   the states, one row each; kinds of entries, and the state each leads to
+    states.py        where each event stands, or one event by its own entries
+    inbox.py         what is due: each open event with its clock and next step
+    entry_text.py    an entry in words
+    since_signed.py  what has happened since a statement was signed
+    stats.py         counts over requests, for a board or for publication
+
+What somebody else can hold it to:
+
+    merkle.py        the Merkle tree of RFC 6962; pure
+    checkpoint.py    name, length and one hash over all of it, signed
+    proofs.py        that it only grew, and that one entry stands in it
+
+`__all__` is the door: what other rooms import. Nothing is imported before it is used.
 """
 
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
 __all__ = [
+    "KINDS",
+    "TRANSITIONS",
+    "Check",
+    "Entry",
+    "Event",
+    "Ledger",
+    "State",
     "append_file",
+    "bodies",
     "chain",
     "checkpoint",
     "entry_text",
     "inbox",
-    "ledger",
     "merkle",
     "proofs",
     "since_signed",
     "states",
     "stats",
     "transitions",
+    "verify",
 ]

@@ -16,22 +16,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
-from compliance.formats import strict_json
+from compliance.formats import strict_json, typed
 from compliance.formats.errors import JsonError
+from compliance.ledger.bodies import LedgerOpened
 
 START = "0" * 64
-FIELDS = frozenset({"seq", "time", "kind", "event", "key", "body", "previous", "hash"})
 
-Entry = dict[str, Any]
+Json = dict[str, Any]
+Body = TypeVar("Body")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry, as the head of this module lists it; `read` gives its body as typed facts."""
+
+    seq: int
+    time: str
+    kind: str
+    event: str
+    key: str
+    body: Mapping[str, Any]
+    previous: str
+    hash: str
+
+    def __getitem__(self, name: str) -> Any:
+        """A field by its name in the ledger's line."""
+        return getattr(self, name)
+
+    def read(self, kind: type[Body]) -> Body:
+        """The body's facts, one of the classes in `bodies`.
+
+        Raises:
+            JsonError: a fact is missing, or has another form.
+        """
+        return typed.read(kind, self.body, f"Ledger entry {self.seq}")
+
+    def to_json(self) -> Json:
+        """The entry as its line holds it."""
+        return {name: getattr(self, name) for name in sorted(FIELDS)}
+
+
+FIELDS = frozenset(part.name for part in fields(Entry))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What the check of a chain found.
+    """The outcome of checking a chain.
 
     Attributes:
         count: Entries that hold, from the start.
@@ -46,7 +80,7 @@ class Check:
     problem: str = ""
 
 
-def seal(content: Entry, last: Entry | None) -> Entry:
+def seal(content: Json, last: Entry | None) -> Entry:
     """The entry that follows `last`.
 
     Args:
@@ -56,15 +90,20 @@ def seal(content: Entry, last: Entry | None) -> Entry:
     """
     entry = {
         **content,
-        "seq": 0 if last is None else last["seq"] + 1,
-        "previous": START if last is None else last["hash"],
+        "seq": 0 if last is None else last.seq + 1,
+        "previous": START if last is None else last.hash,
     }
-    return {**entry, "hash": strict_json.digest(entry)}
+    return Entry(**entry, hash=strict_json.digest(entry))
 
 
 def line(entry: Entry) -> bytes:
     """The entry as the ledger holds it, with its line end."""
-    return strict_json.canonical(entry) + b"\n"
+    return strict_json.canonical(entry.to_json()) + b"\n"
+
+
+def origin(entries: Sequence[Entry]) -> str | None:
+    """The name of the ledger with these entries; None where there is none yet."""
+    return entries[0].read(LedgerOpened).origin if entries else None
 
 
 def split(content: bytes) -> tuple[list[bytes], bytes]:
@@ -81,52 +120,50 @@ def fault(text: bytes, index: int, previous: str) -> str:
 def opened(text: bytes, index: int, previous: str) -> tuple[Entry | None, str]:
     """The entry in a line, or why it cannot be number `index` after one with hash `previous`."""
     try:
-        entry = strict_json.loads(text, f"Entry {index}")
-        told = _digest(text, entry)
+        content = strict_json.loads(text, f"Entry {index}")
+        own = _digest(text, content)
     except (JsonError, AttributeError) as error:
         return None, f"Entry {index} cannot be read: {error}"
-    if not told:
+    if not own:
         return None, f"Entry {index} was not written by this ledger: its form differs."
-    if entry["seq"] != index:
-        return (
-            None,
-            f"Entry {index} carries number {entry['seq']}: one was removed, added or moved.",
-        )
-    if entry["previous"] != previous:
+    entry = Entry(**content)
+    if entry.seq != index:
+        return None, f"Entry {index} carries number {entry.seq}: one was removed, added or moved."
+    if entry.previous != previous:
         return None, f"Entry {index} does not follow the one before it: the chain is cut there."
-    if entry["hash"] != told:
+    if entry.hash != own:
         return None, f"Entry {index} was changed after it was written."
     return entry, ""
 
 
-def _digest(text: bytes, entry: Entry) -> str:
+def _digest(text: bytes, content: Json) -> str:
     """The hash that a line's content has; empty where the line is not in the ledger's form.
 
     Python's own JSON writes plain ASCII entries without fractions exactly as RFC 8785 does, and
     thirty times as fast; all others take the long way.
     """
-    texts = entry.keys() == FIELDS and all(isinstance(entry[name], str) for name in _TEXTS)
-    if not texts or type(entry["seq"]) is not int:
+    whole = content.keys() == FIELDS and all(type(content[n]) is _TYPES[n] for n in FIELDS)
+    if not whole:
         return ""
-    if _is_plain(text, entry):
+    if _is_plain(text, content):
         start = text.rindex(_HASH)  # the entry's own: what follows it holds no object
-        end = start + len(_HASH) + len(entry["hash"]) + 1
+        end = start + len(_HASH) + len(content["hash"]) + 1
         return hashlib.sha256(text[:start] + text[end:]).hexdigest()
-    if strict_json.canonical(entry) != text:
+    if strict_json.canonical(content) != text:
         return ""
-    return strict_json.digest({key: value for key, value in entry.items() if key != "hash"})
+    return strict_json.digest({key: value for key, value in content.items() if key != "hash"})
 
 
-_TEXTS = ("event", "hash", "key", "kind", "previous", "time")
+_TYPES = dict.fromkeys(FIELDS, str) | {"seq": int, "body": dict}
 _HASH = b',"hash":"'
 _PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
-def _is_plain(text: bytes, entry: Entry) -> bool:
+def _is_plain(text: bytes, content: Json) -> bool:
     """Whether a line is in canonical form and so simple that Python's own JSON can tell."""
-    if not text.isascii() or b"\\u" in text or _has_fractions(entry["body"]):
+    if not text.isascii() or b"\\u" in text or _has_fractions(content["body"]):
         return False
-    return _PLAIN(entry).encode() == text
+    return _PLAIN(content).encode() == text
 
 
 def _has_fractions(value: Any) -> bool:
@@ -141,7 +178,7 @@ def check(content: bytes) -> Check:
 
 
 def read(content: bytes) -> tuple[list[Entry], Check]:
-    """The entries that hold, from the start, every hash computed anew; and what was found."""
+    """The entries that hold, from the start, every hash computed anew; and the check."""
     lines, torn = split(content)
     head = START
     entries: list[Entry] = []
@@ -149,7 +186,7 @@ def read(content: bytes) -> tuple[list[Entry], Check]:
         entry, problem = opened(text, index, head)
         if entry is None:
             return entries, Check(count=index, head=head, broken=index, problem=problem)
-        head = entry["hash"]
+        head = entry.hash
         entries.append(entry)
     if torn:
         problem = f"Entry {len(lines)} is cut short; the next entry made will repair that."
@@ -171,12 +208,12 @@ def parse(
     """
     for index, text in enumerate(lines, start):
         try:
-            entry = strict_json.loads(text)
-            linked = entry["seq"] == index and entry["previous"] == previous
-            previous = entry["hash"]
-        except (JsonError, KeyError, TypeError):
-            linked = False
-        if not linked:
+            entry = Entry(**strict_json.loads(text))
+        except (JsonError, TypeError):
             yield index, None
             return
+        if (entry.seq, entry.previous) != (index, previous):
+            yield index, None
+            return
+        previous = entry.hash
         yield index, entry

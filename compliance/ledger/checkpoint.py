@@ -24,9 +24,7 @@ from pathlib import Path
 
 from compliance.formats.errors import NoteError
 from compliance.ledger import merkle
-from compliance.signing import signed_note
-from compliance.signing.keys import SigningKey
-from compliance.signing.trust import Trust
+from compliance.signing import SigningKey, Trust, signed_note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +74,16 @@ def opened(content: str | bytes, trust: Trust, *, roles: Sequence[str] = ()) -> 
     Raises:
         NoteError: no note, no checkpoint, or no trusted key has signed it.
     """
-    found = signed_note.parse(content)
-    told = parse(found.text)
-    known = [(i, k.public_key) for i, k in trust.keys.items() if not roles or k.role in roles]
-    signed_by = signed_note.signers(found, told.origin, known)
+    note = signed_note.parse(content)
+    stated = parse(note.text)
+    trusted = [(i, k.public_key) for i, k in trust.keys.items() if not roles or k.role in roles]
+    signed_by = signed_note.signers(note, stated.origin, trusted)
     if not signed_by:
         raise NoteError(
-            f"No trusted key has signed this checkpoint of {told.origin}: use the trust file that "
-            "lists the signer's key, or ask for a checkpoint that is signed."
+            f"No trusted key has signed this checkpoint of {stated.origin}: use the trust file "
+            "that lists the signer's key, or ask for a checkpoint that is signed."
         )
-    return Checkpoint(origin=told.origin, size=told.size, root=told.root, signed_by=signed_by)
+    return Checkpoint(origin=stated.origin, size=stated.size, root=stated.root, signed_by=signed_by)
 
 
 def load(path: Path, trust: Trust) -> Checkpoint:
@@ -114,10 +112,10 @@ def parse(text: str) -> Checkpoint:
     lines = text.removesuffix("\n").split("\n")
     if len(lines) < 3 or not all(lines):
         raise NoteError("A checkpoint has a name, a number and a hash, each on a line.")
-    origin, size, told = lines[:3]
+    origin, size, root = lines[:3]
     if not re.fullmatch(r"0|[1-9][0-9]{0,15}", size):
         raise NoteError(f"{size[:20]!r} is no number of entries.")
-    return Checkpoint(origin=origin, size=int(size), root=hash_of(told))
+    return Checkpoint(origin=origin, size=int(size), root=hash_of(root))
 
 
 def hash_of(text: str) -> bytes:

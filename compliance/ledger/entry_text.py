@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from compliance.ledger.chain import Entry
+
 Body = Mapping[str, Any]
 
 
-def words(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """What an entry tells, and details in one line; unknown kinds by their own name."""
-    known = WORDS.get(entry["kind"])
-    if known is None:
-        return str(entry["kind"]).replace("_", " "), ""
-    what, detail = known
-    return what, detail(entry["body"])
+def words(entry: Entry) -> tuple[str, str]:
+    """What happened, and details in one line; unknown kinds by their own name."""
+    if entry.kind not in WORDS:
+        return entry.kind.replace("_", " "), ""
+    what, detail = WORDS[entry.kind]
+    return what, detail(entry.body)
 
 
 def _part(body: Body, name: str, form: str = "{}") -> str:
@@ -90,7 +91,7 @@ WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
         ),
         "purge_started": ("Deleting artefacts", _all()),
         "artefacts_purged": ("Artefacts deleted", _all(("count", "{} of them"))),
-        "callback_sent": ("Requester's system told", _all(("status", "answer {}"))),
+        "callback_sent": ("Requester's system notified", _all(("status", "answer {}"))),
     }
 )
 """Kind of entry: what happened, and the details from its body."""

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from compliance.documents import deadlines
+from compliance.formats.timestamps import parse_utc
 from compliance.ledger.states import Event, State
-from compliance.signing.trust import moment
 
 Row = dict[str, Any]
 
@@ -27,7 +27,7 @@ def row(event: Event, now: datetime) -> Row:
         by less than a day) and `warning` (last warning day reached), None once it has ended;
         `awaited` roles; `next`, a command or what is waited for.
     """
-    due = moment(event.due) if event.due and not event.ended else None
+    due = parse_utc(event.due) if event.due and not event.ended else None
     return {
         "id": event.id,
         "state": event.state.value,
@@ -36,7 +36,7 @@ def row(event: Event, now: datetime) -> Row:
         "due": event.due or None,
         "extended": event.extended,
         "days_left": None if due is None else deadlines.days_left(due, now),
-        "warning": None if due is None else deadlines.warning(moment(event.received), now),
+        "warning": None if due is None else deadlines.warning(parse_utc(event.received), now),
         "verdict": event.verdict or None,
         "awaited": list(event.awaited),
         "reason": event.reason or None,

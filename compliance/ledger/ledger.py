@@ -5,7 +5,7 @@ before `append` returns. A line that a crash has cut short was never acknowledge
 removes it and says so in an entry of its own.
 
 A chain shows what was changed, removed or reordered inside. It cannot show that its tail was cut
-off: for that a second party keeps `position()` from time to time, and `verify` is told it.
+off: for that a second party keeps `position()` from time to time, and `verify` is given it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,7 @@ class Ledger:
 
     def of(self, event: str, kind: str | None = None) -> list[Entry]:
         """The entries of one event, of one kind where it is given."""
-        found = (entry for entry in self.entries() if entry["event"] == event)
-        return [entry for entry in found if kind is None or entry["kind"] == kind]
+        return [e for e in self.entries() if e.event == event and kind in (None, e.kind)]
 
     def find(self, kind: str, event: str, key: str) -> Entry | None:
         """The entry that `append_once` made, None where it has not."""
@@ -81,9 +81,9 @@ class Ledger:
         """
         entries = self.entries()
         return {
-            "origin": entries[0]["body"].get("origin", "") if entries else "",
+            "origin": chain.origin(entries) or "",
             "sequence": len(entries),
-            "previous": entries[-1]["hash"] if entries else chain.START,
+            "previous": entries[-1].hash if entries else chain.START,
         }
 
     def append(
@@ -123,7 +123,7 @@ class Ledger:
             body: The facts; at a second call the same as at the first.
             checked: Whether the event's state must allow a new entry.
         Returns:
-            The entry, new or found.
+            The entry, new or from before.
         Raises:
             LedgerConflict: it is there with other facts.
             And what `append` raises.
@@ -131,17 +131,17 @@ class Ledger:
         if not key:
             raise LedgerError(f"{kind} of event {event} needs a key to be entered once: give one.")
         with self._writing() as descriptor:
-            known = _find(self.entries(), kind, event, key)
-            if known is None:
+            earlier = _find(self.entries(), kind, event, key)
+            if earlier is None:
                 if checked:
                     states.check(self.entries(), kind, event, body)
                 return self._add(descriptor, kind, event, key, body)
-        if strict_json.digest(known["body"]) != strict_json.digest(dict(body)):
+        if strict_json.digest(earlier.body) != strict_json.digest(dict(body)):
             raise LedgerConflict(
-                f"Entry {known['seq']} of the ledger holds {kind} {key!r} of event {event} with "
+                f"Entry {earlier.seq} of the ledger holds {kind} {key!r} of event {event} with "
                 "other content. What is written stays: use another id, or the same content."
             )
-        return known
+        return earlier
 
     def repair(self) -> bool:
         """Remove a line that a crash has cut short, and log it. Each writer does so first.
@@ -159,24 +159,24 @@ class Ledger:
         return verify(self.path)
 
     def _parsed(self, content: bytes) -> list[Entry]:
-        known, entries = _PARSED.get(self.path, (b"", []))
-        if not known or not content.startswith(known):
-            known, entries = b"", []
+        parsed, entries = _PARSED.get(self.path, (b"", []))
+        if not parsed or not content.startswith(parsed):
+            parsed, entries = b"", []
         whole = content[: content.rfind(b"\n") + 1]
-        fresh = chain.split(whole[len(known) :])[0]
-        previous = entries[-1]["hash"] if entries else chain.START
-        found = list(entries)
-        for index, entry in chain.parse(fresh, start=len(found), previous=previous):
+        fresh = chain.split(whole[len(parsed) :])[0]
+        previous = entries[-1].hash if entries else chain.START
+        every = list(entries)
+        for index, entry in chain.parse(fresh, start=len(every), previous=previous):
             if entry is None:
                 raise LedgerBroken(
                     f"{self.path}: entry {index} cannot be read or does not follow the one before. "
                     "Compare with a copy; `damp ledger verify` says more.",
                     index,
                 )
-            found.append(entry)
+            every.append(entry)
         _PARSED.clear()  # one ledger at a time: they can be large
-        _PARSED[self.path] = whole, found
-        return list(found)
+        _PARSED[self.path] = whole, every
+        return list(every)
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
@@ -197,8 +197,8 @@ class Ledger:
         self, descriptor: int, kind: str, event: str, key: str, body: Mapping[str, Any]
     ) -> Entry:
         time = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
-        content: Entry = {"kind": kind, "event": event, "key": key, "body": dict(body)}
-        content["time"] = time.replace("+00:00", "Z")
+        content = {"kind": kind, "event": event, "key": key, "body": dict(body)}
+        content |= {"time": time.replace("+00:00", "Z")}
         entry = chain.seal(content, self._last())
         append_file.add(descriptor, chain.line(entry))
         return entry
@@ -210,7 +210,7 @@ class Ledger:
         if not entries:
             return None
         text = content[:-1].rpartition(b"\n")[2]
-        previous = entries[-2]["hash"] if len(entries) > 1 else chain.START
+        previous = entries[-2].hash if len(entries) > 1 else chain.START
         problem = chain.fault(text, len(entries) - 1, previous)
         if problem:
             raise LedgerBroken(f"{self.path}: {problem} Nothing is added to it.", len(entries) - 1)
@@ -223,7 +223,7 @@ _PARSED: dict[Path, tuple[bytes, list[Entry]]] = {}
 
 def _find(entries: list[Entry], kind: str, event: str, key: str) -> Entry | None:
     wanted = (kind, event, key)
-    return next((e for e in entries if (e["kind"], e["event"], e["key"]) == wanted), None)
+    return next((e for e in entries if (e.kind, e.event, e.key) == wanted), None)
 
 
 def verify(path: Path, *, held: tuple[int, str] | None = None) -> Check:
@@ -233,7 +233,7 @@ def verify(path: Path, *, held: tuple[int, str] | None = None) -> Check:
         path: The JSONL file.
         held: `sequence` and `previous` of an earlier `position()` that a second party kept.
     Returns:
-        What was found; `broken` is the number of the first bad entry.
+        The check; `broken` is the number of the first bad entry.
     Raises:
         LedgerError: the file cannot be read.
     """
@@ -241,20 +241,20 @@ def verify(path: Path, *, held: tuple[int, str] | None = None) -> Check:
         content = Path(path).read_bytes()
     except OSError as error:
         raise LedgerError(f"{path}: cannot be read: {error.strerror}.") from error
-    found = chain.check(content)
-    if held is None or found.broken is not None:
-        return found
-    return _against(found, chain.split(content)[0], held)
+    check = chain.check(content)
+    if held is None or check.broken is not None:
+        return check
+    return _against(check, chain.split(content)[0], held)
 
 
-def _against(found: Check, lines: list[bytes], held: tuple[int, str]) -> Check:
-    """The check, with what a second party knows of the chain."""
+def _against(check: Check, lines: list[bytes], held: tuple[int, str]) -> Check:
+    """The check, with what a second party has kept of the chain."""
     count, head = held
-    if found.count < count:
-        problem = f"The ledger had {count} entries and has {found.count}: its tail was cut off."
-        return Check(count=found.count, head=found.head, broken=found.count, problem=problem)
-    known = strict_json.loads(lines[count - 1])["hash"] if count else chain.START
-    if known != head:
+    if check.count < count:
+        problem = f"The ledger had {count} entries and has {check.count}: its tail was cut off."
+        return replace(check, broken=check.count, problem=problem)
+    actual = strict_json.loads(lines[count - 1])["hash"] if count else chain.START
+    if actual != head:
         problem = f"Entry {count - 1} is not the one that was kept: the ledger was written anew."
-        return Check(count=found.count, head=found.head, broken=count - 1, problem=problem)
-    return found
+        return replace(check, broken=count - 1, problem=problem)
+    return check

@@ -115,18 +115,18 @@ def is_included(
     """
     if not 0 <= index < size:
         return False
-    here, last, found = index, size - 1, leaf_hash(content)
+    here, last, node = index, size - 1, leaf_hash(content)
     for step in proof:
         if last == 0:
             return False
         if here & 1 or here == last:
-            found = _node(step, found)
+            node = _node(step, node)
             while here and not here & 1:
                 here, last = here >> 1, last >> 1
         else:
-            found = _node(found, step)
+            node = _node(node, step)
         here, last = here >> 1, last >> 1
-    return last == 0 and found == whole
+    return last == 0 and node == whole
 
 
 def _node(left: bytes, right: bytes) -> bytes:

@@ -26,13 +26,13 @@ import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError, NoteError
 from compliance.ledger import checkpoint, merkle
+from compliance.ledger.chain import Entry
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.signing.trust import Trust
+from compliance.signing import Trust
 
 HEAD = "c2sp.org/tlog-proof@v1"
 HASHES = 63
@@ -44,12 +44,12 @@ class Included:
     """An entry that stands behind a checkpoint.
 
     Attributes:
-        entry: The decoded ledger entry.
+        entry: The ledger entry.
         index: Its number.
         checkpoint: The checkpoint.
     """
 
-    entry: dict[str, Any]
+    entry: Entry
     index: int
     checkpoint: Checkpoint
 
@@ -107,10 +107,10 @@ def check_inclusion(proof: str | bytes, trust: Trust) -> Included:
     number = re.fullmatch(r"index (0|[1-9][0-9]{0,15})", head[2])
     try:
         line = base64.b64decode(head[1].removeprefix("extra "), validate=True)
-        entry = strict_json.loads(line, "The entry of this proof")
-    except (binascii.Error, ValueError, JsonError) as error:
+        entry = Entry(**strict_json.loads(line, "The entry of this proof"))
+    except (binascii.Error, ValueError, TypeError, JsonError) as error:
         raise NoteError(f"The entry of this proof cannot be read: {error}.") from error
-    if number is None or not isinstance(entry, dict):
+    if number is None:
         raise NoteError(f"This proof names no entry: {_short(head)}.")
     index = int(number[1])
     if not merkle.is_included(line, index, behind.size, behind.root, hashes):
@@ -122,8 +122,8 @@ def check_inclusion(proof: str | bytes, trust: Trust) -> Included:
 
 
 def _written(head: list[str], hashes: Sequence[bytes], signed: str) -> str:
-    told = [base64.b64encode(one).decode() for one in hashes]
-    return "\n".join([*head, *told]) + "\n\n" + signed
+    written = [base64.b64encode(one).decode() for one in hashes]
+    return "\n".join([*head, *written]) + "\n\n" + signed
 
 
 def _read(proof: str | bytes, trust: Trust) -> tuple[list[str], list[bytes], Checkpoint]:
@@ -134,10 +134,10 @@ def _read(proof: str | bytes, trust: Trust) -> tuple[list[str], list[bytes], Che
         text = proof.decode() if isinstance(proof, bytes) else proof
     except UnicodeDecodeError as error:
         raise NoteError(f"This is no proof: no UTF-8 at byte {error.start}.") from error
-    told, blank, signed = text.partition("\n\n")
+    body, blank, signed = text.partition("\n\n")
     if not blank:
         raise NoteError("This is no proof: hashes, a blank line and a checkpoint belong in it.")
-    lines = told.split("\n")
+    lines = body.split("\n")
     count = next(
         (n for n, line in enumerate(lines) if " " not in line and line != HEAD), len(lines)
     )

@@ -1,4 +1,4 @@
-"""What the ledger tells about an attempt since its statement was signed. Pure: entries are given.
+"""What has happened to an attempt since its statement was signed. Pure: entries are given.
 
 A statement cannot change any more; what it lists as kept may have been deleted since, its model may
 have been promoted, a reviewer may have signed. The report that is brought up to date shows this.
@@ -7,10 +7,14 @@ have been promoted, a reviewer may have signed. The report that is brought up to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from compliance.formats import typed
 from compliance.ledger import entry_text
+from compliance.ledger.bodies import ArtefactsPurged, StatementSigned
 from compliance.ledger.chain import Entry
+from compliance.signing.facts import Artefact
 
 Row = dict[str, Any]
 
@@ -19,7 +23,7 @@ ELSEWHERE, NOWHERE = "copies elsewhere", "none but those listed"
 
 
 def since(
-    entries: Sequence[Entry], event: str, digest: str, told: Sequence[Mapping[str, Any]]
+    entries: Sequence[Entry], event: str, digest: str, propagation: Sequence[Mapping[str, Any]]
 ) -> Row:
     """Later facts about an event, and its artefacts as they are now.
 
@@ -27,47 +31,43 @@ def since(
         entries: The whole ledger.
         event: Id of the event.
         digest: SHA-256 of the statement.
-        told: The statement's `propagation`.
+        propagation: The statement's `propagation`.
     Returns:
         `entries`: how many the ledger has; `at`: time of the last; `facts`: what happened since, in
         words; `propagation`: the artefacts, each with its last known status.
     """
-    own = [entry for entry in entries if entry["event"] == event]
-    signed = [e for e in own if e["kind"] == "statement_signed" and _digest(e) == digest]
-    start = signed[0]["seq"] if signed else -1
-    later = [entry for entry in own if entry["seq"] > start]
+    own = [entry for entry in entries if entry.event == event]
+    start = next((entry.seq for entry in own if _signs(entry, digest)), -1)
+    later = [entry for entry in own if entry.seq > start]
     return {
         "entries": len(entries),
-        "at": entries[-1]["time"] if entries else "",
+        "at": entries[-1].time if entries else "",
         "facts": [_fact(entry) for entry in later],
-        "propagation": now(told, later),
+        "propagation": now(propagation, later),
     }
 
 
-def _digest(entry: Entry) -> str:
-    return str(entry["body"].get("statement", ""))
+def _signs(entry: Entry, digest: str) -> bool:
+    return entry.kind == "statement_signed" and entry.read(StatementSigned).statement == digest
 
 
 def _fact(entry: Entry) -> Row:
     what, detail = entry_text.words(entry)
-    return {"entry": entry["seq"], "at": entry["time"], "what": what, "detail": detail}
+    return {"entry": entry.seq, "at": entry.time, "what": what, "detail": detail}
 
 
-def now(told: Sequence[Mapping[str, Any]], later: Sequence[Entry]) -> list[Row]:
+def now(propagation: Sequence[Mapping[str, Any]], later: Sequence[Entry]) -> list[Row]:
     """A statement's artefacts, overlaid with what was declared and deleted later."""
-    known = {(row["artefact"], row["location"]): dict(row) for row in told}
+    listed = [typed.read(Artefact, row, "An artefact of the statement") for row in propagation]
+    current = {artefact.place: artefact for artefact in listed}
     for entry in later:
-        if entry["kind"] == "artefact_declared":
-            body = entry["body"]
-            row = {name: body.get(name, "") for name in ("artefact", "location", "status", "note")}
-            known[row["artefact"], row["location"]] = row
-            if (row["artefact"], row["location"]) == (ELSEWHERE, NOWHERE):
-                known.pop((ELSEWHERE, "unknown"), None)
-        if entry["kind"] == "artefacts_purged":
-            for one in entry["body"]["artefacts"]:
-                place = one["artefact"], one["location"]
-                deleted = {"artefact": place[0], "location": place[1], "status": "DELETED"}
-                known[place] = deleted | {
-                    "note": f"Deleted {entry['time'][:10]}, ledger entry {entry['seq']}."
-                }
-    return list(known.values())
+        if entry.kind == "artefact_declared":
+            declared = entry.read(Artefact)
+            current[declared.place] = declared
+            if declared.place == (ELSEWHERE, NOWHERE):
+                current.pop((ELSEWHERE, "unknown"), None)
+        if entry.kind == "artefacts_purged":
+            note = f"Deleted {entry.time[:10]}, ledger entry {entry.seq}."
+            for one in entry.read(ArtefactsPurged).artefacts:
+                current[one.place] = replace(one, status="DELETED", note=note)
+    return [typed.plain(artefact) for artefact in current.values()]

@@ -11,11 +11,14 @@ An entry's kind says what happened; `transitions.py` names the state that follow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compliance.formats.errors import StateError
+from compliance.formats import typed
+from compliance.formats.errors import JsonError, StateError
+from compliance.ledger.bodies import Change, RequestReceived
+from compliance.ledger.chain import Entry
 from compliance.ledger.transitions import ENDED, KINDS, OPEN_ONLY, TRANSITIONS, State
 
 __all__ = [
@@ -28,18 +31,16 @@ __all__ = [
     "current",
     "events",
     "follow",
+    "of",
     "pending",
 ]
-
-Entry = Mapping[str, Any]
-
 
 WAITING = frozenset({State.RECEIVED, State.VERIFIED, State.SCHEDULED, State.EXECUTING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event as the ledger tells it.
+    """Where an event stands, by its entries.
 
     Attributes:
         id: Its id, which is its request's.
@@ -107,24 +108,32 @@ class Event:
 def events(entries: Sequence[Entry]) -> dict[str, Event]:
     """All events, in the order of receipt.
 
-    An entry that should not be there leaves the event where it was and is told in its `problem`:
+    An entry that should not be there leaves the event where it was and stands in its `problem`:
     one bad entry must not hide all events from a person who looks.
     """
-    found: dict[str, Event] = {}
+    every: dict[str, Event] = {}
     for entry in entries:
-        event = entry["event"]
-        if event and entry["kind"] in KINDS:
-            found[event] = _followed(found.get(event), entry)
-    return found
+        if entry.event and entry.kind in KINDS:
+            every[entry.event] = _followed(every.get(entry.event), entry)
+    return every
+
+
+def of(own: Iterable[Entry]) -> Event | None:
+    """One event from its own entries alone, as `Ledger.of` returns them; None without any."""
+    event = None
+    for entry in own:
+        if entry.kind in KINDS:
+            event = _followed(event, entry)
+    return event
 
 
 def _followed(event: Event | None, entry: Entry) -> Event:
     try:
         return follow(event, entry)
-    except StateError as error:
-        told = f"Ledger entry {entry['seq']}: {error}"
-        known = event or Event(id=entry["event"], state=State.ERROR, received=entry["time"])
-        return replace(known, problem=known.problem or told)
+    except (StateError, JsonError) as error:
+        problem = f"Ledger entry {entry.seq}: {error}"
+        before = event or Event(id=entry.event, state=State.ERROR, received=entry.time)
+        return replace(before, problem=before.problem or problem)
 
 
 def current(entries: Sequence[Entry], event: str) -> Event:
@@ -133,10 +142,10 @@ def current(entries: Sequence[Entry], event: str) -> Event:
     Raises:
         StateError: the ledger does not know it.
     """
-    found = events([entry for entry in entries if entry["event"] == event])
-    if event not in found:
+    state = of(entry for entry in entries if entry.event == event)
+    if state is None:
         raise StateError(f"The ledger knows no event {event}: submit its request first.")
-    return found[event]
+    return state
 
 
 def pending(entries: Sequence[Entry]) -> list[Event]:
@@ -151,8 +160,8 @@ def check(entries: Sequence[Entry], kind: str, event: str, body: Mapping[str, An
     Raises:
         StateError: the event's state does not allow it.
     """
-    known = events([entry for entry in entries if entry["event"] == event])
-    follow(known.get(event), {"kind": kind, "event": event, "time": "", "body": body})
+    before = of(entry for entry in entries if entry.event == event)
+    _next(before, kind, event, "", body)
 
 
 def follow(event: Event | None, entry: Entry) -> Event:
@@ -160,42 +169,46 @@ def follow(event: Event | None, entry: Entry) -> Event:
 
     Raises:
         StateError: its state does not allow it, or the kind is unknown.
+        JsonError: its body has another form.
     """
-    kind, body = entry["kind"], entry["body"]
+    return _next(event, entry.kind, entry.event, entry.time, entry.body)
+
+
+def _next(event: Event | None, kind: str, whose: str, time: str, body: Mapping[str, Any]) -> Event:
     if kind not in KINDS:
         raise StateError(
             f"Ledger entries of kind {kind!r} are unknown: see compliance/ledger/transitions.py."
         )
     if event is None:
         if kind != "request_received":
-            raise StateError(f"{kind} of event {entry['event']}, which was never received.")
-        return _received(entry)
-    target = _target(event, kind, body)
+            raise StateError(f"{kind} of event {whose}, which was never received.")
+        return _received(whose, time, typed.read(RequestReceived, body, kind))
+    change = typed.read(Change, body, kind)
+    target = _target(event, kind, change)
     late = kind in OPEN_ONLY and event.ended
     if late or (target is not event.state and target not in _allowed(event, kind)):
         raise StateError(
             f"Event {event.id} is {event.state.value}: {kind} is not possible there. "
             f"`damp status` shows what comes next."
         )
-    return _noted(event, kind, body, target)
+    return _changed(event, kind, change, target)
 
 
-def _received(entry: Entry) -> Event:
-    body = entry["body"]
+def _received(event: str, time: str, body: RequestReceived) -> Event:
     return Event(
-        id=entry["event"],
+        id=event,
         state=State.RECEIVED,
-        received=str(body.get("received", entry["time"])),
-        due=str(body.get("due", "")),
-        regulation=str(body.get("regulation", "")),
-        identity=str(body.get("identity", "")),
-        signoffs=tuple(body.get("signoffs", ("executor",))),
-        claim=bool(body.get("claim", False)),
+        received=body.received or time,
+        due=body.due,
+        regulation=body.regulation,
+        identity=body.identity,
+        signoffs=body.signoffs,
+        claim=body.claim,
     )
 
 
-def _target(event: Event, kind: str, body: Mapping[str, Any]) -> State:
-    if kind == "statement_signed" and body.get("verdict") == "FAILED":
+def _target(event: Event, kind: str, change: Change) -> State:
+    if kind == "statement_signed" and change.verdict == "FAILED":
         return State.FAILED_AUDIT
     if kind == "event_resumed":
         return event.before_pause or event.state
@@ -215,27 +228,33 @@ def _allowed(event: Event, kind: str) -> frozenset[State]:
     return TRANSITIONS[event.state]
 
 
-def _noted(event: Event, kind: str, body: Mapping[str, Any], target: State) -> Event:
+def _changed(event: Event, kind: str, change: Change, target: State) -> Event:
     """The event with what the entry says about its clock, its attempts and its signatures."""
-    changed: dict[str, Any] = {"state": target}
-    if "reason" in body:
-        changed["reason"] = str(body["reason"])
-    if kind in ("event_paused", "attempt_failed"):
-        changed["before_pause"] = event.before_pause if event.state is target else event.state
-    if kind == "event_resumed":
-        changed |= {"before_pause": None, "reason": ""}
-    if kind == "request_verified":
-        changed["verified_by"] = str(body.get("role", ""))
-    if kind == "deadline_extended":
-        changed |= {"due": str(body.get("due", event.due)), "extended": True}
-    if kind == "signed_off":
-        changed["signed_off"] = (*event.signed_off, str(body.get("role", "")))
-    if kind in ("attempt_started", "plan_registered") and body.get("attempt", 0) > event.attempt:
-        changed |= {"attempt": body["attempt"], "attempt_closed": False}
-    if kind == "statement_signed":
-        changed |= {"verdict": str(body.get("verdict", "")), "attempt_closed": False}
-        changed["signed_off"] = ()
-        changed["statements"] = (*event.statements, str(body.get("statement", "")))
-    if kind == "attempt_closed":
-        changed["attempt_closed"] = True
-    return replace(event, **changed)
+    after = replace(
+        event, state=target, reason=event.reason if change.reason is None else change.reason
+    )
+    match kind:
+        case "event_paused" | "attempt_failed":
+            before = event.before_pause if event.state is target else event.state
+            return replace(after, before_pause=before)
+        case "event_resumed":
+            return replace(after, before_pause=None, reason="")
+        case "request_verified":
+            return replace(after, verified_by=change.role)
+        case "deadline_extended":
+            return replace(after, due=change.due or event.due, extended=True)
+        case "signed_off":
+            return replace(after, signed_off=(*event.signed_off, change.role))
+        case "attempt_started" | "plan_registered" if change.attempt > event.attempt:
+            return replace(after, attempt=change.attempt, attempt_closed=False)
+        case "statement_signed":
+            return replace(
+                after,
+                verdict=change.verdict,
+                attempt_closed=False,
+                signed_off=(),
+                statements=(*event.statements, change.statement),
+            )
+        case "attempt_closed":
+            return replace(after, attempt_closed=True)
+    return after

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from statistics import fmean, median
 from typing import Any
 
+from compliance.formats.timestamps import parse_utc
 from compliance.ledger import states
+from compliance.ledger.bodies import StatementSigned
 from compliance.ledger.chain import Entry
 from compliance.ledger.states import Event, State
-from compliance.signing.trust import moment
 
 Facts = dict[str, Any]
 
@@ -35,10 +36,10 @@ def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: d
     received = [
         event
         for event in states.events(entries).values()
-        if since <= moment(event.received) < until
+        if since <= parse_utc(event.received) < until
     ]
     events = [event for event in received if not event.claim]
-    answered = {entry["event"]: moment(entry["time"]) for entry in entries if _answers(entry)}
+    answered = {e.event: parse_utc(e.time) for e in entries if e.kind in ANSWERS}
     denied = [event for event in events if event.state is State.DENIED]
     return {
         "since": since.isoformat(),
@@ -61,27 +62,23 @@ def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: d
     }
 
 
-def _answers(entry: Entry) -> bool:
-    return entry["kind"] in ANSWERS
-
-
 def _complied(event: Event) -> bool:
     return event.state in (State.CLOSED, State.DEPLOYED) and event.verdict == "PASSED"
 
 
 def _overdue(event: Event, now: datetime) -> bool:
-    return not event.ended and bool(event.due) and now > moment(event.due)
+    return not event.ended and bool(event.due) and now > parse_utc(event.due)
 
 
 def _late(event: Event, answered: dict[str, datetime]) -> bool:
     when = answered.get(event.id)
-    return when is not None and bool(event.due) and when > moment(event.due)
+    return when is not None and bool(event.due) and when > parse_utc(event.due)
 
 
 def _days(events: Sequence[Event], answered: dict[str, datetime]) -> Facts:
     """Days from receipt to answer; None where nothing was answered."""
     taken = [
-        (answered[event.id] - moment(event.received)) / timedelta(days=1)
+        (answered[event.id] - parse_utc(event.received)) / timedelta(days=1)
         for event in events
         if event.id in answered and event.state in (State.DENIED, State.CLOSED)
     ]
@@ -93,12 +90,12 @@ def _days(events: Sequence[Event], answered: dict[str, datetime]) -> Facts:
 
 
 def _verdicts(entries: Sequence[Entry], events: set[str]) -> Facts:
-    signed = [e for e in entries if e["kind"] == "statement_signed" and e["event"] in events]
-    again = [e for e in entries if e["kind"] == "reaudited" and e["event"] in events]
+    own = [entry for entry in entries if entry.event in events]
+    signed = [e.read(StatementSigned).verdict for e in own if e.kind == "statement_signed"]
     return {
         "attempts": len(signed),
-        "verdicts": _sorted(Counter(str(entry["body"].get("verdict")) for entry in signed)),
-        "reaudits": len(again),
+        "verdicts": _sorted(Counter(signed)),
+        "reaudits": sum(entry.kind == "reaudited" for entry in own),
     }
 
 

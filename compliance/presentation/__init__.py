@@ -1,11 +1,11 @@
-"""The words, numbers and colours by which a report shows a finding.
+"""The words, numbers and colours by which people read a statement.
 
-    glossary.py     What the words of the report mean, for a reader who is not an engineer
-    labels.py       Outcomes, levels and states in words that a compliance officer reads without hel
-    numbers.py      Figures, intervals and times as readers write them
-    palette.py      The colours of the report, and which of them meet as ink and paper
-    row_text.py     The evidence, grouped by audit: each judged row with its outcome and margin in w
-    strip.py        Where the marks of one row's strip picture stand: the model, the retrained model
+    row_text.py     each judged row with its outcome and margin in words
+    labels.py       outcomes, levels and states in words
+    glossary.py     the terms, from `glossary.json`; docs/glossary.md is made of the same
+    numbers.py      figures, intervals and times
+    strip.py        where the marks of a row's small picture stand
+    palette.py      colours, and which of them meet as ink and paper
 
 `__all__` is the door: what other rooms import.
 """

@@ -69,6 +69,19 @@ PROPAGATION: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     }
 )
 
+# what followed the cuts -> what it did, in a sentence after the layer's name
+REPAIRS: Mapping[str, str] = MappingProxyType(
+    {
+        "head_refit": "fitted anew, so that its rows for the classes to keep have changed as well",
+        "low_rank_update": "updated against what was left of the classes",
+    }
+)
+
+
+def repair(kind: str) -> str:
+    """What a repair did; an unknown one by its own name."""
+    return REPAIRS.get(kind, kind.replace("_", " "))
+
 
 def outcome(name: str | None) -> tuple[str, str, str]:
     """Word, tone and icon of an outcome; an unknown one is shown as it is, never as a pass."""

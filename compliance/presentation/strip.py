@@ -8,8 +8,10 @@ interval of the value itself as a thin line, so that the picture shows what was 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeGuard
+
+from compliance.signing.facts import AuditRow
 
 WIDTH = 640.0
 EDGE = 12.0
@@ -17,14 +19,14 @@ REACH = 1.5  # a margin edge further out than this many spans of the points is n
 NO_SPAN = 0.02  # width of the axis where all points coincide
 
 
-def strip(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def strip(row: AuditRow) -> dict[str, Any] | None:
     """Positions of all marks of a row, 0 to `WIDTH`; None where the row has no finite value.
 
     Returns:
         `value`, `judged`, `sampled`, `retrained`, `mean`, `original`, `allowed` (left, right, and
         whether each end is an edge on the axis), `ticks` as (position, number).
     """
-    if not is_finite(row.get("value")):
+    if not is_finite(row.value):
         return None
     lower, upper = allowed(row)
     low, high = _domain(_points(row), lower, upper)
@@ -33,41 +35,40 @@ def strip(row: Mapping[str, Any]) -> dict[str, Any] | None:
         return round(EDGE + (WIDTH - 2 * EDGE) * (value - low) / (high - low), 1)
 
     return {
-        "value": place(row["value"]),
+        "value": place(row.value),
         "judged": [place(min(max(x, low), high)) for x in judged(row)],
-        "sampled": [place(x) for x in _pair(row.get("interval"))],
-        "retrained": [place(x) for x in finite(row.get("null"))],
-        "mean": place(row["nullMean"]) if is_finite(row.get("nullMean")) else None,
-        "original": place(row["original"]) if is_finite(row.get("original")) else None,
+        "sampled": [place(x) for x in _pair(row.interval)],
+        "retrained": [place(x) for x in finite(row.null)],
+        "mean": place(row.null_mean) if is_finite(row.null_mean) else None,
+        "original": place(row.original) if is_finite(row.original) else None,
         "allowed": _band(lower, upper, low, high, place),
         "ticks": [(place(t), t) for t in ticks(low, high)],
     }
 
 
-def allowed(row: Mapping[str, Any]) -> tuple[float | None, float | None]:
+def allowed(row: AuditRow) -> tuple[float | None, float | None]:
     """The values that the rule allows, as (lowest, highest); None for an end without a limit."""
-    margin = row.get("margin") or {}
-    if is_finite(margin.get("atMost")):
-        return None, margin["atMost"]
-    centre: object = row.get("original" if row.get("against") == "original" else "nullMean")
+    if is_finite(row.limits.at_most):
+        return None, row.limits.at_most
+    centre = row.original if row.against == "original" else row.null_mean
     if not is_finite(centre):
         return None, None
-    below, above = margin.get("below"), margin.get("above")
+    below, above = row.limits.below, row.limits.above
     lower = centre - below if is_finite(below) else None
     return lower, centre + above if is_finite(above) else None
 
 
-def judged(row: Mapping[str, Any]) -> list[float]:
+def judged(row: AuditRow) -> list[float]:
     """The interval that the rule looks at, around the value; [] where there is none.
 
     Under a limit that of the value itself, else the 90% interval of the difference, moved.
     """
-    if is_finite((row.get("margin") or {}).get("atMost")):
-        return _pair(row.get("interval"))
-    interval, difference = _pair(row.get("differenceInterval")), row.get("difference")
-    if not interval or not is_finite(difference):
+    if is_finite(row.limits.at_most):
+        return _pair(row.interval)
+    interval = _pair(row.difference_interval)
+    if not interval or not is_finite(row.difference) or not is_finite(row.value):
         return []
-    return [row["value"] - difference + end for end in interval]
+    return [row.value - row.difference + end for end in interval]
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -82,10 +83,9 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [round(i * step, 10) for i in range(first, math.floor(high / step) + 1)]
 
 
-def _points(row: Mapping[str, Any]) -> list[float]:
-    several = (*_pair(row.get("interval")), *judged(row), *finite(row.get("null")))
-    single = (row.get("value"), row.get("original"), row.get("nullMean"))
-    return [*several, *finite(single)]
+def _points(row: AuditRow) -> list[float]:
+    several = (*_pair(row.interval), *judged(row), *finite(row.null))
+    return [*several, *finite((row.value, row.original, row.null_mean))]
 
 
 def _domain(points: list[float], *edges: float | None) -> tuple[float, float]:

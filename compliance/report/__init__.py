@@ -1,14 +1,16 @@
-"""The report of an event, and pages of many: HTML, Markdown, JSON and exports.
+"""The report of an attempt, pages about many, and ways out for other tools.
 
-    controls_section.py  The controls: models whose right answer is known, and what the audits made
-    coverage_section.py  What the audits looked at, and what they did not
-    exports.py           Ways out of a record, each in a published format. Pure: JSON values and tex
-    index.py             Two pages about many attempts: an index of all events, and several attempts
-    mappings.py          Which duties the parts of a record support, by clause: a dated data file, n
-    page.py              All that the report says, as plain data: the page shows it, `report.json` h
-    render.py            The report of one attempt: a self-contained A4 page for people, the same as
-    templates.py         How templates become text: what is escaped, and which filters and words eve
-    verdict_section.py   The first part of the report: the verdict, and what a reader must know befo
+    render.py            one attempt as a page, as Markdown, as JSON
+    page.py              all that the report says, as plain data
+    sections.py          the sections in their order; a new one is a row here and a template
+    verdict_section.py   the verdict box: what a reader must know before anything else
+    controls_section.py  the controls: models whose right answer is known
+    coverage_section.py  what the audits looked at, and what they did not
+    mappings.py          which duties the record supports, by clause
+    index.py             an index of all events, and attempts side by side
+    pages.py             what those pages read of each report.json, as typed facts
+    exports.py           OpenLineage, in-toto test result, model card, CSV
+    templates.py         how templates become text: escaping and filters
 
 `__all__` is the door: what other rooms import.
 """

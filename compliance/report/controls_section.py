@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from compliance.presentation import row_text
+from compliance.signing.facts import ControlRow
 
 
-def control(judged: Mapping[str, Any]) -> dict[str, Any]:
-    """One control with its expected and its found result in words."""
-    right = bool(judged["asExpected"])
+def control(judged: ControlRow) -> dict[str, Any]:
+    """One control with its expected and its actual result in words."""
+    right = judged.as_expected
     return {
-        "name": judged["name"],
-        "words": _control_words(judged["name"]),
-        "expected": judged["expected"],
-        "hadTo": "fail" if judged["expected"] == "FAILED" else "pass, or not fail",
-        "found": judged["found"],
+        "name": judged.name,
+        "words": _control_words(judged.name),
+        "expected": judged.expected,
+        "hadTo": "fail" if judged.expected == "FAILED" else "pass, or not fail",
+        "found": judged.result,
         "asExpected": right,
         "word": "as expected" if right else "not as expected",
         "tone": "good" if right else "bad",
         "icon": "tick" if right else "cross",
-        "required": row_text.tally(judged["rows"]),
+        "required": row_text.tally(judged.rows),
     }
 
 
-def figures(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def figures(controls: Sequence[ControlRow]) -> list[dict[str, Any]]:
     """One line per required measurement, one cell per control; None where a control has no row."""
-    columns = [{_row_name(r): r for r in c["rows"] if r.get("required")} for c in controls]
+    columns = [{row.title: row for row in c.rows if row.required} for c in controls]
     names = dict.fromkeys(name for column in columns for name in column)
     return [
         {
@@ -36,10 +37,6 @@ def figures(controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for name in names
     ]
-
-
-def _row_name(row: Mapping[str, Any]) -> str:
-    return str(row.get("name") or row.get("audit"))
 
 
 def _control_words(name: str) -> str:

@@ -17,11 +17,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from compliance.ledger.chain import Entry
-from compliance.report import templates
+from compliance.formats import typed
+from compliance.ledger import Entry
+from compliance.report import pages, templates
+from compliance.signing import Statement
+from compliance.signing.facts import DataVersion, Predicate
 
 Json = dict[str, Any]
-Told = Mapping[str, Any]
+Decoded = Mapping[str, Any]
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 FACETS = "https://openlineage.io/spec/facets"
@@ -30,7 +33,7 @@ NAMESPACE = uuid.UUID("c2b6b5f6-5d0a-4c55-8f0e-0d0b6b1a6a11")
 """For run ids that are the same at every export."""
 
 
-def openlineage(statement: Told, digest: str) -> list[Json]:
+def openlineage(statement: Decoded, digest: str) -> list[Json]:
     """The attempt as two RunEvents of OpenLineage 2-0-2: its start, and its end.
 
     Data versions and models are datasets. The run's end is COMPLETE whatever the verdict, which
@@ -40,40 +43,36 @@ def openlineage(statement: Told, digest: str) -> list[Json]:
         statement: The decoded statement.
         digest: SHA-256 of its signed bytes.
     """
-    predicate = statement["predicate"]
-    event = predicate["event"]
-    producer = f"urn:damp:version:{predicate['inputs']['code']['version']}"
-    run = str(uuid.uuid5(NAMESPACE, f"{event['id']}/{event['attempt']}"))
+    facts = Statement.of(statement)
+    predicate, inputs = facts.predicate, facts.predicate.inputs
+    event = predicate.event
+    producer = f"urn:damp:version:{inputs.code.version}"
+    run = {"runId": str(uuid.uuid5(NAMESPACE, f"{event.id}/{event.attempt}"))}
     common = {
         "producer": producer,
         "schemaURL": SCHEMA,
         "job": {"namespace": "damp", "name": "unlearning-event", "facets": {}},
         "inputs": [
-            _dataset(predicate["inputs"]["dataBefore"], producer),
-            _model("model before", predicate["inputs"]["modelBefore"]["digest"], producer),
+            _dataset(inputs.data_before, producer),
+            _model("model before", inputs.model_before.digest.sha256, producer),
         ],
     }
     outputs = [
-        _dataset(predicate["inputs"]["dataAfter"], producer),
-        _model("model after", statement["subject"][0]["digest"], producer),
+        _dataset(inputs.data_after, producer),
+        _model("model after", facts.model_after, producer),
     ]
-    facets = {"dampVerdict": _verdict_facet(predicate, digest, producer)}
-    return [
-        common
-        | {"eventType": "START", "eventTime": event["startedAt"], "run": {"runId": run}}
-        | {"outputs": []},
-        common
-        | {"eventType": "COMPLETE", "eventTime": event["finishedAt"]}
-        | {"run": {"runId": run, "facets": facets}, "outputs": outputs},
-    ]
+    ended = run | {"facets": {"dampVerdict": _verdict_facet(predicate, digest, producer)}}
+    start = {"eventType": "START", "eventTime": event.started_at, "run": run, "outputs": []}
+    end = {"eventType": "COMPLETE", "eventTime": event.finished_at, "run": ended}
+    return [common | start, common | end | {"outputs": outputs}]
 
 
-def _dataset(data: Told, producer: str) -> Json:
-    return _versioned("damp:data", data["name"], data["version"], producer)
+def _dataset(data: DataVersion, producer: str) -> Json:
+    return _versioned("damp:data", data.name, data.version, producer)
 
 
-def _model(role: str, digest: Told, producer: str) -> Json:
-    return _versioned("damp:models", role, f"sha256:{digest['sha256']}", producer)
+def _model(role: str, sha256: str, producer: str) -> Json:
+    return _versioned("damp:models", role, f"sha256:{sha256}", producer)
 
 
 def _versioned(namespace: str, name: str, version: str, producer: str) -> Json:
@@ -86,48 +85,44 @@ def _versioned(namespace: str, name: str, version: str, producer: str) -> Json:
     return {"namespace": namespace, "name": name, "facets": {"version": facet}}
 
 
-def _verdict_facet(predicate: Told, digest: str, producer: str) -> Json:
+def _verdict_facet(predicate: Predicate, digest: str, producer: str) -> Json:
     return {
         "_producer": producer,
         "_schemaURL": f"{producer}#dampVerdict",
-        "event": predicate["event"]["id"],
-        "attempt": predicate["event"]["attempt"],
-        "verdict": predicate["verdict"]["result"],
-        "assurance": predicate["verdict"]["assurance"],
-        "policy": predicate["auditPlan"]["policy"]["name"],
+        "event": predicate.event.id,
+        "attempt": predicate.event.attempt,
+        "verdict": predicate.verdict.result,
+        "assurance": predicate.verdict.assurance,
+        "policy": predicate.audit_plan.policy.name,
         "statement": digest,
     }
 
 
-def test_result(statement: Told) -> Json:
+def test_result(statement: Decoded) -> Json:
     """The verdict as an in-toto Statement v1 with the predicate test-result v0.1.
 
     Its subject is the model after. Each required measurement is a test; what is not within its
     margin has failed, also where it was undecided or not run. INCONCLUSIVE is FAILED there: the
     format knows PASSED, WARNED (passed with warnings) and FAILED, and no decision is no pass.
     """
-    predicate = statement["predicate"]
-    plan = predicate["auditPlan"]
-    required = [row for row in predicate["audits"] if row.get("required")]
-    controls = predicate["controls"]
-    passed = [_name(row) for row in required if row["outcome"] == "within"]
-    failed = [_name(row) for row in required if row["outcome"] != "within"]
-    passed += [f"control {c['name']}" for c in controls if c["asExpected"]]
-    failed += [f"control {c['name']}" for c in controls if not c["asExpected"]]
+    facts = Statement.of(statement)
+    predicate, plan = facts.predicate, facts.predicate.audit_plan
+    tests = [(row.title, row.outcome == "within") for row in predicate.required]
+    tests += [(f"control {c.name}", c.as_expected) for c in predicate.controls]
     return {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [dict(subject) for subject in statement["subject"]],
+        "subject": typed.plain(facts.subject),
         "predicateType": TEST_RESULT,
         "predicate": {
-            "result": "PASSED" if predicate["verdict"]["result"] == "PASSED" else "FAILED",
+            "result": "PASSED" if predicate.verdict.result == "PASSED" else "FAILED",
             "configuration": [
-                {"name": plan["policy"]["name"], "digest": {"sha256": plan["policy"]["digest"]}},
-                {"name": "audit plan", "digest": {"sha256": plan["digest"]}},
+                {"name": plan.policy.name, "digest": {"sha256": plan.policy.digest}},
+                {"name": "audit plan", "digest": {"sha256": plan.digest}},
             ],
-            "url": f"urn:uuid:{predicate['event']['id']}",
-            "passedTests": passed,
+            "url": f"urn:uuid:{predicate.event.id}",
+            "passedTests": [name for name, passed in tests if passed],
             "warnedTests": [],
-            "failedTests": failed,
+            "failedTests": [name for name, passed in tests if not passed],
         },
     }
 
@@ -135,11 +130,7 @@ def test_result(statement: Told) -> Json:
 test_result.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test
 
 
-def _name(row: Told) -> str:
-    return str(row.get("name") or row["audit"])
-
-
-def model_card(page: Told, digest: str) -> str:
+def model_card(page: Decoded, digest: str) -> str:
     """Metadata and a section for a Hugging Face model card, as Markdown with a YAML head.
 
     Args:
@@ -153,24 +144,19 @@ def model_card(page: Told, digest: str) -> str:
     return f"---\n{front}\n---\n\n{body.render(page=page, digest=digest)}"
 
 
-def _model_index(page: Told) -> Json:
-    rows = [row for audit in page["evidence"] for row in audit["rows"] if row["required"]]
-    data = page["done"]["dataAfter"]
+def _model_index(page: Decoded) -> Json:
+    attempt = pages.Page.of(page)
+    rows = [row for audit in attempt.evidence for row in audit.rows if row.required]
+    data = attempt.done.data_after
     metrics = [
-        {
-            "type": row["name"],
-            "name": row["label"],
-            "value": row["value"],
-            "verified": False,
-        }
-        for row in rows
+        {"type": row.name, "name": row.label, "value": row.value, "verified": False} for row in rows
     ]
     result = {
         "task": {"type": "image-classification"},
-        "dataset": {"type": data["name"], "name": data["name"], "revision": data["version"]},
+        "dataset": {"type": data.name, "name": data.name, "revision": data.version},
         "metrics": metrics,
     }
-    return {"name": page["done"]["modelAfter"][0]["name"], "results": [result]}
+    return {"name": attempt.done.model_after[0].name, "results": [result]}
 
 
 COLUMNS = ("seq", "time", "kind", "event", "key", "body", "previous", "hash")
@@ -187,7 +173,7 @@ def ledger_csv(entries: Sequence[Entry]) -> str:
 
 def _cells(entries: Sequence[Entry]) -> Iterator[list[Any]]:
     for entry in entries:
-        body = json.dumps(entry["body"], sort_keys=True, ensure_ascii=False)
+        body = json.dumps(entry.body, sort_keys=True, ensure_ascii=False)
         yield [_inert(body if name == "body" else entry[name]) for name in COLUMNS]
 
 
@@ -199,7 +185,7 @@ def _inert(cell: Any) -> Any:
 def csv_metadata(name: str) -> Json:
     """What the columns mean, as CSV on the Web (W3C) has it, for a file beside the CSV."""
     kinds = {"seq": "nonNegativeInteger", "time": "dateTimeStamp", "body": "json"}
-    said = {
+    meaning = {
         "seq": "number from 0",
         "time": "UTC, when it was written",
         "kind": "what happened",
@@ -210,7 +196,7 @@ def csv_metadata(name: str) -> Json:
         "hash": "SHA-256 of this entry's canonical form without `hash`",
     }
     columns = [
-        {"name": c, "titles": c, "datatype": kinds.get(c, "string"), "dc:description": said[c]}
+        {"name": c, "titles": c, "datatype": kinds.get(c, "string"), "dc:description": meaning[c]}
         for c in COLUMNS
     ]
     return {

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from compliance.presentation import labels, row_text
+from compliance.formats import typed
+from compliance.presentation import labels
 from compliance.report import templates
+from compliance.report.pages import Page, WordedRow
 
 Json = Mapping[str, Any]
 
@@ -19,38 +22,61 @@ OPEN = ("muted", "dash")
 """Tone and icon of an event without a verdict."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLine:
+    """One attempt in the index; paths are relative to the page, None where there is no file."""
+
+    number: Any  # as the ledger holds it, which somebody may have written by hand
+    verdict: str | None
+    report: str | None
+    statement: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLine:
+    """One event in the index; days are None once it has ended."""
+
+    id: str
+    state: str
+    regulation: str | None
+    received: str | None
+    due: str | None
+    days_left: int | None = field(metadata={"key": "days_left"})
+    next: str
+    verdict: str | None
+    attempts: tuple[AttemptLine, ...]
+
+
 def render_index(content: Json) -> str:
     """The index of all events as one HTML page that works from disk.
 
     Args:
         content: `written`, the time that days are counted from; `entries` and `last`, number of
-            ledger entries and time of the last (None where there is none); `events`, one dict each:
-            `id`, `state`, `regulation`, `received`, `due`, `days_left`, `next`, `verdict`,
-            `attempts`: each with `number`, `verdict`, `report`, `statement` (paths relative to the
-            page; None where there is no file).
+            ledger entries and time of the last (None where there is none); `events`, one dict each
+            with the fields of `EventLine`.
     """
-    events = [_shown(event) for event in content["events"]]
+    events = [typed.read(EventLine, event, "An event") for event in content["events"]]
     template = templates.html().get_template("index.html")
-    verdicts = Counter(event["verdict"] for event in events if event["verdict"])
+    verdicts = Counter(event.verdict for event in events if event.verdict)
     return template.render(
         page=dict(content),
-        events=events,
+        events=[_shown(event) for event in events],
         counts=_counts(events),
         verdicts=dict(sorted(verdicts.items())),
     )
 
 
-def _shown(event: Json) -> dict[str, Any]:
+def _shown(event: EventLine) -> dict[str, Any]:
     attempts = [
-        attempt
-        | {"mark": mark(attempt["verdict"])}
-        | {key: _href(attempt[key]) for key in ("report", "statement")}
-        for attempt in map(dict, event["attempts"])
+        asdict(attempt)
+        | {"mark": mark(attempt.verdict)}
+        | {"report": _href(attempt.report), "statement": _href(attempt.statement)}
+        for attempt in event.attempts
     ]
-    verdict = mark(event["verdict"])
-    if not event["verdict"] and event["days_left"] is None:
+    verdict = mark(event.verdict)
+    if not event.verdict and event.days_left is None:
         verdict = verdict | {"word": "none"}  # it ended without one
-    return dict(event) | {"mark": verdict, "attempts": attempts}
+    return asdict(event) | {"mark": verdict, "attempts": attempts}
 
 
 def _href(path: str | None) -> str | None:
@@ -58,10 +84,10 @@ def _href(path: str | None) -> str | None:
     return None if path is None else f"./{quote(path)}"
 
 
-def _counts(events: Sequence[Json]) -> dict[str, int]:
+def _counts(events: Sequence[EventLine]) -> dict[str, int]:
     """How many are late, open and in time, and ended."""
-    late = sum((event["days_left"] or 0) < 0 for event in events)
-    ended = sum(event["days_left"] is None for event in events)
+    late = sum((event.days_left or 0) < 0 for event in events)
+    ended = sum(event.days_left is None for event in events)
     return {"late": late, "open": len(events) - late - ended, "ended": ended}
 
 
@@ -77,8 +103,9 @@ def render_comparison(pages: Sequence[Json]) -> str:
 
 def comparison(pages: Sequence[Json]) -> dict[str, Any]:
     """What the page says, JSON-able: one column for each attempt, one row for each measurement."""
-    columns = [_column(page) for page in pages]
-    cells = [{row["name"]: row for row in _rows(page)} for page in pages]
+    attempts = [Page.of(page) for page in pages]
+    columns = [_column(page) for page in attempts]
+    cells = [{row.name: row for row in _rows(page)} for page in attempts]
     names = dict.fromkeys(name for column in cells for name in column)
     return {
         "format": "damp/comparison/v1",
@@ -92,26 +119,19 @@ SAME = ("policy", "scope", "modelBefore", "dataBefore")
 """What must be the same for figures to be comparable; the page says where it is not."""
 
 
-def _column(page: Json) -> dict[str, Any]:
-    about, done, verdict = page["about"], page["done"], page["verdict"]
+def _column(page: Page) -> dict[str, Any]:
+    about, done, verdict = page.about, page.done, page.verdict
     return {
-        "event": about["event"],
-        "attempt": about["attempt"],
-        "endedAt": about["endedAt"],
-        "policy": about["policy"],
-        "scope": page["asked"]["scopeWords"],
-        "method": done["method"]["name"],
-        "preset": done["method"]["parameters"].get("preset"),
-        "modelBefore": done["modelBefore"]["digest"]["sha256"],
-        "modelAfter": done["modelAfter"][0]["digest"]["sha256"],
-        "dataBefore": done["dataBefore"]["version"],
-        "seconds": done["seconds"],
-        "result": verdict["result"],
-        "assurance": verdict["assurance"],
-        "required": verdict["required"],
-        "controls": verdict["controls"],
-        "reasons": list(verdict["reasons"]),
-        "mark": mark(verdict["result"]),
+        **typed.plain(about),
+        "scope": page.asked.scope_words,
+        "method": done.method.name,
+        "preset": done.method.parameters.get("preset"),
+        "modelBefore": done.model_before.digest.sha256,
+        "modelAfter": done.model_after[0].digest.sha256,
+        "dataBefore": done.data_before.version,
+        "seconds": done.seconds,
+        **typed.plain(verdict),
+        "mark": mark(verdict.result),
     }
 
 
@@ -123,24 +143,30 @@ def mark(result: str | None) -> dict[str, str]:
     return {"word": result, "tone": tone, "icon": icon}
 
 
-def _rows(page: Json) -> list[Json]:
-    return [row for audit in page["evidence"] for row in audit["rows"] + audit["notRun"]]
+def _rows(page: Page) -> list[WordedRow]:
+    return [row for audit in page.evidence for row in (*audit.rows, *audit.not_run)]
 
 
-def _line(name: str, cells: Sequence[Mapping[str, Json]]) -> dict[str, Any]:
-    found = [column.get(name) for column in cells]
-    first = next(row for row in found if row is not None)
+def _line(name: str | None, cells: Sequence[Mapping[str | None, WordedRow]]) -> dict[str, Any]:
+    rows = [column.get(name) for column in cells]
+    first = next(row for row in rows if row is not None)
     return {
         "name": name,
-        "label": first["label"] or name,
-        "required": any(row is not None and row["required"] for row in found),
-        "cells": [None if row is None else _cell(row) for row in found],
-        "differs": len({None if row is None else row["outcome"] for row in found}) > 1,
+        "label": first.label or name,
+        "required": any(row is not None and row.required for row in rows),
+        "cells": [None if row is None else _cell(row) for row in rows],
+        "differs": len({None if row is None else row.outcome for row in rows}) > 1,
     }
 
 
-def _cell(row: Json) -> dict[str, Any]:
-    keys = ("value", "interval", "nullMean", "original", "difference", "word", "tone", "icon")
-    return {key: row[key] for key in (*keys, "outcome", "status")} | {
-        "allowed": row_text.allowed_words(row)
+CELL = frozenset(
+    {
+        *("value", "interval", "nullMean", "original", "difference", "word", "tone", "icon"),
+        *("outcome", "status"),
     }
+)
+
+
+def _cell(row: WordedRow) -> dict[str, Any]:
+    cell = {key: value for key, value in typed.plain(row).items() if key in CELL}
+    return cell | {"allowed": row.allowed_words}

@@ -6,20 +6,52 @@ a duty is met is for a controller and a lawyer to say.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from compliance.formats import strict_json
+from compliance.formats import strict_json, typed
 
 Json = dict[str, Any]
 
 
-def latest() -> Json:
-    """The newest mapping that ships with the package: `date`, `notice`, `sources`, `rows`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A rule, and where its clauses were read."""
+
+    name: str
+    title: str
+    read_in: str = field(metadata={"key": "read_in"})
+    address: str
+    applies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One clause, and what of the record supports it."""
+
+    source: str
+    clause: str
+    supports: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mappings:
+    """All lines of a day."""
+
+    date: str
+    notice: str
+    sources: Mapping[str, Source]
+    rows: tuple[Row, ...]
+
+
+def latest() -> Mappings:
+    """The newest mapping that ships with the package."""
     folder = files("compliance").joinpath("mappings")
     name = max(item.name for item in folder.iterdir() if item.name.endswith(".json"))
-    found: Json = strict_json.loads(folder.joinpath(name).read_bytes(), name)
-    return found
+    return typed.read(Mappings, strict_json.loads(folder.joinpath(name).read_bytes(), name), name)
 
 
 def for_regulation(regulation: str) -> Json:
@@ -28,35 +60,34 @@ def for_regulation(regulation: str) -> Json:
     Returns:
         `date`, `notice`, `rows`: each `source` (short name), `clause`, `supports`, `fields`.
     """
-    told = latest()
-    sources = told["sources"]
+    every = latest()
     rows = [
-        row | {"source": sources[row["source"]]["name"]}
-        for row in told["rows"]
-        if regulation in sources[row["source"]]["applies"]
+        typed.plain(row) | {"source": every.sources[row.source].name}
+        for row in every.rows
+        if regulation in every.sources[row.source].applies
     ]
-    return {"date": told["date"], "notice": told["notice"], "rows": rows}
+    return {"date": every.date, "notice": every.notice, "rows": rows}
 
 
 def as_markdown() -> str:
     """The whole mapping as a page, docs/mappings.md."""
-    told = latest()
+    every = latest()
     lines = [
         "# What the record supports",
         "",
-        f"**{told['notice']}**",
+        f"**{every.notice}**",
         "",
-        f"Made of `compliance/mappings/{told['date']}.json`. `fields` are parts of the statement "
+        f"Made of `compliance/mappings/{every.date}.json`. `fields` are parts of the statement "
         "(docs/record.md), kinds of ledger entries, or commands.",
         "",
     ]
-    for key, source in told["sources"].items():
-        lines += [f"## {source['name']}", "", f"{source['title']}.", ""]
-        lines += [f"Read in: {source['read_in']}. Official text: <{source['address']}>.", ""]
+    for key, source in every.sources.items():
+        lines += [f"## {source.name}", "", f"{source.title}.", ""]
+        lines += [f"Read in: {source.read_in}. Official text: <{source.address}>.", ""]
         lines += ["| clause | what is supported | fields |", "|---|---|---|"]
-        for row in told["rows"]:
-            if row["source"] == key:
-                fields = ", ".join(f"`{field}`" for field in row["fields"])
-                lines.append(f"| {row['clause']} | {row['supports']} | {fields} |")
+        for row in every.rows:
+            if row.source == key:
+                fields = ", ".join(f"`{name}`" for name in row.fields)
+                lines.append(f"| {row.clause} | {row.supports} | {fields} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"

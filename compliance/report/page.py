@@ -1,16 +1,26 @@
 """All that the report says, as plain data: the page shows it, `report.json` holds it.
 
-The parts stand in the order of reading: verdict, asked and done, evidence, controls, coverage,
-limits, attempts, propagation, sign-off, reproduce.
+`sections.py` says in which order a reader meets it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
-from compliance.presentation import row_text
-from compliance.report import controls_section, coverage_section, mappings, verdict_section
+from compliance.formats import typed
+from compliance.presentation import labels, row_text
+from compliance.report import (
+    controls_section,
+    coverage_section,
+    mappings,
+    sections,
+    verdict_section,
+)
+from compliance.signing import Statement
+from compliance.signing.facts import Cost, EventFacts, Predicate
+
+Json = Mapping[str, Any]
 
 FORMAT = "damp/report/v1"
 
@@ -21,127 +31,143 @@ STANDING_LIMITS = (
     "The claim is evidence against the attacks listed here, at the power stated. It says nothing "
     "about attacks that were not run.",
     "Editing a model does not satisfy an order to delete the model: the old one and its copies "
-    "must be dealt with as well (part 8).",
+    f"must be dealt with as well ({sections.part('propagation')}).",
     "The audits speak about whole classes and this model. They do not speak about single "
     "persons, nor about other models trained on the same data.",
     "No test can exclude that the owner of the model deceived the tool. An auditor can run the "
-    "attempt again and compare digests (part 10).",
+    f"attempt again and compare digests ({sections.part('reproduce')}).",
     "This report is not legal advice. Whether it suffices is for the controller and a lawyer to "
     "decide.",
 )
 
 
-def page(
-    whole: Mapping[str, Any],
-    findings: Sequence[Mapping[str, Any]],
-    controls: Mapping[str, Sequence[Mapping[str, Any]]],
-    signatures: Sequence[Mapping[str, Any]],
-    verify_command: str,
-    reproduce_command: str,
-    since: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The content of the report, JSON-able; `whole` is the decoded in-toto statement."""
-    whole = whole if since is None else _brought_up_to_date(whole, since)
-    predicate = whole["predicate"]
+class Shown(TypedDict, total=False):
+    """What a report shows beside the statement.
+
+    Attributes:
+        findings: The candidate's findings as JSON; their `series` feed the pictures.
+        controls: Findings of the controls by name; what could not be measured on them is shown
+            under coverage. May be left out.
+        signatures: One dict per signature or awaited signature: `role`, `keyId` (None while it is
+            awaited), `demo`, `note`.
+        verify_command: The command with which a reader checks the statement.
+        reproduce_command: The command with which a reader runs the attempt again.
+        since: What the ledger holds since the statement was signed (`since_signed.since`); None
+            for the page as it is filed.
+    """
+
+    findings: Required[Sequence[Json]]
+    controls: Mapping[str, Sequence[Json]] | None
+    signatures: Sequence[Json]
+    verify_command: Required[str]
+    reproduce_command: Required[str]
+    since: Json | None
+
+
+def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
+    """What the page says, as JSON for machines: figures, outcomes and the words for them.
+
+    What was recorded is taken over as it stands; what is counted or worded is read from the typed
+    facts.
+
+    Args:
+        statement: The decoded in-toto statement, valid by the statement schema.
+        shown: See `Shown`.
+    """
+    findings, since = shown["findings"], shown.get("since")
+    signatures = shown.get("signatures", ())
+    raw = dict(statement["predicate"])
+    if since is not None:  # the artefacts as the ledger knows them now
+        raw["propagation"] = since["propagation"]
+    facts = Statement.of({**statement, "predicate": raw})
+    own = facts.predicate
     return {
         "format": FORMAT,
-        "about": _about(predicate),
+        "about": _about(own),
         "since": None if since is None else {k: since[k] for k in ("entries", "at", "facts")},
-        "verdict": verdict_section.verdict(whole, signatures),
-        "asked": predicate["request"] | {"scopeWords": scope(predicate["request"]["scope"])},
-        "done": _done(whole),
-        "evidence": row_text.by_audit(predicate["audits"], findings),
-        "controls": [controls_section.control(c) for c in predicate["controls"]],
-        "controlFigures": controls_section.figures(predicate["controls"]),
-        "coverage": coverage_section.coverage(predicate, findings, controls),
-        "limits": _limits(predicate["verdict"]),
-        "attempts": _attempts(predicate["event"]),
-        "propagation": [verdict_section.artefact(a) for a in predicate["propagation"]],
-        "supports": mappings.for_regulation(predicate["request"]["regulation"]),
-        "signoff": [_signature(s) for s in signatures],
-        "reproduce": _reproduce(predicate, verify_command, reproduce_command),
+        "verdict": verdict_section.verdict(statement, facts, signatures),
+        "asked": raw["request"] | {"scopeWords": scope(own.request.scope.indices)},
+        "done": _done(statement["subject"], raw, own),
+        "evidence": row_text.by_audit(own.audits, findings),
+        "controls": [controls_section.control(c) for c in own.controls],
+        "controlFigures": controls_section.figures(own.controls),
+        "coverage": coverage_section.coverage(own.audits, findings, shown.get("controls") or {}),
+        "limits": list(dict.fromkeys([*own.verdict.limits, *STANDING_LIMITS])),
+        "attempts": _attempts(own.event),
+        "propagation": [verdict_section.artefact(a) for a in own.propagation],
+        "supports": mappings.for_regulation(own.request.regulation),
+        "signoff": [{key: s.get(key) for key in SIGNATURE} for s in signatures],
+        "reproduce": _reproduce(raw, own, shown),
     }
 
 
-def scope(wanted: Mapping[str, Any]) -> str:
+SIGNATURE = ("role", "keyId", "demo", "note")
+
+
+def scope(indices: Sequence[int]) -> str:
     """The scope in words: "class 8", "classes 3 and 8"."""
-    indices = [str(i) for i in wanted.get("indices", ())]
-    if len(indices) == 1:
-        return f"class {indices[0]}"
-    return f"classes {', '.join(indices[:-1])} and {indices[-1]}" if indices else "no class named"
+    *most, last = [str(index) for index in indices] or [""]
+    if not last:
+        return "no class named"
+    return f"classes {', '.join(most)} and {last}" if most else f"class {last}"
 
 
-def _brought_up_to_date(whole: Mapping[str, Any], since: Mapping[str, Any]) -> dict[str, Any]:
-    """The statement's content with the artefacts as the ledger knows them now."""
-    predicate = whole["predicate"] | {"propagation": since["propagation"]}
-    return {**whole, "predicate": predicate}
-
-
-def _about(predicate: Mapping[str, Any]) -> dict[str, Any]:
+def _about(own: Predicate) -> dict[str, Any]:
     """What identifies the page: the header's facts."""
     return {
-        "event": predicate["event"]["id"],
-        "attempt": predicate["event"]["attempt"],
-        "endedAt": predicate["event"]["finishedAt"],
-        "policy": predicate["auditPlan"]["policy"]["name"],
-        "ledger": predicate["event"]["ledger"]["origin"],
-        "version": predicate["inputs"]["code"]["version"],
+        "event": own.event.id,
+        "attempt": own.event.attempt,
+        "endedAt": own.event.finished_at,
+        "policy": own.audit_plan.policy.name,
+        "ledger": own.event.ledger.origin,
+        "version": own.inputs.code.version,
     }
 
 
-def _done(whole: Mapping[str, Any]) -> dict[str, Any]:
-    predicate = whole["predicate"]
+def _done(subject: Sequence[Json], raw: Json, own: Predicate) -> dict[str, Any]:
+    inputs = ("modelBefore", "dataBefore", "dataAfter", "forgetSet", "retainSet")
+    repairs = [typed.plain(r) | {"words": labels.repair(r.kind)} for r in own.method.repaired]
     return {
-        "modelAfter": list(whole["subject"]),
-        **{k: predicate["inputs"][k] for k in ("modelBefore", "dataBefore", "dataAfter")},
-        **{k: predicate["inputs"][k] for k in ("forgetSet", "retainSet")},
-        "method": predicate["method"],
-        "registration": predicate["registration"],
-        "startedAt": predicate["event"]["startedAt"],
-        "finishedAt": predicate["event"]["finishedAt"],
-        "seconds": predicate["event"]["monotonicSeconds"],
-        "cost": _cost(predicate["event"].get("cost")),
+        "modelAfter": list(subject),
+        **{key: raw["inputs"][key] for key in inputs},
+        "method": raw["method"] | {"repairs": repairs},
+        "registration": raw["registration"],
+        "startedAt": own.event.started_at,
+        "finishedAt": own.event.finished_at,
+        "seconds": own.event.monotonic_seconds,
+        "cost": _cost(own.event.cost),
     }
 
 
-def _cost(cost: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _cost(cost: Cost | None) -> dict[str, Any] | None:
     """What the audits cost, the dearest first; None in a statement that does not say."""
     if cost is None:
         return None
-    seconds = sorted(cost["cpuSeconds"].items(), key=lambda pair: -pair[1])
-    return {
-        **cost,
-        "cpuSeconds": dict(seconds),
-        "seconds": round(sum(spent for _, spent in seconds), 3),
-        "candidateTotal": round(sum(cost["candidateForwardPasses"].values()), 2),
+    dearest = sorted(cost.cpu_seconds.items(), key=lambda pair: -pair[1])
+    return typed.plain(cost) | {
+        "cpuSeconds": dict(dearest),
+        "seconds": round(sum(cost.cpu_seconds.values()), 3),
+        "candidateTotal": round(sum(cost.candidate_forward_passes.values()), 2),
     }
 
 
-def _limits(verdict: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys([*verdict["limits"], *STANDING_LIMITS]))
-
-
-def _attempts(event: Mapping[str, Any]) -> dict[str, Any]:
-    earlier = [dict(a) for a in event["previousAttempts"]]
-    missing = int(event["attempt"]) - 1 - len(earlier)
-    return {"this": event["attempt"], "earlier": earlier, "missing": max(missing, 0)}
-
-
-def _signature(signature: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: signature.get(key) for key in ("role", "keyId", "demo", "note")}
-
-
-def _reproduce(
-    predicate: Mapping[str, Any], verify_command: str, reproduce_command: str
-) -> dict[str, Any]:
+def _attempts(event: EventFacts) -> dict[str, Any]:
+    missing = event.attempt - 1 - len(event.previous_attempts)
     return {
-        "verifyCommand": verify_command,
-        "reproduceCommand": reproduce_command,
-        "event": predicate["event"],
-        "plan": predicate["auditPlan"],
-        "methodSeed": predicate["method"].get("parameters", {}).get("seed"),
-        **{k: predicate["inputs"][k] for k in ("code", "environment", "device")},
-        "forgetSet": predicate["inputs"]["forgetSet"],
-        "byproducts": [b for b in predicate["byproducts"] if b["name"] not in OWN_FILES],
-        "retention": predicate["retention"],
+        "this": event.attempt,
+        "earlier": typed.plain(event.previous_attempts),
+        "missing": max(missing, 0),
+    }
+
+
+def _reproduce(raw: Json, own: Predicate, shown: Shown) -> dict[str, Any]:
+    return {
+        "verifyCommand": shown["verify_command"],
+        "reproduceCommand": shown["reproduce_command"],
+        "event": raw["event"],
+        "plan": raw["auditPlan"],
+        "methodSeed": own.method.parameters.get("seed"),
+        **{key: raw["inputs"][key] for key in ("code", "environment", "device", "forgetSet")},
+        "byproducts": [b for b in raw["byproducts"] if b["name"] not in OWN_FILES],
+        "retention": raw["retention"],
     }

@@ -7,23 +7,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from compliance.presentation import glossary, labels, numbers, palette, strip
+from compliance.report import sections
+from compliance.signing import facts
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
-
-PARTS = (
-    ("h-verdict", "Verdict"),
-    ("asked", "Asked and done"),
-    ("evidence", "Evidence"),
-    ("controls", "Controls"),
-    ("coverage", "Coverage"),
-    ("limits", "Limits"),
-    ("attempts", "Attempt history"),
-    ("propagation", "Propagation"),
-    ("signoff", "Sign-off"),
-    ("reproduce", "Reproduce"),
-)
 
 
 @cache
@@ -62,14 +51,14 @@ def _environment(*, autoescape: bool) -> Environment:
         "signed_span": lambda interval: numbers.span(interval, sign=True),
         "chance": numbers.chance,
         "clock": numbers.clock,
-        "strip": strip.strip,
+        "strip": lambda worded: strip.strip(facts.row(worded)),
         "tick": numbers.tick,
     }
-    words = sorted(glossary.GLOSSARY.items(), key=lambda item: item[1][0].lower())
     environment.globals |= {
         "colours": palette.COLOURS,
-        "glossary": dict(words),
-        "parts": PARTS,
+        "glossary": glossary.GLOSSARY,
+        "section_of": sections.section,
+        "sections": sections.SECTIONS,
         "regulations": labels.REGULATIONS,
     }
     return environment

@@ -5,73 +5,76 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compliance.formats import typed
 from compliance.presentation import labels, numbers, row_text
-from compliance.signing import statement
+from compliance.signing import Statement, statement
+from compliance.signing.facts import Artefact, AuditRow, Predicate
+
+Json = dict[str, Any]
 
 
-def verdict(whole: Mapping[str, Any], signatures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def verdict(
+    whole: Mapping[str, Any], facts: Statement, signatures: Sequence[Mapping[str, Any]]
+) -> Json:
     """The verdict box: result, reasons, deadline, what still holds data, who signed."""
-    predicate = whole["predicate"]
-    said = predicate["verdict"]
+    predicate = facts.predicate
+    own, controls = predicate.verdict, predicate.controls
     tone, icon, meaning = labels.RESULTS.get(
-        said["result"], ("open", "question", "This result is not known to this page.")
+        own.result, ("open", "question", "This result is not known to this page.")
     )
-    controls = predicate["controls"]
+    copies = predicate.propagation
     return {
-        **said,
+        **typed.plain(own),
         "tone": tone,
         "icon": icon,
         "meaning": meaning,
-        "assuranceWords": labels.ASSURANCE.get(said["assurance"], ""),
+        "assuranceWords": labels.ASSURANCE.get(own.assurance, ""),
         "contradictions": statement.contradictions(whole),
-        "required": row_text.tally(predicate["audits"]),
-        "decisive": _decisive(predicate["audits"]),
-        "power": _power(predicate["audits"]),
-        "controls": {"total": len(controls), "right": sum(bool(c["asExpected"]) for c in controls)},
+        "required": row_text.tally(predicate.audits),
+        "decisive": [row_text.worded(r) for r in predicate.required if r.outcome != "within"],
+        "power": _power(predicate.required),
+        "controls": {"total": len(controls), "right": sum(c.as_expected for c in controls)},
         "deadline": deadline(predicate),
-        "stillHolds": [artefact(a) for a in predicate["propagation"] if a["status"] != "DELETED"],
-        "artefacts": len(predicate["propagation"]),
+        "stillHolds": [artefact(one) for one in copies if one.status != "DELETED"],
+        "artefacts": len(copies),
         "signedBy": [str(s.get("role")) for s in signatures if s.get("keyId")],
         "awaited": [str(s.get("role")) for s in signatures if not s.get("keyId")],
-        "demoKey": bool(predicate["demoKey"]),
-        "headOnly": bool(predicate["method"].get("headOnly")),
+        "demoKey": predicate.demo_key,
+        "headOnly": predicate.method.head_only,
     }
 
 
-def _decisive(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Required rows that are not within their margin: what stands between the model and a pass."""
-    worded = [row_text.worded(r) for r in rows if r.get("required")]
-    return [r for r in worded if r["outcome"] != "within"]
-
-
-def _power(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _power(required: Sequence[AuditRow]) -> Json:
     """How many required rows could have noticed the original, and which hardly could."""
-    worded = [row_text.worded(r) for r in rows if r.get("required")]
-    known = [r for r in worded if not r["sideEffect"] and r["power"]["detectOriginal"] is not None]
-    weak = [r["label"] or r["name"] for r in known if r["weak"]]
-    return {"stated": len(known), "able": len(known) - len(weak), "weak": weak}
+    stated = [
+        row
+        for row in required
+        if row.power.detect_original is not None and not row_text.side_effect(row)
+    ]
+    weak = [row.label or row.title for row in stated if row_text.weak(row)]
+    return {"stated": len(stated), "able": len(stated) - len(weak), "weak": weak}
 
 
-def deadline(predicate: Mapping[str, Any]) -> dict[str, Any]:
+def deadline(predicate: Predicate) -> Json:
     """Due and finish times, whole days left (negative: late), and the answer in words."""
-    due, finished = predicate["request"]["dueAt"], predicate["event"]["finishedAt"]
+    due, finished = predicate.request.due_at, predicate.event.finished_at
     end, last = numbers.moment(finished), numbers.moment(due)
-    base = {"dueAt": due, "finishedAt": finished, "daysLeft": None, "inTime": None}
+    times = {"dueAt": due, "finishedAt": finished}
     if end is None or last is None:
-        return base | {"word": "Not known", "tone": "open", "icon": "question"}
-    days, in_time = (last - end).days, end <= last
-    word, tone, icon = ("No, late", "bad", "cross")
-    if in_time and predicate["verdict"]["result"] == "PASSED":
-        word, tone, icon = ("On course", "good", "tick")
-    elif in_time:
-        word, tone, icon = ("Not yet", "open", "question")
-    known = {"daysLeft": days, "inTime": in_time, "word": word, "tone": tone, "icon": icon}
-    return base | known
+        return times | {"daysLeft": None, "inTime": None} | _mark("Not known", "open", "question")
+    answer = _mark("No, late", "bad", "cross")
+    if end <= last and predicate.verdict.result == "PASSED":
+        answer = _mark("On course", "good", "tick")
+    elif end <= last:
+        answer = _mark("Not yet", "open", "question")
+    return times | {"daysLeft": (last - end).days, "inTime": end <= last} | answer
 
 
-def artefact(recorded: Mapping[str, Any]) -> dict[str, Any]:
+def artefact(recorded: Artefact) -> Json:
     """A copy or descendant of the old model, with its state in words."""
-    word, tone, icon = labels.PROPAGATION.get(
-        recorded["status"], (str(recorded["status"]), "open", "question")
-    )
-    return {**recorded, "word": word, "tone": tone, "icon": icon}
+    words = labels.PROPAGATION.get(recorded.status, (recorded.status, "open", "question"))
+    return typed.plain(recorded) | _mark(*words)
+
+
+def _mark(word: str, tone: str, icon: str) -> Json:
+    return {"word": word, "tone": tone, "icon": icon}

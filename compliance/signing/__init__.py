@@ -1,18 +1,46 @@
-"""Keys, trust, signed envelopes, and the statement that is signed.
+"""The statement of an attempt, and the signatures that make it evidence.
 
-    envelope.py     Signatures over a statement: DSSE envelopes, Ed25519, any number of signers over
-    keys.py         Ed25519 keys as files: `<id>.pem`, readable by their owner alone
-    signed_note.py  Signed notes: a few lines of text and signatures beneath them, as transparency l
-    statement.py    The statement of one attempt: an in-toto Statement v1 with our own, strict predi
-    trust.py        Whose signatures count: `trust.json`, which maps key ids to roles and validity
+    statement.py    what an attempt amounts to: an in-toto Statement v1, checked by a strict schema
+    facts.py        the same as frozen, typed facts, for everybody who reads a statement
+    envelope.py     the signed file around it (DSSE): sign, countersign, merge, verify
+    keys.py         Ed25519 keys as files, `<id>.pem`, readable by their owner alone
+    trust.py        `trust.json`: which key may sign in which role, and from when to when
+    signed_note.py  a few lines of text with signatures beneath, for checkpoints of the ledger
 
-`__all__` is the door: what other rooms import.
+`__all__` is the door: what other rooms import. Nothing is imported before it is used.
 """
 
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
 __all__ = [
+    "LARGEST",
+    "PAYLOAD_TYPE",
+    "ROLES",
+    "Opened",
+    "Signature",
+    "SigningKey",
+    "Statement",
+    "Trust",
+    "TrustedKey",
+    "countersign",
+    "decoded",
+    "digest",
     "envelope",
+    "facts",
+    "generate",
     "keys",
+    "load",
+    "load_trust",
+    "merge",
+    "open_envelope",
+    "save_trust",
+    "sign",
+    "sign_bytes",
+    "sign_payload",
     "signed_note",
     "statement",
     "trust",
+    "verify_signatures",
 ]

@@ -5,7 +5,7 @@
     envelope = signing.countersign(envelope, other) # the reviewer: the same bytes, signed again
     envelope = signing.merge(envelope, copy)        # or: take over the signature from a copy
     opened = signing.open_envelope(envelope)        # strict; signatures not yet judged
-    signing.judge(opened, trust)                    # whose they are, and whether they hold
+    signing.verify_signatures(opened, trust)        # whose they are, and whether they hold
 
 What names a statement in the ledger is the SHA-256 of its payload, `digest`: a sign-off adds a
 signature to the envelope and leaves it as it is.
@@ -38,13 +38,13 @@ __all__ = [
     "decoded",
     "digest",
     "generate",
-    "judge",
     "load",
     "merge",
     "open_envelope",
     "sign",
     "sign_bytes",
     "sign_payload",
+    "verify_signatures",
 ]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -99,9 +99,9 @@ def sign(statement: Mapping[str, Any], key: SigningKey) -> bytes:
     return sign_payload(statement, key)
 
 
-def sign_payload(told: Mapping[str, Any], key: SigningKey) -> bytes:
+def sign_payload(statement: Mapping[str, Any], key: SigningKey) -> bytes:
     """The envelope around any in-toto statement, in canonical form; a file's content."""
-    return sign_bytes(strict_json.canonical(told), PAYLOAD_TYPE, key)
+    return sign_bytes(strict_json.canonical(statement), PAYLOAD_TYPE, key)
 
 
 def sign_bytes(payload: bytes, payload_type: str, key: SigningKey) -> bytes:
@@ -154,18 +154,18 @@ def open_envelope(content: bytes) -> Opened:
     """
     from securesystemslib.dsse import Envelope
 
-    told = _shape(content)
-    payload = _base64(told["payload"], "payload")
-    for signature in told["signatures"]:
+    fields = _shape(content)
+    payload = _base64(fields["payload"], "payload")
+    for signature in fields["signatures"]:
         _base64(signature["sig"], "signature")
     try:
-        envelope = Envelope.from_dict(told)
+        envelope = Envelope.from_dict(fields)
     except (ValueError, TypeError) as error:
         raise EnvelopeError(f"The envelope is refused: {error}.") from error
-    return Opened(payload=payload, payload_type=told["payloadType"], envelope=envelope)
+    return Opened(payload=payload, payload_type=fields["payloadType"], envelope=envelope)
 
 
-def judge(opened: Opened, trust: Trust) -> tuple[Signature, ...]:
+def verify_signatures(opened: Opened, trust: Trust) -> tuple[Signature, ...]:
     """Each signature with its key's role, and whether it holds."""
     return tuple(_judged(opened, trust, keyid) for keyid in opened.envelope.signatures)
 
@@ -186,12 +186,12 @@ def decoded(path: Path) -> dict[str, Any]:
         EnvelopeError: no proper envelope, or no JSON in it.
     """
     try:
-        found: dict[str, Any] = strict_json.loads(open_envelope(path.read_bytes()).payload)
+        statement: dict[str, Any] = strict_json.loads(open_envelope(path.read_bytes()).payload)
     except OSError as error:
         raise EnvelopeError(f"{path}: cannot be read: {error.strerror}.") from error
     except JsonError as error:
         raise EnvelopeError(f"{path}: {error}") from error
-    return found
+    return statement
 
 
 def _written(envelope: Any) -> bytes:
@@ -202,31 +202,31 @@ def _shape(content: bytes) -> dict[str, Any]:
     if len(content) > LARGEST:
         raise EnvelopeError(f"The envelope is larger than {LARGEST} bytes: it is no statement.")
     try:
-        told = strict_json.loads(content, "The envelope")
+        fields = strict_json.loads(content, "The envelope")
     except JsonError as error:
         raise EnvelopeError(str(error)) from error
-    whole = isinstance(told, dict) and told.keys() == {"payload", "payloadType", "signatures"}
-    if not whole or not all(isinstance(told[k], str) for k in ("payload", "payloadType")):
+    whole = isinstance(fields, dict) and fields.keys() == {"payload", "payloadType", "signatures"}
+    if not whole or not all(isinstance(fields[k], str) for k in ("payload", "payloadType")):
         raise EnvelopeError("The envelope must hold payload, payloadType, signatures: no DSSE.")
-    signatures = told["signatures"]
+    signatures = fields["signatures"]
     if not isinstance(signatures, list) or not 0 < len(signatures) <= SIGNERS:
         raise EnvelopeError(f"The envelope must hold 1 to {SIGNERS} signatures.")
     for one in signatures:
         proper = isinstance(one, dict) and one.keys() == {"keyid", "sig"}
         if not proper or not all(isinstance(value, str) for value in one.values()):
             raise EnvelopeError("A signature must hold keyid and sig, both text.")
-    return told
+    return fields
 
 
 def _base64(text: str, what: str) -> bytes:
     """Strictly: the one base64 text of these bytes."""
     try:
-        found = base64.b64decode(text, validate=True)
+        raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise EnvelopeError(f"The envelope's {what} is no base64: {error}.") from error
-    if base64.b64encode(found).decode() != text:
+    if base64.b64encode(raw).decode() != text:
         raise EnvelopeError(f"The envelope's {what} is base64 of a second form: it was changed.")
-    return found
+    return raw
 
 
 def _judged(opened: Opened, trust: Trust, keyid: str) -> Signature:

@@ -104,12 +104,12 @@ def public_from_pem(pem: str) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        found = load_pem_public_key(pem.encode())
+        key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningError(f"This is no public key in PEM form: {pem[:60]!r}.") from error
-    if not isinstance(found, Ed25519PublicKey):
+    if not isinstance(key, Ed25519PublicKey):
         raise SigningError("This public key is not of type Ed25519, the only one used here.")
-    return found
+    return key
 
 
 def sslib_key(keyid: str, public: Ed25519PublicKey) -> Any:

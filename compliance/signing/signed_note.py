@@ -53,8 +53,8 @@ def sign(text: str, name: str, key: SigningKey) -> str:
         raise NoteError(f"{name!r} cannot name a key: no spaces, no plus sign.")
     raw = raw_public(key.public_key)
     signature = bytes.fromhex(key.signer.sign(text.encode()).signature)
-    told = base64.b64encode(key_id(name, raw) + signature).decode()
-    return f"{text}\n{DASH}{name} {told}\n"
+    encoded = base64.b64encode(key_id(name, raw) + signature).decode()
+    return f"{text}\n{DASH}{name} {encoded}\n"
 
 
 def parse(note: str | bytes) -> Note:
@@ -89,15 +89,15 @@ def signers(note: Note, name: str, keys: Iterable[tuple[str, str]]) -> tuple[str
     Raises:
         NoteError: a known key's signature does not hold.
     """
-    known = {key_id(name, raw): (keyid, raw) for keyid, pem in keys for raw in [raw_public(pem)]}
-    found = []
-    for told, hint, signature in note.signatures:
-        if told == name and hint in known:
-            keyid, raw = known[hint]
+    by_hint = {key_id(name, raw): (keyid, raw) for keyid, pem in keys for raw in [raw_public(pem)]}
+    signed = []
+    for key_name, hint, signature in note.signatures:
+        if key_name == name and hint in by_hint:
+            keyid, raw = by_hint[hint]
             if not _holds(raw, signature, note.text.encode()):
                 raise NoteError(f"The signature of key {keyid[:16]} does not hold: it was changed.")
-            found.append(keyid)
-    return tuple(found)
+            signed.append(keyid)
+    return tuple(signed)
 
 
 def key_id(name: str, raw: bytes) -> bytes:
@@ -129,9 +129,9 @@ def _check_text(text: str) -> None:
 
 
 def _signature(line: str) -> tuple[str, bytes, bytes]:
-    name, space, told = line.removeprefix(DASH).partition(" ")
+    name, space, encoded = line.removeprefix(DASH).partition(" ")
     try:
-        raw = base64.b64decode(told, validate=True)
+        raw = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise NoteError(f"This signature line is no base64: {line[:60]!r}.") from error
     if not line.startswith(DASH) or not name or not space or len(raw) <= 4:

@@ -1,7 +1,7 @@
 """The statement of one attempt: an in-toto Statement v1 with our own, strict predicate.
 
 Its subject is the model *after* and nothing else, so that a gate which matches digests can never
-find a PASSED for the model that still knows. docs/record.md explains each part.
+find a PASSED for the model that still holds the class. docs/record.md explains each part.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import StatementError
+from compliance.signing.facts import Predicate, Statement
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:damp:attestation:unlearning-event:v1"
@@ -70,9 +71,9 @@ def build(
         "predicateType": PREDICATE_TYPE,
         "predicate": predicate,
     }
-    made: dict[str, Any] = json.loads(strict_json.canonical(statement))
-    validate(made)
-    return made
+    normal: dict[str, Any] = json.loads(strict_json.canonical(statement))
+    validate(normal)
+    return normal
 
 
 def canonical(statement: Json) -> bytes:
@@ -96,8 +97,8 @@ def schema_problems(statement: Any) -> list[str]:
     from jsonschema import Draft202012Validator
 
     schema = json.loads(files("compliance").joinpath(SCHEMA).read_bytes())
-    found = Draft202012Validator(schema).iter_errors(statement)
-    lines = [f"{_place(error.absolute_path)}: {_short(error.message)}" for error in found]
+    errors = Draft202012Validator(schema).iter_errors(statement)
+    lines = [f"{_place(error.absolute_path)}: {_short(error.message)}" for error in errors]
     more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return lines[:SHOWN] + more
 
@@ -112,37 +113,35 @@ def _short(message: str) -> str:
 
 def contradictions(statement: Json) -> list[str]:
     """Where a statement of the right form says two things that cannot both be true."""
-    return list(
-        _contradictions(statement["subject"][0]["digest"]["sha256"], statement["predicate"])
-    )
+    return list(_contradictions(Statement.of(statement)))
 
 
-def _contradictions(after: str, predicate: Json) -> Iterator[str]:
-    event, verdict = predicate["event"], predicate["verdict"]
-    if after == predicate["inputs"]["modelBefore"]["digest"]["sha256"]:
+def _contradictions(statement: Statement) -> Iterator[str]:
+    predicate = statement.predicate
+    event, verdict = predicate.event, predicate.verdict
+    if statement.model_after == predicate.inputs.model_before.digest.sha256:
         yield "The model after has the digest of the model before: nothing was changed."
-    told = [attempt["attempt"] for attempt in event["previousAttempts"]]
-    if told != list(range(1, event["attempt"])):
-        yield f"Attempt {event['attempt']} must list every earlier attempt; it lists {told}."
-    for control in predicate["controls"]:
-        if control["asExpected"] and control["expected"] == "FAILED" != control["found"]:
-            yield f"Control {control['name']} came out {control['found']}, which is not FAILED."
-    if predicate["auditPlan"]["ledgerSequence"] >= event["ledger"]["sequence"]:
+    listed = [attempt.attempt for attempt in event.previous_attempts]
+    if listed != list(range(1, event.attempt)):
+        yield f"Attempt {event.attempt} must list every earlier attempt; it lists {listed}."
+    for control in predicate.controls:
+        if control.as_expected and control.expected == "FAILED" != control.result:
+            yield f"Control {control.name} came out {control.result}, which is not FAILED."
+    if predicate.audit_plan.ledger_sequence >= event.ledger.sequence:
         yield "The audit plan was registered after the statement was written."
-    if verdict["result"] == "PASSED":
+    if verdict.result == "PASSED":
         yield from _unfounded(predicate)
 
 
-def _unfounded(predicate: Json) -> Iterator[str]:
+def _unfounded(predicate: Predicate) -> Iterator[str]:
     """What a PASSED needs and does not have."""
-    required = [row for row in predicate["audits"] if row.get("required")]
-    open_rows = [row for row in required if row["outcome"] != "within"]
-    if not required:
+    if not predicate.required:
         yield "PASSED, but no measurement was required."
-    for row in open_rows:
-        yield f"PASSED, but {row.get('name') or row['audit']} is {row['outcome']}."
-    if predicate["verdict"]["assurance"] == "L1":
+    for row in predicate.required:
+        if row.outcome != "within":
+            yield f"PASSED, but {row.title} is {row.outcome}."
+    if predicate.verdict.assurance == "L1":
         yield "PASSED at L1: outputs alone never show that a class was erased."
-    wrong = [control["name"] for control in predicate["controls"] if not control["asExpected"]]
-    if wrong or not predicate["controls"]:
+    wrong = [control.name for control in predicate.controls if not control.as_expected]
+    if wrong or not predicate.controls:
         yield f"PASSED, but controls misbehaved or are missing: {', '.join(wrong) or 'all'}."

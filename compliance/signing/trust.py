@@ -15,12 +15,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError, SigningError, TrustError
+from compliance.formats.timestamps import parse_utc
 from compliance.signing import keys
 
 FORMAT = "damp/trust/v1"
@@ -48,7 +49,7 @@ class TrustedKey:
 
     def covers(self, time: datetime) -> bool:
         """Whether a moment lies in its validity."""
-        return moment(self.not_before) <= time <= moment(self.not_after)
+        return parse_utc(self.not_before) <= time <= parse_utc(self.not_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +96,12 @@ def save_trust(path: Path, trust: Trust) -> None:
     Raises:
         TrustError: the disk refused.
     """
-    told = {"format": FORMAT, "keys": {k: asdict(v) for k, v in trust.keys.items()}}
+    content = {"format": FORMAT, "keys": {k: asdict(v) for k, v in trust.keys.items()}}
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(told, indent=2) + "\n")
+            stream.write(json.dumps(content, indent=2) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)
@@ -108,39 +109,27 @@ def save_trust(path: Path, trust: Trust) -> None:
         raise TrustError(f"{path}: cannot be written: {error.strerror}.") from error
 
 
-def moment(text: str) -> datetime:
-    """A UTC time from its text.
-
-    Raises:
-        ValueError: no time, or one without zone.
-    """
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError(f"{text!r} has no zone")
-    return found.astimezone(UTC)
-
-
-def _checked(keyid: str, told: Any) -> TrustedKey:
+def _checked(keyid: str, key: Any) -> TrustedKey:
     named = f"Key {keyid[:16]} of the trust file"
     fields = {"role": str, "public_key": str, "not_before": str, "not_after": str, "demo": bool}
-    if not isinstance(told, dict) or told.keys() != fields.keys():
+    if not isinstance(key, dict) or key.keys() != fields.keys():
         raise TrustError(f"{named} must hold exactly: {', '.join(fields)}.")
-    if any(not isinstance(told[name], kind) for name, kind in fields.items()):
+    if any(not isinstance(key[name], kind) for name, kind in fields.items()):
         raise TrustError(f"{named} holds a value of the wrong type.")
-    if told["role"] not in ROLES:
-        raise TrustError(f"{named} has role {told['role']!r}: known are {', '.join(ROLES)}.")
-    _check_times(named, told)
-    _check_id(named, keyid, told["public_key"])
-    return TrustedKey(**told)
+    if key["role"] not in ROLES:
+        raise TrustError(f"{named} has role {key['role']!r}: known are {', '.join(ROLES)}.")
+    _check_times(named, key)
+    _check_id(named, keyid, key["public_key"])
+    return TrustedKey(**key)
 
 
-def _check_times(named: str, told: Mapping[str, Any]) -> None:
+def _check_times(named: str, key: Mapping[str, Any]) -> None:
     try:
-        ordered = moment(told["not_before"]) < moment(told["not_after"])
+        ordered = parse_utc(key["not_before"]) < parse_utc(key["not_after"])
     except ValueError as error:
         raise TrustError(f"{named} has no proper validity: {error}.") from error
     if not ordered:
-        raise TrustError(f"{named} ends before it starts: mend not_before or not_after.")
+        raise TrustError(f"{named} ends before it starts: fix not_before or not_after.")
 
 
 def _check_id(named: str, keyid: str, pem: str) -> None:

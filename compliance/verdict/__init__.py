@@ -1,23 +1,39 @@
 """Findings, controls and policy become a verdict, by pure functions.
 
-    assurance.py       What required rows say by themselves: a result, and the level of assurance th
-    blockers.py        What keeps a candidate within every margin from a PASSED all the same. Pure
-    controls.py        Models of known nature before the same bench: an audit proves itself every ti
-    expected_power.py  What can be expected before a candidate is looked at, told in the plan
-    findings.py        Findings as a file: what the bench hands to the desk, for candidate and contr
-    judged_row.py      One judged measurement: its figures, the rule it is held against, and what ca
-    judging.py         Measurements against the rules of a policy, one judged row each. Pure: no fil
-    verdict.py         The verdict: what findings, controls and policy say together. Pure: no file,
-    wording.py         Verdicts in plain words: sober, bounded, and each with the figures that it re
+    findings.py        the audits' findings as a file, for the candidate and each control
+    judged_row.py      one measurement with its rule, its margins and its outcome
+    judging.py         each measurement against the first rule that names it; gaps become rows too
+    assurance.py       what the required rows say together: a result, and a level of assurance
+    controls.py        models whose right answer is known, judged by the same rules
+    blockers.py        what keeps a model within every margin from a PASSED all the same
+    verdict.py         `judge`: all of this in one place, from findings to a `Verdict`
+    wording.py         the claim, the reasons and the limits in sober sentences
+    expected_power.py  what can be decided at all, computed before a candidate is audited
 
-`__all__` is the door: what other rooms import.
+`__all__` is the door: what other rooms import. Nothing is imported before it is used.
 """
 
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
 __all__ = [
-    "assurance",
+    "FAILED",
+    "INCONCLUSIVE",
+    "MUST_FAIL",
+    "MUST_PASS",
+    "PASSED",
+    "Control",
+    "JudgedRow",
+    "Verdict",
     "expected_power",
     "findings",
-    "judging",
-    "verdict",
+    "impossible_controls",
+    "judge",
+    "judge_row",
+    "judge_rows",
+    "load_findings",
+    "reached",
+    "result_of",
     "wording",
 ]

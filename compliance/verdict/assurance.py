@@ -25,11 +25,11 @@ def reached(rows: Sequence[JudgedRow]) -> str:
     three retrained references.
     """
     deep = [row for row in rows if row.required and row.rule is not None and row.rule.deep]
-    seen = [row.measurement for row in deep if row.measurement is not None]
-    if not seen or len(seen) < len(deep):
+    figures = [row.measurement for row in deep if row.measurement is not None]
+    if not figures or len(figures) < len(deep):
         return "L1"
     enough = all(
         measurement.against == "retrained" and len(measurement.null) >= LEAST_REFERENCES
-        for measurement in seen
+        for measurement in figures
     )
     return "L3" if enough else "L2"

@@ -12,13 +12,13 @@ from compliance.verdict.judged_row import JudgedRow
 from compliance.verdict.wording import NO_POWER
 
 
-def doubts(
+def blockers(
     rows: Sequence[JudgedRow],
     controls: Sequence[Control],
     policy: Policy,
     propagation: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
-    """Each doubt in words, with what would remove it."""
+    """Each blocker in words, with what would remove it."""
     yield from _about_references(controls)
     yield from _about_level(rows, policy)
     yield from _about_power(rows, policy)
@@ -27,8 +27,8 @@ def doubts(
 
 
 def _about_references(controls: Sequence[Control]) -> Iterator[str]:
-    found = [control.found for control in controls if control.expected == PASSED]
-    if found and PASSED not in found:
+    results = [control.result for control in controls if control.expected == PASSED]
+    if results and PASSED not in results:
         yield (
             "No retrained model came out PASSED by these rules, so that a pass would say nothing: "
             "bring more samples or references, or widen the margins."
@@ -57,9 +57,9 @@ BLIND = (
 def is_blind(rows: Sequence[JudgedRow], policy: Policy) -> bool:
     """Whether no required row of the representation has margins that exclude the original.
 
-    One whose chance to tell the original is a half or more has: the original lies beyond the margin
+    One whose power is a half or more has: the original lies beyond its margin
     by what the test asks for, so that a model like it would come out "within" by chance alone. That
-    is known from original and yardstick, whatever the candidate shows. Where the policy claims
+    follows from original and baseline, whatever the candidate shows. Where the policy claims
     nothing of the representation (L1), there is nothing to be blind to.
     """
     deep = [row for row in rows if row.required and row.rule is not None and row.rule.deep]
@@ -85,6 +85,6 @@ def _about_copies(propagation: Sequence[Mapping[str, Any]], policy: Policy) -> I
         for artefact in propagation:
             if artefact["status"] == "UNKNOWN":
                 yield (
-                    f"Nobody knows what became of {artefact['artefact']}, made from the old "
-                    "weights: find out, and record it."
+                    f"The state of {artefact['artefact']}, made from the old weights, is "
+                    "unknown: find out, and record it."
                 )

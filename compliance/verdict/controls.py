@@ -1,4 +1,4 @@
-"""Models of known nature before the same bench: an audit proves itself every time. Pure."""
+"""Models whose right answer is known, before the same audits as the candidate. Pure."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ MUST_PASS = "reference_"  # noqa: S105 - a prefix of names of controls
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A model of known nature before the same bench.
+    """A model whose right answer is known, before the same audits.
 
     Attributes:
         name: "original", "reference_0" and so on.
         expected: "FAILED" or "PASSED".
-        found: What the rules say about it.
+        result: What the rules say about it.
         rows: The judged rows.
     """
 
     name: str
     expected: str
-    found: str
+    result: str
     rows: tuple[JudgedRow, ...]
 
     @property
     def as_expected(self) -> bool:
         """A model that must fail came out FAILED; one that must pass came out anything else."""
-        return self.found == FAILED if self.expected == FAILED else self.found != FAILED
+        return self.result == FAILED if self.expected == FAILED else self.result != FAILED
 
     def to_json(self) -> dict[str, Any]:
         """The control as the statement holds it."""
         return {
             "name": self.name,
             "expected": self.expected,
-            "found": self.found,
+            "found": self.result,
             "asExpected": self.as_expected,
             "rows": [row.to_json() for row in self.rows],
         }
@@ -52,20 +52,20 @@ def judge_control(name: str, findings: Sequence[Finding], policy: Policy) -> Con
     """One control, judged by the same rules as the candidate."""
     rows = tuple(judge_rows(findings, policy))
     expected = PASSED if name.startswith(MUST_PASS) else FAILED
-    return Control(name=name, expected=expected, found=result_of(rows), rows=rows)
+    return Control(name=name, expected=expected, result=result_of(rows), rows=rows)
 
 
 def misbehaviour(
     controls: Sequence[Control], policy: Policy, impossible: Mapping[str, str]
 ) -> Iterator[str]:
-    """Controls that came out wrong, that could not be made, and that are not there."""
+    """Controls that came out wrong, that could not be built, and that are not there."""
     for control in controls:
         if not control.as_expected:
             yield _misbehaved(control)
     names = {control.name for control in controls}
     absent = [name for name in MUST_FAIL if name not in names and name not in impossible]
     for name, reason in impossible.items():
-        yield f"Control {name} could not be made. {reason}"
+        yield f"Control {name} could not be built. {reason}"
     references = sum(control.expected == PASSED for control in controls)
     if policy.assurance == "L3" and references < LEAST_REFERENCES:
         absent.append("retrained references judged by the others")
@@ -81,7 +81,7 @@ def _misbehaved(control: Control) -> str:
         wrong = ", ".join(r.name for r in control.rows if r.required and r.outcome == OUTSIDE)
         why = f"the audits fail a model that never saw the class ({wrong})"
     return (
-        f"Control {control.name} came out {control.found}, it must "
+        f"Control {control.name} came out {control.result}, it must "
         f"{'' if control.expected == 'FAILED' else 'not '}come out FAILED: {why}, so these figures "
         "decide nothing."
     )

@@ -1,9 +1,9 @@
-"""What can be expected before a candidate is looked at, told in the plan.
+"""What can be expected before a candidate is looked at, stated in the plan.
 
 No hours need be spent on a question that these samples cannot answer. Pure: no file, no clock.
 
-Two looks. By sizes alone, before anything is trained: a bound that no result can meet is told at
-once. By the retrained models and the original, before the audits of the candidate run: how likely
+First by sizes alone, before anything is trained: a bound that no result can meet is reported.
+Then by the retrained models and the original, before the audits of the candidate run: how likely
 one more retrained model is to come out within each margin, and the original outside of it.
 """
 
@@ -36,7 +36,7 @@ def by_sizes(policy: Policy, sizes: Mapping[str, int]) -> list[str]:
         policy: The rules.
         sizes: `forget_train` and `forget_test`: rows of the rarest class to forget.
     """
-    return [told for rule in policy.rules if rule.required for told in _out_of_reach(rule, sizes)]
+    return [gap for rule in policy.rules if rule.required for gap in _out_of_reach(rule, sizes)]
 
 
 def _out_of_reach(rule: Rule, sizes: Mapping[str, int]) -> Iterator[str]:
@@ -80,32 +80,32 @@ def expected(
         retrained model comes out within), `detectOriginal` (that the original comes out outside)
         and whether it `decides`. `acceptAll`: the chance to come out within everywhere, rows taken
         for independent, which is cautious. `references`: how the retrained models came out, each
-        judged by the others. `canReach`: whether a verdict can be expected. `told`: all that in
+        judged by the others. `canReach`: whether a verdict can be expected. `told`: all of it in
         one sentence.
     """
-    judged = [judge_control(name, found, policy) for name, found in references.items()]
+    judged = [judge_control(name, findings, policy) for name, findings in references.items()]
     every = judge_rows(original, policy)
     rows = [row for row in every if row.rule and row.rule.required]
     blind = is_blind(every, policy)
-    told = [_row(row, judged) for row in rows]
+    lines = [_row(row, judged) for row in rows]
     chances = [
         row["acceptRetrained"]
-        for row in told
+        for row in lines
         if row["decides"] and row["acceptRetrained"] is not None
     ]
     accept = math.prod(chances) if chances else None
-    caught = judge_control("original", original, policy).found == FAILED
-    outcomes = {name: sum(c.found == name for c in judged) for name in (PASSED, FAILED)}
+    caught = judge_control("original", original, policy).result == FAILED
+    outcomes = {name: sum(c.result == name for c in judged) for name in (PASSED, FAILED)}
     outcomes["INCONCLUSIVE"] = len(judged) - sum(outcomes.values())
     can = caught and not out_of_reach and not blind and (outcomes[PASSED] > 0 or not judged)
     return {
-        "rows": told,
+        "rows": lines,
         "acceptAll": accept,
         "originalCaught": caught,
         "references": outcomes,
         "outOfReach": list(out_of_reach),
         "canReach": can,
-        "told": _sentence(told, accept, caught, outcomes, out_of_reach, blind, can),
+        "told": _sentence(lines, accept, caught, outcomes, out_of_reach, blind, can),
     }
 
 

@@ -1,4 +1,4 @@
-"""Findings as a file: what the bench hands to the desk, for candidate and controls."""
+"""The audits' findings as a file, for the candidate and each control."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def load_findings(path: Path) -> Found:
     """The candidate's findings, and those of each control by name.
 
     Raises:
-        FindingsError: unreadable, or not `{"candidate": [...], "controls": {name: [...]}}`.
+        FindingsError: unreadable, or no `{"candidate": [...], "controls": {name: [...]}}`.
     """
     try:
         content = strict_json.loads(path.read_bytes(), path.name)
-        controls = {name: _all(found) for name, found in content["controls"].items()}
+        controls = {name: _all(findings) for name, findings in content["controls"].items()}
         return _all(content["candidate"]), controls
     except OSError as error:
         raise FindingsError(f"{path}: cannot be read: {error.strerror}.") from error
@@ -33,7 +33,7 @@ def load_findings(path: Path) -> Found:
 
 
 def impossible_controls(path: Path) -> dict[str, str]:
-    """Controls that could not be made, with the reason of each."""
+    """Controls that could not be built, with the reason of each."""
     content = strict_json.loads(path.read_bytes(), path.name)
     return {str(name): str(why) for name, why in content.get("impossible", {}).items()}
 
@@ -42,7 +42,7 @@ def to_json(findings: Sequence[Finding], controls: Mapping[str, Sequence[Finding
     """What `load_findings` reads, as plain JSON values."""
     return {
         "candidate": [finding.to_json() for finding in findings],
-        "controls": {name: [f.to_json() for f in found] for name, found in controls.items()},
+        "controls": {name: [f.to_json() for f in own] for name, own in controls.items()},
     }
 
 

@@ -11,7 +11,7 @@ from audits.finding import NOT_RUN, RUN, Figure
 from compliance.documents.policy import Rule
 
 Margins = tuple[float, float]
-"""How far below and above its yardstick a measurement may lie; infinite where nothing limits it."""
+"""How far below and above its baseline a measurement may lie; infinite where nothing limits it."""
 WITHIN, OUTSIDE, UNDECIDED = "within", "outside", "undecided"
 MISSING, INFORMATIONAL = "not_run", "informational"
 
@@ -51,7 +51,7 @@ class JudgedRow:
 
     def to_json(self) -> dict[str, Any]:
         """The row as the statement holds it."""
-        told = {
+        row = {
             "audit": self.audit,
             "name": self.name,
             "rule": self.rule.sentence() if self.rule else "",
@@ -60,8 +60,8 @@ class JudgedRow:
             "reason": self.reason,
         }
         if self.measurement is None:
-            return told | {"status": NOT_RUN}
-        return told | _figures(self.measurement) | self._margin() | self._derived()
+            return row | {"status": NOT_RUN}
+        return row | _figures(self.measurement) | self._margin() | self._derived()
 
     def _margin(self) -> dict[str, Any]:
         limit = self.rule.at_most if self.rule else None
@@ -84,16 +84,16 @@ class JudgedRow:
         }
 
 
-def _figures(seen: Figure) -> dict[str, Any]:
+def _figures(figure: Figure) -> dict[str, Any]:
     return {
-        "label": seen.label,
-        "value": seen.value,
-        "interval": list(seen.interval),
-        "null": list(seen.null),
-        "nullMean": fmean(seen.null) if seen.null else None,
-        "nullSd": stdev(seen.null) if len(seen.null) > 1 else None,
-        "original": seen.original,
-        "difference": seen.difference,
-        "against": seen.against,
-        "sizes": dict(seen.sizes),
+        "label": figure.label,
+        "value": figure.value,
+        "interval": list(figure.interval),
+        "null": list(figure.null),
+        "nullMean": fmean(figure.null) if figure.null else None,
+        "nullSd": stdev(figure.null) if len(figure.null) > 1 else None,
+        "original": figure.original,
+        "difference": figure.difference,
+        "against": figure.against,
+        "sizes": dict(figure.sizes),
     }

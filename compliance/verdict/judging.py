@@ -21,7 +21,7 @@ from compliance.verdict.judged_row import (
 
 LEAST_POWER = 0.8
 """Chance to catch the original that a measurement needs for a relative margin to decide."""
-YARDSTICKS = ("retrained", "unseen")
+BASELINES = ("retrained", "unseen")
 """What a null distribution is made of."""
 
 
@@ -34,13 +34,13 @@ def judge_rows(findings: Sequence[Finding], policy: Policy) -> list[JudgedRow]:
 
     Several required tests at once: all must come out "within" for a pass, so that a model beyond
     any one margin passes with a chance of at most alpha, however many there are (an
-    intersection-union test, Berger 1982). One "outside" suffices to fail, so that each is told at
+    intersection-union test, Berger 1982). One "outside" suffices to fail, so that each is tested at
     alpha over their number (Bonferroni): an honest model is failed with a chance of at most alpha.
     """
     tests = sum(
         rule is not None and rule.required and rule.at_most is None
         for finding in findings
-        for rule in (policy.rule_for(seen.name) for seen in finding.measurements)
+        for rule in (policy.rule_for(figure.name) for figure in finding.measurements)
     )
     return [
         *_measured(findings, policy, max(1, tests)),
@@ -52,12 +52,12 @@ def judge_rows(findings: Sequence[Finding], policy: Policy) -> list[JudgedRow]:
 
 def _measured(findings: Sequence[Finding], policy: Policy, tests: int) -> Iterator[JudgedRow]:
     for finding in findings:
-        for seen in finding.measurements:
-            yield judge_row(finding.audit, seen, policy, tests=tests)
+        for figure in finding.measurements:
+            yield judge_row(finding.audit, figure, policy, tests=tests)
 
 
 def _missing(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]:
-    names = [seen.name for finding in findings for seen in finding.measurements]
+    names = [figure.name for finding in findings for figure in finding.measurements]
     names += [name for finding in findings for name in _reasons_left_out(finding)]
     for rule in policy.rules:
         if not any(policy.rule_for(name) is rule for name in names):
@@ -83,8 +83,8 @@ def _left_out(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow
 
 def _reasons_left_out(finding: Finding) -> Mapping[str, str]:
     left_out = finding.parameters.get("left_out")
-    told = left_out if isinstance(left_out, Mapping) and finding.status != NOT_RUN else {}
-    return {name: str(reason) for name, reason in told.items()}
+    reasons = left_out if isinstance(left_out, Mapping) and finding.status != NOT_RUN else {}
+    return {name: str(reason) for name, reason in reasons.items()}
 
 
 def _idle(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]:
@@ -103,39 +103,39 @@ def _audit_of(rule: Rule) -> str:
 
 def _why_missing(rule: Rule, findings: Sequence[Finding]) -> str:
     audit = _audit_of(rule)
-    found = [finding for finding in findings if fnmatchcase(finding.audit, audit)]
-    if not found:
+    own = [finding for finding in findings if fnmatchcase(finding.audit, audit)]
+    if not own:
         return f"No audit {audit!r} was run: run it, or take the rule out of the policy."
-    reasons = [finding.reason for finding in found if finding.reason]
+    reasons = [finding.reason for finding in own if finding.reason]
     return "; ".join(dict.fromkeys(reasons)) or (
         f"Audit {audit!r} ran and has no measurement of this name: check the policy's spelling."
     )
 
 
-def judge_row(audit: str, seen: Figure, policy: Policy, *, tests: int = 1) -> JudgedRow:
+def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> JudgedRow:
     """One measurement, judged by the first rule that names it.
 
     Args:
         audit: Name of the audit.
         seen: The measurement.
         policy: The rules.
-        tests: Required tests at once, for what is told "outside".
+        tests: Required tests at once, for what comes out "outside".
     """
-    rule = policy.rule_for(seen.name)
-    interval = _interval(seen, policy.alpha)
+    rule = policy.rule_for(figure.name)
+    interval = _interval(figure, policy.alpha)
     if rule is None:
         return JudgedRow(
-            audit=audit, name=seen.name, measurement=seen, difference_interval=interval
+            audit=audit, name=figure.name, measurement=figure, difference_interval=interval
         )
-    margins = resolved(rule, seen)
-    accept, detect = _power(seen, rule, margins, policy.alpha)
-    outcome, reason = _outcome(seen, rule, margins, policy, tests)
+    margins = resolved(rule, figure)
+    accept, detect = _power(figure, rule, margins, policy.alpha)
+    outcome, reason = _outcome(figure, rule, margins, policy, tests)
     if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
         outcome, reason = INFORMATIONAL, _cannot_tell(detect)
     return JudgedRow(
         audit=audit,
-        name=seen.name,
-        measurement=seen,
+        name=figure.name,
+        measurement=figure,
         rule=rule,
         outcome=outcome,
         reason=reason,
@@ -146,26 +146,26 @@ def judge_row(audit: str, seen: Figure, policy: Policy, *, tests: int = 1) -> Ju
     )
 
 
-def resolved(rule: Rule, seen: Figure) -> Margins | None:
+def resolved(rule: Rule, figure: Figure) -> Margins | None:
     """The margins as numbers, (below, above); None where there are none.
 
-    Relative ones follow from original and yardstick alone, before any candidate is looked at: a
-    remainder lies on the original's side of the yardstick, an overshoot on the other. Those in
-    spreads follow from the yardstick alone.
+    Relative ones follow from original and baseline alone, before any candidate is measured: a
+    remainder lies on the original's side of the baseline, an overshoot on the other. Those in
+    spreads follow from the baseline alone.
     """
     if rule.at_most is not None:
         return None
     if not rule.relative:
-        if rule.in_spreads and len(seen.null) < 2:
+        if rule.in_spreads and len(figure.null) < 2:
             return None
-        spread = stdev(seen.null) if rule.in_spreads else 0.0
+        spread = stdev(figure.null) if rule.in_spreads else 0.0
         return (
             _wider(rule.below, rule.spreads_below, spread),
             _wider(rule.above, rule.spreads_above, spread),
         )
-    if seen.original is None or not seen.null:
+    if figure.original is None or not figure.null:
         return None
-    gap = seen.original - fmean(seen.null)
+    gap = figure.original - fmean(figure.null)
     remainder = abs(gap) * (rule.remainder or 0.0)
     overshoot = math.inf if rule.overshoot is None else abs(gap) * rule.overshoot
     return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
@@ -173,10 +173,10 @@ def resolved(rule: Rule, seen: Figure) -> Margins | None:
 
 def _wider(width: float | None, spreads: float | None, spread: float) -> float:
     """The wider of a margin in numbers and one in spreads; infinite where there is neither."""
-    told = [] if width is None else [width]
+    widths = [] if width is None else [width]
     if spreads is not None:
-        told.append(spreads * spread)
-    return max(told, default=math.inf)
+        widths.append(spreads * spread)
+    return max(widths, default=math.inf)
 
 
 def _cannot_tell(detect: float | None) -> str:
@@ -188,75 +188,81 @@ def _cannot_tell(detect: float | None) -> str:
 
 
 def _outcome(
-    seen: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
+    figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     if rule.at_most is not None:
-        outcome, reason = _by_limit(seen, rule.at_most), ""
+        outcome, reason = _by_limit(figure, rule.at_most), ""
     else:
-        outcome, reason = _by_margin(seen, margins, policy, tests if rule.required else 1)
+        outcome, reason = _by_margin(figure, margins, policy, tests if rule.required else 1)
     if outcome == MISSING:
         return MISSING, "There is nothing to compare with: give retrained references, at least 3."
-    short = _too_few(seen, policy)
+    short = _too_few(figure, policy)
     if outcome == WITHIN and short:
         return UNDECIDED, short
     return outcome, reason
 
 
-def _by_limit(seen: Figure, limit: float) -> str:
+def _by_limit(figure: Figure, limit: float) -> str:
     """An absolute rule looks at the 95% interval of the value itself."""
-    low, high = seen.interval
+    low, high = figure.interval
     if high <= limit:
         return WITHIN
     return OUTSIDE if low > limit else UNDECIDED
 
 
 def _by_margin(
-    seen: Figure, margins: Margins | None, policy: Policy, tests: int
+    figure: Figure, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
-    """Equivalence: two one-sided tests of the difference to the yardstick."""
+    """Equivalence: two one-sided tests of the difference to the baseline."""
     from audits.equivalence import equivalence  # brings scipy: not needed to verify or to list
 
-    error, freedom = seen.standard_error, seen.degrees_of_freedom
-    if seen.difference is None or error is None or freedom is None or margins is None:
+    error, freedom = figure.standard_error, figure.degrees_of_freedom
+    if figure.difference is None or error is None or freedom is None or margins is None:
         return MISSING, ""
-    if not sum(margins) > 0:  # original and yardstick are the same: there is nothing to tell
+    if not sum(margins) > 0:  # original and baseline are the same: nothing to distinguish
         return UNDECIDED, ""
-    found = [
-        equivalence(seen.difference, error, freedom, *margins, alpha=alpha)
+    outcomes = [
+        equivalence(figure.difference, error, freedom, *margins, alpha=alpha)
         for alpha in (policy.alpha, policy.alpha / tests)
     ]
-    if found[0] == OUTSIDE != found[1]:
+    if outcomes[0] == OUTSIDE != outcomes[1]:
         return UNDECIDED, f"Outside by itself, not by the stricter test that {tests} at once need."
-    return found[0], ""
+    return outcomes[0], ""
 
 
-def _interval(seen: Figure, alpha: float) -> tuple[float, float] | None:
+def _interval(figure: Figure, alpha: float) -> tuple[float, float] | None:
     from audits.equivalence import interval
 
-    if seen.difference is None or seen.standard_error is None or seen.degrees_of_freedom is None:
+    if (
+        figure.difference is None
+        or figure.standard_error is None
+        or figure.degrees_of_freedom is None
+    ):
         return None
-    return interval(seen.difference, seen.standard_error, seen.degrees_of_freedom, alpha=alpha)
+    return interval(
+        figure.difference, figure.standard_error, figure.degrees_of_freedom, alpha=alpha
+    )
 
 
 def _power(
-    seen: Figure, rule: Rule, margins: Margins | None, alpha: float
+    figure: Figure, rule: Rule, margins: Margins | None, alpha: float
 ) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
     from audits.equivalence import power_to_accept, power_to_detect
 
-    error, freedom = seen.standard_error, seen.degrees_of_freedom
-    if margins is None or seen.against not in YARDSTICKS or error is None or freedom is None:
+    error, freedom = figure.standard_error, figure.degrees_of_freedom
+    if margins is None or figure.against not in BASELINES or error is None or freedom is None:
         return None, None
     if not sum(margins) > 0:
         return None, None
     accept = detect = None
-    if len(seen.null) > 1:
-        accept = power_to_accept(seen.null, error, freedom, *margins, alpha=alpha)
-    if seen.original is not None and seen.standard_error_original is not None and seen.null:
+    if len(figure.null) > 1:
+        accept = power_to_accept(figure.null, error, freedom, *margins, alpha=alpha)
+    if figure.original is not None and figure.standard_error_original is not None and figure.null:
         detect = power_to_detect(
-            seen.original,
-            seen.null,
-            seen.standard_error_original,
+            figure.original,
+            figure.null,
+            figure.standard_error_original,
             freedom,
             *margins,
             alpha=alpha,
@@ -264,11 +270,11 @@ def _power(
     return accept, detect
 
 
-def _too_few(seen: Figure, policy: Policy) -> str:
+def _too_few(figure: Figure, policy: Policy) -> str:
     """What the policy's minimum of samples lacks here; empty where it is met."""
     short = [
-        f"{seen.sizes[kind]} samples of {kind}, the policy asks for {least}"
+        f"{figure.sizes[kind]} samples of {kind}, the policy asks for {least}"
         for kind, least in policy.minimum_samples.items()
-        if seen.sizes.get(kind, least) < least
+        if figure.sizes.get(kind, least) < least
     ]
-    return f"Too few to tell: {'; '.join(short)}. Bring more, or pool classes." if short else ""
+    return f"Too few to decide: {'; '.join(short)}. Bring more, or pool classes." if short else ""

@@ -3,16 +3,16 @@
 The candidate by the policy's rules: FAILED where a required measurement lies outside its margin;
 else INCONCLUSIVE where one is undecided or missing; else PASSED.
 
-The controls by the same rules. A model that must fail must come out FAILED: a bench that cannot
+The controls by the same rules. A model that must fail must come out FAILED: audits that cannot
 fail the original cannot pass anybody. A retrained model, judged by the others, must not come out
-FAILED: it forgot by never knowing. INCONCLUSIVE is no misbehaviour there: with one reference less
+FAILED: it never learned the class. INCONCLUSIVE is no misbehaviour there: with one reference less
 its intervals are wider than the candidate's, so undecided rows say that references are few, not
-that the bench is wrong. Any control that misbehaves, or is missing, makes the event INCONCLUSIVE
+that the audits are wrong. Any control that misbehaves, or is missing, makes the event INCONCLUSIVE
 whatever the candidate's figures are.
 
-A PASSED needs more: at least one retrained model that came out PASSED (a bench that cannot pass an
+A PASSED needs more: at least one retrained model that came out PASSED (audits that cannot pass an
 honest model has no pass to give), the level of assurance and the sample sizes that the policy asks
-for, and, where the policy says so, no copy of the old weights whose fate nobody knows.
+for, and, where the policy says so, no copy of the old weights whose state is unknown.
 
 Wording is bounded: evidence against the attacks listed, at this power. Never more.
 """
@@ -28,7 +28,7 @@ from audits.finding import Finding
 from compliance.documents.policy import Policy
 from compliance.verdict import wording
 from compliance.verdict.assurance import FAILED, INCONCLUSIVE, PASSED, reached, result_of
-from compliance.verdict.blockers import doubts
+from compliance.verdict.blockers import blockers
 from compliance.verdict.controls import MUST_FAIL, MUST_PASS, Control, judge_control, misbehaviour
 from compliance.verdict.judged_row import JudgedRow
 from compliance.verdict.judging import judge_rows
@@ -107,19 +107,19 @@ def judge(
         policy: The registered policy.
         propagation: Artefacts derived from the old weights, as the statement lists them; one of
             status UNKNOWN caps the verdict where the policy says so.
-        impossible: Controls that could not be made, with the reason of each.
+        impossible: Controls that could not be built, with the reason of each.
     """
     rows = judge_rows(findings, policy)
-    judged = [judge_control(name, found, policy) for name, found in controls.items()]
+    judged = [judge_control(name, own, policy) for name, own in controls.items()]
     broken = list(misbehaviour(judged, policy, impossible))
-    held_back = list(doubts(rows, judged, policy, propagation))
+    blocking = list(blockers(rows, judged, policy, propagation))
     by_rules = result_of(rows)
-    result = INCONCLUSIVE if broken or (held_back and by_rules == PASSED) else by_rules
+    result = INCONCLUSIVE if broken or (blocking and by_rules == PASSED) else by_rules
     return Verdict(
         result=result,
         assurance=min(policy.assurance, reached(rows)),
         claim=wording.claim(result, rows, policy),
-        reasons=(*broken, *held_back, *wording.reasons(rows)),
+        reasons=(*broken, *blocking, *wording.reasons(rows)),
         limits=tuple(wording.limits(rows, policy)),
         rows=tuple(rows),
         controls=tuple(judged),

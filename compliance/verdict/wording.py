@@ -33,17 +33,17 @@ def claim(result: str, rows: Sequence[JudgedRow], policy: Policy) -> str:
     if result == "PASSED":
         return (
             f"In all {len(required)} required measurements the edited model lies within the "
-            f"margins of policy {policy.name} {_yardstick(required)}: {BOUND}."
+            f"margins of policy {policy.name} {_baseline(required)}: {BOUND}."
         )
     if result == "FAILED":
         return (
             f"In {out} of {len(required)} required measurements the edited model lies outside the "
-            f"margins of policy {policy.name} {_yardstick(required)}."
+            f"margins of policy {policy.name} {_baseline(required)}."
         )
     return f"No claim is made: the evidence does not decide the question by policy {policy.name}."
 
 
-def _yardstick(rows: Sequence[JudgedRow]) -> str:
+def _baseline(rows: Sequence[JudgedRow]) -> str:
     counts = [len(row.measurement.null) for row in rows if row.measurement]
     if not any(counts):
         return "for the figures themselves, without retrained models to compare with"
@@ -61,22 +61,22 @@ def reasons(rows: Sequence[JudgedRow]) -> Iterator[str]:
 def _reason(row: JudgedRow) -> str:
     if row.measurement is None or row.outcome == MISSING:
         return f"{row.name} is required and was not measured. {row.reason}"
-    verb = "lies outside" if row.outcome == OUTSIDE else "cannot be told from the edge of"
-    told = f"{row.measurement.label} ({row.name}) is {row.measurement.value:.3f}{_against(row)}"
+    verb = "lies outside" if row.outcome == OUTSIDE else "cannot be distinguished from the edge of"
+    value = f"{row.measurement.label} ({row.name}) is {row.measurement.value:.3f}{_against(row)}"
     ending = f" {row.reason}" if row.reason else ""
-    return f"{told}: it {verb} {_allowed(row)}.{ending}"
+    return f"{value}: it {verb} {_allowed(row)}.{ending}"
 
 
 def _against(row: JudgedRow) -> str:
-    seen, interval = row.measurement, row.difference_interval
-    if seen is None or seen.against == "none" or seen.difference is None or interval is None:
+    figure, interval = row.measurement, row.difference_interval
+    if figure is None or figure.against == "none" or figure.difference is None or interval is None:
         return ""
-    if seen.against == "original":
-        yardstick = f"the original's is {seen.original:.3f}" if seen.original is not None else ""
+    if figure.against == "original":
+        baseline = f"the original's is {figure.original:.3f}" if figure.original is not None else ""
     else:
-        yardstick = f"the retrained mean is {fmean(seen.null):.3f}"
+        baseline = f"the retrained mean is {fmean(figure.null):.3f}"
     low, high = interval
-    return f", {yardstick}, the difference {seen.difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f", {baseline}, the difference {figure.difference:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _allowed(row: JudgedRow) -> str:
@@ -101,8 +101,8 @@ def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
     blind = [row for row in rows if no_power(row) and not _silent(row)]
     for row in blind:
         yield (
-            f"{row.name} has no power here: the original itself would be told from retrained "
-            f"models with a chance of {row.detect_original:.2f} only."
+            f"{row.name} has no power here: it would detect the original with a chance of "
+            f"{row.detect_original:.2f} only."
         )
     idle = [row for row in rows if row.outcome == MISSING and not row.required]
     for row in idle:
@@ -115,15 +115,15 @@ def _how_many(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
     if tests > 1:
         yield (
             f"{tests} tests are required at once. A pass needs all of them, so that a model beyond "
-            f"any one margin passes with a chance of {policy.alpha:g} at most; outside is told by "
-            f"each at {policy.alpha:g}/{tests}, so that one within all margins is failed with a "
-            f"chance of {policy.alpha:g} at most."
+            f"any one margin passes with a chance of {policy.alpha:g} at most; each tests "
+            f"for outside at {policy.alpha:g}/{tests}, so that one within all margins is failed "
+            f"with a chance of {policy.alpha:g} at most."
         )
     silent = [row.name for row in rows if _silent(row)]
     if silent:
         yield (
-            f"{len(silent)} measurements decide nothing, as the original itself could not be told "
-            f"by them: {', '.join(silent)}."
+            f"{len(silent)} measurements decide nothing, as they could not detect the original "
+            f"itself: {', '.join(silent)}."
         )
 
 
@@ -132,7 +132,7 @@ def _silent(row: JudgedRow) -> bool:
 
 
 def no_power(row: JudgedRow) -> bool:
-    """Whether a row could hardly have told the original from a retrained model."""
+    """Whether a row could hardly distinguish the original from a retrained model."""
     if any(fnmatchcase(row.name, glob) for glob in SIDE_EFFECTS):
         return False
     return row.detect_original is not None and row.detect_original < NO_POWER

@@ -1,7 +1,7 @@
 """The check of a statement that needs none of the rest to be believed.
 
-    against_ledger.py  Whether a ledger bears a statement out: its place, its plan, its entry, its e
-    verify.py          The check of a signed statement: offline, from the envelope and a trust file
+    verify.py          from the envelope and a trust file, offline: is it valid, and is it a pass
+    against_ledger.py  whether a ledger, or a proof from one, bears the statement out
 
 `__all__` is the door: what other rooms import.
 """

@@ -5,30 +5,26 @@ The whole ledger can be at hand, or only a signed checkpoint of it with the proo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from compliance.formats.errors import LedgerError, NoteError
-from compliance.ledger import append_file, chain, checkpoint, merkle, proofs
-from compliance.ledger.chain import START, Entry
+from compliance.ledger import Entry, append_file, chain, checkpoint, merkle, proofs
+from compliance.ledger.bodies import PlanRegistered, StatementSigned
+from compliance.ledger.chain import START
 from compliance.ledger.checkpoint import Checkpoint
-from compliance.signing.trust import Trust
+from compliance.signing import Statement, Trust
+from compliance.signing.facts import EventFacts, LedgerPosition, Predicate
 
 
 def problems(
-    path: Path,
-    told: Mapping[str, Any],
-    digest: str,
-    *,
-    trust: Trust,
-    held: Path | None = None,
+    path: Path, statement: Statement, digest: str, *, trust: Trust, held: Path | None = None
 ) -> list[str]:
     """What speaks against it; empty where nothing does.
 
     Args:
         path: The ledger.
-        told: The statement.
+        statement: The statement.
         digest: SHA-256 of its signed bytes.
         trust: Whose checkpoints count.
         held: File of a checkpoint that somebody else kept.
@@ -43,12 +39,12 @@ def problems(
         return [str(error)]
     lines = chain.split(content)[0]
     behind = [problem for one in kept for problem in against(one, lines, entries)]
-    return [*behind, *_problems(entries, told["predicate"], digest)]
+    return [*behind, *_problems(entries, statement.predicate, digest)]
 
 
 def against(held: Checkpoint, lines: Sequence[bytes], entries: Sequence[Entry]) -> Iterator[str]:
     """Why a ledger is not the one of a checkpoint, or has lost or changed what stood there."""
-    origin = entries[0]["body"].get("origin") if entries else None
+    origin = chain.origin(entries)
     if held.origin != origin:
         yield f"The checkpoint is of {held.origin}, this is ledger {origin}."
     elif held.size > len(lines):
@@ -63,86 +59,86 @@ def against(held: Checkpoint, lines: Sequence[bytes], entries: Sequence[Entry]) 
         )
 
 
-def proof_problems(path: Path, told: Mapping[str, Any], digest: str, *, trust: Trust) -> list[str]:
+def proof_problems(path: Path, statement: Statement, digest: str, *, trust: Trust) -> list[str]:
     """What speaks against a statement whose ledger entry comes with a proof instead of the ledger.
 
     Args:
         path: File of the proof.
-        told: The statement.
+        statement: The statement.
         digest: SHA-256 of its signed bytes.
         trust: Whose checkpoints count.
     """
     try:
-        found = proofs.check_inclusion(append_file.must_read(path), trust)
+        included = proofs.check_inclusion(append_file.must_read(path), trust)
     except (LedgerError, NoteError) as error:
         return [str(error)]
-    return list(_proof_problems(found, told["predicate"], digest))
+    return list(_proof_problems(included, statement.predicate, digest))
 
 
-def _proof_problems(
-    found: proofs.Included, predicate: Mapping[str, Any], digest: str
-) -> Iterator[str]:
-    event, entry = predicate["event"], found.entry
-    if found.checkpoint.origin != event["ledger"]["origin"]:
+def _proof_problems(included: proofs.Included, predicate: Predicate, digest: str) -> Iterator[str]:
+    event, entry = predicate.event, included.entry
+    if included.checkpoint.origin != event.ledger.origin:
         yield (
-            f"The proof is of {found.checkpoint.origin}; the statement belongs to "
-            f"{event['ledger']['origin']}."
+            f"The proof is of {included.checkpoint.origin}; the statement belongs to "
+            f"{event.ledger.origin}."
         )
-    named = (entry.get("kind"), entry.get("event"), entry.get("body", {}).get("statement"))
-    if named != ("statement_signed", event["id"], digest):
-        yield f"Entry {found.index}, which is proved, is not the one of this statement."
-    elif entry["body"].get("verdict") != predicate["verdict"]["result"]:
-        yield f"Ledger entry {found.index} tells another verdict than the statement."
-    elif found.index < event["ledger"]["sequence"]:
-        yield f"Ledger entry {found.index} is older than the statement that it names."
+    signed = entry.read(StatementSigned)
+    if (entry.kind, entry.event, signed.statement) != ("statement_signed", event.id, digest):
+        yield f"Entry {included.index}, which is proved, is not the one of this statement."
+    elif signed.verdict != predicate.verdict.result:
+        yield f"Ledger entry {included.index} states another verdict than the statement."
+    elif included.index < event.ledger.sequence:
+        yield f"Ledger entry {included.index} is older than the statement that it names."
 
 
-def _problems(entries: Sequence[Entry], predicate: Mapping[str, Any], digest: str) -> Iterator[str]:
-    event = predicate["event"]
-    own = [entry for entry in entries if entry["event"] == event["id"]]
-    signed = [entry for entry in own if entry["kind"] == "statement_signed"]
-    yield from _position(entries, event["ledger"])
+def _problems(entries: Sequence[Entry], predicate: Predicate, digest: str) -> Iterator[str]:
+    event = predicate.event
+    signed = [
+        (entry.seq, entry.read(StatementSigned))
+        for entry in entries
+        if (entry.event, entry.kind) == (event.id, "statement_signed")
+    ]
+    yield from _position(entries, event.ledger)
     yield from _plan(entries, predicate)
-    here = next((entry for entry in signed if entry["body"].get("statement") == digest), None)
+    here = next((pair for pair in signed if pair[1].statement == digest), None)
     if here is None:
-        yield f"The ledger does not hold this statement ({digest[:16]}) for event {event['id']}."
+        yield f"The ledger does not hold this statement ({digest[:16]}) for event {event.id}."
         return
-    if here["body"].get("verdict") != predicate["verdict"]["result"]:
-        yield f"Ledger entry {here['seq']} tells another verdict than the statement."
-    if here["seq"] < event["ledger"]["sequence"]:
-        yield f"Ledger entry {here['seq']} is older than the statement that it names."
-    yield from _attempts([entry for entry in signed if entry["seq"] < here["seq"]], event)
+    number, own = here
+    if own.verdict != predicate.verdict.result:
+        yield f"Ledger entry {number} states another verdict than the statement."
+    if number < event.ledger.sequence:
+        yield f"Ledger entry {number} is older than the statement that it names."
+    yield from _attempts([one for seq, one in signed if seq < number], event)
 
 
-def _position(entries: Sequence[Entry], told: Mapping[str, Any]) -> Iterator[str]:
+def _position(entries: Sequence[Entry], position: LedgerPosition) -> Iterator[str]:
     """The ledger must still be the one that the statement's author saw."""
-    origin = entries[0]["body"].get("origin") if entries else None
-    if origin != told["origin"]:
-        yield f"This is ledger {origin}; the statement belongs to {told['origin']}."
-        return
-    count = told["sequence"]
-    if count > len(entries):
+    origin, count = chain.origin(entries), position.sequence
+    if origin != position.origin:
+        yield f"This is ledger {origin}; the statement belongs to {position.origin}."
+    elif count > len(entries):
         yield f"The ledger had {count} entries and has {len(entries)}: its tail was cut off."
-    elif (entries[count - 1]["hash"] if count else START) != told["previous"]:
+    elif (entries[count - 1].hash if count else START) != position.previous:
         yield f"Ledger entry {count - 1} is not the one that the statement was written after."
 
 
-def _plan(entries: Sequence[Entry], predicate: Mapping[str, Any]) -> Iterator[str]:
-    plan, event = predicate["auditPlan"], predicate["event"]
-    number = plan["ledgerSequence"]
+def _plan(entries: Sequence[Entry], predicate: Predicate) -> Iterator[str]:
+    plan, event = predicate.audit_plan, predicate.event
+    number = plan.ledger_sequence
     entry = entries[number] if number < len(entries) else None
-    if entry is None or (entry["kind"], entry["event"]) != ("plan_registered", event["id"]):
-        yield f"Ledger entry {number} is not the audit plan of event {event['id']}."
-    elif entry["body"].get("digest") != plan["digest"]:
+    if entry is None or (entry.kind, entry.event) != ("plan_registered", event.id):
+        yield f"Ledger entry {number} is not the audit plan of event {event.id}."
+    elif entry.read(PlanRegistered).digest != plan.digest:
         yield f"Ledger entry {number} holds another audit plan than the statement."
 
 
-def _attempts(earlier: Sequence[Entry], event: Mapping[str, Any]) -> Iterator[str]:
-    """Every earlier statement of the event must be told, in order."""
-    known = [(e["body"].get("statement"), e["body"].get("verdict")) for e in earlier]
-    listed = [(a["statementDigest"], a["verdict"]) for a in event["previousAttempts"]]
-    if known != listed:
+def _attempts(earlier: Sequence[StatementSigned], event: EventFacts) -> Iterator[str]:
+    """Every earlier statement of the event must be listed, in order."""
+    entered = [(one.statement, one.verdict) for one in earlier]
+    listed = [(one.statement_digest, one.verdict) for one in event.previous_attempts]
+    if entered != listed:
         yield (
-            f"The ledger knows {len(known)} earlier attempts of this event, the statement tells "
+            f"The ledger holds {len(entered)} earlier attempts of this event, the statement lists "
             f"{len(listed)}, and they are not the same."
         )

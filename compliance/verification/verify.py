@@ -1,26 +1,27 @@
 """The check of a signed statement: offline, from the envelope and a trust file alone.
 
 Exit codes: 0 valid and PASSED, 1 invalid, 2 valid but not PASSED, 3 of a version that this one
-cannot read. Nothing is believed before its signature holds; then every problem is told at once.
+cannot read. Nothing is believed before its signature holds; then every problem is listed at once.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import EnvelopeError, JsonError, TrustError
-from compliance.signing import envelope, statement
-from compliance.signing.envelope import Opened, Signature
-from compliance.signing.trust import Trust, load_trust, moment
+from compliance.formats.timestamps import parse_utc
+from compliance.signing import Opened, Signature, Statement, Trust, envelope, load_trust, statement
+from compliance.signing.facts import Predicate
 from compliance.verification import against_ledger
 from damp.version import __version__
 
 VALID_AND_PASSED, INVALID, NOT_PASSED, UNSUPPORTED = 0, 1, 2, 3
+NOT_CANONICAL = "The statement is not in canonical form: another tool has written it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +51,20 @@ class Verification:
         """Roles that have signed, by signatures that hold."""
         return frozenset(s.role for s in self.signatures if s.holds)
 
+    @property
+    def facts(self) -> Statement | None:
+        """The statement as typed facts."""
+        return Statement.of(self.statement) if self.statement else None
+
     def to_json(self) -> dict[str, Any]:
         """For machines: all but the statement itself, with its subject and claim."""
-        told = self.statement
+        facts = self.facts
         return {
             "exit_code": self.exit_code,
             "valid": self.exit_code in (VALID_AND_PASSED, NOT_PASSED),
             "verdict": self.verdict,
-            "claim": told["predicate"]["verdict"]["claim"] if told else "",
-            "subject": told["subject"][0]["digest"]["sha256"] if told else "",
+            "claim": facts.predicate.verdict.claim if facts else "",
+            "subject": facts.model_after if facts else "",
             "digest": self.digest,
             "problems": list(self.problems),
             "notes": list(self.notes),
@@ -67,6 +73,16 @@ class Verification:
                 for s in self.signatures
             ],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Against:
+    """Files that a statement is checked against; None where one was not given."""
+
+    model: Path | None
+    ledger: Path | None
+    checkpoint: Path | None
+    proof: Path | None
 
 
 def verify_statement(
@@ -91,21 +107,22 @@ def verify_statement(
         roles: Roles that must have signed.
     """
     if checkpoint is not None and ledger is None:
-        told = "A checkpoint says nothing without its ledger: give both, or a proof of the entry."
-        return Verification(exit_code=INVALID, problems=(told,))
+        why = "A checkpoint says nothing without its ledger: give both, or a proof of the entry."
+        return Verification(exit_code=INVALID, problems=(why,))
     try:
-        known = trust if isinstance(trust, Trust) else load_trust(trust)
+        trusted = trust if isinstance(trust, Trust) else load_trust(trust)
         opened = envelope.open_envelope(_bytes(Path(path)))
     except (EnvelopeError, TrustError) as error:
         return Verification(exit_code=INVALID, problems=(str(error),))
-    signatures = envelope.judge(opened, known)
-    found = Verification(exit_code=INVALID, digest=opened.digest, signatures=signatures)
+    signatures = envelope.verify_signatures(opened, trusted)
+    result = Verification(exit_code=INVALID, digest=opened.digest, signatures=signatures)
     problems = _signature_problems(signatures, roles)
     if problems:
-        return replace(found, problems=tuple(problems))
-    asked = {"model": model, "ledger": ledger, "checkpoint": checkpoint, "proof": proof}
-    given = {name: Path(path) for name, path in asked.items() if path is not None}
-    return _content(found, opened, known, given)
+        return replace(result, problems=tuple(problems))
+    files = (None if path is None else Path(path) for path in (model, ledger, checkpoint, proof))
+    names = ("model", "ledger", "checkpoint", "proof")
+    against = _Against(**dict(zip(names, files, strict=True)))
+    return _content(result, opened, trusted, against)
 
 
 def _bytes(path: Path) -> bytes:
@@ -130,108 +147,100 @@ def _signature_problems(signatures: Sequence[Signature], roles: Sequence[str]) -
     return problems
 
 
-def _content(
-    found: Verification,
-    opened: Opened,
-    trust: Trust,
-    given: Mapping[str, Path],
-) -> Verification:
+def _content(result: Verification, opened: Opened, trust: Trust, against: _Against) -> Verification:
     """The statement itself, whose signatures hold, and what was given to check it against."""
     try:
-        told = strict_json.loads(opened.payload, "The statement")
-        same = strict_json.canonical(told) == opened.payload
+        content = strict_json.loads(opened.payload, "The statement")
+        same = strict_json.canonical(content) == opened.payload
     except JsonError as error:
-        return replace(found, problems=(str(error),))
-    unsupported = _unsupported(opened, told)
+        return replace(result, problems=(str(error),))
+    unsupported = _unsupported(opened, content)
     if unsupported:
-        return replace(found, exit_code=UNSUPPORTED, problems=(unsupported,))
-    problems = statement.schema_problems(told) or statement.contradictions(told)
-    if not same:
-        problems.insert(0, "The statement is not in canonical form: another tool has written it.")
+        return replace(result, exit_code=UNSUPPORTED, problems=(unsupported,))
+    problems = [] if same else [NOT_CANONICAL]
+    problems += statement.schema_problems(content) or statement.contradictions(content)
     if problems:
-        return replace(found, problems=tuple(problems))
+        return replace(result, problems=tuple(problems))
+    facts = Statement.of(content)
     problems = [
-        *_validity_problems(found.signatures, trust, told["predicate"]),
-        *_model_problems(told, given.get("model")),
-        *_ledger_problems(told, opened.digest, trust, given),
+        *_validity_problems(result.signatures, trust, facts.predicate),
+        *_model_problems(facts, against.model),
+        *_ledger_problems(facts, opened.digest, trust, against),
     ]
-    return _concluded(replace(found, problems=tuple(problems)), told)
+    if problems:
+        return replace(result, problems=tuple(problems))
+    return _concluded(replace(result, statement=content), facts.predicate)
 
 
-def _concluded(found: Verification, told: Mapping[str, Any]) -> Verification:
-    if found.problems:
-        return found
-    verdict = told["predicate"]["verdict"]["result"]
+def _concluded(result: Verification, predicate: Predicate) -> Verification:
+    """A valid statement's exit code, and what a reader should know all the same."""
+    verdict = predicate.verdict.result
     code = VALID_AND_PASSED if verdict == "PASSED" else NOT_PASSED
     notes = [
-        f"Key {s.keyid[:16]} is not in the trust file." for s in found.signatures if not s.role
+        f"Key {s.keyid[:16]} is not in the trust file." for s in result.signatures if not s.role
     ]
-    if told["predicate"]["demoKey"]:
+    if predicate.demo_key:
         notes.append("Signed with a demo key: it shows how things work, and vouches for nothing.")
-    return replace(found, exit_code=code, verdict=verdict, notes=tuple(notes), statement=told)
+    return replace(result, exit_code=code, verdict=verdict, notes=tuple(notes))
 
 
-def _unsupported(opened: Opened, told: Any) -> str:
+def _unsupported(opened: Opened, content: Any) -> str:
     """Which version could read it, where this one cannot; else empty."""
-    told = told if isinstance(told, dict) else {}
-    types = (
+    types = content if isinstance(content, dict) else {}
+    checks = (
         ("payload type", opened.payload_type, envelope.PAYLOAD_TYPE),
-        ("statement type", told.get("_type"), statement.STATEMENT_TYPE),
-        ("predicate type", told.get("predicateType"), statement.PREDICATE_TYPE),
+        ("statement type", types.get("_type"), statement.STATEMENT_TYPE),
+        ("predicate type", types.get("predicateType"), statement.PREDICATE_TYPE),
     )
-    for what, given, known in types:
-        if given != known:
+    for what, given, supported in checks:
+        if given != supported:
             return (
-                f"The {what} is {given!r}. damp {__version__} reads {known!r}: use a version of "
-                "damp that ships the schema of the other."
+                f"The {what} is {given!r}. damp {__version__} reads {supported!r}: use a version "
+                "of damp that ships the schema of the other."
             )
     return ""
 
 
 def _validity_problems(
-    signatures: Sequence[Signature], trust: Trust, predicate: Mapping[str, Any]
-) -> list[str]:
+    signatures: Sequence[Signature], trust: Trust, predicate: Predicate
+) -> Iterator[str]:
     """Keys must have been valid when the attempt ended; a reviewer's may have become so later."""
-    finished = moment(predicate["event"]["finishedAt"])
-    problems = []
+    finished = parse_utc(predicate.event.finished_at)
     for one in signatures:
         key = trust.keys.get(one.keyid)
         if key is None:
             continue
-        late = one.role == "reviewer" and finished <= moment(key.not_after)
+        late = one.role == "reviewer" and finished <= parse_utc(key.not_after)
         if not key.covers(finished) and not late:
-            problems.append(
+            yield (
                 f"Key {one.keyid[:16]} was valid from {key.not_before} to {key.not_after}; the "
-                f"attempt ended at {predicate['event']['finishedAt']}."
+                f"attempt ended at {predicate.event.finished_at}."
             )
-        if one.demo and not predicate["demoKey"]:
-            problems.append(f"Key {one.keyid[:16]} is a demo key, and the statement hides it.")
-    return problems
+        if one.demo and not predicate.demo_key:
+            yield f"Key {one.keyid[:16]} is a demo key, and the statement hides it."
 
 
 def _ledger_problems(
-    told: Mapping[str, Any], digest: str, trust: Trust, given: Mapping[str, Path]
-) -> list[str]:
-    found = []
-    if "ledger" in given:
-        held = given.get("checkpoint")
-        found += against_ledger.problems(given["ledger"], told, digest, trust=trust, held=held)
-    if "proof" in given:
-        found += against_ledger.proof_problems(given["proof"], told, digest, trust=trust)
-    return found
+    facts: Statement, digest: str, trust: Trust, against: _Against
+) -> Iterator[str]:
+    if against.ledger:
+        held = against.checkpoint
+        yield from against_ledger.problems(against.ledger, facts, digest, trust=trust, held=held)
+    if against.proof:
+        yield from against_ledger.proof_problems(against.proof, facts, digest, trust=trust)
 
 
-def _model_problems(told: Mapping[str, Any], model: Path | None) -> list[str]:
+def _model_problems(facts: Statement, model: Path | None) -> Iterator[str]:
     if model is None:
-        return []
-    wanted = told["subject"][0]["digest"]["sha256"]
+        return
     try:
         with model.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        return [f"{model}: cannot be read: {error.strerror}."]
-    if found == wanted:
-        return []
-    before = told["predicate"]["inputs"]["modelBefore"]["digest"]["sha256"]
-    which = " It is the model before the event." if found == before else ""
-    return [f"{model} has sha256 {found}, the statement is about {wanted}.{which}"]
+        yield f"{model}: cannot be read: {error.strerror}."
+        return
+    if actual == facts.model_after:
+        return
+    before = facts.predicate.inputs.model_before.digest.sha256
+    which = " It is the model before the event." if actual == before else ""
+    yield f"{model} has sha256 {actual}, the statement is about {facts.model_after}.{which}"

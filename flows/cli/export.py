@@ -36,8 +36,8 @@ def stats(year: int | None, since: datetime | None, until: datetime | None, as_j
       damp stats --year 2026
       damp stats --since 2026-07-01 --until 2026-10-01 --json
     """
+    from compliance.ledger import Ledger
     from compliance.ledger import stats as counting
-    from compliance.ledger.ledger import Ledger
 
     start, end = _period(year, since, until)
     ledger = home().ledger
@@ -129,14 +129,14 @@ def export(
 
 def _csv(home: Home, event: str | None) -> bytes:
     """The ledger's entries, or those of one event, as a table."""
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
     from compliance.report import exports
     from flows.state import event_ids
 
     entries = Ledger(home.ledger).entries()
     if event is not None:
         whole = event_ids.whole(home, event)
-        entries = [entry for entry in entries if entry["event"] == whole]
+        entries = [entry for entry in entries if entry.event == whole]
     return exports.ledger_csv(entries).encode()
 
 

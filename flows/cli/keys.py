@@ -11,7 +11,7 @@ from flows.cli import console
 from flows.cli.options import DONE, as_json, home
 
 if TYPE_CHECKING:
-    from compliance.signing.trust import TrustedKey
+    from compliance.signing import TrustedKey
     from flows.state.paths import Home
 
 role = click.option(

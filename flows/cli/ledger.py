@@ -16,8 +16,8 @@ from flows.state.errors import EventError, StoreError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from compliance.ledger.chain import Entry
-    from compliance.signing.trust import Trust
+    from compliance.ledger import Entry
+    from compliance.signing import Trust
     from flows.state.paths import Home
 
 output = click.option("--output", "-o", type=FILE, help="File to write instead of printing.")
@@ -104,14 +104,16 @@ def show(event: str | None, last: int | None, as_json: bool) -> int:
       damp ledger show --last 20
       damp ledger show --event 5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11 --json
     """
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     entries = Ledger(home().ledger).entries()
-    chosen = [entry for entry in entries if event in (None, entry["event"])]
+    chosen = [entry for entry in entries if event in (None, entry.event)]
     if event is not None and not chosen:
         raise EventError(f"The ledger knows no event {event}. `damp status` lists them.")
     chosen = chosen[-last:] if last else chosen
-    console.answer(chosen, _in_words(chosen, named=event is None), as_json=as_json)
+    console.answer(
+        [e.to_json() for e in chosen], _in_words(chosen, named=event is None), as_json=as_json
+    )
     return DONE
 
 
@@ -121,8 +123,8 @@ def _in_words(entries: Sequence[Entry], *, named: bool) -> Iterator[str]:
 
     for entry in entries:
         what, detail = entry_text.words(entry)
-        event = f" {entry['event'][:8]}" if entry["event"] and named else ""
-        line = f"{entry['seq']:>5}  {entry['time'][:19]}Z{event}  {what}"
+        event = f" {entry.event[:8]}" if entry.event and named else ""
+        line = f"{entry.seq:>5}  {entry.time[:19]}Z{event}  {what}"
         yield f"{line}. {detail}" if detail else line
 
 
@@ -280,12 +282,12 @@ def _entry_of(entries: list[Entry], statement: Path) -> int:
 
     digest = envelope.digest(must_read(statement))
     for entry in entries:
-        if entry["kind"] == "statement_signed" and entry["body"].get("statement") == digest:
-            return int(entry["seq"])
+        if entry.kind == "statement_signed" and entry.body.get("statement") == digest:
+            return int(entry.seq)
     raise EventError(f"The ledger does not hold the statement in {statement} ({digest[:16]}).")
 
 
 def _trust(file: Path | None) -> Trust:
-    from compliance.signing.trust import load_trust
+    from compliance.signing import load_trust
 
     return load_trust(file or home().trust)

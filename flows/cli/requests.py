@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compliance.ledger import Entry
 from flows.cli import console
 from flows.cli.options import DONE, as_json, event, home
 
@@ -32,9 +33,8 @@ def inbox(ended: bool, as_json: bool) -> int:
       damp inbox
       damp inbox --all --json
     """
+    from compliance.ledger import Ledger, states
     from compliance.ledger import inbox as due
-    from compliance.ledger import states
-    from compliance.ledger.ledger import Ledger
 
     ledger = home().ledger
     entries = Ledger(ledger).entries() if ledger.exists() else []
@@ -220,7 +220,7 @@ def close(event: str, as_json: bool, **details: Any) -> int:
     return transition(lifecycle.close, event, as_json=as_json, **details)
 
 
-def transition(change: Callable[..., Facts], event: str, *, as_json: bool, **details: Any) -> int:
+def transition(change: Callable[..., Entry], event: str, *, as_json: bool, **details: Any) -> int:
     """Change an event's state by one ledger entry, and say what follows."""
     from compliance.ledger import entry_text
     from flows.state import event_ids
@@ -232,17 +232,16 @@ def transition(change: Callable[..., Facts], event: str, *, as_json: bool, **det
     what, detail = entry_text.words(entry)
     line = (
         f"{what}{f' ({detail})' if detail else ''}. Event {whole} is {row['state']}, ledger entry "
-        f"{entry['seq']}."
+        f"{entry.seq}."
     )
-    console.answer(row | {"entry": entry["seq"]}, [line, *following(row)], as_json=as_json)
+    console.answer(row | {"entry": entry.seq}, [line, *following(row)], as_json=as_json)
     return DONE
 
 
 def current_row(home: Home, event: str) -> dict[str, Any]:
     """The event as `damp inbox` lists it."""
+    from compliance.ledger import Ledger, states
     from compliance.ledger import inbox as due
-    from compliance.ledger import states
-    from compliance.ledger.ledger import Ledger
 
     return due.row(states.current(Ledger(home.ledger).entries(), event), datetime.now(UTC))
 

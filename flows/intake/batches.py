@@ -11,9 +11,7 @@ from collections.abc import Sequence
 
 from compliance.formats import strict_json
 from compliance.formats.errors import ComplianceError, StateError
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
-from compliance.ledger.transitions import TRANSITIONS, State
+from compliance.ledger import TRANSITIONS, Ledger, State, states
 from flows.intake import requests
 from flows.state.errors import EventError
 from flows.state.paths import Home

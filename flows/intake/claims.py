@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents import deadlines
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.intake import requests
 from flows.registry import model_source
 from flows.registry.model_source import Located
@@ -91,7 +91,7 @@ def claim_of(home: Home, event: str) -> Claim:
     """
     claim = load_claim(home.claim(event))
     entry = Ledger(home.ledger).find("request_received", event, "receipt")
-    if entry is None or entry["body"]["request"] != claim.digest(files_of(home, event)):
+    if entry is None or entry.body["request"] != claim.digest(files_of(home, event)):
         raise EventError(
             f"{home.claim(event)} is not the claim that the ledger received. Restore the file, or "
             "hand the claim in again."

@@ -12,11 +12,8 @@ from typing import Any
 
 from compliance.documents import deadlines
 from compliance.formats.errors import StateError
-from compliance.ledger import since_signed, states
-from compliance.ledger.chain import Entry
-from compliance.ledger.ledger import Ledger
-from compliance.ledger.states import Event
-from compliance.signing.trust import moment
+from compliance.formats.timestamps import parse_utc
+from compliance.ledger import Entry, Event, Ledger, since_signed, states
 from flows.intake import requests
 from flows.records import event_index
 from flows.state import event_ids, locks
@@ -97,7 +94,7 @@ def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | No
     if known.extended:
         raise StateError(f"Event {whose} was extended before, to {known.due}: once is all.")
     longest = requests.policy_of(home, whose).extension(known.regulation)
-    due = deadlines.extended(moment(known.due), now or datetime.now(UTC), days, longest)
+    due = deadlines.extended(parse_utc(known.due), now or datetime.now(UTC), days, longest)
     body = {"days": days, "due": due.isoformat(timespec="seconds"), "reason": _text(reason)}
     ledger = Ledger(home.ledger)
     return ledger.append_once("deadline_extended", whose, "extension", body, checked=True)
@@ -165,13 +162,13 @@ def remind(home: Home, now: datetime | None = None) -> list[Facts]:
     moment_now = now or datetime.now(UTC)
     ledger = Ledger(home.ledger)
     entries = ledger.entries()
-    told = {(e["event"], e["key"]) for e in entries if e["kind"] == "deadline_warning"}
+    told = {(e.event, e.key) for e in entries if e.kind == "deadline_warning"}
     fresh = []
     for event in states.events(entries).values():
-        day = None if event.ended else deadlines.warning(moment(event.received), moment_now)
+        day = None if event.ended else deadlines.warning(parse_utc(event.received), moment_now)
         if day is None or not event.due or (event.id, f"day-{day}") in told:
             continue
-        left = deadlines.days_left(moment(event.due), moment_now)
+        left = deadlines.days_left(parse_utc(event.due), moment_now)
         body = {"day": day, "left": left}
         ledger.append_once("deadline_warning", event.id, f"day-{day}", body, checked=True)
         fresh.append({"event": event.id} | body)

@@ -12,8 +12,7 @@ from compliance.documents import deadlines
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
 from flows.registry import model_source
 from flows.state.errors import EventError
@@ -54,13 +53,13 @@ def known_content(home: Home, request: Request) -> Facts | None:
     entry = Ledger(home.ledger).find("request_received", request.id, "receipt")
     if entry is None:
         return None
-    if entry["body"]["request"] != request.digest():
+    if entry.body["request"] != request.digest():
         raise EventError(
             f"Request {request.id} was received before with other content (ledger entry "
             f"{entry['seq']}). An id names one request for ever: give this one a new UUIDv4 under "
             "`subject_request_id`."
         )
-    return dict(entry["body"])
+    return dict(entry.body)
 
 
 def receive(home: Home, request: Request, policy: Policy, content: bytes, origin: Path) -> None:
@@ -179,7 +178,7 @@ def request_of(home: Home, event: str) -> Request:
     must_be_request(home, event)
     request = load_request(home.request(event))
     entry = Ledger(home.ledger).find("request_received", event, "receipt")
-    if entry is None or entry["body"]["request"] != request.digest():
+    if entry is None or entry.body["request"] != request.digest():
         raise EventError(
             f"{home.request(event)} is not the request that the ledger received. Restore the file, "
             "or submit a new request with a new id."

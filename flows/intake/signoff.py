@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import states
+from compliance.ledger import Ledger, states
 from compliance.ledger.append_file import must_read
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope
-from compliance.signing.trust import Trust, load_trust
+from compliance.signing import Trust, envelope, load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, Verification, verify_statement
 from flows.state import event_ids, keyring
 from flows.state.errors import EventError
@@ -143,7 +141,7 @@ def _signed(home: Home, attempt: Attempt, role: str, copy: Path | None) -> tuple
 
 
 def _signer(content: bytes, trust: Trust, role: str) -> str | None:
-    found = envelope.judge(envelope.open_envelope(content), trust)
+    found = envelope.verify_signatures(envelope.open_envelope(content), trust)
     return next((s.keyid for s in found if s.role == role and s.holds), None)
 
 

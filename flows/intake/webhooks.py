@@ -14,8 +14,7 @@ from urllib.error import HTTPError, URLError
 
 from compliance.formats import callback_urls, strict_json
 from compliance.formats.errors import ComplianceError
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.intake import requests
 from flows.state import keyring
@@ -41,31 +40,31 @@ def deliver(home: Home) -> list[Facts]:
     return [_sent(home, entry) for entry in list(_due(home))]
 
 
-def _due(home: Home) -> Iterator[Facts]:
+def _due(home: Home) -> Iterator[Entry]:
     """Entries of events that name an allowed address, whose answer was not taken yet."""
     entries = Ledger(home.ledger).entries()
-    taken = {(e["event"], e["key"]) for e in entries if e["kind"] == "callback_sent"}
-    named = {e["event"] for e in entries if e["kind"] == "request_received" and _names(e)}
+    taken = {(e.event, e.key) for e in entries if e.kind == "callback_sent"}
+    named = {e.event for e in entries if e.kind == "request_received" and _names(e)}
     for entry in entries:
-        answer = entry["kind"] in ANSWERS and entry["event"] in named
-        if answer and (entry["event"], _key(entry)) not in taken:
+        answer = entry.kind in ANSWERS and entry.event in named
+        if answer and (entry.event, _key(entry)) not in taken:
             yield entry
 
 
-def _names(entry: Facts) -> bool:
-    return bool(entry["body"].get("callback"))
+def _names(entry: Entry) -> bool:
+    return bool(entry.body.get("callback"))
 
 
-def _key(entry: Facts) -> str:
+def _key(entry: Entry) -> str:
     return f"entry-{entry['seq']}"
 
 
-def _sent(home: Home, entry: Facts) -> Facts:
-    told: Facts = {"event": entry["event"], "kind": entry["kind"]}
+def _sent(home: Home, entry: Entry) -> Facts:
+    told: Facts = {"event": entry.event, "kind": entry.kind}
     try:
         request, policy = (
-            requests.request_of(home, entry["event"]),
-            requests.policy_of(home, entry["event"]),
+            requests.request_of(home, entry.event),
+            requests.policy_of(home, entry.event),
         )
         address = str(request.callback)
         told["address"] = address
@@ -76,20 +75,20 @@ def _sent(home: Home, entry: Facts) -> Facts:
         return told | {"problem": str(error)}
     except (HTTPError, URLError, TimeoutError, OSError) as error:
         return told | {"problem": f"{address} did not take it: {error}"}
-    body = {"of": entry["kind"], "entry": entry["seq"], "status": answer}
-    Ledger(home.ledger).append_once("callback_sent", entry["event"], _key(entry), body)
+    body = {"of": entry.kind, "entry": entry.seq, "status": answer}
+    Ledger(home.ledger).append_once("callback_sent", entry.event, _key(entry), body)
     return told | {"answer": answer}
 
 
-def message(home: Home, entry: Facts) -> bytes:
+def message(home: Home, entry: Entry) -> bytes:
     """A DSSE envelope around how the event stands, signed by the executor."""
-    event = states.current(Ledger(home.ledger).entries(), entry["event"])
+    event = states.current(Ledger(home.ledger).entries(), entry.event)
     payload = {
         "format": "damp/callback/v1",
         "event": event.id,
-        "entry": entry["seq"],
-        "at": entry["time"],
-        "kind": entry["kind"],
+        "entry": entry.seq,
+        "at": entry.time,
+        "kind": entry.kind,
         "state": event.state.value,
         "verdict": event.verdict or None,
         "statement": event.statements[-1] if event.statements else None,

@@ -155,7 +155,7 @@ def _keys(home: Home) -> Iterator[HealthCheck]:
 
 
 def _ledger(home: Home) -> Iterator[HealthCheck]:
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     if not home.ledger.exists():
         yield HealthCheck(what="ledger", level=GOOD, finding="none yet")

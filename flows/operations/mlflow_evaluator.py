@@ -24,7 +24,7 @@ from mlflow.models.evaluation import EvaluationResult, ModelEvaluator
 
 if TYPE_CHECKING:
     from audits.finding import Finding
-    from compliance.verdict.verdict import Verdict
+    from compliance.verdict import Verdict
     from flows.state.paths import Home
 
 PASSED = "damp_passed"

@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from compliance.signing import envelope
 from flows.records import event_index
 from flows.registry import (

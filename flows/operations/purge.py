@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from compliance.signing import envelope
 from flows.data import dvc_metadata, dvc_workspace
 from flows.intake import requests
@@ -215,10 +214,8 @@ def _deletions(home: Home, event: str, scope: Scope) -> list[Deletion]:
 def _unfinished(home: Home, event: str) -> list[Deletion]:
     """What the event's last purge set out to delete, where it was killed on the way."""
     entries = Ledger(home.ledger).of(event)
-    last = next(
-        (e for e in reversed(entries) if e["kind"].startswith(("purge_", "artefacts_"))), None
-    )
-    begun = last["body"]["artefacts"] if last and last["kind"] == "purge_started" else []
+    last = next((e for e in reversed(entries) if e.kind.startswith(("purge_", "artefacts_"))), None)
+    begun = last.body["artefacts"] if last and last.kind == "purge_started" else []
     return [Deletion.from_json(body) for body in begun]
 
 

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.state import logs
 from flows.state.errors import EventError

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents.request import load_request
 from compliance.formats import strict_json
 from compliance.ledger.append_file import must_read
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.signing import envelope, load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
 from flows.intake import requests
 from flows.state import keyring
@@ -28,7 +27,7 @@ from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy
-    from compliance.verdict.verdict import Verdict
+    from compliance.verdict import Verdict
     from flows.state.facts import Data, Edit, Json
 
 TOLERANCE = 1e-9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.orchestration.runner import attempt_due, run_event
 from flows.state import logs
 from flows.state.errors import BusyError, ServerError, StoreError, is_refusal

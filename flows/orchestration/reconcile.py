@@ -18,8 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.orchestration import server_loss
 from flows.registry import open_registry, registry_exists
 from flows.servers import processes

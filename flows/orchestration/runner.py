@@ -7,8 +7,7 @@ from typing import Any
 from prefect import tags
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.intake import requests
 from flows.orchestration import artifacts, reconcile, server_loss
 from flows.state import interrupts, locks, logs, progress

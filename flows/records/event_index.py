@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Entry, Ledger
 from flows.state import locks
 from flows.state.files import write_atomically
 from flows.state.paths import Attempt, Home
@@ -73,15 +73,15 @@ def content(home: Home, at: datetime) -> Facts:
     }
 
 
-def _attempts(home: Home, entries: Sequence[Facts], event: str) -> list[Facts]:
+def _attempts(home: Home, entries: Sequence[Entry], event: str) -> list[Facts]:
     attempts = []
     for entry in entries:
-        if entry["event"] == event and entry["kind"] == "statement_signed":
-            attempt = Attempt(home, event, entry["body"]["attempt"])
+        if entry.event == event and entry.kind == "statement_signed":
+            attempt = Attempt(home, event, entry.body["attempt"])
             attempts.append(
                 {
                     "number": attempt.number,
-                    "verdict": entry["body"]["verdict"],
+                    "verdict": entry.body["verdict"],
                     "report": _link(home, attempt.report),
                     "statement": _link(home, attempt.statement),
                 }

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows.data import dvc_metadata
 from flows.registry import WEIGHTS, open_registry, registry_exists
@@ -231,7 +231,7 @@ def declared(home: Home, event: str) -> list[Artefact]:
     artefacts: dict[tuple[str, str], Artefact] = {}
     if home.ledger.exists():
         for entry in Ledger(home.ledger).of(event, "artefact_declared"):
-            artefact = _declared(entry["body"])
+            artefact = _declared(entry.body)
             artefacts[artefact.artefact, artefact.location] = artefact
     if (ELSEWHERE, NOWHERE) not in artefacts:
         artefacts[ELSEWHERE, "unknown"] = Artefact(

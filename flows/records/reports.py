@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger import since_signed, states
+from compliance.ledger import Entry, Ledger, since_signed, states
 from compliance.ledger.append_file import must_read
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.signing import envelope, load_trust
 from flows.state import event_ids
 from flows.state.errors import EventError
 from flows.state.files import digest_bytes, write_atomically
@@ -91,10 +89,10 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
     }
 
 
-def _refuse_unknown(attempt: Attempt, entries: list[Facts], digest: str) -> None:
+def _refuse_unknown(attempt: Attempt, entries: list[Entry], digest: str) -> None:
     for entry in entries:
-        if (entry["kind"], entry["event"]) == ("statement_signed", attempt.event):
-            body = entry["body"]
+        if (entry.kind, entry.event) == ("statement_signed", attempt.event):
+            body = entry.body
             if (body["attempt"], body["statement"]) == (attempt.number, digest):
                 return
     raise EventError(
@@ -115,13 +113,13 @@ def _findings(attempt: Attempt, statement: Facts) -> Facts:
     return findings
 
 
-def _signoffs(entries: list[Facts], event: str) -> tuple[str, ...]:
+def _signoffs(entries: list[Entry], event: str) -> tuple[str, ...]:
     return states.current(entries, event).signoffs
 
 
-def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
+def _now(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
     """Signatures as they are in the envelope now, and roles that are awaited."""
-    signatures = envelope.judge(opened, load_trust(home.trust))
+    signatures = envelope.verify_signatures(opened, load_trust(home.trust))
     rows = [
         {"role": s.role or "not in the trust file", "keyId": s.keyid, "demo": s.demo, "note": note}
         for s in signatures
@@ -132,9 +130,9 @@ def _now(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Fact
     return rows + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
 
 
-def _as_filed(home: Home, opened: envelope.Opened, entries: list[Facts]) -> list[Facts]:
+def _as_filed(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
     """Signatures as they were when the page was written: the executor's, the others awaited."""
-    signatures = envelope.judge(opened, load_trust(home.trust))
+    signatures = envelope.verify_signatures(opened, load_trust(home.trust))
     executor = [
         {"role": "executor", "keyId": s.keyid, "demo": s.demo, "note": ""}
         for s in signatures

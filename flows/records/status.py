@@ -10,9 +10,7 @@ from typing import Any
 import psutil
 
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger import states
-from compliance.ledger.chain import Entry
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.state import journal, progress
 from flows.state.errors import EventError
@@ -83,7 +81,7 @@ def one_event(home: Home, event: str) -> EventStatus:
         EventError: The ledger does not know it.
     """
     entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
-    own = [entry for entry in entries if entry["event"] == event]
+    own = [entry for entry in entries if entry.event == event]
     if event not in (events := states.events(own)):
         raise EventError(
             f"The ledger in {home.root} knows no event {event}. `damp status` lists them."
@@ -163,6 +161,6 @@ def _doing(attempt: Attempt) -> str:
 def _problem(entries: Sequence[Entry], event: states.Event) -> str | None:
     """Why the event was parked, or what is wrong with its entries."""
     if event.state is states.State.ERROR:
-        failures = [e for e in entries if e["event"] == event.id and e["kind"] == "attempt_failed"]
+        failures = [e for e in entries if e.event == event.id and e.kind == "attempt_failed"]
         return str(failures[-1]["body"].get("reason", "")) if failures else event.problem
     return event.problem or None

@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Entry, Ledger, states
 from flows.state.paths import Home
-
-Entry = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +72,15 @@ class LedgerFacts:
     def of(cls, home: Home, entries: Sequence[Entry]) -> LedgerFacts:
         """The facts of these entries."""
         plans = {
-            (entry["event"], body["attempt"]): _plan(body["plan"])
+            (entry.event, body["attempt"]): _plan(body["plan"])
             for entry, body in _of_kind(entries, "plan_registered")
         }
         passed = {
-            (entry["event"], body["attempt"])
+            (entry.event, body["attempt"])
             for entry, body in _of_kind(entries, "statement_signed")
             if body["verdict"] == "PASSED"
         }
-        gone = {entry["event"] for entry, _ in _of_kind(entries, "artefacts_purged")}
+        gone = {entry.event for entry, _ in _of_kind(entries, "artefacts_purged")}
         return cls(
             home=home,
             promotions=_promotions(entries),
@@ -97,7 +94,7 @@ class LedgerFacts:
 
 def _of_kind(entries: Sequence[Entry], kind: str) -> Iterator[tuple[Entry, Mapping[str, Any]]]:
     """The entries of a kind, each with its body."""
-    return ((entry, entry["body"]) for entry in entries if entry["kind"] == kind)
+    return ((entry, entry.body) for entry in entries if entry.kind == kind)
 
 
 def _plan(plan: Mapping[str, Any]) -> RegisteredPlan:
@@ -118,7 +115,7 @@ def _promotions(entries: Sequence[Entry]) -> dict[str, Promotion]:
 
 def _failed_again(entries: Sequence[Entry]) -> dict[str, str]:
     last = {
-        entry["event"]: "" if body["verdict"] == "PASSED" else str(entry["time"])
+        entry.event: "" if body["verdict"] == "PASSED" else str(entry.time)
         for entry, body in _of_kind(entries, "reaudited")
         if "verdict" in body
     }

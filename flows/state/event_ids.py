@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.state.errors import EventError
 from flows.state.paths import Home
 

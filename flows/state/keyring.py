@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.formats.errors import TrustError
-from compliance.signing import keys
-from compliance.signing.trust import ROLES, Trust, TrustedKey, load_trust, moment, save_trust
+from compliance.formats.timestamps import parse_utc
+from compliance.signing import ROLES, Trust, TrustedKey, keys, load_trust, save_trust
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
-    from compliance.signing.keys import SigningKey
+    from compliance.signing import SigningKey
 
 DEMO_DAYS = 3650
 LONGEST = 36500
@@ -133,7 +133,7 @@ def revoke(home: Home, keyid: str, *, since: datetime | None) -> TrustedKey:
         )
     moment_of_end = (since or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     key = keys_now[matches[0]]
-    if not key.covers(moment_of_end) or moment_of_end == moment(key.not_before):
+    if not key.covers(moment_of_end) or moment_of_end == parse_utc(key.not_before):
         raise EventError(
             f"Key {matches[0][:16]} is valid from {key.not_before} to {key.not_after}: it can only "
             "end between the two."

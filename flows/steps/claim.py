@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.documents.policy import load_policy
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.intake import claims, requests
 from flows.records import event_index
 from flows.registry import model_source

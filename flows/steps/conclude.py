@@ -18,7 +18,7 @@ from flows.steps.step import step
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy
     from compliance.signing.keys import SigningKey
-    from compliance.verdict.verdict import Verdict
+    from compliance.verdict import Verdict
 
 
 def signed_before(attempt: Attempt) -> Record | None:
@@ -27,7 +27,7 @@ def signed_before(attempt: Attempt) -> Record | None:
     Raises:
         EventError: They are not.
     """
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
     from compliance.signing import envelope as signing
 
     key = f"attempt-{attempt.number}"
@@ -46,8 +46,8 @@ def signed_before(attempt: Attempt) -> Record | None:
 
 def _holds(statement: Path, digest: str) -> bool:
     """Whether the envelope still holds what was signed."""
+    from compliance import signing
     from compliance.formats.errors import EnvelopeError
-    from compliance.signing import envelope as signing
 
     try:
         return signing.digest(statement.read_bytes()) == digest
@@ -133,7 +133,7 @@ def sign(attempt: Attempt, statement: Json, verdict: Verdict, signoffs: Sequence
         verdict: On the findings.
         signoffs: Roles that the policy wants to sign.
     """
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
     from compliance.signing import envelope as signing
     from flows.state import keyring
 

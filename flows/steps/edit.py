@@ -120,8 +120,7 @@ def describe(edited: damp.EditedModel) -> Json:
         "operators": [asdict(operator) for operator in edited.operators],
         "skipped": [asdict(skipped) for skipped in edited.skipped],
         "recalibrated": list(edited.recalibrated),
-        "rewritten": edited.rewritten,
-        "mended": edited.mended,
+        "repairs": [{"kind": kind, "layer": layer} for kind, layer in edited.repairs],
         "samples": edited.samples,
         "headOnly": bool(changed) and all(o.name == edited.operators[-1].name for o in changed),
     }
@@ -129,7 +128,7 @@ def describe(edited: damp.EditedModel) -> Json:
 
 def no_edit() -> Json:
     """What a statement records of layers where none was edited here."""
-    return {"operators": [], "skipped": [], "recalibrated": [], "rewritten": None, "mended": None}
+    return {"operators": [], "skipped": [], "recalibrated": [], "repairs": []}
 
 
 def _take_retrained(

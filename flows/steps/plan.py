@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
 from compliance.documents.policy import Policy
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.state import progress
 from flows.state.facts import (
     UNKNOWN_METHOD,

@@ -24,7 +24,7 @@ from flows.state.paths import Attempt
 
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy
-    from compliance.verdict.verdict import Verdict
+    from compliance.verdict import Verdict
 
 CHAMPION = "champion"
 """The alias that moves on PASSED."""
@@ -78,7 +78,7 @@ def statement_of(
 
 
 def _event(attempt: Attempt, accepted: Accepted, now: datetime) -> Json:
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     return {
         "id": attempt.event,
@@ -180,9 +180,8 @@ def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
     """What this event did to the weights."""
     from damp.version import __version__
 
-    # an edit that was made before the preset was there has no such key
-    record = {"rewritten": None} | json.loads(attempt.edit.read_text())
-    parts = ("operators", "skipped", "recalibrated", "rewritten", "mended", "headOnly")
+    record = json.loads(attempt.edit.read_text())
+    parts = ("operators", "skipped", "recalibrated", "headOnly")
     return {
         "name": "retrain" if accepted.method.retrains else "damp",
         "version": __version__,
@@ -193,7 +192,14 @@ def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
             "seed": edit.seed,
         },
         **{part: record[part] for part in parts},
+        "repairs": record["repairs"] if "repairs" in record else _former_repairs(record),
     }
+
+
+def _former_repairs(record: Json) -> list[Json]:
+    """The repairs of an edit that was made when each had a key of its own."""
+    former = (("low_rank_update", "rewritten"), ("head_refit", "mended"))
+    return [{"kind": kind, "layer": record[key]} for kind, key in former if record.get(key)]
 
 
 def propagation_of(

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from compliance.documents import deadlines
 from compliance.documents.policy import load_policy
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
-from compliance.signing.trust import moment
-from compliance.verdict.assurance import FAILED
+from compliance.formats.timestamps import parse_utc
+from compliance.ledger import Ledger, states
+from compliance.verdict import FAILED
 from flows.data.dataset import DataSpec
 from flows.intake import requests
 from flows.registry import model_source
@@ -95,7 +94,7 @@ def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
     if policy.fallback != "retrain":
         return ""
     failed = [e for e in ledger.of(event.id, "statement_signed") if e["body"]["verdict"] == FAILED]
-    due = moment(event.due)
+    due = parse_utc(event.due)
     if not deadlines.must_retrain(due, datetime.now(UTC), len(failed)):
         return ""
     left = max(deadlines.days_left(due, datetime.now(UTC)), 0)

@@ -71,7 +71,7 @@ def register(
 
 
 def _log_promotion(attempt: Attempt, registration: Registration, edit: Edit) -> None:
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     Ledger(attempt.home.ledger).append_once(
         "model_promoted",
@@ -89,11 +89,10 @@ def _log_promotion(attempt: Attempt, registration: Registration, edit: Edit) -> 
 
 def _awaited(attempt: Attempt, accepted: AcceptedRequest) -> list[str]:
     """Roles whose signature the policy asks for and the statement does not have."""
-    from compliance.signing import envelope
-    from compliance.signing.trust import load_trust
+    from compliance.signing import envelope, load_trust
 
     opened = envelope.open_envelope(attempt.statement.read_bytes())
-    signatures = envelope.judge(opened, load_trust(attempt.home.trust))
+    signatures = envelope.verify_signatures(opened, load_trust(attempt.home.trust))
     signed = {signature.role for signature in signatures if signature.holds}
     return [role for role in accepted.policy.signoffs if role not in signed]
 
@@ -147,7 +146,7 @@ def close(
     attempt: Attempt, accepted: AcceptedRequest, record: Record, registration: Registration
 ) -> Closed:
     """One ledger entry that ends the attempt: closed, to be retrained, or for a person to see."""
-    from compliance.ledger.ledger import Ledger
+    from compliance.ledger import Ledger
 
     ending = _ending(attempt, accepted, record.verdict)
     Ledger(attempt.home.ledger).append_once(

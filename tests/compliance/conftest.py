@@ -1,4 +1,4 @@
-"""What the desk's tests share: one example event, and a signed statement with its keys."""
+"""What the tests of this room share: one example event, and a signed statement with its keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from compliance.signing import envelope
-from compliance.signing.keys import SigningKey
-from compliance.signing.trust import Trust, TrustedKey, save_trust
+from compliance.signing import SigningKey, Trust, TrustedKey, envelope, save_trust
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +29,7 @@ def example() -> ModuleType:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Record:
     """A folder with a statement signed by an executor, and the trust file that knows the key."""
 
     folder: Path
@@ -73,11 +71,11 @@ def trust_line() -> Callable[..., TrustedKey]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, example: ModuleType) -> Desk:
+def record(tmp_path: Path, example: ModuleType) -> Record:
     """A signed example."""
     executor = envelope.generate(tmp_path / "keys", demo=True)
     reviewer = envelope.generate(tmp_path / "keys", demo=True)
-    made = Desk(folder=tmp_path, executor=executor, reviewer=reviewer)
+    made = Record(folder=tmp_path, executor=executor, reviewer=reviewer)
     trust = Trust(keys={}).with_key(executor.keyid, trusted(executor))
     save_trust(made.trust, trust.with_key(reviewer.keyid, trusted(reviewer, "reviewer")))
     made.write(example.example())

@@ -1,4 +1,4 @@
-"""One event as the other rooms would hand it to the desk: findings, controls, statement.
+"""One event as the other rooms would hand it over: findings, controls, statement.
 
 The figures follow what a small network on 8x8 digits shows for class 8, with five retrained models.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from audits.finding import Figure, Finding, not_run
 from compliance.documents.policy import Policy, load_policy
 from compliance.signing import statement
-from compliance.verdict.verdict import MUST_FAIL, Verdict, judge
+from compliance.verdict import MUST_FAIL, Verdict, judge
 
 Json = dict[str, Any]
 EVENT = "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"

@@ -1,4 +1,4 @@
-"""What the report's tests show: a pass, a failure, an undecided attempt, by the desk's judge.
+"""What the report's tests show: a pass, a failure, an undecided attempt, by the same `judge`.
 
 `example` is the module of the fixture of that name; the series are what the audits write.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from audits import catalogue
 from audits.finding import Finding, not_run
-from compliance.verdict.verdict import judge
+from compliance.verdict import judge
 
 Json = dict[str, Any]
 HOSTILE: tuple[str, ...] = (

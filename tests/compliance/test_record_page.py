@@ -20,7 +20,7 @@ from compliance.formats import yaml_reader
 from compliance.formats.errors import PolicyError
 from compliance.formats.validation import check
 from compliance.signing import statement
-from compliance.verdict.judged_row import JudgedRow
+from compliance.verdict import JudgedRow
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "record.md").read_text()
@@ -42,17 +42,17 @@ def shell(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_openssl_agrees_with_the_lines_of_the_page(desk: Any) -> None:
-    told = shell(desk.folder).stdout
+def test_openssl_agrees_with_the_lines_of_the_page(record: Any) -> None:
+    told = shell(record.folder).stdout
     assert "Signature Verified Successfully" in told
-    assert desk.executor.keyid in told
+    assert record.executor.keyid in told
 
 
-def test_openssl_refuses_a_changed_statement_by_the_same_lines(desk: Any) -> None:
-    told = json.loads(desk.statement.read_bytes())
+def test_openssl_refuses_a_changed_statement_by_the_same_lines(record: Any) -> None:
+    told = json.loads(record.statement.read_bytes())
     told["payload"] = told["payload"].replace("A", "B", 1)
-    desk.statement.write_text(json.dumps(told))
-    assert "Signature Verified Successfully" not in shell(desk.folder).stdout
+    record.statement.write_text(json.dumps(told))
+    assert "Signature Verified Successfully" not in shell(record.folder).stdout
 
 
 def test_the_request_and_the_policy_of_the_page_are_valid() -> None:
@@ -73,10 +73,10 @@ def test_the_python_of_the_page_runs(tmp_path: Path, number: int) -> None:
     assert done.stdout in ("", "None\n")
 
 
-def test_securesystemslibs_own_verifier_agrees(desk: Any) -> None:
+def test_securesystemslibs_own_verifier_agrees(record: Any) -> None:
     (code,) = blocks("python independent")
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=desk.folder, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=record.folder, capture_output=True, text=True, check=True
     )
     assert done.stdout == "1\n"
     assert "compliance" not in code

@@ -20,9 +20,9 @@ from typing import Any
 from compliance.documents import deadlines
 from compliance.documents.policy import Policy
 from compliance.documents.request import parse_request
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from compliance.signing import envelope, statement
-from compliance.verdict.verdict import judge
+from compliance.verdict import judge
 from flows.intake import requests
 from flows.state import keyring
 from flows.state.paths import Attempt, Home

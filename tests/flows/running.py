@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from compliance.documents.policy import load_policy
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows import models
 from flows.intake import requests
 from flows.state import journal

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.robustness import crafted_models, documents, fuzzing, mutating
 from benchmarks.robustness.watching import MARK, Watch
-from compliance.signing.trust import load_trust
+from compliance.signing import load_trust
 from flows.state import keyring
 from flows.state.errors import ModelError
 from flows.state.paths import Attempt, Home

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.state.paths import Attempt, Home
 from tests.flows.running import Office, decided_once, state_of
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.cli import demo
 from flows.state.paths import Attempt, Home
 

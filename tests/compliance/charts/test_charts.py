@@ -22,6 +22,8 @@ from compliance.charts import charts, classes, depth, overview, strength, svg
 from compliance.charts import roc as plots_roc
 from compliance.charts.picture import Picture
 from compliance.presentation import strip
+from compliance.signing import Statement, facts
+from compliance.signing.facts import AuditRow, Operator, Predicate
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 
@@ -35,14 +37,18 @@ CURVE = {
 RELEARNING = {"audit": "relearning", "series": {"curves": {"few": CURVE, "retain_only": CURVE}}}
 
 
+def predicate_of(example: ModuleType) -> Predicate:
+    return Statement.of(PAGES.passed(example)).predicate
+
+
 @pytest.fixture(scope="module")
 def drawn(example: ModuleType) -> dict[str, Picture]:
     """All pictures by name."""
-    made = charts.draw(PAGES.passed(example), [*PAGES.findings(example), RELEARNING])
+    made = charts.draw(predicate_of(example), [*PAGES.findings(example), RELEARNING])
     return {**made.pop("audits"), **made}
 
 
-def row(**more: Any) -> dict[str, Any]:
+def row(**more: Any) -> AuditRow:
     given = {
         "audit": "few_shot",
         "name": "few_shot.1@penultimate",
@@ -60,7 +66,7 @@ def row(**more: Any) -> dict[str, Any]:
         "required": True,
         "outcome": "within",
     }
-    return given | more
+    return facts.row(given | more)
 
 
 def test_every_picture_is_drawn_when_the_data_are_there(drawn: dict[str, Picture]) -> None:
@@ -100,7 +106,7 @@ def test_no_id_is_used_twice_over_all_pictures(drawn: dict[str, Picture]) -> Non
 
 
 def test_drawing_twice_gives_the_same_bytes(drawn: dict[str, Picture], example: ModuleType) -> None:
-    again = charts.draw(PAGES.passed(example), PAGES.findings(example))
+    again = charts.draw(predicate_of(example), PAGES.findings(example))
     assert again["overview"] == drawn["overview"]
     assert again["audits"]["membership"] == drawn["membership"]
 
@@ -119,7 +125,7 @@ def test_the_global_settings_of_matplotlib_are_left_alone(drawn: dict[str, Pictu
 
 def test_hostile_names_stay_names_in_every_picture() -> None:
     operators = [
-        {"name": t, "kind": t, "strength": [0.5], "separability": [1.0], "relative_change": 0.1}
+        Operator(name=t, kind=t, strength=(0.5,), separability=(1.0,), relative_change=0.1)
         for t in PAGES.HOSTILE
     ]
     rows = [row(name=f"few_shot.1@{t}") for t in PAGES.HOSTILE]
@@ -152,7 +158,7 @@ def test_hostile_names_stay_names_in_every_picture() -> None:
 def test_a_picture_without_data_is_left_out() -> None:
     assert overview.picture_of([]) is None
     assert overview.picture_of([row(required=False)]) is None
-    assert overview.picture_of([{"audit": "a", "status": "NOT_RUN", "required": True}]) is None
+    assert overview.picture_of([AuditRow(audit="a", status="NOT_RUN", required=True)]) is None
     assert depth.picture_of([row()]) is None  # one depth is no profile
     assert strength.picture_of([]) is None
     for found in ([], [{"audit": "accuracy"}], [{"audit": "accuracy", "series": {}}]):
@@ -204,8 +210,8 @@ def test_the_overview_counts_in_margins(
 def test_the_overview_places_the_original_in_margins_too(
     more: dict[str, Any], expected: float | None
 ) -> None:
-    given = row(margin={"below": 0.2, "above": 0.15}, nullMean=0.6, original=0.9) | more
-    found = overview.original(given)
+    given = {"margin": {"below": 0.2, "above": 0.15}, "nullMean": 0.6, "original": 0.9}
+    found = overview.original(row(**given | more))
     assert found == (None if expected is None else pytest.approx(expected))
 
 
@@ -307,13 +313,13 @@ def test_a_limit_allows_everything_below_it() -> None:
 
 
 def test_equal_points_and_missing_values_still_make_a_strip() -> None:
-    same = row(value=0.0, interval=[0.0, 0.0], null=[0.0], nullMean=0.0, original=0.0)
-    marks = strip.strip(same | {"difference": 0.0, "differenceInterval": [0.0, 0.0]})
+    same = {"value": 0.0, "interval": [0.0, 0.0], "null": [0.0], "nullMean": 0.0, "original": 0.0}
+    marks = strip.strip(row(**same, difference=0.0, differenceInterval=[0.0, 0.0]))
     assert marks is not None
     assert marks["value"] == marks["original"]
     bare = row(null=[], nullMean=None, original=None, difference=None, differenceInterval=None)
     assert strip.strip(bare) is not None
-    assert strip.strip({"value": None}) is None
+    assert strip.strip(AuditRow(audit="a")) is None
     assert strip.strip(row(value=float("nan"))) is None
 
 

@@ -111,5 +111,5 @@ def test_mistakes_are_refused_with_place_and_remedy(old: str, new: str, words: s
         ("[a.pt, b.pt, c.pt]", "a pickle can run code"),
     ],
 )
-def test_references_that_are_no_yardstick_are_refused(files: str, words: str) -> None:
+def test_references_that_are_no_baseline_are_refused(files: str, words: str) -> None:
     assert words in refusals(GOOD + f"references: {files}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,8 @@ import pytest
 
 from benchmarks.robustness import ledgers
 from compliance.formats.errors import NoteError
-from compliance.ledger import chain, checkpoint, merkle, proofs
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope, signed_note
-from compliance.signing.keys import SigningKey
-from compliance.signing.trust import Trust, TrustedKey
+from compliance.ledger import Ledger, chain, checkpoint, merkle, proofs
+from compliance.signing import SigningKey, Trust, TrustedKey, envelope, signed_note
 
 ENTRIES = 50
 
@@ -272,7 +270,7 @@ def test_another_entry_under_the_same_proof_is_refused(
     ledger: Ledger, key: SigningKey, trust: Trust
 ) -> None:
     proof = proofs.inclusion(ledger.lines(), 9, signed(ledger, key))
-    forged = chain.line(ledger.entries()[9] | {"event": "x"}).rstrip(b"\n")
+    forged = chain.line(replace(ledger.entries()[9], event="x")).rstrip(b"\n")
     line = proof.split("\n")[1]
     with pytest.raises(NoteError, match="not shown"):
         proofs.check_inclusion(

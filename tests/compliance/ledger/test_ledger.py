@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import multiprocessing
 import os
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from compliance.formats.errors import LedgerBroken, LedgerConflict, LedgerError
-from compliance.ledger import append_file, chain
-from compliance.ledger.ledger import Ledger, verify
+from compliance.ledger import Ledger, append_file, chain, verify
 
 ENTRIES = 8
 
@@ -82,10 +81,10 @@ def test_a_whole_ledger_verifies(ledger: Ledger) -> None:
 @pytest.mark.parametrize("index", range(ENTRIES))
 def test_an_edited_entry_is_found(ledger: Ledger, index: int) -> None:
     written = lines(ledger)
-    entry = json.loads(written[index])
+    entry = ledger.entries()[index]
     for field, value in (("time", "2020-01-01T00:00:00.000Z"), ("event", "x"), ("body", {"n": 1})):
         changed = [*written]
-        changed[index] = chain.line(entry | {field: value})
+        changed[index] = chain.line(replace(entry, **{field: value}))
         ledger.path.write_bytes(b"".join(changed))
         assert verify(ledger.path).broken == index
 

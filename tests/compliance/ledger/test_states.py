@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,19 +13,26 @@ import pytest
 
 from compliance.documents import deadlines
 from compliance.formats.errors import StateError
-from compliance.ledger import states
+from compliance.ledger import Entry, states, transitions
 from compliance.ledger.states import KINDS, TRANSITIONS, State
 
 PASSED = {"attempt": 1, "verdict": "PASSED", "statement": "a" * 64}
 FAILED = PASSED | {"verdict": "FAILED"}
 
 
-def told(*steps: str | tuple[str, dict[str, Any]], event: str = "e1") -> list[dict[str, Any]]:
+def entries_of(*steps: str | tuple[str, dict[str, Any]], event: str = "e1") -> list[Entry]:
     """Ledger entries of one event, received first."""
     every: Sequence[Any] = ("request_received", *steps)
     pairs = [step if isinstance(step, tuple) else (step, {"attempt": 1}) for step in every]
     return [
-        {"seq": n, "kind": kind, "event": event, "time": f"2026-09-20T08:00:{n:02}Z", "body": body}
+        Entry(
+            seq=n,
+            kind=kind,
+            event=event,
+            time=f"2026-09-20T08:00:{n:02}Z",
+            body=body,
+            **dict.fromkeys(("key", "previous", "hash"), ""),
+        )
         for n, (kind, body) in enumerate(pairs)
     ]
 
@@ -58,7 +67,7 @@ def signed(**body: Any) -> tuple[str, dict[str, Any]]:
     ],
 )
 def test_the_state_follows_from_the_entries(steps: list[Any], state: str) -> None:
-    found = states.current(told(*steps), "e1")
+    found = states.current(entries_of(*steps), "e1")
     assert (found.state.value, found.problem) == (state, "")
 
 
@@ -81,25 +90,25 @@ def test_the_state_follows_from_the_entries(steps: list[Any], state: str) -> Non
 )
 def test_a_step_that_the_state_does_not_allow_is_refused(steps: list[Any], kind: str) -> None:
     with pytest.raises(StateError):
-        states.check(told(*steps), kind, "e1", {})
+        states.check(entries_of(*steps), kind, "e1", {})
 
 
 def test_a_step_that_should_not_be_there_is_told_and_changes_nothing() -> None:
-    found = states.current(told("attempt_started", "model_promoted"), "e1")
+    found = states.current(entries_of("attempt_started", "model_promoted"), "e1")
     assert found.state is State.EXECUTING
     assert "entry 2" in found.problem
     assert "model_promoted is not possible" in found.problem
 
 
-def test_an_event_that_was_never_received_is_told() -> None:
-    (found,) = states.events(told("attempt_started")[1:]).values()
+def test_an_event_that_was_never_received_is_entries_of() -> None:
+    (found,) = states.events(entries_of("attempt_started")[1:]).values()
     assert "never received" in found.problem
     with pytest.raises(StateError, match="submit its request"):
         states.current([], "e1")
 
 
 def test_the_rooms_of_the_ledger_itself_are_no_events() -> None:
-    assert states.events(told(event="")) == {}
+    assert states.events(entries_of(event="")) == {}
 
 
 def test_every_kind_leads_somewhere_and_every_state_has_its_exits() -> None:
@@ -110,7 +119,7 @@ def test_every_kind_leads_somewhere_and_every_state_has_its_exits() -> None:
 def test_attempts_verdicts_and_statements_are_counted() -> None:
     steps = ["attempt_started", ("statement_signed", FAILED), "attempt_closed"]
     second = ("attempt_started", {"attempt": 2})
-    found = states.current(told(*steps, second), "e1")
+    found = states.current(entries_of(*steps, second), "e1")
     assert (found.attempt, found.attempt_closed, found.verdict) == (2, False, "FAILED")
     assert found.statements == ("a" * 64,)
 
@@ -130,12 +139,12 @@ def test_attempts_verdicts_and_statements_are_counted() -> None:
     ],
 )
 def test_pending_is_what_a_run_should_take_up(steps: list[Any], pending: bool) -> None:
-    assert bool(states.pending(told(*steps))) is pending
+    assert bool(states.pending(entries_of(*steps))) is pending
 
 
 def test_the_nearest_due_date_comes_first() -> None:
     entries = [
-        {"seq": n, "kind": "request_received", "event": event, "time": "t", "body": body}
+        replace(entries_of(event=event)[0], seq=n, body=body)
         for n, (event, body) in enumerate(
             [("late", {"due": "2026-12-01"}), ("none", {}), ("soon", {"due": "2026-10-01"})]
         )
@@ -162,3 +171,24 @@ def test_little_time_or_two_failures_force_retraining() -> None:
     assert not deadlines.must_retrain(due, due - timedelta(days=10), 1)
     assert deadlines.must_retrain(due, due - timedelta(days=10), 2)
     assert deadlines.must_retrain(due, due - timedelta(days=6, hours=23), 0)
+
+
+def test_every_state_has_a_row_and_the_page_has_its_table() -> None:
+    assert set(transitions.STATES) == set(State)
+    assert all(info.meaning for info in transitions.STATES.values())
+    page = (Path(__file__).parents[3] / "docs" / "record.md").read_text()
+    assert transitions.as_markdown() in page
+
+
+def test_one_event_is_the_same_by_its_own_entries_alone() -> None:
+    own = entries_of("attempt_started", signed(), "signed_off")
+    others = entries_of("attempt_started", event="e2")
+    assert states.of(own) == states.events([*others, *own])["e1"] == states.current(own, "e1")
+    assert states.of([]) is None
+
+
+def test_a_body_of_another_form_is_a_problem_of_its_event_only() -> None:
+    own = entries_of(("attempt_started", {"attempt": "first"}))
+    every = states.events([*own, *entries_of(event="e2")])
+    assert "attempt is no int" in every["e1"].problem
+    assert every["e2"].problem == ""

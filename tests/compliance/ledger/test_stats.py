@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from compliance.ledger import stats
+from compliance.ledger import Entry, stats
 from compliance.ledger.stats import counts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -13,16 +13,17 @@ YEAR = {"since": START, "until": datetime(2027, 1, 1, tzinfo=UTC)}
 NOW = START + timedelta(days=200)
 
 
-class Told:
+class Entries:
     """Ledger entries of several events, each step at a day of the year."""
 
     def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[Entry] = []
 
     def add(self, day: float, event: str, kind: str, **body: Any) -> None:
         time = (START + timedelta(days=day)).isoformat()
-        entry = {"seq": len(self.entries), "time": time, "kind": kind, "event": event}
-        self.entries.append(entry | {"body": body})
+        rest = dict.fromkeys(("key", "previous", "hash"), "")
+        number = len(self.entries)
+        self.entries.append(Entry(seq=number, time=time, kind=kind, event=event, body=body, **rest))
 
     def receive(self, day: float, event: str, *, days: int = 30, regulation: str = "gdpr") -> None:
         received = START + timedelta(days=day)
@@ -35,8 +36,8 @@ class Told:
         self.add(day, event, "statement_signed", attempt=attempt, verdict=verdict, statement="d")
 
 
-def year() -> list[dict[str, Any]]:
-    told = Told()
+def year() -> list[Entry]:
+    told = Entries()
     told.receive(-3, "last year")
     told.receive(0, "passed")
     told.decide(2, "passed", "PASSED")
@@ -99,7 +100,7 @@ def test_the_kinds_that_answer_exist() -> None:
 
 
 def test_audits_of_claims_are_counted_apart() -> None:
-    told = Told()
+    told = Entries()
     told.receive(0, "request")
     told.add(1, "claim", "request_received", claim=True, received=START.isoformat(), due="")
     told.decide(2, "claim", "PASSED")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Entry, Ledger
 from compliance.report import exports
 from compliance.report.render import report_json
 
@@ -190,13 +190,13 @@ def test_the_ledger_survives_the_way_through_csv(tmp_path: Path) -> None:
     text = exports.ledger_csv(ledger.entries())
     rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     back = [{**row, "seq": int(row["seq"]), "body": json.loads(row["body"])} for row in rows]
-    assert back == ledger.entries()
+    assert back == [entry.to_json() for entry in ledger.entries()]
     assert all(line.endswith("\r\n") for line in text.splitlines(keepends=True))
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx"])
 def test_no_cell_is_a_formula(text: str) -> None:
-    entry = dict.fromkeys(exports.COLUMNS, text) | {"seq": 0, "body": {}}
+    entry = Entry(**dict.fromkeys(exports.COLUMNS, text) | {"seq": 0, "body": {}})
     row = list(csv.reader(io.StringIO(exports.ledger_csv([entry]), newline="")))[1]
     assert row[3] == f"'{text}"
 

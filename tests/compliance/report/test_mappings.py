@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from compliance.formats import typed
 from compliance.ledger import states
 from compliance.report import mappings
 from compliance.report.render import report_json
@@ -22,7 +23,8 @@ PROMISES = re.compile(
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, Any]:
-    return mappings.latest()
+    content: dict[str, Any] = typed.plain(mappings.latest())
+    return content
 
 
 def test_it_has_a_date_and_says_that_it_is_no_advice(told: dict[str, Any]) -> None:

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 
 from compliance.charts import charts
-from compliance.presentation import palette
+from compliance.presentation import glossary, palette
 from compliance.presentation.glossary import GLOSSARY
 from compliance.presentation.numbers import figure, signed, span
 from compliance.presentation.palette import COLOURS
-from compliance.report.render import PARTS, render_html, render_markdown, report_json
+from compliance.report.render import render_html, render_markdown, report_json
+from compliance.signing import Statement
+from compliance.signing.facts import Predicate
 
 HERE = Path(__file__).parents[1]
 PAGES = SimpleNamespace(**runpy.run_path(str(HERE / "report_examples.py")))
@@ -34,6 +36,12 @@ ALLOWED_TAGS = {
     *("summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "svg", "desc", "g"),
     *("path", "rect", "circle", "text", "defs", "use", "clippath"),
 }
+
+
+TEN = (
+    *("Verdict", "Asked and done", "Evidence", "Controls", "Coverage", "Limits"),
+    *("Attempt history", "Propagation", "Sign-off", "Reproduce"),
+)
 
 
 class Reader(HTMLParser):
@@ -95,11 +103,10 @@ draw = charts.draw
 def _draw_the_same_pictures_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests change words only; test_plots.py draws anew each time."""
 
-    def remembered(statement: Any, findings: Any) -> Any:
-        predicate = statement["predicate"]
-        key = json.dumps([predicate["audits"], predicate["method"]["operators"], findings])
+    def remembered(predicate: Predicate, findings: Any) -> Any:
+        key = repr([predicate.audits, predicate.method.operators]) + json.dumps(findings)
         if key not in DRAWN:
-            DRAWN[key] = draw(statement, findings)
+            DRAWN[key] = draw(predicate, findings)
         return DRAWN[key]
 
     monkeypatch.setattr(charts, "draw", remembered)
@@ -121,7 +128,7 @@ def passing(example: ModuleType) -> str:
 def test_the_ten_parts_stand_in_the_order_of_the_record(shown: tuple[str, Any, str]) -> None:
     parts = [text for level, text in Reader(shown[2]).headings if level == 2]
     assert parts == [
-        *(f"{i}. {title}" for i, (_, title) in enumerate(PARTS, 1)),
+        *(f"{number}. {title}" for number, title in enumerate(TEN, 1)),
         "What this record supports",
         "What the words mean",
     ]
@@ -244,38 +251,32 @@ def test_an_edit_of_the_last_layer_only_is_named_in_the_verdict_box(example: Mod
 
 
 @pytest.mark.parametrize(
-    ("key", "layer", "word", "told", "written"),
+    ("kind", "older", "words"),
     [
-        pytest.param(
-            "mended",
-            "head.fc",
-            "fitted anew",
-            "head head.fc fitted anew, so that its rows for the classes to keep",
-            ("Head fitted anew, so that its rows for the classes to keep", "head.fc"),
-            id="a-head-fitted-anew",
-        ),
-        pytest.param(
-            "rewritten",
-            "layer4.conv2",
-            "write against",
-            "layer layer4.conv2 made to write against what was left",
-            ("made to write against what was left of it: `layer4.conv2`",),
-            id="a-layer-rewritten",
-        ),
+        ("head_refit", "mended", "fitted anew, so that its rows for the classes to keep"),
+        ("low_rank_update", "rewritten", "updated against what was left of the classes"),
     ],
 )
-def test_a_layer_changed_beside_the_cuts_is_told_in_every_form(
-    example: ModuleType, key: str, layer: str, word: str, told: str, written: tuple[str, ...]
+def test_a_layer_repaired_beside_the_cuts_is_shown_in_every_form(
+    example: ModuleType, kind: str, older: str, words: str
 ) -> None:
     statement = PAGES.passed(example)
-    assert word not in render(statement, example)
-    statement["predicate"]["method"][key] = layer
-    assert told in Reader(render(statement, example)).text
+    method = statement["predicate"]["method"]
+    assert words not in render(statement, example)
+    method["repairs"] = [{"kind": kind, "layer": "layer4.conv2"}]
+    shown = statement_in_every_form(statement, example)
+    assert f"layer layer4.conv2 {words}" in shown
+    assert f"Layer `layer4.conv2` {words}" in shown
+    del method["repairs"]  # as in statements of before
+    method[older] = "layer4.conv2"
+    assert statement_in_every_form(statement, example) == shown
+    del method[older]  # as in the first ones
+    assert words not in statement_in_every_form(statement, example)
+
+
+def statement_in_every_form(statement: Any, example: ModuleType) -> str:
     page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
-    assert all(words in render_markdown(page) for words in written)
-    del statement["predicate"]["method"][key]  # as in statements of before it was told
-    page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
-    assert word not in render(statement, example) + render_markdown(page)
+    return Reader(render(statement, example)).text + render_markdown(page)
 
 
 def test_a_record_that_contradicts_itself_is_called_so(example: ModuleType) -> None:
@@ -425,7 +426,7 @@ KEPT = {
 @pytest.fixture(scope="module")
 def drawn(example: ModuleType) -> dict[str, Any]:
     """Pictures drawn once; test_plots.py gives hostile names to the pictures themselves."""
-    return charts.draw(PAGES.passed(example), PAGES.findings(example))
+    return charts.draw(Statement.of(PAGES.passed(example)).predicate, PAGES.findings(example))
 
 
 @pytest.mark.parametrize("text", PAGES.HOSTILE, ids=range(len(PAGES.HOSTILE)))
@@ -599,10 +600,18 @@ def test_larger_pictures_have_their_table_and_are_six_at_most(passing: str) -> N
 
 
 def test_every_word_of_the_glossary_is_on_the_page_and_in_the_documentation(passing: str) -> None:
-    text, guide = Reader(passing).text, (ROOT / "docs/report.md").read_text()
+    text, table = Reader(passing).text, (ROOT / "docs/glossary.md").read_text()
     for term, meaning in GLOSSARY.values():
         assert " ".join(meaning.split()) in text
-        assert term.lower() in guide.lower(), f"docs/report.md does not explain {term!r}"
+        assert f"| {term} | {meaning} |" in table
+
+
+def test_the_glossary_in_the_documentation_says_each_term_once() -> None:
+    page = (ROOT / "docs/glossary.md").read_text()
+    assert page == glossary.as_markdown()
+    named = [term.term.lower() for term in glossary.terms()]
+    assert named == sorted(set(named))
+    assert len({term.id for term in glossary.terms()}) == len(named)
 
 
 # For machines

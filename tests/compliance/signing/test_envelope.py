@@ -16,8 +16,7 @@ import pytest
 
 from benchmarks.robustness import envelopes
 from compliance.formats.errors import EnvelopeError, SigningError, TrustError
-from compliance.signing import envelope, keys
-from compliance.signing.trust import Trust, TrustedKey, load_trust, save_trust
+from compliance.signing import Trust, TrustedKey, envelope, keys, load_trust, save_trust
 
 Line = Callable[..., TrustedKey]
 
@@ -152,7 +151,7 @@ def test_a_sign_off_is_over_the_same_bytes(
     assert envelope.countersign(both, other) == both
     trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
     trust = trust.with_key(other.keyid, trust_line(other, "reviewer"))
-    found = envelope.judge(envelope.open_envelope(both), trust)
+    found = envelope.verify_signatures(envelope.open_envelope(both), trust)
     assert [(s.role, s.holds) for s in found] == [("executor", True), ("reviewer", True)]
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from compliance.formats.errors import StatementError
-from compliance.signing import statement
-from compliance.verdict.findings import load_findings, to_json
+from compliance.formats import typed
+from compliance.formats.errors import JsonError, StatementError
+from compliance.signing import Statement, statement
+from compliance.verdict import load_findings
+from compliance.verdict.findings import to_json
 
 Json = dict[str, Any]
 FREE = {"packages", "sizes", "parameters", "cpuSeconds", "candidateForwardPasses"}
@@ -179,3 +181,47 @@ def test_a_broken_findings_file_is_refused(tmp_path: Any, text: str) -> None:
     file.write_text(text)
     with pytest.raises(ValueError, match=r"findings\.json"):
         load_findings(file)
+
+
+def test_repairs_are_read_from_statements_of_before_and_of_now(example: ModuleType) -> None:
+    older, newer = example.parts(), example.parts()
+    older["method"] |= {"rewritten": "fc1", "mended": "fc2"}
+    repairs = [{"kind": "low_rank_update", "layer": "fc1"}, {"kind": "head_refit", "layer": "fc2"}]
+    del newer["method"]["rewritten"], newer["method"]["mended"]
+    newer["method"]["repairs"] = repairs
+    first, second = (
+        Statement.of(statement.build(**parts)).predicate.method.repaired for parts in (older, newer)
+    )
+    assert first == second
+    assert typed.plain(first) == repairs
+    assert Statement.of(example.example()).predicate.method.repaired == ()
+
+
+def test_typed_facts_hold_what_the_statement_holds(example: ModuleType) -> None:
+    """A value under a key of the statement stands under the same name in the facts."""
+    made = example.example()
+    facts = typed.plain(Statement.of(made))
+    for path, found in objects(made):
+        part = at(facts, path) if _reaches(facts, path) else {}
+        assert {k: v for k, v in part.items() if k in found and not isinstance(v, dict | list)} == {
+            k: v for k, v in found.items() if k in part and not isinstance(v, dict | list)
+        }
+
+
+def _reaches(content: Any, path: tuple[Any, ...]) -> bool:
+    try:
+        at(content, path)
+    except (KeyError, IndexError):
+        return False
+    return True
+
+
+def test_facts_of_something_else_are_refused(example: ModuleType) -> None:
+    made = example.example()
+    del made["predicate"]["verdict"]["claim"]
+    with pytest.raises(JsonError, match="predicate/verdict lacks `claim`"):
+        Statement.of(made)
+    made = example.example()
+    made["predicate"]["event"]["attempt"] = "first"
+    with pytest.raises(JsonError, match="predicate/event/attempt is no int"):
+        Statement.of(made)

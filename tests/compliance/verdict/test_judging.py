@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from audits.finding import Figure, Finding
 from compliance.documents.policy import Policy, Rule
-from compliance.verdict.assurance import FAILED, reached, result_of
-from compliance.verdict.judging import judge_row, judge_rows, resolved
+from compliance.verdict import FAILED, judge_row, judge_rows, reached, result_of
+from compliance.verdict.judging import resolved
 
 NULL = (0.48, 0.52, 0.50, 0.49, 0.51)
 
@@ -61,7 +61,7 @@ def test_a_margin_may_be_in_spreads_of_the_retrained_models(value: float, outcom
     assert row.margins == (pytest.approx(4 * np.std(NULL, ddof=1)), math.inf)
     assert row.outcome == outcome
     assert row.rule is not None
-    assert row.rule.sentence().endswith("lies above -4 standard deviations of the yardstick")
+    assert row.rule.sentence().endswith("lies above -4 standard deviations of the baseline")
 
 
 @pytest.mark.parametrize(("width", "margin"), [(0.02, 4 * np.std(NULL, ddof=1)), (0.2, 0.2)])
@@ -72,7 +72,7 @@ def test_beside_a_number_the_wider_margin_counts(width: float, margin: float) ->
         math.inf,
     )
     assert rule.sentence().endswith(
-        f"above -{width:g} or -4 standard deviations of the yardstick, whichever is wider"
+        f"above -{width:g} or -4 standard deviations of the baseline, whichever is wider"
     )
 
 
@@ -146,7 +146,7 @@ def test_a_rule_has_one_kind_of_margin() -> None:
 def test_the_sentence_says_what_may_remain() -> None:
     assert RELATIVE.sentence() == (
         "the 90% interval of the difference shows that at most 40% of what the original differs "
-        "from the yardstick remains and at most 50% of it is lost beyond"
+        "from the baseline remains and at most 50% of it is lost beyond"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from audits.finding import Finding, not_run
 from compliance.documents.policy import Policy
-from compliance.verdict.verdict import Verdict, judge, judge_rows, reached
+from compliance.verdict import Verdict, judge, judge_rows, reached
 
 
 def with_policy(example: ModuleType, **changes: Any) -> Policy:
@@ -60,7 +60,7 @@ def test_forgetting_too_much_fails_as_well(example: ModuleType) -> None:
 def test_a_figure_on_the_edge_of_its_margin_is_inconclusive(example: ModuleType) -> None:
     verdict = judged(example, few_shot__1_at_penultimate=0.75)
     assert verdict.result == "INCONCLUSIVE"
-    assert "cannot be told from the edge" in verdict.reasons[0]
+    assert "cannot be distinguished from the edge" in verdict.reasons[0]
     assert verdict.claim.startswith("No claim is made")
 
 
@@ -138,7 +138,7 @@ def test_a_retrained_model_that_is_undecided_is_no_misbehaviour(example: ModuleT
     verdict = judge(example.findings(), controls, example.policy())
     assert verdict.result == "PASSED"
     (control,) = [c for c in verdict.controls if c.name == "reference_3"]
-    assert (control.found, control.as_expected) == ("INCONCLUSIVE", True)
+    assert (control.result, control.as_expected) == ("INCONCLUSIVE", True)
 
 
 def test_a_bench_that_passes_no_retrained_model_decides_nothing(example: ModuleType) -> None:
@@ -210,7 +210,7 @@ def test_two_references_are_no_l3(example: ModuleType) -> None:
     assert reached(judge_rows(found, example.policy())) == "L2"
 
 
-def test_a_margin_without_a_yardstick_was_not_measured(example: ModuleType) -> None:
+def test_a_margin_without_a_baseline_was_not_measured(example: ModuleType) -> None:
     found = [
         replace(
             f,

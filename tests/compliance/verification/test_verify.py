@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope as signing
-from compliance.signing.trust import Trust, TrustedKey, load_trust
+from compliance import signing
+from compliance.ledger import Ledger
+from compliance.signing import Trust, TrustedKey, load_trust
 from compliance.verification.verify import Verification, verify_statement
 
 Line = Callable[..., TrustedKey]
@@ -23,21 +23,21 @@ HEAVY = ["torch", "mlflow", "prefect", "sklearn", "matplotlib", "scipy", "numpy"
 
 
 def failing(example: ModuleType) -> dict[str, Any]:
-    from compliance.verdict.verdict import judge
+    from compliance.verdict import judge
 
     found = example.findings(few_shot__1_at_penultimate=0.92)
     made: dict[str, Any] = example.example(judge(found, example.controls(), example.policy()))
     return made
 
 
-def resigned(desk: Any, payload: bytes, payload_type: str = signing.PAYLOAD_TYPE) -> Path:
+def resigned(record: Any, payload: bytes, payload_type: str = signing.PAYLOAD_TYPE) -> Path:
     """Any bytes, properly signed by the executor."""
     from securesystemslib.dsse import Envelope
 
     envelope = Envelope(payload, payload_type, {})
-    envelope.sign(desk.executor.signer)
-    desk.statement.write_text(json.dumps(envelope.to_dict()))
-    return desk.statement  # type: ignore[no-any-return]
+    envelope.sign(record.executor.signer)
+    record.statement.write_text(json.dumps(envelope.to_dict()))
+    return record.statement  # type: ignore[no-any-return]
 
 
 def invalid(found: Verification, told: str) -> None:
@@ -46,8 +46,8 @@ def invalid(found: Verification, told: str) -> None:
     assert (found.verdict, found.statement) == ("", None)
 
 
-def test_a_valid_pass_is_0_and_tells_that_its_key_is_a_demo(desk: Any) -> None:
-    found = verify_statement(desk.statement, desk.trust)
+def test_a_valid_pass_is_0_and_tells_that_its_key_is_a_demo(record: Any) -> None:
+    found = verify_statement(record.statement, record.trust)
     assert (found.exit_code, found.verdict, found.problems) == (0, "PASSED", ())
     assert "demo key" in found.notes[0]
     told = found.to_json()
@@ -55,53 +55,53 @@ def test_a_valid_pass_is_0_and_tells_that_its_key_is_a_demo(desk: Any) -> None:
     assert json.loads(json.dumps(told)) == told
 
 
-def test_a_valid_failure_is_2(desk: Any, example: ModuleType) -> None:
-    found = verify_statement(desk.write(failing(example)), desk.trust)
+def test_a_valid_failure_is_2(record: Any, example: ModuleType) -> None:
+    found = verify_statement(record.write(failing(example)), record.trust)
     assert (found.exit_code, found.verdict) == (2, "FAILED")
 
 
-def test_a_missing_or_broken_file_is_1(desk: Any, tmp_path: Path) -> None:
-    invalid(verify_statement(tmp_path / "gone.json", desk.trust), "cannot be read")
-    invalid(verify_statement(desk.statement, tmp_path / "gone.json"), "cannot be read")
-    desk.statement.write_text("{")
-    invalid(verify_statement(desk.statement, desk.trust), "no JSON")
+def test_a_missing_or_broken_file_is_1(record: Any, tmp_path: Path) -> None:
+    invalid(verify_statement(tmp_path / "gone.json", record.trust), "cannot be read")
+    invalid(verify_statement(record.statement, tmp_path / "gone.json"), "cannot be read")
+    record.statement.write_text("{")
+    invalid(verify_statement(record.statement, record.trust), "no JSON")
 
 
-def test_an_unknown_key_is_1(desk: Any) -> None:
-    invalid(verify_statement(desk.statement, Trust(keys={})), "No trusted executor has signed")
+def test_an_unknown_key_is_1(record: Any) -> None:
+    invalid(verify_statement(record.statement, Trust(keys={})), "No trusted executor has signed")
 
 
-def test_the_wrong_role_is_1(desk: Any, trust_line: Line) -> None:
-    reviewing = {desk.executor.keyid: trust_line(desk.executor, "reviewer")}
-    found = verify_statement(desk.statement, Trust(keys=reviewing))
+def test_the_wrong_role_is_1(record: Any, trust_line: Line) -> None:
+    reviewing = {record.executor.keyid: trust_line(record.executor, "reviewer")}
+    found = verify_statement(record.statement, Trust(keys=reviewing))
     invalid(found, "No trusted executor has signed")
 
 
-def test_the_executor_alone_never_counts_as_reviewer(desk: Any, example: ModuleType) -> None:
+def test_the_executor_alone_never_counts_as_reviewer(record: Any, example: ModuleType) -> None:
     both = ("executor", "reviewer")
-    found = verify_statement(desk.statement, desk.trust, roles=both)
+    found = verify_statement(record.statement, record.trust, roles=both)
     invalid(found, "No trusted reviewer has signed")
-    desk.write(example.example(), desk.reviewer)
-    assert verify_statement(desk.statement, desk.trust, roles=both).exit_code == 0
+    record.write(example.example(), record.reviewer)
+    assert verify_statement(record.statement, record.trust, roles=both).exit_code == 0
 
 
-def test_one_key_never_fills_two_roles(desk: Any, trust_line: Line, tmp_path: Path) -> None:
+def test_one_key_never_fills_two_roles(record: Any, trust_line: Line, tmp_path: Path) -> None:
     """Neither by signing twice nor by standing in the trust file twice."""
     both = ("executor", "reviewer")
-    told = json.loads(desk.statement.read_bytes())
-    desk.statement.write_text(json.dumps(told | {"signatures": told["signatures"] * 2}))
-    invalid(verify_statement(desk.statement, desk.trust, roles=both), "refused")
-    desk.statement.write_text(json.dumps(told))
+    told = json.loads(record.statement.read_bytes())
+    record.statement.write_text(json.dumps(told | {"signatures": told["signatures"] * 2}))
+    invalid(verify_statement(record.statement, record.trust, roles=both), "refused")
+    record.statement.write_text(json.dumps(told))
     lines = [
-        f'"{desk.executor.keyid}": {json.dumps(asdict(trust_line(desk.executor, role)))}'
+        f'"{record.executor.keyid}": {json.dumps(asdict(trust_line(record.executor, role)))}'
         for role in both
     ]
     file = tmp_path / "trust.json"
     frame = '{"format": "damp/trust/v1", "keys": {LINES}}'
     file.write_text(frame.replace("LINES", lines[0]))
-    assert verify_statement(desk.statement, file).exit_code == 0
+    assert verify_statement(record.statement, file).exit_code == 0
     file.write_text(frame.replace("LINES", ", ".join(lines)))
-    invalid(verify_statement(desk.statement, file, roles=both), "twice")
+    invalid(verify_statement(record.statement, file, roles=both), "twice")
 
 
 @pytest.mark.parametrize(
@@ -112,54 +112,54 @@ def test_one_key_never_fills_two_roles(desk: Any, trust_line: Line, tmp_path: Pa
     ],
 )
 def test_a_key_that_was_not_valid_then_is_1(
-    desk: Any, trust_line: Line, start: str, end: str
+    record: Any, trust_line: Line, start: str, end: str
 ) -> None:
-    line = trust_line(desk.executor, not_before=start, not_after=end)
-    found = verify_statement(desk.statement, Trust(keys={desk.executor.keyid: line}))
+    line = trust_line(record.executor, not_before=start, not_after=end)
+    found = verify_statement(record.statement, Trust(keys={record.executor.keyid: line}))
     invalid(found, "the attempt ended at")
 
 
 def test_a_reviewer_may_be_appointed_later(
-    desk: Any, example: ModuleType, trust_line: Line
+    record: Any, example: ModuleType, trust_line: Line
 ) -> None:
-    desk.write(example.example(), desk.reviewer)
+    record.write(example.example(), record.reviewer)
     later = {"not_before": "2026-09-22T00:00:00Z"}
     trust = Trust(
         keys={
-            desk.executor.keyid: trust_line(desk.executor),
-            desk.reviewer.keyid: trust_line(desk.reviewer, "reviewer", **later),
+            record.executor.keyid: trust_line(record.executor),
+            record.reviewer.keyid: trust_line(record.reviewer, "reviewer", **later),
         }
     )
-    assert verify_statement(desk.statement, trust, roles=["reviewer"]).exit_code == 0
+    assert verify_statement(record.statement, trust, roles=["reviewer"]).exit_code == 0
 
 
-def test_a_demo_key_that_hides_is_1(desk: Any, example: ModuleType) -> None:
-    desk.write(example.example() | {})
+def test_a_demo_key_that_hides_is_1(record: Any, example: ModuleType) -> None:
+    record.write(example.example() | {})
     made = example.example()
     made["predicate"]["demoKey"] = False
-    invalid(verify_statement(desk.write(made), desk.trust), "hides it")
+    invalid(verify_statement(record.write(made), record.trust), "hides it")
 
 
-def test_a_signature_of_another_statement_is_1(desk: Any, example: ModuleType) -> None:
-    other = json.loads(signing.sign(failing(example), desk.executor))
-    told = json.loads(desk.statement.read_bytes())
-    desk.statement.write_text(json.dumps(told | {"signatures": other["signatures"]}))
-    invalid(verify_statement(desk.statement, desk.trust), "does not hold")
+def test_a_signature_of_another_statement_is_1(record: Any, example: ModuleType) -> None:
+    other = json.loads(signing.sign(failing(example), record.executor))
+    told = json.loads(record.statement.read_bytes())
+    record.statement.write_text(json.dumps(told | {"signatures": other["signatures"]}))
+    invalid(verify_statement(record.statement, record.trust), "does not hold")
 
 
-def test_one_bad_signature_among_good_ones_is_1(desk: Any, example: ModuleType) -> None:
-    desk.write(example.example(), desk.reviewer)
-    told = json.loads(desk.statement.read_bytes())
+def test_one_bad_signature_among_good_ones_is_1(record: Any, example: ModuleType) -> None:
+    record.write(example.example(), record.reviewer)
+    told = json.loads(record.statement.read_bytes())
     told["signatures"][1]["sig"] = told["signatures"][0]["sig"]
-    desk.statement.write_text(json.dumps(told))
-    invalid(verify_statement(desk.statement, desk.trust), "does not hold")
+    record.statement.write_text(json.dumps(told))
+    invalid(verify_statement(record.statement, record.trust), "does not hold")
 
 
-def test_a_signature_by_a_stranger_is_noted(desk: Any, example: ModuleType) -> None:
-    desk.write(example.example(), desk.reviewer)
-    known = load_trust(desk.trust).keys
-    trust = Trust(keys={desk.executor.keyid: known[desk.executor.keyid]})
-    found = verify_statement(desk.statement, trust)
+def test_a_signature_by_a_stranger_is_noted(record: Any, example: ModuleType) -> None:
+    record.write(example.example(), record.reviewer)
+    known = load_trust(record.trust).keys
+    trust = Trust(keys={record.executor.keyid: known[record.executor.keyid]})
+    found = verify_statement(record.statement, trust)
     assert found.exit_code == 0
     assert any("not in the trust file" in note for note in found.notes)
 
@@ -173,56 +173,58 @@ def test_a_signature_by_a_stranger_is_noted(desk: Any, example: ModuleType) -> N
     ],
 )
 def test_a_newer_or_foreign_statement_is_3_and_says_what_reads_it(
-    desk: Any, example: ModuleType, path: str, value: str
+    record: Any, example: ModuleType, path: str, value: str
 ) -> None:
     from compliance.signing import statement
 
     made = example.example() | {path: value}
-    found = verify_statement(resigned(desk, statement.canonical(made)), desk.trust)
+    found = verify_statement(resigned(record, statement.canonical(made)), record.trust)
     assert found.exit_code == 3
     assert value in found.problems[0]
     assert "use a version of damp" in found.problems[0]
 
 
-def test_an_unknown_payload_type_is_3(desk: Any, example: ModuleType) -> None:
+def test_an_unknown_payload_type_is_3(record: Any, example: ModuleType) -> None:
     from compliance.signing import statement
 
     made = statement.canonical(example.example())
-    assert verify_statement(resigned(desk, made, "text/plain"), desk.trust).exit_code == 3
+    assert verify_statement(resigned(record, made, "text/plain"), record.trust).exit_code == 3
 
 
 def test_a_newer_statement_without_a_signature_that_holds_is_1(
-    desk: Any, example: ModuleType
+    record: Any, example: ModuleType
 ) -> None:
-    told = json.loads(desk.statement.read_bytes()) | {"payloadType": "application/other"}
-    desk.statement.write_text(json.dumps(told))
-    invalid(verify_statement(desk.statement, desk.trust), "does not hold")
+    told = json.loads(record.statement.read_bytes()) | {"payloadType": "application/other"}
+    record.statement.write_text(json.dumps(told))
+    invalid(verify_statement(record.statement, record.trust), "does not hold")
 
 
-def test_signed_bytes_that_are_no_proper_statement_are_1(desk: Any, example: ModuleType) -> None:
+def test_signed_bytes_that_are_no_proper_statement_are_1(record: Any, example: ModuleType) -> None:
     from compliance.signing import statement
 
     made = example.example()
     text = statement.canonical(made).decode()
     twice = text.replace('"result":"PASSED"', '"result":"FAILED","result":"PASSED"')
     assert twice != text
-    invalid(verify_statement(resigned(desk, twice.encode()), desk.trust), "twice")
+    invalid(verify_statement(resigned(record, twice.encode()), record.trust), "twice")
     pretty = json.dumps(made, indent=1).encode()
-    invalid(verify_statement(resigned(desk, pretty), desk.trust), "canonical")
+    invalid(verify_statement(resigned(record, pretty), record.trust), "canonical")
     made["predicate"]["extra"] = 1
-    invalid(verify_statement(resigned(desk, statement.canonical(made)), desk.trust), "extra")
-    invalid(verify_statement(resigned(desk, b"\xff"), desk.trust), "UTF-8")
+    invalid(verify_statement(resigned(record, statement.canonical(made)), record.trust), "extra")
+    invalid(verify_statement(resigned(record, b"\xff"), record.trust), "UTF-8")
 
 
-def test_a_signed_pass_that_contradicts_itself_is_1(desk: Any, example: ModuleType) -> None:
+def test_a_signed_pass_that_contradicts_itself_is_1(record: Any, example: ModuleType) -> None:
     from compliance.signing import statement
 
     made = example.example()
     made["predicate"]["audits"][0]["outcome"] = "outside"
-    invalid(verify_statement(resigned(desk, statement.canonical(made)), desk.trust), "is outside")
+    invalid(
+        verify_statement(resigned(record, statement.canonical(made)), record.trust), "is outside"
+    )
 
 
-def test_the_model_must_be_the_one_after(desk: Any, example: ModuleType, tmp_path: Path) -> None:
+def test_the_model_must_be_the_one_after(record: Any, example: ModuleType, tmp_path: Path) -> None:
     import hashlib
 
     after, before, other = (tmp_path / n for n in ("after", "before", "other"))
@@ -233,20 +235,22 @@ def test_the_model_must_be_the_one_after(desk: Any, example: ModuleType, tmp_pat
     parts["inputs"]["modelBefore"]["digest"]["sha256"] = hashlib.sha256(b"before").hexdigest()
     from compliance.signing import statement
 
-    desk.write(statement.build(**parts))
-    assert verify_statement(desk.statement, desk.trust, model=after).exit_code == 0
-    invalid(verify_statement(desk.statement, desk.trust, model=before), "the model before")
-    invalid(verify_statement(desk.statement, desk.trust, model=other), "the statement is about")
-    invalid(verify_statement(desk.statement, desk.trust, model=tmp_path / "gone"), "cannot be read")
+    record.write(statement.build(**parts))
+    assert verify_statement(record.statement, record.trust, model=after).exit_code == 0
+    invalid(verify_statement(record.statement, record.trust, model=before), "the model before")
+    invalid(verify_statement(record.statement, record.trust, model=other), "the statement is about")
+    invalid(
+        verify_statement(record.statement, record.trust, model=tmp_path / "gone"), "cannot be read"
+    )
 
 
 @pytest.fixture
-def booked(desk: Any, example: ModuleType) -> Callable[..., Ledger]:
+def booked(record: Any, example: ModuleType) -> Callable[..., Ledger]:
     """Books the example's event in a ledger as an event is; writes the statement that fits."""
     from compliance.signing import statement
 
     def book(**changes: Any) -> Ledger:
-        ledger = Ledger(desk.folder / "ledger.jsonl")
+        ledger = Ledger(record.folder / "ledger.jsonl")
         event = example.EVENT
         parts = example.parts()
         ledger.append("request_received", event, {"due": "2026-10-20T08:00:00Z"})
@@ -257,8 +261,8 @@ def booked(desk: Any, example: ModuleType) -> Callable[..., Ledger]:
             body = {"attempt": 0, "verdict": "FAILED", "statement": "a" * 64}
             ledger.append("statement_signed", event, body)
         parts["event"]["ledger"] = ledger.position() | changes.get("position", {})
-        desk.write(statement.build(**parts))
-        digest = signing.digest(desk.statement.read_bytes())
+        record.write(statement.build(**parts))
+        digest = signing.digest(record.statement.read_bytes())
         body = {"attempt": 1, "verdict": "PASSED", "statement": digest} | changes.get("signed", {})
         if "unsigned" not in changes:
             ledger.append("statement_signed", event, body)
@@ -268,10 +272,10 @@ def booked(desk: Any, example: ModuleType) -> Callable[..., Ledger]:
 
 
 def test_a_ledger_that_holds_plan_and_statement_bears_it_out(
-    desk: Any, booked: Callable[..., Ledger]
+    record: Any, booked: Callable[..., Ledger]
 ) -> None:
     ledger = booked()
-    assert verify_statement(desk.statement, desk.trust, ledger=ledger.path).exit_code == 0
+    assert verify_statement(record.statement, record.trust, ledger=ledger.path).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -289,96 +293,96 @@ def test_a_ledger_that_holds_plan_and_statement_bears_it_out(
     ],
 )
 def test_a_ledger_that_says_otherwise_is_1(
-    desk: Any, booked: Callable[..., Ledger], changes: dict[str, Any], told: str
+    record: Any, booked: Callable[..., Ledger], changes: dict[str, Any], told: str
 ) -> None:
     ledger = booked(**changes)
-    invalid(verify_statement(desk.statement, desk.trust, ledger=ledger.path), told)
+    invalid(verify_statement(record.statement, record.trust, ledger=ledger.path), told)
 
 
-def signed_checkpoint(desk: Any, ledger: Ledger, key: Any = None) -> Path:
+def signed_checkpoint(record: Any, ledger: Ledger, key: Any = None) -> Path:
     from compliance.ledger import checkpoint
 
     made = checkpoint.of(ledger.position()["origin"], ledger.lines())
-    path: Path = desk.folder / "checkpoint.txt"
-    path.write_text(checkpoint.sign(made, key or desk.executor))
+    path: Path = record.folder / "checkpoint.txt"
+    path.write_text(checkpoint.sign(made, key or record.executor))
     return path
 
 
-def test_a_ledger_must_continue_the_checkpoint(desk: Any, booked: Callable[..., Ledger]) -> None:
+def test_a_ledger_must_continue_the_checkpoint(record: Any, booked: Callable[..., Ledger]) -> None:
     ledger = booked()
-    held = signed_checkpoint(desk, ledger)
+    held = signed_checkpoint(record, ledger)
     given = {"ledger": ledger.path, "checkpoint": held}
     ledger.append("attempt_closed", "other", {})
-    assert verify_statement(desk.statement, desk.trust, **given).exit_code == 0
-    held = signed_checkpoint(desk, ledger)
+    assert verify_statement(record.statement, record.trust, **given).exit_code == 0
+    held = signed_checkpoint(record, ledger)
     lines = ledger.path.read_bytes().splitlines(keepends=True)
     ledger.path.write_bytes(b"".join(lines[:-1]))
-    invalid(verify_statement(desk.statement, desk.trust, **given), "its tail was cut off")
+    invalid(verify_statement(record.statement, record.trust, **given), "its tail was cut off")
 
 
 def test_a_checkpoint_alone_or_by_a_stranger_shows_nothing(
-    desk: Any, booked: Callable[..., Ledger], tmp_path: Path
+    record: Any, booked: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     ledger = booked()
-    held = signed_checkpoint(desk, ledger)
-    told = verify_statement(desk.statement, desk.trust, checkpoint=held)
+    held = signed_checkpoint(record, ledger)
+    told = verify_statement(record.statement, record.trust, checkpoint=held)
     invalid(told, "nothing without its ledger")
     stranger = signing.generate(tmp_path / "more-keys", demo=True)
-    given = {"ledger": ledger.path, "checkpoint": signed_checkpoint(desk, ledger, stranger)}
-    invalid(verify_statement(desk.statement, desk.trust, **given), "No trusted key")
+    given = {"ledger": ledger.path, "checkpoint": signed_checkpoint(record, ledger, stranger)}
+    invalid(verify_statement(record.statement, record.trust, **given), "No trusted key")
 
 
-def proof_of(desk: Any, ledger: Ledger, index: int) -> Path:
+def proof_of(record: Any, ledger: Ledger, index: int) -> Path:
     from compliance.ledger import proofs
 
-    path: Path = desk.folder / "statement.tlog-proof"
-    signed = signed_checkpoint(desk, ledger).read_text()
+    path: Path = record.folder / "statement.tlog-proof"
+    signed = signed_checkpoint(record, ledger).read_text()
     path.write_text(proofs.inclusion(ledger.lines(), index, signed))
     return path
 
 
-def test_a_proof_stands_for_the_ledger(desk: Any, booked: Callable[..., Ledger]) -> None:
+def test_a_proof_stands_for_the_ledger(record: Any, booked: Callable[..., Ledger]) -> None:
     ledger = booked()
     last = len(ledger.lines()) - 1
     for other in range(5):
         ledger.append("request_received", f"other {other}", {})
-    proof = proof_of(desk, ledger, last)
-    assert verify_statement(desk.statement, desk.trust, proof=proof).exit_code == 0
-    other_entry = proof_of(desk, ledger, last + 1)
-    told = verify_statement(desk.statement, desk.trust, proof=other_entry)
+    proof = proof_of(record, ledger, last)
+    assert verify_statement(record.statement, record.trust, proof=proof).exit_code == 0
+    other_entry = proof_of(record, ledger, last + 1)
+    told = verify_statement(record.statement, record.trust, proof=other_entry)
     invalid(told, "is not the one of this statement")
 
 
 def test_a_proof_from_another_ledger_or_of_another_verdict_is_1(
-    desk: Any, booked: Callable[..., Ledger]
+    record: Any, booked: Callable[..., Ledger]
 ) -> None:
     ledger = booked(signed={"verdict": "FAILED"})
     last = len(ledger.lines()) - 1
-    told = verify_statement(desk.statement, desk.trust, proof=proof_of(desk, ledger, last))
+    told = verify_statement(record.statement, record.trust, proof=proof_of(record, ledger, last))
     invalid(told, "another verdict")
-    elsewhere = Ledger(desk.folder / "elsewhere.jsonl")
+    elsewhere = Ledger(record.folder / "elsewhere.jsonl")
     elsewhere.append("request_received", "e", {})
     entry = ledger.entries()[last]
     elsewhere.append("statement_signed", entry["event"], entry["body"])
-    told = verify_statement(desk.statement, desk.trust, proof=proof_of(desk, elsewhere, 2))
+    told = verify_statement(record.statement, record.trust, proof=proof_of(record, elsewhere, 2))
     invalid(told, "the statement belongs to")
-    assert verify_statement(desk.statement, desk.trust, proof=desk.trust).exit_code == 1
+    assert verify_statement(record.statement, record.trust, proof=record.trust).exit_code == 1
 
 
-def test_a_broken_or_missing_ledger_is_1(desk: Any, booked: Callable[..., Ledger]) -> None:
+def test_a_broken_or_missing_ledger_is_1(record: Any, booked: Callable[..., Ledger]) -> None:
     ledger = booked()
     ledger.path.write_bytes(ledger.path.read_bytes().replace(b"2026-10-20", b"2027-10-20"))
-    found = verify_statement(desk.statement, desk.trust, ledger=ledger.path)
+    found = verify_statement(record.statement, record.trust, ledger=ledger.path)
     invalid(found, "does not hold from entry 1")
     ledger.path.unlink()
-    invalid(verify_statement(desk.statement, desk.trust, ledger=ledger.path), "cannot be read")
+    invalid(verify_statement(record.statement, record.trust, ledger=ledger.path), "cannot be read")
 
 
-def test_checking_a_statement_imports_nothing_heavy(desk: Any) -> None:
+def test_checking_a_statement_imports_nothing_heavy(record: Any) -> None:
     code = (
         "import sys, time\n"
         "from compliance.verification.verify import verify_statement\n"
-        f"found = verify_statement({str(desk.statement)!r}, {str(desk.trust)!r})\n"
+        f"found = verify_statement({str(record.statement)!r}, {str(record.trust)!r})\n"
         f"print(found.exit_code, [m for m in {HEAVY} if m in sys.modules])\n"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

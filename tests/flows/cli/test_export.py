@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.signing import envelope, load_trust
 from flows.state.paths import Home
 
 RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
@@ -54,7 +53,7 @@ def test_a_test_result_can_be_signed(damp: Damp, home: Home, event: str, tmp_pat
     )
     assert result.code == 0, result.err
     opened = envelope.open_envelope(file.read_bytes())
-    (signature,) = envelope.judge(opened, load_trust(home.trust))
+    (signature,) = envelope.verify_signatures(opened, load_trust(home.trust))
     assert (signature.role, signature.holds) == ("executor", True)
     assert json.loads(opened.payload)["predicate"]["result"] == "PASSED"
     result = damp("verify", file)

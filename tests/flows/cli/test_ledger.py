@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compliance.formats.errors import LedgerError
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.state import keyring
 from flows.state.paths import Home
 
@@ -150,11 +150,12 @@ def test_a_ledger_that_cannot_be_written_refuses_in_words(
 
 
 def test_no_entry_kind_is_without_words() -> None:
-    from compliance.ledger import entry_text, states
+    from compliance.ledger import Entry, entry_text, states
 
     assert set(states.KINDS) <= set(entry_text.WORDS)
+    rest = {"seq": 0, "body": {}} | dict.fromkeys(("time", "event", "key", "previous", "hash"), "")
     for kind in entry_text.WORDS:
-        what, detail = entry_text.words({"kind": kind, "body": {}})
+        what, detail = entry_text.words(Entry(kind=kind, **rest))
         assert what[0].isupper()
         assert detail == ""
-    assert entry_text.words({"kind": "new_kind", "body": {}}) == ("new kind", "")
+    assert entry_text.words(Entry(kind="new_kind", **rest)) == ("new kind", "")

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger import entry_text, states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, entry_text, states
 from compliance.signing import envelope
 from flows.intake import batches, lifecycle
 from flows.state.paths import Attempt, Home

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from compliance.formats.errors import StateError
-from compliance.ledger import entry_text, states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, entry_text, states
 from compliance.verification.verify import verify_statement
 from flows.intake import lifecycle, requests, signoff
 from flows.state import event_ids, keyring, locks

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.intake import requests
 from flows.models import architectures, weights
 from flows.state import locks

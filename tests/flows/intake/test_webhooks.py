@@ -15,9 +15,8 @@ import pytest
 
 from compliance.documents.request import parse_request
 from compliance.formats.errors import RequestError
-from compliance.ledger.ledger import Ledger
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.ledger import Ledger
+from compliance.signing import envelope, load_trust
 from flows.intake import lifecycle, requests, webhooks
 from flows.state import keyring
 from flows.state.errors import EventError
@@ -85,7 +84,7 @@ def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str)
     assert (sent["answer"], sent["kind"]) == (200, "request_denied")
     assert webhooks.deliver(home) == []
     opened = envelope.open_envelope(told.got[0])
-    (signature,) = envelope.judge(opened, load_trust(home.trust))
+    (signature,) = envelope.verify_signatures(opened, load_trust(home.trust))
     assert (signature.holds, signature.role) == (True, "executor")
     assert opened.payload_type == webhooks.TYPE
     said = json.loads(opened.payload)

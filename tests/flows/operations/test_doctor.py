@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.operations import doctor
 from flows.servers import local_services, processes
 from flows.state import keyring

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows import models
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data import versions as dataversions

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from compliance.signing import envelope
-from compliance.signing.trust import load_trust
+from compliance.signing import envelope, load_trust
 from flows.state.paths import Attempt
 from tests.flows.world import World
 
@@ -63,7 +62,7 @@ def test_on_the_same_platform_everything_is_the_same_and_signed(
     assert {"model after", "verdict", "retain set", "few_shot.1@penultimate"} <= names
     content = (auditor.folder / "replay.dsse.json").read_bytes()
     trust = load_trust(auditor.folder / ".damp" / "trust.json")
-    (signature,) = envelope.judge(envelope.open_envelope(content), trust)
+    (signature,) = envelope.verify_signatures(envelope.open_envelope(content), trust)
     assert (signature.role, signature.holds) == ("auditor", True)
     result = json.loads(envelope.open_envelope(content).payload)
     assert result["predicate"]["result"] == "PASSED"

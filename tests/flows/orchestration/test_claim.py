@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.cli import demo
 from flows.data.dataset import DataSpec
 from flows.models import architectures, weights

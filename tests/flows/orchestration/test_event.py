@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.cli import demo
 from flows.state import journal
 from flows.steps.table import STEPS

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.intake import requests
 from flows.state.paths import Home
 from tests.flows.world import EVENT, World

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger import states
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger, states
 from flows.intake import requests
 from flows.orchestration import parking
 from flows.records import status

@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.servers import local_services, processes
 from flows.state.paths import Attempt
 from tests.flows.running import (

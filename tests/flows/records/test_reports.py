@@ -15,7 +15,7 @@ import pytest
 
 from compliance.charts import charts
 from compliance.formats.errors import EnvelopeError
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from flows.intake import lifecycle, signoff
 from flows.records import event_index, pdf, reports
 from flows.state import keyring

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import torch
 
-from compliance.ledger.ledger import Ledger
+from compliance.ledger import Ledger
 from compliance.signing import envelope as signing
 from flows import models
 from flows.operations import promote

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from compliance.signing.trust import load_trust, moment
+from compliance.formats.timestamps import parse_utc
+from compliance.signing import load_trust
 from compliance.verification.verify import verify_statement
 from flows.state import keyring
 from flows.state.errors import EventError
@@ -50,7 +51,7 @@ def test_what_a_revoked_key_signed_later_does_not_hold(home: Home) -> None:
     key = keyring.new(home, role="executor", days=30).keyid
     statement = MADE.decide(home, MADE.put(home)).statement
     line = load_trust(home.trust).keys[key]
-    long_ago = moment(line.not_before) - timedelta(days=10)
+    long_ago = parse_utc(line.not_before) - timedelta(days=10)
     early = line.not_before.replace(line.not_before, long_ago.isoformat())
     _rewrite(home, key, not_before=early)
     keyring.revoke(home, key[:12], since=long_ago + timedelta(days=1))

@@ -19,8 +19,10 @@ def test_a_head_that_was_fitted_anew_is_named() -> None:
         damp.forget(network, [(images, labels)], forget=3, preset=preset)
         for preset in ("mixture", "mended")
     )
-    assert edit.describe(cut_only)["mended"] is None
-    named = edit.describe(fitted)["mended"]
+    assert edit.describe(cut_only)["repairs"] == []
+    (repair,) = edit.describe(fitted)["repairs"]
+    assert repair["kind"] == "head_refit"
+    named = repair["layer"]
     one, other = cut_only.unretired.state_dict(), fitted.unretired.state_dict()
     differing = {name.rpartition(".")[0] for name in one if not torch.equal(one[name], other[name])}
     assert differing == {named}
@@ -33,9 +35,9 @@ def test_a_layer_that_was_rewritten_is_named_and_its_change_told_whole() -> None
     labels = torch.arange(80) % 4
     images = torch.randn(4, 1, 8, 8)[labels] + 0.3 * torch.randn(80, 1, 8, 8)
     edited = damp.forget(network, [(images, labels)], forget=3, preset="rewritten")
-    told = edit.describe(edited)
-    assert told["rewritten"] == "fc1"
+    record = edit.describe(edited)
+    assert record["repairs"][0] == {"kind": "low_rank_update", "layer": "fc1"}
     before, after = network.fc1.weight.detach(), edited.unretired.fc1.weight.detach()
-    (line,) = [operator for operator in told["operators"] if operator["name"] == "fc1"]
+    (line,) = [operator for operator in record["operators"] if operator["name"] == "fc1"]
     moved = float((after - before).norm() / before.norm())
     assert abs(line["relative_change"] - moved) < 1e-6

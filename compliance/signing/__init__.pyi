@@ -1,0 +1,50 @@
+from . import envelope, facts, keys, signed_note, statement, trust
+from .envelope import (
+    LARGEST,
+    PAYLOAD_TYPE,
+    Opened,
+    Signature,
+    countersign,
+    decoded,
+    digest,
+    merge,
+    open_envelope,
+    sign,
+    sign_bytes,
+    sign_payload,
+    verify_signatures,
+)
+from .facts import Statement
+from .keys import SigningKey, generate, load
+from .trust import ROLES, Trust, TrustedKey, load_trust, save_trust
+
+__all__ = [
+    "LARGEST",
+    "PAYLOAD_TYPE",
+    "ROLES",
+    "Opened",
+    "Signature",
+    "SigningKey",
+    "Statement",
+    "Trust",
+    "TrustedKey",
+    "countersign",
+    "decoded",
+    "digest",
+    "envelope",
+    "facts",
+    "generate",
+    "keys",
+    "load",
+    "load_trust",
+    "merge",
+    "open_envelope",
+    "save_trust",
+    "sign",
+    "sign_bytes",
+    "sign_payload",
+    "signed_note",
+    "statement",
+    "trust",
+    "verify_signatures",
+]

@@ -1,0 +1,327 @@
+"""A statement as typed facts: read once, after its form was checked; docs/record.md explains each.
+
+Statements of before presets listed their repairs hold `rewritten` and `mended` instead:
+`Method.repaired` says the same of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compliance.formats import typed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A model that the statement is about."""
+
+    name: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierAttempt:
+    """An attempt of the same event before this one."""
+
+    attempt: int
+    statement_digest: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerPosition:
+    """Where the ledger stood: its name, its number of entries, the hash of the last."""
+
+    origin: str
+    sequence: int
+    previous: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What the audits cost."""
+
+    cpu_seconds: Mapping[str, float]
+    forward_passes: float
+    models_observed: int
+    models_kept: int
+    candidate_forward_passes: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFacts:
+    """Which attempt of which event, when, and where the ledger stood."""
+
+    id: str
+    attempt: int
+    previous_attempts: tuple[EarlierAttempt, ...]
+    ledger: LedgerPosition
+    started_at: str
+    finished_at: str
+    monotonic_seconds: float
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The classes to forget."""
+
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFacts:
+    """What was asked."""
+
+    regulation: str
+    due_at: str
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A version in a model registry."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelBefore:
+    """The model that was to forget."""
+
+    digest: Digest
+    registry: Registered | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataVersion:
+    """One version of a data set."""
+
+    name: str
+    version: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """The version of damp that did it."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the attempt started from, and the data version it left."""
+
+    model_before: ModelBefore
+    data_before: DataVersion
+    data_after: DataVersion
+    code: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """One layer that was cut."""
+
+    name: str
+    kind: str
+    strength: tuple[float, ...]
+    separability: tuple[float, ...]
+    relative_change: float = field(metadata={"key": "relative_change"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What followed the cuts, in which layer: "head_refit" or "low_rank_update"."""
+
+    kind: str
+    layer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How the model was changed."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    operators: tuple[Operator, ...]
+    head_only: bool
+    repairs: tuple[Repair, ...] = ()
+    rewritten: str | None = None
+    mended: str | None = None
+
+    @property
+    def repaired(self) -> tuple[Repair, ...]:
+        """The repairs, in the order in which they were made."""
+        older = (("low_rank_update", self.rewritten), ("head_refit", self.mended))
+        return self.repairs or tuple(Repair(kind=k, layer=name) for k, name in older if name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyName:
+    """Which policy."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The audit plan, and the ledger entry that holds it."""
+
+    digest: str
+    ledger_sequence: int
+    policy: PolicyName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margin:
+    """How far a figure may lie below and above its baseline, or what it may reach at most."""
+
+    below: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """Chances that a retrained model is accepted, and that the original is detected."""
+
+    accept_retrained: float | None = None
+    detect_original: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """One judged measurement, or the gap where one is missing: then only audit and reason stand."""
+
+    audit: str
+    name: str | None = None
+    label: str | None = None
+    status: str = "RUN"
+    value: float | None = None
+    interval: tuple[float, ...] | None = None
+    null: tuple[float, ...] | None = None
+    null_mean: float | None = None
+    null_sd: float | None = None
+    original: float | None = None
+    difference: float | None = None
+    difference_interval: tuple[float, ...] | None = None
+    against: str | None = None
+    margin: Margin | None = None
+    rule: str | None = None
+    required: bool = False
+    outcome: str | None = None
+    power: Power = Power()
+    sizes: Mapping[str, int] | None = None
+    reason: str | None = None
+
+    @property
+    def ran(self) -> bool:
+        """Whether it holds a measurement."""
+        return self.status == "RUN"
+
+    @property
+    def title(self) -> str:
+        """The measurement's name; the audit's where there is none."""
+        return self.name or self.audit
+
+    @property
+    def limits(self) -> Margin:
+        """The margin; one without limits where the row has none."""
+        return self.margin or Margin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRow:
+    """A model whose right answer is known, and what the audits made of it."""
+
+    name: str
+    expected: str
+    result: str = field(metadata={"key": "found"})
+    as_expected: bool
+    rows: tuple[AuditRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictFacts:
+    """What was concluded, why, and within which limits."""
+
+    result: str
+    assurance: str
+    claim: str
+    reasons: tuple[str, ...]
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """A copy or descendant of the old model."""
+
+    artefact: str
+    location: str = ""
+    status: str = ""
+    note: str = ""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What it is and where it lies: together they name it."""
+        return self.artefact, self.location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicate:
+    """The statement's content."""
+
+    event: EventFacts
+    request: RequestFacts
+    inputs: Inputs
+    method: Method
+    audit_plan: Plan
+    audits: tuple[AuditRow, ...]
+    controls: tuple[ControlRow, ...]
+    verdict: VerdictFacts
+    propagation: tuple[Artefact, ...]
+    demo_key: bool
+
+    @property
+    def required(self) -> tuple[AuditRow, ...]:
+        """The rows that the verdict rests on."""
+        return tuple(row for row in self.audits if row.required)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """An in-toto statement of one attempt; the first subject is the model after."""
+
+    subject: tuple[Subject, ...]
+    predicate: Predicate
+
+    @property
+    def model_after(self) -> str:
+        """SHA-256 of the model after."""
+        return self.subject[0].digest.sha256
+
+    @classmethod
+    def of(cls, statement: Mapping[str, Any]) -> Statement:
+        """The facts of a decoded statement that its schema allows.
+
+        Raises:
+            JsonError: a part is missing.
+        """
+        return typed.read(cls, statement, "The statement")
+
+
+def row(judged: Mapping[str, Any]) -> AuditRow:
+    """One row of a statement's `audits`, or of a report's `evidence`."""
+    return typed.read(AuditRow, judged, "The row")

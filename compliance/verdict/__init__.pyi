@@ -1,0 +1,28 @@
+from . import expected_power, findings, wording
+from .assurance import FAILED, INCONCLUSIVE, PASSED, reached, result_of
+from .controls import MUST_FAIL, MUST_PASS, Control
+from .findings import impossible_controls, load_findings
+from .judged_row import JudgedRow
+from .judging import judge_row, judge_rows
+from .verdict import Verdict, judge
+
+__all__ = [
+    "FAILED",
+    "INCONCLUSIVE",
+    "MUST_FAIL",
+    "MUST_PASS",
+    "PASSED",
+    "Control",
+    "JudgedRow",
+    "Verdict",
+    "expected_power",
+    "findings",
+    "impossible_controls",
+    "judge",
+    "judge_row",
+    "judge_rows",
+    "load_findings",
+    "reached",
+    "result_of",
+    "wording",
+]
