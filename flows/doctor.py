@@ -72,7 +72,7 @@ def _tried(check: Callable[[Home], Iterator[Sign]], home: Home) -> Iterator[Sign
 
 
 def _versions(home: Home) -> Iterator[Sign]:
-    """Pins that were measured: a wrong one fails in silence (docs/operations.md, upgrades)."""
+    """Ranges that were tried: what lies outside may fail in silence (docs/dependencies.md)."""
     from packaging.requirements import Requirement
 
     wrong = []
@@ -90,7 +90,7 @@ def _versions(home: Home) -> Iterator[Sign]:
         remedy = "Install the locked versions: `make demo` in a checkout, or requirements.lock."
         yield Sign(what="versions", level=BAD, found=", ".join(wrong), remedy=remedy)
     else:
-        yield Sign(what="versions", level=GOOD, found="as pinned")
+        yield Sign(what="versions", level=GOOD, found="within the ranges that were tried")
 
 
 def _folder(home: Home) -> Iterator[Sign]:
