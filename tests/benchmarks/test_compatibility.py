@@ -39,3 +39,11 @@ def test_the_lock_names_no_address_and_lies_within_the_ranges() -> None:
     locked = dict(line.split()[0].split("==") for line in text.splitlines() if line[:1].isalnum())
     for requirement in requirements():
         assert locked[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+@pytest.mark.parametrize("test", [*compatibility.SMOKE, *compatibility.LONG])
+def test_what_both_ends_are_tried_with_is_there(test: str) -> None:
+    file, _, name = test.partition("::")
+    place = compatibility.CHECKOUT / file
+    assert place.exists()
+    assert not name or f"def {name}(" in place.read_text()
