@@ -65,7 +65,7 @@ def _checked(check: Callable[[Home], Iterator[HealthCheck]], home: Home) -> Iter
 
 
 def _versions(home: Home) -> Iterator[HealthCheck]:
-    """Pins that were measured: a wrong one fails in silence (docs/operations.md, upgrades)."""
+    """Ranges that were tried: what lies outside may fail in silence (docs/dependencies.md)."""
     from packaging.requirements import Requirement
 
     wrong = []
@@ -83,7 +83,7 @@ def _versions(home: Home) -> Iterator[HealthCheck]:
         remedy = "Install the locked versions: `make demo` in a checkout, or requirements.lock."
         yield HealthCheck(what="versions", level=BAD, finding=", ".join(wrong), remedy=remedy)
     else:
-        yield HealthCheck(what="versions", level=GOOD, finding="as pinned")
+        yield HealthCheck(what="versions", level=GOOD, finding="within the ranges that were tried")
 
 
 def _folder(home: Home) -> Iterator[HealthCheck]:
