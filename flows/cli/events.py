@@ -69,15 +69,14 @@ def submit(file: Path, as_json: bool) -> int:
     from flows.state.settings import prepared
 
     receipt = requests.submit(prepared(), file)
-    event = receipt["id"]
-    if receipt["new"]:
+    if receipt.new:
         lines = [
-            f"Accepted as event {event}, due {receipt['due']}.",
-            console.next_step(f"damp run --event {event}"),
+            f"Accepted as event {receipt.id}, due {receipt.due}.",
+            console.next_step(f"damp run --event {receipt.id}"),
         ]
     else:
-        lines = [f"Event {event} was filed before with the same content: nothing was done."]
-    console.answer(receipt, lines, as_json=as_json)
+        lines = [f"Event {receipt.id} was filed before with the same content: nothing was done."]
+    console.answer(receipt.to_json(), lines, as_json=as_json)
     return DONE
 
 
