@@ -109,8 +109,8 @@ def run(event: str | None, as_json: bool) -> int:
     with console.bars():
         engine.carry_out(place, events)
     for delivery in webhooks.deliver(place):
-        if "problem" in delivery:  # the next run tries again
-            console.note(f"event {delivery['event'][:8]}: {delivery['problem']}")
+        if delivery.problem:  # the next run tries again
+            console.note(f"event {delivery.event[:8]}: {delivery.problem}")
     results = [status.one_event(place, each) for each in events]
     if as_json:
         pages = [result.to_json() for result in results]

@@ -21,7 +21,7 @@ from flows.cli import demo
 from flows.data.dataset import DataSpec
 from flows.models import architectures, weights
 from flows.state.paths import Attempt, Home
-from tests.flows.conftest import Damp, Refusal, Told, contents
+from tests.flows.conftest import Damp, Refusal, Result, contents
 from tests.flows.running import Office
 from tests.flows.world import World
 
@@ -75,10 +75,10 @@ def desk(tmp_path: Path, world: World) -> Desk:
     return Desk(tmp_path / "desk", world)
 
 
-def ran(home: Home, *arguments: str | Path) -> Told:
+def ran(home: Home, *arguments: str | Path) -> Result:
     """A command that needs an engine: in a process of its own, as a shell would run it."""
     done = Office(home).damp(*arguments)
-    return Told(done.returncode, done.stdout, done.stderr)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def silenced(state: dict[str, Tensor]) -> None:
