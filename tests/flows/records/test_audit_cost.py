@@ -63,7 +63,7 @@ def test_steps_add_up_and_one_that_is_done_again_replaces_itself(tmp_path: Path)
         "modelsKept": 6,
         "candidateForwardPasses": {"observe": 1.61, "relearning": 8.63},
     }
-    words = audit_cost.in_words(cost)
+    words = audit_cost.AuditCost.from_json(cost).in_words()
     assert words.startswith("10.2 forward passes for this model, 10.2 for the 1 models")
     assert "1.8 s of processor time, most of it few_shot (1.2 s)" in words
 
