@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
 from flows.intake import receipts, requests
-from flows.intake.receipts import Origin, Receipt
+from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state.errors import DataError, EventError, ModelError
-from flows.state.files import digest_file, write_atomically
+from flows.state.files import digest_file
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ def file_claim(home: Home, file: Path) -> Receipt:
     new = receipts.logged(home, event) is None
     if new:
         check(home, claim, policy, origin)
-        write_atomically(home.claim(event), file.read_bytes())
-        Origin(folder=origin, files=files).write(home, event)
-        receipts.log(
+        receipts.enter(
             home,
             event,
+            home.claim(event),
+            file.read_bytes(),
+            {"folder": str(origin), "files": files},
             document=claim.digest(files),
             regulation="other",
             policy=policy,
@@ -78,10 +79,7 @@ def claim_of(home: Home, event: str) -> Claim:
 
 def files_of(home: Home, event: str) -> dict[str, str]:
     """SHA-256 of each of the claim's models, as they were when it was received."""
-    files = Origin.read(home, event).files
-    if files is None:
-        raise EventError(f"Event {event} is no claim: it has no models that were pinned.")
-    return dict(files)
+    return dict(receipts.origin(home, event)["files"])
 
 
 def recipe_source(claim: Claim, origin: Path) -> str | None:

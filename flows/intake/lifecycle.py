@@ -26,13 +26,7 @@ from flows.state.paths import Home
 
 Facts = dict[str, Any]
 
-DENIALS = {
-    "unverifiable": "the requester could not be identified",
-    "not-the-person": "it was not made by the person or on their behalf",
-    "exempt": "an exemption applies",
-    "out-of-scope": "it asks for something that this system does not do",
-    "other": "another ground, which the note names",
-}
+DENIALS = ("unverifiable", "not-the-person", "exempt", "out-of-scope", "other")
 """Grounds on which a request is denied; what `damp stats` counts by."""
 
 STATUSES = ("DELETED", "QUARANTINED", "EXPIRES_ON", "RETAINED", "UNKNOWN")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,8 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from flows.state.files import write_atomically
 from flows.state.paths import Home
+
+Facts = dict[str, Any]
 
 KIND, KEY = "request_received", "receipt"
 
@@ -38,39 +39,12 @@ class Receipt:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where a document was handed in, kept beside its bytes.
-
-    Attributes:
-        folder: Its folder: relative paths in it start there.
-        files: SHA-256 of each of a claim's models; None for a request.
-    """
-
-    folder: Path
-    files: Mapping[str, str] | None = None
-
-    @classmethod
-    def read(cls, home: Home, event: str) -> Origin:
-        """That of an event."""
-        content = json.loads(_file(home, event).read_text())
-        return cls(folder=Path(content["folder"]), files=content.get("files"))
-
-    def write(self, home: Home, event: str) -> None:
-        """Keep it for the event."""
-        content: dict[str, Any] = {"folder": str(self.folder)}
-        if self.files is not None:
-            content["files"] = dict(self.files)
-        write_atomically(_file(home, event), json.dumps(content).encode())
-
-
-def _file(home: Home, event: str) -> Path:
-    return home.event(event) / "origin.json"
-
-
-def log(
+def enter(
     home: Home,
     event: str,
+    file: Path,
+    content: bytes,
+    origin: Facts,
     *,
     document: str,
     regulation: str,
@@ -78,7 +52,22 @@ def log(
     identity: str,
     **more: bool,
 ) -> None:
-    """Enter the receipt of a document, given by its digest; its clock starts now."""
+    """Keep a document's bytes and origin, then log its receipt: the entry makes it an event.
+
+    Args:
+        home: The state folder.
+        event: Its id.
+        file: Where the bytes are kept.
+        content: The bytes.
+        origin: Its `folder`, where relative paths in it start; a claim's models by digest, `files`.
+        document: Digest of what it says.
+        regulation: The ground; the due date follows from it and the policy.
+        policy: Which sign-offs it needs.
+        identity: "required" where somebody has to verify who asks.
+        more: Further facts of the entry.
+    """
+    write_atomically(file, content)
+    write_atomically(_origin(home, event), json.dumps(origin).encode())
     received = datetime.now(UTC)
     body = {
         "request": document,
@@ -90,6 +79,16 @@ def log(
         **more,
     }
     Ledger(home.ledger).append_once(KIND, event, KEY, body)
+
+
+def origin(home: Home, event: str) -> Facts:
+    """The origin that was kept."""
+    content: Facts = json.loads(_origin(home, event).read_text())
+    return content
+
+
+def _origin(home: Home, event: str) -> Path:
+    return home.event(event) / "origin.json"
 
 
 def logged(home: Home, event: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Requests on their way in: checked as a whole, written into the ledger, found again."""
+"""Requests on their way in: checked as a whole, entered, and read again by what runs them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from compliance.ledger import states
 from compliance.ledger.ledger import Ledger
 from flows.data.dataset import Dataset, DataSpec
 from flows.intake import receipts
-from flows.intake.receipts import Origin, Receipt
+from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.state.errors import EventError
-from flows.state.files import write_atomically
 from flows.state.paths import Home
 
 Facts = dict[str, Any]
@@ -58,12 +57,13 @@ def _is_received(home: Home, request: Request) -> bool:
 
 
 def receive(home: Home, request: Request, policy: Policy, content: bytes, origin: Path) -> None:
-    """Keep the request's bytes, then log its receipt: the entry is what makes it an event."""
-    write_atomically(home.request(request.id), content)
-    Origin(folder=origin).write(home, request.id)
-    receipts.log(
+    """Enter a request whose checks are done."""
+    receipts.enter(
         home,
         request.id,
+        home.request(request.id),
+        content,
+        {"folder": str(origin)},
         document=request.digest(),
         regulation=request.regulation,
         policy=policy,
@@ -158,7 +158,7 @@ def source_of(home: Home, event: str) -> str:
 
 def origin_of(home: Home, event: str) -> Path:
     """The folder that the event's request was submitted from."""
-    return Origin.read(home, event).folder
+    return Path(receipts.origin(home, event)["folder"])
 
 
 def request_of(home: Home, event: str) -> Request:

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flows.state.files import write_atomically
@@ -75,15 +75,6 @@ class AuditCost:
             candidate={**self.candidate, **other.candidate},
         )
 
-    def rounded(self) -> AuditCost:
-        """To what a clock can tell."""
-        return replace(
-            self,
-            seconds={name: round(seconds, 3) for name, seconds in self.seconds.items()},
-            passes=round(self.passes, 2),
-            candidate={name: round(passes, 2) for name, passes in self.candidate.items()},
-        )
-
     def in_words(self) -> str:
         """One line for the end of a run."""
         most = max(self.seconds, key=lambda name: self.seconds[name])
@@ -131,7 +122,14 @@ def keep(attempt: Attempt, step: str, costs: Iterable[Facts]) -> None:
 
 def of_attempt(attempt: Attempt) -> Facts:
     """What all of its audits cost, as the statement holds it."""
-    return _total(json.loads(attempt.cost.read_bytes()).values()).rounded().to_json()
+    cost = _total(json.loads(attempt.cost.read_bytes()).values())
+    return AuditCost(  # rounded to what a clock can tell
+        seconds={name: round(seconds, 3) for name, seconds in cost.seconds.items()},
+        passes=round(cost.passes, 2),
+        observed=cost.observed,
+        kept=cost.kept,
+        candidate={name: round(passes, 2) for name, passes in cost.candidate.items()},
+    ).to_json()
 
 
 def _total(costs: Iterable[Facts]) -> AuditCost:
