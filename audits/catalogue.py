@@ -126,6 +126,16 @@ AUDITS: Mapping[str, Entry] = MappingProxyType(
             references="or_novel_classes",
             terms=("dprime", "auc", "penultimate"),
         ),
+        "spatial_pattern": Entry(
+            question="Is the forgotten class kept in where features lie in the image, not in how "
+            "large they are?",
+            reading="Most readers see inner values averaged over the image. The figures read only "
+            "what such an average drops: whether they are larger on the left or on the right.",
+            title="Spatial pattern",
+            attack="reads where in the image inner values lie",
+            depth="deep",
+            terms=("dprime", "auc"),
+        ),
         "few_shot": Entry(
             question="How ready is the forgotten class to come back from a few labelled images?",
             reading="Shares of images recognised after seeing only 1, 5 or 20 labelled images of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from audits import catalogue
 from compliance.charts import svg
 from compliance.charts.picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
 from compliance.presentation.palette import COLOURS
@@ -49,6 +50,8 @@ def picture_of(rows: Sequence[Json]) -> Picture | None:
 def profile(rows: Sequence[Json], name: str) -> list[Json]:
     """The rows of one statistic, shallow to deep, in the order of the statement."""
     named = [r for r in rows if ran(r) and str(r.get("name", "")).startswith(f"{name}@")]
+    # a second name of a depth that is there already
+    named = [r for r in named if r["name"] != f"{name}@{catalogue.EARLIER}"]
     return [r for r in named if finite([r.get("value")]) and finite(r.get("null"))]
 
 

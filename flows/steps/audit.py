@@ -223,11 +223,11 @@ class _Loader:
     ) -> Observation:
         """From the cache where this model was seen on these rows before."""
         from audits import features
+        from audits.observation import CONTENT
         from flows.state import files
 
-        key = digest_bytes(
-            canonical([file["sha256"], self.rows.key, retired or [], architecture or ""])
-        )
+        model = [file["sha256"], self.rows.key, retired or [], architecture or ""]
+        key = digest_bytes(canonical([*model, CONTENT]))
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
             known = features.from_arrays(*files.load_arrays(path))

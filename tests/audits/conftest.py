@@ -85,7 +85,16 @@ class World:
             fresh=_readout(fresh, head, bias),
             unseen=_readout(further, head, bias),
             relearned=self._curves(knows, generator),
+            cells=self._cells(knows, generator),
         )
+
+    def _cells(self, knows: bool, generator: np.random.Generator) -> np.ndarray:
+        """Each class has its own pattern over 2x2 cells, faint where nobody learned it."""
+        patterns = np.random.default_rng([self.seed, 7]).standard_normal((CLASSES, 3, 2, 2))
+        strength = np.where((self.test_labels == FORGET) & (not knows), 0.3, 1.5)
+        noise = generator.standard_normal((len(self.test_labels), 3, 2, 2))
+        cells: np.ndarray = strength[:, None, None, None] * patterns[self.test_labels] + noise
+        return cells
 
     def _features(
         self,
