@@ -215,7 +215,7 @@ def test_a_model_at_the_margin_comes_out_within_with_a_chance_of_alpha(reader, s
         null = [estimated(reader, images, rng.normal(0.4, 0.1), rng) for _ in range(5)]
         return estimated(reader, images, 1.2, rng), null
 
-    events = [event() for _ in range(130)]
+    events = [event() for _ in range(250)]
     # at the margin: what the candidate exceeds the retrained models by, over all images
     margin = float(np.mean([c.value - np.mean([r.value for r in null]) for c, null in events]))
     assert margin > 0
