@@ -3,9 +3,11 @@
 The door is lazy: `compliance` imports `audits.finding` and must not pay for torch or scikit-learn.
 
     evidence.py, observation.py     what is put before the audits
-    features.py                     reads it off a model, once
+    features.py, feature_map.py     read it off a model, once
     catalogue.py                    the audits: what each asks, where it looks, how to read it
     accuracy.py ... utility.py      one audit each: `audit(evidence, *, ...) -> Finding`
+    depths.py, earlier.py           which features are read, and which earlier ones count
+    depth_probe.py, discriminant.py, whitening.py  how probes read them
     statistics.py, estimates.py, equivalence.py    the numerics
     references.py, controls.py      the baseline, and the models that must fail
     finding.py                      what an audit hands over

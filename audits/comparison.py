@@ -58,6 +58,32 @@ class Models:
             ),
         )
 
+    def also_at(self, alias: str, depth: str | None, *, why: str) -> Models:
+        """The same with every figure at a depth under another name of that depth as well.
+
+        Args:
+            alias: The other name.
+            depth: The depth; None where there is none.
+            why: Why there is none.
+        """
+
+        def named(figures: Measured) -> Measured:
+            if isinstance(figures, _Reason):
+                return figures
+            kinds = {name.partition("@")[0] for name in figures if "@" in name}
+            of_alias: Measured = {
+                f"{kind}@{alias}": why if depth is None else figures.get(f"{kind}@{depth}", LACKING)
+                for kind in kinds
+            }
+            return {**figures, **of_alias}
+
+        return Models(
+            candidate=named(self.candidate),
+            original=named(self.original),
+            references=tuple(map(named, self.references)),
+            novel_class_null=tuple(map(named, self.novel_class_null)),
+        )
+
     def missing(self, name: str, *, of_original: bool = True) -> str:
         """Why a figure cannot be measured on one of the models; empty where it can."""
         models = [("the candidate", self.candidate)]
@@ -255,6 +281,11 @@ def band(null: Sequence[np.ndarray]) -> dict[str, JSON]:
         "retrained_low": rounded(np.min(null, axis=0)),
         "retrained_high": rounded(np.max(null, axis=0)),
     }
+
+
+def side_by_side(models: Models, names: Sequence[str]) -> dict[str, JSON]:
+    """Figures that no model misses, side by side, for a picture."""
+    return {"figures": {"names": list(names), **models.columns(names)}}
 
 
 def rounded(values: np.ndarray | Sequence[float]) -> list[JSON]:

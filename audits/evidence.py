@@ -183,6 +183,12 @@ def _problems(evidence: Evidence) -> Iterator[str]:
                     f"{len(readout.logits)} {part} rows were shown to {who} and {given} labels are "
                     "given: observe all models on the same rows."
                 )
+        cells = observation.cells
+        if cells is not None and (cells.ndim != 4 or len(cells) != len(evidence.test_labels)):
+            yield (
+                f"The cells of {who} are {cells.shape}: give ({len(evidence.test_labels)}, C, a, "
+                "b), one row per test label."
+            )
         for depth, features in observation.features.items():
             if features.ndim != 2 or len(features) != len(evidence.test_labels):
                 yield (

@@ -46,6 +46,7 @@ def stand_in(
         fresh=None,
         unseen=None,
         relearned={},
+        cells=None,
     )
     labels = np.full(len(rows), evidence.forget[0])
     substituted = replace(

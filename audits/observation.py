@@ -13,6 +13,9 @@ PENULTIMATE = "penultimate"
 LOGITS = "logits"
 """Name under which the audits read the logits of the retain classes as features."""
 
+CONTENT = 2
+"""What an observation holds, by number: files of the first kind lack the cells of the last map."""
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -61,6 +64,8 @@ class Observation:
         relearned: Name of a curve -> (draws, steps, queries), 1.0 where the query's true class was
             predicted after so many fine-tuning steps, NaN where the query was tuned on; empty where
             the model was not tuned.
+        cells: (n_test, C, a, b), the last feature map of the test rows as means over a few cells;
+            None where the network has none.
         passes: What looking at the model cost, in forward passes over training and test rows: the
             plain ones under "observe", those of fine-tuning (a backward counts as two) under
             "relearning".
@@ -77,6 +82,7 @@ class Observation:
     unseen: Readout | None = None
     relearned: Arrays = field(default_factory=dict)
     passes: dict[str, float] = field(default_factory=dict)
+    cells: np.ndarray | None = None
 
 
 def to_arrays(observation: Observation) -> tuple[Arrays, dict[str, str]]:
@@ -101,6 +107,8 @@ def _named(observation: Observation) -> Iterator[tuple[str, np.ndarray]]:
     ):
         for name, value in arrays.items():
             yield f"{group}/{name}", value
+    if observation.cells is not None:
+        yield "cells", observation.cells
     if observation.head is not None:
         yield "head/weight", observation.head.weight
         yield "head/bias", observation.head.bias
@@ -136,6 +144,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
         # safetensors keeps no order, and findings must not depend on it
         relearned=dict(sorted(_group(arrays, "relearned").items())),
         passes=json.loads(metadata["passes"]),
+        cells=np.asarray(arrays["cells"]) if "cells" in arrays else None,
     )
 
 

@@ -280,11 +280,11 @@ class _Observer:
     ) -> Observation:
         """From the cache where this model was observed on these rows before."""
         from audits import features
+        from audits.observation import CONTENT
         from flows.state import files
 
-        key = digest_bytes(
-            canonical([file.sha256, self.rows.key, list(retired), architecture or ""])
-        )
+        model = [file.sha256, self.rows.key, list(retired), architecture or ""]
+        key = digest_bytes(canonical([*model, CONTENT]))
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
             observation = features.from_arrays(*files.load_arrays(path))

@@ -190,6 +190,9 @@ def test_what_is_the_same_for_every_image_is_not_read(
 def test_the_sound_network_is_measured_in_full(setup: Setup) -> None:
     """The positive control: the same setup, and nothing is broken."""
     for name, finding in setup.findings(setup.trained(9, FORGET)).items():
+        if name == "spatial_pattern":  # plain layers have no map of features over the image
+            assert finding.status == "NOT_RUN"
+            continue
         assert finding.status == "RUN", finding.reason
         assert finding.measurements, name
 

@@ -3,7 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audits import AUDITS, few_shot, head_refit, linear_probe, novel_class_null, sampling
+from audits import (
+    AUDITS,
+    discriminant,
+    few_shot,
+    head_refit,
+    linear_probe,
+    novel_class_null,
+    sampling,
+)
 
 FORGET = 2
 
@@ -47,8 +55,8 @@ def test_the_null_is_measured_on_the_candidate_itself(apart, world, figures):
         )
         labels = np.append(world.test_labels[retain], np.full(60, FORGET))
         fold = sampling.folds(labels, 5, evidence.rng("linear_probe.folds"))
-        scores = linear_probe.held_out_scores(
-            linear_probe.standardised(features), labels, fold, [FORGET], 1e-6
+        scores = discriminant.held_out_scores(
+            discriminant.standardised(features), labels, fold, [FORGET], 1e-6
         )[FORGET]
         high, low = scores[labels == FORGET], scores[labels != FORGET]
         spread = np.sqrt((np.var(high, ddof=1) + np.var(low, ddof=1)) / 2)
