@@ -150,6 +150,7 @@ class _Bench:
                 self.load.shadow(file, seed, shadows.get("edited"))
                 for file, seed in zip(shadows["models"], shadows["seeds"], strict=True)
             ),
+            trained_here=True,  # step 4 trained them, or found them as it had left them
         )
 
     def judged(self, name: str) -> Facts:

@@ -81,11 +81,17 @@ class World:
             features={"body": features[:, :8], "penultimate": features},
             retired=retired,
             head=Head(weight=head, bias=bias),
-            weights={"penultimate": head.astype(np.float32)},
+            weights={"penultimate": self._weight(name if seed is None else str(seed), head, knows)},
             fresh=_readout(fresh, head, bias),
             unseen=_readout(further, head, bias),
             relearned=self._curves(knows, generator),
         )
+
+    def _weight(self, name: str, head: np.ndarray, knows: bool) -> np.ndarray:
+        """The head of a model that knows the class; every training from scratch has its own."""
+        own = np.random.default_rng([self.seed, *b"weights", *name.encode()])
+        weight: np.ndarray = head if knows else own.standard_normal(head.shape)
+        return weight.astype(np.float32)
 
     def _features(
         self,
