@@ -150,7 +150,8 @@ class _Bench:
                 self.load.shadow(file, seed, shadows.get("edited"))
                 for file, seed in zip(shadows["models"], shadows["seeds"], strict=True)
             ),
-            trained_here=True,  # step 4 trained them, or found them as it had left them
+            # those that a claimant handed in have no seeds: they may be copies
+            trained_here=bool(references["seeds"]),
         )
 
     def judged(self, name: str) -> Facts:
