@@ -4,6 +4,8 @@ The door is lazy: `compliance` imports `audits.finding` and must not pay for tor
 
     evidence.py, observation.py     what is put before the audits
     features.py                     reads it off a model, once
+    weight_record.py, triggers.py   reads off what its file holds, and its answers to triggers
+    weight_likeness.py              whether one weight was made from another
     catalogue.py                    the audits: what each asks, where it looks, how to read it
     accuracy.py ... utility.py      one audit each: `audit(evidence, *, ...) -> Finding`
     statistics.py, estimates.py, equivalence.py    the numerics

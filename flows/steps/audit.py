@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -291,15 +292,22 @@ class _Loader:
         return seen, impossible
 
     def _observe(self, network: nn.Module, digest: str, retired: list[int]) -> Observation:
-        from audits import features
+        from audits import features, weight_record
         from flows.state.settings import settings
 
+        shown = [
+            i for i, c in enumerate(self.rows.test_labels.tolist()) if c in self.data["forget"]
+        ]
         with self.meter.timed(audit_cost.OBSERVE):
+            device = settings().device
+            record = weight_record.record(
+                network, self.rows.test_inputs, shown=shown, device=device
+            )
             seen = features.observe(
                 network,
                 self.rows.train_inputs,
                 self.rows.test_inputs,
-                device=settings().device,
+                device=device,
                 retired=tuple(retired),
                 digest=digest,
                 fresh=self.rows.fresh_inputs,
@@ -307,5 +315,6 @@ class _Loader:
                 tuning=self.rows.tuning,
                 weights=True,
             )
+            seen = replace(seen, record=record)
         self.meter.looked_at(seen, kept=False)
         return seen

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from audits.equivalence import equivalence
 from audits.evidence import Evidence
 from audits.finding import Figure, Finding
-from audits.observation import Head, Observation, Readout
+from audits.observation import Head, Observation, Readout, WeightRecord
 from audits.tuning import Tuning
 
 CLASSES, WIDTH = 6, 16
@@ -85,6 +85,16 @@ class World:
             fresh=_readout(fresh, head, bias),
             unseen=_readout(further, head, bias),
             relearned=self._curves(knows, generator),
+            record=self._record(name, scores),
+        )
+
+    def _record(self, name: str, scores: np.ndarray) -> WeightRecord:
+        """A file of one weight, all of whose units have an effect; triggers bring nothing back."""
+        weight = np.random.default_rng([self.seed, *b"file", *name.encode()])
+        return WeightRecord(
+            tensors={"fc.weight": weight.standard_normal((CLASSES, WIDTH))},
+            effects={"fc.weight": np.ones(CLASSES)},
+            triggered={"brighter": scores[self.test_labels == FORGET]},
         )
 
     def _weight(self, name: str, head: np.ndarray, knows: bool) -> np.ndarray:

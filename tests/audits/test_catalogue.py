@@ -34,9 +34,16 @@ def test_it_is_read_without_the_numerics() -> None:
 
 @pytest.fixture(scope="module")
 def run(world) -> Callable[..., dict[str, Finding]]:
-    """All audits on a retrained model, whose weights are other ones than the original's."""
+    """All audits on a retrained model, whose weights are other ones than the original's.
+
+    Its file has one row less of the original's than the original has.
+    """
     weights = {"penultimate": np.random.default_rng(0).normal(size=(6, 16)).astype(np.float32)}
-    candidate = replace(world.model("retrained", knows=False), weights=weights)
+    model, original = world.model("retrained", knows=False), world.model("original", knows=True)
+    tensors = {"fc.weight": original.record.tensors["fc.weight"].copy()}
+    tensors["fc.weight"][0] = 1.0
+    record = replace(model.record, tensors=tensors)
+    candidate = replace(model, weights=weights, record=record)
 
     def audited(**changes: object) -> dict[str, Finding]:
         evidence = world.evidence(candidate, **changes)
