@@ -10,6 +10,7 @@ The door is lazy: `compliance` imports `audits.finding` and must not pay for tor
     accuracy.py ... utility.py      one audit each: `audit(evidence, *, ...) -> Finding`
     statistics.py, estimates.py, equivalence.py    the numerics
     references.py, controls.py      the baseline, and the models that must fail
+    spiked.py                       models just beyond a margin
     finding.py                      what an audit hands over
 """
 
