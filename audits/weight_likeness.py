@@ -23,6 +23,8 @@ LEAST_CORRELATION = 0.5
 itself leaves .71."""
 SAME_VALUES = 0.5
 """Share of a weight's numbers, bit for bit, that make another one its copy in any order."""
+SAMPLED = 4096
+"""Numbers of a weight that are looked for in another."""
 SAME_SPECTRUM = 1e-3
 """Relative distance of two spectra below which one weight is the other in another basis. Half
 precision moves them by 3e-4 at most, another training by some per cent."""
@@ -146,10 +148,15 @@ def _in_any_order(original: np.ndarray, other: np.ndarray) -> str:
 
 
 def shared_values(original: np.ndarray, other: np.ndarray) -> float:
-    """Share of the original's different numbers that the other holds as well, bit for bit."""
-    own = np.unique(np.asarray(original, dtype=np.float32))
-    # next to 0 every tensor holds the same few numbers: a rounded or pruned weight says nothing
-    if own.size < 0.5 * original.size:
+    """Share of the original's numbers that the other holds as well, bit for bit.
+
+    Of some thousand of them, evenly spaced.
+    """
+    step = max(1, original.size // SAMPLED)
+    numbers = np.asarray(original, dtype=np.float32).ravel()[::step]
+    own = np.unique(numbers)
+    # a rounded or pruned weight holds the same few numbers as every other
+    if own.size < 0.5 * numbers.size:
         return 0.0
     return float(np.isin(own, np.asarray(other, dtype=np.float32)).mean())
 
@@ -162,10 +169,13 @@ def is_reordered(own: np.ndarray, other: np.ndarray) -> bool:
     """
     if own.shape != other.shape or own.shape[1] < LEAST_WIDTH or max(own.shape) > LARGEST:
         return False
+    alike = matched(own, other)
+    if alike <= 0.5:  # the limit is never lower, and rotations are dear
+        return False
     by_chance = max(
         matched(own, other @ _rotation(other.shape[1], seed)) for seed in range(ROTATIONS)
     )
-    return matched(own, other) > (1 + by_chance) / 2
+    return alike > (1 + by_chance) / 2
 
 
 def matched(own: np.ndarray, other: np.ndarray) -> float:

@@ -74,7 +74,8 @@ def _against(row: JudgedRow) -> str:
     if seen.against == "original":
         yardstick = f"the original's is {seen.original:.3f}" if seen.original is not None else ""
     else:
-        yardstick = f"the retrained mean is {fmean(seen.null):.3f}"
+        whose = "unseen classes'" if seen.against == "unseen" else "retrained"
+        yardstick = f"the {whose} mean is {fmean(seen.null):.3f}"
     low, high = interval
     return f", {yardstick}, the difference {seen.difference:+.3f} ({low:+.3f} to {high:+.3f})"
 
