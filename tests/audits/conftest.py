@@ -81,7 +81,7 @@ class World:
             features={"body": features[:, :8], "penultimate": features},
             retired=retired,
             head=Head(weight=head, bias=bias),
-            weights={"penultimate": self._weight(name if seed is None else str(seed), head, knows)},
+            weights={"penultimate": self._weight(name, head)},
             fresh=_readout(fresh, head, bias),
             unseen=_readout(further, head, bias),
             relearned=self._curves(knows, generator),
@@ -97,10 +97,10 @@ class World:
             triggered={"brighter": scores[self.test_labels == FORGET]},
         )
 
-    def _weight(self, name: str, head: np.ndarray, knows: bool) -> np.ndarray:
-        """The head of a model that knows the class; every training from scratch has its own."""
+    def _weight(self, name: str, head: np.ndarray) -> np.ndarray:
+        """The original's is its head; every other training has one of its own."""
         own = np.random.default_rng([self.seed, *b"weights", *name.encode()])
-        weight: np.ndarray = head if knows else own.standard_normal(head.shape)
+        weight: np.ndarray = head if name == "original" else own.standard_normal(head.shape)
         return weight.astype(np.float32)
 
     def _features(
