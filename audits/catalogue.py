@@ -234,6 +234,18 @@ AUDITS: Mapping[str, Entry] = MappingProxyType(
             original=True,
             terms=("auc",),
         ),
+        "weight_provenance": Entry(
+            question="Does the file hold more of the original than the function shows?",
+            reading="Copies and idle numbers must be 0: the weights before the change have no "
+            "business elsewhere in the file, and what moves no output could carry anything along. "
+            "How much lies unchanged at its own place is for information: an edit leaves most.",
+            title="Weight provenance",
+            attack="searches the file for the old weights and for parts without effect",
+            depth="weights",
+            references="optional",
+            original=True,
+            terms=("original",),
+        ),
     }
 )
 """The audits by name, in the order in which a report shows them."""

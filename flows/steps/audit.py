@@ -205,6 +205,8 @@ class Suite:
                 self.observe.shadow(file, seed, shadows.edited)
                 for file, seed in zip(shadows.models, shadows.seeds, strict=True)
             ),
+            # those that a claimant handed in have no seeds: they may be copies
+            trained_here=bool(case.references.seeds),
         )
 
     def run(self, part: str) -> PartResult:
@@ -348,15 +350,22 @@ class _Observer:
         return observations, impossible
 
     def _observe(self, network: nn.Module, digest: str, retired: Sequence[int]) -> Observation:
-        from audits import features
+        from audits import features, weight_record
         from flows.state.settings import settings
 
+        shown = [
+            i for i, c in enumerate(self.rows.test_labels.tolist()) if c in self.case.data.forget
+        ]
         with self.meter.timed(audit_cost.OBSERVE):
+            device = settings().device
+            record = weight_record.record(
+                network, self.rows.test_inputs, shown=shown, device=device
+            )
             observation = features.observe(
                 network,
                 self.rows.train_inputs,
                 self.rows.test_inputs,
-                device=settings().device,
+                device=device,
                 retired=tuple(retired),
                 digest=digest,
                 fresh=self.rows.fresh_inputs,
@@ -364,5 +373,6 @@ class _Observer:
                 tuning=self.rows.tuning,
                 weights=True,
             )
+            observation = replace(observation, record=record)
         self.meter.count(observation, kept=False)
         return observation

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from audits.equivalence import equivalence
 from audits.evidence import Evidence
 from audits.finding import Figure, Finding
-from audits.observation import Head, Observation, Readout
+from audits.observation import Head, Observation, Readout, WeightRecord
 from audits.tuning import Tuning
 
 CLASSES, WIDTH = 6, 16
@@ -81,11 +81,12 @@ class World:
             features={"body": features[:, :8], "penultimate": features},
             retired=retired,
             head=Head(weight=head, bias=bias),
-            weights={"penultimate": head.astype(np.float32)},
+            weights={"penultimate": self._weight(name, head)},
             fresh=_readout(fresh, head, bias),
             unseen=_readout(further, head, bias),
             relearned=self._curves(knows, generator),
             cells=self._cells(knows, generator),
+            record=self._record(name, scores),
         )
 
     def _cells(self, knows: bool, generator: np.random.Generator) -> np.ndarray:
@@ -95,6 +96,21 @@ class World:
         noise = generator.standard_normal((len(self.test_labels), 3, 2, 2))
         cells: np.ndarray = strength[:, None, None, None] * patterns[self.test_labels] + noise
         return cells
+
+    def _record(self, name: str, scores: np.ndarray) -> WeightRecord:
+        """A file of one weight, all of whose units have an effect; triggers bring nothing back."""
+        weight = np.random.default_rng([self.seed, *b"file", *name.encode()])
+        return WeightRecord(
+            tensors={"fc.weight": weight.standard_normal((CLASSES, WIDTH))},
+            effects={"fc.weight": np.ones(CLASSES)},
+            triggered={"brighter": scores[self.test_labels == FORGET]},
+        )
+
+    def _weight(self, name: str, head: np.ndarray) -> np.ndarray:
+        """The original's is its head; every other training has one of its own."""
+        own = np.random.default_rng([self.seed, *b"weights", *name.encode()])
+        weight: np.ndarray = head if name == "original" else own.standard_normal(head.shape)
+        return weight.astype(np.float32)
 
     def _features(
         self,
