@@ -15,6 +15,13 @@ What happens now:
     logs.py         one JSON object a line in logs/damp.jsonl, each with its event
     interrupts.py   Ctrl-C and SIGTERM: caught from the first import on, and never lost
 
+Kept from strangers and from those who need not know:
+
+    children.py     how processes are started: a safe path, our folder, a bare environment
+    secrets.py      passphrase and database passwords, out of the environment and in memory
+    users_code.py   code of the user's own, from the one folder that was named for it
+    prefect_files.py  keeps Prefect from reading settings out of the working folder
+
 Names and refusals:
 
     event_ids.py    an event by its whole id or by its beginning
@@ -25,6 +32,7 @@ Names and refusals:
 """
 
 __all__ = [
+    "children",
     "errors",
     "event_ids",
     "files",
@@ -36,5 +44,6 @@ __all__ = [
     "logs",
     "paths",
     "progress",
+    "secrets",
     "settings",
 ]
