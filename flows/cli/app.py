@@ -159,6 +159,7 @@ def _explain(error: Exception) -> int:
 
 
 def _say(message: str, code: int) -> int:
+    message = secrets.hidden(message)
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps({"error": message, "exit_code": code}) + "\n")
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)

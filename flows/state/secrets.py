@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import MutableMapping
 from functools import lru_cache
@@ -65,6 +66,16 @@ def withdraw(environ: MutableMapping[str, str]) -> None:
     for name in secrets:
         environ.pop(name, None)
     environ[POINTER] = f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
+def hidden(text: str) -> str:
+    """A text for people, with no password of an address in it.
+
+    >>> hidden("no answer from postgresql://damp:s3cret@db/locks")
+    'no answer from postgresql://damp:***@db/locks'
+    """
+    shown = re.sub(r"(\w://[^\s/:@]*):[^\s/]*@", r"\1:***@", text)
+    return re.sub(r"(?i)(\bpassword\s*=\s*)('[^']*'|\S+)", r"\1***", shown)
 
 
 @lru_cache(maxsize=4)

@@ -26,6 +26,8 @@ from flows.state.paths import Home
 
 FILE = "settings.toml"
 """Under the state folder, or where `DAMP_SETTINGS` points."""
+NOT_IN_HOME = "?#%{}\\"
+"""Characters that no state folder's path may hold, beside those that cannot be printed."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -118,7 +120,22 @@ def settings() -> Settings:
             f"Settings cannot be used: {'; '.join(problems)}. They come from {settings_file()} and "
             "from DAMP_* variables; docs/operations.md lists them."
         ) from error
-    return loaded.model_copy(update={"home": loaded.home.expanduser().absolute()})
+    home = loaded.home.expanduser().absolute()
+    _refuse_unusable(home)
+    return loaded.model_copy(update={"home": home})
+
+
+def _refuse_unusable(home: Path) -> None:
+    """Databases and files are named by addresses: there, these characters mean other things."""
+    wrong = [
+        sign for sign in dict.fromkeys(str(home)) if sign in NOT_IN_HOME or not sign.isprintable()
+    ]
+    if wrong:
+        raise SettingsError(
+            f"The state folder {str(home)!r} cannot be used: its path holds "
+            f"{', '.join(map(repr, wrong))}, which addresses of databases and files give another "
+            "meaning. Name another one with --home or DAMP_HOME."
+        )
 
 
 def _refuse_unknown_keys(file: Path) -> None:
