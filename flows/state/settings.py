@@ -26,7 +26,7 @@ from flows.state.paths import Home
 
 FILE = "settings.toml"
 """Under the state folder, or where `DAMP_SETTINGS` points."""
-NOT_IN_HOME = "?#%{}\\"
+NOT_IN_HOME = "?#%{}\\'\""
 """Characters that no state folder's path may hold, beside those that cannot be printed."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
