@@ -108,11 +108,21 @@ def _dvc(folder: Path, *arguments: str) -> None:
     )
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = " ".join(errors) or done.stderr.strip() or f"exit code {done.returncode}"
         raise DataVersionError(
-            f"DVC refused `dvc {' '.join(arguments)}` in {folder}: "
-            f"{' '.join(errors) or done.stderr.strip() or f'exit code {done.returncode}'}. "
-            f"Run it there by hand to see more; deleting {folder} starts it afresh."
+            f"DVC refused `dvc {' '.join(arguments)}` in {folder}: {reason}. "
+            f"{_remedy(reason, folder)}"
         )
+
+
+def _remedy(reason: str, folder: Path) -> str:
+    """What to do: a path that cannot be used is another fault than a workspace that is broken."""
+    if "Errno" in reason or "Permission denied" in reason:
+        return (
+            "A folder that it uses, such as its cache, cannot be read or written: make it usable "
+            f"for you, or correct `cache.dir` (`dvc config --list --show-origin` in {folder})."
+        )
+    return f"Run it there by hand to see more; deleting {folder} starts it afresh."
 
 
 def _environment(folder: Path) -> dict[str, str]:

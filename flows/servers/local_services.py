@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from flows.servers import auth, guarded, processes
-from flows.servers.private_prefect import secret_settings
+from flows.servers.private_prefect import refuse_unwritable, secret_settings
 from flows.state.errors import ServerError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
@@ -152,6 +152,7 @@ def _start(home: Home, name: str, port: int) -> Service:
 
 def _prefect(home: Home, port: int) -> guarded.Instructions:
     (home.root / "prefect").mkdir(parents=True, exist_ok=True)
+    refuse_unwritable()
     database = settings().prefect_database_url
     external = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
     url = f"http://127.0.0.1:{port}/api"

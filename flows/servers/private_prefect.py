@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,6 +92,7 @@ def launch(home: Path, *, scheduler: bool = False) -> PrefectServer:
     reap(home)
     folder = home / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable()
     server = PrefectServer(home=home, port=processes.free_port())
     instructions = guarded.prefect(
         server.port,
@@ -133,6 +135,24 @@ def reap(home: Path) -> list[int]:
             ended.append(server.pid)
         path.unlink(missing_ok=True)
     return ended
+
+
+def refuse_unwritable() -> None:
+    """Name a folder of Prefect's that cannot be written; its server would end without a word.
+
+    Raises:
+        ServerError: `PREFECT_HOME` cannot be written.
+    """
+    place = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".damp-"):
+            pass
+    except OSError as error:
+        raise ServerError(
+            f"PREFECT_HOME is {place}, which cannot be written: {error.strerror}. Make it writable "
+            "for you, or unset PREFECT_HOME: then Prefect keeps its files in the state folder."
+        ) from error
 
 
 def secret_settings() -> dict[str, str]:
