@@ -179,8 +179,7 @@ def typed(
     """A command, typed in that folder."""
     script = [str(Path(sys.executable).with_name("damp"))]
     start = [sys.executable, "-m", "flows"] if by_module else script
-    dropped = ("PYTHONPATH", "PYTHONSAFEPATH")
-    plain = {name: text for name, text in os.environ.items() if name not in dropped}
+    plain = {name: text for name, text in os.environ.items() if name != "PYTHONSAFEPATH"}
     return subprocess.run(
         [*start, *arguments],
         cwd=folder,

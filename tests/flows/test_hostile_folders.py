@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,10 +58,38 @@ def test_there_are_more_than_twenty() -> None:
     assert set(ALONE) <= set(KINDS)
 
 
-def test_commands_in_a_folder_of_all_kinds_run_nothing(all_together: Path, marker: Path) -> None:
+@pytest.mark.parametrize("by_module", [False, True])
+def test_commands_in_a_folder_of_all_kinds_run_nothing(
+    all_together: Path, marker: Path, by_module: bool
+) -> None:
+    if by_module:
+        shutil.rmtree(all_together / "flows")  # it would be what `python -m flows` means
     for arguments in QUICK:
-        done = typed(all_together, *arguments)
+        done = typed(all_together, *arguments, by_module=by_module)
         assert "Traceback" not in done.stderr
+    assert executed(marker) == []
+
+
+@pytest.mark.parametrize("kind", [".env", "prefect.toml", "pyproject.toml"])
+def test_prefect_reads_no_settings_of_the_folder(tmp_path: Path, marker: Path, kind: str) -> None:
+    lay(kind, tmp_path, marker)
+    for name in (".env", "prefect.toml", "pyproject.toml"):
+        if (tmp_path / name).exists():
+            more = {".env": "PREFECT_RESULTS_PERSIST_BY_DEFAULT=true\n"}
+            table = "[tool.prefect.results]" if name == "pyproject.toml" else "[results]"
+            with (tmp_path / name).open("a") as file:
+                file.write(more.get(name, f"{table}\npersist_by_default = true\n"))
+    code = (
+        "from pathlib import Path\n"
+        "from flows.state.settings import prepare_environment\n"
+        "prepare_environment(Path('state').absolute())\n"
+        "from prefect.settings import get_current_settings as now\n"
+        "from prefect.logging.configuration import setup_logging\n"
+        "setup_logging(); print(now().api.url, now().results.persist_by_default)"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["None", "False"]
     assert executed(marker) == []
 
 

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
@@ -135,6 +137,32 @@ print(time.monotonic() - began)
 """
 DEAD = "http://192.0.2.1:9"
 """Nobody answers there: an address for documentation."""
+
+
+def test_this_machine_is_fetched_from_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"here")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert processes.fetch(f"http://127.0.0.1:{server.server_port}/") == "here"
+            assert processes.fetch("http://192.0.2.1/") is None  # through the proxy, that is dead
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.slow
