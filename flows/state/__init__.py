@@ -43,6 +43,7 @@ __all__ = [
     "locks",
     "logs",
     "paths",
+    "prefect_files",
     "progress",
     "secrets",
     "settings",
