@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.state import children
 from flows.state.errors import DataVersionError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
@@ -25,6 +25,8 @@ CONFIG = """\
     type = "hardlink,copy"
 """
 REMOTE = "damp"
+CLIENTS = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "OSS_", "SSH_", "HTTP_", "HTTPS_", "http", "HDFS_")
+"""Beginnings of the variables that clients of DVC's remotes read."""
 KEPT = {"DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"}
 """Of the variables that DVC reads. The others describe a stage that damp may be running in."""
 
@@ -96,7 +98,7 @@ def push(home: Home, folder: Path) -> None:
 def _dvc(folder: Path, *arguments: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
+        children.python("dvc", *arguments),
         cwd=folder,
         env=_environment(folder),
         stdin=subprocess.DEVNULL,
@@ -106,18 +108,31 @@ def _dvc(folder: Path, *arguments: str) -> None:
     )
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = " ".join(errors) or done.stderr.strip() or f"exit code {done.returncode}"
         raise DataVersionError(
-            f"DVC refused `dvc {' '.join(arguments)}` in {folder}: "
-            f"{' '.join(errors) or done.stderr.strip() or f'exit code {done.returncode}'}. "
-            f"Run it there by hand to see more; deleting {folder} starts it afresh."
+            f"DVC refused `dvc {' '.join(arguments)}` in {folder}: {reason}. "
+            f"{_remedy(reason, folder)}"
         )
+
+
+def _remedy(reason: str, folder: Path) -> str:
+    """What to do: a path that cannot be used is another fault than a workspace that is broken."""
+    if "Errno" in reason or "Permission denied" in reason:
+        return (
+            "A folder that it uses, such as its cache, cannot be read or written: make it usable "
+            f"for you, or correct `cache.dir` (`dvc config --list --show-origin` in {folder})."
+        )
+    return f"Run it there by hand to see more; deleting {folder} starts it afresh."
 
 
 def _environment(folder: Path) -> dict[str, str]:
     """What DVC sees: no telemetry, no stage that damp runs in, its own files in the workspace."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("DVC_") or name in KEPT
-    }
-    return kept | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    own = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
+    remote = credentials() if settings().dvc_remote else {}
+    return children.environment() | remote | kept | own
+
+
+def credentials() -> dict[str, str]:
+    """What the clients of remotes read, their keys included: a remote is reached with them."""
+    return {name: text for name, text in os.environ.items() if name.startswith(CLIENTS)}

@@ -7,13 +7,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import psutil
 
 from flows.servers import processes
+from flows.state import secrets
 from flows.state.errors import FlowError
 from flows.state.paths import Home
 from flows.state.settings import settings
@@ -61,7 +62,8 @@ def _warning(what: str, finding: str, remedy: str) -> HealthCheck:
 
 def examine(home: Home) -> list[HealthCheck]:
     """Every check; one that cannot be made is a problem of its own."""
-    return [health for check in CHECKS for health in _checked(check, home)]
+    checks = [health for check in CHECKS for health in _checked(check, home)]
+    return [replace(health, finding=secrets.hidden(health.finding)) for health in checks]
 
 
 def _checked(check: Callable[[Home], Iterator[HealthCheck]], home: Home) -> Iterator[HealthCheck]:
@@ -212,9 +214,8 @@ def _ports(home: Home) -> Iterator[HealthCheck]:
 
 def _clock(name: str, url: str) -> Iterator[HealthCheck]:
     """What the server's `Date` says against ours: deadlines and key validity rest on clocks."""
-    import urllib.request
-
-    with urllib.request.urlopen(url.rstrip("/") + "/health", timeout=5) as reply:  # noqa: S310
+    address = url.rstrip("/") + "/health"
+    with processes.opener(address).open(address, timeout=5) as reply:
         date = reply.headers.get("Date")
     if date is None:
         return

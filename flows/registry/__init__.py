@@ -6,6 +6,7 @@ Where to go for what:
                         in types. Another registry is one class with these methods
     backend.py          Which registry is in use: `open_registry`, `registry_exists`
     mlflow_registry.py  MLflow behind `Registry`; no other module calls MLflow's client
+    mlflow_server.py    MLflow's server as an application, which flows.servers runs behind its guard
     tags.py             Every `damp.*` tag of a version, its key, its form, its meaning
 
     registration.py     From an event's files to a version; the alias moves last

@@ -27,7 +27,7 @@ from flows.registry.interface import (
 )
 from flows.registry.packing import WEIGHTS, pack
 from flows.registry.tags import EVENT, VersionTags
-from flows.servers import endpoints, local_services, processes
+from flows.servers import auth, endpoints, local_services, processes
 from flows.state import locks
 from flows.state.errors import RegistryError, ServerError
 from flows.state.files import digest_file
@@ -434,6 +434,7 @@ def _server_here(home: Home) -> str | None:
             "`mlflow_database_url` names the database of the MLflow server of `damp up`, which "
             "does not run here. Start it, or name the server that does (`mlflow_uri`)."
         )
+    endpoints.hand_to_mlflow(auth.auth_string(home.root))
     return service.url
 
 

@@ -22,6 +22,7 @@ import pytest
 
 from flows.data import loaders
 from flows.registry import open_registry
+from flows.state import users_code
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 from tests.flows.world import World
@@ -70,11 +71,13 @@ def refused(tmp_path: Path) -> Refusal:
 
 @pytest.fixture
 def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """Writes a module of the user's into the working directory; gives its name."""
+    """Writes a module of the user's into the folder of `DAMP_CODE`; gives its name."""
     folder = tmp_path / "code"
     folder.mkdir()
-    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DAMP_CODE", str(folder))
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    users_code.finder_of.cache_clear()
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     names = []
 
