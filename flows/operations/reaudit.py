@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
+from flows.registry import reaudits
 from flows.state import logs
 from flows.state.errors import EventError
 from flows.state.files import Artifact, canonical, digest_bytes, digest_file, write_atomically
@@ -109,13 +110,14 @@ def reaudit(home: Home, event: str) -> Reaudit:
     }
     path = attempt.folder / "reaudits" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
     write_atomically(path, json.dumps(content, indent=1).encode())
-    body = {
+    body: dict[str, Any] = {
         "attempt": attempt.number,
         "verdict": verdict.result,
         "findings": digest_file(path),
         "suite": suite(),
         "seed": seed,
     }
+    body["signed"] = reaudits.sign(home, event, model=digest_file(attempt.after), body=body)
     Ledger(home.ledger).append("reaudited", event, body)
     logs.event(event, attempt.number).info("re-audited: %s", verdict.result)
     return Reaudit(
