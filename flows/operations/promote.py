@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger, states
 from compliance.signing import envelope
+from flows.intake import requests
 from flows.records import event_index
 from flows.registry import (
     CHAMPION,
@@ -40,9 +42,11 @@ def promote(home: Home, name: str, version: int) -> VersionCheck:
         BusyError: An event is running on this model.
         RegistryError: Somebody else has moved the alias meanwhile.
     """
-    with locks.lineage(home, name), open_registry(home) as registry:
-        before = champion_of(registry, name)
+    with open_registry(home) as registry, ExitStack() as held:
         candidate = version_of(registry, name, version)
+        for lineage in _lineages(home, candidate):
+            held.enter_context(locks.lineage(home, lineage))
+        before = champion_of(registry, name)
         _copy_signatures(registry, home, candidate)
         ledger = LedgerFacts.read(home)
         problems = [*ledger.problems, *_problems(check_version(registry, ledger, name, version))]
@@ -58,6 +62,14 @@ def promote(home: Home, name: str, version: int) -> VersionCheck:
         promotions.enter(home, registry, promoted)
         _close(home, promoted)
         return check_version(registry, LedgerFacts.read(home), name, version)
+
+
+def _lineages(home: Home, version: ModelVersion) -> set[str]:
+    """What an event on this model locks: its name, or the file that its request names."""
+    event = version.tags().event
+    if event not in {path.name for path in home.events.glob("*")}:
+        return {version.name}
+    return {version.name, requests.lineage_of(home, event)}
 
 
 def _problems(check: VersionCheck) -> list[str]:

@@ -295,7 +295,8 @@ def _alias_problems(
     if last is not None:
         return [
             f"Alias {names} was moved past the gate: the ledger promoted version "
-            f"{last.version}. `damp promote {version.name}/{last.version}` puts it back."
+            f"{last.version}. `damp promote {version.name}/{last.version}` puts it back"
+            f"{', and MLflow takes its stage away' if version.stage else ''}."
         ]
     if tags.kind == BASE:
         return []

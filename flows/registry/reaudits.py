@@ -10,20 +10,20 @@ from compliance.formats import strict_json
 from compliance.formats.errors import EnvelopeError, JsonError
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import Entry, Ledger
-from compliance.signing import Trust, envelope
-from flows.state import keyring
+from compliance.signing import SigningKey, Trust, envelope
 from flows.state.paths import Home
 
 TYPE = "application/vnd.damp.reaudit+json"
 """Payload type: the signature of a re-audit is none of a statement."""
 
 
-def sign(home: Home, event: str, *, model: str, body: Mapping[str, Any]) -> str:
+def sign(home: Home, event: str, key: SigningKey, *, model: str, body: Mapping[str, Any]) -> str:
     """The re-audit's facts in an envelope, bound to where the ledger stands now.
 
     Args:
         home: The state folder.
         event: Whose model was audited again.
+        key: The executor's.
         model: SHA-256 of its weights.
         body: The ledger entry's, without the signature.
     """
@@ -34,7 +34,6 @@ def sign(home: Home, event: str, *, model: str, body: Mapping[str, Any]) -> str:
         "ledger": Ledger(home.ledger).position(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    key = keyring.signing_key(home, "executor")
     return envelope.sign_bytes(strict_json.canonical(facts), TYPE, key).decode()
 
 
@@ -46,9 +45,10 @@ def failed(entries: Sequence[Entry], trust: Trust) -> dict[str, str]:
     """
     failures: dict[str, Entry] = {}
     for entry in (each for each in entries if each.kind == "reaudited"):
+        failure = failures.get(entry.event)
         if entry.body.get("verdict") != "PASSED":
             failures[entry.event] = entry
-        elif entry.event in failures and _is_signed(entry, failures[entry.event], entries, trust):
+        elif failure is not None and _is_signed(entry, failure, entries, trust):
             del failures[entry.event]
     return {event: entry.time for event, entry in failures.items()}
 

@@ -174,11 +174,15 @@ class Shop(ABC):
             **MODEL,
         ).version
 
+    def key(self) -> SigningKey:
+        """The executor's."""
+        return keyring.signing_key(self.home, "executor")
+
     def signed(self, change: Callable[[dict[str, Any]], None]) -> bytes:
         """The demo's statement with something changed, signed by its own key."""
         statement = self.world.statement
         change(statement)
-        return signing.sign(statement, keyring.signing_key(self.home, "executor"))
+        return signing.sign(statement, self.key())
 
     @abstractmethod
     def put(self, name: str, *, source: str, run_id: str, tags: dict[str, str]) -> int:
@@ -634,7 +638,7 @@ def a_failed_reaudit_that_an_appended_pass_hides(shop: Shop) -> int:
 
 def a_failed_reaudit_that_a_pass_signed_before_hides(shop: Shop) -> int:
     body = {"attempt": 1, "verdict": "PASSED", "findings": "ab" * 32}
-    earlier = reaudits.sign(shop.home, EVENT, model="cd" * 32, body=body)
+    earlier = reaudits.sign(shop.home, EVENT, shop.key(), model="cd" * 32, body=body)
     reaudit(shop, "FAILED")
     reaudit(shop, "PASSED", earlier)
     return 2
@@ -645,7 +649,7 @@ def a_failed_reaudit_that_was_cut_off_behind_a_checkpoint(shop: Shop) -> int:
     lines = Ledger(shop.home.ledger).lines()
     head = checkpoint.of(Ledger(shop.home.ledger).position()["origin"], lines)
     shop.home.checkpoints.mkdir()
-    note = checkpoint.sign(head, keyring.signing_key(shop.home, "executor"))
+    note = checkpoint.sign(head, shop.key())
     (shop.home.checkpoints / f"{head.size:08d}.txt").write_text(note)
     shop.home.ledger.write_bytes(b"".join(line + b"\n" for line in lines[:-1]))
     return 2
@@ -661,7 +665,7 @@ def a_fork_whose_promotion_was_appended(shop: Shop) -> int:
     torch.manual_seed(7)
     weights = shop.aside("fork.safetensors")
     models.save_weights(models.build("damp:cnn", 10, (1, 8, 8)), weights, {})
-    key = keyring.signing_key(shop.home, "executor")
+    key = shop.key()
     return shop.successor(key, weights, signoffs=["executor"])
 
 
@@ -808,10 +812,17 @@ def test_a_way_round_the_gate_is_named_and_leads_nowhere(
     assert registration.champion(shop.home, name) == before
 
 
-def test_a_reaudit_that_passes_and_is_signed_takes_back_one_that_did_not(shop: Shop) -> None:
+def test_a_file_of_the_right_form_that_changed_since_is_named(shop: Shop) -> None:
+    shop.beside(2, "requirements.txt").write_text("damp-unlearning==0.0.1\n")
+    (problem,) = shop.problems()
+    assert "not those that were promoted, by the ledger" in problem
+
+
+def test_only_a_signed_reaudit_takes_back_one_that_did_not_pass(shop: Shop) -> None:
     body = reaudit(shop, "FAILED") | {"verdict": "PASSED"}
+    reaudit(shop, "PASSED")
     assert any("re-audit" in problem for problem in shop.problems())
-    reaudit(shop, "PASSED", reaudits.sign(shop.home, EVENT, model="cd" * 32, body=body))
+    reaudit(shop, "PASSED", reaudits.sign(shop.home, EVENT, shop.key(), model="cd" * 32, body=body))
     assert shop.problems() == []
 
 
