@@ -14,7 +14,7 @@ import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
@@ -78,14 +78,16 @@ def probes(before: Path, after: Path) -> Iterator[bytes]:
     """Runs of values of the model before that the model after has not, in four number formats."""
     import numpy as np
 
-    old, new = _tensors(before), _tensors(after)
-    changed = [
-        (name, values, new[name])
-        for name, values in old.items()
-        if name in new and len(values) == len(new[name]) and not np.array_equal(values, new[name])
-    ]
-    for _, values, edited in sorted(changed, key=lambda each: -len(each[1]))[:PROBED]:
-        yield from _windows(values, values != edited)
+    old, new = Tensors.of(before), Tensors.of(after)
+    common = [name for name in old.entries if name in new.entries]
+    probed = 0
+    for name in sorted(common, key=old.size, reverse=True):
+        values, edited = old.values(name), new.values(name)  # (values,), (values,)
+        if len(values) == len(edited) and not np.array_equal(values, edited):
+            yield from _windows(values, values != edited)
+            probed += 1
+        if probed == PROBED:
+            return
 
 
 def _windows(values: np.ndarray, differ: np.ndarray) -> Iterator[bytes]:
@@ -115,38 +117,67 @@ def digest_of_tensors(file: Path) -> str | None:
 
     None for what is no whole safetensors file.
     """
-    tensors = _tensors(file)
-    if not tensors:
-        return None
-    parts = sorted(hashlib.sha256(values.tobytes()).digest() for values in tensors.values())
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    try:
+        tensors = Tensors.of(file)
+        parts = sorted(
+            hashlib.sha256(tensors.values(name).tobytes()).digest() for name in tensors.entries
+        )
+    except (JsonError, AttributeError, KeyError, TypeError, ValueError):
+        return None  # another kind of file: probes are looked for in its bytes
+    return hashlib.sha256(b"".join(parts)).hexdigest() if parts else None
 
 
-def _tensors(file: Path) -> dict[str, np.ndarray]:
-    """The floating-point tensors of a safetensors file, flat, in single precision."""
-    import numpy as np
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensors:
+    """The floating-point tensors of a safetensors file, each read when it is asked for.
 
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 0 < length <= min(HEADER_LIMIT, file.stat().st_size - 8):
-            return {}
-        try:
+    Attributes:
+        content: The file's bytes, mapped.
+        start: Where the first tensor lies.
+        entries: Each tensor's entry in the header, by name.
+    """
+
+    content: np.ndarray
+    start: int
+    entries: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, file: Path) -> Tensors:
+        """The file's tensors.
+
+        Raises:
+            JsonError, AttributeError, KeyError, TypeError, ValueError: It is no such file.
+        """
+        import numpy as np
+
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if not 0 < length <= min(HEADER_LIMIT, file.stat().st_size - 8):
+                raise ValueError("no safetensors header")
             header = strict_json.loads(stream.read(length))
-            return {
-                name: _values(np.memmap(file, mode="r"), 8 + length, entry)
+        return cls(
+            content=np.memmap(file, mode="r"),
+            start=8 + length,
+            entries={
+                name: entry
                 for name, entry in header.items()
                 if name != "__metadata__" and entry["dtype"] in TYPES
-            }
-        except (JsonError, AttributeError, KeyError, TypeError, ValueError):
-            return {}  # another kind of file: probes are looked for in its bytes
+            },
+        )
 
+    def size(self, name: str) -> int:
+        """Bytes of a tensor."""
+        begin, end = self.entries[name]["data_offsets"]
+        return int(end - begin)
 
-def _values(content: np.ndarray, start: int, entry: Mapping[str, object]) -> np.ndarray:
-    begin, end = entry["data_offsets"]  # type: ignore[misc]  # what it is, the caller finds out
-    values = content[start + begin : start + end].view(TYPES[str(entry["dtype"])])  # type: ignore[has-type]
-    if entry["dtype"] == "BF16":
-        values = (values.astype("<u4") << 16).view("<f4")
-    return values.astype("<f4")
+    def values(self, name: str) -> np.ndarray:
+        """A tensor, flat, in single precision."""
+        entry = self.entries[name]
+        begin, end = entry["data_offsets"]
+        values = self.content[self.start + begin : self.start + end].view(TYPES[entry["dtype"]])
+        if entry["dtype"] == "BF16":
+            values = (values.astype("<u4") << 16).view("<f4")
+        return values.astype("<f4", copy=False)
 
 
 def gather(registry: Registry, ledger: LedgerFacts, folder: Path) -> OldWeights:

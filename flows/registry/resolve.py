@@ -134,7 +134,10 @@ def line_of(registry: Registry, version: ModelVersion) -> list[int]:
     number: int | None = version.number
     while number in versions and number not in line:
         line.append(number)
-        tags = versions[number].tags()
+        try:
+            tags = versions[number].tags()
+        except RegistryError:
+            return line  # a finding of that version, and no reason to leave out this one
         number = None if tags.kind == "base" else tags.parent_version
     return line
 

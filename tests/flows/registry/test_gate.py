@@ -155,6 +155,17 @@ class Shop(ABC):
         body = {"attempt": attempt, "name": NAME, "version": str(version), "alias": "champion"}
         Ledger(self.home.ledger).append("model_promoted", EVENT, body)
 
+    def promoted_by_an_earlier_damp(self) -> dict[str, Any]:
+        """The promotion as it was entered before the digest over all files stood with it."""
+        ledger = Ledger(self.home.ledger)
+        entry = ledger.find("model_promoted", EVENT, "attempt-1")
+        assert entry is not None
+        lines = self.home.ledger.read_text().splitlines(keepends=True)
+        self.home.ledger.write_text("".join(lines[: entry.seq]))
+        kept = {name: entry.body[name] for name in ("attempt", "name", "version", "alias", "model")}
+        ledger.append_once("model_promoted", EVENT, "attempt-1", kept)
+        return kept
+
     def registered(self, *, attempt: int, weights: Path, statement: Path, move_alias: bool) -> int:
         """What an attempt of the demo's event made, as a version."""
         inputs = self.world.predicate["inputs"]
@@ -837,12 +848,7 @@ def test_old_weights_are_recognised_after_the_last_copy_of_them_was_purged(shop:
 
 def test_a_promotion_of_before_without_a_digest_of_files_is_enough(shop: Shop) -> None:
     ledger = Ledger(shop.home.ledger)
-    entry = ledger.find("model_promoted", EVENT, "attempt-1")
-    assert entry is not None
-    lines = shop.home.ledger.read_text().splitlines(keepends=True)
-    shop.home.ledger.write_text("".join(lines[: entry.seq]))
-    kept = {name: entry.body[name] for name in ("attempt", "name", "version", "alias", "model")}
-    ledger.append_once("model_promoted", EVENT, "attempt-1", kept)
+    kept = shop.promoted_by_an_earlier_damp()
     assert shop.problems() == []
     entries = ledger.entries()
     assert promote.promote(shop.home, NAME, 2).problems == ()
@@ -1043,6 +1049,7 @@ def test_models_beyond_the_first_hundred_are_checked(
 def test_serving_code_that_an_earlier_damp_wrote_is_accepted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shop.promoted_by_an_earlier_damp()
     code = shop.weights(2).with_name("serving.py")
     code.write_bytes(b"# as an earlier damp wrote it\n")
     assert any("serving code" in problem for problem in shop.problems())
