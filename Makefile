@@ -6,7 +6,8 @@ STAMP  := $(VENV)/.installed
 
 # `long` tests need minutes: servers, kill loops, schedules, databases. A landing does not wait for
 # them; run them on a quiet machine.
-.PHONY: demo test test-long check format bench bench-operations bench-robustness bench-validity results lock clean
+.PHONY: demo test test-long check format bench bench-method bench-operations bench-robustness \
+        bench-validity results lock check-ranges clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
 	$(BIN)/damp demo
@@ -46,9 +47,12 @@ bench-validity: $(STAMP)  ## how often verdicts are wrong; resumable, ARGS=--qui
 results: $(STAMP)         ## data versions, base models, references, events, docs/results.md
 	PATH="$(abspath $(BIN)):$$PATH" dvc repro
 
-lock: $(STAMP)            ## requirements.lock from pyproject.toml, without addresses
+lock: $(STAMP)            ## requirements.lock from pyproject.toml, without addresses (ARGS=--upgrade)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --no-header \
-	    --no-emit-index-url --generate-hashes --quiet -o requirements.lock
+	    --no-emit-index-url --generate-hashes --quiet $(ARGS) -o requirements.lock
+
+check-ranges: $(STAMP)    ## both ends of the ranges in pyproject.toml: an hour, 6 GB (ARGS=lowest)
+	$(BIN)/python -m benchmarks.compatibility $(ARGS)
 
 clean:                    ## the environment and all state of the demo
 	rm -rf $(VENV) .damp build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -103,10 +103,10 @@ def train(
         model = build().to(device).train()
         inputs = inputs.to(device)
         if recipe.precision == "bfloat16" and inputs.ndim == 4:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         _fit(model, inputs, labels.to(device), recipe, seed, progress)
-    return model.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    return model.cpu().to(memory_format=torch.contiguous_format).eval()
 
 
 def _kept(inputs: Tensor, labels: Tensor, exclude: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -268,7 +268,7 @@ DEFENCES = (
     Defence(
         "a clock that went back warns of nothing twice",
         "flows/intake/lifecycle.py",
-        '(event.id, f"day-{day}") in told',
+        '(event.id, f"day-{day}") in warned',
         "False",
         f"{DESK}::test_each_warning_day_is_logged_once",
     ),

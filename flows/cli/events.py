@@ -69,15 +69,14 @@ def submit(file: Path, as_json: bool) -> int:
     from flows.state.settings import prepared
 
     receipt = requests.submit(prepared(), file)
-    event = receipt["id"]
-    if receipt["new"]:
+    if receipt.new:
         lines = [
-            f"Accepted as event {event}, due {receipt['due']}.",
-            console.next_step(f"damp run --event {event}"),
+            f"Accepted as event {receipt.id}, due {receipt.due}.",
+            console.next_step(f"damp run --event {receipt.id}"),
         ]
     else:
-        lines = [f"Event {event} was filed before with the same content: nothing was done."]
-    console.answer(receipt, lines, as_json=as_json)
+        lines = [f"Event {receipt.id} was filed before with the same content: nothing was done."]
+    console.answer(receipt.to_json(), lines, as_json=as_json)
     return DONE
 
 
@@ -110,8 +109,8 @@ def run(event: str | None, as_json: bool) -> int:
     with console.bars():
         engine.carry_out(place, events)
     for delivery in webhooks.deliver(place):
-        if "problem" in delivery:  # the next run tries again
-            console.note(f"event {delivery['event'][:8]}: {delivery['problem']}")
+        if delivery.problem:  # the next run tries again
+            console.note(f"event {delivery.event[:8]}: {delivery.problem}")
     results = [status.one_event(place, each) for each in events]
     if as_json:
         pages = [result.to_json() for result in results]

@@ -1,4 +1,4 @@
-"""Telling the requester's system how an event stands, signed; off unless the policy lists it.
+"""Signed messages to the requester's system: how an event stands; off unless the policy lists it.
 
 One message for each answer (a denial, a verdict, a close), each sent until it was taken and then
 logged, so that it is not sent again. A system that cannot be reached never holds an event up.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email.message import Message
 from typing import IO, Any
-from urllib.error import HTTPError, URLError
 
 from compliance.formats import callback_urls, strict_json
 from compliance.formats.errors import ComplianceError
@@ -18,7 +18,7 @@ from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.intake import requests
 from flows.state import keyring
-from flows.state.errors import FlowError
+from flows.state.errors import EventError, FlowError
 from flows.state.paths import Home
 
 Facts = dict[str, Any]
@@ -28,12 +28,27 @@ ANSWERS = ("request_denied", "statement_signed", "event_closed")
 SECONDS = 10
 
 
-def deliver(home: Home) -> list[Facts]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message, sent or not.
+
+    Attributes:
+        event: Whose state it says.
+        kind: Of the ledger entry that it answers for.
+        answer: The status code with which it was taken; None where it was not.
+        problem: Why it was not taken; empty where it was.
+    """
+
+    event: str
+    kind: str
+    answer: int | None = None
+    problem: str = ""
+
+
+def deliver(home: Home) -> list[Delivery]:
     """Send what has not been taken yet.
 
-    Returns:
-        One dict for each message: `event`, `kind`, `address`, and `answer` (a status code) or
-        `problem`. A problem is told, never raised: the next run tries again.
+    A problem stands in the delivery and is never raised: the next run tries again.
     """
     if not home.ledger.exists():
         return []
@@ -56,28 +71,33 @@ def _names(entry: Entry) -> bool:
 
 
 def _key(entry: Entry) -> str:
-    return f"entry-{entry['seq']}"
+    return f"entry-{entry.seq}"
 
 
-def _sent(home: Home, entry: Entry) -> Facts:
-    told: Facts = {"event": entry.event, "kind": entry.kind}
+def _sent(home: Home, entry: Entry) -> Delivery:
+    event, kind = entry.event, entry.kind
     try:
-        request, policy = (
-            requests.request_of(home, entry.event),
-            requests.policy_of(home, entry.event),
-        )
-        address = str(request.callback)
-        told["address"] = address
-        if not callback_urls.allowed(address, policy.callbacks):
-            return told | {"problem": f"the policy {policy.name} does not allow {address} any more"}
-        answer = _post(address, message(home, entry))
+        answer = _post(_address(home, event), message(home, entry))
     except (FlowError, ComplianceError) as error:
-        return told | {"problem": str(error)}
-    except (HTTPError, URLError, TimeoutError, OSError) as error:
-        return told | {"problem": f"{address} did not take it: {error}"}
-    body = {"of": entry.kind, "entry": entry.seq, "status": answer}
-    Ledger(home.ledger).append_once("callback_sent", entry.event, _key(entry), body)
-    return told | {"answer": answer}
+        return Delivery(event=event, kind=kind, problem=str(error))
+    body = {"of": kind, "entry": entry.seq, "status": answer}
+    Ledger(home.ledger).append_once("callback_sent", event, _key(entry), body)
+    return Delivery(event=event, kind=kind, answer=answer)
+
+
+def _address(home: Home, event: str) -> str:
+    """The event's callback URL, which its policy still allows.
+
+    Raises:
+        EventError: The policy lists it no more.
+    """
+    address, policy = (
+        str(requests.request_of(home, event).callback),
+        requests.policy_of(home, event),
+    )
+    if not callback_urls.allowed(address, policy.callbacks):
+        raise EventError(f"The policy {policy.name} does not allow {address} any more.")
+    return address
 
 
 def message(home: Home, entry: Entry) -> bytes:
@@ -102,13 +122,16 @@ def _post(address: str, content: bytes) -> int:
     """Send it; no redirect is followed, whatever it points to.
 
     Raises:
-        HTTPError, URLError, OSError: it was not taken.
+        EventError: It was not taken.
     """
     headers = {"Content-Type": "application/json", "User-Agent": "damp"}
     request = urllib.request.Request(address, data=content, headers=headers, method="POST")  # noqa: S310 - the scheme was checked
     opener = urllib.request.build_opener(_NoRedirect)
-    with opener.open(request, timeout=SECONDS) as answer:
-        return int(answer.status)
+    try:
+        with opener.open(request, timeout=SECONDS) as answer:
+            return int(answer.status)
+    except OSError as error:  # what urllib raises is an OSError, a refusal by the server too
+        raise EventError(f"{address} did not take it: {error}") from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

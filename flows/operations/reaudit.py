@@ -48,14 +48,14 @@ def due(home: Home, *, now: datetime | None = None) -> list[str]:
 
 def _due_at(home: Home, event: states.Event, entries: list[Entry]) -> datetime:
     """From the statement, then from the last re-audit; at once where the suite is another."""
-    again = [e for e in entries if e["event"] == event.id and e["kind"] == "reaudited"]
+    again = [e for e in entries if e.event == event.id and e.kind == "reaudited"]
     attempt = Attempt(home, event.id, event.attempt)
     if not again:
         due_at = envelope.decoded(attempt.statement)["predicate"]["retention"]["reauditDue"]
         return datetime.fromisoformat(due_at)
     last = again[-1]
-    done = datetime.fromisoformat(last["time"])
-    if last["body"]["suite"] != suite():
+    done = datetime.fromisoformat(last.time)
+    if last.body["suite"] != suite():
         return done
     return done + timedelta(days=policy_of(attempt).reaudit_days)
 

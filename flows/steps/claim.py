@@ -71,7 +71,7 @@ def accept(attempt: Attempt) -> AcceptedClaim:
         forget=claim.forget,
         recipe=claims.recipe_source(claim, origin),
         policy=policy,
-        started=entry["time"],
+        started=entry.time,
         previous=(),
     )
 

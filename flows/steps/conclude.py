@@ -34,7 +34,7 @@ def signed_before(attempt: Attempt) -> Record | None:
     entry = Ledger(attempt.home.ledger).find("statement_signed", attempt.event, key)
     if entry is None:
         return None
-    if not _holds(attempt.statement, entry["body"]["statement"]):
+    if not _holds(attempt.statement, entry.body["statement"]):
         raise EventError(
             f"The ledger says that attempt {attempt.number} of {attempt.event} was signed, but "
             f"{attempt.statement} is gone or changed. Restore it from a copy; a signed verdict is "
