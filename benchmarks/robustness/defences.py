@@ -404,6 +404,34 @@ DEFENCES = (
         "        if False:\n",
         "tests/flows/registry/test_gate.py::test_a_way_round_the_gate_is_named_and_leads_nowhere",
     ),
+    Defence(
+        "an alias that somebody else has moved meanwhile stays",
+        "flows/registry/resolve.py",
+        "    if now != expected:\n",
+        "    if False:\n",
+        "tests/flows/registry/test_gate.py::test_an_alias_that_is_moved_during_the_checks_stays",
+    ),
+    Defence(
+        "old weights are known by their tensors once their last copy was purged",
+        "flows/registry/old_weights.py",
+        "        if self.tensors and digest_of_tensors(file) in self.tensors:\n",
+        "        if False:\n",
+        "tests/flows/registry/test_gate.py::test_old_weights_are_recognised_after_the_last_copy_of_them_was_purged",
+    ),
+    Defence(
+        "a promotion is of all files of a version",
+        "flows/registry/gate_files.py",
+        "    if promotion.files is not None and promotion.files != manifest(files):\n",
+        "    if False:\n",
+        "tests/flows/registry/test_gate.py::test_a_file_of_the_right_form_that_changed_since_is_named",
+    ),
+    Defence(
+        "only a signed re-audit takes back one that failed",
+        "flows/registry/reaudits.py",
+        "        elif failure is not None and _is_signed(entry, failure, entries, trust):\n",
+        "        elif failure is not None:\n",
+        "tests/flows/registry/test_gate.py::test_only_a_signed_reaudit_takes_back_one_that_did_not_pass",
+    ),
     # the verdict
     Defence(
         "the plan stands in the ledger first",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
-from flows.state import logs
+from flows.registry import reaudits
+from flows.state import keyring, logs
 from flows.state.errors import EventError
 from flows.state.files import Artifact, canonical, digest_bytes, digest_file, write_atomically
 from flows.state.paths import Attempt, Home
@@ -93,12 +94,14 @@ def reaudit(home: Home, event: str) -> Reaudit:
     comes from the ledger, so that nobody can choose it.
 
     Raises:
-        EventError: The data have changed since, or a file is not the one that was signed.
+        EventError: The data have changed since, a file is not the one that was signed, or no key
+            can sign.
     """
     from compliance import judge
     from flows.steps import audit
     from flows.steps.plan import seed_now
 
+    key = keyring.signing_key(home, "executor")  # before minutes of audits
     seed = seed_now(Ledger(home.ledger))
     attempt, case = case_of(home, event, seed=seed)
     findings, controls = audit.audit_again(home, case)
@@ -109,13 +112,14 @@ def reaudit(home: Home, event: str) -> Reaudit:
     }
     path = attempt.folder / "reaudits" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
     write_atomically(path, json.dumps(content, indent=1).encode())
-    body = {
+    body: dict[str, Any] = {
         "attempt": attempt.number,
         "verdict": verdict.result,
         "findings": digest_file(path),
         "suite": suite(),
         "seed": seed,
     }
+    body["signed"] = reaudits.sign(home, event, key, model=digest_file(attempt.after), body=body)
     Ledger(home.ledger).append("reaudited", event, body)
     logs.event(event, attempt.number).info("re-audited: %s", verdict.result)
     return Reaudit(

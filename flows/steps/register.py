@@ -15,7 +15,7 @@ from flows.state.facts import (
     Registration,
 )
 from flows.state.paths import Attempt
-from flows.steps.predicate import CHAMPION, registered_name
+from flows.steps.predicate import registered_name
 from flows.steps.step import step
 
 
@@ -33,6 +33,7 @@ def register(
     A retraining attempt's model is registered like an edited one: its parent is the model that it
     replaces.
     """
+    from flows.registry import open_registry, promotions, version_of
     from flows.registry import registration as registry
 
     moves = record.verdict == "PASSED" and not _awaited(attempt, accepted)
@@ -66,25 +67,10 @@ def register(
         run_id=version.run_id,
     )
     if moves:
-        _log_promotion(attempt, registration, edit)
+        with open_registry(attempt.home) as opened:
+            promoted = version_of(opened, registration.name, registration.version)
+            promotions.enter(attempt.home, opened, promoted)
     return registration
-
-
-def _log_promotion(attempt: Attempt, registration: Registration, edit: Edit) -> None:
-    from compliance.ledger import Ledger
-
-    Ledger(attempt.home.ledger).append_once(
-        "model_promoted",
-        attempt.event,
-        f"attempt-{attempt.number}",
-        {
-            "attempt": attempt.number,
-            "name": registration.name,
-            "version": str(registration.version),
-            "alias": CHAMPION,
-            "model": edit.after.sha256,
-        },
-    )
 
 
 def _awaited(attempt: Attempt, accepted: AcceptedRequest) -> list[str]:
