@@ -18,7 +18,7 @@ Versions:
     file_digests.py      the files of a data set with their digests, and DVC's digest of a folder
     shards.py            data in memory as files: equal rows give equal bytes
     shard_store.py       these files in one folder per version, hard-linked, each whole or not there
-    dvc_workspace.py     DVC's workspace under the state folder: add, push, collect
+    dvc_workspace.py     DVC's workspace under the state folder: add, push, collect; its own cache
     dvc_metadata.py      DVC's own files, read: which versions hold rows that were forgotten
 
 Commitment:

@@ -210,6 +210,15 @@ def _data(home: Home, scope: Scope) -> Iterator[Artefact]:
             else "Another version that holds these rows; it goes with its own event.",
             files=(folder,) if is_before else (),
         )
+    gone = dvc_metadata.forgotten(home, scope.data_before, scope.data_after)
+    for cache, count in dvc_metadata.elsewhere(home, gone):
+        yield Artefact(
+            artefact="training rows of the class, in a cache outside",
+            location=str(cache),
+            note=f"{count} of its files, by their digests. The cache is configured for DVC of this "
+            "user or machine, others may share it, and damp deletes nothing there: whoever keeps "
+            "it has to.",
+        )
     yield Artefact(
         artefact="held-out images of the class",
         location=f"data version {scope.data_after[:8]}",
