@@ -34,7 +34,7 @@ def listing(home: Home, version: str) -> dict[str, str]:
 
 
 def _of_folder(folder: Path) -> dict[str, str]:
-    """As a listing, for a version whose cache is elsewhere: what lies there counts, not the note."""
+    """As a listing, for a version whose cache is elsewhere: by the bytes that lie there."""
     return {
         path.relative_to(folder).as_posix(): md5_of(path)
         for path in sorted(folder.rglob("*"))

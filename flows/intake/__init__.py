@@ -1,6 +1,7 @@
 """What comes in, and its life until a verdict; every change is one entry of the ledger.
 
     requests.py   Erasure requests: checked as a whole, then logged; a second time has no effect
+    model_checks.py   Whether a request's model and data belong together
     claims.py     Claims that a model has forgotten: both models copied and pinned, then logged
     batches.py    Several requests on one model in one run: logged as a batch, run in turn
     lifecycle.py  Identity, denial, duplicates, pauses, extensions, reminders, closing
@@ -14,6 +15,7 @@ __all__ = [
     "batches",
     "claims",
     "lifecycle",
+    "model_checks",
     "requests",
     "signoff",
     "webhooks",

@@ -14,6 +14,8 @@ from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
+from flows.intake import model_checks
+from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.files import write_atomically
@@ -22,7 +24,7 @@ from flows.state.paths import Home
 Facts = dict[str, Any]
 
 
-def submit(home: Home, file: Path) -> Facts:
+def submit(home: Home, file: Path, accept: Acceptance = STRICT) -> Facts:
     """Check a request against its policy, data and model, and log its receipt.
 
     Returns:
@@ -38,7 +40,8 @@ def submit(home: Home, file: Path) -> Facts:
     if known is None:
         origin = file.resolve().parent
         policy = load_policy(policy_source(request.policy, origin))
-        _check(home, request, policy, origin)
+        checked = _check(home, request, policy, origin, accept)
+        model_checks.keep(home, request.id, checked)
         receive(home, request, policy, file.read_bytes(), origin)
     due = states.current(Ledger(home.ledger).entries(), request.id).due
     return {"id": request.id, "due": due, "new": known is None}
@@ -80,7 +83,9 @@ def receive(home: Home, request: Request, policy: Policy, content: bytes, origin
     Ledger(home.ledger).append_once("request_received", request.id, "receipt", body)
 
 
-def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
+def _check(
+    home: Home, request: Request, policy: Policy, origin: Path, accept: Acceptance
+) -> Checked:
     """Whether the request can be carried out on its data and model at all."""
     from flows.data import loaders
     from flows.models import recipes
@@ -91,7 +96,8 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     retired = model.retired()
     dataset = loaders.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
-    model.load(dataset)  # better refused now than after its attempt was logged
+    network = model.load(dataset)  # better refused now than after its attempt was logged
+    return model_checks.check(request, dataset, network, accept)
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
