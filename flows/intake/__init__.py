@@ -2,6 +2,7 @@
 
     requests.py   Erasure requests: checked as a whole, then logged; a second time has no effect
     model_checks.py   Whether a request's model and data belong together
+    model_names.py    The name that a request gives to a model of a file
     claims.py     Claims that a model has forgotten: both models copied and pinned, then logged
     batches.py    Several requests on one model in one run: logged as a batch, run in turn
     lifecycle.py  Identity, denial, duplicates, pauses, extensions, reminders, closing

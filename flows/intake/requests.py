@@ -14,7 +14,7 @@ from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
-from flows.intake import model_checks
+from flows.intake import model_checks, model_names
 from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.registry import model_source
 from flows.state.errors import EventError
@@ -96,6 +96,7 @@ def _check(
     retired = model.retired()
     dataset = loaders.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
+    model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
     return model_checks.check(request, dataset, network, accept)
 
@@ -218,6 +219,12 @@ def lineage_of(home: Home, event: str) -> str:
     if model.registry is not None:
         return model.registry.partition("@")[0].partition("/")[0]
     return str((origin_of(home, event) / str(model.file)).resolve())
+
+
+def named_file(request: Request, origin: Path) -> Path | None:
+    """The model's file, None where the request names a registered model."""
+    file = request.model.file
+    return None if file is None else (origin / file).resolve()
 
 
 def pending(home: Home) -> list[str]:
