@@ -77,7 +77,8 @@ def classes(data: str, data_root: Path | None, as_json: bool) -> int:
 
     dataset = loaders.load(class_names.spec(data, data_root))
     rows = _class_rows(dataset)
-    lines = [_class_table(rows), *(f"Left out: {x.count} {x.reason}." for x in dataset.left_out)]
+    left_out = (f"Left out, {each.reason}: {each.count}" for each in dataset.left_out)
+    lines: list[Table | str] = [_class_table(rows), *left_out]
     console.answer(rows, lines, as_json=as_json)
     return DONE
 

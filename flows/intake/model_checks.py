@@ -119,7 +119,8 @@ def _duplicates(dataset: Dataset, forget: Sequence[int], accept: Acceptance) -> 
     again, count = leakage.shared_rows(dataset), len(dataset.test_labels)
     pairs = leakage.in_two_classes(dataset)
     staying = sum(n for (a, b), n in pairs.items() if (a in forget) != (b in forget))
-    notes, refused = [], []
+    notes: list[str] = []
+    refused: list[str] = []
     if again:
         (refused if again > OVERLAP * count else notes).append(
             f"{again} of {count} test images are training images as well, pixel by pixel: what was "
