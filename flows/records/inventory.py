@@ -23,6 +23,8 @@ from flows.state.files import digest_file
 from flows.state.paths import Home
 
 RETAINED, UNKNOWN = "RETAINED", "UNKNOWN"
+SERVED = "mlartifacts"
+"""Where a registry's server in this state folder keeps its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,19 @@ def inventory(home: Home, scope: Scope) -> list[Artefact]:
     ]
 
 
+def of_claim(home: Home, scope: Scope) -> list[Artefact]:
+    """What the audit of a claim has read and left of the original, besides its pinned copy."""
+    registered = list(_registered(home, scope))
+    return [
+        *registered,
+        *_copies(home, scope, registered),
+        *_named_file(home, scope),
+        *_observations(home, scope),
+        *_statistics(home, scope),
+        *shadow_models(home, scope.data_before),
+    ]
+
+
 def _registered(home: Home, scope: Scope) -> Iterator[Artefact]:
     """Versions in the registry that hold the old weights, or an edit of them that did not pass."""
     if not registry_exists(home):
@@ -167,11 +182,14 @@ def _copies(home: Home, scope: Scope, registered: Sequence[Artefact]) -> Iterato
     wanted = {scope.before, *scope.failed}
     for path, digest in same_weights.holding(same_weights.below(home.root), wanted):
         if path.resolve() not in listed:
+            served = home.relative(path).partition("/")[0] == SERVED
             yield Artefact(
                 artefact=f"{_which(scope, digest)}, a file",
                 location=home.relative(path),
-                note="Kept for audits. `damp purge` deletes it.",
-                files=(path,),
+                note="Kept by the registry's server, which is to delete it."
+                if served
+                else "Kept for audits. `damp purge` deletes it.",
+                files=() if served else (path,),
             )
 
 
@@ -182,7 +200,7 @@ def _named_file(home: Home, scope: Scope) -> Iterator[Artefact]:
         return
     if file.is_file() and digest_file(file) == scope.before:
         yield Artefact(
-            artefact="model before, the file that the request named",
+            artefact="model before, the file that was named",
             location=str(file),
             note="damp only reads it: whoever keeps it has to delete it.",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from flows.data import dvc_metadata, loaders
+from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data.dataset import DataSpec
 from flows.operations import purge
 from flows.records import inventory
@@ -41,7 +41,13 @@ def with_rows(home: Home, label: int) -> set[Path]:
 def covered(home: Home, event: str) -> set[Path]:
     """Files that the inventory names, with the objects of DVC's cache that go with a version."""
     scope = purge.scope_of(home, event)
-    named = inventory.files(inventory.inventory(home, scope))
+    artefacts = inventory.inventory(home, scope)
+    versions = {
+        dvc_workspace.workspace(home) / each.location.removeprefix("data version ")
+        for each in artefacts
+        if each.artefact == "training rows of the class"
+    }
+    named = [*inventory.files(artefacts), *versions]
     files = {p.resolve() for path in named for p in ([path] if path.is_file() else path.rglob("*"))}
     gone = dvc_metadata.forgotten(home, scope.data_before, scope.data_after)
     return files | {dvc_metadata.cached(home, md5).resolve() for md5 in gone}
@@ -81,7 +87,7 @@ def test_no_file_with_old_weights_or_forgotten_rows_is_missing(office: Office) -
     signed = envelope.decoded(Attempt(home, by_file, 1).statement)["predicate"]["propagation"]
     listed = {(row["artefact"], row["location"]) for row in signed}
     assert ("model before, in the registry", "ours version 1") in listed
-    assert ("model before, the file that the request named", str(own.resolve())) in listed
+    assert ("model before, the file that was named", str(own.resolve())) in listed
     now = {(each.artefact, each.location) for each in inventory.inventory(home, statement)}
     assert ("model before, in the registry", "ours version 1") in now
     assert any("models retrained for other requests" in each for each, _ in now)
