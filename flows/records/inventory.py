@@ -24,7 +24,7 @@ from flows.state.paths import Home
 
 RETAINED, UNKNOWN = "RETAINED", "UNKNOWN"
 SERVED = "mlartifacts"
-"""Where a registry's server in this state folder keeps its files."""
+"""Where the registry keeps its files in this state folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ def _copies(home: Home, scope: Scope, registered: Sequence[Artefact]) -> Iterato
             yield Artefact(
                 artefact=f"{_which(scope, digest)}, a file",
                 location=home.relative(path),
-                note="Kept by the registry's server, which is to delete it."
+                note="Kept by the registry, which is to delete it."
                 if served
                 else "Kept for audits. `damp purge` deletes it.",
                 files=() if served else (path,),

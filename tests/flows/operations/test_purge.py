@@ -136,6 +136,20 @@ def test_everything_that_holds_the_class_is_listed(world: World) -> None:
     }
 
 
+def test_what_a_claims_audit_has_left_of_the_original_is_listed(world: World) -> None:
+    lines = {
+        f"{each.artefact}: {each.location}"
+        for each in inventory.of_claim(world.home, purge.scope_of(world.home, world.event))
+    }
+    assert lines == {
+        "model before, in the registry: digits version 1",
+        f"model before, a file: events/{world.event}/attempt-1/before.safetensors",
+        "model before, a file: models/digits-seed-0.safetensors",
+        "cached activations of the old model: observations, 1 files",
+        "cached activations of other models: observations, 1 files",
+    }
+
+
 def test_a_copy_under_another_name_is_recognized_by_its_bytes(world: World) -> None:
     hidden = world.home.events / world.event / "attempt-1" / "harmless.safetensors"
     hidden.write_bytes(world.before)
