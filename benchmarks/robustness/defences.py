@@ -305,9 +305,9 @@ DEFENCES = (
     # what still holds data
     Defence(
         "nothing outside the state folder is deleted",
-        "flows/records/inventory.py",
-        "        if path.is_file() and not path.is_symlink()",
-        "        if path.is_file()",
+        "flows/records/same_weights.py",
+        "if not path.is_symlink() and path.is_file())",
+        "if path.is_file())",
         f"{PURGE}::test_nothing_outside_the_state_folder_is_ever_deleted",
     ),
     Defence(

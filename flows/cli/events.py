@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--forget", multiple=True, required=True, type=int, help="Class index; repeatable.")
+@click.option(
+    "--forget", multiple=True, required=True, help="Class index, or its folder's name; repeatable."
+)
 @model
 @architecture
 @data
@@ -39,23 +41,39 @@ if TYPE_CHECKING:
 @click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
 @preset("retrain")
-def request(**options: Any) -> int:
+def request(forget: tuple[str, ...], **options: Any) -> int:
     """Print a request with a new id, to look through and submit.
+
+    A class may be named by its folder; the request holds its index, as `damp classes` lists it.
 
     \b
     Examples:
       damp request --forget 3 --model mnist@champion --data mnist > request.yaml
     """
+    from flows.data import class_names
     from flows.intake import requests
 
-    sys.stdout.write(requests.template(**options))
+    indices = class_names.indices(forget, options["data"], options["data_root"])
+    sys.stdout.write(requests.template(forget=indices, **options))
     return DONE
 
 
 @click.command()
 @click.argument("file", type=FILE)
+@click.option(
+    "--accept-low-accuracy",
+    "low_accuracy",
+    is_flag=True,
+    help="Even if the model hardly knows its data; the statement says so.",
+)
+@click.option(
+    "--accept-duplicates",
+    "duplicates",
+    is_flag=True,
+    help="Even if the same image is in two classes or two parts; the statement says so.",
+)
 @as_json
-def submit(file: Path, as_json: bool) -> int:
+def submit(file: Path, low_accuracy: bool, duplicates: bool, as_json: bool) -> int:
     """Check a request and write it into the ledger.
 
     `damp run` or the schedule carries it out. The same request again gives the same answer and
@@ -65,18 +83,23 @@ def submit(file: Path, as_json: bool) -> int:
     Examples:
       damp submit request.yaml
     """
-    from flows.intake import requests
+    from flows.intake import model_checks, requests
+    from flows.intake.model_checks import Acceptance
     from flows.state.settings import prepared
 
-    receipt = requests.submit(prepared(), file)
+    place = prepared()
+    accept = Acceptance(low_accuracy=low_accuracy, duplicates=duplicates)
+    receipt = requests.submit(place, file, accept)
+    checked = model_checks.kept(place, receipt.id)
     if receipt.new:
         lines = [
             f"Accepted as event {receipt.id}, due {receipt.due}.",
+            *checked.limits,
             console.next_step(f"damp run --event {receipt.id}"),
         ]
     else:
         lines = [f"Event {receipt.id} was filed before with the same content: nothing was done."]
-    console.answer(receipt.to_json(), lines, as_json=as_json)
+    console.answer(receipt.to_json() | checked.to_json(), lines, as_json=as_json)
     return DONE
 
 

@@ -1,6 +1,10 @@
 """The DVC workspace under the state folder: written through DVC's command line, read as files.
 
 Shards are hard links into DVC's cache, so a successor version takes no space of its own.
+
+The workspace has a cache of its own, below it. What the user, the site or the system has configured
+for DVC does not count here: a cache that others share is no place for rows that are to be deleted,
+and `dvc gc` would delete the others' rows with them.
 """
 
 from __future__ import annotations
@@ -22,13 +26,12 @@ CONFIG = """\
     analytics = false
     check_update = false
 [cache]
+    dir = cache
     type = "hardlink,copy"
 """
 REMOTE = "damp"
 CLIENTS = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "OSS_", "SSH_", "HTTP_", "HTTPS_", "http", "HDFS_")
 """Beginnings of the variables that clients of DVC's remotes read."""
-KEPT = {"DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"}
-"""Of the variables that DVC reads. The others describe a stage that damp may be running in."""
 
 
 def workspace(home: Home) -> Path:
@@ -74,9 +77,57 @@ def collect(home: Home) -> None:
     """Take out of DVC's cache what no version in the workspace holds any more.
 
     Raises:
-        DataVersionError: DVC refused.
+        DataVersionError: The cache lies elsewhere, or DVC refused.
     """
-    _dvc(workspace(home), "gc", "--workspace", "--force")
+    here = workspace(home)
+    _refuse_foreign_cache(home)
+    _dvc(here, "gc", "--workspace", "--force")
+
+
+def outside_caches() -> list[Path]:
+    """Caches that the user or the system has configured for DVC; rows may lie there from before.
+
+    Read as DVC reads them, and for a list only: nothing of ours goes there or is deleted there.
+    """
+    from dvc.dirs import global_config_dir, system_config_dir
+
+    files = (Path(folder) / "config" for folder in (global_config_dir(), system_config_dir()))
+    named = ((file, _cache_dir(file)) for file in files if file.is_file())
+    caches = [(file.parent / place.expanduser()).resolve() for file, place in named if place]
+    return list(dict.fromkeys(caches))
+
+
+def _cache_dir(file: Path) -> Path | None:
+    """The cache that a configuration file names, if it names one."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        named = Config.load_file(str(file)).get("cache", {}).get("dir")
+    except (OSError, ConfigError) as problem:
+        raise DataVersionError(
+            f"Cannot read DVC's configuration {file} ({problem}), which may name a cache with "
+            "forgotten rows in it. Fix it, then run the same command again."
+        ) from problem
+    return Path(str(named)) if named else None
+
+
+def cache_of(home: Home) -> Path:
+    """The workspace's own cache."""
+    return workspace(home) / ".dvc" / "cache"
+
+
+def _refuse_foreign_cache(home: Home) -> None:
+    """Collecting is deleting: only in a cache below the state folder, links followed."""
+    root = home.root.resolve()
+    named = _dvc(workspace(home), "cache", "dir").strip()
+    for cache in (Path(named), Path(named) / "files", Path(named) / "files" / "md5"):
+        if not cache.resolve().is_relative_to(root):
+            raise DataVersionError(
+                f"DVC's cache of {workspace(home)} is {cache.resolve()}, outside the state folder: "
+                "others may keep their data there, so nothing is collected. Take `dir` out of "
+                f"{workspace(home) / '.dvc'}/config and config.local, or the link, and move what "
+                "is damp's back."
+            )
 
 
 def push(home: Home, folder: Path) -> None:
@@ -95,7 +146,8 @@ def push(home: Home, folder: Path) -> None:
     _dvc(here, "--wait-for-lock", "push", "--remote", REMOTE, folder.name)
 
 
-def _dvc(folder: Path, *arguments: str) -> None:
+def _dvc(folder: Path, *arguments: str) -> str:
+    """What DVC prints."""
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         children.python("dvc", *arguments),
@@ -113,6 +165,7 @@ def _dvc(folder: Path, *arguments: str) -> None:
             f"DVC refused `dvc {' '.join(arguments)}` in {folder}: {reason}. "
             f"{_remedy(reason, folder)}"
         )
+    return done.stdout
 
 
 def _remedy(reason: str, folder: Path) -> str:
@@ -126,11 +179,16 @@ def _remedy(reason: str, folder: Path) -> str:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """What DVC sees: no telemetry, no stage that damp runs in, its own files in the workspace."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    own = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
+    """What DVC sees: no telemetry, no stage that damp runs in, no configuration but ours."""
+    nowhere = str(folder / ".dvc" / "no-configuration")
+    own = {
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_GLOBAL_CONFIG_DIR": nowhere,
+        "DVC_SYSTEM_CONFIG_DIR": nowhere,
+        "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
+    }
     remote = credentials() if settings().dvc_remote else {}
-    return children.environment() | remote | kept | own
+    return children.environment() | remote | own
 
 
 def credentials() -> dict[str, str]:

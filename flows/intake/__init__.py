@@ -4,6 +4,8 @@ A document becomes an event:
 
     requests.py   Erasure requests: checked as a whole against policy, data and model
     claims.py     Claims that a model has forgotten: both models checked, and pinned by their bytes
+    model_checks.py   Whether a request's model and data belong together
+    model_names.py    The name that a request gives to a model of a file
     receipts.py   The entry that makes either an event, and where its paths start
 
 Then it lives until its verdict, and after it:
@@ -20,6 +22,7 @@ __all__ = [
     "batches",
     "claims",
     "lifecycle",
+    "model_checks",
     "requests",
     "signoff",
     "webhooks",

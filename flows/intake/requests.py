@@ -13,7 +13,8 @@ from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
-from flows.intake import receipts
+from flows.intake import model_checks, model_names, receipts
+from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.state.errors import EventError
@@ -22,7 +23,7 @@ from flows.state.paths import Home
 Facts = dict[str, Any]
 
 
-def submit(home: Home, file: Path) -> Receipt:
+def submit(home: Home, file: Path, accept: Acceptance = STRICT) -> Receipt:
     """Check a request against its policy, data and model, and log its receipt.
 
     Raises:
@@ -34,7 +35,8 @@ def submit(home: Home, file: Path) -> Receipt:
     if new:
         origin = file.resolve().parent
         policy = load_policy(policy_source(request.policy, origin))
-        _check(home, request, policy, origin)
+        checked = _check(home, request, policy, origin, accept)
+        model_checks.keep(home, request.id, checked)
         receive(home, request, policy, file.read_bytes(), origin)
     return receipts.receipt(home, request.id, new=new)
 
@@ -71,7 +73,9 @@ def receive(home: Home, request: Request, policy: Policy, content: bytes, origin
     )
 
 
-def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
+def _check(
+    home: Home, request: Request, policy: Policy, origin: Path, accept: Acceptance
+) -> Checked:
     """Whether the request can be carried out on its data and model at all."""
     from flows.data import loaders
     from flows.models import recipes
@@ -82,7 +86,9 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     retired = model.retired()
     dataset = loaders.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
-    model.load(dataset)  # better refused now than after its attempt was logged
+    model_names.refuse_taken(home, request, model.path)
+    network = model.load(dataset)  # better refused now than after its attempt was logged
+    return model_checks.check(request, dataset, network, accept)
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
@@ -202,6 +208,12 @@ def lineage_of(home: Home, event: str) -> str:
     if model.registry is not None:
         return model.registry.partition("@")[0].partition("/")[0]
     return str((origin_of(home, event) / str(model.file)).resolve())
+
+
+def named_file(request: Request, origin: Path) -> Path | None:
+    """The model's file, None where the request names a registered model."""
+    file = request.model.file
+    return None if file is None else (origin / file).resolve()
 
 
 def pending(home: Home) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.intake import requests
+from flows.intake import model_checks, requests
 from flows.state.errors import EventError
 from flows.state.facts import AcceptedRequest, Data, Edit, Findings, Json, Model, Plan, Record
 from flows.state.files import Artifact, digest_file, write_atomically
@@ -78,7 +78,9 @@ def conclude(
 ) -> Record:
     """Judge the findings by the registered policy; write report and signed statement."""
     propagation = predicate.propagation_of(attempt, accepted, data, model)
-    verdict = judged(attempt, accepted.policy, propagation)
+    limits = model_checks.kept(attempt.home, attempt.event).limits
+    policy = accepted.policy.model_copy(update={"limits": (*accepted.policy.limits, *limits)})
+    verdict = judged(attempt, policy, propagation)
     write_atomically(attempt.reproduce, _reproduction(accepted, model))
     statement = predicate.statement_of(
         attempt,

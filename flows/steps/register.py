@@ -15,7 +15,6 @@ from flows.state.facts import (
     Registration,
 )
 from flows.state.paths import Attempt
-from flows.steps.predicate import registered_name
 from flows.steps.step import step
 
 
@@ -115,7 +114,7 @@ def _parent(attempt: Attempt, data: Data, model: Model) -> RegisteredModel:
 
     base = registry.register_base(
         attempt.home,
-        name=registered_name(data, model),
+        name=_signed_name(attempt),
         weights=attempt.before,
         architecture=model.architecture,
         classes=data.classes,
@@ -125,6 +124,14 @@ def _parent(attempt: Attempt, data: Data, model: Model) -> RegisteredModel:
         retired=model.retired,
     )
     return RegisteredModel(name=base.name, version=str(base.version))
+
+
+def _signed_name(attempt: Attempt) -> str:
+    """The name that the statement says it is registered under."""
+    from compliance.signing import envelope
+
+    predicate: Json = envelope.decoded(attempt.statement)["predicate"]
+    return str(predicate["registration"]["name"])
 
 
 @step("Close the event")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,19 +20,27 @@ from flows.intake import requests
 from flows.models import architectures, weights
 from flows.state import locks
 from flows.state.paths import Home
+from tests.flows import fitting
 from tests.flows.conftest import Damp, contents
 
 ID = "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"
 CLASSES, SHAPE = 10, (1, 8, 8)
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights that recognise digits."""
+    path = tmp_path_factory.mktemp("trained") / "model.safetensors"
+    weights.save_weights(fitting.digits(), path, {})
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, trained: Path) -> Path:
     """A model that fits digits, and nothing else."""
-    torch.manual_seed(0)
     place = tmp_path / "requester"
-    network = architectures.build("damp:cnn", CLASSES, SHAPE)
-    weights.save_weights(network, place / "model.safetensors", {})
+    place.mkdir()
+    shutil.copy(trained, place / "model.safetensors")
     return place
 
 
