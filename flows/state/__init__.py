@@ -20,6 +20,7 @@ Names and refusals:
 
     event_ids.py    an event by its whole id or by its beginning
     import_path.py  `package.module:callable`: users' code, imported and checked before it is called
+    users_calls.py  calls into such code: whatever it does, a refusal that names it comes of it
     errors.py       what can go wrong, as errors for people; the tree is drawn at its top
 
 `__all__` lists the modules that other rooms import.
@@ -39,4 +40,5 @@ __all__ = [
     "paths",
     "progress",
     "settings",
+    "users_calls",
 ]

@@ -301,6 +301,7 @@ class _Observer:
         Its answers alone, one forward pass.
         """
         from audits import features
+        from flows.models import held_tensors
         from flows.state.settings import settings
         from flows.steps import shadows
 
@@ -309,14 +310,15 @@ class _Observer:
             if method:
                 forget = self.case.data.forget
                 network = shadows.edited(network, self.dataset, seed, forget, method)
-            observation = features.observe(
-                network,
-                self.rows.train_inputs,
-                self.rows.test_inputs,
-                depths=1,
-                device=settings().device,
-                digest=file.sha256,
-            )
+            with held_tensors.unchanged(network, f"The shadow model {file.path}"):
+                observation = features.observe(
+                    network,
+                    self.rows.train_inputs,
+                    self.rows.test_inputs,
+                    depths=1,
+                    device=settings().device,
+                    digest=file.sha256,
+                )
         self.meter.count(observation, kept=False)
         answers = observation.train_logits, observation.test_logits
         return shadows.as_evidence(*answers, self.rows, seed, edited=method is not None)
@@ -349,9 +351,13 @@ class _Observer:
 
     def _observe(self, network: nn.Module, digest: str, retired: Sequence[int]) -> Observation:
         from audits import features
+        from flows.models import held_tensors
         from flows.state.settings import settings
 
-        with self.meter.timed(audit_cost.OBSERVE):
+        with (
+            self.meter.timed(audit_cost.OBSERVE),
+            held_tensors.unchanged(network, f"The model {digest[:16]}"),
+        ):
             observation = features.observe(
                 network,
                 self.rows.train_inputs,
