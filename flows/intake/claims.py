@@ -1,12 +1,15 @@
 """Claims on their way in: somebody says that a model has forgotten, and hands in both models.
 
 Checked as a whole before anything is logged: whether the files can be read, whether the original
-ever knew the class, whether what is called held out was held out.
+ever knew the class, whether what is called held out was held out. Code that a claim names is the
+other side's: it runs only where it was allowed, and then in a process without keys.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,8 @@ from compliance.ledger import Ledger
 from flows.intake import requests
 from flows.registry import model_source
 from flows.registry.model_source import Located
+from flows.servers import isolated
+from flows.state import others_code
 from flows.state.errors import DataError, EventError, ModelError
 from flows.state.files import digest_file, write_atomically
 from flows.state.paths import Home
@@ -32,13 +37,21 @@ Facts = dict[str, Any]
 
 OVERLAP = 0.01
 """Share of the test images that may be training images as well: chance twins, not a leak."""
+COMPARED = 500
+"""Test images on which one file is run in two architectures."""
+SAME = 1e-3
+"""Difference between two logits of one file, as a share of the largest, that rounding explains."""
 KNEW = 0.5
 """Share of a class that the original must recognise to have learned it."""
 
 
-def file_claim(home: Home, file: Path) -> Facts:
+def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Facts:
     """Check a claim against its data and models, and log its receipt.
 
+    Args:
+        home: The state folder.
+        file: The claim.
+        allow: Modules of the other side that may run.
     Returns:
         `id`, and whether it was `new`: the same claim about the same bytes has no second effect.
 
@@ -48,11 +61,16 @@ def file_claim(home: Home, file: Path) -> Facts:
     """
     claim, origin = load_claim(file), file.resolve().parent
     policy = load_policy(requests.policy_source(claim.policy, origin))
-    files = digests(home, claim, origin)
+    code = others_code.allowed(code_of(home, claim, origin), allow, document=file)
+    files = digests(home, claim, origin) | others_code.as_files(code)
     event = claim.event_id(files)
     if Ledger(home.ledger).find("request_received", event, "receipt") is not None:
         return {"id": event, "new": False}
-    check(home, claim, policy, origin)
+    if code:
+        arguments = {"home": str(home.root), "file": str(file.resolve())}
+        isolated.run(isolated.Job.of(home, f"{__name__}:check_file", arguments, code))
+    else:
+        check(home, claim, policy, origin)
     _receive(home, event, claim, policy, files, file.read_bytes(), origin)
     return {"id": event, "new": True}
 
@@ -67,6 +85,8 @@ def _receive(
     origin: Path,
 ) -> None:
     """Keep the claim's bytes, then log its receipt: the entry is what makes it an event."""
+    located = sources(home, claim, origin)
+    architectures = {name: located[name].architecture for name in ("original", "edited")}
     write_atomically(home.claim(event), content)
     place = json.dumps({"folder": str(origin), "files": files}).encode()
     write_atomically(home.event(event) / "origin.json", place)
@@ -79,7 +99,8 @@ def _receive(
         "identity": "report",
         "signoffs": list(policy.signoffs),
         "claim": True,
-    }
+        "architectures": architectures,
+    } | ({"code": code} if (code := others_code.in_files(files)) else {})
     Ledger(home.ledger).append_once("request_received", event, "receipt", body)
 
 
@@ -103,6 +124,19 @@ def files_of(home: Home, event: str) -> dict[str, str]:
     """SHA-256 of each of the claim's models, as they were when it was received."""
     origin = json.loads((home.event(event) / "origin.json").read_text())
     return {str(name): str(digest) for name, digest in origin["files"].items()}
+
+
+def code_of(home: Home, claim: Claim, origin: Path) -> list[str]:
+    """What a claim names that may be code of the other side: data, architectures, its recipe's."""
+    from flows.models import recipes
+
+    recipe = recipe_source(claim, origin)
+    return [
+        claim.data.name,
+        *([claim.unseen.name] if claim.unseen else []),
+        *([recipes.get(recipe).architecture] if recipe else []),
+        *(source.architecture for source in sources(home, claim, origin).values()),
+    ]
 
 
 def recipe_source(claim: Claim, origin: Path) -> str | None:
@@ -141,6 +175,15 @@ def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
     return pinned
 
 
+def check_file(home: str, file: str) -> None:
+    """The same as `check`, in a process of its own for code of the other side."""
+    place = Path(file)
+    claim, origin = load_claim(place), place.parent
+    check(
+        Home(Path(home)), claim, load_policy(requests.policy_source(claim.policy, origin)), origin
+    )
+
+
 def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     """Whether the claim can be audited at all, before anything is logged.
 
@@ -156,7 +199,9 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     dataset = loaders.load(requests.spec_of(claim.data, origin))
     requests.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
-    networks = {name: source.load(dataset) for name, source in sources(home, claim, origin).items()}
+    located = sources(home, claim, origin)
+    networks = {name: source.load(dataset) for name, source in located.items()}
+    refuse_other_reading(located["original"], located["edited"], networks["edited"], dataset)
     _refuse_same(networks["original"], networks["edited"])
     _refuse_stranger(networks, dataset, claim.forget)
 
@@ -182,6 +227,44 @@ def _refuse_same(original: nn.Module, edited: nn.Module) -> None:
             "Original and edited hold the same weights: nothing was changed, so there is nothing "
             "to audit. Name the model before and the model after."
         )
+
+
+def refuse_other_reading(
+    original: Located, edited: Located, network: nn.Module, dataset: Dataset
+) -> None:
+    """Run the edited file in the original's architecture too, where it fits: one file, one model.
+
+    An architecture that answers by something else than the file's tensors is found so, as long as
+    the original's is another.
+
+    Raises:
+        EventError: The answers differ.
+    """
+    if edited.architecture == original.architecture:
+        return
+    try:
+        plain = replace(edited, architecture=original.architecture).load(dataset)
+    except ModelError:
+        return  # it does not fit: a network of another kind
+    images = dataset.test_inputs[:COMPARED]
+    one, other = _answers(network, images), _answers(plain, images)
+    scale = float(other.abs().max())
+    if one.shape != other.shape or float((one - other).abs().max()) > SAME * max(scale, 1.0):
+        raise EventError(
+            f"{edited.path} fits '{original.architecture}' as well, and answers otherwise there "
+            f"than in '{edited.architecture}': the architecture decides what was forgotten, not "
+            "the weights. Name the original's architecture for the edited model."
+        )
+
+
+def _answers(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Logits of images, (n, C); the network holds the same tensors before and after."""
+    import torch
+
+    from flows.models import held_tensors
+
+    with held_tensors.unchanged(network, "The network"), torch.inference_mode():
+        return torch.cat([network(part) for part in images.split(500)])
 
 
 def _refuse_stranger(
@@ -214,9 +297,5 @@ def _refuse_stranger(
 
 def _recognised(network: nn.Module, dataset: Dataset, c: int) -> float:
     """Share of a class's test images that a model answers right."""
-    import torch
-
     rows: torch.Tensor = dataset.test_labels == c
-    with torch.inference_mode():
-        parts = [network(images).argmax(1) for images in dataset.test_inputs[rows].split(500)]
-    return float((torch.cat(parts) == c).float().mean())
+    return float((_answers(network, dataset.test_inputs[rows]).argmax(1) == c).float().mean())

@@ -15,6 +15,8 @@ from flows.intake import claims, requests
 from flows.records import event_index
 from flows.registry import model_source
 from flows.registry.model_source import Located
+from flows.servers import isolated
+from flows.state import others_code
 from flows.state.errors import EventError
 from flows.state.facts import (
     NO_SHADOWS,
@@ -110,6 +112,7 @@ def pin_model(attempt: Attempt, accepted: AcceptedClaim, data: Data) -> Pinned:
     original, edited = pinned[ORIGINAL], pinned[EDITED]
     changes = _changes(networks[ORIGINAL], networks[EDITED])
     write_atomically(attempt.edit, json.dumps(changes, indent=2).encode())
+    claims.refuse_other_reading(original, edited, networks[EDITED], dataset)
     model = Model(
         file=files[ORIGINAL],
         architecture=original.architecture,
@@ -250,7 +253,7 @@ def conclude(
         plan,
         edit,
         verdict,
-        method=_method(attempt, edit),
+        method=_method(attempt, accepted, edit),
         propagation=propagation,
         byproducts=concluding.byproducts(attempt.findings),
     )
@@ -260,6 +263,7 @@ def conclude(
 def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
     """The policy's limits, and what this claim could not bring."""
     limits = ["How the edited model was made is not known: only what it shows was measured."]
+    limits += _code_limits(accepted)
     if accepted.recipe is None and accepted.claim.references is None:
         limits.append(
             "The claim brings neither retrained models nor a recipe to train them: it cannot reach "
@@ -273,7 +277,27 @@ def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
     return (*accepted.policy.limits, *limits)
 
 
-def _method(attempt: Attempt, edit: Edit) -> Json:
+def _code_limits(accepted: AcceptedClaim) -> list[str]:
+    """That code of the claimant's ran, which, and what it could have reached."""
+    code = others_code.in_files(accepted.files)
+    if not code:
+        return []
+    modules = ", ".join(f"{name} (sha256 {digest})" for name, digest in code.items())
+    reach = (
+        "without network and without sight of a signing key"
+        if isolated.has_walls()
+        else "without addresses or a path to a signing key, but on the same network and as the "
+        "same user"
+    )
+    return [
+        f"Code of the claimant's ran: {modules}. It ran in processes of its own, {reach}. The "
+        "networks are that code: that they hold the files' tensors was checked, and that nothing "
+        "else in it shapes the answers is known only to whoever has read it."
+    ]
+
+
+def _method(attempt: Attempt, accepted: AcceptedClaim, edit: Edit) -> Json:
+    code = others_code.in_files(accepted.files)
     record = json.loads(attempt.edit.read_text())
     changed = record["changed"]
     return {
@@ -286,6 +310,8 @@ def _method(attempt: Attempt, edit: Edit) -> Json:
             "changedTensors": list(changed),
             "relativeChange": list(changed.values()),
             "otherTensors": record["otherTensors"],
+            "editedArchitecture": str(edit.architecture),
+            "claimantCode": [f"{name} sha256:{digest}" for name, digest in code.items()],
         },
         **editing.no_edit(),
         "headOnly": record["headOnly"],
