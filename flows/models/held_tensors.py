@@ -71,7 +71,7 @@ def digest(network: nn.Module) -> str:
     total = hashlib.sha256()
     for name, value in sorted(of(network).items()):
         total.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
-        total.update(_bytes(value).numpy())
+        total.update(_bytes(value).numpy().tobytes())
     return total.hexdigest()
 
 

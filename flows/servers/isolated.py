@@ -173,8 +173,9 @@ def _read(job: Job, answer: bytes, code: int, noise: Path) -> Any:
 def _refusal(kind: str) -> type[FlowError]:
     """Ours of that name, where one message makes it."""
     error = getattr(errors, kind, None)
-    plain = isinstance(error, type) and issubclass(error, FlowError)
-    return error if plain and error is not errors.RecipeFileError else EventError
+    if not isinstance(error, type) or not issubclass(error, FlowError):
+        return EventError
+    return EventError if error is errors.RecipeFileError else error
 
 
 def _printable(text: str) -> str:

@@ -142,6 +142,17 @@ def test_what_is_code_of_somebody_else(text: str, modules: list[str]) -> None:
     assert others_code.modules([text, None]) == modules
 
 
+def test_a_module_is_refused_with_its_file_unless_it_was_allowed(users_module: Users) -> None:
+    name = users_module("raise SystemExit('ran')")
+    texts, document = [f"{name}:data", "damp:cnn"], Path("claim.yaml")
+    for allow in ([], ["os"], [f"{name}:data"], [f"{name}."]):
+        with pytest.raises(EventError) as caught:
+            others_code.allowed(texts, allow, document=document)
+        for word in ("claim.yaml", f"{name}.py", f"--allow-code {name}", "Nothing of it was run"):
+            assert word in str(caught.value)
+    assert list(others_code.allowed(texts, [name], document=document)) == [name]
+
+
 def test_nothing_is_imported_to_find_where_a_module_lies(
     users_module: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
