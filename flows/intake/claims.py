@@ -8,7 +8,7 @@ other side's: it runs only where it was allowed, and then in a process without k
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,6 +137,17 @@ def code_of(home: Home, claim: Claim, origin: Path) -> list[str]:
         *([recipes.get(recipe).architecture] if recipe else []),
         *(source.architecture for source in sources(home, claim, origin).values()),
     ]
+
+
+def require_allowed(home: Home, claim: Claim, origin: Path, files: Mapping[str, str]) -> None:
+    """Refuse a received claim whose code nobody allowed: one of before that was asked.
+
+    Raises:
+        EventError: It names a module that is not pinned among its files.
+    """
+    others_code.allowed(
+        code_of(home, claim, origin), others_code.in_files(files), document=origin / "claim.yaml"
+    )
 
 
 def recipe_source(claim: Claim, origin: Path) -> str | None:

@@ -56,6 +56,7 @@ def accept(attempt: Attempt) -> AcceptedClaim:
     home, event = attempt.home, attempt.event
     claim, origin = claims.claim_of(home, event), requests.origin_of(home, event)
     files = claims.files_of(home, event)
+    claims.require_allowed(home, claim, origin, files)
     policy = load_policy(requests.policy_source(claim.policy, origin))
     state = states.current(Ledger(home.ledger).entries(), event)
     body = {"attempt": attempt.number, "method": UNKNOWN_METHOD}
@@ -82,6 +83,7 @@ def accept(attempt: Attempt) -> AcceptedClaim:
 def version_data(attempt: Attempt, accepted: AcceptedClaim) -> Data:
     """The data that the models were trained and edited on, and the rows nobody was trained on."""
     claim, origin = accepted.claim, Path(accepted.origin)
+    claims.require_allowed(attempt.home, claim, origin, accepted.files)
     return prepare.versions_of(
         attempt.home,
         source=claim.data,
@@ -99,7 +101,9 @@ def pin_model(attempt: Attempt, accepted: AcceptedClaim, data: Data) -> Pinned:
 
     home = attempt.home
     places = {ORIGINAL: attempt.before, EDITED: attempt.after}
-    sources = claims.sources(home, accepted.claim, Path(accepted.origin))
+    origin = Path(accepted.origin)
+    claims.require_allowed(home, accepted.claim, origin, accepted.files)
+    sources = claims.sources(home, accepted.claim, origin)
     files = {
         name: _pin(home, source, places.get(name), accepted.files[name])
         for name, source in sources.items()
@@ -242,7 +246,8 @@ def conclude(
 ) -> Record:
     """Judge, report and sign, as an unlearning event is; the claim's own limits are named."""
     propagation = _propagation(attempt, data)
-    policy = accepted.policy.model_copy(update={"limits": _limits(accepted)})
+    limits = _limits(accepted) + _architecture_limit(model, edit)
+    policy = accepted.policy.model_copy(update={"limits": limits})
     verdict = concluding.judged(attempt, policy, propagation)
     write_atomically(attempt.reproduce, _reproduction(attempt, accepted))
     statement = predicate.statement_of(
@@ -275,6 +280,16 @@ def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
             "word of whoever did; that they are no copies of the others was checked."
         )
     return (*accepted.policy.limits, *limits)
+
+
+def _architecture_limit(model: Model, edit: Edit) -> tuple[str, ...]:
+    """That the two models run in different architectures, where they do."""
+    if edit.architecture in (None, model.architecture):
+        return ()
+    return (
+        f"The edited model runs in the architecture {edit.architecture}, the original in "
+        f"{model.architecture}.",
+    )
 
 
 def _code_limits(accepted: AcceptedClaim) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -504,6 +505,26 @@ def test_what_was_allowed_is_pinned_and_stands_in_ledger_and_event(
         claim_steps.version_data(at, accepted)
     with pytest.raises(EventError, match="allow-code"):
         claims.file_claim(home, file)
+
+
+def test_a_claim_that_was_received_before_anybody_was_asked_does_not_run(
+    desk: Desk, home: Home, users_module: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Its receipt pins the models and no code, as those of earlier versions did."""
+    from flows.intake import claims
+    from flows.state.errors import EventError
+    from flows.steps import claim as claim_steps
+
+    mark = tmp_path / "ran"
+    event = claims.file_claim(home, desk.claim())["id"]
+    at = Attempt(home, event, 1)
+    accepted = claim_steps.accept(at)
+    module = users_module(RUNS.format(mark=str(mark)))
+    data = accepted.claim.data.model_copy(update={"name": f"{module}:data"})
+    claim = accepted.claim.model_copy(update={"data": data})
+    with pytest.raises(EventError, match=f"--allow-code {module}"):
+        claim_steps.version_data(at, replace(accepted, claim=claim))
+    assert not mark.exists()
 
 
 KEEPS = """
