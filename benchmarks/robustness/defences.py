@@ -34,6 +34,8 @@ FOREIGN = "tests/flows/models/test_third_party.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
 HOSTILE, CHILDREN = "tests/flows/test_hostile_folders.py", "tests/flows/state/test_children.py"
 GUARD, GUARD_TEST = "flows/servers/guard.py", "tests/flows/servers/test_guard.py"
+NETWORKS = "tests/flows/models/test_users_networks.py"
+ISOLATED = "tests/flows/servers/test_isolated.py"
 PURGE, DESK = "tests/flows/operations/test_purge.py", "tests/flows/intake/test_lifecycle.py"
 
 DEFENCES = (
@@ -65,6 +67,56 @@ DEFENCES = (
         "    if infinite:",
         "    if False:",
         f"{FUZZING}::test_every_crafted_kind_of_model_is_refused",
+    ),
+    Defence(
+        "a network holds what its file says",
+        "flows/models/weights.py",
+        '    held_tensors.require(network, state, what=f"{architecture} with {path}")\n',
+        "",
+        f"{NETWORKS}::test_a_class_that_does_not_hold_what_the_file_says_is_refused",
+    ),
+    Defence(
+        "a network that is used stays as it was",
+        "flows/models/held_tensors.py",
+        "    if digest(network) != before:",
+        "    if False:",
+        f"{NETWORKS}::test_a_network_that_changes_itself_while_it_is_used_is_refused",
+    ),
+    Defence(
+        "a module that ends the process is refused",
+        "flows/state/users_calls.py",
+        "    except SystemExit as end:",
+        "    except ZeroDivisionError as end:",
+        f"{NETWORKS}::test_a_data_set_that_ends_the_process_is_refused",
+    ),
+    # code of the other side
+    Defence(
+        "code runs only where its module was allowed",
+        "flows/state/others_code.py",
+        "    if missing := [name for name in named if name not in allow]:",
+        "    if missing := [name for name in named if not name]:",
+        f"{ISOLATED}::test_a_module_is_refused_with_its_file_unless_it_was_allowed",
+    ),
+    Defence(
+        "what was allowed is the file that was read",
+        "flows/state/others_code.py",
+        "        if digest_file(file) != digest:",
+        "        if False:",
+        f"{ISOLATED}::test_a_module_that_has_changed_since_it_was_allowed_does_not_run",
+    ),
+    Defence(
+        "bytecode does not stand in for its source",
+        "flows/state/users_calls.py",
+        'before, sys.pycache_prefix = sys.pycache_prefix, "/nonexistent"',
+        "before = sys.pycache_prefix",
+        f"{ISOLATED}::test_bytecode_beside_the_source_is_not_what_runs",
+    ),
+    Defence(
+        "code of others gets no secrets and no addresses",
+        "flows/servers/isolated.py",
+        "kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}",
+        "kept = dict(os.environ)",
+        f"{ISOLATED}::test_it_sees_no_key_no_passphrase_and_no_address",
     ),
     Defence(
         "only listed kinds of pictures are opened",

@@ -9,21 +9,26 @@ from typing import Any
 import click
 
 from flows.cli import console
-from flows.cli.options import DONE, FILE, as_json, data_root
+from flows.cli.options import DONE, FILE, allow_code, as_json, data_root
 
 
 @click.command()
 @click.argument("file", type=FILE)
+@allow_code
 @as_json
-def audit(file: Path, as_json: bool) -> int:
+def audit(file: Path, allow: tuple[str, ...], as_json: bool) -> int:
     """Audit a claim that a model has forgotten a class, by whatever method.
 
     The claim names both models, the data and a policy; the retrained models are trained by its
     recipe, or handed in. The same claim about the same bytes again shows the first answer.
 
+    Code that the claim names is the other side's, and does not run unless --allow-code names its
+    module. Read it first: what it says of its own answers is what is audited.
+
     \b
     Examples:
       damp audit claim.yaml
+      damp audit claim.yaml --allow-code theirs
       damp audit claim.yaml --json
     """
     from flows.cli import outcomes
@@ -34,7 +39,7 @@ def audit(file: Path, as_json: bool) -> int:
 
     home = prepared()
     with console.bars():
-        event = claims.file_claim(home, file).id
+        event = claims.file_claim(home, file, allow=allow).id
         engine.carry_out(home, [event])
     return outcomes.answer(home, status.one_event(home, event), as_json=as_json)
 
@@ -46,6 +51,7 @@ def audit(file: Path, as_json: bool) -> int:
 @click.option("--recipe", help="How to train; default: the recipe of the data set.")
 @click.option("--forget", multiple=True, type=int, help="Class index to leave out; repeatable.")
 @click.option("--count", default=5, show_default=True, type=click.IntRange(1, 50))
+@allow_code
 @as_json
 def references(
     file: Path | None,
@@ -54,6 +60,7 @@ def references(
     recipe: str | None,
     forget: tuple[int, ...],
     count: int,
+    allow: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """List the retrained models that are kept; train those of a request or claim ahead of time.
@@ -72,7 +79,7 @@ def references(
     home = prepared()
     with console.bars():
         if file is not None:
-            prepare_references.train_for_file(home, file)
+            prepare_references.train_for_file(home, file, allow=allow)
         elif data is not None and forget:
             prepare_references.train(
                 home,

@@ -20,6 +20,13 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the result
 attempt = click.option(
     "--attempt", "number", type=click.IntRange(1), help="[default: the last one]"
 )
+allow_code = click.option(
+    "--allow-code",
+    "allow",
+    metavar="MODULE",
+    multiple=True,
+    help="Module of the other side that may run, apart from all keys; repeatable.",
+)
 architecture = click.option(
     "--architecture", help="For a file: damp:cnn, torchvision:resnet18, ..."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli import console
-from flows.cli.options import DONE, FILE, INVALID, as_json, home, trust
+from flows.cli.options import DONE, FILE, INVALID, allow_code, as_json, home, trust
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -85,14 +85,21 @@ def _against_ledger(against: Mapping[str, Path | None]) -> str:
 @click.option("--before", type=FILE, help="The model before. [default: beside the statement]")
 @click.option("--request", type=FILE, help="The request. [default: reproduce.yaml beside it]")
 @click.option("--output", "-o", type=FILE, help="[default: replay.dsse.json]")
+@allow_code
 @as_json
 def replay(
-    statement: Path, trust: Path | None, output: Path | None, as_json: bool, **inputs: Path | None
+    statement: Path,
+    trust: Path | None,
+    output: Path | None,
+    allow: tuple[str, ...],
+    as_json: bool,
+    **inputs: Path | None,
 ) -> int:
     """Run an attempt again from its pinned inputs and compare digests and figures.
 
     The result is signed by an auditor's key (`damp keys new --role auditor`). Exit codes: 0 all is
-    the same, 1 something is not.
+    the same, 1 something is not. Code that the record names is the other side's, and does not run
+    unless --allow-code names its module.
 
     \b
     Examples:
@@ -103,7 +110,12 @@ def replay(
     place, target = home(), output or Path("replay.dsse.json")
     with console.bars():
         result = run_again(
-            place, statement, trust=trust or place.trust, output=target.absolute(), **inputs
+            place,
+            statement,
+            trust=trust or place.trust,
+            output=target.absolute(),
+            allow=allow,
+            **inputs,
         )
     console.answer(result, _compared(result, target), as_json=as_json)
     return DONE if result["same"] else INVALID

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import Dataset, DataSpec
-from flows.state import import_path
+from flows.state import import_path, users_calls
 from flows.state.errors import DataError
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ LOADERS: Mapping[str, Loader] = {
 
 def _users(name: str) -> Dataset:
     """A data set from a function of the user's own."""
-    function = import_path.load(name, DataError)
-    import_path.check_parameters(name, function, DataError)
-    result = function()
+    result = users_calls.call(name, DataError)
     if isinstance(result, Dataset):
         x = result.train_inputs, result.test_inputs
         arrays = _from_users(name, (x[0], result.train_labels, x[1], result.test_labels))

@@ -1,11 +1,14 @@
 """Claims on their way in: somebody says that a model has forgotten, and hands in both models.
 
 Checked as a whole before anything is logged: whether the files can be read, whether the original
-ever knew the class, whether what is called held out was held out.
+ever knew the class, whether what is called held out was held out. Code that a claim names is the
+other side's: it runs only where it was allowed, and then in a process without keys.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,8 @@ from flows.intake import receipts, requests
 from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.registry.model_source import Located
+from flows.servers import isolated
+from flows.state import others_code
 from flows.state.errors import DataError, EventError, ModelError
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -27,14 +32,23 @@ if TYPE_CHECKING:
 
 OVERLAP = 0.01
 """Share of the test images that may be training images as well: chance twins, not a leak."""
+COMPARED = 500
+"""Test images on which one file is run in two architectures."""
+SAME = 1e-3
+"""Difference between two logits of one file, as a share of the largest, that rounding explains."""
 LEARNED = 0.5
 """Share of a class that the original must recognise to have learned it."""
 
 
-def file_claim(home: Home, file: Path) -> Receipt:
+def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receipt:
     """Check a claim against its data and models, and log its receipt.
 
     The same claim about the same bytes has no second effect.
+
+    Args:
+        home: The state folder.
+        file: The claim.
+        allow: Modules of the other side that may run.
 
     Raises:
         ClaimError, PolicyError, DataError, ModelError, EventError: It cannot be audited as it
@@ -42,11 +56,17 @@ def file_claim(home: Home, file: Path) -> Receipt:
     """
     claim, origin = load_claim(file), file.resolve().parent
     policy = load_policy(requests.policy_source(claim.policy, origin))
-    files = digests(home, claim, origin)
+    code = others_code.allowed(code_of(home, claim, origin), allow, document=file)
+    files = digests(home, claim, origin) | others_code.as_files(code)
     event = claim.event_id(files)
     new = receipts.logged(home, event) is None
     if new:
-        check(home, claim, policy, origin)
+        if code:
+            arguments = {"home": str(home.root), "file": str(file.resolve())}
+            isolated.run(isolated.Job.of(home, f"{__name__}:check_file", arguments, code))
+        else:
+            check(home, claim, policy, origin)
+        located = sources(home, claim, origin)
         receipts.enter(
             home,
             event,
@@ -58,6 +78,8 @@ def file_claim(home: Home, file: Path) -> Receipt:
             policy=policy,
             identity="report",
             claim=True,
+            architectures={name: located[name].architecture for name in ("original", "edited")},
+            **({"code": code} if code else {}),
         )
     return receipts.receipt(home, event, new=new)
 
@@ -80,6 +102,30 @@ def claim_of(home: Home, event: str) -> Claim:
 def files_of(home: Home, event: str) -> dict[str, str]:
     """SHA-256 of each of the claim's models, as they were when it was received."""
     return dict(receipts.origin(home, event)["files"])
+
+
+def code_of(home: Home, claim: Claim, origin: Path) -> list[str]:
+    """What a claim names that may be code of the other side: data, architectures, its recipe's."""
+    from flows.models import recipes
+
+    recipe = recipe_source(claim, origin)
+    return [
+        claim.data.name,
+        *([claim.unseen.name] if claim.unseen else []),
+        *([recipes.get(recipe).architecture] if recipe else []),
+        *(source.architecture for source in sources(home, claim, origin).values()),
+    ]
+
+
+def require_allowed(home: Home, claim: Claim, origin: Path, files: Mapping[str, str]) -> None:
+    """Refuse a received claim whose code nobody allowed: one of before that was asked.
+
+    Raises:
+        EventError: It names a module that is not pinned among its files.
+    """
+    others_code.allowed(
+        code_of(home, claim, origin), others_code.in_files(files), document=origin / "claim.yaml"
+    )
 
 
 def recipe_source(claim: Claim, origin: Path) -> str | None:
@@ -118,6 +164,15 @@ def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
     return pinned
 
 
+def check_file(home: str, file: str) -> None:
+    """The same as `check`, in a process of its own for code of the other side."""
+    place = Path(file)
+    claim, origin = load_claim(place), place.parent
+    check(
+        Home(Path(home)), claim, load_policy(requests.policy_source(claim.policy, origin)), origin
+    )
+
+
 def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     """Whether the claim can be audited at all, before anything is logged.
 
@@ -133,8 +188,10 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     dataset = loaders.load(requests.spec_of(claim.data, origin))
     requests.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
-    located = sources(home, claim, origin).values()
-    original, edited, *_ = [source.load(dataset) for source in located]  # every file is readable
+    located = sources(home, claim, origin)
+    networks = {name: source.load(dataset) for name, source in located.items()}  # all readable
+    original, edited = networks["original"], networks["edited"]
+    refuse_other_reading(located["original"], located["edited"], edited, dataset)
     _refuse_same(original, edited)
     _refuse_stranger(original, edited, dataset, claim.forget)
 
@@ -160,6 +217,44 @@ def _refuse_same(original: nn.Module, edited: nn.Module) -> None:
             "Original and edited hold the same weights: nothing was changed, so there is nothing "
             "to audit. Name the model before and the model after."
         )
+
+
+def refuse_other_reading(
+    original: Located, edited: Located, network: nn.Module, dataset: Dataset
+) -> None:
+    """Run the edited file in the original's architecture too, where it fits: one file, one model.
+
+    An architecture that answers by something else than the file's tensors is found so, as long as
+    the original's is another.
+
+    Raises:
+        EventError: The answers differ.
+    """
+    if edited.architecture == original.architecture:
+        return
+    try:
+        plain = replace(edited, architecture=original.architecture).load(dataset)
+    except ModelError:
+        return  # it does not fit: a network of another kind
+    images = dataset.test_inputs[:COMPARED]
+    one, other = _answers(network, images), _answers(plain, images)
+    scale = float(other.abs().max())
+    if one.shape != other.shape or float((one - other).abs().max()) > SAME * max(scale, 1.0):
+        raise EventError(
+            f"{edited.path} fits '{original.architecture}' as well, and answers otherwise there "
+            f"than in '{edited.architecture}': the architecture decides what was forgotten, not "
+            "the weights. Name the original's architecture for the edited model."
+        )
+
+
+def _answers(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Logits of images, (n, C); the network holds the same tensors before and after."""
+    import torch
+
+    from flows.models import held_tensors
+
+    with held_tensors.unchanged(network, "The network"), torch.inference_mode():
+        return torch.cat([network(part) for part in images.split(500)])
 
 
 def _refuse_stranger(
@@ -188,9 +283,5 @@ def _refuse_stranger(
 
 def _recognised(network: nn.Module, dataset: Dataset, c: int) -> float:
     """Share of a class's test images that a model answers right."""
-    import torch
-
     rows: torch.Tensor = dataset.test_labels == c
-    with torch.inference_mode():
-        parts = [network(images).argmax(1) for images in dataset.test_inputs[rows].split(500)]
-    return float((torch.cat(parts) == c).float().mean())
+    return float((_answers(network, dataset.test_inputs[rows]).argmax(1) == c).float().mean())

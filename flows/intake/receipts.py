@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,7 @@ def enter(
     regulation: str,
     policy: Policy,
     identity: str,
-    **more: bool,
+    **more: bool | Mapping[str, str],
 ) -> None:
     """Keep a document's bytes and origin, then log its receipt: the entry makes it an event.
 

@@ -6,8 +6,11 @@ a network, and refuses what does not fit before any tensor is read.
     architectures.py       from a name to a fresh network: `damp:cnn`, `torchvision:resnet18`, ...
     small_nets.py          our own two, a CNN and a vision transformer, for demo and tests
     third_party.py         those of timm and of Hugging Face's transformers, each an optional extra
+    users_networks.py      networks of users' own classes: completed, tried once, read in one way
     weights.py             safetensors files: written so that equal models give equal bytes, checked
                            against the architecture before loading
+    tensor_names.py        which tensor of a file is which of a network, behind wrappers' prefixes
+    held_tensors.py        what a network runs with, held against its file bit for bit
     recipes.py             how a model is trained, one entry or one YAML file each
     statistics_cache.py    class statistics of a model on a data version, kept for later requests
     statistics_sharded.py  the same statistics in parts, on a cluster's workers
@@ -24,6 +27,7 @@ __getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [
     "architectures",
     "build",
+    "held_tensors",
     "load_weights",
     "read_metadata",
     "recipes",

@@ -1,10 +1,18 @@
-from . import architectures, recipes, statistics_cache, statistics_sharded, weights
+from . import (
+    architectures,
+    held_tensors,
+    recipes,
+    statistics_cache,
+    statistics_sharded,
+    weights,
+)
 from .architectures import build
 from .weights import load_weights, read_metadata, retired_outputs, save_weights
 
 __all__ = [
     "architectures",
     "build",
+    "held_tensors",
     "load_weights",
     "read_metadata",
     "recipes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.state import import_path
+from flows.state import import_path, users_calls
 from flows.state.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def build(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.M
         input_shape: (channels, height, width).
 
     Raises:
-        ModelError: No such architecture, or it does not take such images.
+        ModelError: No such architecture, or it does not take such images; or code of the user's
+            raises, ends the process, or gives no logits.
     """
     family, _, name = architecture.partition(":")
     if family == "damp":
@@ -72,19 +73,14 @@ def _torchvision(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Mo
             f"torchvision:{name} takes images with 3 channels, these have {input_shape[0]}. Repeat "
             "the channel in a data set of your own, or use damp:cnn."
         )
+    from flows.models import users_networks
+
     network: nn.Module = zoo.get_model(name, weights=None, num_classes=classes)
-    return network
+    return users_networks.read_alike(network, f"torchvision:{name}")  # some return more than logits
 
 
 def _users(architecture: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
-    from torch import nn
+    from flows.models import users_networks
 
-    function = import_path.load(architecture, ModelError)
-    import_path.check_parameters(architecture, function, ModelError, "classes", "input_shape")
-    network = function(classes=classes, input_shape=input_shape)
-    if not isinstance(network, nn.Module):
-        raise ModelError(
-            f"'{architecture}' returned a {type(network).__name__}, not a torch module. "
-            "Let it return an nn.Module with `classes` outputs."
-        )
-    return network
+    network = users_calls.call(architecture, ModelError, classes=classes, input_shape=input_shape)
+    return users_networks.completed(network, architecture, classes, input_shape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import stat
 import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +51,13 @@ def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict, sorted; tied tensors become copies, since safetensors keeps no sharing."""
-    return {name: value.clone() for name, value in sorted(model.state_dict().items())}
+    """What the network runs with, sorted; tied tensors become copies: safetensors shares none.
+
+    A class's own `state_dict` is not asked: what is kept is what runs.
+    """
+    from flows.models import held_tensors
+
+    return {name: value.clone() for name, value in sorted(held_tensors.of(model).items())}
 
 
 def load_weights(
@@ -61,25 +68,35 @@ def load_weights(
     Layers that the architecture builds without a bias gain one where the file holds one: an edit
     adds it. Names, shapes and types are compared before any tensor is read, so that a file of
     another model takes no memory; values are checked in the type that the network computes in.
+    Names that a wrapper or tool has changed are understood where they can mean one thing only
+    (`tensor_names`). In the end the network holds the file's tensors bit for bit, whatever its
+    class does when it loads.
 
     Raises:
         ModelError: The file is missing, no safetensors, cut short, of another architecture, or
-            holds values that are not finite.
+            holds values that are not finite; or the network's class does not load what it says.
     """
     import torch
     from safetensors import SafetensorError, safe_open
 
     from damp.operators import add_missing_biases
+    from flows.models import held_tensors
+    from flows.state import users_calls
 
     _check_first_bytes(path)
     network = build(architecture, classes, input_shape)
     try:
         with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            names = _names_in_file(network, file.keys())
+            slices = {name: file.get_slice(place) for name, place in names.items()}
             add_missing_biases(network, slices)
-            wanted = network.state_dict()
+            wanted = held_tensors.of(network)
+            _complete(network, wanted, slices, names)
             _check_header(path, architecture, wanted, slices)
-            state = {name: file.get_tensor(name).to(wanted[name].dtype) for name in wanted}
+            state = {
+                name: file.get_tensor(names[name]).to(value.dtype) if name in names else value
+                for name, value in wanted.items()
+            }
             metadata = file.metadata() or {}
     except SafetensorError as problem:
         raise ModelError(
@@ -91,9 +108,53 @@ def load_weights(
             f"{path} holds values that are not finite in {first_few(infinite)}. Such a model "
             "predicts nothing; export it again."
         )
-    with torch.no_grad():
-        network.load_state_dict(state)
-    return network.eval(), metadata
+    with torch.no_grad(), users_calls.guarded(architecture, ModelError, "when it was loaded"):
+        network.load_state_dict({name: value.clone() for name, value in state.items()})
+        network.eval()
+    held_tensors.require(network, state, what=f"{architecture} with {path}")
+    return network, metadata
+
+
+def _names_in_file(network: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """For each tensor of the network that the file holds, and each too many, its name there."""
+    from flows.models import held_tensors, tensor_names
+
+    return tensor_names.in_file(names, held_tensors.of(network))
+
+
+def _complete(
+    network: nn.Module, wanted: dict[str, Tensor], slices: dict[str, Any], names: dict[str, str]
+) -> None:
+    """Add what the file may leave out: a tensor stored under a tied name, a count of batches.
+
+    Args:
+        network: As it was built.
+        wanted: Its tensors.
+        slices: And `names`: what the file holds; they are completed.
+    """
+    from flows.models import tensor_names
+
+    if not wanted.keys() - slices.keys():
+        return
+    tied = tensor_names.tied(network)
+    for name in sorted(wanted.keys() - slices.keys()):
+        if others := [other for other in tied.get(name, ()) if other in names]:
+            names[name], slices[name] = names[others[0]], slices[others[0]]
+        elif tensor_names.may_lack(name):
+            slices[name] = _Own(wanted[name])
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A tensor of the network itself, in the form of a slice of a file."""
+
+    value: Tensor
+
+    def get_shape(self) -> list[int]:
+        return list(self.value.shape)
+
+    def get_dtype(self) -> str:
+        return "I64"
 
 
 def retired_outputs(metadata: dict[str, str], *, classes: int | None = None) -> list[int]:
@@ -194,9 +255,22 @@ def _check_header(
         problems.append(f"has types that do not fit: {first_few(other)}")
     if problems:
         raise ModelError(
-            f"{path} does not fit {architecture}: it {'; '.join(problems)}. Check the "
-            "architecture, the number of classes and the image size."
+            f"{path} does not fit {architecture}: it {'; '.join(problems)}. {_remedy(slices)}"
         )
+
+
+def _remedy(names: Iterable[str]) -> str:
+    from flows.models import tensor_names
+
+    names = list(names)
+    if sets := tensor_names.several_sets(names):
+        return (
+            f"It holds a network under each of {', '.join(sets)}: save the tensors of the one that "
+            "you deploy alone, without its prefix."
+        )
+    if any(name in ("state_dict", "epoch", "optimizer") or "optimizer." in name for name in names):
+        return "It is a checkpoint of a training: save the state dict of the network alone."
+    return "Check the architecture, the number of classes and the image size."
 
 
 def read_metadata(path: Path) -> dict[str, str]:

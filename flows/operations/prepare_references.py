@@ -7,6 +7,7 @@ every request, claim and re-audit on the same data finds it.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,25 +16,33 @@ from compliance.formats import yaml_reader
 from compliance.formats.errors import ClaimError, RequestError
 from flows.intake import requests
 from flows.registry import model_source
+from flows.servers import isolated
+from flows.state import others_code
 from flows.state.errors import EventError
 from flows.state.paths import Home
 from flows.steps import references
 
 if TYPE_CHECKING:
+    from compliance.documents.claim import Claim
     from flows.data.dataset import DataSpec
     from flows.state.facts import Json
 
 
-def train_for_file(home: Home, file: Path) -> list[Json]:
+def train_for_file(home: Home, file: Path, *, allow: Collection[str] = ()) -> list[Json]:
     """Train what a request or a claim will be judged by; nothing is logged.
 
+    Args:
+        home: The state folder.
+        file: The request or claim.
+        allow: Modules of a claim's other side that may run.
     Raises:
-        RequestError, ClaimError, EventError: It cannot be read, or names no recipe.
+        RequestError, ClaimError, EventError: It cannot be read, names no recipe, or names code
+            that was not allowed.
     """
     origin = file.resolve().parent
     content = yaml_reader.read(file, RequestError).content
     if isinstance(content, dict) and content.get("kind") == "ForgettingClaim":
-        return _for_claim(home, file, origin)
+        return _for_claim(home, file, allow)
     from compliance.documents.policy import load_policy
     from compliance.documents.request import load_request
 
@@ -51,12 +60,32 @@ def train_for_file(home: Home, file: Path) -> list[Json]:
     )
 
 
-def _for_claim(home: Home, file: Path, origin: Path) -> list[Json]:
+def _for_claim(home: Home, file: Path, allow: Collection[str]) -> list[Json]:
     from compliance.documents.claim import load_claim
+    from flows.intake import claims
+
+    named = claims.code_of(home, load_claim(file), file.resolve().parent)
+    code = others_code.allowed(named, allow, document=file)
+    if not code:
+        return train_for_claim(str(home.root), str(file))
+    arguments = {"home": str(home.root), "file": str(file.resolve())}
+    job = isolated.Job.of(home, f"{__name__}:train_for_claim", arguments, code)
+    trained: list[Json] = isolated.run(job)
+    return trained
+
+
+def train_for_claim(home: str, file: str) -> list[Json]:
+    """The same for a claim, here: whether its code may run was asked before."""
+    from compliance.documents.claim import load_claim
+
+    return _train_for_claim(Home(Path(home)), Path(file), load_claim(file))
+
+
+def _train_for_claim(home: Home, file: Path, claim: Claim) -> list[Json]:
     from compliance.documents.policy import load_policy
     from flows.intake import claims
 
-    claim = load_claim(file)
+    origin = file.resolve().parent
     recipe = claims.recipe_source(claim, origin)
     if claim.references or recipe is None:
         raise ClaimError(

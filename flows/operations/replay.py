@@ -8,9 +8,9 @@ auditor's own key. On the same kind of machine the model after has the same byte
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from compliance.ledger.append_file import must_read
 from compliance.signing import envelope, load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
 from flows.intake import model_checks, requests
-from flows.state import keyring
+from flows.servers import isolated
+from flows.state import keyring, others_code
 from flows.state.errors import EventError
 from flows.state.files import Artifact, digest_file, write_atomically
 from flows.state.paths import Attempt, Home
@@ -105,6 +106,7 @@ def replay(
     before: Path | None,
     request: Path | None,
     output: Path,
+    allow: Collection[str] = (),
 ) -> Json:
     """Run the attempt of a statement again and sign what came of it.
 
@@ -116,6 +118,7 @@ def replay(
         before: The model before, if it lies elsewhere.
         request: The request, if it lies elsewhere.
         output: Where the signed result goes.
+        allow: Modules of the other side that may run; they run in a process without keys.
 
     Returns:
         `same`, `checks`, `statement`, `output`.
@@ -127,16 +130,49 @@ def replay(
     key = keyring.signing_key(home, "auditor")
     verified = _verified(statement, trust)
     inputs = _inputs(statement, verified, before, request)
-    work = Home(home.root / "replays" / verified.digest[:16])
-    with _working_in(work):
-        checks = list(_compared(work, verified, inputs))
-    write_atomically(output, envelope.sign_payload(_result(verified, checks), key))
+    code = others_code.allowed(_code_of(verified, inputs), allow, document=statement)
+    work = str(home.root / "replays" / verified.digest[:16])
+    files = [str(file.resolve()) if file else None for file in (statement, trust, before, request)]
+    arguments = {"work": work, "files": files}
+    job = isolated.Job.of(home, f"{__name__}:carry_out", arguments, code)
+    answer = isolated.run(job) if code else carry_out(work, files)
+    checks = [Check(**check) for check in answer]
+    write_atomically(output, envelope.sign_payload(_result(verified, checks, code), key))
     return {
         "same": all(check.same for check in checks),
         "checks": [check.to_json() for check in checks],
         "statement": verified.digest,
         "output": str(output),
     }
+
+
+def carry_out(work: str, files: list[str | None]) -> list[Json]:
+    """The checks, as JSON; called where there are no keys if the record brings code along.
+
+    Args:
+        work: The state folder of the replay's own.
+        files: Statement, trust, and where they were named the model before and the request.
+    """
+    statement, trust, before, request = (Path(file) if file else None for file in files)
+    if statement is None or trust is None:
+        raise EventError("A replay needs a statement and a trust file: name both.")
+    home, verified = Home(Path(work)), _verified(statement, trust)
+    with _working_in(home):
+        checks = _compared(home, verified, _inputs(statement, verified, before, request))
+        return [asdict(check) for check in checks]
+
+
+def _code_of(verified: Verified, inputs: Inputs) -> list[str | None]:
+    """What a record names that may be code of the other side."""
+    from flows.models import recipes
+
+    request = inputs.request
+    return [
+        verified.predicate["inputs"]["modelBefore"]["architecture"],
+        request["data"]["name"],
+        (request.get("unseen") or {}).get("name"),
+        recipes.get(request["recipe"]).architecture,
+    ]
 
 
 def _verified(statement: Path, trust: Path) -> Verified:
@@ -277,7 +313,7 @@ def _request(work: Home, verified: Verified, inputs: Inputs) -> Path:
     return folder / "request.yaml"
 
 
-def _result(verified: Verified, checks: list[Check]) -> Json:
+def _result(verified: Verified, checks: list[Check], code: Mapping[str, str]) -> Json:
     """What came of it as an in-toto test-result about the model after."""
     return {
         "_type": "https://in-toto.io/Statement/v1",
@@ -285,7 +321,13 @@ def _result(verified: Verified, checks: list[Check]) -> Json:
         "predicateType": "https://in-toto.io/attestation/test-result/v0.1",
         "predicate": {
             "result": "PASSED" if all(check.same for check in checks) else "FAILED",
-            "configuration": [{"name": "statement", "digest": {"sha256": verified.digest}}],
+            "configuration": [
+                {"name": "statement", "digest": {"sha256": verified.digest}},
+                *(
+                    {"name": f"code of the other side: {name}", "digest": {"sha256": digest}}
+                    for name, digest in code.items()
+                ),
+            ],
             "passedTests": [check.name for check in checks if check.same],
             "warnedTests": [],
             "failedTests": [check.name for check in checks if not check.same],

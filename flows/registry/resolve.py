@@ -178,6 +178,14 @@ def _under_alias(model: RegisteredModel, alias: str) -> int:
 def _checked(registry: Registry, home: Home, version: ModelVersion) -> Resolved:
     model = registry.logged_model(version.logged_model_id())
     weights = registry.model_file(model, WEIGHTS, home.fetched / model.model_id)
+    if weights is None and version.tags().weights_sha256 is None:
+        raise RegistryError(
+            f"{version.title} holds no {WEIGHTS}: damp has not registered it. What MLflow itself "
+            "logs of a PyTorch model is a pickle, which runs code when it is opened. Export it as "
+            "safetensors where it is trusted: load it there with mlflow.pytorch.load_model, write "
+            "safetensors.torch.save_file(model.state_dict(), 'model.safetensors'), and name that "
+            "file."
+        )
     if weights is None:
         raise RegistryError(
             f"The weights of {version.title} are gone from {model.location}. Restore them; was "

@@ -9,6 +9,7 @@ servers and a cluster in its settings; the same code then talks to those.
     endpoints.py        servers of the settings: checked for version, never a cloud by accident
     local_services.py   `damp up` and `damp down`: Prefect and MLflow with their pages
     private_prefect.py  a Prefect server for one command, which cannot outlive it
+    isolated.py         a function of ours in a process without keys, for code of somebody else
     die_with_parent.py  runs a module as a process that the kernel ends with its parent
     processes.py        recognising a process later, ending it with all its children, free ports
     cluster.py          `map` a function over jobs on Dask or Ray, through Prefect's task runners
@@ -21,6 +22,7 @@ __all__ = [
     "cluster",
     "die_with_parent",
     "endpoints",
+    "isolated",
     "local_services",
     "private_prefect",
     "processes",

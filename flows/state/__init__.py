@@ -27,6 +27,8 @@ Names and refusals:
 
     event_ids.py    an event by its whole id or by its beginning
     import_path.py  `package.module:callable`: users' code, imported and checked before it is called
+    users_calls.py  calls into such code: whatever it does, a refusal that names it comes of it
+    others_code.py  code that a claim or record brings along: allowed by name, pinned by digest
     errors.py       what can go wrong, as errors for people; the tree is drawn at its top
 
 `__all__` lists the modules that other rooms import.
@@ -44,9 +46,11 @@ __all__ = [
     "keyring",
     "locks",
     "logs",
+    "others_code",
     "paths",
     "prefect_files",
     "progress",
     "secrets",
     "settings",
+    "users_calls",
 ]

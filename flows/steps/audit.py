@@ -303,6 +303,7 @@ class _Observer:
         Its answers alone, one forward pass.
         """
         from audits import features
+        from flows.models import held_tensors
         from flows.state.settings import settings
         from flows.steps import shadows
 
@@ -311,14 +312,15 @@ class _Observer:
             if method:
                 forget = self.case.data.forget
                 network = shadows.edited(network, self.dataset, seed, forget, method)
-            observation = features.observe(
-                network,
-                self.rows.train_inputs,
-                self.rows.test_inputs,
-                depths=1,
-                device=settings().device,
-                digest=file.sha256,
-            )
+            with held_tensors.unchanged(network, f"The shadow model {file.path}"):
+                observation = features.observe(
+                    network,
+                    self.rows.train_inputs,
+                    self.rows.test_inputs,
+                    depths=1,
+                    device=settings().device,
+                    digest=file.sha256,
+                )
         self.meter.count(observation, kept=False)
         answers = observation.train_logits, observation.test_logits
         return shadows.as_evidence(*answers, self.rows, seed, edited=method is not None)
@@ -351,12 +353,16 @@ class _Observer:
 
     def _observe(self, network: nn.Module, digest: str, retired: Sequence[int]) -> Observation:
         from audits import features, weight_record
+        from flows.models import held_tensors
         from flows.state.settings import settings
 
         shown = [
             i for i, c in enumerate(self.rows.test_labels.tolist()) if c in self.case.data.forget
         ]
-        with self.meter.timed(audit_cost.OBSERVE):
+        with (
+            self.meter.timed(audit_cost.OBSERVE),
+            held_tensors.unchanged(network, f"The model {digest[:16]}"),
+        ):
             device = settings().device
             record = weight_record.record(
                 network, self.rows.test_inputs, shown=shown, device=device

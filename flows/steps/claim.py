@@ -15,6 +15,8 @@ from flows.intake import claims, requests
 from flows.records import event_index
 from flows.registry import model_source
 from flows.registry.model_source import Located
+from flows.servers import isolated
+from flows.state import others_code
 from flows.state.errors import EventError
 from flows.state.facts import (
     NO_SHADOWS,
@@ -54,6 +56,7 @@ def accept(attempt: Attempt) -> AcceptedClaim:
     home, event = attempt.home, attempt.event
     claim, origin = claims.claim_of(home, event), requests.origin_of(home, event)
     files = claims.files_of(home, event)
+    claims.require_allowed(home, claim, origin, files)
     policy = load_policy(requests.policy_source(claim.policy, origin))
     state = states.current(Ledger(home.ledger).entries(), event)
     body = {"attempt": attempt.number, "method": UNKNOWN_METHOD}
@@ -80,6 +83,7 @@ def accept(attempt: Attempt) -> AcceptedClaim:
 def version_data(attempt: Attempt, accepted: AcceptedClaim) -> Data:
     """The data that the models were trained and edited on, and the rows nobody was trained on."""
     claim, origin = accepted.claim, Path(accepted.origin)
+    claims.require_allowed(attempt.home, claim, origin, accepted.files)
     return prepare.versions_of(
         attempt.home,
         source=claim.data,
@@ -97,7 +101,9 @@ def pin_model(attempt: Attempt, accepted: AcceptedClaim, data: Data) -> Pinned:
 
     home = attempt.home
     places = {ORIGINAL: attempt.before, EDITED: attempt.after}
-    sources = claims.sources(home, accepted.claim, Path(accepted.origin))
+    origin = Path(accepted.origin)
+    claims.require_allowed(home, accepted.claim, origin, accepted.files)
+    sources = claims.sources(home, accepted.claim, origin)
     files = {
         name: _pin(home, source, places.get(name), accepted.files[name])
         for name, source in sources.items()
@@ -110,6 +116,7 @@ def pin_model(attempt: Attempt, accepted: AcceptedClaim, data: Data) -> Pinned:
     original, edited = pinned[ORIGINAL], pinned[EDITED]
     changes = _changes(networks[ORIGINAL], networks[EDITED])
     write_atomically(attempt.edit, json.dumps(changes, indent=2).encode())
+    claims.refuse_other_reading(original, edited, networks[EDITED], dataset)
     model = Model(
         file=files[ORIGINAL],
         architecture=original.architecture,
@@ -239,7 +246,8 @@ def conclude(
 ) -> Record:
     """Judge, report and sign, as an unlearning event is; the claim's own limits are named."""
     propagation = _propagation(attempt, accepted, data, model)
-    policy = accepted.policy.model_copy(update={"limits": _limits(accepted)})
+    limits = _limits(accepted) + _architecture_limit(model, edit)
+    policy = accepted.policy.model_copy(update={"limits": limits})
     verdict = concluding.judged(attempt, policy, propagation)
     write_atomically(attempt.reproduce, _reproduction(attempt, accepted))
     statement = predicate.statement_of(
@@ -250,7 +258,7 @@ def conclude(
         plan,
         edit,
         verdict,
-        method=_method(attempt, edit),
+        method=_method(attempt, accepted, edit),
         propagation=propagation,
         byproducts=concluding.byproducts(attempt.findings),
     )
@@ -260,6 +268,7 @@ def conclude(
 def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
     """The policy's limits, and what this claim could not bring."""
     limits = ["How the edited model was made is not known: only what it shows was measured."]
+    limits += _code_limits(accepted)
     if accepted.recipe is None and accepted.claim.references is None:
         limits.append(
             "The claim brings neither retrained models nor a recipe to train them: it cannot reach "
@@ -273,7 +282,37 @@ def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
     return (*accepted.policy.limits, *limits)
 
 
-def _method(attempt: Attempt, edit: Edit) -> Json:
+def _architecture_limit(model: Model, edit: Edit) -> tuple[str, ...]:
+    """That the two models run in different architectures, where they do."""
+    if edit.architecture in (None, model.architecture):
+        return ()
+    return (
+        f"The edited model runs in the architecture {edit.architecture}, the original in "
+        f"{model.architecture}.",
+    )
+
+
+def _code_limits(accepted: AcceptedClaim) -> list[str]:
+    """That code of the claimant's ran, which, and what it could have reached."""
+    code = others_code.in_files(accepted.files)
+    if not code:
+        return []
+    modules = ", ".join(f"{name} (sha256 {digest})" for name, digest in code.items())
+    reach = (
+        "without network and without sight of a signing key"
+        if isolated.has_walls()
+        else "without addresses or a path to a signing key, but on the same network and as the "
+        "same user"
+    )
+    return [
+        f"Code of the claimant's ran: {modules}. It ran in processes of its own, {reach}. The "
+        "networks are that code: that they hold the files' tensors was checked, and that nothing "
+        "else in it shapes the answers is known only to whoever has read it."
+    ]
+
+
+def _method(attempt: Attempt, accepted: AcceptedClaim, edit: Edit) -> Json:
+    code = others_code.in_files(accepted.files)
     record = json.loads(attempt.edit.read_text())
     changed = record["changed"]
     return {
@@ -286,6 +325,8 @@ def _method(attempt: Attempt, edit: Edit) -> Json:
             "changedTensors": list(changed),
             "relativeChange": list(changed.values()),
             "otherTensors": record["otherTensors"],
+            "editedArchitecture": str(edit.architecture),
+            "claimantCode": [f"{name} sha256:{digest}" for name, digest in code.items()],
         },
         **editing.no_edit(),
         "headOnly": record["headOnly"],

@@ -47,7 +47,7 @@ def _edit(
     attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model, retired: Sequence[int]
 ) -> Json:
     from flows.data import loaders
-    from flows.models import statistics_cache, statistics_sharded, weights
+    from flows.models import held_tensors, statistics_cache, statistics_sharded, weights
 
     dataset = loaders.learned(data, model)
     network, _ = weights.load_weights(
@@ -75,7 +75,8 @@ def _edit(
             retired=model.retired,
             apart=partial(statistics_sharded.measured, subject) if cluster.is_on() else None,
         )
-    edited = forget_classes(network, dataset, accepted.forget, accepted.method, statistics)
+    with held_tensors.unchanged(network, f"The network '{model.architecture}'"):
+        edited = forget_classes(network, dataset, accepted.forget, accepted.method, statistics)
     weights.save_weights(edited.unretired, attempt.after, _metadata(retired))
     return describe(edited)
 

@@ -15,10 +15,11 @@ from pydantic.alias_generators import to_camel
 
 from compliance.documents.policy import Policy
 from compliance.ledger import Ledger
-from flows.state import progress
+from flows.state import others_code, progress
 from flows.state.facts import (
     UNKNOWN_METHOD,
     Accepted,
+    AcceptedRequest,
     Data,
     Fact,
     Json,
@@ -116,9 +117,20 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: int, baseline: Jso
         "dataAfter": data.after.version,
         "forget": list(accepted.forget),
         "method": accepted.method_json(),
+        **_claimed(accepted),
         "seed": seed,
         "seedSource": SEED_SOURCE,
         "expectedPower": _expected_power(accepted.policy, data, baseline),
+    }
+
+
+def _claimed(accepted: Accepted) -> Json:
+    """Of a claim: in which architecture the edited file runs, and whose code that is."""
+    if isinstance(accepted, AcceptedRequest):
+        return {}
+    return {
+        "editedArchitecture": accepted.claim.edited.architecture,
+        "claimantCode": others_code.in_files(accepted.files),
     }
 
 

@@ -7,11 +7,20 @@ A step takes the attempt and the facts of earlier steps, and gives facts. Called
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from flows.state import journal
-from flows.state.paths import Attempt
+from flows.servers import isolated
+from flows.state import journal, others_code
+from flows.state.errors import EventError
+from flows.state.facts import Json, decode, encode
+from flows.state.paths import Attempt, Home
+
+RUN_MODELS = frozenset({"version_data", "pin_model", "train_references", "register_plan", "audit"})
+"""The steps of a claim that load its data or its networks; none of them signs."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +54,38 @@ class Step(Generic[P, R]):
             if result is not None:
                 return result
         with journal.entered(attempt, self.label):
-            return self.function(attempt, *args, **facts)
+            code = others_code.of_event(attempt.home, attempt.event) if self.runs_models else {}
+            if code:
+                return self._apart(attempt, code, args, facts)
+            try:
+                return self.function(attempt, *args, **facts)
+            except SystemExit as end:  # exit code 2 would say that an audit was done
+                raise EventError(
+                    f"Code that step {self.name} ran called sys.exit({end.code!r}). A network or "
+                    "data set must not end the process: correct it, then run the event again."
+                ) from end
+
+    def _apart(
+        self, attempt: Attempt, code: Mapping[str, str], args: Sequence[Any], given: Json
+    ) -> R:
+        """Run it where there are no keys: it runs code of the other side."""
+        names = list(signature(self.function).parameters)[1:]
+        inputs = dict(zip(names, args, strict=False)) | given
+        arguments = {
+            "where": f"{self.function.__module__}:{self.name}",
+            "home": str(attempt.home.root),
+            "event": attempt.event,
+            "number": attempt.number,
+            "inputs": {name: encode(each) for name, each in inputs.items()},
+        }
+        job = isolated.Job.of(attempt.home, f"{__name__}:carry_out", arguments, code)
+        result: R = decode(self.hints["return"], isolated.run(job))
+        return result
+
+    @property
+    def runs_models(self) -> bool:
+        """Whether it loads data or networks, which may be code of the other side."""
+        return self.name in RUN_MODELS
 
     @property
     def label(self) -> journal.Label:
@@ -68,6 +108,14 @@ class Step(Generic[P, R]):
                 f"{function.__name__} is no form of step {self.name}: name it like that"
             )
         return Step(function, self.title, self.settled)
+
+
+def carry_out(where: str, home: str, event: str, number: int, inputs: Json) -> Any:
+    """A step in a process of its own: from JSON to JSON, without a line in the journal."""
+    room, _, name = where.partition(":")
+    step: Step[Any, Any] = getattr(import_module(room), name)
+    facts = {key: decode(step.hints[key], each) for key, each in inputs.items()}
+    return encode(step.function(Attempt(Home(Path(home)), event, number), **facts))
 
 
 def step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -124,3 +125,50 @@ def test_a_statement_that_claims_another_figure_is_found_out(
         envelope.open_envelope((auditor.folder / "replay.dsse.json").read_bytes()).payload
     )
     assert result["predicate"]["failedTests"] == ["accuracy.retain"]
+
+
+def test_code_that_a_record_names_does_not_run_unless_it_was_allowed(
+    auditor: Auditor, world: World
+) -> None:
+    """The request beside a statement may name any callable as its data, or one in its recipe."""
+    reproduce, mark = auditor.copy / "reproduce.yaml", auditor.folder / "ran"
+    (auditor.folder / "theirs.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    request = json.loads(reproduce.read_text())
+    recipe = {"apiVersion": "damp/v1", "kind": "Recipe", "architecture": "theirs:net", "epochs": 1}
+    (auditor.copy / "theirs.yaml").write_text(json.dumps(recipe))
+    for change in ({"data": {"name": "theirs:data"}}, {"recipe": "theirs.yaml"}):
+        reproduce.write_text(json.dumps(request | change))
+        told = auditor.replay()
+        assert (told.returncode, "--allow-code theirs" in told.stderr) == (1, True), told.stderr
+        assert not mark.exists()
+    reproduce.write_text(json.dumps(request | {"data": {"name": "os:abort"}}))
+    told = auditor.replay("--allow-code", "os")
+    assert (told.returncode, "signal 6" in told.stderr) == (1, True), told.stderr
+    assert not (auditor.folder / "replay.dsse.json").exists()
+
+
+def test_code_that_was_allowed_runs_apart_and_is_named_in_the_signed_result(
+    auditor: Auditor, world: World
+) -> None:
+    reproduce = auditor.copy / "reproduce.yaml"
+    (auditor.folder / "theirs.py").write_text(DATA)
+    request = json.loads(reproduce.read_text())
+    reproduce.write_text(json.dumps(request | {"data": {"name": "theirs:data"}}))
+    told = auditor.replay("--allow-code", "theirs")
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
+    assert json.loads(told.stdout)["same"]
+    content = (auditor.folder / "replay.dsse.json").read_bytes()
+    result = json.loads(envelope.open_envelope(content).payload)
+    named = {one["name"]: one["digest"] for one in result["predicate"]["configuration"]}
+    digest = hashlib.sha256(DATA.encode()).hexdigest()
+    assert named["code of the other side: theirs"] == {"sha256": digest}
+
+
+DATA = """
+import os
+from flows.data.dataset import DataSpec
+from flows.data.loaders import load
+assert "DAMP_KEYS" not in os.environ
+def data():
+    return load(DataSpec(name="digits"))
+"""

@@ -6,8 +6,10 @@ The models are those of the demo: the one before, its edit, and five that never 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +282,8 @@ def test_held_out_images_that_were_trained_on_are_found_by_content(
     desk: Desk, home: Home, damp: Damp, users_module: Callable[[str], str]
 ) -> None:
     module = users_module(TWINS.format(count=40))
-    damp("audit", desk.claim(data={"name": f"{module}:data"})).refused(
+    file = desk.claim(data={"name": f"{module}:data"})
+    damp("audit", file, "--allow-code", module).refused(
         "test images", "training images as well", "not held out"
     )
     assert not home.ledger.exists()
@@ -292,7 +295,8 @@ def test_a_few_chance_twins_are_no_leak(
     from flows.intake import claims
 
     module = users_module(TWINS.format(count=3))
-    assert claims.file_claim(home, desk.claim(data={"name": f"{module}:data"})).new
+    file = desk.claim(data={"name": f"{module}:data"})
+    assert claims.file_claim(home, file, allow=[module]).new
 
 
 def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> None:
@@ -365,14 +369,14 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
         data={"name": f"{module}:coloured"},
         references=None,
     )
-    event = claims.file_claim(home, file).id
-    where = {"home": str(home.root), "event": event, "attempt": 1}
-    Attempt(home, event, 1).folder.mkdir(parents=True)
-    accepted = claim_steps.accept(where)
-    data = claim_steps.version_data(where, accepted)
-    pinned = claim_steps.pin_models(where, accepted, data)
-    assert pinned["model"]["architecture"] == "torchvision:resnet18"
-    assert pinned["edit"]["architecture"] == f"{module}:net"
+    event = claims.file_claim(home, file, allow=[module]).id
+    at = Attempt(home, event, 1)
+    at.folder.mkdir(parents=True)
+    accepted = claim_steps.accept(at)
+    data = claim_steps.version_data(at, accepted)
+    pinned = claim_steps.pin_model(at, accepted, data)
+    assert pinned.model.architecture == "torchvision:resnet18"
+    assert pinned.edit.architecture == f"{module}:net"
     told = json.loads(Attempt(home, event, 1).edit.read_text())
     assert told["changed"] == {}
     assert len(told["otherTensors"]) == len({*nets["big"].state_dict(), *nets["mine"].state_dict()})
@@ -429,3 +433,150 @@ def test_tensors_of_another_shape_are_told_and_are_no_change_of_the_head_alone()
     told = _changes(original, edited)
     assert told["otherTensors"] == ["0.weight"]
     assert not told["headOnly"]
+
+
+RUNS = "open({mark!r}, 'w')\n" + TWINS.format(count=0) + NET
+"""Says that it was imported."""
+
+
+def _naming(door: str, module: str, folder: Path) -> dict[str, Any]:
+    """A claim's keys that name a module at one of its doors."""
+    network = f"{module}:net"
+    if door in ("data", "unseen"):
+        return {door: {"name": f"{module}:data"}}
+    if door in ("original", "edited"):
+        file = {"original": "before", "edited": "retrained4"}[door]
+        return {door: {"file": f"{file}.safetensors", "architecture": network}}
+    recipe = {"apiVersion": "damp/v1", "kind": "Recipe", "architecture": network, "epochs": 1}
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    return {"recipe": "recipe.yaml", "references": None}
+
+
+@pytest.mark.parametrize("command", ["audit", "references"])
+@pytest.mark.parametrize("door", ["data", "unseen", "original", "edited", "recipe"])
+def test_code_of_the_other_side_does_not_run_unless_it_was_allowed(
+    desk: Desk,
+    home: Home,
+    damp: Damp,
+    users_module: Callable[[str], str],
+    tmp_path: Path,
+    command: str,
+    door: str,
+) -> None:
+    mark = tmp_path / "ran"
+    module = users_module(RUNS.format(mark=str(mark)))
+    naming = {"references": None, "recipe": "digits"} | _naming(door, module, desk.folder)
+    damp(command, desk.claim(**naming)).refused(
+        f"--allow-code {module}", f"{module}.py", "Nothing of it was run", "Read it"
+    )
+    assert not mark.exists()
+    assert not home.ledger.exists()
+    assert not home.events.exists()
+
+
+def test_any_callable_of_any_module_is_somebody_elses(desk: Desk, home: Home, damp: Damp) -> None:
+    damp("audit", desk.claim(data={"name": "os:abort"})).refused("--allow-code os")
+    assert not home.ledger.exists()
+    file = desk.claim(data={"name": "os:abort"})
+    damp("audit", file, "--allow-code", "os").refused("signal 6", "Nothing was signed")
+    assert not home.ledger.exists()
+
+
+def test_what_was_allowed_is_pinned_and_stands_in_ledger_and_event(
+    desk: Desk, home: Home, users_module: Callable[[str], str]
+) -> None:
+    from flows.intake import claims
+    from flows.state.errors import EventError
+    from flows.state.files import digest_file
+    from flows.steps import claim as claim_steps
+
+    module = users_module(TWINS.format(count=0))
+    file = desk.claim(data={"name": f"{module}:data"})
+    event = claims.file_claim(home, file, allow=[module])["id"]
+    code = {module: digest_file(Path(os.environ["DAMP_CODE"], f"{module}.py"))}
+    assert Ledger(home.ledger).entries()[-1]["body"]["code"] == code
+    at = Attempt(home, event, 1)
+    accepted = claim_steps.accept(at)
+    (limit,) = claim_steps._code_limits(accepted)
+    assert f"{module} (sha256 {code[module]})" in limit
+    data = claim_steps.version_data(at, accepted)
+    assert data.classes == 10
+    Path(os.environ["DAMP_CODE"], f"{module}.py").write_text("import os; os.abort()")
+    with pytest.raises(EventError, match="has changed since it was allowed"):
+        claim_steps.version_data(at, accepted)
+    with pytest.raises(EventError, match="allow-code"):
+        claims.file_claim(home, file)
+
+
+def test_a_claim_that_was_received_before_anybody_was_asked_does_not_run(
+    desk: Desk, home: Home, users_module: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Its receipt pins the models and no code, as those of earlier versions did."""
+    from flows.intake import claims
+    from flows.state.errors import EventError
+    from flows.steps import claim as claim_steps
+
+    mark = tmp_path / "ran"
+    event = claims.file_claim(home, desk.claim())["id"]
+    at = Attempt(home, event, 1)
+    accepted = claim_steps.accept(at)
+    module = users_module(RUNS.format(mark=str(mark)))
+    data = accepted.claim.data.model_copy(update={"name": f"{module}:data"})
+    claim = accepted.claim.model_copy(update={"data": data})
+    with pytest.raises(EventError, match=f"--allow-code {module}"):
+        claim_steps.version_data(at, replace(accepted, claim=claim))
+    assert not mark.exists()
+
+
+KEEPS = """
+import torch
+from torch import nn
+from safetensors.torch import load_file
+from flows.models.small_nets import SmallCNN
+class Net(SmallCNN):
+    def load_state_dict(self, state, *a, **k):
+        {load}
+    def forward(self, x):
+        {forward}
+def net(classes, input_shape):
+    return Net(input_shape[0], classes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("load", "forward", "words"),
+    [
+        (
+            "return super().load_state_dict(load_file({other!r}))",
+            "return super().forward(x)",
+            ("holds other tensors than the file",),
+        ),
+        (
+            "return super().load_state_dict(state)",
+            "return super().forward(x).index_fill(1, torch.tensor([{digit}]), -9.0)",
+            ("answers otherwise", "Name the original's architecture"),
+        ),
+    ],
+    ids=["loads-another", "answers-otherwise"],
+)
+def test_an_edit_whose_class_decides_what_was_forgotten_is_refused(
+    desk: Desk,
+    home: Home,
+    damp: Damp,
+    users_module: Callable[[str], str],
+    load: str,
+    forward: str,
+    words: tuple[str, ...],
+) -> None:
+    """The file is the original's but for one value; what runs has forgotten."""
+    other = str(desk.folder / "retrained4.safetensors")
+    body = KEEPS.format(load=load, forward=forward)
+    module = users_module(body.format(other=other, digit=demo.DIGIT))
+    desk.made("same", "before", _hardly_changed)
+    edited = {"file": "same.safetensors", "architecture": f"{module}:net"}
+    damp("audit", desk.claim(edited=edited), "--allow-code", module).refused(*words)
+    assert not home.ledger.exists()
+
+
+def _hardly_changed(state: dict[str, Tensor]) -> None:
+    state["fc2.bias"][0] += 1e-6

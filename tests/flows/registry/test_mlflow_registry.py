@@ -177,3 +177,30 @@ def test_a_read_only_database_is_named(registry: Home, tmp_path: Path) -> None:
         message = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert message.startswith(f"MLflow refused on sqlite:///{registry.mlflow_db}: ")
     assert "readonly database" in message
+
+
+def test_a_pickle_that_mlflow_itself_has_logged_is_to_be_exported_as_safetensors(
+    registry: Home, tmp_path: Path
+) -> None:
+    """The files of an ordinary PyTorch model: they are there, and damp does not open them."""
+    from flows.registry import registration
+
+    folder = tmp_path / "theirs"
+    (folder / "data").mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors:\n  pytorch: {model_data: data}\n")
+    (folder / "data" / "model.pth").write_bytes(b"\x80\x02.")
+    with mlflow_registry.opened(registry) as opened:
+        client = opened.client
+        model = client.create_logged_model(opened.experiment(), name="theirs")
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, "READY")
+        client.create_registered_model("theirs")
+        with mlflow_registry.as_default(client):
+            client.create_model_version(
+                "theirs", source=f"models:/{model.model_id}", model_id=model.model_id
+            )
+    with pytest.raises(RegistryError) as caught:
+        registration.resolve(registry, "theirs/1")
+    assert "gone" not in str(caught.value)
+    for word in ("is a pickle", "safetensors where it is trusted", "name that file"):
+        assert word in str(caught.value)

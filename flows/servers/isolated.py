@@ -1,0 +1,207 @@
+"""A function of ours in a process of its own, for what runs code of somebody else.
+
+The process gets no passphrase, no address and no key folder: its environment is made of what it
+needs. Where the kernel allows it (`unshare`), it has no network and sees empty folders where the
+keys lie. It answers in JSON, which is read and never executed; whatever else it does, exit codes
+and signals included, is a refusal. It runs as the same user: what lies elsewhere in that user's
+folders, the state folder among them, it can read and write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from flows.servers.die_with_parent import die_with
+from flows.state import errors, keyring, others_code
+from flows.state.errors import EventError, FlowError
+from flows.state.paths import Home
+from flows.state.settings import prepared
+
+Json = dict[str, Any]
+
+PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME"),
+    *("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "DAMP_CODE", "DAMP_DEVICE", "DAMP_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "COVERAGE_PROCESS_START"),
+)
+"""Variables of the caller's that it may see: none holds a secret or an address."""
+SEPARATE = ("--user", "--map-root-user", "--net", "--mount")
+"""What such a process has of its own, in `unshare`'s words."""
+LARGEST = 256 << 20
+"""Bytes of an answer at most."""
+SHOWN = 400
+"""Characters of what it printed, in a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What such a process is asked to do.
+
+    Attributes:
+        home: The state folder that it works in.
+        target: `package.module:function` of ours, which takes and gives JSON.
+        arguments: Its keywords.
+        code: Digests of the modules that may run, by name.
+        keys: Folders with private keys, which it must not see.
+    """
+
+    home: Home
+    target: str
+    arguments: Json
+    code: Mapping[str, str]
+    keys: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, home: Home, target: str, arguments: Json, code: Mapping[str, str]) -> Job:
+        """A job that sees no key of a state folder."""
+        return cls(
+            home=home,
+            target=target,
+            arguments=arguments,
+            code=code,
+            keys=tuple(keyring.folders(home)),
+        )
+
+
+def run(job: Job) -> Any:
+    """The answer of the function.
+
+    Raises:
+        EventError: A module has changed, or its code ended the process or answered no JSON.
+        FlowError: The function refused.
+    """
+    others_code.require_unchanged(job.code)
+    with tempfile.TemporaryDirectory(prefix="damp-") as folder:
+        command = [*_walls(job.keys), sys.executable, "-P", "-m", "flows.servers.isolated"]
+        noise = Path(folder) / "printed"
+        with noise.open("wb") as printed:
+            child = subprocess.Popen(
+                [*command, str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=printed,
+                env=_environment(job),
+            )
+            try:
+                question = {"target": job.target, "arguments": job.arguments}
+                answer, _ = child.communicate(json.dumps(question).encode())
+            except BaseException:  # interrupted: nobody waits for it
+                child.kill()
+                child.wait()
+                raise
+        return _read(job, answer, child.returncode, noise)
+
+
+def has_walls() -> bool:
+    """Whether network and keys are out of reach of such a process, not only out of its sight."""
+    return bool(_unshare())
+
+
+def _environment(job: Job) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(p)]
+    rooms = str(Path(__file__).resolve().parents[2])
+    if rooms != sysconfig.get_path("purelib"):
+        paths.append(rooms)
+    return kept | {
+        "DAMP_HOME": str(job.home.root),
+        others_code.INSIDE: ",".join(job.code),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@cache
+def _unshare() -> str | None:
+    """The program that gives a process a network and mounts of its own, where it works."""
+    program = shutil.which("unshare")
+    if program is None:
+        return None
+    probe = [program, *SEPARATE, "sh", "-c", "mount -t tmpfs none /tmp && exec unshare -U true"]
+    tried = subprocess.run(probe, capture_output=True, check=False)
+    return program if tried.returncode == 0 else None
+
+
+def _walls(keys: Iterable[Path]) -> list[str]:
+    """The beginning of a command that hides the network and the folders with keys."""
+    program = _unshare()
+    if program is None:
+        return []
+    hide = [
+        f"mount -t tmpfs -o ro,size=4k none {shlex.quote(str(folder))}"
+        for folder in keys
+        if folder.is_dir()
+    ]
+    # a second user namespace: what is mounted in the first cannot be taken away from there
+    script = " && ".join([*hide, f'exec {shlex.quote(program)} --user --map-root-user "$@"'])
+    return [program, *SEPARATE, "sh", "-c", script, "sh"]
+
+
+def _read(job: Job, answer: bytes, code: int, noise: Path) -> Any:
+    """The result in an answer; a refusal in it is raised here."""
+    names = ", ".join(job.code)
+    try:
+        content = json.loads(answer) if 0 < len(answer) <= LARGEST else None
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and content.keys() == {"result"}:
+        return content["result"]
+    if isinstance(content, dict) and content.keys() == {"kind", "message"}:
+        raise _refusal(str(content["kind"]))(str(content["message"]))
+    end = f"signal {-code}" if code < 0 else f"exit code {code}"
+    said = _printable(noise.read_bytes()[-4 * SHOWN :].decode(errors="replace"))[-SHOWN:]
+    raise EventError(
+        f"The code of {names} ended its process ({end}) or answered for us. Nothing was signed. "
+        f"Its last words: '{said}'. Have whoever wrote it correct it."
+    )
+
+
+def _refusal(kind: str) -> type[FlowError]:
+    """Ours of that name, where one message makes it."""
+    error = getattr(errors, kind, None)
+    if not isinstance(error, type) or not issubclass(error, FlowError):
+        return EventError
+    return EventError if error is errors.RecipeFileError else error
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def main() -> None:
+    """Answer the question on standard input; what the code prints goes to standard error."""
+    die_with(int(sys.argv[1]))
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    question = json.load(sys.stdin)
+    json.dump(_answer(question["target"], question["arguments"]), answers)
+    answers.flush()
+
+
+def _answer(target: str, arguments: Json) -> Json:
+    room, _, name = target.partition(":")
+    try:
+        prepared()
+        return {"result": getattr(import_module(room), name)(**arguments)}
+    except Exception as error:
+        if not errors.is_refusal(error):
+            raise
+        return {"kind": type(error).__name__, "message": str(error)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Code of somebody else: it sees no key, no passphrase and no address, and cannot end a command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.servers import isolated
+from flows.state import keyring, others_code
+from flows.state.errors import EventError, ModelError
+from flows.state.files import digest_file
+from flows.state.paths import Home
+
+Users = Callable[[str], str]
+
+SPY = """
+import os, pathlib, socket, torch
+from torch import nn
+def build(classes, input_shape):
+    seen = dict(os.environ)
+    listed = {folders}
+    keys = [p.name for f in listed for p in pathlib.Path(f).rglob('*.pem')]
+    try:
+        socket.create_connection(('127.0.0.1', {port}), timeout=2)
+        reached = True
+    except OSError:
+        reached = False
+    raise ValueError(repr((sorted(n for n in seen if n.startswith('DAMP')), keys, reached)))
+"""
+
+
+def built(home: Home, architecture: str, code: dict[str, str] | None = None) -> object:
+    module = architecture.partition(":")[0]
+    arguments = {"architecture": architecture, "classes": 4, "input_shape": [1, 8, 8]}
+    allowed = others_code.allowed([architecture], [module], document=Path("claim.yaml"))
+    return isolated.run(
+        isolated.Job.of(home, "flows.models.architectures:build", arguments, code or allowed)
+    )
+
+
+def test_it_sees_no_key_no_passphrase_and_no_address(
+    home: Home, users_module: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    pair = keyring.new(home, role="executor", days=1)
+    monkeypatch.setenv("DAMP_KEY_PASSPHRASE", "secret")
+    monkeypatch.setenv("DAMP_MLFLOW_URI", "http://127.0.0.1:5000")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        folders = [str(folder) for folder in keyring.folders(home)]
+        name = users_module(SPY.format(folders=folders, port=port))
+        with pytest.raises(ModelError) as caught:
+            built(home, f"{name}:build")
+        message = str(caught.value)
+    for variable in ("PASSPHRASE", "DAMP_KEYS", "MLFLOW"):
+        assert variable not in message
+    if isolated.has_walls():
+        assert "[], False)" in message
+    assert next(keyring.folders(home)[0].glob("*.pem")).stem == pair.keyid  # here they are
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("os.abort()", f"signal {int(signal.SIGABRT)}"),
+        ("os._exit(0)", "exit code 0"),
+        ("os.write(1, b'{}'); os._exit(2)", "exit code 2"),
+        ("os.kill(os.getpid(), 9)", "signal 9"),
+        ("print('\\x1b[2J' * 9, flush=True); os._exit(1)", "exit code 1"),
+    ],
+)
+def test_whatever_it_does_to_its_process_is_a_refusal(
+    home: Home, users_module: Users, line: str, words: str
+) -> None:
+    name = users_module(f"import os\ndef build(classes, input_shape):\n    {line}\n")
+    with pytest.raises(EventError) as caught:
+        built(home, f"{name}:build")
+    assert words in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_module_that_was_not_allowed_is_not_imported_there(
+    home: Home, users_module: Users, tmp_path: Path
+) -> None:
+    mark = tmp_path / "ran"
+    name = users_module(f"open({str(mark)!r}, 'w')")
+    with pytest.raises(EventError, match=f"Module '{name}' was to be imported"):
+        built(
+            home,
+            f"{name}:build",
+            code={"json": digest_file(others_code.file_of("json"))},
+        )
+    assert not mark.exists()
+
+
+def test_a_module_that_has_changed_since_it_was_allowed_does_not_run(
+    home: Home, users_module: Users
+) -> None:
+    name = users_module("")
+    digest = others_code.allowed([f"{name}:build"], [name], document=Path("claim.yaml"))
+    Path(os.environ["DAMP_CODE"], f"{name}.py").write_text("import os; os.abort()")
+    with pytest.raises(EventError, match="has changed since it was allowed"):
+        built(home, f"{name}:build", code=digest)
+
+
+def test_bytecode_beside_the_source_is_not_what_runs(
+    home: Home, users_module: Users, tmp_path: Path
+) -> None:
+    """An unchecked `.pyc` runs in place of the source whose digest was pinned."""
+    import importlib.util
+    import py_compile
+
+    name = users_module("def build(classes, input_shape): raise ValueError('the source')\n")
+    other = tmp_path / "other.py"
+    other.write_text("def build(classes, input_shape): raise ValueError('the bytecode')\n")
+    target = importlib.util.cache_from_source(
+        str(Path(os.environ["DAMP_CODE"], f"{name}.py").absolute())
+    )
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(other), cfile=target, invalidation_mode=mode)
+    with pytest.raises(ModelError, match="ValueError: the source"):
+        built(home, f"{name}:build")
+
+
+@pytest.mark.parametrize(
+    ("text", "modules"),
+    [
+        ("theirs:network", ["theirs"]),
+        ("os:abort", ["os"]),
+        ("torchvision:resnet18", []),
+        ("damp:cnn", []),
+        ("imagefolder:photos", []),
+        ("digits", []),
+        ("a.b.c:d", ["a.b.c"]),
+    ],
+)
+def test_what_is_code_of_somebody_else(text: str, modules: list[str]) -> None:
+    assert others_code.modules([text, None]) == modules
+
+
+def test_a_module_is_refused_with_its_file_unless_it_was_allowed(users_module: Users) -> None:
+    name = users_module("raise SystemExit('ran')")
+    texts, document = [f"{name}:data", "damp:cnn"], Path("claim.yaml")
+    for allow in ([], ["os"], [f"{name}:data"], [f"{name}."]):
+        with pytest.raises(EventError) as caught:
+            others_code.allowed(texts, allow, document=document)
+        for word in ("claim.yaml", f"{name}.py", f"--allow-code {name}", "Nothing of it was run"):
+            assert word in str(caught.value)
+    assert list(others_code.allowed(texts, [name], document=document)) == [name]
+
+
+def test_nothing_is_imported_to_find_where_a_module_lies(
+    users_module: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.environ["DAMP_CODE"], f"{users_module('')}_package")
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise SystemExit('ran')")
+    (folder / "inner.py").write_text("raise SystemExit('ran')")
+    found = others_code.file_of(f"{folder.name}.inner")
+    assert found == (Path(os.getcwd()) / folder / "inner.py")
+    assert not [name for name in sys.modules if name.startswith(folder.name)]
+    with pytest.raises(EventError, match="no file of a module"):
+        others_code.file_of("no_such_module")
