@@ -5,13 +5,10 @@ from __future__ import annotations
 import builtins
 import gzip
 import hashlib
-import importlib
 import pickle
 import random
 import re
 import struct
-import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,24 +42,15 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """Writes a module into the working directory; gives the name of its `load`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    written = []
+def module(users_module: Callable[[str], str]) -> Callable[[str], str]:
+    """Writes a module of the user's; gives the name of its `load`."""
 
     def write(body: str) -> str:
-        name = f"shop_{uuid.uuid4().hex}"
         head = "import numpy as np\nx, y = np.random.rand(20, 1, 8, 8), np.arange(20) % 4\n"
-        (tmp_path / f"{name}.py").write_text(f"{head}def load():\n    {body}\n")
-        importlib.invalidate_caches()
-        written.append(name)
+        name = users_module(f"{head}def load():\n    {body}\n")
         return f"{name}:load"
 
-    yield write
-    for name in written:
-        sys.modules.pop(name, None)
+    return write
 
 
 def assert_says(error: pytest.ExceptionInfo[DataError], *words: str) -> None:

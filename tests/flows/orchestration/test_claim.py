@@ -492,7 +492,7 @@ def test_what_was_allowed_is_pinned_and_stands_in_ledger_and_event(
 
     module = users_module(TWINS.format(count=0))
     file = desk.claim(data={"name": f"{module}:data"})
-    event = claims.file_claim(home, file, allow=[module])["id"]
+    event = claims.file_claim(home, file, allow=[module]).id
     code = {module: digest_file(Path(os.environ["DAMP_CODE"], f"{module}.py"))}
     assert Ledger(home.ledger).entries()[-1]["body"]["code"] == code
     at = Attempt(home, event, 1)
@@ -517,7 +517,7 @@ def test_a_claim_that_was_received_before_anybody_was_asked_does_not_run(
     from flows.steps import claim as claim_steps
 
     mark = tmp_path / "ran"
-    event = claims.file_claim(home, desk.claim())["id"]
+    event = claims.file_claim(home, desk.claim()).id
     at = Attempt(home, event, 1)
     accepted = claim_steps.accept(at)
     module = users_module(RUNS.format(mark=str(mark)))
