@@ -9,7 +9,7 @@ def parse_utc(text: str) -> datetime:
     """A UTC time from its text.
 
     Raises:
-        ValueError: no time, or one without zone.
+        ValueError: no time, one without zone, or one that UTC has no year for.
 
     >>> parse_utc("2026-09-20T10:00:00+02:00").isoformat()
     '2026-09-20T08:00:00+00:00'
@@ -17,4 +17,7 @@ def parse_utc(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no zone")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} lies outside the years 1 to 9999 of UTC") from error

@@ -21,6 +21,7 @@ from flows.cli.options import (
     intervals,
     model,
     preset,
+    time_of,
 )
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def request(**options: Any) -> int:
 
 @click.command()
 @click.argument("file", type=FILE)
+@click.option("--received", help="When it was received, if not at its submitted_time.")
 @as_json
-def submit(file: Path, as_json: bool) -> int:
+def submit(file: Path, received: str | None, as_json: bool) -> int:
     """Check a request and write it into the ledger.
 
     `damp run` or the schedule carries it out. The same request again gives the same answer and
@@ -64,11 +66,14 @@ def submit(file: Path, as_json: bool) -> int:
     \b
     Examples:
       damp submit request.yaml
+      damp submit letter.yaml --received 2026-02-10T09:00+01:00
     """
     from flows.intake import requests
     from flows.state.settings import prepared
 
-    receipt = requests.submit(prepared(), file)
+    receipt = requests.submit(prepared(), file, received=time_of(received, "--received"))
+    for warning in receipt["warnings"]:
+        console.note(warning)
     event = receipt["id"]
     if receipt["new"]:
         lines = [

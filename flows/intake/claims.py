@@ -18,6 +18,7 @@ from compliance.ledger import Ledger
 from flows.intake import requests
 from flows.registry import model_source
 from flows.registry.model_source import Located
+from flows.state import locks
 from flows.state.errors import DataError, EventError, ModelError
 from flows.state.files import digest_file, write_atomically
 from flows.state.paths import Home
@@ -53,8 +54,11 @@ def file_claim(home: Home, file: Path) -> Facts:
     if Ledger(home.ledger).find("request_received", event, "receipt") is not None:
         return {"id": event, "new": False}
     check(home, claim, policy, origin)
-    _receive(home, event, claim, policy, files, file.read_bytes(), origin)
-    return {"id": event, "new": True}
+    with locks.exclusive(home, "receipts"):
+        new = Ledger(home.ledger).find("request_received", event, "receipt") is None
+        if new:
+            _receive(home, event, claim, policy, files, file.read_bytes(), origin)
+    return {"id": event, "new": new}
 
 
 def _receive(

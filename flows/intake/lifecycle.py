@@ -10,7 +10,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Any
 
-from compliance.documents import deadlines
+from compliance.documents import clock_rules, deadlines
 from compliance.formats.errors import StateError
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import Entry, Event, Ledger, since_signed, states
@@ -19,6 +19,7 @@ from flows.records import event_index
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 Facts = dict[str, Any]
 
@@ -94,7 +95,8 @@ def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | No
     if known.extended:
         raise StateError(f"Event {whose} was extended before, to {known.due}: once is all.")
     longest = requests.policy_of(home, whose).extension(known.regulation)
-    due = deadlines.extended(parse_utc(known.due), now or datetime.now(UTC), days, longest)
+    latest = clock_rules.latest(parse_utc(known.received), known.regulation, settings().zone)
+    due = deadlines.extended(parse_utc(known.due), now or datetime.now(UTC), days, longest, latest)
     body = {"days": days, "due": due.isoformat(timespec="seconds"), "reason": _text(reason)}
     ledger = Ledger(home.ledger)
     return ledger.append_once("deadline_extended", whose, "extension", body, checked=True)

@@ -8,25 +8,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.documents import deadlines
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
+from flows.intake import clock
+from flows.intake.clock import Clock
 from flows.registry import model_source
+from flows.state import locks
 from flows.state.errors import EventError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 Facts = dict[str, Any]
 
 
-def submit(home: Home, file: Path) -> Facts:
+def submit(home: Home, file: Path, *, received: datetime | None = None) -> Facts:
     """Check a request against its policy, data and model, and log its receipt.
 
+    Args:
+        home: The state folder.
+        file: The request.
+        received: When it reached the controller; None for its own `submitted_time`.
+
     Returns:
-        `id`, `due`, and whether it was `new`: the same id with the same content has no effect.
+        `id`, `due`, `warnings` about dates that cannot be, and whether it was `new`: the same id
+        with the same content has no effect.
 
     Raises:
         RequestError, PolicyError, DataError, EventError: It cannot be carried out as it stands;
@@ -34,14 +43,23 @@ def submit(home: Home, file: Path) -> Facts:
         LedgerConflict: The id is taken by another content.
     """
     request = load_request(file)
-    known = known_content(home, request)
-    if known is None:
-        origin = file.resolve().parent
+    warnings: tuple[str, ...] = ()
+    new = known_content(home, request) is None
+    if new:
+        content, origin = file.read_bytes(), file.resolve().parent
         policy = load_policy(policy_source(request.policy, origin))
+        started = clock.of_request(
+            request, policy, received=received, now=datetime.now(UTC), zone=settings().zone
+        )
+        warnings = started.warnings
         _check(home, request, policy, origin)
-        receive(home, request, policy, file.read_bytes(), origin)
+        # another process may have submitted the same id since: the first one is the event
+        with locks.exclusive(home, "receipts"):
+            new = known_content(home, request) is None
+            if new:
+                receive(home, request, policy, content, origin, started)
     due = states.current(Ledger(home.ledger).entries(), request.id).due
-    return {"id": request.id, "due": due, "new": known is None}
+    return {"id": request.id, "due": due, "new": new, "warnings": list(warnings)}
 
 
 def known_content(home: Home, request: Request) -> Facts | None:
@@ -62,17 +80,22 @@ def known_content(home: Home, request: Request) -> Facts | None:
     return dict(entry.body)
 
 
-def receive(home: Home, request: Request, policy: Policy, content: bytes, origin: Path) -> None:
+def receive(
+    home: Home,
+    request: Request,
+    policy: Policy,
+    content: bytes,
+    origin: Path,
+    started: Clock,
+) -> None:
     """Keep the request's bytes, then log its receipt: the entry is what makes it an event."""
     write_atomically(home.request(request.id), content)
     place = json.dumps({"folder": str(origin)}).encode()
     write_atomically(home.event(request.id) / "origin.json", place)
-    received = datetime.now(UTC)
-    due = deadlines.due_at(received, request.regulation, policy)
     body = {
         "request": request.digest(),
-        "received": received.isoformat(timespec="seconds"),
-        "due": due.isoformat(timespec="seconds"),
+        "received": started.received.isoformat(timespec="seconds"),
+        "due": started.due.isoformat(timespec="seconds"),
         "regulation": request.regulation,
         "identity": policy.identity,
         "signoffs": list(policy.signoffs),

@@ -324,7 +324,7 @@ def test_the_inbox_shows_what_is_due_and_what_comes_next(damp: Damp, home: Home)
     events = {
         "new": MADE.put(home),
         "unknown": MADE.put(home, identity="required", received=soon),
-        "late": MADE.put(home, received=late),
+        "late": MADE.put(home, received=late, regulation="other"),  # 30 days, in any month
         "paused": MADE.put(home),
         "waiting": MADE.put(home, **BOTH),
         "gone": MADE.put(home),
