@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compliance.formats import files
 from compliance.formats.errors import DocumentError
 
 LARGEST = 256 * 1024  # bytes; a request or a policy is far below
@@ -58,8 +59,7 @@ def read(path: Path, refusal: type[DocumentError]) -> Document:
         refusal: unreadable, too large, no UTF-8, and what `parse` refuses.
     """
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(LARGEST + 1)
+        raw = files.read(path, LARGEST + 1)
         text = raw.decode("utf-8")
     except OSError as error:
         raise refusal([f"{path}: cannot be read: {error.strerror}. Check the path."]) from error

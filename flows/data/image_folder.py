@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compliance.formats import files
 from flows.data.dataset import Dataset
 from flows.state.errors import DataError, first_few
 
@@ -265,6 +266,7 @@ def _opened(path: Path) -> ImageFile:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        files.refuse_special(path)
         return Pillow.open(path, formats=FORMATS)
 
 

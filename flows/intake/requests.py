@@ -10,7 +10,7 @@ from typing import Any
 
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.request import DataSource, Request, load_request
-from compliance.formats import callback_urls
+from compliance.formats import callback_urls, files
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
 from flows.intake import clock
@@ -46,7 +46,7 @@ def submit(home: Home, file: Path, *, received: datetime | None = None) -> Facts
     warnings: tuple[str, ...] = ()
     new = known_content(home, request) is None
     if new:
-        content, origin = file.read_bytes(), file.resolve().parent
+        content, origin = files.read(file), file.resolve().parent
         policy = load_policy(policy_source(request.policy, origin))
         started = clock.of_request(
             request, policy, received=received, now=datetime.now(UTC), zone=settings().zone
