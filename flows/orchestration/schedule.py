@@ -39,18 +39,23 @@ def compliance_run(home: str) -> list[Row]:
     One that cannot be carried out does not stop the others; a run that overlaps waits for this one.
     """
     place = Home(Path(home))
+    try:
+        decided = _carry_out(place)
+    finally:  # outside the lock: a system that is slow to answer holds no other run up
+        webhooks.deliver(place)
+    if decided:
+        create_table_artifact(decided, key="verdicts", description="Decided in this run")
+    return decided
+
+
+def _carry_out(place: Home) -> list[Row]:
+    """What is pending, while no other run works on this state folder."""
     with locks.exclusive(place, "compliance-run"):
         lifecycle.remind(place)
         reconcile.reconcile(place)
         pending = requests.pending(place)
         batches.schedule(place, pending)
-        try:
-            decided = [decide(place, event) for event in pending]
-        finally:
-            webhooks.deliver(place)
-    if decided:
-        create_table_artifact(decided, key="verdicts", description="Decided in this run")
-    return decided
+        return [decide(place, event) for event in pending]
 
 
 @flow(name="reaudit-run", validate_parameters=False)
