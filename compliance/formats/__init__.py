@@ -6,6 +6,7 @@
     validation.py     from a YAML document to a checked model; every mistake at once
     timestamps.py     times with a zone
     files.py          files from elsewhere, and files that appear whole or not at all
+    plain_text.py     text that means only itself wherever a person reads it
     typed.py          from checked JSON to frozen dataclasses
     callback_urls.py  addresses that a request may name, and which of them a policy allows
 
@@ -16,6 +17,7 @@ __all__ = [
     "callback_urls",
     "errors",
     "files",
+    "plain_text",
     "strict_json",
     "timestamps",
     "typed",

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compliance.formats import typed
-from compliance.formats.errors import JsonError, StateError
+from compliance.formats.errors import JsonError, StateError, TimeError
+from compliance.formats.timestamps import parse_utc
 from compliance.ledger.bodies import Change, RequestReceived
 from compliance.ledger.chain import Entry
 from compliance.ledger.transitions import ENDED, KINDS, OPEN_ONLY, TRANSITIONS, State
@@ -130,7 +131,7 @@ def of(own: Iterable[Entry]) -> Event | None:
 def _followed(event: Event | None, entry: Entry) -> Event:
     try:
         return follow(event, entry)
-    except (StateError, JsonError) as error:
+    except (StateError, JsonError, TimeError) as error:
         problem = f"Ledger entry {entry.seq}: {error}"
         before = event or Event(id=entry.event, state=State.ERROR, received=entry.time)
         return replace(before, problem=before.problem or problem)
@@ -195,6 +196,7 @@ def _next(event: Event | None, kind: str, whose: str, time: str, body: Mapping[s
 
 
 def _received(event: str, time: str, body: RequestReceived) -> Event:
+    _check_times(body.received, body.due)
     return Event(
         id=event,
         state=State.RECEIVED,
@@ -205,6 +207,17 @@ def _received(event: str, time: str, body: RequestReceived) -> Event:
         signoffs=body.signoffs,
         claim=body.claim,
     )
+
+
+def _check_times(*texts: str | None) -> None:
+    """Refuse what nobody could count with, in an entry that was written by hand.
+
+    Raises:
+        TimeError: No time, or in a year that UTC does not have.
+    """
+    for text in filter(None, texts):
+        if len(text) > len("2026-12-01"):
+            parse_utc(text)
 
 
 def _target(event: Event, kind: str, change: Change) -> State:
@@ -242,6 +255,7 @@ def _changed(event: Event, kind: str, change: Change, target: State) -> Event:
         case "request_verified":
             return replace(after, verified_by=change.role)
         case "deadline_extended":
+            _check_times(change.due)
             return replace(after, due=change.due or event.due, extended=True)
         case "signed_off":
             return replace(after, signed_off=(*event.signed_off, change.role))

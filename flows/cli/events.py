@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,7 @@ def request(**options: Any) -> int:
     """
     from flows.intake import requests
 
-    sys.stdout.write(requests.template(**options))
+    console.raw(requests.template(**options))
     return DONE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +155,7 @@ def checkpoint(output: Path | None, as_json: bool) -> int:
     if as_json:
         console.emit(head.to_json() | {"note": note})
     elif output is None:
-        sys.stdout.write(note)
+        console.raw(note)
     else:
         console.say(
             f"{output}: {head.size} entries of {origin}. Give it to somebody who does not run this "
@@ -197,7 +196,7 @@ def prove(since: Path | None, statement: Path | None, output: Path | None) -> in
     else:
         proof = proofs.inclusion(lines, _entry_of(entries, Path(str(statement))), signed)
     if output is None:
-        sys.stdout.write(proof)
+        console.raw(proof)
     else:
         write_atomically(output, proof.encode())
         console.say(f"{output}: {len(proof)} bytes.")
