@@ -36,6 +36,8 @@ __all__ = [
     "pending",
 ]
 
+ONCE = frozenset({"attempt_started", "plan_registered", "statement_signed"})
+"""Kinds of which an attempt has one; none counts after its statement."""
 WAITING = frozenset({State.RECEIVED, State.VERIFIED, State.SCHEDULED, State.EXECUTING})
 
 
@@ -53,6 +55,7 @@ class Event:
         identity: "required" where nothing runs before the requester's identity is verified.
         verified_by: The role that verified it; "" where nobody has.
         attempt: Number of the latest attempt, 0 before the first.
+        decided: The latest attempt that has a statement, 0 before the first.
         attempt_closed: Whether that attempt has been dealt with.
         verdict: Of the latest statement; "" before the first.
         statements: Digests of its statements, in order.
@@ -73,6 +76,7 @@ class Event:
     identity: str = ""
     verified_by: str = ""
     attempt: int = 0
+    decided: int = 0
     attempt_closed: bool = False
     verdict: str = ""
     statements: tuple[str, ...] = ()
@@ -186,6 +190,11 @@ def _next(event: Event | None, kind: str, whose: str, time: str, body: Mapping[s
         return _received(whose, time, typed.read(RequestReceived, body, kind))
     change = typed.read(Change, body, kind)
     target = _target(event, kind, change)
+    if kind in ONCE and 0 < change.attempt <= event.decided:
+        raise StateError(
+            f"Attempt {change.attempt} of event {event.id} has its signed statement: a second "
+            f"{kind} cannot replace what was decided."
+        )
     late = kind in OPEN_ONLY and event.ended
     if late or (target is not event.state and target not in _allowed(event, kind)):
         raise StateError(
@@ -265,6 +274,7 @@ def _changed(event: Event, kind: str, change: Change, target: State) -> Event:
             return replace(
                 after,
                 verdict=change.verdict,
+                decided=max(event.decided, change.attempt),
                 attempt_closed=False,
                 signed_off=(),
                 statements=(*event.statements, change.statement),

@@ -15,7 +15,7 @@ from compliance.formats.errors import StateError
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import Entry, Event, Ledger, since_signed, states
 from flows.intake import requests
-from flows.records import event_index
+from flows.records import checkpoints, event_index
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
@@ -183,6 +183,7 @@ def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
     with locks.lineage(home, requests.lineage_of(home, whose)):
         entry = Ledger(home.ledger).append(kind, whose, body, checked=True)
     if states.KINDS[kind] in states.ENDED:
+        checkpoints.at_close(home)
         event_index.refresh(home)
     return entry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger, states
 from compliance.signing import envelope
-from flows.records import event_index
+from flows.records import checkpoints, event_index
 from flows.registry import (
     CHAMPION,
     STATEMENT,
@@ -101,6 +101,7 @@ def _log(home: Home, version: ModelVersion) -> None:
     if states.current(ledger.entries(), event).state is states.State.DEPLOYED:
         verdict = {"attempt": tags.attempt, "verdict": tags.verdict}
         ledger.append_once("event_closed", event, key, verdict)
+    checkpoints.at_close(home)
     event_index.refresh(home)
 
 

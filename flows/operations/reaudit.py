@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from compliance.ledger import Entry, Ledger, states
+from compliance.ledger import Entry, Ledger, reaudits, states
 from compliance.signing import envelope
-from flows.state import logs
+from flows.state import keyring, logs
 from flows.state.errors import EventError
 from flows.state.files import Artifact, canonical, digest_bytes, digest_file, write_atomically
 from flows.state.paths import Attempt, Home
@@ -116,7 +116,8 @@ def reaudit(home: Home, event: str) -> Reaudit:
         "suite": suite(),
         "seed": seed,
     }
-    Ledger(home.ledger).append("reaudited", event, body)
+    ledger = Ledger(home.ledger)
+    ledger.append(reaudits.KIND, event, _signed(home, event, body, ledger.position()))
     logs.event(event, attempt.number).info("re-audited: %s", verdict.result)
     return Reaudit(
         event=event,
@@ -124,6 +125,19 @@ def reaudit(home: Home, event: str) -> Reaudit:
         why="; ".join(verdict.reasons),
         findings=home.relative(path),
     )
+
+
+def _signed(
+    home: Home, event: str, body: Mapping[str, Any], position: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The body with the auditor's signature, else the executor's; as it is where no key is here."""
+    for role in reaudits.ROLES:
+        try:
+            key = keyring.signing_key(home, role)
+        except EventError:
+            continue
+        return reaudits.signed_body(event, body, position, key)
+    return body
 
 
 def case_of(home: Home, event: str, *, seed: int | None = None) -> tuple[Attempt, Case]:

@@ -15,7 +15,7 @@ from typing import Any
 from compliance.ledger import Entry, Ledger, since_signed, states
 from compliance.ledger.append_file import must_read
 from compliance.signing import envelope, load_trust
-from flows.state import event_ids
+from flows.state import event_ids, keyring
 from flows.state.errors import EventError
 from flows.state.files import digest_bytes, write_atomically
 from flows.state.paths import Attempt, Home
@@ -84,7 +84,9 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
         "signatures": _as_filed(home, opened, entries) if filed else _now(home, opened, entries),
         "since": None
         if filed
-        else since_signed.since(entries, attempt.event, opened.digest, inventory),
+        else since_signed.since(
+            entries, attempt.event, opened.digest, inventory, trust=keyring.trusted(home)
+        ),
         **commands(home, attempt),
     }
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compliance.ledger import Entry, Ledger, states
+from compliance.ledger import Entry, Ledger, reaudits, states
+from flows.state import keyring
 from flows.state.paths import Home
 
 
@@ -71,10 +72,10 @@ class LedgerFacts:
     @classmethod
     def of(cls, home: Home, entries: Sequence[Entry]) -> LedgerFacts:
         """The facts of these entries."""
-        plans = {
-            (entry.event, body["attempt"]): _plan(body["plan"])
-            for entry, body in _of_kind(entries, "plan_registered")
-        }
+        plans: dict[tuple[str, int], RegisteredPlan] = {}
+        for entry, body in _of_kind(entries, "plan_registered"):
+            # the first one counts: a second plan would choose other roles after the fact
+            plans.setdefault((entry.event, body["attempt"]), _plan(body["plan"]))
         passed = {
             (entry.event, body["attempt"])
             for entry, body in _of_kind(entries, "statement_signed")
@@ -85,7 +86,7 @@ class LedgerFacts:
             home=home,
             promotions=_promotions(entries),
             plans=plans,
-            failed_again=_failed_again(entries),
+            failed_again=reaudits.failed(entries, keyring.trusted(home)),
             unfinished=frozenset(event.id for event in states.pending(entries)),
             erased=_models_before(plan for key, plan in plans.items() if key in passed),
             purged=_models_before(plan for key, plan in plans.items() if key[0] in gone),
@@ -111,15 +112,6 @@ def _promotions(entries: Sequence[Entry]) -> dict[str, Promotion]:
         for _, body in _of_kind(entries, "model_promoted")
     )
     return {promotion.name: promotion for promotion in promotions}
-
-
-def _failed_again(entries: Sequence[Entry]) -> dict[str, str]:
-    last = {
-        entry.event: "" if body["verdict"] == "PASSED" else str(entry.time)
-        for entry, body in _of_kind(entries, "reaudited")
-        if "verdict" in body
-    }
-    return {event: time for event, time in last.items() if time}
 
 
 def _models_before(plans: Iterable[RegisteredPlan]) -> frozenset[str]:

@@ -148,7 +148,7 @@ def revoke(home: Home, keyid: str, *, since: datetime | None) -> TrustedKey:
         EventError: There is no such key, or it had ended before.
     """
     moment_of_end = (since or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-    meant = ""
+    meant = _meant(home, trusted(home), keyid)  # what is refused leaves no lock behind
 
     def end_it(trust: Trust) -> Trust:
         nonlocal meant
