@@ -3,11 +3,16 @@
 The door is lazy: `compliance` imports `audits.finding` and must not pay for torch or scikit-learn.
 
     evidence.py, observation.py     what is put before the audits
-    features.py                     reads it off a model, once
+    features.py, feature_map.py     read it off a model, once
+    weight_record.py, triggers.py   read off what its file holds, and its answers to triggers
+    weight_likeness.py              whether one weight was made from another
     catalogue.py                    the audits: what each asks, where it looks, how to read it
     accuracy.py ... utility.py      one audit each: `audit(evidence, *, ...) -> Finding`
+    depths.py, earlier.py           which features are read, and which earlier ones count
+    depth_probe.py, discriminant.py, whitening.py  how probes read them
     statistics.py, estimates.py, equivalence.py    the numerics
     references.py, controls.py      the baseline, and the models that must fail
+    spiked.py                       models just beyond a margin
     finding.py                      what an audit hands over
 """
 

@@ -1,7 +1,9 @@
-"""Attacks on membership that know how hard each image is, from models that never saw it.
+"""Attacks on membership that know how hard each image is, from models trained without that image.
 
-A sure answer on an easy image says nothing; these scores hold each image against what other models
-say about the same image. Higher means: more like a member.
+A sure answer on an easy image says nothing; these scores hold each image against what shadow models
+say about the same image, those that were not trained on it. Retrained references will not do: they
+never saw the *class*, so that their answers on it say little of how hard one of its images is, and
+an attack by them is no better than the plain loss. Higher means: more like a member.
 """
 
 from __future__ import annotations
@@ -17,27 +19,42 @@ GAMMA = 2.0
 """RMIA: how many times likelier than a population image an image must be."""
 OFFLINE = 0.3
 """RMIA: what models trained with an image are taken to add to the chance of models without it."""
+FEW_SHADOWS = "an image was in, or out of, fewer than two shadows: train more"
 
 
-def difficulty(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """Log odds of the true class beyond those of models that never saw the image, (n,).
+Pair = tuple[np.ndarray, np.ndarray]
+"""Of one model: what it says of members (n,) and of held-out images (m,)."""
+
+
+def difficulty(own: Pair, shadows: Sequence[Pair], inside: Sequence[Pair]) -> Pair | str:
+    """Log odds of the true class beyond those of shadows that were not trained on the image.
 
     Args:
-        own: Log odds on the audited model, (n,).
-        others: The same on models that never saw the images, (n,) each.
+        own: Log odds on the audited model, of members (n,) and of held-out images (m,).
+        shadows: The same on each shadow.
+        inside: Whether each shadow was trained on each.
+    Returns:
+        Scores of both, or why there are none.
     Source: Watson et al. 2022, arXiv:2111.08440.
     """
-    excess: np.ndarray = own - np.mean(others, axis=0)
-    return excess
+    excess: list[np.ndarray] = []
+    for part, odds in enumerate(own):
+        outside = _outside(inside, part)
+        if isinstance(outside, str):
+            return outside
+        scores = np.stack([shadow[part] for shadow in shadows])  # (shadows, n)
+        excess.append(odds - (scores * outside).sum(0) / outside.sum(0))
+    return excess[0], excess[1]
 
 
 def rmia(
-    own: tuple[np.ndarray, np.ndarray],
-    others: Sequence[tuple[np.ndarray, np.ndarray]],
+    own: Pair,
+    shadows: Sequence[Pair],
+    inside: Sequence[Pair],
     *,
     gamma: float = GAMMA,
     offline: float = OFFLINE,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Pair | str:
     """Share of population images that each image beats by `gamma` in relative likelihood.
 
     The population are the held-out images: every second one for the members and held-out images at
@@ -47,16 +64,20 @@ def rmia(
     Args:
         own: Log probabilities of the true class on the audited model, of members (n,) and of
             held-out images (m,), at least two.
-        others: The same on models that never saw any of them.
+        shadows: The same on each shadow.
+        inside: Whether each shadow was trained on each.
     Returns:
-        Scores of members (n,) and of held-out images (m,), in [0, 1].
+        Scores of members (n,) and of held-out images (m,), in [0, 1], or why there are none.
     Source: Zarifzadeh, Liu and Shokri 2024, arXiv:2312.03262, offline (equations 4 and 10).
     """
-    ratios = [
+    ratios: list[np.ndarray] = []
+    for part, mine in enumerate(own):
+        outside = _outside(inside, part)
+        if isinstance(outside, str):
+            return outside
+        chances = np.stack([shadow[part] for shadow in shadows])  # (shadows, n)
         # log Pr(x | model) - log Pr(x): how much likelier the audited model makes the image
-        mine - _log_mixed([theirs[part] for theirs in others], offline)
-        for part, mine in enumerate(own)
-    ]
+        ratios.append(mine - _log_mixed(chances, outside, offline))
     shares = [np.empty(len(ratio)) for ratio in ratios]
     for half in (0, 1):
         population = np.sort(ratios[1][1 - half :: 2]) + np.log(gamma)  # (m / 2,) of held-out rows
@@ -67,10 +88,17 @@ def rmia(
     return shares[0], shares[1]
 
 
-def _log_mixed(others: Sequence[np.ndarray], offline: float) -> np.ndarray:
-    """log((1 + a) / 2 * mean p_out + (1 - a) / 2), from log probabilities."""
-    # (n,), log of the mean chance
-    mean = special.logsumexp(np.stack(others), axis=0) - np.log(len(others))
+def _outside(inside: Sequence[Pair], part: int) -> np.ndarray | str:
+    """Which shadows were not trained on each image, (shadows, n); or why there are too few."""
+    outside: np.ndarray = ~np.stack([kept[part] for kept in inside])
+    # one model's answer is as much its own chance as the image's difficulty
+    return outside if int(outside.sum(0).min(initial=2)) >= 2 else FEW_SHADOWS
+
+
+def _log_mixed(chances: np.ndarray, outside: np.ndarray, offline: float) -> np.ndarray:
+    """log((1 + a) / 2 * mean p_out + (1 - a) / 2), from log probabilities (shadows, n)."""
+    # (n,), log of the mean chance on the shadows without the image
+    mean = special.logsumexp(chances, axis=0, b=outside) - np.log(outside.sum(0))
     constant = np.full(len(mean), np.log((1 - offline) / 2))
     mixed: np.ndarray = np.logaddexp(np.log((1 + offline) / 2) + mean, constant)
     return mixed
@@ -128,7 +156,7 @@ def _expected(
     counts = member.sum(0), (~member).sum(0)
     # a variance needs two shadows on each side of every image
     if min(int(count.min()) for count in counts) < 2:
-        return "an image was in, or out of, fewer than two shadows: train more"
+        return FEW_SHADOWS
     means = [(scores * side).sum(0) / n for side, n in zip((member, ~member), counts, strict=True)]
     variances = [
         ((scores - mean) ** 2 * side).sum(0) / (n - 1)

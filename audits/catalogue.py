@@ -16,6 +16,8 @@ Depth = Literal["outputs", "last_layer", "weights", "deep"]
 """Where an audit looks: at answers, at the head alone, at the edit itself, at inner features."""
 References = Literal["required", "or_novel_classes", "optional"]
 """Whether an audit runs without retrained models: never, on novel classes instead, or always."""
+EARLIER = "earlier"
+"""The name by which a policy means the earlier depth that `audits/earlier.py` chooses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,47 @@ AUDITS: Mapping[str, Entry] = MappingProxyType(
             depth="deep",
             references="or_novel_classes",
             terms=("linear-probe", "dprime", "depth"),
+        ),
+        "second_moments": Entry(
+            question="Does the forgotten class differ from the others in how its features scatter?",
+            reading="A class can be kept without a mean of its own: inner values that are large on "
+            "its images, with either sign. The figures read the inner values and their squares; "
+            "clearly more than retrained models show is a trace.",
+            title="Second moments",
+            attack="reads how inner values scatter, not only where they lie",
+            depth="deep",
+            references="or_novel_classes",
+            terms=("dprime", "auc", "depth"),
+        ),
+        "mlp_probe": Entry(
+            question="Can a small neural network read the forgotten class from frozen features?",
+            reading="A reader that assumes nothing of how the class lies in the inner values. It "
+            "needs more images than the linear one to see as much.",
+            title="Nonlinear probe",
+            attack="trains small networks to read inner values",
+            depth="deep",
+            references="or_novel_classes",
+            terms=("dprime", "auc", "penultimate"),
+        ),
+        "unit_pairs": Entry(
+            question="Do two units that the head hardly uses hold the forgotten class together?",
+            reading="Two inner values can hold a class so that neither says anything alone. The "
+            "figures read the products of those that the last layer would not miss.",
+            title="Pairs of idle units",
+            attack="multiplies the inner values that the last layer uses least",
+            depth="deep",
+            references="or_novel_classes",
+            terms=("dprime", "auc", "penultimate"),
+        ),
+        "spatial_pattern": Entry(
+            question="Is the forgotten class kept in where features lie in the image, not in how "
+            "large they are?",
+            reading="Most readers see inner values averaged over the image. The figures read only "
+            "what such an average drops: whether they are larger on the left or on the right.",
+            title="Spatial pattern",
+            attack="reads where in the image inner values lie",
+            depth="deep",
+            terms=("dprime", "auc"),
         ),
         "few_shot": Entry(
             question="How ready is the forgotten class to come back from a few labelled images?",
@@ -190,6 +233,18 @@ AUDITS: Mapping[str, Entry] = MappingProxyType(
             references="optional",
             original=True,
             terms=("auc",),
+        ),
+        "weight_provenance": Entry(
+            question="Does the file hold more of the original than the function shows?",
+            reading="Copies and idle numbers must be 0: the weights before the change have no "
+            "business elsewhere in the file, and what moves no output could carry anything along. "
+            "How much lies unchanged at its own place is for information: an edit leaves most.",
+            title="Weight provenance",
+            attack="searches the file for the old weights and for parts without effect",
+            depth="weights",
+            references="optional",
+            original=True,
+            terms=("original",),
         ),
     }
 )

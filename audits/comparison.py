@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,14 @@ class Models:
         novel_class_null: The same signal of the candidate for each class that nobody was trained
             on, the baseline where there are no references; empty where there are, or where the
             signal is not about a class.
+        novel_class_null_original: The same on the original.
     """
 
     candidate: Measured
     original: Measured
     references: tuple[Measured, ...]
     novel_class_null: tuple[Measured, ...] = ()
+    novel_class_null_original: tuple[Measured, ...] = ()
 
     @classmethod
     def of(
@@ -52,10 +54,39 @@ class Models:
             candidate=evidence.of(signal, evidence.candidate, **settings),
             original=evidence.of(signal, evidence.original, **settings),
             references=tuple(evidence.of(signal, r, **settings) for r in evidence.references),
-            novel_class_null=tuple(
-                _on_novel_class(evidence, signal, evidence.candidate, c, settings)
-                for c in (evidence.novel_classes if apart else ())
+            novel_class_null=_on_novel_classes(
+                evidence, signal, evidence.candidate if apart else None, settings
             ),
+            novel_class_null_original=_on_novel_classes(
+                evidence, signal, evidence.original if apart else None, settings
+            ),
+        )
+
+    def also_at(self, alias: str, depth: str | None, *, why: str) -> Models:
+        """The same with every figure at a depth under another name of that depth as well.
+
+        Args:
+            alias: The other name.
+            depth: The depth; None where there is none.
+            why: Why there is none.
+        """
+
+        def named(figures: Measured) -> Measured:
+            if isinstance(figures, _Reason):
+                return figures
+            kinds = {name.partition("@")[0] for name in figures if "@" in name}
+            of_alias: Measured = {
+                f"{kind}@{alias}": why if depth is None else figures.get(f"{kind}@{depth}", LACKING)
+                for kind in kinds
+            }
+            return {**figures, **of_alias}
+
+        return Models(
+            candidate=named(self.candidate),
+            original=named(self.original),
+            references=tuple(map(named, self.references)),
+            novel_class_null=tuple(map(named, self.novel_class_null)),
+            novel_class_null_original=tuple(map(named, self.novel_class_null_original)),
         )
 
     def missing(self, name: str, *, of_original: bool = True) -> str:
@@ -93,13 +124,23 @@ class Models:
             "retrained": [rounded([r.value for r in null]) for _, _, null in rows],
         }
 
-    def novel_class_estimates(self, name: str) -> list[Estimate]:
-        """The unseen classes' estimates."""
-        return [
-            e
-            for e in (figures[name] for figures in self.novel_class_null)
-            if isinstance(e, Estimate)
-        ]
+    def novel_class_estimates(self, name: str, *, of_original: bool = False) -> list[Estimate]:
+        """The unseen classes' estimates, on the candidate or on the original; there none where one
+        of them lacks."""
+        null = self.novel_class_null_original if of_original else self.novel_class_null
+        estimates = [e for e in (figures.get(name) for figures in null) if isinstance(e, Estimate)]
+        return estimates if len(estimates) == len(null) else []
+
+
+def _on_novel_classes(
+    evidence: Evidence, signal: Signal, observation: Observation | None, settings: Mapping[str, Any]
+) -> tuple[Measured, ...]:
+    """The signal for each novel class in turn; none where no model is given."""
+    if observation is None:
+        return ()
+    return tuple(
+        _on_novel_class(evidence, signal, observation, c, settings) for c in evidence.novel_classes
+    )
 
 
 def _on_novel_class(
@@ -155,8 +196,10 @@ def measure(
     null = baseline if against in ("retrained", "unseen") else references
     with_null = against in ("retrained", "unseen")
     compared = _compared(candidate, baseline, against)
+    apart_original = models.novel_class_estimates(name, of_original=True)
+    own_null = apart_original if against == "unseen" else []
     # what the power to catch the original rests on
-    null_error = _compared(original, baseline, against) if with_null and original else None
+    null_error = _compared(original, own_null or baseline, against) if with_null else None
     return Figure(
         name=name,
         label=label,
@@ -171,6 +214,7 @@ def measure(
         sizes={**sizes, "references": len(references)}
         | ({"unseen_classes": len(apart)} if against == "unseen" else {}),
         standard_error_original=null_error.standard_error if null_error else None,
+        null_original=tuple(e.value for e in own_null),
     )
 
 
@@ -180,8 +224,10 @@ def _estimate(estimate: Estimate | str, name: str) -> Estimate:
     return estimate
 
 
-def _compared(estimate: Estimate, baseline: Sequence[Estimate], against: str) -> Comparison | None:
-    if not baseline:
+def _compared(
+    estimate: Estimate | None, baseline: Sequence[Estimate], against: str
+) -> Comparison | None:
+    if estimate is None or not baseline:
         return None
     # novel classes are other images than the forgotten ones: nothing is paired there
     return compare_apart(estimate, baseline) if against == "unseen" else compare(estimate, baseline)
@@ -211,16 +257,29 @@ def conclude(
 ) -> Finding:
     """The finding; NOT_RUN where nothing could be measured."""
     reason = "" if measurements else _why_nothing(left_out)
+    against = {figure.against for figure in measurements}
     return Finding(
         audit=audit,
         question=catalogue.AUDITS[audit].question,
         status=RUN if measurements else NOT_RUN,
         reason=f"Nothing could be measured. {reason}. Check these models." if reason else "",
         measurements=tuple(measurements),
-        parameters={**parameters, "left_out": dict(left_out)},
+        parameters={
+            **parameters,
+            "left_out": dict(left_out),
+            **_about_novel_classes(evidence, against),
+        },
         seed=evidence.seed,
         series=dict(series) if measurements else {},
     )
+
+
+def _about_novel_classes(evidence: Evidence, against: Container[str]) -> dict[str, JSON]:
+    """How far the novel classes can stand for the forgotten one, and the limits of that."""
+    if "unseen" not in against:
+        return {}
+    comparability = evidence.of(novel_class_null.comparability, evidence.original)
+    return {"unseen": comparability.to_json(), "limits": list(comparability.limits())}
 
 
 def _why_nothing(left_out: Mapping[str, str]) -> str:
@@ -255,6 +314,11 @@ def band(null: Sequence[np.ndarray]) -> dict[str, JSON]:
         "retrained_low": rounded(np.min(null, axis=0)),
         "retrained_high": rounded(np.max(null, axis=0)),
     }
+
+
+def side_by_side(models: Models, names: Sequence[str]) -> dict[str, JSON]:
+    """Figures that no model misses, side by side, for a picture."""
+    return {"figures": {"names": list(names), **models.columns(names)}}
 
 
 def rounded(values: np.ndarray | Sequence[float]) -> list[JSON]:

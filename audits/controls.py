@@ -22,6 +22,13 @@ SHIFT = -1e9
 """What the retired output's bias is shifted by."""
 SILENT = -1e4
 """Bias of an output that the refitted head was never shown: low, finite in any precision."""
+SHOWN = 256
+"""Rows on which a random edit's effect on the answers is compared with the candidate's."""
+LARGEST_SHARE = 4.0
+"""Decimal logarithm of the largest share of a weight's norm by which a random edit changes it."""
+HALVINGS = 24
+NEAR = 0.1
+"""How far the random edit's effect may lie from the candidate's, relative to it."""
 
 
 def must_fail(
@@ -37,7 +44,7 @@ def must_fail(
 
     Args:
         original: The model before.
-        candidate: The edited model, before its outputs are retired; same architecture.
+        candidate: The edited model, before its outputs are retired.
         forget: Classes that were to be forgotten.
         inputs: Training rows, (n, ...); those of the forget classes are not used.
         labels: Their classes, (n,).
@@ -45,7 +52,9 @@ def must_fail(
     Returns:
         `original`: as it is. `output_retired`: its outputs pushed down and nothing else.
         `head_refitted`: a fresh head, fitted without the classes, on its untouched backbone.
-        `random_direction`: every tensor that the candidate changed, changed as much at random.
+        `random_direction`: every tensor that the candidate changed, changed as much at random; of
+            a candidate of another architecture, changed at random until its answers are as far
+            from the original's.
     Raises:
         BadControl: a control cannot be built from these models.
     """
@@ -72,7 +81,9 @@ def possible(
         "original": lambda: copy.deepcopy(original).eval(),
         "output_retired": lambda: output_retired(original, forget, inputs[:2]),
         "head_refitted": lambda: head_refitted(original, forget, inputs[kept], labels[kept]),
-        "random_direction": lambda: random_direction(original, candidate, seed=seed),
+        "random_direction": lambda: random_edit(
+            original, candidate, forget=forget, inputs=inputs, seed=seed
+        ),
     }
     models: dict[str, nn.Module] = {}
     problems: dict[str, str] = {}
@@ -145,6 +156,101 @@ def _logistic_head(
     return weight / spread, bias - weight @ (centre / spread)
 
 
+def random_edit(
+    original: nn.Module,
+    candidate: nn.Module,
+    *,
+    forget: Sequence[int],
+    inputs: Tensor,
+    seed: int,
+) -> nn.Module:
+    """The random edit that suits the candidate: of equal norm, or of equal effect on the answers.
+
+    Tensor by tensor where both are of one architecture; where the candidate is of another there is
+    no norm to match, and its answers are matched.
+    """
+    if same_architecture(original, candidate):
+        return random_direction(original, candidate, seed=seed)
+    return random_in_function_space(original, candidate, forget=forget, inputs=inputs, seed=seed)
+
+
+def same_architecture(original: nn.Module, candidate: nn.Module) -> bool:
+    """Whether two models hold tensors of the same names and shapes, but for biases of an edit."""
+    model = copy.deepcopy(original).cpu()
+    after = {name: value.cpu() for name, value in candidate.state_dict().items()}
+    add_missing_biases(model, after)
+    return not _differences(model.state_dict(), after)
+
+
+def random_in_function_space(
+    original: nn.Module,
+    candidate: nn.Module,
+    *,
+    forget: Sequence[int],
+    inputs: Tensor,
+    seed: int,
+) -> nn.Module:
+    """The original changed at random until its answers are as far from its own as the candidate's.
+
+    Every weight loses its part along a random input direction of its own, all by the same share of
+    their norms; the share is sought by halving. Distance is the root mean square difference of the
+    outputs of the classes that stay, centred per row. The candidate may be of any architecture.
+
+    Args:
+        inputs: Rows, (n, ...); the first 256 are shown.
+    Raises:
+        BadControl: the candidate answers as the original does, or not with numbers, or no share
+            leads that far.
+    """
+    model = copy.deepcopy(original).cpu().eval()
+    rows = inputs[:SHOWN].cpu()
+    kept = [c for c in range(_answers(model, rows).shape[1]) if c not in forget]
+    before = _centred(_answers(model, rows), kept)
+    after = _centred(_answers(copy.deepcopy(candidate).cpu().eval(), rows), kept)
+    wanted = float((after - before).square().mean().sqrt())
+    if not np.isfinite(wanted) or wanted <= 0:
+        raise BadControl(
+            f"The candidate's answers lie {wanted:g} from the original's: a random edit that moves "
+            "them as far cannot be made."
+        )
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    low, high = -LARGEST_SHARE, LARGEST_SHARE
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        _change_all(model, start, 10.0**middle, seed)
+        moved = float((_centred(_answers(model, rows), kept) - before).square().mean().sqrt())
+        low, high = (middle, high) if moved < wanted else (low, middle)
+    if not abs(moved - wanted) <= NEAR * wanted:
+        raise BadControl(
+            f"A random edit moves the answers by {moved:.3g} and the candidate by {wanted:.3g}: no "
+            "share of the weights' norms leads as far."
+        )
+    return model
+
+
+def _answers(model: nn.Module, rows: Tensor) -> Tensor:
+    with torch.inference_mode():
+        answers: Tensor = model(rows).double()
+    return answers
+
+
+def _centred(answers: Tensor, kept: Sequence[int]) -> Tensor:
+    """Outputs of the classes that stay, (n, r), without what a softmax does not see."""
+    chosen = answers[:, list(kept)]
+    return chosen - chosen.mean(1, keepdim=True)
+
+
+def _change_all(model: nn.Module, start: dict[str, Tensor], share: float, seed: int) -> None:
+    """Every weight changed along the same random directions, by a share of its norm."""
+    generator = torch.Generator().manual_seed(seed)
+    changed = {
+        name: _without_direction(value, share * float(value.double().norm()), generator)
+        for name, value in start.items()
+        if value.is_floating_point() and value.ndim > 1
+    }
+    model.load_state_dict(start | changed)
+
+
 def random_direction(original: nn.Module, candidate: nn.Module, *, seed: int) -> nn.Module:
     """The original with every tensor changed as much as the candidate's, in a random direction.
 
@@ -175,6 +281,13 @@ def _changed(before: Tensor, after: Tensor, generator: torch.Generator) -> Tenso
     start, change = before.double(), after.double() - before.double()
     if before.ndim < 2:
         return _shuffled(start, change, generator).to(before.dtype)
+    # as large as the candidate's change: only the direction differs from an edit
+    return _without_direction(before, float(change.norm()), generator)
+
+
+def _without_direction(before: Tensor, norm: float, generator: torch.Generator) -> Tensor:
+    """A weight changed along one random input direction, the change of this norm."""
+    start = before.double()
     # (out, kernel, in) of a convolution, (out, in) of a linear layer
     matrix = start.flatten(2).movedim(1, -1) if start.ndim > 2 else start
     direction = torch.randn(matrix.shape[-1], dtype=torch.float64, generator=generator)
@@ -182,8 +295,7 @@ def _changed(before: Tensor, after: Tensor, generator: torch.Generator) -> Tenso
     # W v v': what the weight does to that direction
     removed = (matrix @ direction).unsqueeze(-1) * direction
     removed = removed.movedim(-1, 1).reshape(start.shape) if start.ndim > 2 else removed
-    # as large as the candidate's change: only the direction differs from an edit
-    scale = change.norm() / removed.norm().clamp_min(torch.finfo(torch.float64).tiny)
+    scale = norm / removed.norm().clamp_min(torch.finfo(torch.float64).tiny)
     return (start - scale * removed).to(before.dtype)
 
 
@@ -197,13 +309,18 @@ def _shuffled(start: Tensor, change: Tensor, generator: torch.Generator) -> Tens
 
 
 def _refuse_other_architecture(before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
-    shapes, others = ({n: tuple(v.shape) for n, v in state.items()} for state in (before, after))
-    differ = sorted(n for n in shapes.keys() | others.keys() if shapes.get(n) != others.get(n))
+    differ = _differences(before, after)
     if differ:
         raise BadControl(
             f"Original and candidate differ in {_named(differ)}: a random edit of equal norm can "
             "only be made of two models of one architecture."
         )
+
+
+def _differences(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
+    """Names that one state lacks, or holds in another shape."""
+    shapes, others = ({n: tuple(v.shape) for n, v in state.items()} for state in (before, after))
+    return sorted(n for n in shapes.keys() | others.keys() if shapes.get(n) != others.get(n))
 
 
 def _named(names: Iterable[str]) -> str:

@@ -47,17 +47,3 @@ def words(depth: str) -> str:
     if depth == PENULTIMATE:
         return "the last features before the head"
     return f"the features that enter {depth}"
-
-
-def narrowed(features: np.ndarray, widest: int, generator: np.random.Generator) -> np.ndarray:
-    """Features of at most `widest` dimensions, by one random projection shared by all models.
-
-    Source: Johnson and Lindenstrauss 1984.
-    """
-    width = features.shape[1]  # features: (n, D)
-    if width <= widest:
-        return features
-    # (D, widest); scaled so that distances are kept on average
-    directions = generator.standard_normal((width, widest)) / np.sqrt(widest)
-    projected: np.ndarray = features @ directions
-    return projected

@@ -159,26 +159,34 @@ def compare(estimate: Estimate, references: Sequence[Estimate]) -> Comparison:
 
 
 def compare_apart(estimate: Estimate, others: Sequence[Estimate]) -> Comparison:
-    """An estimate against the mean of others that were measured on units of their own.
+    """An estimate against a population of others that were measured on units of their own.
 
-    Nothing is paired: the squared standard error is the estimate's own sampling variance plus the
-    variance of the others over their number, which holds their sampling error already.
+    The others are members of a population, novel classes for one, and the estimate is of one more
+    member: it deviates from the population's mean as each of them does, by nature and not by what
+    is asked about. So the squared standard error is the variance of the others, for the one, and
+    the same over their number, for the mean. Their variance holds sampling error; where the
+    estimate's own is larger, that takes its place.
 
     Raises:
         TooFewSamples: fewer than two others.
+    Source: the prediction of one more observation, Fisher 1935.
 
     >>> values = np.array([0.1, 0.3, 0.2])
     >>> others = [Estimate(value=v, parts=(images(values),)) for v in values]
-    >>> found = compare_apart(Estimate(value=0.5, parts=(images(values),)), others)
-    >>> round(found.difference, 2), round(found.standard_error, 4)
-    (0.3, 0.0816)
+    >>> apart = compare_apart(Estimate(value=0.5, parts=(images(values),)), others)
+    >>> round(apart.difference, 2), round(apart.standard_error, 4), apart.degrees_of_freedom
+    (0.3, 0.1155, 2.0)
     """
     if len(others) < 2:
         raise TooFewSamples(f"{len(others)} others have no spread: give at least 2.")
     values = np.array([other.value for other in others])
-    errors = [(part.variance(), part.freedom) for part in estimate.parts]
-    errors.append((float(np.var(values, ddof=1)) / len(values), len(values) - 1.0))
-    error, freedom = _combined(errors)
+    spread, freedom = float(np.var(values, ddof=1)), len(values) - 1.0
+    own = [(part.variance(), part.freedom) for part in estimate.parts]
+    if sum(variance for variance, _ in own) > spread:
+        error, freedom = _combined([*own, (spread / len(values), freedom)])
+    else:
+        # one variance, estimated once: its degrees of freedom are those of the whole
+        error = float(np.sqrt(spread * (1 + 1 / len(values))))
     return Comparison(
         difference=float(estimate.value - values.mean()),
         standard_error=error,

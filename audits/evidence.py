@@ -58,6 +58,8 @@ class Evidence:
         unseen_labels: Which of the classes that nobody was trained on each such row shows, (u,).
         tuning: How copies were fine-tuned; None where none was.
         shadows: Models for the calibrated attacks on membership.
+        trained_here: Whether the references were trained by whoever runs the audits, so that their
+            provenance, not their answers, says that they are trainings of their own.
     """
 
     original: Observation
@@ -73,6 +75,7 @@ class Evidence:
     unseen_labels: np.ndarray | None = None
     tuning: Tuning | None = None
     shadows: tuple[Shadow, ...] = ()
+    trained_here: bool = False
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -183,6 +186,12 @@ def _problems(evidence: Evidence) -> Iterator[str]:
                     f"{len(readout.logits)} {part} rows were shown to {who} and {given} labels are "
                     "given: observe all models on the same rows."
                 )
+        cells = observation.cells
+        if cells is not None and (cells.ndim != 4 or len(cells) != len(evidence.test_labels)):
+            yield (
+                f"The cells of {who} are {cells.shape}: give ({len(evidence.test_labels)}, C, a, "
+                "b), one row per test label."
+            )
         for depth, features in observation.features.items():
             if features.ndim != 2 or len(features) != len(evidence.test_labels):
                 yield (

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audits import finetuning
+from audits import feature_map, finetuning
 from audits.errors import BadEvidence
 from audits.observation import PENULTIMATE, Head, Observation, Readout, from_arrays, to_arrays
 from audits.tuning import Tuning
@@ -70,7 +70,8 @@ def observe(
     if device is not None:
         copied = copied.to(device)
     chosen = _spread(_readings(copied, test_inputs[:2]), depths)
-    test = _readout(copied, test_inputs, batch_size, chosen)
+    with feature_map.watching(copied) as cells:
+        test = _readout(copied, test_inputs, batch_size, chosen)
     train_logits = _logits(copied, train_inputs, batch_size)
     rows = len(train_inputs) + len(test_inputs)  # cost is counted in passes over these rows
     more = [x for x in (fresh, unseen) if x is not None]
@@ -87,6 +88,7 @@ def observe(
         fresh=None if fresh is None else _readout(copied, fresh, batch_size, chosen),
         unseen=None if unseen is None else _readout(copied, unseen, batch_size, chosen),
         relearned=curves,
+        cells=cells.all(),
         passes={"observe": 1 + sum(map(len, more)) / rows, "relearning": spent / rows},
     )
 

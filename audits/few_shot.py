@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from audits import comparison, depths, gates, sampling
+from audits import comparison, depths, earlier, gates, sampling
 from audits.comparison import Models
 from audits.estimates import Estimate, draws, images
 from audits.evidence import Evidence
@@ -24,8 +24,8 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     """Nearest-prototype accuracy on the forgotten class, frozen features, all classes to choose.
 
     Prototypes are means of `shots` test images a class, drawn many times; the other test images of
-    the forgotten class are scored. Read at the last features, one block earlier, and at the
-    outputs of the classes that stay.
+    the forgotten class are scored. Read at the last features, one block earlier, at the earlier
+    depth where the original knows most, and at the outputs of the classes that stay.
 
     Args:
         shots: Labelled images a class.
@@ -36,27 +36,39 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
     obstacle = gates.obstacle(AUDIT, evidence, forget_test=least + QUERIES, retain_test=least)
     if obstacle:
         return gates.not_run(AUDIT, evidence, obstacle, parameters)
-    # one block earlier, the last features, the retain logits
-    levels = depths.available(evidence)[-3:]
+    before = _earlier(evidence)
+    every = depths.available(evidence)
+    # one block earlier, the last features, the retain logits; and where the original knows most
+    levels = [depth for depth in every if depth == before or depth in every[-3:]]
     models = Models.of(
         evidence, recognised, by_class=True, shots=tuple(shots), draws=draws, levels=tuple(levels)
-    )
-    labels = {f"{AUDIT}.{k}@{d}": _label(k, d) for d in levels for k in shots}
+    ).also_at(earlier.NAME, before, why=earlier.NONE)
+    where = {depth: depths.words(depth) for depth in levels}
+    where[earlier.NAME] = earlier.words(before)
+    labels = {f"{AUDIT}.{k}@{d}": _label(k, words) for d, words in where.items() for k in shots}
     sizes = comparison.sizes(evidence)
     measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
     return comparison.conclude(
         AUDIT,
         evidence,
         measurements,
-        parameters=parameters,
+        parameters=parameters | {earlier.NAME: before},
         left_out=left_out,
         series=_series(models, shots, levels),
     )
 
 
-def _label(shots: int, depth: str) -> str:
+def _earlier(evidence: Evidence) -> str | None:
+    """The earlier depth, chosen by a probe; None where there are too few rows for one."""
+    return (
+        None
+        if gates.obstacle("linear_probe", evidence, forget_test=10)
+        else earlier.depth(evidence)
+    )
+
+
+def _label(shots: int, where: str) -> str:
     plural = "" if shots == 1 else "s"
-    where = depths.words(depth)
     return f"Forgotten class recognised from {shots} labelled image{plural} a class, by {where}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from statistics import fmean
 from typing import Any
 
 from audits.errors import BadFigure
@@ -37,7 +38,10 @@ class Figure:
         against: "retrained", "unseen" (`null` is then the figure of each class that nobody was
             trained on, on the candidate itself), "original" or "none".
         sizes: Sample sizes, {"forget_test": 90, "references": 5}.
-        standard_error_original: Of `original` minus the mean of `null`; None where either lacks.
+        standard_error_original: Of `original` minus the mean of its own null; None where either
+            lacks.
+        null_original: Where `against` is "unseen", the figure of each of those classes on the
+            original: what an edit did to all classes alike is then no part of what it removed.
     """
 
     name: str
@@ -52,15 +56,30 @@ class Figure:
     against: str = "none"
     sizes: dict[str, int] = field(default_factory=dict)
     standard_error_original: float | None = None
+    null_original: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        values = (self.value, *self.interval, *self.null, self.original, self.difference)
+        nulls = (*self.null, *self.null_original)
+        values = (self.value, *self.interval, *nulls, self.original, self.difference)
         errors = (self.standard_error, self.degrees_of_freedom, self.standard_error_original)
         # NaN compares false with every margin, so that it would come out undecided
         if any(x is not None and not math.isfinite(x) for x in (*values, *errors)):
             raise BadFigure(
                 f"Measurement {self.name!r} holds NaN or infinity: leave it out and say why."
             )
+
+    @property
+    def gap(self) -> float | None:
+        """How far the original stands from its own null, of which shares are taken; None without.
+
+        The null of the candidate, unless the same was measured on the original as well.
+
+        >>> Figure(name="a", label="a", value=1.0, interval=(0, 2), null=(1.0, 2.0), original=5.0,
+        ...        null_original=(2.0, 3.0)).gap
+        2.5
+        """
+        null = self.null_original or self.null
+        return None if self.original is None or not null else self.original - fmean(null)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Figure:
@@ -69,6 +88,7 @@ class Figure:
         arguments = dict(content)
         arguments["interval"] = tuple(arguments["interval"])
         arguments["null"] = tuple(arguments["null"])
+        arguments["null_original"] = tuple(arguments.get("null_original", ()))
         return cls(**arguments)
 
 
@@ -115,6 +135,7 @@ class Finding:
             # JSON knows no tuples: what is written and what is read must be equal
             measurement["interval"] = list(measurement["interval"])
             measurement["null"] = list(measurement["null"])
+            measurement["null_original"] = list(measurement["null_original"])
         content["measurements"] = list(content["measurements"])
         return content
 

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from scipy import special
 
 from audits import calibrated, comparison, gates
-from audits.comparison import Measured, Models, rounded
+from audits.comparison import Models, rounded
 from audits.errors import TooFewSamples
 from audits.estimates import Estimate, images
-from audits.evidence import Evidence
+from audits.evidence import Evidence, Shadow
 from audits.finding import JSON, Finding
 from audits.observation import Observation
-from audits.statistics import auc, bootstrap_weights, placements, roc, tpr_at_fpr
+from audits.statistics import (
+    attained_fpr,
+    auc,
+    bootstrap_weights,
+    least_others,
+    placements,
+    roc,
+    tpr_at_fpr,
+)
 
 AUDIT = "membership"
 SIGNALS = ("loss", "confidence", "entropy", "margin")
 """Attacks on a population: one threshold for all images."""
 CALIBRATED = ("difficulty", "rmia", "lira")
-"""Attacks that know each image's difficulty, from models that never saw it or from shadows."""
+"""Attacks that know each image's difficulty, from shadow models that were not trained on it."""
+ATTACKS: Mapping[str, tuple[Callable[..., calibrated.Pair | str], int]] = MappingProxyType(
+    {
+        "difficulty": (calibrated.difficulty, 0),
+        "rmia": (calibrated.rmia, 1),
+        "lira": (calibrated.likelihood_ratio, 0),
+    }
+)
+"""The same by name, and what each reads: log odds (0) or log chances (1), see `by_kind`."""
 LEAST_SHADOWS = 8
+LEAST_SHARE = 0.5
+"""Share of the original's accuracy on its own training rows that a shadow must have reached."""
 RATES = {0.01: "1_percent", 0.001: "0.1_percent"}
 GRID = np.concatenate([[0.0], np.logspace(-3, 0, 31)])
 
@@ -33,10 +52,11 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
     Two-sided by its margins, since an AUC below one half leaks as well. The same is measured on
     the retain classes, class by class, because an edit can make their leak worse.
 
-    Four scores use the audited model alone. `difficulty` and `rmia` hold each image against the
-    retrained models, which never saw an image of a forgotten class; on the retain classes, which
-    they have seen, they do not run. `lira` holds it against shadow models, where there are some;
-    shadows out of which the class was taken in the same way make it U-LiRA.
+    Four scores use the audited model alone. `difficulty`, `rmia` and `lira` hold each image against
+    shadow models, some trained on it and some not; without shadows they are left out by name, and
+    the finding's `limits` say so. Retrained models take no part: they never saw the class, and by
+    them no attack is better than the plain loss. Shadows out of which the class was taken in the
+    same way make `lira` U-LiRA.
 
     Args:
         least: Members and non-members that a class needs.
@@ -52,7 +72,8 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
     obstacle = gates.obstacle(AUDIT, evidence, forget_train=least, forget_test=least)
     if obstacle:
         return gates.not_run(AUDIT, evidence, obstacle, parameters)
-    models = _attacks(evidence, least=least, replicates=replicates)
+    models = Models.of(evidence, attacked, least=least, replicates=replicates)
+    parameters |= {"attained": _attained(evidence), "limits": list(_limits(evidence))}
     sizes = comparison.sizes(evidence, train=True)
     measurements, left_out = comparison.measure_all(evidence, models, _labels(), sizes=sizes)
     return comparison.conclude(
@@ -71,7 +92,6 @@ def _labels() -> dict[str, str]:
         f"membership.{part}.{signal}": f"Membership attack by {signal} on {words}: area under ROC"
         for part, words in whose.items()
         for signal in (*SIGNALS, *CALIBRATED)
-        if part == "forget" or signal not in ("difficulty", "rmia")
     }
     for rate, word in RATES.items():
         for signal in ("loss", *CALIBRATED):
@@ -81,43 +101,47 @@ def _labels() -> dict[str, str]:
     return labels
 
 
-def _attacks(evidence: Evidence, *, least: int, replicates: int) -> Models:
-    """All attacks on every model; a reference is calibrated by the others."""
-    alone = Models.of(evidence, attacked, least=least, replicates=replicates)
-    references = evidence.references
-
-    def all_of(
-        observation: Observation, population: Measured, others: Sequence[Observation]
-    ) -> Measured:
-        # a key of the memo: hashable, unlike observations
-        digests = tuple(other.digest for other in others)
-        more = evidence.of(
-            calibrated_attacks, observation, digests=digests, least=least, replicates=replicates
+def _limits(evidence: Evidence) -> Iterator[str]:
+    """What this finding does not say, for the limits of the verdict."""
+    reason = _without_shadows(evidence)
+    if reason:
+        yield (
+            f"Membership was not tested by calibrated attacks ({', '.join(CALIBRATED)}): {reason}."
         )
-        return {**population, **more}
 
-    return Models(
-        candidate=all_of(evidence.candidate, alone.candidate, references),
-        original=all_of(evidence.original, alone.original, references),
-        references=tuple(
-            all_of(observation, alone.references[i], references[:i] + references[i + 1 :])
-            for i, observation in enumerate(references)
-        ),
+
+def _without_shadows(evidence: Evidence) -> str:
+    """Why no attack can be calibrated, with what to do; empty where one can."""
+    count = len(evidence.shadows)
+    if count < LEAST_SHADOWS:
+        return (
+            f"{count} shadow models were given and {LEAST_SHADOWS} are needed: set `shadows` in "
+            "the policy"
+        )
+    unusable = [i for i, shadow in enumerate(evidence.shadows) if not _converged(evidence, shadow)]
+    if unusable:
+        return (
+            f"shadow models {', '.join(map(str, unusable))} answer less than {LEAST_SHARE:.0%} as "
+            "many of their own training rows of the other classes right as the original does, or "
+            "not with numbers: they did not converge; train them longer or with other seeds"
+        )
+    return ""
+
+
+def _converged(evidence: Evidence, shadow: Shadow) -> bool:
+    """Whether a shadow learned the rows that it was trained on; of the classes that stay, as the
+    forgotten ones may have been taken out of it."""
+    if not (np.isfinite(shadow.train_logits).all() and np.isfinite(shadow.test_logits).all()):
+        return False
+    rows = shadow.train_inside & np.isin(evidence.train_labels, evidence.retain)  # (n_train,)
+    if not rows.any():
+        return False
+    live = np.array(evidence.live)
+    learned, expected = (
+        float((live[logits[rows][:, live].argmax(1)] == evidence.train_labels[rows]).mean())
+        for logits in (shadow.train_logits, evidence.original.train_logits)
     )
-
-
-def calibrated_attacks(
-    evidence: Evidence,
-    observation: Observation,
-    *,
-    digests: Sequence[str],
-    least: int,
-    replicates: int,
-) -> dict[str, Estimate | str]:
-    """The calibrated attacks on one model, by the references of these digests."""
-    others = [reference for reference in evidence.references if reference.digest in digests]
-    scored = _calibrated(evidence, observation, others)
-    return {**_areas(evidence, scored, least), **_tails(evidence, scored, replicates)}
+    return learned >= LEAST_SHARE * expected
 
 
 Scored = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
@@ -125,63 +149,44 @@ Scored = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
 classes that the attack says nothing about are NaN."""
 
 
-def _calibrated(
-    evidence: Evidence, observation: Observation, others: Sequence[Observation]
-) -> Scored:
-    scored: Scored = {"lira": _by_shadows(evidence, observation)}
-    if len(others) < 2:  # a reference is calibrated by the others, so three are needed in all
-        reason = f"{len(others)} other retrained models tell no difficulty: train at least 3"
-        return scored | {"difficulty": reason, "rmia": reason}
-    # own[0] log odds, own[1] log chances; of training rows, then of test rows
-    own, other_scores = (
-        evidence.of(true_class_scores, observation),
-        [evidence.of(true_class_scores, other) for other in others],
-    )
-    scored["difficulty"] = (
-        calibrated.difficulty(own[0][0], [other[0][0] for other in other_scores]),
-        calibrated.difficulty(own[0][1], [other[0][1] for other in other_scores]),
-    )
-    rows = [
-        np.full(len(labels), np.nan) for labels in (evidence.train_labels, evidence.test_labels)
-    ]
-    for c in evidence.forget:
-        inside, outside = _rows(evidence, c)
-        scores = calibrated.rmia(
-            (own[1][0][inside], own[1][1][outside]),
-            [(other[1][0][inside], other[1][1][outside]) for other in other_scores],
-        )
-        rows[0][inside], rows[1][outside] = scores
-    return scored | {"rmia": (rows[0], rows[1])}
-
-
-def _by_shadows(
-    evidence: Evidence, observation: Observation
-) -> tuple[np.ndarray, np.ndarray] | str:
-    """LiRA's scores of all rows, each class aligned on its own held-out images."""
-    if len(evidence.shadows) < LEAST_SHADOWS:
-        return (
-            f"{len(evidence.shadows)} shadow models were given and {LEAST_SHADOWS} are needed: set "
-            "`shadows` in the policy"
-        )
-    own = evidence.of(true_class_scores, observation)[0]
+def calibrated_scores(evidence: Evidence, observation: Observation) -> Scored:
+    """The calibrated scores of all rows, each class on its own held-out images."""
+    reason = _without_shadows(evidence)
+    if reason:
+        return dict.fromkeys(CALIBRATED, reason)
+    # log odds, then log chances; each of training rows, then of test rows
+    own = evidence.of(true_class_scores, observation)
     shadows = [
-        log_odds(evidence, shadow.train_logits, shadow.test_logits) for shadow in evidence.shadows
+        by_kind(log_odds(evidence, shadow.train_logits, shadow.test_logits))
+        for shadow in evidence.shadows
     ]
+    return {
+        name: _by_class(evidence, attack, own[kind], [shadow[kind] for shadow in shadows])
+        for name, (attack, kind) in ATTACKS.items()
+    }
+
+
+def _by_class(
+    evidence: Evidence,
+    attack: Callable[..., calibrated.Pair | str],
+    own: calibrated.Pair,
+    shadows: Sequence[calibrated.Pair],
+) -> tuple[np.ndarray, np.ndarray] | str:
     rows = [
         np.full(len(labels), np.nan) for labels in (evidence.train_labels, evidence.test_labels)
     ]
     for c in evidence.live:
         inside, outside = _rows(evidence, c)
-        if not (len(inside) and len(outside)):
+        if not len(inside) or len(outside) < 2:  # rmia splits the held-out rows into halves
             continue
-        scores = calibrated.likelihood_ratio(
+        scored = attack(
             (own[0][inside], own[1][outside]),
             [(train[inside], test[outside]) for train, test in shadows],
             [(s.train_inside[inside], s.test_inside[outside]) for s in evidence.shadows],
         )
-        if isinstance(scores, str):
-            return scores
-        rows[0][inside], rows[1][outside] = scores
+        if isinstance(scored, str):
+            return scored
+        rows[0][inside], rows[1][outside] = scored
     return rows[0], rows[1]
 
 
@@ -195,7 +200,7 @@ def _areas(evidence: Evidence, scored: Scored, least: int) -> dict[str, Estimate
                 areas[f"membership.{part}.{signal}"] = attack_scores
             elif not usable:
                 areas[f"membership.{part}.{signal}"] = _few_rows(least)
-            elif part == "forget" or signal == "lira":
+            else:
                 areas[f"membership.{part}.{signal}"] = _averaged(
                     [(attack_scores[0][m], attack_scores[1][n]) for m, n in usable]
                 )
@@ -215,12 +220,15 @@ def _tails(evidence: Evidence, scored: Scored, replicates: int) -> dict[str, Est
 
 def true_class_scores(
     evidence: Evidence, observation: Observation
-) -> tuple[tuple[np.ndarray, ...], ...]:
+) -> tuple[calibrated.Pair, calibrated.Pair]:
     """Log odds, then log probabilities, of the true class: of all training and all test rows."""
-    # (n_train,), (n_test,)
-    odds = log_odds(evidence, observation.train_logits, observation.test_logits)
+    return by_kind(log_odds(evidence, observation.train_logits, observation.test_logits))
+
+
+def by_kind(odds: calibrated.Pair) -> tuple[calibrated.Pair, calibrated.Pair]:
+    """Log odds and log chances; each (n_train,) and (n_test,)."""
     # log p = -log(1 + exp(-odds)), stable for both signs
-    return odds, tuple(-np.logaddexp(0.0, -values) for values in odds)
+    return odds, (-np.logaddexp(0.0, -odds[0]), -np.logaddexp(0.0, -odds[1]))
 
 
 def log_odds(
@@ -275,7 +283,9 @@ def attacked(
                 if usable
                 else _few_rows(least)
             )
-    return figures | _rates(evidence, "loss", inside["loss"], outside["loss"], replicates)
+    figures |= _rates(evidence, "loss", inside["loss"], outside["loss"], replicates)
+    scored = evidence.of(calibrated_scores, observation)
+    return {**figures, **_areas(evidence, scored, least), **_tails(evidence, scored, replicates)}
 
 
 def _few_rows(least: int) -> str:
@@ -310,14 +320,8 @@ def _rates(
     evidence: Evidence, signal: str, inside: np.ndarray, outside: np.ndarray, replicates: int
 ) -> dict[str, Estimate | str]:
     """TPR at low FPR on the forget classes, each centred on its own held-out rows' median."""
-    pairs = [_rows(evidence, c) for c in evidence.forget]
-    centres = [np.median(outside[others]) for _, others in pairs]
-    # (f_train,)
-    members = np.concatenate([inside[m] - c for (m, _), c in zip(pairs, centres, strict=True)])
-    # (f_test,)
-    others = np.concatenate([outside[n] - c for (_, n), c in zip(pairs, centres, strict=True)])
+    members, others, groups = _centred(evidence, inside, outside)
     # held-out rows are resampled within their class
-    groups = np.repeat(np.arange(len(pairs)), [len(n) for _, n in pairs])
     weights = bootstrap_weights(groups, replicates, evidence.rng("membership"))
     rates: dict[str, Estimate | str] = {}
     for rate, word in RATES.items():
@@ -326,6 +330,43 @@ def _rates(
         except TooFewSamples as few:
             estimate = str(few)
         rates[_rate_name(word, signal)] = estimate
+    return rates
+
+
+def _centred(
+    evidence: Evidence, inside: np.ndarray, outside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of members and of held-out rows about their class's held-out median; their classes."""
+    pairs = [_rows(evidence, c) for c in evidence.forget]
+    centres = [np.median(outside[others]) for _, others in pairs]
+    # (f_train,), (f_test,)
+    members = np.concatenate([inside[m] - c for (m, _), c in zip(pairs, centres, strict=True)])
+    others = np.concatenate([outside[n] - c for (_, n), c in zip(pairs, centres, strict=True)])
+    return members, others, np.repeat(np.arange(len(pairs)), [len(n) for _, n in pairs])
+
+
+def _attained(evidence: Evidence) -> dict[str, JSON]:
+    """False positive rate that each worst-case figure of the candidate was really measured at.
+
+    A threshold lies between images, so that a rate of 1% of 150 images is one image in 150.
+    """
+    candidate = evidence.candidate
+    plain = [
+        scores(evidence, logits, labels)["loss"]
+        for logits, labels in (
+            (candidate.train_logits, evidence.train_labels),
+            (candidate.test_logits, evidence.test_labels),
+        )
+    ]
+    scored: Scored = {"loss": (plain[0], plain[1])}
+    rates: dict[str, JSON] = {}
+    for signal, both in (scored | evidence.of(calibrated_scores, candidate)).items():
+        if isinstance(both, str):
+            continue
+        others = _centred(evidence, *both)[1]
+        for rate, word in RATES.items():
+            if len(others) >= least_others(rate):
+                rates[_rate_name(word, signal)] = attained_fpr(others, rate)
     return rates
 
 

@@ -13,7 +13,12 @@ PENULTIMATE = "penultimate"
 LOGITS = "logits"
 """Name under which the audits read the logits of the retain classes as features."""
 
+CONTENT = 2
+"""What an observation holds, by number: files of the first kind lack the cells of the last map."""
+
 Arrays = dict[str, np.ndarray]
+RECORDED = ("tensors", "effects", "triggered")
+"""The parts of a `WeightRecord`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,6 +48,22 @@ class Readout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WeightRecord:
+    """What a model's file holds, and which of it has an effect.
+
+    Attributes:
+        tensors: Every tensor of its state by name, but for single numbers.
+        effects: Name -> (units,), how much each output unit of a floating tensor moves the outputs
+            on the audit's rows when it changes by its own size, relative to the outputs' spread.
+        triggered: Name of a trigger -> (m, C), logits of the forgotten classes' test rows under it.
+    """
+
+    tensors: Arrays
+    effects: Arrays
+    triggered: Arrays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Observation:
     """What a model says about the audit rows, measured once.
 
@@ -61,9 +82,12 @@ class Observation:
         relearned: Name of a curve -> (draws, steps, queries), 1.0 where the query's true class was
             predicted after so many fine-tuning steps, NaN where the query was tuned on; empty where
             the model was not tuned.
+        cells: (n_test, C, a, b), the last feature map of the test rows as means over a few cells;
+            None where the network has none.
         passes: What looking at the model cost, in forward passes over training and test rows: the
             plain ones under "observe", those of fine-tuning (a backward counts as two) under
             "relearning".
+        record: What its file holds; None where nobody asked.
     """
 
     digest: str
@@ -77,6 +101,8 @@ class Observation:
     unseen: Readout | None = None
     relearned: Arrays = field(default_factory=dict)
     passes: dict[str, float] = field(default_factory=dict)
+    cells: np.ndarray | None = None
+    record: WeightRecord | None = None
 
 
 def to_arrays(observation: Observation) -> tuple[Arrays, dict[str, str]]:
@@ -101,9 +127,15 @@ def _named(observation: Observation) -> Iterator[tuple[str, np.ndarray]]:
     ):
         for name, value in arrays.items():
             yield f"{group}/{name}", value
+    if observation.cells is not None:
+        yield "cells", observation.cells
     if observation.head is not None:
         yield "head/weight", observation.head.weight
         yield "head/bias", observation.head.bias
+    if observation.record is not None:
+        for group in RECORDED:
+            for name, value in getattr(observation.record, group).items():
+                yield f"record/{group}/{name}", value
     for group, readout in (("fresh", observation.fresh), ("unseen", observation.unseen)):
         if readout is not None:
             yield f"{group}/logits", readout.logits
@@ -136,7 +168,15 @@ def from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
         # safetensors keeps no order, and findings must not depend on it
         relearned=dict(sorted(_group(arrays, "relearned").items())),
         passes=json.loads(metadata["passes"]),
+        cells=np.asarray(arrays["cells"]) if "cells" in arrays else None,
+        record=_record(arrays),
     )
+
+
+def _record(arrays: Mapping[str, np.ndarray]) -> WeightRecord | None:
+    # safetensors keeps no order, and findings must not depend on it
+    groups = {group: dict(sorted(_group(arrays, f"record/{group}").items())) for group in RECORDED}
+    return WeightRecord(**groups) if any(groups.values()) else None
 
 
 def _group(arrays: Mapping[str, np.ndarray], group: str) -> Arrays:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits import comparison, gates, linear_probe, sampling
+from audits import comparison, discriminant, gates, sampling
 from audits.comparison import Models
 from audits.estimates import Estimate
 from audits.evidence import Evidence
@@ -90,8 +90,8 @@ def perturbed(
         probe = (
             {"dprime": why}
             if why
-            else linear_probe.figures(
-                evidence, linear_probe.standardised(features), labels, fold, shrinkage
+            else discriminant.figures(
+                evidence, discriminant.standardised(features), labels, fold, shrinkage
             )
         )
         figures[f"perturbation.dprime@{depth}"] = probe["dprime"]

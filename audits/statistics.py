@@ -137,7 +137,7 @@ def tpr_at_fpr(
         TooFewSamples: fewer than 1/fpr non-members (100 at 1%, 1000 at 0.1%).
     Source: Carlini et al. 2022, arXiv:2112.03570.
     """
-    least = int(np.ceil(1 / fpr - 1e-9))
+    least = least_others(fpr)
     if len(others) < least:
         raise TooFewSamples(
             f"TPR at {fpr:.1%} FPR needs {least} non-members, {len(others)} are given: leave it "
@@ -152,6 +152,24 @@ def tpr_at_fpr(
         rates = 1.0 - np.searchsorted(np.sort(members), resampled, side="right") / len(members)
         parts.append(bootstrap(rates, units=len(others)))
     return Estimate(value=float(caught.mean()), parts=tuple(parts), bounds=(0.0, 1.0))
+
+
+def least_others(fpr: float) -> int:
+    """Non-members from which a threshold for this false positive rate can be read off.
+
+    >>> least_others(0.01)
+    100
+    """
+    return int(np.ceil(1 / fpr - 1e-9))
+
+
+def attained_fpr(others: np.ndarray, fpr: float) -> float:
+    """The false positive rate that the threshold for `fpr` really has on these non-members.
+
+    >>> attained_fpr(np.arange(150.0), 0.01) == 1 / 150
+    True
+    """
+    return float((others > _threshold(others, fpr)).mean())
 
 
 def _threshold(others: np.ndarray, fpr: float) -> float:

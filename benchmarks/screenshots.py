@@ -20,8 +20,9 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
+from benchmarks import relay
 from flows.records import event_index, pdf, reports
-from flows.servers import local_services
+from flows.servers import auth, local_services
 from flows.state.paths import Home
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -42,10 +43,10 @@ def main() -> None:
     }
     for name, (page, _, _) in PICTURES.items():
         print(take(told[page], name, DOCS))
-    if (prefect := local_services.running(home, "prefect")) is not None:
-        print(save(_prefect(prefect.url, events[0].name), "operations-prefect", DOCS))
-    if (mlflow := local_services.running(home, "mlflow")) is not None:
-        print(save(_mlflow(mlflow.url, events[0].name), "operations-mlflow", DOCS))
+    for name, picture in (("prefect", _prefect), ("mlflow", _mlflow)):
+        if (service := local_services.running(home, name)) is not None:
+            with relay.with_password(service.url, auth.auth_string(home.root)) as url:
+                print(save(picture(url, events[0].name), f"operations-{name}", DOCS))
 
 
 def compared(home: Home, named: Sequence[str]) -> str:

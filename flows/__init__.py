@@ -18,5 +18,3 @@ lie over each other; imports go down only (`lint-imports` checks it).
 `data` and `servers` stand side by side. The mathematics is in `damp`, the measurements in `audits`,
 verdict, ledger and report in `compliance`; none of these three imports this package.
 """
-
-from __future__ import annotations

@@ -1,10 +1,20 @@
-"""What `damp` and `python -m flows` run: Ctrl-C is caught before the large imports."""
+"""What `damp` and `python -m flows` run: Ctrl-C is caught before the large imports.
 
-from __future__ import annotations
+Nothing is imported before the caller's folder is off the path, not even `__future__`: a file of
+that name beside a harmless claim would be run.
+"""
 
 import sys
 
-from flows.state import interrupts
+HERE = __file__.rpartition("/flows/")[0]
+"""The folder that damp was imported from."""
+if not sys.flags.safe_path and sys.argv[0] in ("-m", "-c", __file__) and sys.path[0] != HERE:
+    del sys.path[0]  # Python has put the working folder there
+sys.path[:] = [entry for entry in sys.path if entry.startswith("/")]
+
+import os  # noqa: E402 - now that no other can be meant
+
+from flows.state import children, interrupts  # noqa: E402 - the same
 
 INTERRUPTED = 130
 
@@ -13,6 +23,7 @@ def main() -> None:
     """Run a command. Interrupted anywhere, imports included, it says so and ends with 130."""
     interrupts.catch_signals()
     try:
+        children.leave_callers_folder(os.environ)
         from flows.cli import app
 
         app.main()

@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from audits import sampling
+from audits.discriminant import held_out_scores
 from audits.few_shot import nearest_prototypes
-from audits.linear_probe import held_out_scores
 from audits.statistics import jensen_shannon
 
 RETAIN = "retain"

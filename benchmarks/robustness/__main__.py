@@ -188,7 +188,7 @@ def replays(desk: Desk, _: Path, share: float) -> Facts:
     home = attempt.home
     before = home.ledger.read_bytes()
     file = home.root / "requests" / f"{attempt.event}.yaml"
-    new = sum(requests.submit(home, file)["new"] for _ in range(count))
+    new = sum(requests.submit(home, file).new for _ in range(count))
     receipts = Ledger(home.ledger).of(attempt.event, "request_received")
     unchanged = home.ledger.read_bytes() == before
     told = {"replays": count, "taken_as_new": new, "receipts": len(receipts)}

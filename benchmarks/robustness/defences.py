@@ -32,6 +32,8 @@ LEDGER, CHECKPOINT = (
 VERDICT = "tests/compliance/verdict/test_verdict.py"
 FOREIGN = "tests/flows/models/test_third_party.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
+HOSTILE, CHILDREN = "tests/flows/test_hostile_folders.py", "tests/flows/state/test_children.py"
+GUARD, GUARD_TEST = "flows/servers/guard.py", "tests/flows/servers/test_guard.py"
 PURGE, DESK = "tests/flows/operations/test_purge.py", "tests/flows/intake/test_lifecycle.py"
 KILLS = "tests/flows/orchestration/test_kills.py"
 GATE_LEDGER = "tests/flows/registry/test_gate_ledger.py"
@@ -270,7 +272,7 @@ DEFENCES = (
     Defence(
         "a clock that went back warns of nothing twice",
         "flows/intake/lifecycle.py",
-        '(event.id, f"day-{day}") in told',
+        '(event.id, f"day-{day}") in warned',
         "False",
         f"{DESK}::test_each_warning_day_is_logged_once",
     ),
@@ -305,9 +307,9 @@ DEFENCES = (
     # what still holds data
     Defence(
         "nothing outside the state folder is deleted",
-        "flows/records/inventory.py",
-        "        if path.is_file() and not path.is_symlink()",
-        "        if path.is_file()",
+        "flows/records/same_weights.py",
+        "if not path.is_symlink() and path.is_file())",
+        "if path.is_file())",
         f"{PURGE}::test_nothing_outside_the_state_folder_is_ever_deleted",
     ),
     Defence(
@@ -404,6 +406,34 @@ DEFENCES = (
         "        if False:\n",
         "tests/flows/registry/test_gate.py::test_a_way_round_the_gate_is_named_and_leads_nowhere",
     ),
+    Defence(
+        "an alias that somebody else has moved meanwhile stays",
+        "flows/registry/resolve.py",
+        "    if now != expected:\n",
+        "    if False:\n",
+        "tests/flows/registry/test_gate.py::test_an_alias_that_is_moved_during_the_checks_stays",
+    ),
+    Defence(
+        "old weights are known by their tensors once their last copy was purged",
+        "flows/registry/old_weights.py",
+        "        if self.tensors and digest_of_tensors(file) in self.tensors:\n",
+        "        if False:\n",
+        "tests/flows/registry/test_gate.py::test_old_weights_are_recognised_after_the_last_copy_of_them_was_purged",
+    ),
+    Defence(
+        "a promotion is of all files of a version",
+        "flows/registry/gate_files.py",
+        "    if promotion.files is not None and promotion.files != manifest(files):\n",
+        "    if False:\n",
+        "tests/flows/registry/test_gate.py::test_a_file_of_the_right_form_that_changed_since_is_named",
+    ),
+    Defence(
+        "only a signed re-audit takes back one that failed",
+        "flows/registry/reaudits.py",
+        "        elif failure is not None and _is_signed(entry, failure, entries, trust):\n",
+        "        elif failure is not None:\n",
+        "tests/flows/registry/test_gate.py::test_only_a_signed_reaudit_takes_back_one_that_did_not_pass",
+    ),
     # the verdict
     Defence(
         "the plan stands in the ledger first",
@@ -485,17 +515,17 @@ DEFENCES = (
         "tests/flows/cli/test_console.py::test_nothing_from_elsewhere_reaches_the_terminal_raw",
     ),
     Defence(
-        "a re-audit's pass is signed",
+        "a re-audit's pass is signed by an executor",
         "compliance/ledger/reaudits.py",
-        "        if before is None or not holds(entry, entries, trust):",
-        "        if before is None:",
+        "        one.role == ROLE and one.holds and trust.keys[one.keyid].covers(time)",
+        "        one.holds",
         f"{GATE_LEDGER}::test_an_appended_pass_hides_nothing",
     ),
     Defence(
-        "the first plan of an attempt counts",
+        "the plan that a statement names counts",
         "flows/registry/gate_ledger.py",
-        '            plans.setdefault((entry.event, body["attempt"]), _plan(body["plan"]))',
-        '            plans[entry.event, body["attempt"]] = _plan(body["plan"])',
+        "        plan = next((plan for plan in self.plans if plan.digest == plan_digest), None)",
+        "        plan = next(reversed(self.plans), None)",
         f"{GATE_LEDGER}::test_a_second_plan_chooses_no_other_roles",
     ),
     Defence(
@@ -504,5 +534,119 @@ DEFENCES = (
         "    if kind in ONCE and 0 < change.attempt <= event.decided:",
         "    if False:",
         f"{GATE_LEDGER}::test_a_second_statement_of_an_attempt_is_a_problem_and_changes_nothing",
+    ),
+    # strangers: folders, pages, users of the machine
+    Defence(
+        "the caller's folder leaves the path",
+        "flows/__main__.py",
+        "    del sys.path[0]  # Python has put the working folder there",
+        "    pass",
+        f"{HOSTILE}::test_commands_in_a_folder_of_all_kinds_run_nothing",
+    ),
+    Defence(
+        "Prefect reads no settings of the folder",
+        "flows/state/settings.py",
+        "    prefect_files.ignore_those_of_the_folder()\n",
+        "",
+        f"{HOSTILE}::test_prefect_reads_no_settings_of_the_folder",
+    ),
+    Defence(
+        "git runs nothing that a folder names",
+        "flows/state/children.py",
+        '    options = [part for each in own for part in ("-c", each)]',
+        "    options: list[str] = []",
+        f"{CHILDREN}::test_git_runs_nothing_that_a_folder_names",
+    ),
+    Defence(
+        "a user's code comes from the folder that was named",
+        "flows/state/users_code.py",
+        "    if place is None:\n",
+        "    sys.path.append(os.getcwd())\n    if place is None:\n",
+        f"{CHILDREN}::test_the_working_folder_is_not_searched",
+    ),
+    Defence(
+        "a user's package takes no name of ours",
+        "flows/state/users_code.py",
+        "            self._taken[first] = elsewhere is not None and not _is_same(there, elsewhere)",
+        "            self._taken[first] = False",
+        f"{CHILDREN}::test_a_project_may_have_a_package_of_any_name",
+    ),
+    Defence(
+        "a child's environment holds no secret",
+        "flows/state/children.py",
+        "        if name in EVERYWHERE or (name.startswith(wanted) and not is_secret(name))",
+        "        if True",
+        f"{CHILDREN}::test_a_childs_environment_has_what_it_needs_and_no_secret",
+    ),
+    Defence(
+        "secrets leave the environment",
+        "flows/state/secrets.py",
+        "        environ.pop(name, None)",
+        "        pass",
+        f"{CHILDREN}::test_secrets_leave_the_environment_and_are_read_by_damp_alone",
+    ),
+    Defence(
+        "a password in an address is not shown",
+        "flows/state/secrets.py",
+        '    shown = re.sub(r"(\\w://[^\\s/:@]*):[^\\s/]*@", r"\\1:***@", text)',
+        "    shown = text",
+        f"{CHILDREN}::test_no_password_of_an_address_is_shown",
+    ),
+    Defence(
+        "a server asks for its password",
+        GUARD,
+        "        if len(given) != 1 or not hmac.compare_digest(given[0], self._authorization):",
+        "        if False:",
+        f"{GUARD_TEST}::test_the_guard_lets_through_what_may_pass",
+    ),
+    Defence(
+        "a server answers to its own name",
+        GUARD,
+        "        if len(hosts) != 1 or hosts[0] not in self._hosts:",
+        "        if False:",
+        f"{GUARD_TEST}::test_the_guard_lets_through_what_may_pass",
+    ),
+    Defence(
+        "a page of another origin is refused",
+        GUARD,
+        "        if not origins <= self._origins:",
+        "        if False:",
+        f"{GUARD_TEST}::test_the_guard_lets_through_what_may_pass",
+    ),
+    Defence(
+        "another site may only link",
+        GUARD,
+        "        if not origins and _is_cross_site(scope, headers):",
+        "        if False:",
+        f"{GUARD_TEST}::test_the_guard_lets_through_what_may_pass",
+    ),
+    Defence(
+        "a server's password is its owner's alone",
+        "flows/servers/auth.py",
+        "        if path.stat().st_mode & 0o077:",
+        "        if False:",
+        f"{GUARD_TEST}::test_a_password_that_others_know_or_that_is_none_is_refused",
+    ),
+    Defence(
+        "Prefect's API asks for the password",
+        "flows/servers/guarded.py",
+        '        "PREFECT_SERVER_API_AUTH_STRING": auth,\n',
+        "",
+        f"{GUARD_TEST}::test_who_may_not_ask_reads_and_changes_nothing",
+    ),
+    Defence(
+        "this machine is not reached through a proxy",
+        "flows/servers/processes.py",
+        "build_opener(*([urllib.request.ProxyHandler({})] if here else []))",
+        "build_opener()",
+        "tests/flows/servers/test_servers.py::test_this_machine_is_fetched_from_past_a_proxy",
+    ),
+    Defence(
+        "a state folder is no address",
+        "flows/state/settings.py",
+        "    if wrong:",
+        "    if False:",
+        "tests/flows/state/test_settings.py::"
+        "test_a_state_folder_whose_path_means_something_else_as_an_address_is_refused",
     ),
 )

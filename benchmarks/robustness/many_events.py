@@ -118,11 +118,12 @@ def _request(event: str, model: str) -> str:
 @contextmanager
 def server(home: Home) -> Iterator[None]:
     """A Prefect server for all children."""
-    from flows.servers import private_prefect
+    from flows.servers import auth, private_prefect
 
     with private_prefect.prefect_server(home.root) as running:
         running.wait(600)  # others may be at work
         os.environ["PREFECT_API_URL"] = running.api_url
+        os.environ["PREFECT_API_AUTH_STRING"] = auth.auth_string(home.root)
         yield
 
 

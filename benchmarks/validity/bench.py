@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from audits.features import observe
 from audits.finding import Finding
 from audits.observation import Observation
 from audits.tuning import Tuning
+from audits.weight_record import record
 from benchmarks.baselines import METHODS, Method
 from benchmarks.validity import data, nets
 from benchmarks.validity.cheats import AT_ONCE, CHEATS, SHALLOW, Candidate, Case
@@ -176,7 +177,9 @@ class Bench:
             weights=weights,
         )
         self.passes[name] = seen.passes
-        return seen
+        shown = torch.isin(self.chosen["test_labels"], torch.tensor(self.forget))
+        held = record(model, self.chosen["test"], shown=shown.nonzero().flatten().tolist())
+        return replace(seen, record=held)
 
     @cached_property
     def evidence(self) -> Evidence:

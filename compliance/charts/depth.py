@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from audits import catalogue
 from compliance.charts import svg
 from compliance.charts.picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
 from compliance.presentation.palette import COLOURS
@@ -48,6 +49,8 @@ def picture_of(rows: Sequence[AuditRow]) -> Picture | None:
 def profile(rows: Sequence[AuditRow], name: str) -> list[AuditRow]:
     """The rows of one statistic, shallow to deep, in the order of the statement."""
     named = [r for r in rows if r.ran and r.title.startswith(f"{name}@")]
+    # a second name of a depth that is there already
+    named = [r for r in named if r.title != f"{name}@{catalogue.EARLIER}"]
     return [r for r in named if finite([r.value]) and finite(r.null)]
 
 

@@ -43,6 +43,7 @@ RETRAIN = "retrain"
 METHODS = (*PRESETS, RETRAIN)
 """What `method.preset` takes: the presets of the surgery, or training anew."""
 DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
 
 
@@ -85,6 +86,14 @@ def _source(given: str) -> str:
 def _registered(given: str) -> str:
     if not re.fullmatch(REGISTRY, given):
         raise ValueError("name a registered model by alias, digits@champion, or version, digits/2")
+    return given
+
+
+def _registrable(given: str) -> str:
+    if not re.fullmatch(NAME, given):
+        raise ValueError(
+            "a name of letters, digits, '_', '-' and '.', at most 100, as in digits-v2"
+        )
     return given
 
 
@@ -148,6 +157,18 @@ class ModelSource(Strict):
         return self
 
 
+class RequestedModel(ModelSource):
+    """The model of a request; a file may bring the name that it is registered under."""
+
+    name: Annotated[str, AfterValidator(_registrable)] | None = None
+
+    @model_validator(mode="after")
+    def _only_a_file_is_named(self) -> RequestedModel:
+        if self.name is not None and self.file is None:
+            raise ValueError("a registered model has its name: leave `name` out")
+        return self
+
+
 class DataSource(Strict):
     """The data set that the model was trained on, and where its files lie if they need a place."""
 
@@ -179,7 +200,7 @@ class Request(Versioned):
     regulation: Regulation
     submitted_time: Annotated[AwareDatetime, BeforeValidator(_zoned)]
     scope: Scope
-    model: ModelSource
+    model: RequestedModel
     data: DataSource
     recipe: Text
     policy: Text
@@ -215,6 +236,8 @@ class Request(Versioned):
         for optional in ("callback", "unseen"):
             if request[optional] is None:
                 del request[optional]
+        if self.model.name is None:
+            del request["model"]["name"]
         return request
 
     def digest(self) -> str:

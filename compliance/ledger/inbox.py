@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,35 @@ from compliance.documents import deadlines
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger.states import Event, State
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An event's clock and next step.
+
+    Attributes:
+        id: Of the event; `state` to `extended` and `verdict` as `Event` has them, None for "".
+        days_left: Until it is due, -1 where late by less than a day; None once it has ended.
+        warning: The last warning day reached; None before the first and once it has ended.
+        awaited: Roles whose sign-off is missing.
+        next: A command, or what is waited for; empty where nothing has to happen.
+    """
+
+    id: str
+    state: str
+    regulation: str | None
+    received: str
+    due: str | None
+    extended: bool
+    days_left: int | None
+    warning: int | None
+    verdict: str | None
+    awaited: tuple[str, ...]
+    reason: str | None
+    next: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `damp inbox --json`."""
+        return asdict(self) | {"awaited": list(self.awaited)}
 
 
 def rows(events: Iterable[Event], now: datetime, *, ended: bool = False) -> list[Row]:
@@ -20,28 +49,22 @@ def rows(events: Iterable[Event], now: datetime, *, ended: bool = False) -> list
 
 
 def row(event: Event, now: datetime) -> Row:
-    """An event's clock and next step.
-
-    Returns:
-        `id`, `state`, `regulation`, `received`, `due`, `extended`, `verdict`; `days_left` (-1: late
-        by less than a day) and `warning` (last warning day reached), None once it has ended;
-        `awaited` roles; `next`, a command or what is waited for.
-    """
+    """The row of one event."""
     due = parse_utc(event.due) if event.due and not event.ended else None
-    return {
-        "id": event.id,
-        "state": event.state.value,
-        "regulation": event.regulation or None,
-        "received": event.received,
-        "due": event.due or None,
-        "extended": event.extended,
-        "days_left": None if due is None else deadlines.days_left(due, now),
-        "warning": None if due is None else deadlines.warning(parse_utc(event.received), now),
-        "verdict": event.verdict or None,
-        "awaited": list(event.awaited),
-        "reason": event.reason or None,
-        "next": next_step(event),
-    }
+    return Row(
+        id=event.id,
+        state=event.state.value,
+        regulation=event.regulation or None,
+        received=event.received,
+        due=event.due or None,
+        extended=event.extended,
+        days_left=None if due is None else deadlines.days_left(due, now),
+        warning=None if due is None else deadlines.warning(parse_utc(event.received), now),
+        verdict=event.verdict or None,
+        awaited=event.awaited,
+        reason=event.reason or None,
+        next=next_step(event),
+    )
 
 
 def next_step(event: Event) -> str:

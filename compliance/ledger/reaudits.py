@@ -1,87 +1,65 @@
-"""Verdicts of re-audits, signed: an entry alone is the word of whoever can write the file.
+"""Signatures of re-audits: an entry alone is the word of whoever can write the file.
 
-A re-audit that did not pass counts, signed or not. One that passed takes that back only if its
-entry holds the signature of a trusted auditor or executor over this event and verdict, made when
-the failure already stood in the ledger. Any other is shown, and decides nothing.
+An entry counts as signed if a trusted executor signed its event, attempt, verdict and findings, and
+where the ledger stood then. What decides over a promotion is in `flows.registry.reaudits`; the
+report shows which re-audits nobody has signed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from compliance.formats import strict_json
 from compliance.formats.errors import ComplianceError
 from compliance.formats.timestamps import parse_utc
-from compliance.ledger.chain import START, Entry
-from compliance.signing import SigningKey, Trust, envelope
+from compliance.ledger.chain import Entry
+from compliance.signing import Trust, envelope
+
+if TYPE_CHECKING:
+    from compliance.signing.envelope import Opened
 
 KIND = "reaudited"
 TYPE = "application/vnd.damp.reaudit+json"
-ROLES = ("auditor", "executor")
-SIGNED, POSITION = "signed", "ledger"
-"""Parts of the body: the envelope around all the others, and where the ledger stood."""
-
-
-def signed_body(
-    event: str, body: Mapping[str, Any], position: Mapping[str, Any], key: SigningKey
-) -> dict[str, Any]:
-    """The body of an entry, with a signature over it.
-
-    Args:
-        event: Whose re-audit.
-        body: Its facts.
-        position: Where the ledger stands (`Ledger.position`).
-        key: An auditor's or the executor's.
-    """
-    facts = {**body, POSITION: dict(position)}
-    content = envelope.sign_bytes(_payload(event, facts), TYPE, key)
-    return facts | {SIGNED: content.decode()}
+"""Payload type: the signature of a re-audit is none of a statement."""
+ROLE = "executor"
+SIGNED = "signed"
+"""The part of the body that holds the envelope."""
 
 
 def holds(entry: Entry, entries: Sequence[Entry], trust: Trust) -> bool:
-    """Whether a trusted key has signed what an entry says, at the place that it names."""
-    facts = {name: value for name, value in entry.body.items() if name != SIGNED}
+    """Whether a trusted executor has signed what an entry says, at a place of this ledger."""
+    return signed_at(entry, entries, trust) is not None
+
+
+def signed_at(entry: Entry, entries: Sequence[Entry], trust: Trust) -> int | None:
+    """How many entries the ledger had when a trusted executor signed what an entry says.
+
+    Returns:
+        None where no such signature holds, or where it is of another ledger or another entry.
+    """
     try:
         opened = envelope.open_envelope(str(entry.body.get(SIGNED, "")).encode())
-        same = (opened.payload_type, opened.payload) == (TYPE, _payload(entry.event, facts))
-        written = parse_utc(entry.time)
-        signers = [
-            s.keyid
-            for s in envelope.verify_signatures(opened, trust)
-            if s.holds and s.role in ROLES and trust.keys[s.keyid].covers(written)
-        ]
-    except ComplianceError:
-        return False
-    return same and bool(signers) and _stood_at(entries, facts.get(POSITION)) is not None
-
-
-def failed(entries: Sequence[Entry], trust: Trust) -> dict[str, str]:
-    """When an event's last re-audit was that did not pass, where none that counts passed since."""
-    open_failures: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.kind != KIND or "verdict" not in entry.body:
-            continue
-        if entry.body["verdict"] != "PASSED":
-            open_failures[entry.event] = entry
-            continue
-        before = open_failures.get(entry.event)
-        if before is None or not holds(entry, entries, trust):
-            continue
-        if (_stood_at(entries, entry.body[POSITION]) or 0) > before.seq:
-            del open_failures[entry.event]
-    return {event: entry.time for event, entry in open_failures.items()}
-
-
-def _payload(event: str, facts: Mapping[str, Any]) -> bytes:
-    return strict_json.canonical({"format": "damp/reaudit/v1", "event": event, **facts})
-
-
-def _stood_at(entries: Sequence[Entry], position: Any) -> int | None:
-    """The number of entries at a position, if it is one of this ledger."""
-    if not isinstance(position, Mapping):
+        facts = strict_json.loads(opened.payload)
+        place, time = facts["ledger"], parse_utc(facts["time"])
+        said = {name: facts[name] for name in ("event", "attempt", "verdict", "findings")}
+        sequence, previous = int(place["sequence"]), place["previous"]
+    except (ComplianceError, KeyError, TypeError, ValueError):
         return None
-    count, previous = position.get("sequence"), position.get("previous")
-    if type(count) is not int or not 0 <= count <= len(entries):
-        return None
-    return count if (entries[count - 1].hash if count else START) == previous else None
+    entered = {name: entry.body.get(name) for name in ("attempt", "verdict", "findings")}
+    counts = (
+        opened.payload_type == TYPE
+        and said == entered | {"event": entry.event}
+        and 0 < sequence <= entry.seq
+        and entries[sequence - 1].hash == previous
+        and _is_by_executor(opened, time, trust)
+    )
+    return sequence if counts else None
+
+
+def _is_by_executor(opened: Opened, time: datetime, trust: Trust) -> bool:
+    return any(
+        one.role == ROLE and one.holds and trust.keys[one.keyid].covers(time)
+        for one in envelope.verify_signatures(opened, trust)
+    )

@@ -74,7 +74,8 @@ def _against(row: JudgedRow) -> str:
     if figure.against == "original":
         baseline = f"the original's is {figure.original:.3f}" if figure.original is not None else ""
     else:
-        baseline = f"the retrained mean is {fmean(figure.null):.3f}"
+        whose = "unseen classes'" if figure.against == "unseen" else "retrained"
+        baseline = f"the {whose} mean is {fmean(figure.null):.3f}"
     low, high = interval
     return f", {baseline}, the difference {figure.difference:+.3f} ({low:+.3f} to {high:+.3f})"
 

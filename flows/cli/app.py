@@ -36,6 +36,7 @@ from flows.cli import (
     statements,
 )
 from flows.cli.options import DONE, FOLDER, INTERRUPTED, INVALID
+from flows.state import secrets
 
 
 class Sections(click.Group):
@@ -59,7 +60,13 @@ class Sections(click.Group):
 )
 @click.version_option(__version__, prog_name="damp", message="%(prog)s %(version)s")
 @click.option("--home", type=FOLDER, envvar="DAMP_HOME", help="State folder. [default: .damp]")
-def app(home: Path | None) -> None:
+@click.option(
+    "--code",
+    type=FOLDER,
+    envvar="DAMP_CODE",
+    help="Folder that a package.module:callable of yours is imported from. [default: none]",
+)
+def app(home: Path | None, code: Path | None) -> None:
     """Make an image classifier forget whole classes, audit it, and keep a signed record.
 
     Start with `damp demo`. For a model of your own: train or register it, `damp request`,
@@ -67,6 +74,9 @@ def app(home: Path | None) -> None:
     """
     if home is not None:
         os.environ["DAMP_HOME"] = str(home)
+    if code is not None:
+        os.environ["DAMP_CODE"] = str(code.expanduser().absolute())
+    secrets.withdraw(os.environ)
 
 
 @click.command()
@@ -97,7 +107,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
         *(signoff.approve, requests.close),
     ),
     "Audits": (audits.audit, audits.references),
-    "Models and data": (models.train, models.cost),
+    "Models and data": (models.classes, models.train, models.cost),
     "The record": (
         *(report.report, copies.declare, copies.purge, export.stats, export.export),
         *(statements.verify, signoff.sign, statements.replay, keys.keys, ledger.ledger),
@@ -160,6 +170,7 @@ def _show_defect(
 
 
 def _say(message: str, code: int) -> int:
+    message = secrets.hidden(message)
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps({"error": message, "exit_code": code}) + "\n")
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)

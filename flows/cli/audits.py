@@ -34,7 +34,7 @@ def audit(file: Path, as_json: bool) -> int:
 
     home = prepared()
     with console.bars():
-        event = claims.file_claim(home, file)["id"]
+        event = claims.file_claim(home, file).id
         engine.carry_out(home, [event])
     return outcomes.answer(home, status.one_event(home, event), as_json=as_json)
 

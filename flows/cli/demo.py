@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
+from damp.catalogue import DEFAULT_PRESET
 from flows.cli import console
 from flows.cli.options import as_json
 from flows.state.paths import Home
@@ -26,7 +27,7 @@ model: {{registry: "{model}@champion"}}
 data: {{name: digits}}
 recipe: digits
 policy: {policy}
-method: {{preset: mended}}
+method: {{preset: {preset}}}
 """
 
 
@@ -89,6 +90,13 @@ def prepare(home: Home, forget: int) -> None:
         )
     file = home.root / "demo" / f"request-{forget}.yaml"
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    text = REQUEST.format(id=event_id(forget), now=now, forget=forget, model=MODEL, policy=POLICY)
+    text = REQUEST.format(
+        id=event_id(forget),
+        now=now,
+        forget=forget,
+        model=MODEL,
+        policy=POLICY,
+        preset=DEFAULT_PRESET,
+    )
     write_atomically(file, text.encode())
     requests.submit(home, file)

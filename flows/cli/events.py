@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--forget", multiple=True, required=True, type=int, help="Class index; repeatable.")
+@click.option(
+    "--forget", multiple=True, required=True, help="Class index, or its folder's name; repeatable."
+)
 @model
 @architecture
 @data
@@ -39,24 +41,42 @@ if TYPE_CHECKING:
 @click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
 @preset("retrain")
-def request(**options: Any) -> int:
+def request(forget: tuple[str, ...], **options: Any) -> int:
     """Print a request with a new id, to look through and submit.
+
+    A class may be named by its folder; the request holds its index, as `damp classes` lists it.
 
     \b
     Examples:
       damp request --forget 3 --model mnist@champion --data mnist > request.yaml
     """
+    from flows.data import class_names
     from flows.intake import requests
 
-    console.raw(requests.template(**options))
+    indices = class_names.indices(forget, options["data"], options["data_root"])
+    console.raw(requests.template(forget=indices, **options))
     return DONE
 
 
 @click.command()
 @click.argument("file", type=FILE)
+@click.option(
+    "--accept-low-accuracy",
+    "low_accuracy",
+    is_flag=True,
+    help="Even if the model hardly knows its data; the statement says so.",
+)
+@click.option(
+    "--accept-duplicates",
+    "duplicates",
+    is_flag=True,
+    help="Even if the same image is in two classes or two parts; the statement says so.",
+)
 @click.option("--received", help="When it was received, if not at its submitted_time.")
 @as_json
-def submit(file: Path, received: str | None, as_json: bool) -> int:
+def submit(
+    file: Path, low_accuracy: bool, duplicates: bool, received: str | None, as_json: bool
+) -> int:
     """Check a request and write it into the ledger.
 
     `damp run` or the schedule carries it out. The same request again gives the same answer and
@@ -67,21 +87,25 @@ def submit(file: Path, received: str | None, as_json: bool) -> int:
       damp submit request.yaml
       damp submit letter.yaml --received 2026-02-10T09:00+01:00
     """
-    from flows.intake import requests
+    from flows.intake import model_checks, requests
+    from flows.intake.model_checks import Acceptance
     from flows.state.settings import prepared
 
-    receipt = requests.submit(prepared(), file, received=time_of(received, "--received"))
-    for warning in receipt["warnings"]:
+    place = prepared()
+    accept = Acceptance(low_accuracy=low_accuracy, duplicates=duplicates)
+    receipt = requests.submit(place, file, accept, received=time_of(received, "--received"))
+    checked = model_checks.kept(place, receipt.id)
+    for warning in receipt.warnings:
         console.note(warning)
-    event = receipt["id"]
-    if receipt["new"]:
+    if receipt.new:
         lines = [
-            f"Accepted as event {event}, due {receipt['due']}.",
-            console.next_step(f"damp run --event {event}"),
+            f"Accepted as event {receipt.id}, due {receipt.due}.",
+            *checked.limits,
+            console.next_step(f"damp run --event {receipt.id}"),
         ]
     else:
-        lines = [f"Event {event} was filed before with the same content: nothing was done."]
-    console.answer(receipt, lines, as_json=as_json)
+        lines = [f"Event {receipt.id} was filed before with the same content: nothing was done."]
+    console.answer(receipt.to_json() | checked.to_json(), lines, as_json=as_json)
     return DONE
 
 
@@ -114,8 +138,8 @@ def run(event: str | None, as_json: bool) -> int:
     with console.bars():
         engine.carry_out(place, events)
     for delivery in webhooks.deliver(place):
-        if "problem" in delivery:  # the next run tries again
-            console.note(f"event {delivery['event'][:8]}: {delivery['problem']}")
+        if delivery.problem:  # the next run tries again
+            console.note(f"event {delivery.event[:8]}: {delivery.problem}")
     results = [status.one_event(place, each) for each in events]
     if as_json:
         pages = [result.to_json() for result in results]

@@ -143,19 +143,18 @@ def _exported(attempt: Attempt, form: str, *, signed: bool) -> bytes:
     """The record of an attempt in a published format."""
     from compliance.ledger.append_file import must_read
     from compliance.report import exports
-    from compliance.report.render import report_json
     from compliance.signing import envelope
     from flows.records import reports
     from flows.state import keyring
 
     material = reports.material(attempt)
-    statement = material.pop("statement")
+    statement = material.statement
     digest = envelope.digest(must_read(attempt.statement))
     if form == "openlineage":
         events = exports.openlineage(statement, digest)
         return "".join(f"{json.dumps(event)}\n" for event in events).encode()
     if form == "model-card":
-        return exports.model_card(report_json(statement, **material), digest).encode()
+        return exports.model_card(material.page(), digest).encode()
     result = exports.test_result(statement)
     if signed:
         return envelope.sign_payload(result, keyring.signing_key(attempt.home, "executor"))

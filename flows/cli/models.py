@@ -11,8 +11,11 @@ from flows.cli import console
 from flows.cli.options import DONE, architecture, as_json, data, data_root, model, preset
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
+    from flows.data.dataset import Dataset
     from flows.operations.cost import Forecast
 
 COLUMNS = 6
@@ -57,15 +60,67 @@ def train(as_json: bool, **options: Any) -> int:
 
 
 @click.command()
+@click.argument("data")
+@data_root
+@as_json
+def classes(data: str, data_root: Path | None, as_json: bool) -> int:
+    """Print the classes of a data set: index, folder, images.
+
+    The index is what a request holds, and the place of the class among the model's outputs.
+
+    \b
+    Examples:
+      damp classes imagefolder:photos
+      damp classes mnist --data-root ../shared/data --json
+    """
+    from flows.data import class_names, loaders
+
+    dataset = loaders.load(class_names.spec(data, data_root))
+    rows = _class_rows(dataset)
+    left_out = (f"Left out, {each.reason}: {each.count}" for each in dataset.left_out)
+    lines: list[Table | str] = [_class_table(rows), *left_out]
+    console.answer(rows, lines, as_json=as_json)
+    return DONE
+
+
+def _class_rows(dataset: Dataset) -> list[dict[str, Any]]:
+    names = dataset.class_names
+    return [
+        {
+            "index": index,
+            "folder": names[index] if names else None,
+            "train": int((dataset.train_labels == index).sum()),
+            "test": int((dataset.test_labels == index).sum()),
+        }
+        for index in range(dataset.classes)
+    ]
+
+
+def _class_table(rows: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table()
+    for name in ("index", "folder", "train", "test"):
+        drawn.add_column(name, justify="left" if name == "folder" else "right")
+    for row in rows:
+        folder = Text(repr(row["folder"])[1:-1] if row["folder"] else "-")
+        drawn.add_row(str(row["index"]), folder, str(row["train"]), str(row["test"]))
+    return drawn
+
+
+@click.command()
 @model
 @architecture
 @data
 @data_root
-@click.option("--forget", multiple=True, type=int, help="Class index; repeatable. Default: all.")
+@click.option(
+    "--forget", multiple=True, help="Class index, or its folder's name; repeatable. Default: all."
+)
 @preset()
 @click.option("--gain", default=1.0, show_default=True, help="Above 1 forgets more, keeps less.")
 @as_json
-def cost(as_json: bool, **options: Any) -> int:
+def cost(forget: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Predict what forgetting each class would take, without changing anything.
 
     One pass over the training data measures the model; the statistics are kept, and the next
@@ -76,12 +131,14 @@ def cost(as_json: bool, **options: Any) -> int:
       damp cost --model digits@champion --data digits
       damp cost --model net.safetensors --architecture damp:cnn --data digits --forget 3 --json
     """
+    from flows.data import class_names
     from flows.operations import cost as forecasts
     from flows.state.settings import prepared
 
     home = prepared()
     with console.bars():
-        forecast = forecasts.cost(home, **options)
+        indices = class_names.indices(forget, options["data"], options["data_root"])
+        forecast = forecasts.cost(home, forget=indices, **options)
     console.answer(forecast.to_json(), _lines(forecast), as_json=as_json)
     return DONE
 

@@ -10,15 +10,13 @@ from pathlib import Path
 import click
 
 from compliance.formats.timestamps import parse_utc
+from damp.catalogue import DEFAULT_PRESET, PRESETS
 from flows.state.paths import Home
 
 DONE, INVALID, NOT_PASSED, INTERRUPTED = 0, 1, 2, 130
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
-
-PRESETS = ("mended", "mixture", "rewritten", "paper")
-"""Ways to edit a model; a request may ask for `retrain` instead."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 attempt = click.option(
@@ -43,10 +41,10 @@ Decorator = Callable[[Callable[..., int]], Callable[..., int]]
 
 
 def preset(*more: str) -> Decorator:
-    """The option that names a preset, or one of `more` ways."""
-    *first, last = (*PRESETS, *more)
+    """The option that names a preset of damp's table, or one of `more` ways."""
+    *first, last = (*sorted(PRESETS, key=lambda name: name != DEFAULT_PRESET), *more)
     help_text = f"{', '.join(first)} or {last}."
-    return click.option("--preset", default=PRESETS[0], show_default=True, help=help_text)
+    return click.option("--preset", default=DEFAULT_PRESET, show_default=True, help=help_text)
 
 
 def intervals(command: Callable[..., int]) -> Callable[..., int]:

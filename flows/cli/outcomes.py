@@ -7,7 +7,6 @@ from pathlib import Path
 
 from flows.cli import console
 from flows.cli.options import DONE, NOT_PASSED
-from flows.records import audit_cost
 from flows.records.status import EventStatus
 from flows.state.paths import Home
 from flows.state.settings import settings
@@ -48,7 +47,7 @@ def _panel(home: Home, outcome: EventStatus) -> None:
         "report": report,
     }
     if outcome.cost:
-        facts["audits"] = audit_cost.in_words(outcome.cost)
+        facts["audits"] = outcome.cost.in_words()
     commands = {
         "open the report": f"xdg-open {report}",
         "verify it": f"damp verify {statement} --model {after}",

@@ -15,6 +15,7 @@ from flows.cli.options import DONE, as_json, event, home
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from compliance.ledger.inbox import Row
     from flows.state.paths import Home
 
 Facts = Mapping[str, Any]
@@ -39,19 +40,19 @@ def inbox(ended: bool, as_json: bool) -> int:
     ledger = home().ledger
     entries = Ledger(ledger).entries() if ledger.exists() else []
     rows = due.rows(states.events(entries).values(), datetime.now(UTC), ended=ended)
-    console.answer(rows, _open(rows), as_json=as_json)
+    console.answer([row.to_json() for row in rows], _open(rows), as_json=as_json)
     return DONE
 
 
-def _open(rows: Sequence[Facts]) -> Iterator[Table | str]:
+def _open(rows: Sequence[Row]) -> Iterator[Table | str]:
     if not rows:
         yield "Nothing is open. `damp submit request.yaml` files a request."
         return
     yield _table(rows)
-    yield from (f"{row['id'][:8]}  {row['next']}" for row in rows if row["next"])
+    yield from (f"{row.id[:8]}  {row.next}" for row in rows if row.next)
 
 
-def _table(rows: Sequence[Facts]) -> Table:
+def _table(rows: Sequence[Row]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -62,22 +63,22 @@ def _table(rows: Sequence[Facts]) -> Table:
     for row in rows:
         left, colour = _left(row)
         drawn.add_row(
-            row["id"][:8],
-            (row["due"] or "-")[:10] + ("*" if row["extended"] else ""),
+            row.id[:8],
+            (row.due or "-")[:10] + ("*" if row.extended else ""),
             Text(left, style=colour),
-            row["state"],
-            row["regulation"] or "-",
-            row["verdict"] or "-",
-            ", ".join(row["awaited"]) or "-",
+            row.state,
+            row.regulation or "-",
+            row.verdict or "-",
+            ", ".join(row.awaited) or "-",
         )
-    if any(row["extended"] for row in rows):
+    if any(row.extended for row in rows):
         drawn.caption = "* extended"
     return drawn
 
 
-def _left(row: Facts) -> tuple[str, str]:
+def _left(row: Row) -> tuple[str, str]:
     """Days left in words that need no colour, and a colour."""
-    days, warning = row["days_left"], row["warning"]
+    days, warning = row.days_left, row.warning
     if days is None:
         return "-", "default"
     if days < 0:
@@ -231,14 +232,14 @@ def transition(change: Callable[..., Entry], event: str, *, as_json: bool, **det
     row = current_row(place, whole)
     what, detail = entry_text.words(entry)
     line = (
-        f"{what}{f' ({detail})' if detail else ''}. Event {whole} is {row['state']}, ledger entry "
-        f"{entry.seq}."
+        f"{what}{f' ({detail})' if detail else ''}. Event {whole} is {row.state}, ledger entry "
+        f"{entry['seq']}."
     )
-    console.answer(row | {"entry": entry.seq}, [line, *following(row)], as_json=as_json)
+    console.answer(row.to_json() | {"entry": entry.seq}, [line, *following(row)], as_json=as_json)
     return DONE
 
 
-def current_row(home: Home, event: str) -> dict[str, Any]:
+def current_row(home: Home, event: str) -> Row:
     """The event as `damp inbox` lists it."""
     from compliance.ledger import Ledger, states
     from compliance.ledger import inbox as due
@@ -246,7 +247,7 @@ def current_row(home: Home, event: str) -> dict[str, Any]:
     return due.row(states.current(Ledger(home.ledger).entries(), event), datetime.now(UTC))
 
 
-def following(row: Facts) -> Iterator[str]:
+def following(row: Row) -> Iterator[str]:
     """The line that says what comes next for an event, where something does."""
-    if row["next"]:
-        yield console.next_step(row["next"])
+    if row.next:
+        yield console.next_step(row.next)

@@ -34,7 +34,7 @@ def approve(event: str, role: str, signed: Path | None, as_json: bool) -> int:
     signature = signoff.approve(place, event, role=role, signed=signed)
     row = requests.current_row(place, signature.event)
     lines = [_words("Signed off", signature), *requests.following(row)]
-    console.answer(row | signature.to_json(), lines, as_json=as_json)
+    console.answer(row.to_json() | signature.to_json(), lines, as_json=as_json)
     return DONE
 
 

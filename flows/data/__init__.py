@@ -10,7 +10,9 @@ Reading:
     loaders.py           the table of names, two small sets that libraries ship, users' functions
     torchvision_sets.py  MNIST, CIFAR-10 and CIFAR-100, downloaded once or read where they lie
     image_folder.py      images on disk: a folder per class, or Tiny ImageNet's layout
-    leakage.py           test images that are training images too
+    image_layout.py      which files are images of which class; what is left out, by reason
+    class_names.py       which index a class has that is named by its folder
+    leakage.py           images that are there twice: in two parts, or in two classes
 
 Versions:
 
@@ -18,7 +20,7 @@ Versions:
     file_digests.py      the files of a data set with their digests, and DVC's digest of a folder
     shards.py            data in memory as files: equal rows give equal bytes
     shard_store.py       these files in one folder per version, hard-linked, each whole or not there
-    dvc_workspace.py     DVC's workspace under the state folder: add, push, collect
+    dvc_workspace.py     DVC's workspace under the state folder: add, push, collect; its own cache
     dvc_metadata.py      DVC's own files, read: which versions hold rows that were forgotten
 
 Commitment:
@@ -30,6 +32,7 @@ modules that other rooms import.
 """
 
 __all__ = [
+    "class_names",
     "commitment",
     "dataset",
     "dvc_metadata",

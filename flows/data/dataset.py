@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,15 @@ from flows.state.facts import DataSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["DataSpec", "Dataset"]
+__all__ = ["DataSpec", "Dataset", "LeftOut"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Files beside the images that were not read, and why not."""
+
+    reason: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,6 +38,9 @@ class Dataset:
         files: The files behind it where it lies on disk as single images: (relative path, part,
             label), else None.
         folder: Where those files lie.
+        left_out: Files there that were not read.
+        class_names: Folders of the classes by index, for `damp classes` alone: a name may be
+            personal data, so neither a record nor a message has it.
     """
 
     name: str
@@ -41,6 +52,8 @@ class Dataset:
     description: str
     files: tuple[tuple[str, str, int], ...] | None = None
     folder: Path | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    class_names: tuple[str, ...] | None = field(default=None, repr=False)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

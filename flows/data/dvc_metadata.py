@@ -8,25 +8,56 @@ not.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from flows.data import dvc_workspace
+from flows.data.file_digests import md5_of
 from flows.state.paths import Home
 
 Holder = tuple[Path, bool]
 
 
 def listing(home: Home, version: str) -> dict[str, str]:
-    """md5 by relative path of a version `<md5>.dir`; empty where the cache does not have it."""
+    """md5 by relative path of a version `<md5>.dir`, from DVC's cache or else from its folder.
+
+    Empty where neither is here.
+    """
     path = cached(home, version)
-    if not path.is_file():
-        return {}
-    return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_text())}
+    if path.is_file():
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_text())}
+    for note in sorted(dvc_workspace.workspace(home).glob("*.dvc")):
+        folder = note.with_suffix("")
+        if folder.is_dir() and dvc_workspace.recorded(folder) == version:
+            return _of_folder(folder)
+    return {}
+
+
+def _of_folder(folder: Path) -> dict[str, str]:
+    """As a listing, for a version whose cache is elsewhere: by the bytes that lie there."""
+    return {
+        path.relative_to(folder).as_posix(): md5_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def cached(home: Home, name: str) -> Path:
     """Where DVC's cache keeps an object, a file's md5 or a folder's `<md5>.dir`."""
-    return dvc_workspace.workspace(home) / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
+    return _object(dvc_workspace.cache_of(home), name)
+
+
+def _object(cache: Path, name: str) -> Path:
+    return cache / "files" / "md5" / name[:2] / name[2:]
+
+
+def elsewhere(home: Home, gone: Collection[str]) -> Iterator[tuple[Path, int]]:
+    """Caches outside the state folder that hold forgotten files, and how many."""
+    root = home.root.resolve()
+    for cache in dvc_workspace.outside_caches():
+        held = sum(_object(cache, md5).is_file() for md5 in gone)
+        if held and not cache.is_relative_to(root):
+            yield cache, held
 
 
 def forgotten(home: Home, before: str, after: str) -> set[str]:

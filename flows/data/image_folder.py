@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.formats import files
-from flows.data.dataset import Dataset
+from flows.data import image_layout
+from flows.data.dataset import Dataset, LeftOut
+from flows.data.image_layout import SUFFIXES, Image, Parts
 from flows.state.errors import DataError, first_few
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm"}
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")
 """What Pillow may take a file for, whatever its ending says: left to itself it goes by the first
 bytes, and starts Ghostscript on PostScript that is named .png."""
@@ -35,39 +35,39 @@ GREY = {"1", "L", "I", "I;16", "I;16B"}
 """Pillow's modes of pictures without colours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One file: where it lies, which part it belongs to, its class's number."""
-
-    path: Path
-    part: str
-    label: int
-
-
 def load(name: str, folder: Path) -> Dataset:
-    """`folder/train/<class>/*` and `folder/test/<class>/*`, or `folder/<class>/*` and a split.
+    """`folder/train/<class>/**` and `folder/test/<class>/**`, or `folder/<class>/**` and a split.
+
+    The parts may be called otherwise: `image_layout` lists the names.
 
     Raises:
         DataError: No such folder, fewer than two classes, unreadable or unequal images.
     """
+    classes = class_folders(name, folder)
+    parts = image_layout.parts(name, folder)
+    if parts is None:
+        listing = image_layout.listed(folder, classes, "train").checked(name)
+        return _dataset(name, folder, classes, _split(listing.images), listing.left_out())
+    _refuse_unknown(name, parts, classes)
+    listing = image_layout.listed(parts.train, classes, "train")
+    held_out = image_layout.listed(parts.test, classes, "test")
+    listing.images += held_out.images
+    listing.problems += held_out.problems
+    listing.reasons += held_out.reasons + image_layout.outside(folder, parts)
+    images = listing.checked(name).images
+    return _dataset(name, folder, classes, images, listing.left_out())
+
+
+def class_folders(name: str, folder: Path) -> list[str]:
+    """Names of the class folders, in the order of their indices; nothing else is read.
+
+    Raises:
+        DataError: No such folder, half a layout, or fewer than two classes.
+    """
     if not folder.is_dir():
         raise DataError(f"'{name}': {folder} is no folder. Name one that holds a folder per class.")
-    parts = [part for part in ("train", "test") if (folder / part).is_dir()]
-    if len(parts) == 1:
-        (there,) = parts
-        other = "test" if there == "train" else "train"
-        raise DataError(
-            f"'{name}': {folder} has {there}/ but no {other}/. Add {other}/, or move the class "
-            "folders up and let damp hold out test images."
-        )
-    if parts:
-        classes = _classes(name, folder / "train")
-        _refuse_unknown(name, folder / "test", classes)
-        images = [i for part in parts for i in _listed(folder / part, classes, part)]
-    else:
-        classes = _classes(name, folder)
-        images = _split(_listed(folder, classes, "train"))
-    return _dataset(name, folder, classes, images)
+    parts = image_layout.parts(name, folder)
+    return _classes(name, folder if parts is None else parts.train)
 
 
 def load_tiny_imagenet(name: str, folder: Path) -> Dataset:
@@ -84,17 +84,17 @@ def load_tiny_imagenet(name: str, folder: Path) -> Dataset:
         )
     classes = _classes(name, folder / "train")
     number = {wnid: index for index, wnid in enumerate(classes)}
-    images = [
-        Image(path, "train", number[wnid])
-        for wnid in classes
-        for path in _images(folder / "train" / wnid / "images")
-    ]
+    listing = image_layout.listed(folder / "train", classes, "train").checked(name)
+    images = listing.images
+    annotations = _annotations(name, notes)
     images += [
         Image(folder / "val" / "images" / file, "test", number[wnid])
-        for file, wnid in _annotations(name, notes)
+        for file, wnid in annotations
         if wnid in number
     ]
-    return _dataset(name, folder, classes, images)
+    if unknown := sum(wnid not in number for _, wnid in annotations):
+        listing.reasons["validation images of classes that train/ lacks"] = unknown
+    return _dataset(name, folder, classes, images, listing.left_out())
 
 
 def _annotations(name: str, notes: Path) -> list[tuple[str, str]]:
@@ -112,7 +112,7 @@ def _annotations(name: str, notes: Path) -> list[tuple[str, str]]:
 
 
 def _classes(name: str, folder: Path) -> list[str]:
-    classes = _folders(folder)
+    classes = image_layout.folders(folder)
     if len(classes) < 2:
         raise DataError(
             f"'{name}': {folder} holds {len(classes)} class folder(s). A classifier needs two, and "
@@ -121,32 +121,13 @@ def _classes(name: str, folder: Path) -> list[str]:
     return classes
 
 
-def _folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder; hidden ones belong to tools."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-
-
-def _refuse_unknown(name: str, folder: Path, classes: list[str]) -> None:
-    unknown = [each for each in _folders(folder) if each not in classes]
+def _refuse_unknown(name: str, parts: Parts, classes: list[str]) -> None:
+    unknown = [each for each in image_layout.folders(parts.test) if each not in classes]
     if unknown:
         raise DataError(
-            f"'{name}': {folder} holds {first_few(unknown)}, which train/ does not. "
-            "Both parts must have the same class folders: add, rename or remove."
+            f"'{name}': {parts.test} holds {first_few(unknown)}, which {parts.train.name}/ does "
+            "not. Both parts must have the same class folders: add, rename or remove."
         )
-
-
-def _listed(folder: Path, classes: list[str], part: str) -> list[Image]:
-    return [
-        Image(path, part, label)
-        for label, wanted in enumerate(classes)
-        for path in _images(folder / wanted)
-    ]
-
-
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def _split(images: list[Image]) -> list[Image]:
@@ -163,7 +144,13 @@ def _split(images: list[Image]) -> list[Image]:
     return sorted(parts, key=lambda image: (image.part, image.label, image.path))
 
 
-def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -> Dataset:
+def _dataset(
+    name: str,
+    folder: Path,
+    classes: list[str],
+    images: list[Image],
+    left_out: tuple[LeftOut, ...],
+) -> Dataset:
     import torch
 
     _refuse_empty(name, folder, classes, images)
@@ -183,6 +170,8 @@ def _dataset(name: str, folder: Path, classes: list[str], images: list[Image]) -
             (image.path.relative_to(folder).as_posix(), image.part, image.label) for image in images
         ),
         folder=folder,
+        left_out=left_out,
+        class_names=tuple(classes),
     )
 
 

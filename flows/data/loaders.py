@@ -1,7 +1,7 @@
 """Data sets by name, as tensors: what damp ships with, what torchvision fetches, what users bring.
 
-A new one is one entry in `LOADERS` and the function that it names. Names of classes never leave
-this module: from here on a class is a number.
+A new one is one entry in `LOADERS` and the function that it names. From here on a class is a
+number: its name is shown by `damp classes` alone.
 """
 
 from __future__ import annotations
@@ -159,6 +159,8 @@ def _users(name: str) -> Dataset:
             description=result.description,
             files=result.files,
             folder=result.folder,
+            left_out=result.left_out,
+            class_names=result.class_names,
         )
     if not isinstance(result, tuple) or len(result) != 4:
         raise DataError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from filelock import FileLock
 
 from flows.data import dvc_workspace, shard_store
 from flows.data.file_digests import Listed, digest, listing, without
+from flows.state import children
 from flows.state.errors import DataVersionError
 from flows.state.facts import DataVersion
 from flows.state.files import digest_bytes, write_atomically
@@ -158,14 +158,4 @@ def _revision(folder: Path) -> str | None:
     """The commit that is checked out, if the folder lies in a repository that uses DVC and git."""
     if not any((parent / ".dvc").is_dir() for parent in (folder, *folder.absolute().parents)):
         return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:  # git is not installed
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return children.git(folder, "rev-parse", "HEAD")

@@ -6,22 +6,21 @@ ever knew the class, whether what is called held out was held out.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from compliance.documents import deadlines
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
-from compliance.ledger import Ledger
-from flows.intake import requests
+from flows.intake import clock, receipts, requests
+from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state import locks
 from flows.state.errors import DataError, EventError, ModelError
-from flows.state.files import digest_file, write_atomically
+from flows.state.files import digest_file
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 if TYPE_CHECKING:
     import torch
@@ -29,19 +28,16 @@ if TYPE_CHECKING:
 
     from flows.data.dataset import Dataset
 
-Facts = dict[str, Any]
-
 OVERLAP = 0.01
 """Share of the test images that may be training images as well: chance twins, not a leak."""
-KNEW = 0.5
+LEARNED = 0.5
 """Share of a class that the original must recognise to have learned it."""
 
 
-def file_claim(home: Home, file: Path) -> Facts:
+def file_claim(home: Home, file: Path) -> Receipt:
     """Check a claim against its data and models, and log its receipt.
 
-    Returns:
-        `id`, and whether it was `new`: the same claim about the same bytes has no second effect.
+    The same claim about the same bytes has no second effect.
 
     Raises:
         ClaimError, PolicyError, DataError, ModelError, EventError: It cannot be audited as it
@@ -51,40 +47,28 @@ def file_claim(home: Home, file: Path) -> Facts:
     policy = load_policy(requests.policy_source(claim.policy, origin))
     files = digests(home, claim, origin)
     event = claim.event_id(files)
-    if Ledger(home.ledger).find("request_received", event, "receipt") is not None:
-        return {"id": event, "new": False}
-    check(home, claim, policy, origin)
-    with locks.exclusive(home, "receipts"):
-        new = Ledger(home.ledger).find("request_received", event, "receipt") is None
-        if new:
-            _receive(home, event, claim, policy, files, file.read_bytes(), origin)
-    return {"id": event, "new": new}
-
-
-def _receive(
-    home: Home,
-    event: str,
-    claim: Claim,
-    policy: Policy,
-    files: Facts,
-    content: bytes,
-    origin: Path,
-) -> None:
-    """Keep the claim's bytes, then log its receipt: the entry is what makes it an event."""
-    write_atomically(home.claim(event), content)
-    place = json.dumps({"folder": str(origin), "files": files}).encode()
-    write_atomically(home.event(event) / "origin.json", place)
-    received = datetime.now(UTC)
-    body = {
-        "request": claim.digest(files),
-        "received": received.isoformat(timespec="seconds"),
-        "due": deadlines.due_at(received, "other", policy).isoformat(timespec="seconds"),
-        "regulation": "other",
-        "identity": "report",
-        "signoffs": list(policy.signoffs),
-        "claim": True,
-    }
-    Ledger(home.ledger).append_once("request_received", event, "receipt", body)
+    new = receipts.logged(home, event) is None
+    if new:
+        check(home, claim, policy, origin)
+        started = clock.of_claim(policy, now=datetime.now(UTC), zone=settings().zone)
+        # another process may have handed in the same claim since: the first one is the event
+        with locks.exclusive(home, "receipts"):
+            new = receipts.logged(home, event) is None
+            if new:
+                receipts.enter(
+                    home,
+                    event,
+                    home.claim(event),
+                    file.read_bytes(),
+                    {"folder": str(origin), "files": files},
+                    document=claim.digest(files),
+                    regulation="other",
+                    policy=policy,
+                    started=started,
+                    identity="report",
+                    claim=True,
+                )
+    return receipts.receipt(home, event, new=new)
 
 
 def claim_of(home: Home, event: str) -> Claim:
@@ -94,8 +78,7 @@ def claim_of(home: Home, event: str) -> Claim:
         EventError: The file is not what the ledger says was received.
     """
     claim = load_claim(home.claim(event))
-    entry = Ledger(home.ledger).find("request_received", event, "receipt")
-    if entry is None or entry.body["request"] != claim.digest(files_of(home, event)):
+    if receipts.logged(home, event) != claim.digest(files_of(home, event)):
         raise EventError(
             f"{home.claim(event)} is not the claim that the ledger received. Restore the file, or "
             "hand the claim in again."
@@ -105,8 +88,7 @@ def claim_of(home: Home, event: str) -> Claim:
 
 def files_of(home: Home, event: str) -> dict[str, str]:
     """SHA-256 of each of the claim's models, as they were when it was received."""
-    origin = json.loads((home.event(event) / "origin.json").read_text())
-    return {str(name): str(digest) for name, digest in origin["files"].items()}
+    return dict(receipts.origin(home, event)["files"])
 
 
 def recipe_source(claim: Claim, origin: Path) -> str | None:
@@ -116,15 +98,15 @@ def recipe_source(claim: Claim, origin: Path) -> str | None:
 
 def sources(home: Home, claim: Claim, origin: Path) -> dict[str, Located]:
     """Where each model lies: `original`, `edited`, `reference_0` and so on."""
-    models = {
-        "original": model_source.locate(home, claim.original, origin),
-        "edited": model_source.locate(home, claim.edited, origin),
+    original = model_source.locate(home, claim.original, origin)
+    edited = model_source.locate(home, claim.edited, origin)
+    references = {
+        f"reference_{number}": Located(
+            path=(origin / file).resolve(), architecture=original.architecture
+        )
+        for number, file in enumerate(claim.references or ())
     }
-    architecture = models["original"].architecture
-    for number, file in enumerate(claim.references or ()):
-        path = (origin / file).resolve()
-        models[f"reference_{number}"] = Located(path=path, architecture=architecture)
-    return models
+    return {"original": original, "edited": edited, **references}
 
 
 def digests(home: Home, claim: Claim, origin: Path) -> dict[str, str]:
@@ -160,9 +142,10 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     dataset = loaders.load(requests.spec_of(claim.data, origin))
     requests.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
-    networks = {name: source.load(dataset) for name, source in sources(home, claim, origin).items()}
-    _refuse_same(networks["original"], networks["edited"])
-    _refuse_stranger(networks, dataset, claim.forget)
+    located = sources(home, claim, origin).values()
+    original, edited, *_ = [source.load(dataset) for source in located]  # every file is readable
+    _refuse_same(original, edited)
+    _refuse_stranger(original, edited, dataset, claim.forget)
 
 
 def _refuse_overlap(dataset: Dataset) -> None:
@@ -189,28 +172,24 @@ def _refuse_same(original: nn.Module, edited: nn.Module) -> None:
 
 
 def _refuse_stranger(
-    networks: dict[str, nn.Module], dataset: Dataset, forget: tuple[int, ...]
+    original: nn.Module, edited: nn.Module, dataset: Dataset, forget: tuple[int, ...]
 ) -> None:
-    """An original that never knew the class, or that answers in another order of labels."""
+    """An original that never learned the class, or that answers in another order of labels."""
     retain = tuple(sorted(set(dataset.test_labels.tolist()) - set(forget)))
-    shares = {
-        name: {c: _recognised(networks[name], dataset, c) for c in (*forget, *retain)}
-        for name in ("original", "edited")
-    }
-    kept = sum(shares["original"][c] for c in retain) / len(retain)
-    if kept < KNEW:
+    kept = sum(_recognised(original, dataset, c) for c in retain) / len(retain)
+    if kept < LEARNED:
         raise EventError(
             f"The original recognises {kept:.0%} of the classes that stay. Its outputs stand in "
             "another order than the data's labels, or it was trained on other data: name the data "
             "that it was trained on, with labels in the order of its outputs."
         )
     for c in forget:
-        before, after = shares["original"][c], shares["edited"][c]
-        if before < KNEW:
-            swapped = after > before + 0.25
+        before = _recognised(original, dataset, c)
+        if before < LEARNED:
+            after = _recognised(edited, dataset, c)
             hint = (
                 f"The edited one recognises {after:.0%}: the two are probably swapped."
-                if swapped
+                if after > before + 0.25
                 else "What it never knew cannot have been forgotten: check the class's index."
             )
             raise EventError(f"The original recognises {before:.0%} of class {c}. {hint}")

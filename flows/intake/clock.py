@@ -1,4 +1,4 @@
-"""When a request's clock starts, when it ends, and which of its dates cannot be. Pure."""
+"""When an event's clock starts, when it ends, and which of its dates cannot be. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """The clock of a request.
+    """The clock of an event.
 
     Attributes:
         received: When it started.
@@ -61,6 +61,11 @@ def of_request(
         due=due,
         warnings=tuple(_impossible(request.submitted_time, received, now, due)),
     )
+
+
+def of_claim(policy: Policy, *, now: datetime, zone: tzinfo = UTC) -> Clock:
+    """The clock of a claim, which starts when it is handed in."""
+    return Clock(received=now, due=deadlines.due_at(now, "other", policy, zone))
 
 
 def _impossible(

@@ -7,6 +7,7 @@ runs, what would take it from under the run's feet is refused as busy.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -23,13 +24,7 @@ from flows.state.settings import settings
 
 Facts = dict[str, Any]
 
-DENIALS = {
-    "unverifiable": "the requester could not be identified",
-    "not-the-person": "it was not made by the person or on their behalf",
-    "exempt": "an exemption applies",
-    "out-of-scope": "it asks for something that this system does not do",
-    "other": "another ground, told in the note",
-}
+DENIALS = ("unverifiable", "not-the-person", "exempt", "out-of-scope", "other")
 """Grounds on which a request is denied; what `damp stats` counts by."""
 
 STATUSES = ("DELETED", "QUARANTINED", "EXPIRES_ON", "RETAINED", "UNKNOWN")
@@ -40,22 +35,24 @@ TEXT = 300
 """Characters of a reason or a note at most."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reminder:
+    """A warning day that an open event has reached, and how many days are left."""
+
+    event: str
+    day: int
+    left: int
+
+
 def verify_identity(home: Home, event: str, *, role: str) -> Entry:
     """Log that a role has verified who asks."""
-    if not ROLE.fullmatch(role):
-        raise EventError(
-            f"'{role}' is no role: small letters, digits and hyphens, as in privacy-desk. Never a "
-            "person's name."
-        )
-    whose = event_ids.whole(home, event)
-    ledger = Ledger(home.ledger)
-    return ledger.append_once("request_verified", whose, "identity", {"role": role}, checked=True)
+    return _log(home, event, "request_verified", {"role": _role(role)}, key="identity")
 
 
 def deny(home: Home, event: str, *, reason: str, note: str) -> Entry:
     """End an event before it runs, on a ground that is counted."""
     if reason not in DENIALS:
-        raise EventError(f"'{reason}' is no ground. Known are: {', '.join(DENIALS)}.")
+        raise EventError(f"'{reason}' is no ground. Choose one of: {', '.join(DENIALS)}.")
     if reason == "other" and not note.strip():
         raise EventError("The ground 'other' needs a note that says which: --note TEXT.")
     body = {"reason": reason} | ({"note": _text(note)} if note.strip() else {})
@@ -83,7 +80,7 @@ def pause(home: Home, event: str, *, reason: str) -> Entry:
 def resume(home: Home, event: str) -> Entry:
     """Let a paused event go on where it was."""
     whose = event_ids.whole(home, event)
-    if _known(home, whose).state is not states.State.PAUSED:
+    if _current(home, whose).state is not states.State.PAUSED:
         raise StateError(f"Event {whose} is not paused: there is nothing to resume.")
     return _exclusively(home, whose, "event_resumed", {})
 
@@ -91,15 +88,14 @@ def resume(home: Home, event: str) -> Entry:
 def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | None = None) -> Entry:
     """Move the due date, once, as far as the policy allows."""
     whose = event_ids.whole(home, event)
-    known = _known(home, whose)
-    if known.extended:
-        raise StateError(f"Event {whose} was extended before, to {known.due}: once is all.")
-    longest = requests.policy_of(home, whose).extension(known.regulation)
-    latest = clock_rules.latest(parse_utc(known.received), known.regulation, settings().zone)
-    due = deadlines.extended(parse_utc(known.due), now or datetime.now(UTC), days, longest, latest)
+    before = _current(home, whose)
+    if before.extended:
+        raise StateError(f"Event {whose} was extended before, to {before.due}: once is all.")
+    longest = requests.policy_of(home, whose).extension(before.regulation)
+    latest = clock_rules.latest(parse_utc(before.received), before.regulation, settings().zone)
+    due = deadlines.extended(parse_utc(before.due), now or datetime.now(UTC), days, longest, latest)
     body = {"days": days, "due": due.isoformat(timespec="seconds"), "reason": _text(reason)}
-    ledger = Ledger(home.ledger)
-    return ledger.append_once("deadline_extended", whose, "extension", body, checked=True)
+    return _log(home, whose, "deadline_extended", body, key="extension")
 
 
 def close(home: Home, event: str, *, reason: str) -> Entry:
@@ -119,7 +115,7 @@ def declare(
 ) -> Entry:
     """Log what became of a copy that is not in this state folder; the last word on it counts."""
     if status not in STATUSES:
-        raise EventError(f"'{status}' is no status. Known are: {', '.join(STATUSES)}.")
+        raise EventError(f"'{status}' is no status. Choose one of: {', '.join(STATUSES)}.")
     if (status == "EXPIRES_ON") != bool(until):
         raise EventError("EXPIRES_ON and --until DATE belong together: say when it expires.")
     if until and not _is_date(until):
@@ -131,22 +127,18 @@ def declare(
         "status": status,
         "note": ". ".join([f"Until {until}", *remarks] if until else remarks),
     }
-    whose = event_ids.whole(home, event)
-    return Ledger(home.ledger).append("artefact_declared", whose, body, checked=True)
+    return _log(home, event, "artefact_declared", body)
 
 
 def declare_complete(home: Home, event: str, *, role: str) -> Entry:
     """Log a role's word that no copy exists elsewhere but those declared."""
-    if not ROLE.fullmatch(role):
-        raise EventError(f"'{role}' is no role: small letters, digits and hyphens.")
     body = {
         "artefact": since_signed.ELSEWHERE,
         "location": since_signed.NOWHERE,
         "status": "DELETED",
-        "note": f"There are no others, says {role}.",
+        "note": f"There are no others, says {_role(role)}.",
     }
-    whose = event_ids.whole(home, event)
-    return Ledger(home.ledger).append("artefact_declared", whose, body, checked=True)
+    return _log(home, event, "artefact_declared", body)
 
 
 def _is_date(text: str) -> bool:
@@ -157,24 +149,32 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def remind(home: Home, now: datetime | None = None) -> list[Facts]:
+def remind(home: Home, now: datetime | None = None) -> list[Reminder]:
     """Log each warning day that an open event has reached, once; what was new."""
     if not home.ledger.exists():
         return []
     moment_now = now or datetime.now(UTC)
     ledger = Ledger(home.ledger)
     entries = ledger.entries()
-    told = {(e.event, e.key) for e in entries if e.kind == "deadline_warning"}
+    warned = {(e.event, e.key) for e in entries if e.kind == "deadline_warning"}
     fresh = []
     for event in states.events(entries).values():
         day = None if event.ended else deadlines.warning(parse_utc(event.received), moment_now)
-        if day is None or not event.due or (event.id, f"day-{day}") in told:
+        if day is None or not event.due or (event.id, f"day-{day}") in warned:
             continue
         left = deadlines.days_left(parse_utc(event.due), moment_now)
         body = {"day": day, "left": left}
         ledger.append_once("deadline_warning", event.id, f"day-{day}", body, checked=True)
-        fresh.append({"event": event.id} | body)
+        fresh.append(Reminder(event=event.id, day=day, left=left))
     return fresh
+
+
+def _log(home: Home, event: str, kind: str, body: Facts, *, key: str = "") -> Entry:
+    """Log a step; one with a key once."""
+    whose, ledger = event_ids.whole(home, event), Ledger(home.ledger)
+    if key:
+        return ledger.append_once(kind, whose, key, body, checked=True)
+    return ledger.append(kind, whose, body, checked=True)
 
 
 def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
@@ -188,13 +188,22 @@ def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
     return entry
 
 
-def _known(home: Home, event: str) -> Event:
+def _current(home: Home, event: str) -> Event:
     return states.current(Ledger(home.ledger).entries(), event)
 
 
-def _text(given: str) -> str:
+def _role(name: str) -> str:
+    if not ROLE.fullmatch(name):
+        raise EventError(
+            f"'{name}' is no role: small letters, digits and hyphens, as in privacy-desk. Never a "
+            "person's name."
+        )
+    return name
+
+
+def _text(words: str) -> str:
     """A reason on one line."""
-    text = " ".join(given.split())
+    text = " ".join(words.split())
     if not text or len(text) > TEXT or not text.isprintable():
         raise EventError(
             f"A reason is 1 to {TEXT} printable characters that name no person. Give one with "

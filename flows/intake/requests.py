@@ -1,4 +1,4 @@
-"""Requests on their way in: checked as a whole, written into the ledger, found again."""
+"""Requests on their way in: checked as a whole, entered, and read again by what runs them."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls, files
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
-from flows.intake import clock
+from flows.intake import clock, model_checks, model_names, receipts
 from flows.intake.clock import Clock
+from flows.intake.model_checks import STRICT, Acceptance, Checked
+from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.state import locks
 from flows.state.errors import EventError
-from flows.state.files import write_atomically
 from flows.state.paths import Home
 from flows.state.settings import settings
 
 Facts = dict[str, Any]
 
 
-def submit(home: Home, file: Path, *, received: datetime | None = None) -> Facts:
+def submit(
+    home: Home, file: Path, accept: Acceptance = STRICT, *, received: datetime | None = None
+) -> Receipt:
     """Check a request against its policy, data and model, and log its receipt.
 
     Args:
         home: The state folder.
         file: The request.
+        accept: What is accepted about its model and data.
         received: When it reached the controller; None for its own `submitted_time`.
 
-    Returns:
-        `id`, `due`, `warnings` about dates that cannot be, and whether it was `new`: the same id
-        with the same content has no effect.
-
     Raises:
-        RequestError, PolicyError, DataError, EventError: It cannot be carried out as it stands;
-            nothing was written.
-        LedgerConflict: The id is taken by another content.
+        RequestError, PolicyError, DataError, EventError: It cannot be carried out as it stands, or
+            its id is taken by another content; nothing was written.
     """
     request = load_request(file)
     warnings: tuple[str, ...] = ()
-    new = known_content(home, request) is None
+    new = not _is_received(home, request)
     if new:
         content, origin = files.read(file), file.resolve().parent
         policy = load_policy(policy_source(request.policy, origin))
@@ -52,32 +51,30 @@ def submit(home: Home, file: Path, *, received: datetime | None = None) -> Facts
             request, policy, received=received, now=datetime.now(UTC), zone=settings().zone
         )
         warnings = started.warnings
-        _check(home, request, policy, origin)
+        checked = _check(home, request, policy, origin, accept)
         # another process may have submitted the same id since: the first one is the event
         with locks.exclusive(home, "receipts"):
-            new = known_content(home, request) is None
+            new = not _is_received(home, request)
             if new:
+                model_checks.keep(home, request.id, checked)
                 receive(home, request, policy, content, origin, started)
-    due = states.current(Ledger(home.ledger).entries(), request.id).due
-    return {"id": request.id, "due": due, "new": new, "warnings": list(warnings)}
+    return receipts.receipt(home, request.id, new=new, warnings=warnings)
 
 
-def known_content(home: Home, request: Request) -> Facts | None:
-    """The receipt of this very request, if there is one.
+def _is_received(home: Home, request: Request) -> bool:
+    """Whether this very request was received before.
 
     Raises:
-        EventError: The id is known with other content.
+        EventError: Its id was received with other content.
     """
-    entry = Ledger(home.ledger).find("request_received", request.id, "receipt")
-    if entry is None:
-        return None
-    if entry.body["request"] != request.digest():
+    received = receipts.logged(home, request.id)
+    if received not in (None, request.digest()):
         raise EventError(
-            f"Request {request.id} was received before with other content (ledger entry "
-            f"{entry['seq']}). An id names one request for ever: give this one a new UUIDv4 under "
-            "`subject_request_id`."
+            f"Request {request.id} was received before with other content (`damp ledger show "
+            f"--event {request.id}`). An id names one request for ever: give this one a new UUIDv4 "
+            "under `subject_request_id`."
         )
-    return dict(entry.body)
+    return received is not None
 
 
 def receive(
@@ -88,22 +85,25 @@ def receive(
     origin: Path,
     started: Clock,
 ) -> None:
-    """Keep the request's bytes, then log its receipt: the entry is what makes it an event."""
-    write_atomically(home.request(request.id), content)
-    place = json.dumps({"folder": str(origin)}).encode()
-    write_atomically(home.event(request.id) / "origin.json", place)
-    body = {
-        "request": request.digest(),
-        "received": started.received.isoformat(timespec="seconds"),
-        "due": started.due.isoformat(timespec="seconds"),
-        "regulation": request.regulation,
-        "identity": policy.identity,
-        "signoffs": list(policy.signoffs),
-    } | ({"callback": True} if request.callback else {})
-    Ledger(home.ledger).append_once("request_received", request.id, "receipt", body)
+    """Enter a request whose checks are done."""
+    receipts.enter(
+        home,
+        request.id,
+        home.request(request.id),
+        content,
+        {"folder": str(origin)},
+        document=request.digest(),
+        regulation=request.regulation,
+        policy=policy,
+        started=started,
+        identity=policy.identity,
+        **({"callback": True} if request.callback else {}),
+    )
 
 
-def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
+def _check(
+    home: Home, request: Request, policy: Policy, origin: Path, accept: Acceptance
+) -> Checked:
     """Whether the request can be carried out on its data and model at all."""
     from flows.data import loaders
     from flows.models import recipes
@@ -114,7 +114,9 @@ def _check(home: Home, request: Request, policy: Policy, origin: Path) -> None:
     retired = model.retired()
     dataset = loaders.load(data_spec(request, origin)).without(retired)
     check_classes(dataset, list(request.forget), policy)
-    model.load(dataset)  # better refused now than after its attempt was logged
+    model_names.refuse_taken(home, request, model.path)
+    network = model.load(dataset)  # better refused now than after its attempt was logged
+    return model_checks.check(request, dataset, network, accept)
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
@@ -129,14 +131,14 @@ def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
         if index not in present:
             problems.append(f"class {index} is not in the data, which have {present}")
             continue
-        counts = {
-            "forget_train": int((dataset.train_labels == index).sum()),
-            "forget_test": int((dataset.test_labels == index).sum()),
-        }
-        for part, least in policy.minimum_samples.items():
-            if counts.get(part, least) < least:
+        for part, labels in (("train", dataset.train_labels), ("test", dataset.test_labels)):
+            count, least = (
+                int((labels == index).sum()),
+                policy.minimum_samples.get(f"forget_{part}", 0),
+            )
+            if count < least:
                 problems.append(
-                    f"class {index} has {counts[part]} {part.removeprefix('forget_')} samples, "
+                    f"class {index} has {count} {part} samples, "
                     f"the policy '{policy.name}' needs {least} to say anything"
                 )
     if len(set(present) - set(forget)) < 2:
@@ -189,7 +191,7 @@ def source_of(home: Home, event: str) -> str:
 
 def origin_of(home: Home, event: str) -> Path:
     """The folder that the event's request was submitted from."""
-    return Path(json.loads((home.event(event) / "origin.json").read_text())["folder"])
+    return Path(receipts.origin(home, event)["folder"])
 
 
 def request_of(home: Home, event: str) -> Request:
@@ -200,8 +202,7 @@ def request_of(home: Home, event: str) -> Request:
     """
     must_be_request(home, event)
     request = load_request(home.request(event))
-    entry = Ledger(home.ledger).find("request_received", event, "receipt")
-    if entry is None or entry.body["request"] != request.digest():
+    if receipts.logged(home, event) != request.digest():
         raise EventError(
             f"{home.request(event)} is not the request that the ledger received. Restore the file, "
             "or submit a new request with a new id."
@@ -237,6 +238,12 @@ def lineage_of(home: Home, event: str) -> str:
     return str((origin_of(home, event) / str(model.file)).resolve())
 
 
+def named_file(request: Request, origin: Path) -> Path | None:
+    """The model's file, None where the request names a registered model."""
+    file = request.model.file
+    return None if file is None else (origin / file).resolve()
+
+
 def pending(home: Home) -> list[str]:
     """Ids of the events with work to do, the nearest due date first."""
     return [event.id for event in states.pending(Ledger(home.ledger).entries())]
@@ -258,23 +265,26 @@ def must_be_request(home: Home, event: str) -> None:
         )
     if not home.request(event).exists():
         raise EventError(
-            f"There is no event {event} in {home.root}. `damp status` lists the known ones; "
+            f"There is no event {event} in {home.root}. `damp status` lists those there are; "
             "`damp submit` files a request."
         )
 
 
 def placed(request: Request, origin: Path) -> Facts:
     """The request's content for another folder: data, policy and recipe by absolute paths."""
-    spec = data_spec(request, origin)
     content = request.content() | {
-        "data": {"name": spec.name} | ({"root": spec.root} if spec.root else {}),
+        "data": _source(data_spec(request, origin)),
         "policy": str(policy_source(request.policy, origin)),
         "recipe": recipe_source(request.recipe, origin),
     }
-    unseen = unseen_spec(request.unseen, origin)
-    if unseen:
-        content["unseen"] = {key: value for key, value in unseen.items() if value}
+    if request.unseen is not None:
+        content["unseen"] = _source(spec_of(request.unseen, origin))
     return content
+
+
+def _source(spec: DataSpec) -> Facts:
+    """How a request names these data."""
+    return {"name": spec.name} | ({"root": spec.root} if spec.root else {})
 
 
 def template(

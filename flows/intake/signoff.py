@@ -141,8 +141,8 @@ def _signed(home: Home, attempt: Attempt, role: str, copy: Path | None) -> tuple
 
 
 def _signer(content: bytes, trust: Trust, role: str) -> str | None:
-    found = envelope.verify_signatures(envelope.open_envelope(content), trust)
-    return next((s.keyid for s in found if s.role == role and s.holds), None)
+    signatures = envelope.verify_signatures(envelope.open_envelope(content), trust)
+    return next((s.keyid for s in signatures if s.role == role and s.holds), None)
 
 
 def _holding(verification: Verification, statement: Path) -> Verification:

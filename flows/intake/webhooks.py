@@ -1,4 +1,4 @@
-"""Telling the requester's system how an event stands, signed; off unless the policy lists it.
+"""Signed messages to the requester's system: how an event stands; off unless the policy lists it.
 
 One message for each answer (a denial, a verdict, a close), each sent until it was taken and then
 logged, so that it is not sent again. A system that cannot be reached, or that answers one byte a
@@ -12,10 +12,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException
 from typing import IO, Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 from compliance.formats import callback_urls, strict_json
 from compliance.formats.errors import ComplianceError
@@ -23,7 +24,7 @@ from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
 from flows.intake import requests
 from flows.state import keyring, locks
-from flows.state.errors import FlowError
+from flows.state.errors import EventError, FlowError
 from flows.state.paths import Home
 
 Facts = dict[str, Any]
@@ -36,13 +37,28 @@ ALL_SECONDS = 60.0
 """After which a run begins no further message."""
 
 
-def deliver(home: Home) -> list[Facts]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message, sent or not.
+
+    Attributes:
+        event: Whose state it says.
+        kind: Of the ledger entry that it answers for.
+        answer: The status code with which it was taken; None where it was not.
+        problem: Why it was not taken; empty where it was.
+    """
+
+    event: str
+    kind: str
+    answer: int | None = None
+    problem: str = ""
+
+
+def deliver(home: Home) -> list[Delivery]:
     """Send what has not been taken yet.
 
-    Returns:
-        One dict for each message: `event`, `kind`, `address`, and `answer` (a status code) or
-        `problem`. A problem is told, never raised: the next run tries again. While another
-        process sends, this one leaves it to that.
+    A problem stands in the delivery and is never raised: the next run tries again. While another
+    process sends, this one leaves it to that.
     """
     if not home.ledger.exists():
         return []
@@ -50,7 +66,7 @@ def deliver(home: Home) -> list[Facts]:
         return list(_sent_in_time(home)) if alone else []
 
 
-def _sent_in_time(home: Home) -> Iterator[Facts]:
+def _sent_in_time(home: Home) -> Iterator[Delivery]:
     end = time.monotonic() + ALL_SECONDS
     for entry in list(_due(home)):
         if time.monotonic() >= end:
@@ -74,28 +90,33 @@ def _names(entry: Entry) -> bool:
 
 
 def _key(entry: Entry) -> str:
-    return f"entry-{entry['seq']}"
+    return f"entry-{entry.seq}"
 
 
-def _sent(home: Home, entry: Entry) -> Facts:
-    told: Facts = {"event": entry.event, "kind": entry.kind}
+def _sent(home: Home, entry: Entry) -> Delivery:
+    event, kind = entry.event, entry.kind
     try:
-        request, policy = (
-            requests.request_of(home, entry.event),
-            requests.policy_of(home, entry.event),
-        )
-        address = str(request.callback)
-        told["address"] = address
-        if not callback_urls.allowed(address, policy.callbacks):
-            return told | {"problem": f"the policy {policy.name} does not allow {address} any more"}
-        answer = _post(address, message(home, entry))
+        answer = _post(_address(home, event), message(home, entry))
     except (FlowError, ComplianceError) as error:
-        return told | {"problem": str(error)}
-    except (HTTPError, URLError, TimeoutError, OSError) as error:
-        return told | {"problem": f"{address} did not take it: {error}"}
-    body = {"of": entry.kind, "entry": entry.seq, "status": answer}
-    Ledger(home.ledger).append_once("callback_sent", entry.event, _key(entry), body)
-    return told | {"answer": answer}
+        return Delivery(event=event, kind=kind, problem=str(error))
+    body = {"of": kind, "entry": entry.seq, "status": answer}
+    Ledger(home.ledger).append_once("callback_sent", event, _key(entry), body)
+    return Delivery(event=event, kind=kind, answer=answer)
+
+
+def _address(home: Home, event: str) -> str:
+    """The event's callback URL, which its policy still allows.
+
+    Raises:
+        EventError: The policy lists it no more.
+    """
+    address, policy = (
+        str(requests.request_of(home, event).callback),
+        requests.policy_of(home, event),
+    )
+    if not callback_urls.allowed(address, policy.callbacks):
+        raise EventError(f"The policy {policy.name} does not allow {address} any more.")
+    return address
 
 
 def message(home: Home, entry: Entry) -> bytes:
@@ -123,7 +144,7 @@ def _post(address: str, content: bytes) -> int:
     and is left alone once it is late.
 
     Raises:
-        HTTPError, URLError, OSError: it was not taken.
+        EventError: It was not taken.
     """
     status: Future[int] = Future()
 
@@ -137,7 +158,9 @@ def _post(address: str, content: bytes) -> int:
     try:
         return status.result(timeout=SECONDS)
     except TimeoutError as error:
-        raise TimeoutError(f"no answer within {SECONDS:g} seconds") from error
+        raise EventError(
+            f"{address} did not take it: no answer within {SECONDS:g} seconds"
+        ) from error
 
 
 def _exchange(address: str, content: bytes) -> int:
@@ -150,9 +173,11 @@ def _exchange(address: str, content: bytes) -> int:
             return int(answer.status)
     except HTTPError as error:
         error.close()  # it holds the connection, and the thread's traceback holds it
-        raise
+        raise EventError(f"{address} did not take it: {error}") from error
     except (HTTPException, ValueError) as error:  # no HTTP, or a name that is none
-        raise URLError(f"no proper answer: {error!r}") from error
+        raise EventError(f"{address} did not take it: no proper answer: {error!r}") from error
+    except OSError as error:  # what else urllib raises is an OSError
+        raise EventError(f"{address} did not take it: {error}") from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

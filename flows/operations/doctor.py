@@ -7,13 +7,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import psutil
 
 from flows.servers import processes
+from flows.state import secrets
 from flows.state.errors import FlowError
 from flows.state.paths import Home
 from flows.state.settings import settings
@@ -47,21 +48,30 @@ class HealthCheck:
         return fields | {"remedy": self.remedy}
 
 
+def _good(what: str, finding: str) -> HealthCheck:
+    return HealthCheck(what=what, level=GOOD, finding=finding)
+
+
+def _bad(what: str, finding: str, remedy: str) -> HealthCheck:
+    return HealthCheck(what=what, level=BAD, finding=finding, remedy=remedy)
+
+
+def _warning(what: str, finding: str, remedy: str) -> HealthCheck:
+    return HealthCheck(what=what, level=WARNING, finding=finding, remedy=remedy)
+
+
 def examine(home: Home) -> list[HealthCheck]:
     """Every check; one that cannot be made is a problem of its own."""
-    return [health for check in CHECKS for health in _checked(check, home)]
+    checks = [health for check in CHECKS for health in _checked(check, home)]
+    return [replace(health, finding=secrets.hidden(health.finding)) for health in checks]
 
 
 def _checked(check: Callable[[Home], Iterator[HealthCheck]], home: Home) -> Iterator[HealthCheck]:
     try:
         yield from check(home)
     except (OSError, FlowError) as error:
-        yield HealthCheck(
-            what=check.__name__.strip("_"),
-            level=BAD,
-            finding=str(error),
-            remedy="Fix that, then run `damp doctor` again.",
-        )
+        what = check.__name__.strip("_")
+        yield _bad(what, str(error), "Fix that, then run `damp doctor` again.")
 
 
 def _versions(home: Home) -> Iterator[HealthCheck]:
@@ -81,9 +91,9 @@ def _versions(home: Home) -> Iterator[HealthCheck]:
             wrong.append(f"{wanted.name} {there} (needs {wanted.specifier or 'any'})")
     if wrong:
         remedy = "Install the locked versions: `make demo` in a checkout, or requirements.lock."
-        yield HealthCheck(what="versions", level=BAD, finding=", ".join(wrong), remedy=remedy)
+        yield _bad("versions", ", ".join(wrong), remedy)
     else:
-        yield HealthCheck(what="versions", level=GOOD, finding="within the ranges that were tried")
+        yield _good("versions", "within the ranges that were tried")
 
 
 def _folder(home: Home) -> Iterator[HealthCheck]:
@@ -96,26 +106,22 @@ def _folder(home: Home) -> Iterator[HealthCheck]:
         probe.unlink()
     except OSError as error:
         remedy = "Make it writable for you, or name another one with --home or DAMP_HOME."
-        yield HealthCheck(
-            what="state folder", level=BAD, finding=f"{place}: {error.strerror}", remedy=remedy
-        )
+        yield _bad("state folder", f"{place}: {error.strerror}", remedy)
         return
-    yield HealthCheck(what="state folder", level=GOOD, finding=str(home.root))
+    yield _good("state folder", str(home.root))
     free = shutil.disk_usage(place).free
-    low = free < LEAST_DISK
-    remedy = "Free some space: references/ and observations/ can be made again." if low else ""
-    yield HealthCheck(
-        what="disk", level=WARNING if low else GOOD, finding=_size(free), remedy=remedy
-    )
+    remedy = "Free some space: references/ and observations/ can be made again."
+    yield _enough("disk", free, LEAST_DISK, remedy)
 
 
 def _memory(home: Home) -> Iterator[HealthCheck]:
     free = psutil.virtual_memory().available
-    low = free < LEAST_MEMORY
-    remedy = "End other programs, or lower `workers`." if low else ""
-    yield HealthCheck(
-        what="memory", level=WARNING if low else GOOD, finding=_size(free), remedy=remedy
-    )
+    yield _enough("memory", free, LEAST_MEMORY, "End other programs, or lower `workers`.")
+
+
+def _enough(what: str, free: int, least: int, remedy: str) -> HealthCheck:
+    size = f"{free / (1 << 30):.1f} GiB free"
+    return _warning(what, size, remedy) if free < least else _good(what, size)
 
 
 def _keys(home: Home) -> Iterator[HealthCheck]:
@@ -125,7 +131,7 @@ def _keys(home: Home) -> Iterator[HealthCheck]:
     try:
         trust = keyring.trusted(home)
     except ComplianceError as error:
-        yield HealthCheck(what="keys", level=BAD, finding=str(error), remedy="Restore trust.json.")
+        yield _bad("keys", str(error), "Restore trust.json.")
         return
     now = datetime.now(UTC)
     mine = [
@@ -137,37 +143,30 @@ def _keys(home: Home) -> Iterator[HealthCheck]:
     if not valid:
         finding = "the keys that sign here have expired" if mine else "no key signs here"
         remedy = "Make one: `damp keys new`. The demo makes its own."
-        yield HealthCheck(what="keys", level=WARNING, finding=finding, remedy=remedy)
+        yield _warning("keys", finding, remedy)
     elif not any(key.covers(now + timedelta(days=14)) for key in valid):
         remedy = "Make the next one now: `damp keys new`, and hand on trust.json."
-        yield HealthCheck(
-            what="keys", level=WARNING, finding="expires within 14 days", remedy=remedy
-        )
+        yield _warning("keys", "expires within 14 days", remedy)
     else:
-        yield HealthCheck(what="keys", level=GOOD, finding=f"{len(valid)} can sign as executor")
+        yield _good("keys", f"{len(valid)} can sign as executor")
     for folder in keyring.folders(home):
         for file in folder.glob("*.pem") if folder.is_dir() else ():
             if file.stat().st_mode & 0o077:
-                remedy = f"chmod 600 {file}"
-                yield HealthCheck(
-                    what="keys", level=BAD, finding=f"{file} is open to others", remedy=remedy
-                )
+                yield _bad("keys", f"{file} is open to others", f"chmod 600 {file}")
 
 
 def _ledger(home: Home) -> Iterator[HealthCheck]:
     from compliance.ledger import Ledger
 
     if not home.ledger.exists():
-        yield HealthCheck(what="ledger", level=GOOD, finding="none yet")
+        yield _good("ledger", "none yet")
         return
     check = Ledger(home.ledger).verify()
     remedy = "Compare with a copy; do not write to it before. `damp verify --ledger` says more."
     if check.problem:
-        yield HealthCheck(what="ledger", level=BAD, finding=check.problem, remedy=remedy)
+        yield _bad("ledger", check.problem, remedy)
     else:
-        yield HealthCheck(
-            what="ledger", level=GOOD, finding=f"{check.count} entries, the chain holds"
-        )
+        yield _good("ledger", f"{check.count} entries, the chain holds")
 
 
 def _servers(home: Home) -> Iterator[HealthCheck]:
@@ -181,23 +180,19 @@ def _servers(home: Home) -> Iterator[HealthCheck]:
             try:
                 reach()
             except FlowError as error:
-                yield HealthCheck(
-                    what=name, level=BAD, finding=str(error), remedy="See the message."
-                )
+                yield _bad(name, str(error), "See the message.")
                 continue
-            yield HealthCheck(what=name, level=GOOD, finding=f"answers at {address}, same version")
+            yield _good(name, f"answers at {address}, same version")
             yield from _clock(name, address)
             continue
         service = local_services.running(home, name)
         if service is None:
-            yield HealthCheck(what=name, level=GOOD, finding="embedded: started when needed")
+            yield _good(name, "embedded: started when needed")
         elif processes.answers(service.health):
-            yield HealthCheck(what=name, level=GOOD, finding=f"runs at {service.url}")
+            yield _good(name, f"runs at {service.url}")
         else:
             remedy = f"Read {service.log}; then `damp down` and `damp up`."
-            yield HealthCheck(
-                what=name, level=BAD, finding=f"{service.url} is silent", remedy=remedy
-            )
+            yield _bad(name, f"{service.url} is silent", remedy)
 
 
 def _ports(home: Home) -> Iterator[HealthCheck]:
@@ -212,26 +207,22 @@ def _ports(home: Home) -> Iterator[HealthCheck]:
     if taken:
         remedy = "`damp up` takes free ones and says which; or name some (--prefect-port, ...)."
         finding = f"taken by other programs: {', '.join(taken)}"
-        yield HealthCheck(what="ports", level=WARNING, finding=finding, remedy=remedy)
+        yield _warning("ports", finding, remedy)
     else:
-        yield HealthCheck(
-            what="ports", level=GOOD, finding="free, or used by the servers of `damp up`"
-        )
+        yield _good("ports", "free, or used by the servers of `damp up`")
 
 
 def _clock(name: str, url: str) -> Iterator[HealthCheck]:
     """What the server's `Date` says against ours: deadlines and key validity rest on clocks."""
-    import urllib.request
-
-    with urllib.request.urlopen(url.rstrip("/") + ("/health"), timeout=5) as reply:  # noqa: S310
+    address = url.rstrip("/") + "/health"
+    with processes.opener(address).open(address, timeout=5) as reply:
         date = reply.headers.get("Date")
     if date is None:
         return
     skew = abs(parsedate_to_datetime(date).timestamp() - time.time())
-    bad = skew > SKEW
-    remedy = "Set both clocks by NTP: deadlines and key validity rest on them." if bad else ""
     finding = f"differs from {name}'s by {skew:.0f} s"
-    yield HealthCheck(what="clock", level=WARNING if bad else GOOD, finding=finding, remedy=remedy)
+    remedy = "Set both clocks by NTP: deadlines and key validity rest on them."
+    yield _warning("clock", finding, remedy) if skew > SKEW else _good("clock", finding)
 
 
 def _locks(home: Home) -> Iterator[HealthCheck]:
@@ -239,42 +230,37 @@ def _locks(home: Home) -> Iterator[HealthCheck]:
         if settings().mlflow_uri is not None:
             remedy = "Set `locks_url` to a PostgreSQL database that all machines reach."
             finding = "a shared registry, but locks hold on this machine only"
-            yield HealthCheck(what="locks", level=WARNING, finding=finding, remedy=remedy)
+            yield _warning("locks", finding, remedy)
         return
     from flows.state import locks
 
     with locks.lineage(home, "damp doctor"):
-        yield HealthCheck(what="locks", level=GOOD, finding="PostgreSQL grants advisory locks")
+        yield _good("locks", "PostgreSQL grants advisory locks")
 
 
 def _device(home: Home) -> Iterator[HealthCheck]:
     wanted = settings().device
     if not wanted.startswith("cuda"):
-        yield HealthCheck(what="device", level=GOOD, finding=wanted)
+        yield _good("device", wanted)
         return
     import torch
 
-    there = torch.cuda.is_available()
-    remedy = "" if there else "Install a driver that this torch fits, or set DAMP_DEVICE=cpu."
-    finding = torch.cuda.get_device_name(wanted) if there else f"{wanted}: torch sees no GPU"
-    yield HealthCheck(what="device", level=GOOD if there else BAD, finding=finding, remedy=remedy)
+    if torch.cuda.is_available():
+        yield _good("device", torch.cuda.get_device_name(wanted))
+    else:
+        remedy = "Install a driver that this torch fits, or set DAMP_DEVICE=cpu."
+        yield _bad("device", f"{wanted}: torch sees no GPU", remedy)
 
 
 def _profile(home: Home) -> Iterator[HealthCheck]:
     """A profile of the user's that points elsewhere: damp does not read it, other programs do."""
-    given = os.environ.get("PREFECT_API_URL", "")
-    if given and settings().prefect_api_url is None:
+    address = os.environ.get("PREFECT_API_URL", "")
+    if address and settings().prefect_api_url is None:
         remedy = "damp does not use it; set DAMP_PREFECT_API_URL if that is the server you mean."
-        yield HealthCheck(
-            what="profile", level=WARNING, finding=f"PREFECT_API_URL={given}", remedy=remedy
-        )
+        yield _warning("profile", f"PREFECT_API_URL={address}", remedy)
 
 
 CHECKS = (
     *(_versions, _folder, _memory, _keys, _ledger),
     *(_profile, _servers, _ports, _locks, _device),
 )
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 30):.1f} GiB free"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger, states
 from compliance.signing import envelope
+from flows.intake import requests
 from flows.records import checkpoints, event_index
 from flows.registry import (
     CHAMPION,
@@ -18,11 +20,15 @@ from flows.registry import (
     Registry,
     VersionCheck,
     VersionTags,
-    ancestry,
+    champion_of,
     check_version,
+    gate,
     open_registry,
+    promotions,
+    resolve,
     version_of,
 )
+from flows.state import locks
 from flows.state.errors import GateError
 from flows.state.files import digest_file
 from flows.state.paths import Attempt, Home
@@ -33,23 +39,37 @@ def promote(home: Home, name: str, version: int) -> VersionCheck:
 
     Raises:
         GateError: What is wrong with it, all together; nothing was moved.
+        BusyError: An event is running on this model.
+        RegistryError: Somebody else has moved the alias meanwhile.
     """
-    with open_registry(home) as registry:
-        _copy_signatures(registry, home, version_of(registry, name, version))
+    with open_registry(home) as registry, ExitStack() as held:
+        candidate = version_of(registry, name, version)
+        for lineage in _lineages(home, candidate):
+            held.enter_context(locks.lineage(home, lineage))
+        before = champion_of(registry, name)
+        _copy_signatures(registry, home, candidate)
         ledger = LedgerFacts.read(home)
-        problems = _problems(check_version(registry, ledger, name, version))
-        problems += _order_problems(registry, ledger, name, version)
+        problems = [*ledger.problems, *_problems(check_version(registry, ledger, name, version))]
+        problems += gate.order_problems(registry, ledger, candidate)
         if problems:
             raise GateError(
                 f"Version {version} of '{name}' cannot become '{CHAMPION}': "
                 f"{'; '.join(p.rstrip('.') for p in problems)}. Nothing was moved; "
                 "`damp audit-registry` shows all versions."
             )
-        registry.set_alias(name, CHAMPION, version)
+        resolve.move_champion(registry, name, version, expected=before)
         promoted = version_of(registry, name, version)
-    _log(home, promoted)
-    with open_registry(home) as registry:
+        promotions.enter(home, registry, promoted)
+        _close(home, promoted)
         return check_version(registry, LedgerFacts.read(home), name, version)
+
+
+def _lineages(home: Home, version: ModelVersion) -> set[str]:
+    """What an event on this model locks: its name, or the file that its request names."""
+    event = version.tags().event
+    if event not in {path.name for path in home.events.glob("*")}:
+        return {version.name}
+    return {version.name, requests.lineage_of(home, event)}
 
 
 def _problems(check: VersionCheck) -> list[str]:
@@ -86,31 +106,12 @@ def _copy_signatures(registry: Registry, home: Home, version: ModelVersion) -> N
         registry.set_tags(version, VersionTags(statement_sha256=digest_file(here)))
 
 
-def _log(home: Home, version: ModelVersion) -> None:
-    """Enter the promotion once, as the event flow does, and close what waited for it."""
+def _close(home: Home, version: ModelVersion) -> None:
+    """Close the event that waited for the promotion."""
     tags, ledger = version.tags(), Ledger(home.ledger)
     event, key = str(tags.event), f"attempt-{tags.attempt}"
-    promotion = {
-        "attempt": tags.attempt,
-        "name": version.name,
-        "version": str(version.number),
-        "alias": CHAMPION,
-        "model": tags.weights_sha256,
-    }
-    ledger.append_once("model_promoted", event, key, promotion)
     if states.current(ledger.entries(), event).state is states.State.DEPLOYED:
         verdict = {"attempt": tags.attempt, "verdict": tags.verdict}
         ledger.append_once("event_closed", event, key, verdict)
     checkpoints.at_close(home)
     event_index.refresh(home)
-
-
-def _order_problems(registry: Registry, ledger: LedgerFacts, name: str, version: int) -> list[str]:
-    """A version may not take the place of one that has forgotten more."""
-    last = ledger.promotions.get(name)
-    if last is None or last.version in map(str, ancestry(registry, name, version)):
-        return []
-    return [
-        f"version {last.version} was promoted before and this was not made from it, so that "
-        "what it has forgotten would come back"
-    ]

@@ -115,7 +115,8 @@ def scope_of(home: Home, event: str) -> Scope:
     ]
     if not statements:
         raise EventError(f"Event {event} has no statement yet: nothing is known to purge.")
-    inputs = statements[-1]["predicate"]["inputs"]
+    predicate = statements[-1]["predicate"]
+    inputs, registration = predicate["inputs"], predicate["registration"]
     data = inputs["dataBefore"]
     failed = (_subject(each) for each in statements if not _passed(each))
     return Scope(
@@ -126,6 +127,9 @@ def scope_of(home: Home, event: str) -> Scope:
         source=requests.source_of(home, event),
         data_before=data["version"],
         data_after=inputs["dataAfter"]["version"],
+        forget=tuple(predicate["request"]["scope"]["indices"]),
+        file=requests.named_file(requests.request_of(home, event), requests.origin_of(home, event)),
+        name=registration["name"] if registration else None,
     )
 
 

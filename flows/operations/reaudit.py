@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from compliance.ledger import Entry, Ledger, reaudits, states
+from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
+from flows.registry import reaudits
 from flows.state import keyring, logs
 from flows.state.errors import EventError
 from flows.state.files import Artifact, canonical, digest_bytes, digest_file, write_atomically
@@ -47,14 +48,14 @@ def due(home: Home, *, now: datetime | None = None) -> list[str]:
 
 def _due_at(home: Home, event: states.Event, entries: list[Entry]) -> datetime:
     """From the statement, then from the last re-audit; at once where the suite is another."""
-    again = [e for e in entries if e["event"] == event.id and e["kind"] == "reaudited"]
+    again = [e for e in entries if e.event == event.id and e.kind == "reaudited"]
     attempt = Attempt(home, event.id, event.attempt)
     if not again:
         due_at = envelope.decoded(attempt.statement)["predicate"]["retention"]["reauditDue"]
         return datetime.fromisoformat(due_at)
     last = again[-1]
-    done = datetime.fromisoformat(last["time"])
-    if last["body"]["suite"] != suite():
+    done = datetime.fromisoformat(last.time)
+    if last.body["suite"] != suite():
         return done
     return done + timedelta(days=policy_of(attempt).reaudit_days)
 
@@ -93,12 +94,14 @@ def reaudit(home: Home, event: str) -> Reaudit:
     comes from the ledger, so that nobody can choose it.
 
     Raises:
-        EventError: The data have changed since, or a file is not the one that was signed.
+        EventError: The data have changed since, a file is not the one that was signed, or no key
+            can sign.
     """
     from compliance import judge
     from flows.steps import audit
     from flows.steps.plan import seed_now
 
+    key = keyring.signing_key(home, "executor")  # before minutes of audits
     seed = seed_now(Ledger(home.ledger))
     attempt, case = case_of(home, event, seed=seed)
     findings, controls = audit.audit_again(home, case)
@@ -109,15 +112,15 @@ def reaudit(home: Home, event: str) -> Reaudit:
     }
     path = attempt.folder / "reaudits" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
     write_atomically(path, json.dumps(content, indent=1).encode())
-    body = {
+    body: dict[str, Any] = {
         "attempt": attempt.number,
         "verdict": verdict.result,
         "findings": digest_file(path),
         "suite": suite(),
         "seed": seed,
     }
-    ledger = Ledger(home.ledger)
-    ledger.append(reaudits.KIND, event, _signed(home, event, body, ledger.position()))
+    body["signed"] = reaudits.sign(home, event, key, model=digest_file(attempt.after), body=body)
+    Ledger(home.ledger).append("reaudited", event, body)
     logs.event(event, attempt.number).info("re-audited: %s", verdict.result)
     return Reaudit(
         event=event,
@@ -125,19 +128,6 @@ def reaudit(home: Home, event: str) -> Reaudit:
         why="; ".join(verdict.reasons),
         findings=home.relative(path),
     )
-
-
-def _signed(
-    home: Home, event: str, body: Mapping[str, Any], position: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """The body with the auditor's signature, else the executor's; as it is where no key is here."""
-    for role in reaudits.ROLES:
-        try:
-            key = keyring.signing_key(home, role)
-        except EventError:
-            continue
-        return reaudits.signed_body(event, body, position, key)
-    return body
 
 
 def case_of(home: Home, event: str, *, seed: int | None = None) -> tuple[Attempt, Case]:

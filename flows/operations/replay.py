@@ -19,7 +19,7 @@ from compliance.formats import strict_json
 from compliance.ledger.append_file import must_read
 from compliance.signing import envelope, load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
-from flows.intake import requests
+from flows.intake import model_checks, requests
 from flows.state import keyring
 from flows.state.errors import EventError
 from flows.state.files import Artifact, digest_file, write_atomically
@@ -244,7 +244,7 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
 
     predicate = verified.predicate
     plan = RegisteredPlan.of(inputs.plan)
-    requests.submit(work, _request(work, verified, inputs))
+    requests.submit(work, _request(work, verified, inputs), model_checks.LENIENT)
     attempt = Attempt(work, predicate["event"]["id"], predicate["event"]["attempt"])
     accepted = prepare.accept(attempt)
     accepted = replace(accepted, policy=plan.policy, method=plan.method or accepted.method)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.data.dataset import DataSpec
+from flows.data.dataset import Dataset, DataSpec
 from flows.state import progress
 from flows.state.paths import Home
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from flows.models.recipes import NamedRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,20 +51,22 @@ def base_model(
 ) -> BaseModel:
     """Train a classifier and register it; its alias `champion` is set where the name has none."""
     from flows import models
-    from flows.data import versions
+    from flows.data import loaders, versions
+    from flows.models import recipes
     from flows.registry import registration
 
-    training = trained(
-        data=data, data_root=data_root, recipe=recipe, architecture=architecture, seed=seed
-    )
-    network, dataset = training["network"], training["dataset"]
+    chosen = recipes.get(recipe or recipes.of_data(data))
+    architecture = architecture or chosen.architecture
+    root = str(data_root.resolve()) if data_root else None
+    dataset = loaders.load(DataSpec(name=data, root=root))
+    network = _trained(dataset, chosen, architecture, seed)
     weights = home.models / f"{name}-seed-{seed}.safetensors"
     sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
     registered = registration.register_base(
         home,
         name=name,
         weights=weights,
-        architecture=training["architecture"],
+        architecture=architecture,
         classes=dataset.classes,
         input_shape=dataset.input_shape,
         data_version=versions.version(dataset, home).version,
@@ -76,38 +81,25 @@ def base_model(
     )
 
 
-def trained(
-    *,
-    data: str,
-    data_root: Path | None,
-    recipe: str | None,
-    seed: int,
-    architecture: str | None = None,
-) -> Facts:
-    """A classifier trained from scratch: `network`, `dataset`, `architecture`."""
+def _trained(dataset: Dataset, recipe: NamedRecipe, architecture: str, seed: int) -> nn.Module:
+    """A classifier trained from scratch."""
     from audits.references import train
     from flows import models
-    from flows.data import loaders
-    from flows.models import recipes
 
-    chosen = recipes.get(recipe or recipes.of_data(data))
-    built = architecture or chosen.architecture
-    root = str(data_root.resolve()) if data_root else None
-    dataset = loaders.load(DataSpec(name=data, root=root))
-    network = train(
-        lambda: models.build(built, dataset.classes, dataset.input_shape),
+    return train(
+        lambda: models.build(architecture, dataset.classes, dataset.input_shape),
         dataset.train_inputs,
         dataset.train_labels,
-        recipe=chosen.training,
+        recipe=recipe.training,
         seed=seed,
         progress=lambda epoch, epochs, loss: progress.current().advance(
             f"epoch {epoch}, loss {loss:.3f}", epoch, epochs
         ),
     )
-    return {"network": network, "dataset": dataset, "architecture": built}
 
 
-def _accuracy(network: Any, dataset: Any) -> float:
+def _accuracy(network: nn.Module, dataset: Dataset) -> float:
+    """Share of the test rows that it classifies correctly."""
     import torch
 
     with torch.inference_mode():

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from flows.records import status
-from flows.servers import endpoints, local_services, private_prefect
+from flows.servers import auth, endpoints, local_services, private_prefect
 from flows.state import interrupts, keyring, locks
 from flows.state.errors import BusyError, EventError, ServerError, is_refusal
 from flows.state.paths import Home
@@ -41,13 +41,11 @@ def connected(home: Home, *, scheduler: bool = False) -> Iterator[Server]:
 
     The private one takes some seconds to come up: do what needs none before `wait`.
     """
-    url = endpoints.prefect_api() or local_services.prefect_api(home)
-    if url is not None:
-        os.environ["PREFECT_API_URL"] = url
+    if _shared(home) is not None:
         yield _Answering()
         return
     with private_prefect.prefect_server(home.root, scheduler=scheduler) as server:
-        os.environ["PREFECT_API_URL"] = server.api_url
+        _point_prefect_to(server.api_url, auth.auth_string(home.root))
         yield server
 
 
@@ -57,14 +55,33 @@ def connect_to_shared(home: Home) -> str:
     Raises:
         ServerError: There is none.
     """
-    url = endpoints.prefect_api() or local_services.prefect_api(home)
+    url = _shared(home)
     if url is None:
         raise ServerError(
             "No Prefect server runs for this. Start one with `damp up`, or name the team's "
             "(`prefect_api_url` in settings.toml, DAMP_PREFECT_API_URL)."
         )
-    os.environ["PREFECT_API_URL"] = url
     return url
+
+
+def _shared(home: Home) -> str | None:
+    """The server of the settings, or of `damp up`: Prefect's clients are pointed to it."""
+    url = endpoints.prefect_api()
+    if url is not None:
+        _point_prefect_to(url, endpoints.prefect_auth())
+        return url
+    url = local_services.prefect_api(home)
+    if url is not None:
+        _point_prefect_to(url, auth.auth_string(home.root))
+    return url
+
+
+def _point_prefect_to(url: str, password: str | None) -> None:
+    """No password goes to a server that it is not for."""
+    os.environ["PREFECT_API_URL"] = url
+    os.environ.pop("PREFECT_API_AUTH_STRING", None)
+    if password is not None:
+        os.environ["PREFECT_API_AUTH_STRING"] = password
 
 
 def work(pool: str) -> None:

@@ -7,7 +7,8 @@ relative to the state folder.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,24 +65,27 @@ def content(home: Home, at: datetime) -> Facts:
 
     entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
     rows = inbox.rows(states.events(entries).values(), at, ended=True)
+    attempts = _attempts(home, entries)
     return {
         "format": "damp/index/v1",
         "written": at.isoformat(timespec="seconds"),
         "entries": len(entries),
-        "last": entries[-1]["time"] if entries else None,
-        "events": [row | {"attempts": _attempts(home, entries, row["id"])} for row in rows],
+        "last": entries[-1].time if entries else None,
+        "events": [row.to_json() | {"attempts": attempts[row.id]} for row in rows],
     }
 
 
-def _attempts(home: Home, entries: Sequence[Entry], event: str) -> list[Facts]:
-    attempts = []
+def _attempts(home: Home, entries: Sequence[Entry]) -> Mapping[str, list[Facts]]:
+    """The decided attempts of each event."""
+    attempts = defaultdict(list)
     for entry in entries:
-        if entry.event == event and entry.kind == "statement_signed":
-            attempt = Attempt(home, event, entry.body["attempt"])
-            attempts.append(
+        if entry.kind == "statement_signed":
+            body = entry.body
+            attempt = Attempt(home, entry.event, body["attempt"])
+            attempts[attempt.event].append(
                 {
                     "number": attempt.number,
-                    "verdict": entry.body["verdict"],
+                    "verdict": body["verdict"],
                     "report": _link(home, attempt.report),
                     "statement": _link(home, attempt.statement),
                 }

@@ -1,8 +1,9 @@
 """Everything that derives from the old weights or holds the forgotten rows, as far as damp knows.
 
 What lies in the state folder is found by its bytes: a file counts as the old weights because its
-SHA-256 is theirs, whatever it is called. What lies elsewhere has to be declared (`damp declare`);
-until somebody does, the inventory says that it is not known.
+tensors are theirs, whatever it is called. To these comes what the flow has recorded: what it read,
+what it registered, and what it is going to register. What lies elsewhere has to be declared
+(`damp declare`); until somebody does, the inventory says that it is not known.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compliance.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows.data import dvc_metadata
+from flows.records import same_weights
 from flows.registry import WEIGHTS, open_registry, registry_exists
 from flows.state.files import digest_file
 from flows.state.paths import Home
 
 RETAINED, UNKNOWN = "RETAINED", "UNKNOWN"
+SERVED = "mlartifacts"
+"""Where the registry keeps its files in this state folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,9 @@ class Scope:
         source: Where its rows are read from, in words.
         data_before: Version with the forgotten rows.
         data_after: Version without them.
+        forget: The classes.
+        file: The file that the request named, None where it named a registered model.
+        name: Under which the model is registered, or is going to be.
     """
 
     event: str
@@ -43,6 +51,9 @@ class Scope:
     source: str
     data_before: str
     data_after: str
+    forget: tuple[int, ...] = ()
+    file: Path | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +96,31 @@ class Artefact:
 
 def inventory(home: Home, scope: Scope) -> list[Artefact]:
     """Every artefact on record, what is damp's own first."""
+    registered = list(_registered(home, scope))
     return [
-        *_registered(home, scope),
-        *_copies(home, scope),
+        *registered,
+        *_to_be_registered(home, scope, registered),
+        *_copies(home, scope, registered),
+        *_named_file(home, scope),
         *_observations(home, scope),
         *_statistics(home, scope),
         *shadow_models(home, scope.data_before),
+        *_other_references(home, scope),
         *_data(home, scope),
         *declared(home, scope.event),
+    ]
+
+
+def of_claim(home: Home, scope: Scope) -> list[Artefact]:
+    """What the audit of a claim has read and left of the original, besides its pinned copy."""
+    registered = list(_registered(home, scope))
+    return [
+        *registered,
+        *_copies(home, scope, registered),
+        *_named_file(home, scope),
+        *_observations(home, scope),
+        *_statistics(home, scope),
+        *shadow_models(home, scope.data_before),
     ]
 
 
@@ -117,28 +145,91 @@ def _registered(home: Home, scope: Scope) -> Iterator[Artefact]:
                     )
 
 
-def _copies(home: Home, scope: Scope) -> Iterator[Artefact]:
+def _to_be_registered(
+    home: Home, scope: Scope, registered: Sequence[Artefact]
+) -> Iterator[Artefact]:
+    """The model of a file becomes a version when its event ends, after its statement is signed."""
+    already = any(each.registered and each.registered.name == scope.name for each in registered)
+    if scope.file is None or scope.name is None or already or _was_registered(home, scope):
+        return
+    yield Artefact(
+        artefact="model before, in the registry",
+        location=f"{scope.name} version {_next_version(home, scope.name)}",
+        note="Registered when the event ends, for audits and for going back. `damp purge` deletes "
+        "the weights and leaves the version's record.",
+    )
+
+
+def _was_registered(home: Home, scope: Scope) -> bool:
+    """Whether it has been, and its weights were deleted since."""
+    if not registry_exists(home):
+        return False
+    with open_registry(home) as registry:
+        return any(each.name == scope.name for each in registry.versions_of_weights(scope.before))
+
+
+def _next_version(home: Home, name: str) -> int:
+    if not registry_exists(home):
+        return 1
+    with open_registry(home) as registry:
+        versions = registry.versions(name) if registry.model(name) else []
+    return max((version.number for version in versions), default=0) + 1
+
+
+def _copies(home: Home, scope: Scope, registered: Sequence[Artefact]) -> Iterator[Artefact]:
     """Files of weights under the state folder, recognized by their bytes."""
+    listed = {path.resolve() for artefact in registered for path in artefact.files}
     wanted = {scope.before, *scope.failed}
-    for path in _weights(home):
-        digest = digest_file(path)
-        if digest in wanted:
+    for path, digest in same_weights.holding(same_weights.below(home.root), wanted):
+        if path.resolve() not in listed:
+            served = home.relative(path).partition("/")[0] == SERVED
             yield Artefact(
                 artefact=f"{_which(scope, digest)}, a file",
                 location=home.relative(path),
-                note="Kept for audits. `damp purge` deletes it.",
-                files=(path,),
+                note="Kept by the registry, which is to delete it."
+                if served
+                else "Kept for audits. `damp purge` deletes it.",
+                files=() if served else (path,),
             )
 
 
-def _weights(home: Home) -> list[Path]:
-    folders = (home.events, home.models, home.root / "fetched", home.root / "edits")
-    return sorted(
-        path
-        for folder in folders
-        for path in (folder.rglob("*.safetensors") if folder.is_dir() else ())
-        if path.is_file() and not path.is_symlink()
-    )
+def _named_file(home: Home, scope: Scope) -> Iterator[Artefact]:
+    """What was read outside the state folder; inside, its bytes are recognized."""
+    file = scope.file
+    if file is None or file.resolve().is_relative_to(home.root.resolve()):
+        return
+    if file.is_file() and digest_file(file) == scope.before:
+        yield Artefact(
+            artefact="model before, the file that was named",
+            location=str(file),
+            note="damp only reads it: whoever keeps it has to delete it.",
+        )
+
+
+def _other_references(home: Home, scope: Scope) -> Iterator[Artefact]:
+    """Models retrained for requests on other classes, with the rows of these."""
+    gone = dvc_metadata.forgotten(home, scope.data_before, scope.data_after)
+    holding = [
+        note.with_suffix(".safetensors")
+        for note in sorted(home.references.glob("*.json"))
+        if _is_trained_on(home, scope, json.loads(note.read_bytes()), gone)
+    ]
+    if files := [path for path in holding if path.is_file()]:
+        yield Artefact(
+            artefact="models retrained for other requests",
+            location=f"{home.relative(home.references)}, {len(files)} files: "
+            f"{', '.join(path.stem[:8] for path in files)}",
+            note="Trained with the rows of the class, for audits of other classes. Delete them "
+            "when none of those is due any more; they are made again when they are needed.",
+        )
+
+
+def _is_trained_on(home: Home, scope: Scope, note: Mapping[str, Any], gone: set[str]) -> bool:
+    if not scope.forget or set(scope.forget) <= set(note["exclude"]):
+        return False
+    version = note["data"]
+    rows = set(dvc_metadata.listing(home, version).values())
+    return bool(version == scope.data_before or rows & gone)
 
 
 def _observations(home: Home, scope: Scope) -> Iterator[Artefact]:
@@ -209,6 +300,15 @@ def _data(home: Home, scope: Scope) -> Iterator[Artefact]:
             if is_before
             else "Another version that holds these rows; it goes with its own event.",
             files=(folder,) if is_before else (),
+        )
+    gone = dvc_metadata.forgotten(home, scope.data_before, scope.data_after)
+    for cache, count in dvc_metadata.elsewhere(home, gone):
+        yield Artefact(
+            artefact="training rows of the class, in a cache outside",
+            location=str(cache),
+            note=f"{count} of its files, by their digests. The cache is configured for DVC of this "
+            "user or machine, others may share it, and damp deletes nothing there: whoever keeps "
+            "it has to.",
         )
     yield Artefact(
         artefact="held-out images of the class",

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from flows.state import children
 from flows.state.errors import BrowserError
 from flows.state.files import aside
 
@@ -23,7 +24,7 @@ PATIENCE = 120
 
 
 def find() -> str:
-    """The path of a browser: DAMP_BROWSER, or the first of the usual names.
+    """The absolute path of a browser: DAMP_BROWSER, or the first of the usual names.
 
     Raises:
         BrowserError: There is none.
@@ -35,7 +36,7 @@ def find() -> str:
             "No browser was found to print with: install Chromium, name one with DAMP_BROWSER, or "
             "open the page in yours and print it there."
         )
-    return browser
+    return os.path.abspath(browser) if os.path.dirname(browser) else browser
 
 
 def print_pdf(page: Path, target: Path) -> None:
@@ -89,7 +90,13 @@ def _run(page: Path | str, *options: str) -> None:
         command = [browser, *FLAGS, f"--user-data-dir={profile}", *options, address]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=PATIENCE, check=False
+                command,
+                cwd=profile,
+                env=children.environment("FONTCONFIG_", "DISPLAY", "CHROME_"),
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
             )
         except OSError as error:
             raise BrowserError(f"{browser} cannot be started: {error.strerror}.") from error

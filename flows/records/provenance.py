@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from damp.version import __version__
+from flows.state import children
 from flows.state.files import digest_file
 
 Facts = dict[str, Any]
@@ -59,10 +59,4 @@ def _git(*arguments: str) -> str | None:
     """What git says of the checkout that this code lies in; None where it is none."""
     if not (_checkout() / ".git").exists():
         return None
-    try:
-        result = subprocess.run(
-            ["git", "-C", str(_checkout()), *arguments], capture_output=True, text=True, timeout=10
-        )
-    except FileNotFoundError:  # git is not needed to run damp
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None
+    return children.git(_checkout(), *arguments)

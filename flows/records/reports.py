@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compliance.ledger import Entry, Ledger, since_signed, states
 from compliance.ledger.append_file import must_read
 from compliance.signing import envelope, load_trust
-from flows.state import event_ids, keyring
+from flows.state import event_ids
 from flows.state.errors import EventError
 from flows.state.files import digest_bytes, write_atomically
 from flows.state.paths import Attempt, Home
@@ -60,8 +61,28 @@ def attempt_of(home: Home, event: str, number: int | None) -> Attempt:
     return attempt
 
 
-def material(attempt: Attempt, *, filed: bool = False) -> Facts:
-    """What `compliance.report` needs: statement, findings, signatures, commands, and since when.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a report of an attempt is made of.
+
+    Attributes:
+        statement: Decoded.
+        shown: What `compliance.report` shows beside it: findings, signatures, commands, and what
+            has happened since.
+    """
+
+    statement: Facts
+    shown: Facts
+
+    def page(self) -> Facts:
+        """The report's content."""
+        from compliance.report.render import report_json
+
+        return report_json(self.statement, **self.shown)
+
+
+def material(attempt: Attempt, *, filed: bool = False) -> Material:
+    """What an attempt's report is made of.
 
     Args:
         attempt: Whose report.
@@ -76,19 +97,21 @@ def material(attempt: Attempt, *, filed: bool = False) -> Facts:
     entries = Ledger(home.ledger).entries()
     _refuse_unknown(attempt, entries, opened.digest)
     findings = _findings(attempt, statement)
-    inventory = statement["predicate"]["propagation"]
-    return {
-        "statement": statement,
+    trust = load_trust(home.trust)
+    signatures = envelope.verify_signatures(opened, trust)
+    roles = states.current(entries, attempt.event).signoffs
+    since = None
+    if not filed:
+        inventory = statement["predicate"]["propagation"]
+        since = since_signed.since(entries, attempt.event, opened.digest, inventory, trust=trust)
+    shown = {
         "findings": findings["candidate"],
         "controls": findings["controls"],
-        "signatures": _as_filed(home, opened, entries) if filed else _now(home, opened, entries),
-        "since": None
-        if filed
-        else since_signed.since(
-            entries, attempt.event, opened.digest, inventory, trust=keyring.trusted(home)
-        ),
+        "signatures": _as_filed(signatures, roles) if filed else _now(signatures, roles),
+        "since": since,
         **commands(home, attempt),
     }
+    return Material(statement=statement, shown=shown)
 
 
 def _refuse_unknown(attempt: Attempt, entries: list[Entry], digest: str) -> None:
@@ -115,50 +138,41 @@ def _findings(attempt: Attempt, statement: Facts) -> Facts:
     return findings
 
 
-def _signoffs(entries: list[Entry], event: str) -> tuple[str, ...]:
-    return states.current(entries, event).signoffs
-
-
-def _now(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
+def _now(signatures: Sequence[envelope.Signature], roles: Sequence[str]) -> list[Facts]:
     """Signatures as they are in the envelope now, and roles that are awaited."""
-    signatures = envelope.verify_signatures(opened, load_trust(home.trust))
     rows = [
         {"role": s.role or "not in the trust file", "keyId": s.keyid, "demo": s.demo, "note": note}
         for s in signatures
         for note in ["" if s.holds else "does not hold" if s.role else "cannot be judged"]
     ]
-    event = _event(opened)
     there = {s.role for s in signatures if s.holds}
-    return rows + [{"role": r, "keyId": None} for r in _signoffs(entries, event) if r not in there]
+    return rows + [_awaited(role) for role in roles if role not in there]
 
 
-def _as_filed(home: Home, opened: envelope.Opened, entries: list[Entry]) -> list[Facts]:
+def _as_filed(signatures: Sequence[envelope.Signature], roles: Sequence[str]) -> list[Facts]:
     """Signatures as they were when the page was written: the executor's, the others awaited."""
-    signatures = envelope.verify_signatures(opened, load_trust(home.trust))
     executor = [
         {"role": "executor", "keyId": s.keyid, "demo": s.demo, "note": ""}
         for s in signatures
         if s.role == "executor"
     ]
-    awaited = [r for r in _signoffs(entries, _event(opened)) if r != "executor"]
-    return executor[:1] + [{"role": role, "keyId": None} for role in awaited]
+    return executor[:1] + [_awaited(role) for role in roles if role != "executor"]
 
 
-def _event(opened: envelope.Opened) -> str:
-    return str(json.loads(opened.payload)["predicate"]["event"]["id"])
+def _awaited(role: str) -> Facts:
+    return {"role": role, "keyId": None}
 
 
 def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
     """The report in a form; a PDF is printed by a browser."""
-    from compliance.report.render import render_html, render_markdown, report_json
+    from compliance.report.render import render_html, render_markdown
 
-    shown = material(attempt, filed=filed)
-    statement = shown.pop("statement")
+    given = material(attempt, filed=filed)
     if form == "json":
-        return json.dumps(report_json(statement, **shown), indent=1).encode()
+        return json.dumps(given.page(), indent=1).encode()
     if form == "markdown":
-        return render_markdown(report_json(statement, **shown)).encode()
-    return render_html(statement, **shown).encode()
+        return render_markdown(given.page()).encode()
+    return render_html(given.statement, **given.shown).encode()
 
 
 def write(attempt: Attempt, form: str, output: Path | None, *, filed: bool = False) -> Path:
@@ -189,8 +203,6 @@ def compare(home: Home, named: Sequence[str]) -> list[Facts]:
     Raises:
         EventError: Fewer than two, one that has no statement, or one that is named twice.
     """
-    from compliance.report.render import report_json
-
     attempts = [_named(home, name) for name in named]
     if len(named) == 1 and "/" not in named[0]:
         last = attempts[0]
@@ -204,11 +216,7 @@ def compare(home: Home, named: Sequence[str]) -> list[Facts]:
         raise EventError(
             f"Attempt {twice.number} of {twice.event} is named twice: name each attempt once."
         )
-    pages = []
-    for attempt in attempts:
-        shown = material(attempt)
-        pages.append(report_json(shown.pop("statement"), **shown))
-    return pages
+    return [material(attempt).page() for attempt in attempts]
 
 
 def _named(home: Home, name: str) -> Attempt:

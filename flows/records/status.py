@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import psutil
 from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Entry, Ledger, states
 from compliance.signing import envelope
+from flows.records.audit_cost import AuditCost
 from flows.state import journal, progress
 from flows.state.errors import EventError
 from flows.state.paths import Attempt, Home
@@ -54,7 +56,7 @@ class EventStatus:
     report: str | None
     claim: str | None
     reasons: list[str]
-    cost: dict[str, Any] | None
+    cost: AuditCost | None
     model_before: str | None
     model_after: str | None
     data_before: str | None
@@ -63,7 +65,7 @@ class EventStatus:
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `damp status --json`."""
-        return asdict(self)
+        return asdict(self) | {"cost": self.cost.to_json() if self.cost else None}
 
 
 def all_events(home: Home) -> list[EventStatus]:
@@ -71,7 +73,10 @@ def all_events(home: Home) -> list[EventStatus]:
     if not home.ledger.exists():
         return []
     entries = Ledger(home.ledger).entries()
-    return [_status(home, event, entries) for event in states.events(entries).values()]
+    own = defaultdict(list)
+    for entry in entries:
+        own[entry.event].append(entry)
+    return [_status(home, event, own[event.id]) for event in states.events(entries).values()]
 
 
 def one_event(home: Home, event: str) -> EventStatus:
@@ -89,10 +94,11 @@ def one_event(home: Home, event: str) -> EventStatus:
     return _status(home, events[event], own)
 
 
-def _status(home: Home, event: states.Event, entries: Sequence[Entry]) -> EventStatus:
+def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatus:
     attempt = Attempt(home, event.id, max(event.attempt, 1))
     predicate = _predicate(attempt)
     verdict = predicate["verdict"] if predicate else None
+    cost = predicate["event"].get("cost") if predicate else None
     return EventStatus(
         id=event.id,
         kind="claim" if event.claim else "request",
@@ -106,8 +112,8 @@ def _status(home: Home, event: states.Event, entries: Sequence[Entry]) -> EventS
         report=str(attempt.report) if predicate else None,
         claim=verdict["claim"] if verdict else None,
         reasons=verdict["reasons"] if verdict else [],
-        cost=predicate["event"].get("cost") if predicate else None,
-        problem=_problem(entries, event),
+        cost=AuditCost.from_json(cost) if cost else None,
+        problem=_problem(own, event),
         **_versions(attempt, predicate),
     )
 
@@ -158,9 +164,9 @@ def _doing(attempt: Attempt) -> str:
     return f"{step} ({last['what']})"
 
 
-def _problem(entries: Sequence[Entry], event: states.Event) -> str | None:
+def _problem(own: Sequence[Entry], event: states.Event) -> str | None:
     """Why the event was parked, or what is wrong with its entries."""
     if event.state is states.State.ERROR:
-        failures = [e for e in entries if e.event == event.id and e.kind == "attempt_failed"]
-        return str(failures[-1]["body"].get("reason", "")) if failures else event.problem
+        failures = [entry.body for entry in own if entry.kind == "attempt_failed"]
+        return str(failures[-1].get("reason", "")) if failures else event.problem
     return event.problem or None

@@ -6,6 +6,7 @@ Where to go for what:
                         in types. Another registry is one class with these methods
     backend.py          Which registry is in use: `open_registry`, `registry_exists`
     mlflow_registry.py  MLflow behind `Registry`; no other module calls MLflow's client
+    mlflow_server.py    MLflow's server as an application, which flows.servers runs behind its guard
     tags.py             Every `damp.*` tag of a version, its key, its form, its meaning
 
     registration.py     From an event's files to a version; the alias moves last
@@ -16,7 +17,11 @@ Where to go for what:
     gate.py             The gate: each version by itself, with all that is wrong with it
     gate_files.py       Its weights, specification and serving code, as they lie there
     gate_statement.py   Its signed statement, and its tags against that
-    gate_ledger.py      What the ledger says about registered models
+    gate_ledger.py      What the ledger says about registered models, and what of it decides
+    old_weights.py      Weights from before an event, found again in any file
+    manifest.py         All files of a version as one digest
+    promotions.py       A promotion as the ledger keeps it, with that digest
+    reaudits.py         Re-audits that are signed: only such a PASSED takes back a failure
 
     packing.py          The files of a registered model
     serving.py          The one of them that MLflow executes to serve the model. Its text is copied
@@ -55,6 +60,8 @@ __all__ = [
     "lineage",
     "model_source",
     "open_registry",
+    "promotions",
+    "reaudits",
     "registration",
     "registry_exists",
     "resolve",

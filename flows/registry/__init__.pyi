@@ -1,4 +1,4 @@
-from . import gate, lineage, model_source, registration, resolve
+from . import gate, lineage, model_source, promotions, reaudits, registration, resolve
 from .backend import open_registry, registry_exists
 from .gate import SUCCESSOR, VersionCheck, audit_registry, check_version
 from .gate_ledger import LedgerFacts
@@ -33,6 +33,8 @@ __all__ = [
     "lineage",
     "model_source",
     "open_registry",
+    "promotions",
+    "reaudits",
     "registration",
     "registry_exists",
     "resolve",

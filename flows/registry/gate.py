@@ -8,20 +8,20 @@ checked by itself: one that cannot be read is one finding, and the others are ch
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from flows.registry.backend import open_registry, registry_exists
-from flows.registry.gate_files import check_files
+from flows.registry.gate_files import FilesCheck, check_files
 from flows.registry.gate_ledger import LedgerFacts, Promotion
 from flows.registry.gate_statement import StatementCheck, check_statement
 from flows.registry.interface import ModelVersion, RegisteredModel, Registry
-from flows.registry.packing import WEIGHTS
-from flows.registry.resolve import CHAMPION, model_of, version_of
+from flows.registry.old_weights import OldWeights, gather
+from flows.registry.resolve import CHAMPION, line_of, model_of, version_of
 from flows.registry.tags import KIND, VersionTags
 from flows.state.errors import FlowError, RegistryError, ServerError
-from flows.state.files import digest_file
 from flows.state.paths import Home
 
 BASE, SUCCESSOR, FOREIGN, NAME = "base", "successor", "foreign", "name"
@@ -60,12 +60,14 @@ def audit_registry(home: Home) -> list[VersionCheck]:
         RegistryError, ServerError, LedgerError: Registry or ledger cannot be read at all.
     """
     ledger = LedgerFacts.read(home)
+    rewritten = [_of_name("ledger", problem) for problem in ledger.problems]
     if not registry_exists(home):
-        return _missing_names(ledger, [])
-    with open_registry(home) as registry:
+        return rewritten + _missing_names(ledger, [])
+    with open_registry(home) as registry, tempfile.TemporaryDirectory() as folder:
         models = registry.models()
-        checks = [check for model in models for check in _check_model(registry, ledger, model)]
-    return checks + _missing_names(ledger, models)
+        old = gather(registry, ledger, Path(folder))
+        checks = [c for model in models for c in _check_model(registry, ledger, model, old)]
+    return rewritten + checks + _missing_names(ledger, models)
 
 
 def check_version(registry: Registry, ledger: LedgerFacts, name: str, number: int) -> VersionCheck:
@@ -75,37 +77,48 @@ def check_version(registry: Registry, ledger: LedgerFacts, name: str, number: in
         RegistryError: There is none.
     """
     version_of(registry, name, number)
-    checks = _check_model(registry, ledger, model_of(registry, name))
+    with tempfile.TemporaryDirectory() as folder:
+        old = gather(registry, ledger, Path(folder))
+        checks = _check_model(registry, ledger, model_of(registry, name), old)
     return next(each for each in checks if each.version == number)
 
 
 def _check_model(
-    registry: Registry, ledger: LedgerFacts, model: RegisteredModel
+    registry: Registry, ledger: LedgerFacts, model: RegisteredModel, old: OldWeights
 ) -> list[VersionCheck]:
     """All versions of a name, then what is wrong with the name itself."""
     try:
         versions = registry.versions(model.name)
     except RegistryError as error:
         return [_of_name(model.name, _unreadable(error))]
-    promotion = ledger.promotions.get(model.name)
+    promotion = ledger.last(model.name)
     ours = promotion is not None or any(version.is_claimed for version in versions)
     statements: set[str] = set()
     checks = []
     for version in versions:
-        aliases = model.aliases_of(version.number)
+        aliases = model.aliases_of(version.number) + ((version.stage,) if version.stage else ())
         try:
             checks.append(
-                _check_ours(registry, ledger, version, aliases, statements)
+                _check_ours(registry, ledger, version, aliases, statements, old)
                 if ours
-                else _check_foreign(registry, ledger, version, aliases)
+                else _check_foreign(registry, version, aliases, old)
             )
         except ServerError:
             raise  # the registry is gone, and not this version
         except (FlowError, OSError) as error:
             checks.append(_check_unreadable(version, aliases, error))
+        except Exception as error:  # noqa: BLE001 - whatever one version holds, the others are checked
+            registry.model(model.name)  # where the registry itself fails, this ends the scan
+            checks.append(_check_unreadable(version, aliases, error))
+    numbers = {version.number for version in versions}
+    checks += [
+        _of_name(model.name, f"Alias '{alias}' points to version {number}, which is gone.")
+        for alias, number in sorted(model.aliases.items())
+        if number not in numbers
+    ]
     if promotion is None:
         return checks
-    if promotion.version not in {str(version.number) for version in versions}:
+    if promotion.version not in map(str, numbers):
         return [*checks, _missing_version(promotion)]
     if CHAMPION not in model.aliases:
         return [*checks, _missing_alias(promotion)]
@@ -121,7 +134,9 @@ def _of_name(name: str, problem: str) -> VersionCheck:
 
 def _missing_names(ledger: LedgerFacts, models: list[RegisteredModel]) -> list[VersionCheck]:
     names = {model.name for model in models}
-    return [_missing_version(p) for name, p in ledger.promotions.items() if name not in names]
+    return [
+        _missing_version(all_[-1]) for name, all_ in ledger.promotions.items() if name not in names
+    ]
 
 
 def _missing_version(promotion: Promotion) -> VersionCheck:
@@ -142,7 +157,11 @@ def _missing_alias(promotion: Promotion) -> VersionCheck:
 
 
 def _unreadable(error: Exception) -> str:
-    return f"It could not be checked: {error}"
+    """What cannot be looked into is not all right."""
+    said = (
+        str(error) if isinstance(error, FlowError | OSError) else f"{type(error).__name__}: {error}"
+    )
+    return f"It could not be checked: {said}"
 
 
 def _check_unreadable(
@@ -162,13 +181,15 @@ def _check_unreadable(
 
 
 def _check_foreign(
-    registry: Registry, ledger: LedgerFacts, version: ModelVersion, aliases: tuple[str, ...]
+    registry: Registry, version: ModelVersion, aliases: tuple[str, ...], old: OldWeights
 ) -> VersionCheck:
-    """A version of others: their business, unless it is a model that has not forgotten."""
+    """A version of others: their business, unless it is a model that has not forgotten.
+
+    Raises:
+        RegistryError, OSError: Its files cannot be read, so nobody knows.
+    """
     problems: tuple[str, ...] = ()
-    with tempfile.TemporaryDirectory() as folder:
-        digest = _foreign_digest(registry, version, Path(folder))
-    if digest in ledger.erased:
+    if old and _holds_old_weights(registry, version, old):
         problems = (
             "It holds the very weights that an event was to make forget, under another name. "
             "Delete it, or keep it out of use.",
@@ -178,13 +199,10 @@ def _check_foreign(
     )
 
 
-def _foreign_digest(registry: Registry, version: ModelVersion, folder: Path) -> str | None:
-    try:
-        model = registry.logged_model(version.logged_model_id())
-        weights = registry.model_file(model, WEIGHTS, folder)
-    except RegistryError:
-        return None  # files that damp does not read: nothing can be said about them
-    return None if weights is None else digest_file(weights)
+def _holds_old_weights(registry: Registry, version: ModelVersion, old: OldWeights) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        files = registry.files(registry.location(version), Path(folder))
+        return any(old.are_in(file) for file in files.values())
 
 
 # A version of damp's
@@ -196,11 +214,13 @@ def _check_ours(
     version: ModelVersion,
     aliases: tuple[str, ...],
     statements: set[str],
+    old: OldWeights,
 ) -> VersionCheck:
     """All that is wrong with a version of damp's.
 
     Args:
         statements: Digests of the statements of the versions before; this one's is added.
+        old: How weights from before an event are recognised.
 
     Raises:
         FlowError, OSError: It cannot be read.
@@ -214,20 +234,18 @@ def _check_ours(
         problems = list(files.problems)
         if kind == SUCCESSOR:
             statement = check_statement(
-                registry, ledger, version, tags, weights=files.weights, folder=folder
+                registry, ledger, version, weights=files.weights, folder=folder
             )
             problems += statement.problems
         elif kind != BASE:
             problems.append("It is not damp's: no statement vouches for it.")
-        elif tags.verdict is not None or tags.event is not None:
-            problems.append("It says that it is a base model, and claims a verdict.")
-        elif files.sha256 in ledger.erased and aliases:
-            problems.append("It is a model before an event: the class is still in it.")
+        else:
+            problems += _base_problems(ledger, tags, files, aliases, old)
     if statement.digest in statements:
         problems.append("Another version has this very statement: tags or artifacts were copied.")
     if statement.digest:
         statements.add(statement.digest)
-    problems += _alias_problems(ledger, version, tags, aliases, statement.verdict)
+    problems += _alias_problems(registry, ledger, version, tags, aliases, statement.verdict)
     return VersionCheck(
         name=version.name,
         version=version.number,
@@ -239,7 +257,28 @@ def _check_ours(
     )
 
 
+def _base_problems(
+    ledger: LedgerFacts,
+    tags: VersionTags,
+    files: FilesCheck,
+    aliases: tuple[str, ...],
+    old: OldWeights,
+) -> Iterator[str]:
+    """A base model claims nothing, and is none that was to forget, by whatever name."""
+    if not tags.verdict == tags.event == tags.attempt == tags.parent_version is None:
+        yield "It says that it is a base model, and claims a verdict or a parent."
+    if files.sha256 in ledger.erased:
+        if aliases:
+            yield "It is a model before an event: the class is still in it."
+    elif files.weights is not None and old.are_in(files.weights):
+        yield (
+            "It holds the very weights that an event was to make forget, in another file. Delete "
+            "it, or keep it out of use."
+        )
+
+
 def _alias_problems(
+    registry: Registry,
     ledger: LedgerFacts,
     version: ModelVersion,
     tags: VersionTags,
@@ -249,14 +288,15 @@ def _alias_problems(
     """An alias says that a model is in use: the ledger must say so too, once it speaks."""
     if not aliases:
         return []
-    last = ledger.promotions.get(version.name)
+    last = ledger.last(version.name)
     names = " and ".join(f"'{alias}'" for alias in aliases)
     if last is not None and last.version == str(version.number):
-        return []
+        return list(_promoted_problems(registry, ledger, version, tags, verdict))
     if last is not None:
         return [
             f"Alias {names} was moved past the gate: the ledger promoted version "
-            f"{last.version}. `damp promote {version.name}/{last.version}` puts it back."
+            f"{last.version}. `damp promote {version.name}/{last.version}` puts it back"
+            f"{', and MLflow takes its stage away' if version.stage else ''}."
         ]
     if tags.kind == BASE:
         return []
@@ -268,3 +308,30 @@ def _alias_problems(
         f"Alias {names} was moved past the gate: the ledger knows of no promotion. `damp promote "
         f"{version.name}/{version.number}` checks and enters it."
     ]
+
+
+def _promoted_problems(
+    registry: Registry,
+    ledger: LedgerFacts,
+    version: ModelVersion,
+    tags: VersionTags,
+    verdict: str,
+) -> Iterator[str]:
+    """The entry of a promotion is not signed: the version itself must deserve it."""
+    if tags.kind != SUCCESSOR:
+        yield "The ledger says that it was promoted, and no statement vouches for it."
+    elif verdict != "PASSED":
+        yield "An alias points to it without a valid PASSED. Move it to another version."
+    yield from order_problems(registry, ledger, version)
+
+
+def order_problems(registry: Registry, ledger: LedgerFacts, version: ModelVersion) -> Iterator[str]:
+    """A version may not take the place of one that has forgotten more."""
+    line = {str(number) for number in line_of(registry, version)}
+    promoted = dict.fromkeys(each.version for each in ledger.promotions.get(version.name, ()))
+    for number in promoted:
+        if number not in line:
+            yield (
+                f"version {number} was promoted before and this was not made from it, so that "
+                "what it has forgotten would come back"
+            )

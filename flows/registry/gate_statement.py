@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compliance.verification.verify import Verification, verify_statement
+from compliance.verification.verify import INVALID, Verification, verify_statement
 from flows.registry.gate_ledger import LedgerFacts
 from flows.registry.interface import ModelVersion, Registry
-from flows.registry.tags import VersionTags
+from flows.registry.tags import TAGS, VersionTags
 from flows.state.files import digest_file
 
 STATEMENT = "statement.dsse.json"
@@ -38,7 +38,6 @@ def check_statement(
     registry: Registry,
     ledger: LedgerFacts,
     version: ModelVersion,
-    tags: VersionTags,
     *,
     weights: Path | None,
     folder: Path,
@@ -52,12 +51,13 @@ def check_statement(
     if kept is None:
         gone = "It has no statement. Restore it beside its run, from the event's folder."
         return StatementCheck(problems=(gone,))
-    verification = _verified(ledger, tags, kept, weights)
+    verification = _verified(ledger, kept, weights)
     problems = [f"Its statement: {problem}" for problem in verification.problems]
     if verification.statement is None:
         return StatementCheck(problems=tuple(problems))
     signed = _signed_tags(verification.statement, digest_file(kept))
     problems += _differences(version, signed)
+    problems += _parent_problems(registry, version, verification.statement["predicate"])
     if time := ledger.failed_again.get(str(signed.event)):
         problems.append(f"A re-audit at {time} did not pass. Open a new event.")
     return StatementCheck(
@@ -65,15 +65,26 @@ def check_statement(
     )
 
 
-def _verified(
-    ledger: LedgerFacts, tags: VersionTags, statement: Path, weights: Path | None
-) -> Verification:
-    """The statement's check, with the sign-offs that the event's policy asks for."""
-    plan = ledger.plans.get((tags.event or "", tags.attempt or 0))
-    roles = EITHER if plan is None or plan.signoffs is None else plan.signoffs
+def _verified(ledger: LedgerFacts, statement: Path, weights: Path | None) -> Verification:
+    """The statement's check, with the sign-offs that the plan asks for whose digest it signs.
+
+    The executor's is always asked for: without it, the digest too is anybody's word.
+    """
     home = ledger.home
-    return verify_statement(
-        statement, home.trust, model=weights, ledger=home.ledger, roles=tuple(roles)
+    verification = verify_statement(statement, home.trust, model=weights, ledger=home.ledger)
+    if verification.statement is None:
+        return verification
+    plan = verification.statement["predicate"]["auditPlan"]["digest"]
+    roles = ledger.signoffs(plan) or EITHER
+    missing = [role for role in roles if role not in verification.roles]
+    if not missing:
+        return verification
+    return replace(
+        verification,
+        exit_code=INVALID,
+        problems=tuple(f"No trusted {role} has signed." for role in missing),
+        verdict="",
+        statement=None,
     )
 
 
@@ -82,16 +93,34 @@ def _signed_tags(statement: Mapping[str, Any], digest: str) -> VersionTags:
     predicate = statement["predicate"]
     event, inputs = predicate["event"], predicate["inputs"]
     parent = inputs["modelBefore"]["registry"]
+    retired = predicate["method"]["parameters"].get("retired")
     return VersionTags(
         event=event["id"],
         attempt=event["attempt"],
         verdict=predicate["verdict"]["result"],
         data_version=inputs["dataAfter"]["version"],
         data_before=inputs["dataBefore"]["version"],
+        kind="successor",
         weights_sha256=statement["subject"][0]["digest"]["sha256"],
         statement_sha256=digest,
+        architecture=inputs["modelBefore"]["architecture"],
+        retired=None if retired is None else tuple(retired),
         parent_version=None if parent is None else parent["version"],
     )
+
+
+def _parent_problems(
+    registry: Registry, version: ModelVersion, predicate: Mapping[str, Any]
+) -> Iterator[str]:
+    """The version that it names as its parent must be the model before of its statement."""
+    before = predicate["inputs"]["modelBefore"]
+    if before["registry"] is not None and before["registry"]["name"] != version.name:
+        yield f"Its statement is of a model of '{before['registry']['name']}'."
+    number = version.raw_tags.get(TAGS["parent_version"].key)
+    parent = next((v for v in registry.versions(version.name) if str(v.number) == number), None)
+    sha256 = before["digest"]["sha256"]
+    if parent is not None and parent.raw_tags.get(TAGS["weights_sha256"].key) != sha256:
+        yield f"Version {number} is not the model before of its statement: {sha256[:16]}."
 
 
 def _differences(version: ModelVersion, signed: VersionTags) -> Iterator[str]:

@@ -45,6 +45,8 @@ class ModelVersion:
         model_id: Of the logged model that holds its files; None where its source is no such model.
         run_id: Of the run that holds its lineage and artifacts; "" where it has none.
         raw_tags: Its tags as they are stored: anybody may have written them.
+        stage: Of MLflow's legacy stages, "Production" or "Staging", by which it is loaded as by an
+            alias; "" in none.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelVersion:
     model_id: str | None
     run_id: str
     raw_tags: Mapping[str, str]
+    stage: str = ""
 
     @property
     def title(self) -> str:
@@ -186,6 +189,12 @@ class Registry(Protocol):
 
     def logged_model(self, model_id: str) -> LoggedModel:
         """Where the files of a version lie."""
+
+    def location(self, version: ModelVersion) -> str:
+        """Where whoever loads a version by its name gets its files, as a URI."""
+
+    def files(self, location: str, folder: Path) -> Mapping[str, Path]:
+        """Every file below a location by its relative name: where it lies, or fetched."""
 
     def model_file(self, model: LoggedModel, name: str, folder: Path) -> Path | None:
         """A file of a logged model: where it lies, or fetched into `folder`; None if gone."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -25,9 +25,10 @@ from flows.registry.interface import (
     OpenRun,
     RegisteredModel,
 )
+from flows.registry.manifest import files_below
 from flows.registry.packing import WEIGHTS, pack
 from flows.registry.tags import EVENT, VersionTags
-from flows.servers import endpoints, local_services, processes
+from flows.servers import auth, endpoints, local_services, processes
 from flows.state import locks
 from flows.state.errors import RegistryError, ServerError
 from flows.state.files import digest_file
@@ -47,6 +48,8 @@ RESTORE = "It was deleted: restore the copy of the registry that has it."
 Answer = TypeVar("Answer")
 PAGE = 1000
 """Most answers of one search; the next page is asked for."""
+STAGES = ("Production", "Staging")
+"""Legacy stages by which a version is loaded (`models:/digits/Production`)."""
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def opened(home: Home) -> Iterator[MlflowRegistry]:
             yield MlflowRegistry(_client(where), artifacts=_artifacts(home))
         except (MlflowException, SQLAlchemyError) as problem:
             reason = str(getattr(problem, "message", problem)).strip().splitlines()[0]
-            if _by_a_server() and _is_lost(where, reason):
+            if where != home.mlflow_uri and _is_lost(where, reason):
                 raise ServerError(
                     f"The MLflow server at {_without_password(where)} or its database was lost on "
                     f"the way: {reason} Start it again; the same command, or the next run of the "
@@ -125,6 +128,32 @@ class MlflowRegistry:
             raise RegistryError(f"MLflow has no model {model_id}. {RESTORE}")
         return _logged_model(model)
 
+    def location(self, version: ModelVersion) -> str:
+        uri = self.client.get_model_version_download_uri(version.name, str(version.number))
+        if not uri.startswith("runs:/"):
+            return str(uri)
+        run_id, _, path = uri.removeprefix("runs:/").partition("/")
+        run = _unless_missing(lambda: self.client.get_run(run_id))
+        if run is None:
+            raise RegistryError(f"MLflow has no run {run_id}. {RESTORE}")
+        return f"{run.info.artifact_uri}/{path}"
+
+    def files(self, location: str, folder: Path) -> Mapping[str, Path]:
+        from mlflow.exceptions import MlflowException
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        scheme = _scheme(location)
+        if scheme != "file":
+            _check_handed_through(location, scheme)
+            folder.mkdir(parents=True, exist_ok=True)
+            store = get_artifact_repository(location, tracking_uri=self.client.tracking_uri)
+            try:
+                store.download_artifacts("", str(folder))
+            except MlflowException as problem:
+                raise RegistryError(f"The files at {location} cannot be fetched.") from problem
+            return files_below(folder)
+        return files_below(_local_path(location))
+
     def model_file(self, model: LoggedModel, name: str, folder: Path) -> Path | None:
         return self._file(model.location, name, folder)
 
@@ -155,8 +184,13 @@ class MlflowRegistry:
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return []
-        runs = self.client.search_runs(
-            [experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=PAGE
+        runs = _pages(
+            lambda token: self.client.search_runs(
+                [experiment.experiment_id],
+                "attributes.status = 'RUNNING'",
+                max_results=PAGE,
+                page_token=token,
+            )
         )
         return [OpenRun(run_id=r.info.run_id, event=r.data.tags.get(EVENT)) for r in runs]
 
@@ -298,18 +332,12 @@ class MlflowRegistry:
         """
         from mlflow.exceptions import MlflowException
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-        from mlflow.utils.file_utils import local_file_uri_to_path
 
-        scheme = location.partition(":")[0]
+        scheme = _scheme(location)
         if scheme == "file":
-            file = Path(local_file_uri_to_path(location)) / name
+            file = _local_path(location) / name
             return file if file.is_file() else None
-        if scheme != "mlflow-artifacts":
-            raise RegistryError(
-                f"Files lie at {location}; damp reads them only from this machine or through the "
-                "MLflow server (`mlflow server --artifacts-destination`). Give the weights as a "
-                "file."
-            )
+        _check_handed_through(location, scheme)
         folder.mkdir(parents=True, exist_ok=True)
         store = get_artifact_repository(location, tracking_uri=self.client.tracking_uri)
         try:
@@ -351,6 +379,7 @@ def _version(version: model_registry.ModelVersion) -> ModelVersion:
         model_id=_model_id(str(version.source)),
         run_id=version.run_id or "",
         raw_tags=dict(version.tags),
+        stage=version.current_stage if version.current_stage in STAGES else "",
     )
 
 
@@ -407,6 +436,30 @@ def _quoted(text: str) -> str:
     return f"{mark}{text}{mark}"
 
 
+# Where files lie
+
+
+def _scheme(location: str) -> str:
+    """How a location is reached; a plain path is a file's."""
+    scheme, colon, _ = location.partition(":")
+    return scheme if colon and "/" not in scheme else "file"
+
+
+def _local_path(location: str) -> Path:
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    return Path(local_file_uri_to_path(location))
+
+
+def _check_handed_through(location: str, scheme: str) -> None:
+    """Refuse a location that is neither this machine's nor the MLflow server's."""
+    if scheme != "mlflow-artifacts":
+        raise RegistryError(
+            f"Files lie at {location}; damp reads them only from this machine or through the "
+            "MLflow server (`mlflow server --artifacts-destination`). Give the weights as a file."
+        )
+
+
 # Where the registry is, and what its failures mean
 
 
@@ -421,19 +474,21 @@ def _artifacts(home: Home) -> str | None:
 
 
 def _server_here(home: Home) -> str | None:
-    """The server of `damp up`, where a database of its own holds the registry.
+    """The server of `damp up`, where it runs: one process holds the database, and all ask it.
 
     Raises:
-        ServerError: It does not run: the file beside it would be another registry.
+        ServerError: It does not run, and a database of its own holds the registry: the file beside
+            it would be another one.
     """
-    if settings().mlflow_database_url is None:
-        return None
     service = local_services.running(home, "mlflow")
+    if settings().mlflow_database_url is None:
+        return service.url if service and processes.answers(service.health) else None
     if service is None:
         raise ServerError(
             "`mlflow_database_url` names the database of the MLflow server of `damp up`, which "
             "does not run here. Start it, or name the server that does (`mlflow_uri`)."
         )
+    endpoints.hand_to_mlflow(auth.auth_string(home.root))
     return service.url
 
 

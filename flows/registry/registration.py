@@ -14,7 +14,15 @@ from typing import Any
 from flows.registry.backend import open_registry, registry_exists
 from flows.registry.interface import ModelVersion, NewVersion, Registry
 from flows.registry.packing import Spec
-from flows.registry.resolve import CHAMPION, Resolved, ancestry, champion_of, resolve, version_of
+from flows.registry.resolve import (
+    CHAMPION,
+    Resolved,
+    ancestry,
+    champion_of,
+    move_champion,
+    resolve,
+    version_of,
+)
 from flows.registry.tags import VersionTags
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
@@ -193,7 +201,7 @@ def _move_alias(registry: Registry, version: ModelVersion, parent: ModelVersion)
     """Compare and swap: from the parent, never from a model that another event has promoted."""
     now = champion_of(registry, version.name)
     if now in (None, parent.number):
-        registry.set_alias(version.name, CHAMPION, version.number)
+        move_champion(registry, version.name, version.number, expected=now)
     elif version.number not in ancestry(registry, version.name, now):
         raise RegistryError(
             f"'{version.name}@{CHAMPION}' is now version {now}, which was not made from version "

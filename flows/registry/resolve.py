@@ -127,6 +127,36 @@ def version_of(registry: Registry, name: str, number: int) -> ModelVersion:
     return versions[number]
 
 
+def line_of(registry: Registry, version: ModelVersion) -> list[int]:
+    """A version and those it was made from: a base model ends the line, whatever its tags claim."""
+    versions = {each.number: each for each in registry.versions(version.name)}
+    line: list[int] = []
+    number: int | None = version.number
+    while number in versions and number not in line:
+        line.append(number)
+        try:
+            tags = versions[number].tags()
+        except RegistryError:
+            return line  # a finding of that version, and no reason to leave out this one
+        number = None if tags.kind == "base" else tags.parent_version
+    return line
+
+
+def move_champion(registry: Registry, name: str, number: int, *, expected: int | None) -> None:
+    """Let the alias `champion` point to a version, if it still points where it was expected.
+
+    Raises:
+        RegistryError: It was moved meanwhile.
+    """
+    now = champion_of(registry, name)
+    if now != expected:
+        raise RegistryError(
+            f"'{name}@{CHAMPION}' was moved to {f'version {now}' if now else 'nothing'} meanwhile. "
+            "Nothing was moved; `damp audit-registry` shows what is in use now."
+        )
+    registry.set_alias(name, CHAMPION, number)
+
+
 def ancestry(registry: Registry, name: str, number: int | None) -> list[int]:
     """A version and those it was made from, as their tags claim."""
     line: list[int] = []

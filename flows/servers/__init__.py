@@ -3,6 +3,9 @@
 Alone on one machine, damp starts a private Prefect server and needs nothing else. A team names
 servers and a cluster in its settings; the same code then talks to those.
 
+    auth.py             the password of the servers that damp starts, one for each state folder
+    guard.py            who may ask them, and from which page: host, origin, password
+    guarded.py          runs Prefect or MLflow behind the guard; secrets come through a pipe
     endpoints.py        servers of the settings: checked for version, never a cloud by accident
     local_services.py   `damp up` and `damp down`: Prefect and MLflow with their pages
     private_prefect.py  a Prefect server for one command, which cannot outlive it
@@ -14,6 +17,7 @@ servers and a cluster in its settings; the same code then talks to those.
 """
 
 __all__ = [
+    "auth",
     "cluster",
     "die_with_parent",
     "endpoints",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from urllib.parse import urlsplit
 
-from flows.servers import processes
+from flows.servers import auth, local_services, processes
+from flows.state import secrets
 from flows.state.errors import ServerError
+from flows.state.paths import Home
 from flows.state.settings import settings
 
 CLOUDS = (
@@ -29,9 +32,38 @@ def prefect_api() -> str | None:
         return None
     _refuse_cloud(url, "prefect_api_url")
     base = url.rstrip("/")
-    theirs = processes.fetch(f"{base}/admin/version", 10)
+    password = prefect_auth()
+    sent = auth.header(password) if password else None
+    theirs = processes.fetch(f"{base}/admin/version", 10, sent)
     _compare("Prefect", base, theirs and theirs.strip('"'), importlib.metadata.version("prefect"))
     return url
+
+
+def prefect_auth() -> str | None:
+    """`user:password` for that server: what is set for it, else ours where it is ours."""
+    given = secrets.value("DAMP_PREFECT_AUTH") or os.environ.get("PREFECT_API_AUTH_STRING")
+    return given or _of_our_own("prefect", settings().prefect_api_url)
+
+
+def mlflow_auth() -> str | None:
+    """The same for the MLflow server; None where it asks for none."""
+    return secrets.value("DAMP_MLFLOW_AUTH") or _of_our_own("mlflow", settings().mlflow_uri)
+
+
+def _of_our_own(name: str, url: str | None) -> str | None:
+    """The password of a server of `damp up`, where the settings name that one."""
+    home = Home(settings().home)
+    service = local_services.running(home, name)
+    if service is None or url is None or not f"{url}/".startswith(f"{service.url}/"):
+        return None
+    return auth.auth_string(home.root)
+
+
+def hand_to_mlflow(password: str | None) -> None:
+    """Let MLflow's client send this `user:password`, and no other one of ours."""
+    if password is not None:
+        user, _, rest = password.partition(":")
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": rest}
 
 
 def mlflow_server() -> str | None:
@@ -47,6 +79,7 @@ def mlflow_server() -> str | None:
     base = url.rstrip("/")
     theirs = processes.fetch(f"{base}/version", 10)
     _compare("MLflow", base, theirs, importlib.metadata.version("mlflow"))
+    hand_to_mlflow(mlflow_auth())
     return base
 
 
@@ -68,8 +101,9 @@ def _compare(what: str, url: str, theirs: str | None, ours: str) -> None:
     """A server of another version may take requests that it then misreads."""
     if theirs is None:
         raise ServerError(
-            f"No {what} server answers at {url}. Start it (`damp up` starts one on this machine), "
-            "or take the address out of the settings to work without one."
+            f"No {what} server answers at {url}, or it wants another password than that of "
+            f"DAMP_{what.upper()}_AUTH. Start it (`damp up` starts one on this machine), set the "
+            "password, or take the address out of the settings to work without one."
         )
     if theirs != ours:
         raise ServerError(

@@ -7,18 +7,15 @@ second `damp up` recognises them and `damp down` ends them, whatever happened in
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from flows.servers import processes
-from flows.servers.private_prefect import uvicorn
+from flows.servers import auth, guarded, processes
+from flows.servers.private_prefect import refuse_unwritable, secret_settings
 from flows.state.errors import ServerError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
@@ -53,14 +50,6 @@ class Service(processes.Identity):
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"healthy": processes.answers(self.health)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What to run, and with which environment."""
-
-    command: list[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def up(home: Home, ports: Mapping[str, int | None]) -> list[Service]:
@@ -145,17 +134,9 @@ def _port(name: str, wanted: int | None) -> int:
 def _start(home: Home, name: str, port: int) -> Service:
     log = log_path(home, name)
     log.parent.mkdir(parents=True, exist_ok=True)
-    start = {"prefect": _prefect, "mlflow": _mlflow}[name](home, port)
+    instructions = {"prefect": _prefect, "mlflow": _mlflow}[name](home, port)
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            start.command,
-            env=os.environ | start.environment,
-            cwd=home.root,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = guarded.start(instructions, output, home.root)
     url = f"http://127.0.0.1:{port}"
     service = Service(
         name=name,
@@ -169,8 +150,9 @@ def _start(home: Home, name: str, port: int) -> Service:
     return service
 
 
-def _prefect(home: Home, port: int) -> _Start:
+def _prefect(home: Home, port: int) -> guarded.Instructions:
     (home.root / "prefect").mkdir(parents=True, exist_ok=True)
+    refuse_unwritable()
     database = settings().prefect_database_url
     external = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
     url = f"http://127.0.0.1:{port}/api"
@@ -181,16 +163,15 @@ def _prefect(home: Home, port: int) -> _Start:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     }
-    return _Start([sys.executable, "-m", *uvicorn(port)], own | external)
+    variables = secret_settings() | own | external
+    return guarded.prefect(port, auth=auth.auth_string(home.root), variables=variables)
 
 
-def _mlflow(home: Home, port: int) -> _Start:
+def _mlflow(home: Home, port: int) -> guarded.Instructions:
     database = settings().mlflow_database_url or home.mlflow_uri
     artifacts = (home.root / "mlartifacts").absolute().as_uri()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", database]
-    command += ["--artifacts-destination", artifacts]
-    return _Start(command, {"MLFLOW_LOGGING_LEVEL": "WARNING"})
+    password = auth.auth_string(home.root)
+    return guarded.mlflow(port, auth=password, database=database, artifacts=artifacts)
 
 
 def _wait(home: Home, service: Service) -> None:

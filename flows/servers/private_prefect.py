@@ -11,14 +11,15 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
 
-from flows.servers import processes
+from flows.servers import auth, guarded, processes
+from flows.state import children
 from flows.state.errors import ServerError
 
 START_SECONDS = 300.0
@@ -91,22 +92,16 @@ def launch(home: Path, *, scheduler: bool = False) -> PrefectServer:
     reap(home)
     folder = home / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable()
     server = PrefectServer(home=home, port=processes.free_port())
+    instructions = guarded.prefect(
+        server.port,
+        auth=auth.auth_string(home),
+        variables=_variables(scheduler),
+        owner=os.getpid(),
+    )
     with server.log.open("ab") as log:
-        server.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "flows.servers.die_with_parent",
-                str(os.getpid()),
-                *uvicorn(server.port),
-            ],
-            env=os.environ | _server_environment(scheduler),
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the flow, which then ends the server in order
-        )
+        server.process = guarded.start(instructions, log, home)
     started = processes.Identity.of(server.process.pid).started
     record = Owned(pid=server.process.pid, started=started, owner=os.getpid())
     record_path(home, record.owner).write_text(json.dumps(asdict(record)))
@@ -142,17 +137,33 @@ def reap(home: Path) -> list[int]:
     return ended
 
 
-def uvicorn(port: int) -> list[str]:
-    """The module and arguments that serve Prefect's API on a port of this machine."""
-    application = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
-    place = ["--host", "127.0.0.1", "--port", str(port)]
-    return ["uvicorn", *application, *place, "--log-level", "error"]
+def refuse_unwritable() -> None:
+    """Name a folder of Prefect's that cannot be written; its server would end without a word.
+
+    Raises:
+        ServerError: `PREFECT_HOME` cannot be written.
+    """
+    place = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".damp-"):
+            pass
+    except OSError as error:
+        raise ServerError(
+            f"PREFECT_HOME is {place}, which cannot be written: {error.strerror}. Make it writable "
+            "for you, or unset PREFECT_HOME: then Prefect keeps its files in the state folder."
+        ) from error
 
 
-def _server_environment(scheduler: bool) -> dict[str, str]:
+def secret_settings() -> dict[str, str]:
+    """Settings of a Prefect server that the user has set and that are for few eyes."""
+    names = [n for n in os.environ if n.startswith("PREFECT_SERVER_") and children.is_secret(n)]
+    return {name: os.environ[name] for name in names}
+
+
+def _variables(scheduler: bool) -> dict[str, str]:
     off = "true" if scheduler else "false"
     services = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS")
-    return {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": off for name in services} | {
-        "PREFECT_UI_ENABLED": "false",
-        "PREFECT_API_URL": "",
-    }
+    switches = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": off for name in services}
+    own = {"PREFECT_UI_ENABLED": "false", "PREFECT_API_URL": ""}
+    return secret_settings() | switches | own

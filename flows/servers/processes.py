@@ -8,13 +8,16 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import psutil
 from pydantic import TypeAdapter, ValidationError
+
+from flows.state.settings import LOOPBACK
 
 PATIENCE = 5.0
 """Seconds that a process is given to end by itself."""
@@ -111,13 +114,21 @@ def comes_up(url: str, seconds: float, is_alive: Callable[[], bool]) -> bool:
     return False
 
 
-def fetch(url: str, seconds: float = 2.0) -> str | None:
+def fetch(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> str | None:
     """The text that a server answers at `url`; None where it does not, or not with 200."""
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as reply:  # noqa: S310 - http only
+        request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - http only
+        with opener(url).open(request, timeout=seconds) as reply:
             return reply.read().decode() if reply.status == 200 else None
     except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError):
         return None
+
+
+def opener(url: str) -> urllib.request.OpenerDirector:
+    """What opens an address: this machine's own ones never through a proxy."""
+    host = (urlsplit(url).hostname or "").lower()
+    here = host in LOOPBACK or host.startswith("127.")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
 
 
 def is_free(port: int) -> bool:

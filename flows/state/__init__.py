@@ -16,6 +16,13 @@ What happens now:
     logs.py         one JSON object a line in logs/damp.jsonl, each with its event
     interrupts.py   Ctrl-C and SIGTERM: caught from the first import on, and never lost
 
+Kept from strangers and from those who need not know:
+
+    children.py     how processes are started: a safe path, our folder, a bare environment
+    secrets.py      passphrase and database passwords, out of the environment and in memory
+    users_code.py   code of the user's own, from the one folder that was named for it
+    prefect_files.py  keeps Prefect from reading settings out of the working folder
+
 Names and refusals:
 
     event_ids.py    an event by its whole id or by its beginning
@@ -26,6 +33,7 @@ Names and refusals:
 """
 
 __all__ = [
+    "children",
     "errors",
     "event_ids",
     "facts",
@@ -37,6 +45,8 @@ __all__ = [
     "locks",
     "logs",
     "paths",
+    "prefect_files",
     "progress",
+    "secrets",
     "settings",
 ]

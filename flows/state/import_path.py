@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
+from flows.state import users_code
 from flows.state.errors import FlowError
 
 PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -25,20 +23,22 @@ def is_import_path(text: str) -> bool:
 
 
 def load(text: str, error: type[FlowError]) -> Callable[..., Any]:
-    """The callable that `package.module:callable` names; the working directory is searched too.
+    """The callable that `package.module:callable` names.
+
+    It lies in the folder that `damp --code` (or `DAMP_CODE`) names, or is installed. The working
+    directory is not searched: a stranger's folder must not run a stranger's code.
 
     Raises:
         error: There is no such module or attribute, or it cannot be called.
     """
     module_name, _, attribute = text.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
-        module = importlib.import_module(module_name)
+        module = users_code.import_module(module_name)
     except (ImportError, SyntaxError) as problem:
         raise error(
-            f"'{text}': the module '{module_name}' cannot be imported ({problem}). Run damp in the "
-            "folder that holds it, or install it into this environment."
+            f"'{text}': the module '{module_name}' cannot be imported ({problem}). Name the folder "
+            "that holds it, as in `damp --code . ...` or with DAMP_CODE, or install it into this "
+            "environment."
         ) from problem
     function = getattr(module, attribute, None)
     if not callable(function):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from compliance.formats.errors import TrustError
 from compliance.formats.timestamps import parse_utc
 from compliance.signing import ROLES, Trust, TrustedKey, change_trust, keys, load_trust
+from flows.state import secrets
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -189,5 +190,5 @@ def ensure_demo_key(home: Home) -> None:
 
 
 def _passphrase() -> bytes | None:
-    passphrase = os.environ.get("DAMP_KEY_PASSPHRASE")
+    passphrase = secrets.value(secrets.PASSPHRASE)
     return passphrase.encode() if passphrase else None

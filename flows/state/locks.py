@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from filelock import FileLock, Timeout
 
+from flows.state import secrets
 from flows.state.errors import BusyError, ServerError, SettingsError, StoreError
 from flows.state.paths import Home
 from flows.state.settings import settings
@@ -107,9 +108,10 @@ def _across_machines(name: str, busy: BusyError | None) -> Iterator[None]:
             cursor.execute(f"select {how}(%s)", [_number(name)])
             acquired = busy is None or cursor.fetchone()[0]
     except psycopg2.Error as error:
+        reason = secrets.hidden(str(error).strip())
         raise ServerError(
-            f"The database of the locks cannot be used: {str(error).strip()}. Start it, or fix "
-            "`locks_url` (DAMP_LOCKS_URL); without it nothing keeps two machines apart."
+            f"The database of the locks cannot be used: {reason}. Start it, or fix `locks_url` "
+            "(DAMP_LOCKS_URL); without it nothing keeps two machines apart."
         ) from error
     try:
         if not acquired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tomllib
 from collections.abc import Iterator
@@ -14,16 +15,21 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from flows.state import prefect_files, secrets
 from flows.state.errors import SettingsError
 from flows.state.paths import Home
 
 FILE = "settings.toml"
 """Under the state folder, or where `DAMP_SETTINGS` points."""
+NOT_IN_HOME = "?#%{}\\'\""
+"""Characters that no state folder's path may hold, beside those that cannot be printed."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(BaseSettings):
@@ -99,7 +105,16 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file."""
-        return env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
+        withdrawn = InitSettingsSource(settings_cls, _secret_fields(settings_cls))
+        file = TomlConfigSettingsSource(settings_cls, settings_file())
+        return env_settings, withdrawn, file
+
+
+def _secret_fields(settings_cls: type[BaseSettings]) -> dict[str, str]:
+    """Addresses with passwords that were taken out of the environment."""
+    names = {field: f"DAMP_{field.upper()}" for field in settings_cls.model_fields}
+    given = {field: secrets.value(name) for field, name in names.items() if name in secrets.NAMES}
+    return {field: value for field, value in given.items() if value is not None}
 
 
 def settings_file() -> Path:
@@ -124,7 +139,22 @@ def settings() -> Settings:
             f"Settings cannot be used: {'; '.join(problems)}. They come from {settings_file()} and "
             "from DAMP_* variables; docs/operations.md lists them."
         ) from error
-    return loaded.model_copy(update={"home": loaded.home.expanduser().absolute()})
+    home = loaded.home.expanduser().absolute()
+    _refuse_unusable(home)
+    return loaded.model_copy(update={"home": home})
+
+
+def _refuse_unusable(home: Path) -> None:
+    """Databases and files are named by addresses: there, these characters mean other things."""
+    wrong = [
+        sign for sign in dict.fromkeys(str(home)) if sign in NOT_IN_HOME or not sign.isprintable()
+    ]
+    if wrong:
+        raise SettingsError(
+            f"The state folder {str(home)!r} cannot be used: its path holds "
+            f"{', '.join(map(repr, wrong))}, which addresses of databases and files give another "
+            "meaning. Name another one with --home or DAMP_HOME."
+        )
 
 
 def _refuse_unknown_keys(file: Path) -> None:
@@ -160,6 +190,9 @@ def prepare_environment(home: Path) -> None:
     """
     for name, value in engine_variables(home).items():
         os.environ.setdefault(name, value)
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = never_by_proxy(os.environ.get(name) or _any_no_proxy())
+    prefect_files.ignore_those_of_the_folder()
     keep_freed_memory()
 
 
@@ -180,7 +213,9 @@ def engine_variables(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "prefect" / "results"),
         # A profile of the user's may point at a cloud; damp asks only the server of its settings.
-        "PREFECT_PROFILES_PATH": str(home / "prefect" / "profiles.toml"),
+        # Neither does one that lies in a state folder out of a stranger's archive count.
+        "PREFECT_PROFILES_PATH": os.devnull,
+        "PREFECT_LOGGING_CONFIG_PATH": _logging_of_prefect(),
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the same
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLI_COLORS": "false",
@@ -193,6 +228,27 @@ def engine_variables(home: Path) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": str(2**30),
         "MALLOC_TOP_PAD_": str(2**28),
     }
+
+
+def _logging_of_prefect() -> str:
+    """Prefect's own configuration of its logs: whatever such a file names is called."""
+    package = importlib.util.find_spec("prefect")
+    place = package and package.origin
+    return str(Path(place).parent / "logging" / "logging.yml") if place else os.devnull
+
+
+def never_by_proxy(given: str) -> str:
+    """A list of `NO_PROXY` that has this machine in it: no proxy can reach our servers for us.
+
+    >>> never_by_proxy("example.org")
+    'example.org,127.0.0.1,localhost,::1'
+    """
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    return given if "*" in entries else ",".join(dict.fromkeys((*entries, *LOOPBACK)))
+
+
+def _any_no_proxy() -> str:
+    return os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
 
 
 @contextmanager

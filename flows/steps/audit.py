@@ -205,6 +205,8 @@ class Suite:
                 self.observe.shadow(file, seed, shadows.edited)
                 for file, seed in zip(shadows.models, shadows.seeds, strict=True)
             ),
+            # those that a claimant handed in have no seeds: they may be copies
+            trained_here=bool(case.references.seeds),
         )
 
     def run(self, part: str) -> PartResult:
@@ -280,11 +282,11 @@ class _Observer:
     ) -> Observation:
         """From the cache where this model was observed on these rows before."""
         from audits import features
+        from audits.observation import CONTENT
         from flows.state import files
 
-        key = digest_bytes(
-            canonical([file.sha256, self.rows.key, list(retired), architecture or ""])
-        )
+        model = [file.sha256, self.rows.key, list(retired), architecture or ""]
+        key = digest_bytes(canonical([*model, CONTENT]))
         path = self.home.observations / f"{key}.safetensors"
         if path.exists():
             observation = features.from_arrays(*files.load_arrays(path))
@@ -348,15 +350,22 @@ class _Observer:
         return observations, impossible
 
     def _observe(self, network: nn.Module, digest: str, retired: Sequence[int]) -> Observation:
-        from audits import features
+        from audits import features, weight_record
         from flows.state.settings import settings
 
+        shown = [
+            i for i, c in enumerate(self.rows.test_labels.tolist()) if c in self.case.data.forget
+        ]
         with self.meter.timed(audit_cost.OBSERVE):
+            device = settings().device
+            record = weight_record.record(
+                network, self.rows.test_inputs, shown=shown, device=device
+            )
             observation = features.observe(
                 network,
                 self.rows.train_inputs,
                 self.rows.test_inputs,
-                device=settings().device,
+                device=device,
                 retired=tuple(retired),
                 digest=digest,
                 fresh=self.rows.fresh_inputs,
@@ -364,5 +373,6 @@ class _Observer:
                 tuning=self.rows.tuning,
                 weights=True,
             )
+            observation = replace(observation, record=record)
         self.meter.count(observation, kept=False)
         return observation

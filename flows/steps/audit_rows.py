@@ -20,7 +20,7 @@ SPLIT_SEED = 20260416
 """Fixed, so that a model's observation can be kept and used by the next event on the same data."""
 
 
-FORMAT = 2
+FORMAT = 3
 """Of what is kept of an observation: one kept in another form is made again."""
 
 

@@ -71,7 +71,7 @@ def accept(attempt: Attempt) -> AcceptedClaim:
         forget=claim.forget,
         recipe=claims.recipe_source(claim, origin),
         policy=policy,
-        started=entry["time"],
+        started=entry.time,
         previous=(),
     )
 
@@ -238,7 +238,7 @@ def conclude(
     findings: Findings,
 ) -> Record:
     """Judge, report and sign, as an unlearning event is; the claim's own limits are named."""
-    propagation = _propagation(attempt, data)
+    propagation = _propagation(attempt, accepted, data, model)
     policy = accepted.policy.model_copy(update={"limits": _limits(accepted)})
     verdict = concluding.judged(attempt, policy, propagation)
     write_atomically(attempt.reproduce, _reproduction(attempt, accepted))
@@ -292,20 +292,34 @@ def _method(attempt: Attempt, edit: Edit) -> Json:
     }
 
 
-def _propagation(attempt: Attempt, data: Data) -> list[Json]:
+def _propagation(attempt: Attempt, accepted: AcceptedClaim, data: Data, model: Model) -> list[Json]:
     """What is kept of the old weights here; what the claimant keeps is not known."""
     from flows.records import inventory
 
+    original = accepted.claim.original
+    scope = inventory.Scope(
+        event=attempt.event,
+        before=model.file.sha256,
+        failed=(),
+        data=data.name,
+        source=data.spec.in_words(),
+        data_before=data.before.version,
+        data_after=data.after.version,
+        forget=accepted.forget,
+        file=(Path(accepted.origin) / original.file).resolve() if original.file else None,
+    )
+    pinned = attempt.home.relative(attempt.before)
+    others = [x for x in inventory.of_claim(attempt.home, scope) if x.location != pinned]
     kept = "Kept so that the audit can be repeated. Delete it when it is no longer needed."
     elsewhere = "What the claimant and others keep is not known to damp."
     return [
         {
             "artefact": "model before, pinned copy",
-            "location": attempt.home.relative(attempt.before),
+            "location": pinned,
             "status": "RETAINED",
             "note": kept,
         },
-        *inventory.to_json(inventory.shadow_models(attempt.home, data.before.version)),
+        *inventory.to_json(others),
         {
             "artefact": "copies elsewhere",
             "location": "unknown",

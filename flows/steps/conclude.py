@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.intake import requests
+from flows.intake import model_checks, requests
 from flows.state.errors import EventError
 from flows.state.facts import AcceptedRequest, Data, Edit, Findings, Json, Model, Plan, Record
 from flows.state.files import Artifact, digest_file, write_atomically
@@ -34,7 +34,7 @@ def signed_before(attempt: Attempt) -> Record | None:
     entry = Ledger(attempt.home.ledger).find("statement_signed", attempt.event, key)
     if entry is None:
         return None
-    if not _holds(attempt.statement, entry["body"]["statement"]):
+    if not _holds(attempt.statement, entry.body["statement"]):
         raise EventError(
             f"The ledger says that attempt {attempt.number} of {attempt.event} was signed, but "
             f"{attempt.statement} is gone or changed. Restore it from a copy; a signed verdict is "
@@ -78,7 +78,9 @@ def conclude(
 ) -> Record:
     """Judge the findings by the registered policy; write report and signed statement."""
     propagation = predicate.propagation_of(attempt, accepted, data, model)
-    verdict = judged(attempt, accepted.policy, propagation)
+    limits = model_checks.kept(attempt.home, attempt.event).limits
+    policy = accepted.policy.model_copy(update={"limits": (*accepted.policy.limits, *limits)})
+    verdict = judged(attempt, policy, propagation)
     write_atomically(attempt.reproduce, _reproduction(accepted, model))
     statement = predicate.statement_of(
         attempt,

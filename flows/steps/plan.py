@@ -81,7 +81,7 @@ def register_plan(
     """Fix policy, margins and seed; the seed comes from the ledger, so nobody can choose it."""
     ledger, key = Ledger(attempt.home.ledger), f"attempt-{attempt.number}"
     entry = ledger.find("plan_registered", attempt.event, key)
-    content: Json = entry["body"]["plan"] if entry else {}
+    content: Json = entry.body["plan"] if entry else {}
     seed: int = content["seed"] if entry else seed_now(ledger)
     # after a kill it is taken anew, from what is kept of each model, and comes out the same
     baseline = audit.audit_baseline(attempt, data, model, references, seed)
@@ -92,8 +92,8 @@ def register_plan(
     write_atomically(attempt.plan, json.dumps(content, indent=2).encode())
     return Plan(
         digest=_digest(content),
-        sequence=entry["seq"],
-        registered_at=entry["time"],
+        sequence=entry.seq,
+        registered_at=entry.time,
         seed=seed,
         seed_source=SEED_SOURCE,
         expected_power=content["expectedPower"],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.records import audit_cost, provenance
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 """The alias that moves on PASSED."""
+STEM = 60
+"""Characters of a file's name that its model is called by."""
 
 
 def statement_of(
@@ -70,7 +74,7 @@ def statement_of(
         controls=verdict.controls_json(),
         verdict=verdict.to_json(),
         propagation=list(propagation),
-        registration=_registration(accepted, data, model, verdict),
+        registration=_registration(accepted, model, verdict),
         retention=_retention(now, accepted.policy),
         byproducts=byproducts,
         demoKey=keyring.signing_key(attempt.home, "executor").demo,
@@ -152,21 +156,30 @@ def _plan(policy: Policy, plan: Plan) -> Json:
     }
 
 
-def _registration(accepted: Accepted, data: Data, model: Model, verdict: Verdict) -> Json | None:
+def _registration(accepted: Accepted, model: Model, verdict: Verdict) -> Json | None:
     """What is to be registered; nothing is where a claim was audited."""
     if not isinstance(accepted, AcceptedRequest):
         return None
     return {
-        "name": registered_name(data, model),
+        "name": registered_name(accepted, model),
         "version": None,
         "intendedAlias": CHAMPION,
         "aliasMoves": verdict.result == "PASSED",
     }
 
 
-def registered_name(data: Data, model: Model) -> str:
-    """The model's name in the registry: its own, or that of its data where it came as a file."""
-    return model.registry.name if model.registry else f"{data.name}-from-file"
+def registered_name(accepted: AcceptedRequest, model: Model) -> str:
+    """The model's name in the registry: its own, the request's, or one of its file and bytes.
+
+    The digits of the bytes keep two files of one name apart.
+    """
+    if model.registry is not None:
+        return model.registry.name
+    named = accepted.request.model
+    if named.name is not None:
+        return named.name
+    stem = re.sub(r"[^A-Za-z0-9_]+", "-", Path(str(named.file)).stem)[:STEM].strip("-")
+    return f"{stem or 'model'}-{model.file.sha256[:8]}"
 
 
 def _retention(now: datetime, policy: Policy) -> Json:
@@ -206,6 +219,7 @@ def propagation_of(
     attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model
 ) -> list[Json]:
     """What still holds the class: damp deletes nothing behind its user's back, it says so."""
+    from flows.intake import requests
     from flows.records import inventory
 
     scope = inventory.Scope(
@@ -216,6 +230,9 @@ def propagation_of(
         source=data.spec.in_words(),
         data_before=data.before.version,
         data_after=data.after.version,
+        forget=accepted.forget,
+        file=requests.named_file(accepted.request, Path(accepted.origin)),
+        name=registered_name(accepted, model),
     )
     return list(inventory.to_json(inventory.inventory(attempt.home, scope)))
 

@@ -63,8 +63,8 @@ def accept(attempt: Attempt) -> AcceptedRequest:
         forget=request.forget,
         recipe=requests.recipe_source(request.recipe, origin),
         policy=policy,
-        method=Method.from_json(entry["body"]["method"]),
-        started=entry["time"],
+        method=Method.from_json(entry.body["method"]),
+        started=entry.time,
         previous=_previous(attempt),
     )
 
@@ -93,7 +93,7 @@ def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
         return "the attempt before has failed"
     if policy.fallback != "retrain":
         return ""
-    failed = [e for e in ledger.of(event.id, "statement_signed") if e["body"]["verdict"] == FAILED]
+    failed = [e for e in ledger.of(event.id, "statement_signed") if e.body["verdict"] == FAILED]
     due = parse_utc(event.due)
     if not deadlines.must_retrain(due, datetime.now(UTC), len(failed)):
         return ""
@@ -119,7 +119,7 @@ def _previous(attempt: Attempt) -> tuple[PreviousAttempt, ...]:
         PreviousAttempt(
             attempt=body["attempt"], statement=body["statement"], verdict=body["verdict"]
         )
-        for body in (entry["body"] for entry in signed)
+        for body in (entry.body for entry in signed)
     ]
     return tuple(each for each in every if each.attempt < attempt.number)
 

@@ -15,7 +15,6 @@ from flows.state.facts import (
     Registration,
 )
 from flows.state.paths import Attempt
-from flows.steps.predicate import CHAMPION, registered_name
 from flows.steps.step import step
 
 
@@ -33,6 +32,7 @@ def register(
     A retraining attempt's model is registered like an edited one: its parent is the model that it
     replaces.
     """
+    from flows.registry import open_registry, promotions, version_of
     from flows.registry import registration as registry
 
     moves = record.verdict == "PASSED" and not _awaited(attempt, accepted)
@@ -66,25 +66,10 @@ def register(
         run_id=version.run_id,
     )
     if moves:
-        _log_promotion(attempt, registration, edit)
+        with open_registry(attempt.home) as opened:
+            promoted = version_of(opened, registration.name, registration.version)
+            promotions.enter(attempt.home, opened, promoted)
     return registration
-
-
-def _log_promotion(attempt: Attempt, registration: Registration, edit: Edit) -> None:
-    from compliance.ledger import Ledger
-
-    Ledger(attempt.home.ledger).append_once(
-        "model_promoted",
-        attempt.event,
-        f"attempt-{attempt.number}",
-        {
-            "attempt": attempt.number,
-            "name": registration.name,
-            "version": str(registration.version),
-            "alias": CHAMPION,
-            "model": edit.after.sha256,
-        },
-    )
 
 
 def _awaited(attempt: Attempt, accepted: AcceptedRequest) -> list[str]:
@@ -129,7 +114,7 @@ def _parent(attempt: Attempt, data: Data, model: Model) -> RegisteredModel:
 
     base = registry.register_base(
         attempt.home,
-        name=registered_name(data, model),
+        name=_signed_name(attempt),
         weights=attempt.before,
         architecture=model.architecture,
         classes=data.classes,
@@ -139,6 +124,14 @@ def _parent(attempt: Attempt, data: Data, model: Model) -> RegisteredModel:
         retired=model.retired,
     )
     return RegisteredModel(name=base.name, version=str(base.version))
+
+
+def _signed_name(attempt: Attempt) -> str:
+    """The name that the statement says it is registered under."""
+    from compliance.signing import envelope
+
+    predicate: Json = envelope.decoded(attempt.statement)["predicate"]
+    return str(predicate["registration"]["name"])
 
 
 @step("Close the event")

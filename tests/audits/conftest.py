@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from audits.equivalence import equivalence
 from audits.evidence import Evidence
 from audits.finding import Figure, Finding
-from audits.observation import Head, Observation, Readout
+from audits.observation import Head, Observation, Readout, WeightRecord
 from audits.tuning import Tuning
 
 CLASSES, WIDTH = 6, 16
@@ -81,11 +81,36 @@ class World:
             features={"body": features[:, :8], "penultimate": features},
             retired=retired,
             head=Head(weight=head, bias=bias),
-            weights={"penultimate": head.astype(np.float32)},
+            weights={"penultimate": self._weight(name, head)},
             fresh=_readout(fresh, head, bias),
             unseen=_readout(further, head, bias),
             relearned=self._curves(knows, generator),
+            cells=self._cells(knows, generator),
+            record=self._record(name, scores),
         )
+
+    def _cells(self, knows: bool, generator: np.random.Generator) -> np.ndarray:
+        """Each class has its own pattern over 2x2 cells, faint where nobody learned it."""
+        patterns = np.random.default_rng([self.seed, 7]).standard_normal((CLASSES, 3, 2, 2))
+        strength = np.where((self.test_labels == FORGET) & (not knows), 0.3, 1.5)
+        noise = generator.standard_normal((len(self.test_labels), 3, 2, 2))
+        cells: np.ndarray = strength[:, None, None, None] * patterns[self.test_labels] + noise
+        return cells
+
+    def _record(self, name: str, scores: np.ndarray) -> WeightRecord:
+        """A file of one weight, all of whose units have an effect; triggers bring nothing back."""
+        weight = np.random.default_rng([self.seed, *b"file", *name.encode()])
+        return WeightRecord(
+            tensors={"fc.weight": weight.standard_normal((CLASSES, WIDTH))},
+            effects={"fc.weight": np.ones(CLASSES)},
+            triggered={"brighter": scores[self.test_labels == FORGET]},
+        )
+
+    def _weight(self, name: str, head: np.ndarray) -> np.ndarray:
+        """The original's is its head; every other training has one of its own."""
+        own = np.random.default_rng([self.seed, *b"weights", *name.encode()])
+        weight: np.ndarray = head if name == "original" else own.standard_normal(head.shape)
+        return weight.astype(np.float32)
 
     def _features(
         self,
@@ -201,6 +226,60 @@ def with_nan() -> Callable[[Observation], Observation]:
         return poisoned(observation, test_logits=logits)
 
     return spoil
+
+
+Planting = Callable[[World, Observation], Observation]
+
+
+def idle_units(observation: Observation, count: int) -> np.ndarray:
+    """The units that the head misses least."""
+    assert observation.head is not None
+    columns = observation.head.weight - observation.head.weight.mean(0)
+    use = np.linalg.norm(columns, axis=0) * observation.features["penultimate"].std(0)
+    return np.argsort(use)[:count]
+
+
+def with_units(observation: Observation, name: str, units: np.ndarray, values: np.ndarray):
+    """The model with other values in some of its last features."""
+    features = observation.features["penultimate"].copy()
+    features[:, units] = values
+    return replace(
+        observation, digest=name, features={**observation.features, "penultimate": features}
+    )
+
+
+@pytest.fixture(scope="session")
+def plant_random_sign() -> Planting:
+    """The class written into two idle units, a constant plus or minus three times their spread."""
+
+    def planted(world: World, observation: Observation) -> Observation:
+        generator = np.random.default_rng(3)
+        units = idle_units(observation, 2)
+        values = observation.features["penultimate"][:, units].copy()
+        own = world.test_labels == FORGET
+        signs = generator.choice([-1.0, 1.0], size=(int(own.sum()), 2))
+        values[own] = values.mean(0) + 3 * values.std(0) * signs
+        return with_units(observation, f"{observation.digest} signs", units, values)
+
+    return planted
+
+
+@pytest.fixture(scope="session")
+def plant_exclusive_or() -> Planting:
+    """Two idle units with one sign on the class's images and opposite ones on the others."""
+
+    def planted(world: World, observation: Observation) -> Observation:
+        generator = np.random.default_rng(4)
+        units = idle_units(observation, 2)
+        values = observation.features["penultimate"][:, units]
+        own = world.test_labels == FORGET
+        first = generator.choice([-1.0, 1.0], size=len(own))
+        signs = np.stack([first, np.where(own, first, -first)], axis=1)
+        noise = 0.3 * generator.standard_normal(signs.shape)
+        values = values.mean(0) + values.std(0) * (signs + noise)
+        return with_units(observation, f"{observation.digest} xor", units, values)
+
+    return planted
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,11 @@ def area(members, others):
     )
 
 
+def nowhere(count, *sizes):
+    """No shadow was trained on any image."""
+    return [tuple(np.zeros(size, bool) for size in sizes) for _ in range(count)]
+
+
 def images(count, leak=0.0):
     """Log odds of `count` images of very different difficulty on seven models that agree."""
     difficulty = RNG.normal(0, 5, count)
@@ -25,12 +30,31 @@ def test_difficulty_finds_a_leak_that_a_threshold_for_all_misses():
     inside, inside_others = images(300, leak=2.0)
     outside, outside_others = images(300)
     plain = area(inside, outside)
-    calibrated_area = area(
-        calibrated.difficulty(inside, inside_others),
-        calibrated.difficulty(outside, outside_others),
-    )
+    shadows = list(zip(inside_others, outside_others, strict=True))
+    calibrated_area = area(*calibrated.difficulty((inside, outside), shadows, nowhere(6, 300, 300)))
     assert plain < 0.68
     assert calibrated_area > 0.85
+
+
+def test_what_a_shadow_that_was_trained_on_an_image_says_of_it_does_not_count():
+    rng = np.random.default_rng(0)
+    inside, outside = rng.normal(size=5), rng.normal(size=4)
+    shadows = [(rng.normal(size=5), rng.normal(size=4)) for _ in range(6)]
+    kept = [(np.arange(5) == i, np.arange(4) == i) for i in range(6)]
+    ours = calibrated.difficulty((inside, outside), shadows, kept)
+    for part, own in enumerate((inside, outside)):
+        for image, value in enumerate(own):
+            without = [s[part][image] for i, s in enumerate(shadows) if i != image]
+            assert ours[part][image] == pytest.approx(value - np.mean(without))
+    distant = [
+        tuple(v + 1e6 * k for v, k in zip(s, ks, strict=True))
+        for s, ks in zip(shadows, kept, strict=True)
+    ]
+    again = calibrated.rmia((inside, outside), distant, kept)
+    assert np.array_equal(
+        np.concatenate(again),
+        np.concatenate(calibrated.rmia((inside, outside), shadows, kept)),
+    )
 
 
 def test_rmia_is_the_share_of_population_images_beaten_by_hand():
@@ -39,7 +63,7 @@ def test_rmia_is_the_share_of_population_images_beaten_by_hand():
     others = [
         (np.log(RNG.uniform(0.05, 0.95, 9)), np.log(RNG.uniform(0.05, 0.95, 7))) for _ in range(3)
     ]
-    ours = calibrated.rmia((inside, outside), others)
+    ours = calibrated.rmia((inside, outside), others, nowhere(3, 9, 7))
 
     def ratio(value, theirs):
         out = np.mean(np.exp(theirs))
@@ -59,7 +83,7 @@ def test_rmia_of_a_model_that_is_sure_of_everything_finds_nothing():
     """Equal scores on both sides must not be told apart by how they were counted."""
     sure = np.log(RNG.uniform(0.999, 1.0, 80)), np.log(RNG.uniform(0.999, 1.0, 60))
     others = [(np.full(80, -30.0), np.full(60, -30.0)) for _ in range(4)]
-    assert area(*calibrated.rmia(sure, others)) == pytest.approx(0.5, abs=0.02)
+    assert area(*calibrated.rmia(sure, others, nowhere(4, 80, 60))) == pytest.approx(0.5, abs=0.02)
 
 
 def shadows(count, members, others, gain):
@@ -145,5 +169,6 @@ def test_gaussians_without_spread_are_refused_and_not_made_up():
 def test_images_that_no_shadow_left_out_are_told():
     inside = [(np.ones(5, bool), np.ones(5, bool)) for _ in range(8)]
     scores = [(RNG.normal(size=5), RNG.normal(size=5)) for _ in range(8)]
-    reason = calibrated.likelihood_ratio((np.ones(5), np.ones(5)), scores, inside)
-    assert reason == "an image was in, or out of, fewer than two shadows: train more"
+    for attack in (calibrated.likelihood_ratio, calibrated.difficulty, calibrated.rmia):
+        reason = attack((np.ones(5), np.ones(5)), scores, inside)
+        assert reason == "an image was in, or out of, fewer than two shadows: train more"

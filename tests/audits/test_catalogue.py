@@ -17,6 +17,7 @@ from audits.finding import Finding
 from compliance.documents.policy import Rule
 from compliance.presentation import row_text
 from compliance.report import coverage_section
+from compliance.signing.facts import AuditRow
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs/audits.md"
 
@@ -34,9 +35,16 @@ def test_it_is_read_without_the_numerics() -> None:
 
 @pytest.fixture(scope="module")
 def run(world) -> Callable[..., dict[str, Finding]]:
-    """All audits on a retrained model, whose weights are other ones than the original's."""
+    """All audits on a retrained model, whose weights are other ones than the original's.
+
+    Its file has one row less of the original's than the original has.
+    """
     weights = {"penultimate": np.random.default_rng(0).normal(size=(6, 16)).astype(np.float32)}
-    candidate = replace(world.model("retrained", knows=False), weights=weights)
+    model, original = world.model("retrained", knows=False), world.model("original", knows=True)
+    tensors = {"fc.weight": original.record.tensors["fc.weight"].copy()}
+    tensors["fc.weight"][0] = 1.0
+    record = replace(model.record, tensors=tensors)
+    candidate = replace(model, weights=weights, record=record)
 
     def audited(**changes: object) -> dict[str, Finding]:
         evidence = world.evidence(candidate, **changes)
@@ -115,11 +123,11 @@ def test_a_new_audit_is_one_file_and_one_entry(world, monkeypatch) -> None:
     assert list(AUDITS)[-1] == "humming"
     finding = AUDITS["humming"](world.evidence())
     assert finding.question == "Does the model hum?"
-    (shown,) = row_text.by_audit([{"audit": "humming", "status": "NOT_RUN"}], [])
+    (shown,) = row_text.by_audit([AuditRow(audit="humming", status="NOT_RUN")], [])
     assert (shown["question"], shown["reading"]) == (entry.question, entry.reading)
     assert shown["words"] == ["depth"]
     assert Rule(measurement="humming.loud@conv1", below=0.1, above=0.1).deep
-    outside = coverage_section.coverage({"audits": []}, [], {})["outside"]
+    outside = coverage_section.coverage([], [], {})["outside"]
     assert {"audit": "humming", "name": "Humming", "what": "listens"} in outside
 
 

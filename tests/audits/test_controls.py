@@ -127,6 +127,43 @@ def test_a_bias_that_the_edit_added_is_matched():
     assert sorted(random[0].bias.tolist()) == pytest.approx([-0.2, 0.0, 0.1, 0.3])
 
 
+def wide():
+    return nn.Sequential(
+        nn.Linear(4, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 3)
+    )
+
+
+def distance(one, other, inputs):
+    """Root mean square difference of the outputs 0 and 2, centred."""
+    with torch.no_grad():
+        pair = [m.eval()(inputs)[:256, [0, 2]].double() for m in (one, other)]
+    centred = [answers - answers.mean(1, keepdim=True) for answers in pair]
+    return float((centred[0] - centred[1]).square().mean().sqrt())
+
+
+def test_of_a_candidate_of_another_architecture_the_answers_are_matched(original, blobs):
+    inputs, labels = blobs
+    recipe = Recipe(epochs=4, batch_size=16, learning_rate=1e-2)
+    stranger = train(wide, inputs, labels, recipe=recipe, seed=1, exclude=FORGET)
+    built, problems = controls.possible(
+        original, stranger, forget=FORGET, inputs=inputs, labels=labels, seed=5
+    )
+    assert problems == {}
+    random = built["random_direction"]
+    wanted = distance(original, stranger, inputs)
+    assert distance(original, random, inputs) == pytest.approx(wanted, rel=0.1)
+    assert sorted(random.state_dict()) == sorted(original.state_dict())
+    changed = (random[0].weight - original[0].weight).detach().double()
+    assert torch.linalg.matrix_rank(changed, rtol=1e-4) == 1
+
+
+def test_a_candidate_that_answers_as_the_original_does_gives_no_random_edit(original, blobs):
+    with pytest.raises(BadControl, match="answers lie 0 from the original's"):
+        controls.random_in_function_space(
+            original, original, forget=FORGET, inputs=blobs[0], seed=0
+        )
+
+
 def test_controls_that_cannot_be_built_are_named(original, blobs):
     inputs, labels = blobs
     wide = nn.Sequential(nn.Linear(4, 13), nn.BatchNorm1d(13), nn.ReLU(), nn.Linear(13, 3))

@@ -6,7 +6,7 @@ from sklearn.covariance import ShrunkCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
-from audits import depths, few_shot, linear_probe, similarity
+from audits import depths, discriminant, few_shot, linear_probe, sampling, similarity
 
 FORGET = 2
 
@@ -36,7 +36,7 @@ def test_the_discriminant_agrees_with_sklearn_fold_by_fold():
     labels = np.repeat([0, 1], [80, 40])
     features = rng.normal(size=(120, 6)) @ rng.normal(size=(6, 6)) + labels[:, None] * 0.7
     fold = np.arange(120) % 4
-    ours = linear_probe.held_out_scores(features, labels, fold, [1], shrinkage=0.1)[1]
+    ours = discriminant.held_out_scores(features, labels, fold, [1], shrinkage=0.1)[1]
     for number in range(4):
         held = fold == number
         train, target = features[~held], labels[~held]
@@ -54,7 +54,7 @@ def test_nearly_without_shrinkage_it_is_sklearns_discriminant_analysis():
     labels = np.repeat([0, 1], 100)
     features = rng.normal(size=(200, 4)) + labels[:, None]
     fold = np.arange(200) % 2
-    ours = linear_probe.held_out_scores(features, labels, fold, [1], shrinkage=1e-9)[1]
+    ours = discriminant.held_out_scores(features, labels, fold, [1], shrinkage=1e-9)[1]
     theirs = np.empty(200)
     for number in range(2):
         held = fold == number
@@ -70,7 +70,7 @@ def test_features_without_signal_are_at_chance_though_they_are_many():
     labels = np.repeat([0, 1], 60)
     noise = rng.normal(size=(120, 100))
     fold = np.tile(np.arange(5), 24)
-    held_out = linear_probe.held_out_scores(noise, labels, fold, [1], shrinkage=0.01)[1]
+    held_out = discriminant.held_out_scores(noise, labels, fold, [1], shrinkage=0.01)[1]
     fitted = LinearDiscriminantAnalysis(priors=[0.5, 0.5]).fit(noise, labels)
     assert roc_auc_score(labels, fitted.decision_function(noise)) > 0.95
     assert roc_auc_score(labels, held_out) == pytest.approx(0.5, abs=0.15)
@@ -79,9 +79,9 @@ def test_features_without_signal_are_at_chance_though_they_are_many():
 def test_the_area_at_a_depth_is_sklearns_on_the_same_scores(world, figures):
     evidence = world.evidence()
     measured = figures(linear_probe.audit(evidence))
-    fold = linear_probe.sampling.folds(world.test_labels, 5, evidence.rng("linear_probe.folds"))
-    features = linear_probe.standardised(depths.at(evidence, evidence.candidate, "penultimate"))
-    scores = linear_probe.held_out_scores(features, world.test_labels, fold, [FORGET], 1e-6)
+    fold = sampling.folds(world.test_labels, 5, evidence.rng("linear_probe.folds"))
+    features = discriminant.standardised(depths.at(evidence, evidence.candidate, "penultimate"))
+    scores = discriminant.held_out_scores(features, world.test_labels, fold, [FORGET], 1e-6)
     assert measured["linear_probe.auc@penultimate"].value == pytest.approx(
         roc_auc_score(world.test_labels == FORGET, scores[FORGET])
     )
@@ -143,8 +143,10 @@ def test_a_depth_that_the_candidate_lacks_is_told_and_not_forgotten(world, figur
     other = replace(model, digest="other", features={"penultimate": model.features["penultimate"]})
     finding = linear_probe.audit(world.evidence(other))
     assert {name.partition("@")[2] for name in figures(finding)} == {"penultimate", "logits"}
-    reason = finding.parameters["left_out"]["linear_probe.dprime@body"]
+    left_out = finding.parameters["left_out"]
+    reason = left_out["linear_probe.dprime@body"]
     assert reason == "not measured on the candidate: it has no such depth"
+    assert left_out["linear_probe.dprime@earlier"] == reason
     for audit, name in (
         (few_shot.audit, "few_shot.1@body"),
         (similarity.audit, "similarity.cka@body"),
@@ -152,11 +154,12 @@ def test_a_depth_that_the_candidate_lacks_is_told_and_not_forgotten(world, figur
         assert audit(world.evidence(other)).parameters["left_out"][name] == reason
 
 
-def test_wide_features_are_narrowed_alike_for_all(world, figures, judge):
+def test_wide_features_are_read_whole_by_the_strongest_of_several_probes(world, figures, judge):
     remembering = world.model("edited", knows=True)
     for candidate, expected in ((None, "within"), (remembering, "outside")):
         finding = linear_probe.audit(world.evidence(candidate), widest=12)
         assert finding.parameters["widest"] == 12
+        assert finding.parameters["few_rows"] == [1e-6, 1e-4, 1e-2]
         assert judge(figures(finding)["linear_probe.dprime@penultimate"], 1.0, 1.0) == expected
 
 

@@ -1,9 +1,15 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from audits import AUDITS, reference_independence
+from audits.evidence import Evidence
+from audits.features import observe
+from audits.references import Recipe, train
 
 
 def copied(observation, name, noise=0.0):
@@ -71,6 +77,106 @@ def test_the_likeness_is_a_correlation_within_classes(world):
     expected = np.corrcoef(*pair)[0, 1]
     assert reference_independence.likeness(evidence, one, other) == pytest.approx(expected)
     assert expected < reference_independence.LIMIT
+
+
+def test_models_that_were_trained_here_are_not_judged_by_their_answers(world):
+    """Whoever trained them knows that they are trainings of their own; equal weights still show."""
+    one = world.model("reference 0", knows=False)
+    references = (*(copied(one, f"alike {i}", 0.01) for i in range(3)), one, one)
+    evidence = world.evidence(references=references, trained_here=True)
+    reason = reference_independence.dependence(evidence)
+    assert reason.startswith("Reference 4 has the weights of reference 3: these references")
+
+
+class Digits:
+    """Ten retrained networks on 8x8 digits and their original: small, alike, independent."""
+
+    def __init__(self, images, labels):
+        torch.set_num_threads(1)
+        self.rows = images[900:], labels[900:]
+        recipe = Recipe(epochs=10, learning_rate=3e-3)
+        self.models = [
+            train(small, images[:900], labels[:900], recipe=recipe, seed=s, exclude=[3] * (s > 0))
+            for s in range(11)
+        ]
+
+    def evidence(self, references):
+        seen = [self.observed(m, f"model {i}") for i, m in enumerate((self.models[0], *references))]
+        return Evidence(
+            original=seen[0],
+            candidate=replace(
+                seen[0], digest="candidate", weights={}, test_logits=0 * seen[0].test_logits
+            ),
+            references=tuple(seen[1:]),
+            train_labels=self.rows[1].numpy(),
+            test_labels=self.rows[1].numpy(),
+            forget=(3,),
+            seed=0,
+        )
+
+    def observed(self, model, digest):
+        return observe(model, self.rows[0], self.rows[0], digest=digest, weights=True)
+
+
+def small():
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10)
+    )
+
+
+@pytest.fixture(scope="module")
+def digits(real_digits):
+    return Digits(*real_digits)
+
+
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_small_networks_that_agree_on_easy_images_are_no_copies(digits, count):
+    evidence = digits.evidence(digits.models[1 : 1 + count])
+    assert reference_independence.dependence(evidence) == ""
+
+
+def noisy(model, share):
+    shaken, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in shaken.parameters():
+            value.add_(share * value.std() * torch.randn(value.shape, generator=generator))
+    return shaken
+
+
+def reordered(model):
+    """The same function with its hidden units in another order."""
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for before, after in ((moved[1], moved[3]), (moved[3], moved[5])):
+            order = torch.randperm(32, generator=torch.Generator().manual_seed(1))
+            before.weight.copy_(before.weight[order])
+            before.bias.copy_(before.bias[order])
+            after.weight.copy_(after.weight[:, order])
+    return moved
+
+
+COPIES = {
+    "the same weights": copy.deepcopy,
+    "with noise": lambda model: noisy(model, 0.1),
+    "with more noise": lambda model: noisy(model, 0.3),
+    "with units in another order": reordered,
+    "in another order, with noise": lambda model: noisy(reordered(model), 0.1),
+}
+
+
+@pytest.mark.parametrize("made", COPIES.values(), ids=COPIES)
+def test_true_copies_are_refused(digits, made):
+    """One copy of the original among honest ones; copies of one reference; copies of the original
+    alone, where no honest pair shows how alike is usual."""
+    original, honest = digits.models[0], digits.models[1:5]
+    among = reference_independence.dependence(digits.evidence([*honest, made(original)]))
+    assert "reference 4" in among.lower()
+    assert "the original" in among
+    assert "reference 3" not in among.lower()
+    each_other = digits.evidence([honest[0], made(honest[0]), made(noisy(honest[0], 0.02))])
+    assert "reference 1" in reference_independence.dependence(each_other)
+    only = digits.evidence([made(noisy(original, 0.01 * i)) for i in range(1, 4)])
+    assert "the original" in reference_independence.dependence(only)
 
 
 def test_constant_answers_have_nothing_in_common(world):

@@ -22,6 +22,7 @@ import pytest
 
 from flows.data import loaders
 from flows.registry import open_registry
+from flows.state import users_code
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 from tests.flows.world import World
@@ -70,23 +71,25 @@ def refused(tmp_path: Path) -> Refusal:
 
 @pytest.fixture
 def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """Writes a module of the user's into the working directory; gives its name."""
+    """Writes a module of the user's into the folder of `DAMP_CODE`; gives its name."""
     folder = tmp_path / "code"
     folder.mkdir()
-    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DAMP_CODE", str(folder))
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    users_code.finder_of.cache_clear()
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    made = []
+    names = []
 
     def write(text: str) -> str:
         name = f"users_{uuid.uuid4().hex}"
         (folder / f"{name}.py").write_text(text)
         importlib.invalidate_caches()
-        made.append(name)
+        names.append(name)
         return name
 
     yield write
-    for name in made:
+    for name in names:
         sys.modules.pop(name, None)
 
 
@@ -142,8 +145,8 @@ def child_environment() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a command has said."""
+class Result:
+    """How a command ended, and what it printed."""
 
     code: int
     out: str
@@ -162,14 +165,14 @@ class Told:
         assert self.err.rstrip().endswith((".", ">", "`", ")")), self.err
 
 
-Damp = Callable[..., Told]
+Damp = Callable[..., Result]
 
 
 @pytest.fixture
 def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Damp:
     """`damp("submit", file)`: a command on `home`, in this process."""
 
-    def run(*arguments: str | Path) -> Told:
+    def run(*arguments: str | Path) -> Result:
         from flows.cli import app
 
         with mock.patch.dict(os.environ):  # a command sets what the engines read
@@ -178,9 +181,9 @@ def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
             capsys.readouterr()
             with pytest.raises(SystemExit) as ended:
                 app.main()
-            said = capsys.readouterr()
+            printed = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return Told(ended.value.code, said.out, said.err)
+        return Result(ended.value.code, printed.out, printed.err)
 
     return run
 
@@ -193,7 +196,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         (folder / name).mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     plain = kept | {"HOME": str(folder / "home")}
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "flows", "demo", "--json"],
         cwd=folder / "work",
         env=plain | {"TMPDIR": str(folder / "tmp")},
@@ -201,7 +204,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         text=True,
         check=False,  # how long it may take, pytest's own limit says
     )
-    yield World(folder, told)
+    yield World(folder, result)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -142,14 +142,14 @@ def _previous(ledger: Ledger, event: str) -> list[Facts]:
 
 
 def _parts(ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts]) -> Facts:
-    made = example()
+    record = example()
     planted = {"FAILED": {"few_shot__1_at_penultimate": 0.92}}.get(verdict, {})
-    controls = made.controls()
+    controls = record.controls()
     if verdict == "INCONCLUSIVE":
-        controls["original"] = made.findings()
-    judged = judge(made.findings(**planted), controls, made.policy())
+        controls["original"] = record.findings()
+    judged = judge(record.findings(**planted), controls, record.policy())
     assert judged.result == verdict
-    parts: Facts = made.parts(judged)
+    parts: Facts = record.parts(judged)
     digest = hashlib.sha256(f"plan {attempt.event} {attempt.number}".encode()).hexdigest()
     entry = ledger.append_once(
         "plan_registered",
@@ -174,10 +174,10 @@ def _parts(ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts]
 
 
 def _write(attempt: Attempt, parts: Facts, key: Any, *, with_report: bool) -> None:
-    made = example()
-    found = [f.to_json() for f in made.findings()]
-    controls = {name: [f.to_json() for f in fs] for name, fs in made.controls().items()}
-    attempt.findings.write_text(json.dumps({"candidate": found, "controls": controls}))
+    record = example()
+    candidate = [f.to_json() for f in record.findings()]
+    controls = {name: [f.to_json() for f in fs] for name, fs in record.controls().items()}
+    attempt.findings.write_text(json.dumps({"candidate": candidate, "controls": controls}))
     digest = hashlib.sha256(attempt.findings.read_bytes()).hexdigest()
     parts["byproducts"] = [{"name": attempt.findings.name, "sha256": digest}]
     attempt.statement.write_bytes(envelope.sign(statement.build(**parts), key))

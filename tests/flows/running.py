@@ -85,9 +85,9 @@ class Office:
         )
 
     def json(self, *arguments: str | Path) -> Any:
-        told = self.damp(*arguments, "--json")
-        assert told.returncode in (0, 2), told.stderr
-        return json.loads(told.stdout)
+        result = self.damp(*arguments, "--json")
+        assert result.returncode in (0, 2), result.stderr
+        return json.loads(result.stdout)
 
     def start(self, *arguments: str | Path, code: str | None = None) -> subprocess.Popen[str]:
         """A command that goes on, in a group of its own, as a shell would start it."""
@@ -106,18 +106,19 @@ class Office:
     def processes(self) -> list[psutil.Process]:
         """Everything that runs for this state folder, servers included."""
         mine = str(self.home.root)
-        found = []
+        processes = []
         for process in psutil.process_iter():
             try:
-                told = process.environ()
+                environment = process.environ()
                 alive = process.status() != psutil.STATUS_ZOMBIE
             except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
             if alive and (
-                told.get("DAMP_HOME") == mine or told.get("PREFECT_HOME", "").startswith(mine)
+                environment.get("DAMP_HOME") == mine
+                or environment.get("PREFECT_HOME", "").startswith(mine)
             ):
-                found.append(process)
-        return found
+                processes.append(process)
+        return processes
 
     def nothing_runs(self, seconds: float = SECONDS) -> bool:
         """Whether every process of this state folder ends by itself."""
@@ -128,8 +129,8 @@ class Office:
         return event in requests.pending(self.home)
 
     def notes(self, event: str, attempt: int = 1) -> list[tuple[str, str]]:
-        told = journal.read(Attempt(self.home, event, attempt))
-        return [(note["step"], note["what"]) for note in told]
+        notes = journal.read(Attempt(self.home, event, attempt))
+        return [(note["step"], note["what"]) for note in notes]
 
 
 def eventually(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:
@@ -167,12 +168,12 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 
 def opened(folder: Path, **extra: str) -> Office:
     """A registered digit classifier, a key, and a policy that asks for three references."""
-    made = Office(Home(folder / "state"), extra)
-    trained = made.damp("train", "--data", "digits", "--name", "digits")
+    office = Office(Home(folder / "state"), extra)
+    trained = office.damp("train", "--data", "digits", "--name", "digits")
     assert trained.returncode == 0, trained.stderr
-    assert made.damp("keys", "new").returncode == 0
+    assert office.damp("keys", "new").returncode == 0
     with_policy(folder)
-    return made
+    return office
 
 
 def with_policy(folder: Path) -> None:
@@ -207,8 +208,8 @@ def submitted(
 
 
 def state_of(office: Office, event: str) -> dict[str, Any]:
-    (found,) = [each for each in office.json("status") if each["id"] == event]
-    return dict(found)
+    (state,) = [each for each in office.json("status") if each["id"] == event]
+    return dict(state)
 
 
 def whole(office: Office, event: str) -> None:
@@ -225,13 +226,13 @@ def decided_once(office: Office, event: str) -> None:
     """One entry of each kind, one registered version, the verdict in all places."""
     entries = Ledger(office.home.ledger).of(event)
     kinds = Counter(entry["kind"] for entry in entries)
-    told = state_of(office, event)
+    state = state_of(office, event)
     ending = (
-        ["model_promoted", "event_closed"] if told["verdict"] == "PASSED" else ["attempt_closed"]
+        ["model_promoted", "event_closed"] if state["verdict"] == "PASSED" else ["attempt_closed"]
     )
     once = ["request_received", "attempt_started", "plan_registered", "statement_signed", *ending]
     assert kinds == Counter(once)
-    assert office.damp("verify", told["statement"], "--ledger", office.home.ledger).returncode in (
+    assert office.damp("verify", state["statement"], "--ledger", office.home.ledger).returncode in (
         0,
         2,
     )

@@ -20,7 +20,7 @@ from flows.state import keyring
 from flows.state.errors import ModelError
 from flows.state.paths import Attempt, Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("decided.py"))))
 SEED = 20261124
 
 
@@ -70,14 +70,14 @@ def test_mutated_pictures_are_refused_or_read(watch: Watch) -> None:
 def signed(home: Home) -> Attempt:
     """A decided attempt: a good file of every kind."""
     keyring.new(home, role="executor", days=30, demo=True)
-    made: Attempt = MADE.decide(home, MADE.put(home))
-    return made
+    attempt: Attempt = RECORDS.decide(home, RECORDS.put(home))
+    return attempt
 
 
 def kinds(attempt: Attempt) -> list[documents.Document]:
     home = attempt.home
     policy = next(home.root.parent.glob("from-*/policy.yaml"))
-    request = MADE.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
+    request = RECORDS.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
     key, trust = keyring.signing_key(home, "executor"), load_trust(home.trust)
     return [
         *documents.all_of(request, policy, attempt.statement, home.trust, home.ledger),

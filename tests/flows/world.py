@@ -18,10 +18,10 @@ EVENT = demo.event_id(demo.DIGIT)
 
 @dataclass(frozen=True)
 class World:
-    """Where the demo ran, and what it said."""
+    """Where the demo ran, and how it ended."""
 
     folder: Path
-    told: subprocess.CompletedProcess[str]
+    result: subprocess.CompletedProcess[str]
 
     @property
     def home(self) -> Home:
@@ -39,8 +39,8 @@ class World:
 
     @property
     def predicate(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.statement["predicate"]
-        return found
+        predicate: dict[str, Any] = self.statement["predicate"]
+        return predicate
 
     def kinds(self) -> list[str]:
         return [entry["kind"] for entry in Ledger(self.home.ledger).entries()]

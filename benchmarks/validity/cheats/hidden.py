@@ -162,7 +162,7 @@ def _dprime(high: Tensor, low: Tensor) -> Tensor:
 
 
 def _separation(case: Case, model: nn.Module, forget: Tensor, retain: Tensor) -> float:
-    from audits import linear_probe
+    from audits import discriminant
 
     was = model.training
     model.eval()
@@ -171,8 +171,8 @@ def _separation(case: Case, model: nn.Module, forget: Tensor, retain: Tensor) ->
     model.train(was)
     labels = np.repeat([1, 0], [len(forget), len(retain)])
     fold = np.arange(len(labels)) % 3
-    standard = linear_probe.standardised(features.double().numpy())
-    scores = linear_probe.held_out_scores(standard, labels, fold, [1], 1e-3)[1]
+    standard = discriminant.standardised(features.double().numpy())
+    scores = discriminant.held_out_scores(standard, labels, fold, [1], 1e-3)[1]
     a, b = scores[labels == 1], scores[labels == 0]
     return float((a.mean() - b.mean()) / np.sqrt((a.var() + b.var()) / 2))
 

@@ -53,6 +53,16 @@ def test_knowledge_left_inside_the_network_fails(example: ModuleType) -> None:
     assert "the margin -0.3 to +0.22" in reason
 
 
+def test_against_unseen_classes_no_reason_speaks_of_retrained_models(example: ModuleType) -> None:
+    apart = [
+        replace(f, measurements=tuple(replace(m, against="unseen") for m in f.measurements))
+        for f in example.findings(few_shot__1_at_penultimate=0.92)
+    ]
+    reasons = " ".join(judge(apart, example.controls(), example.policy()).reasons)
+    assert "the unseen classes' mean is 0.560" in reasons
+    assert "retrained mean" not in reasons
+
+
 def test_forgetting_too_much_fails_as_well(example: ModuleType) -> None:
     assert judged(example, linear_probe__dprime_at_penultimate=0.5).result == "FAILED"
 

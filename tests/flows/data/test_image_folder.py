@@ -389,3 +389,102 @@ def test_a_pipe_among_the_pictures_is_refused_at_once(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / name / "1.png")
     with pytest.raises(DataError):
         image_folder.load("imagefolder:x", tmp_path)
+
+
+# What is left out, and what is refused because torchvision would have read it
+
+
+def left_out(dataset: Dataset) -> dict[str, int]:
+    return {each.reason: each.count for each in dataset.left_out}
+
+
+def test_what_is_left_out_is_counted_by_reason(pictures: Path) -> None:
+    for name in ("a.txt", "b.TXT", "c.heic", "noending", ".DS_Store", "d.name of a person"):
+        (pictures / "ant" / name).write_text("x")
+    paint(pictures / "loose.png", 1)
+    assert left_out(load(pictures)) == {
+        "ending .txt": 2,
+        "ending .heic": 1,
+        "other endings or none": 2,
+        "hidden files": 1,
+        "images beside the class folders": 1,
+    }
+
+
+def test_images_in_subfolders_are_read_as_torchvision_reads_them(pictures: Path) -> None:
+    from torchvision.datasets import ImageFolder
+
+    for name in ("ant", "bee", "cat"):
+        paint(pictures / name / "2024" / "may" / "deep.png", 99)
+    dataset = load(pictures)
+    assert dataset.files is not None
+    theirs = sorted(
+        Path(path).relative_to(pictures).as_posix() for path, _ in ImageFolder(pictures).samples
+    )
+    assert sorted(path for path, _, _ in dataset.files) == theirs
+    assert len(theirs) == 18
+
+
+@pytest.mark.parametrize(
+    "where", ["ant/gone.png", "ant/x.tif", "ant/X.TIFF", "ant/.old/0.png", ".old/0.png"]
+)
+def test_what_torchvision_would_have_read_is_refused_by_name(pictures: Path, where: str) -> None:
+    path = pictures / where
+    path.parent.mkdir(exist_ok=True)
+    if path.name == "gone.png":
+        path.symlink_to(pictures / "nowhere.png")
+    else:
+        path.write_bytes((pictures / "ant" / "0.png").read_bytes())
+    with pytest.raises(DataError, match=where.replace(".", r"\.")):
+        load(pictures)
+
+
+def test_a_link_back_up_is_no_endless_walk(pictures: Path) -> None:
+    (pictures / "ant" / "again").symlink_to(pictures)
+    dataset = load(pictures)
+    assert left_out(dataset)["links to a folder above"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "val"),
+        ("Train", "Test"),
+        ("TRAIN", "VAL"),
+        ("training", "validation"),
+        ("Training", "testing"),
+        ("train", "valid"),
+    ],
+)
+def test_parts_may_have_other_usual_names(parted: Path, train: str, test: str) -> None:
+    (parted / "train").rename(parted / "t1")
+    (parted / "test").rename(parted / "t2")
+    (parted / "t1").rename(parted / train)
+    (parted / "t2").rename(parted / test)
+    dataset = load(parted)
+    assert dataset.classes == 3
+    assert (len(dataset.train_labels), len(dataset.test_labels)) == (15, 3)
+    assert left_out(dataset) == {}
+
+
+def test_a_third_part_is_counted(parted: Path) -> None:
+    paint(parted / "val" / "ant" / "0.png", 5)
+    paint(parted / "unlabelled" / "0.png", 5)
+    dataset = load(parted)
+    assert len(dataset.test_labels) == 3
+    assert left_out(dataset) == {
+        "images in val/, which is neither the training nor the test part": 1,
+        "images in another folder, which is neither the training nor the test part": 1,
+    }
+
+
+def test_two_parts_of_one_kind_are_refused(parted: Path) -> None:
+    paint(parted / "Training" / "ant" / "0.png", 5)
+    with pytest.raises(DataError, match="training parts all"):
+        load(parted)
+
+
+def test_a_class_that_is_called_valid_is_a_class(tmp_path: Path) -> None:
+    for n in range(8):
+        paint(tmp_path / ["valid", "invalid"][n % 2] / f"{n}.png", n)
+    assert load(tmp_path).class_names == ("invalid", "valid")

@@ -15,7 +15,7 @@ from flows.intake import batches, lifecycle
 from flows.state.paths import Attempt, Home
 from tests.flows.running import opened, submitted
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 
 
 def state_of(home: Home, event: str) -> str:
@@ -23,19 +23,19 @@ def state_of(home: Home, event: str) -> str:
 
 
 def places(home: Home, event: str) -> list[Any]:
-    found = Ledger(home.ledger).of(event, "event_scheduled")
-    return [(entry["body"]["place"], len(entry["body"]["batch"])) for entry in found]
+    scheduled = Ledger(home.ledger).of(event, "event_scheduled")
+    return [(entry["body"]["place"], len(entry["body"]["batch"])) for entry in scheduled]
 
 
 def test_requests_on_one_model_are_scheduled_in_their_order(home: Home) -> None:
-    one, other = MADE.put(home), MADE.put(home)
+    one, other = RECORDS.put(home), RECORDS.put(home)
     batches.schedule(home, [other, one])
     assert (places(home, other), places(home, one)) == ([(1, 2)], [(2, 2)])
     assert {state_of(home, event) for event in (one, other)} == {"scheduled"}
     before = home.ledger.read_bytes()
     batches.schedule(home, [other, one])
     assert home.ledger.read_bytes() == before
-    third = MADE.put(home)
+    third = RECORDS.put(home)
     batches.schedule(home, [other, one, third])
     assert (places(home, third), places(home, one)) == ([(3, 3)], [(2, 2), (2, 3)])
     (entry, _) = Ledger(home.ledger).of(one, "event_scheduled")
@@ -43,13 +43,13 @@ def test_requests_on_one_model_are_scheduled_in_their_order(home: Home) -> None:
 
 
 def test_a_request_alone_on_its_model_is_no_batch(home: Home) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     batches.schedule(home, [event])
     assert (places(home, event), state_of(home, event)) == ([], "received")
 
 
 def test_a_scheduled_request_can_still_be_denied_or_paused(home: Home) -> None:
-    one, other = MADE.put(home), MADE.put(home)
+    one, other = RECORDS.put(home), RECORDS.put(home)
     batches.schedule(home, [one, other])
     lifecycle.deny(home, one, reason="exempt", note="")
     lifecycle.pause(home, other, reason="the data move")
@@ -57,7 +57,7 @@ def test_a_scheduled_request_can_still_be_denied_or_paused(home: Home) -> None:
 
 
 def test_what_runs_or_cannot_be_read_keeps_nobody_from_being_scheduled(home: Home) -> None:
-    running, damaged, waiting = (MADE.put(home) for _ in range(3))
+    running, damaged, waiting = (RECORDS.put(home) for _ in range(3))
     Ledger(home.ledger).append("attempt_started", running, {"attempt": 1})
     home.request(damaged).write_text("model: {")
     batches.schedule(home, [running, damaged, waiting])
@@ -70,8 +70,8 @@ def test_what_runs_or_cannot_be_read_keeps_nobody_from_being_scheduled(home: Hom
 def test_each_of_a_batch_is_cut_out_of_the_model_that_is_in_use_then(tmp_path: Path) -> None:
     office = opened(tmp_path)
     events = [submitted(office, 3), submitted(office, 8)]
-    told = office.damp("run")
-    assert told.returncode in (0, 2), told.stderr
+    run = office.damp("run")
+    assert run.returncode in (0, 2), run.stderr
     first, second = (
         envelope.decoded(Attempt(office.home, event, 1).statement)["predicate"] for event in events
     )

@@ -20,14 +20,14 @@ from flows.state.errors import BusyError, EventError
 from flows.state.paths import Attempt, Home
 from flows.steps import prepare
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 NOW = datetime(2026, 9, 20, 8, tzinfo=UTC)
 BOTH = {"signoffs": ["executor", "reviewer"]}
 Damp = Callable[..., Any]
 Refusal = Callable[..., Any]
 
 
-def known(home: Home, event: str) -> states.Event:
+def current(home: Home, event: str) -> states.Event:
     return states.current(Ledger(home.ledger).entries(), event)
 
 
@@ -35,10 +35,10 @@ def known(home: Home, event: str) -> states.Event:
 
 
 def test_nothing_runs_before_a_required_identity_is_verified(home: Home) -> None:
-    event = MADE.put(home, identity="required")
+    event = RECORDS.put(home, identity="required")
     assert requests.pending(home) == []
     lifecycle.verify_identity(home, event, role="privacy-desk")
-    assert known(home, event).verified_by == "privacy-desk"
+    assert current(home, event).verified_by == "privacy-desk"
     assert requests.pending(home) == [event]
     again = lifecycle.verify_identity(home, event, role="privacy-desk")
     assert len(Ledger(home.ledger).of(event, "request_verified")) == 1
@@ -46,7 +46,7 @@ def test_nothing_runs_before_a_required_identity_is_verified(home: Home) -> None
 
 
 def test_a_person_s_name_is_no_role(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     with refused(EventError, "no role", "privacy-desk"):
         lifecycle.verify_identity(home, event, role="Erika Mustermann")
 
@@ -55,13 +55,13 @@ def test_a_person_s_name_is_no_role(home: Home, refused: Refusal) -> None:
 
 
 def test_a_denial_has_a_ground_that_is_counted(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     with refused(EventError, "is no ground", "unverifiable"):
         lifecycle.deny(home, event, reason="because", note="")
     with refused(EventError, "needs a note"):
         lifecycle.deny(home, event, reason="other", note=" ")
     lifecycle.deny(home, event, reason="other", note="two\nlines")
-    assert known(home, event).state is states.State.DENIED
+    assert current(home, event).state is states.State.DENIED
     assert Ledger(home.ledger).entries()[-1]["body"]["note"] == "two lines"
     with refused(StateError, "is denied"):
         lifecycle.cancel(home, event, reason="no")
@@ -69,7 +69,7 @@ def test_a_denial_has_a_ground_that_is_counted(home: Home, refused: Refusal) -> 
 
 @pytest.mark.parametrize("end", ["deny", "duplicate", "cancel"])
 def test_an_ended_request_is_never_run(home: Home, end: str) -> None:
-    event, other = MADE.put(home), MADE.put(home)
+    event, other = RECORDS.put(home), RECORDS.put(home)
     steps: dict[str, Callable[[], Any]] = {
         "deny": lambda: lifecycle.deny(home, event, reason="exempt", note=""),
         "duplicate": lambda: lifecycle.duplicate(home, event, of=other),
@@ -83,7 +83,7 @@ def test_an_ended_request_is_never_run(home: Home, end: str) -> None:
 
 
 def test_an_event_is_no_duplicate_of_itself_or_of_nothing(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     with refused(EventError, "of itself"):
         lifecycle.duplicate(home, event, of=event)
     with refused(EventError, "knows no event"):
@@ -91,8 +91,8 @@ def test_an_event_is_no_duplicate_of_itself_or_of_nothing(home: Home, refused: R
 
 
 def test_a_decided_request_cannot_be_denied_any_more(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
-    MADE.decide(home, event)
+    event = RECORDS.put(home)
+    RECORDS.decide(home, event)
     with refused(StateError, "request_denied is not possible"):
         lifecycle.deny(home, event, reason="exempt", note="")
 
@@ -101,24 +101,24 @@ def test_a_decided_request_cannot_be_denied_any_more(home: Home, refused: Refusa
 
 
 def test_a_paused_request_waits_and_goes_on_where_it_was(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
-    due = known(home, event).due
+    event = RECORDS.put(home)
+    due = current(home, event).due
     with refused(StateError, "not paused"):
         lifecycle.resume(home, event)
     for _ in range(2):
         lifecycle.pause(home, event, reason="waiting for the contract")
         assert requests.pending(home) == []
-        assert known(home, event).due == due  # the clock goes on
+        assert current(home, event).due == due  # the clock goes on
         lifecycle.resume(home, event)
         assert requests.pending(home) == [event]
     lifecycle.pause(home, event, reason="again")
     lifecycle.deny(home, event, reason="unverifiable", note="")
-    assert known(home, event).state is states.State.DENIED
+    assert current(home, event).state is states.State.DENIED
 
 
 def test_a_paused_decided_event_cannot_be_denied(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
-    MADE.decide(home, event)
+    event = RECORDS.put(home)
+    RECORDS.decide(home, event)
     lifecycle.pause(home, event, reason="wait")
     with refused(StateError, "request_denied is not possible"):
         lifecycle.deny(home, event, reason="exempt", note="")
@@ -126,7 +126,7 @@ def test_a_paused_decided_event_cannot_be_denied(home: Home, refused: Refusal) -
 
 @pytest.mark.parametrize("step", ["pause", "cancel", "close"])
 def test_a_running_event_is_not_taken_from_under_its_run(home: Home, step: str) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     before = home.ledger.read_bytes()
     with locks.lineage(home, "digits"), pytest.raises(BusyError):
         getattr(lifecycle, step)(home, event, reason="stop")
@@ -135,7 +135,7 @@ def test_a_running_event_is_not_taken_from_under_its_run(home: Home, step: str) 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 301, "a\x1b[31m", "tab\x00"])
 def test_a_reason_is_printable_and_short(home: Home, refused: Refusal, reason: str) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     with refused(EventError, "printable"):
         lifecycle.cancel(home, event, reason=reason)
 
@@ -144,40 +144,43 @@ def test_a_reason_is_printable_and_short(home: Home, refused: Refusal, reason: s
 
 
 def test_an_extension_moves_the_due_date_once_and_in_time(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home, received=NOW, extensions={"gdpr": 60})
+    event = RECORDS.put(home, received=NOW, extensions={"gdpr": 60})
     late = NOW + timedelta(days=31)
     with refused(StateError, "1 to 60 days"):
         lifecycle.extend(home, event, days=61, reason="many", now=NOW)
     with refused(StateError, "has gone by"):
         lifecycle.extend(home, event, days=30, reason="many", now=late)
     lifecycle.extend(home, event, days=30, reason="many requests", now=NOW + timedelta(days=20))
-    assert known(home, event).due == (NOW + timedelta(days=60)).isoformat()
+    assert current(home, event).due == (NOW + timedelta(days=60)).isoformat()
     with refused(StateError, "once is all"):
         lifecycle.extend(home, event, days=5, reason="more", now=NOW)
 
 
 def test_where_the_policy_allows_no_extension_there_is_none(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home, regulation="contract", received=NOW)
+    event = RECORDS.put(home, regulation="contract", received=NOW)
     with refused(StateError, "no extension for this regulation"):
         lifecycle.extend(home, event, days=1, reason="x", now=NOW)
 
 
 def test_each_warning_day_is_logged_once(home: Home) -> None:
-    event, young = MADE.put(home, received=NOW), MADE.put(home, received=NOW + timedelta(days=20))
-    ended = MADE.put(home, received=NOW)
+    event, young = (
+        RECORDS.put(home, received=NOW),
+        RECORDS.put(home, received=NOW + timedelta(days=20)),
+    )
+    ended = RECORDS.put(home, received=NOW)
     lifecycle.cancel(home, ended, reason="withdrawn")
     days = []
     for day in (1, 14, 15, 22, 22, 40):
-        days += [(f["event"], f["day"]) for f in lifecycle.remind(home, NOW + timedelta(days=day))]
+        days += [(f.event, f.day) for f in lifecycle.remind(home, NOW + timedelta(days=day))]
     assert days == [(event, 14), (event, 21), (event, 28), (young, 14)]
     assert Ledger(home.ledger).of(event, "deadline_warning")[-1]["body"]["left"] == -10
 
 
 def test_a_clock_that_went_back_warns_of_nothing_twice(home: Home) -> None:
-    event = MADE.put(home, received=NOW)
-    assert [f["day"] for f in lifecycle.remind(home, NOW + timedelta(days=22))] == [21]
+    event = RECORDS.put(home, received=NOW)
+    assert [f.day for f in lifecycle.remind(home, NOW + timedelta(days=22))] == [21]
     assert lifecycle.remind(home, NOW - timedelta(days=365)) == []
-    assert [f["day"] for f in lifecycle.remind(home, NOW + timedelta(days=15))] == [14]
+    assert [f.day for f in lifecycle.remind(home, NOW + timedelta(days=15))] == [14]
     assert lifecycle.remind(home, NOW + timedelta(days=22)) == []
     assert len(Ledger(home.ledger).of(event, "deadline_warning")) == 2
 
@@ -196,24 +199,24 @@ def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_wh
     home: Home, fallback: str, days: int, failed: int, preset: str, why: str
 ) -> None:
     received = datetime.now(UTC) - timedelta(days=days, hours=1)
-    event = MADE.put(home, received=received, fallback=fallback)
+    event = RECORDS.put(home, received=received, fallback=fallback)
     for number in range(1, failed + 1):
-        MADE.decide(home, event, number=number, verdict="FAILED")
+        RECORDS.decide(home, event, number=number, verdict="FAILED")
     assert prepare.accept(Attempt(home, event, failed + 1)).method.preset == preset
     started = Ledger(home.ledger).of(event, "attempt_started")[-1]
-    told = f"attempt {failed + 1}, by {preset}"
-    assert entry_text.words(started)[1].startswith(f"{told}, reason: {why}" if why else told)
+    words = f"attempt {failed + 1}, by {preset}"
+    assert entry_text.words(started)[1].startswith(f"{words}, reason: {why}" if why else words)
 
 
 # Names of events
 
 
 def test_an_event_may_be_named_by_its_beginning(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     assert event_ids.whole(home, event[:4]) == event
-    for told in (event[:3], "zzzz", ""):
+    for prefix in (event[:3], "zzzz", ""):
         with refused(EventError, "knows no event"):
-            event_ids.whole(home, told)
+            event_ids.whole(home, prefix)
 
 
 # Sign-offs
@@ -222,21 +225,22 @@ def test_an_event_may_be_named_by_its_beginning(home: Home, refused: Refusal) ->
 @pytest.fixture
 def waiting(home: Home) -> str:
     """An event that has passed and waits for the reviewer."""
-    event: str = MADE.put(home, **BOTH)
-    MADE.decide(home, event)
+    event: str = RECORDS.put(home, **BOTH)
+    RECORDS.decide(home, event)
     return event
 
 
 def test_the_reviewer_signs_the_same_bytes(home: Home, waiting: str) -> None:
-    assert known(home, waiting).awaited == ("reviewer",)
+    assert current(home, waiting).awaited == ("reviewer",)
     keyring.new(home, role="reviewer", days=30)
     signature = signoff.approve(home, waiting, role="reviewer", signed=None)
     assert (signature.awaited, signature.verdict) == ([], "PASSED")
-    assert known(home, waiting).state is states.State.APPROVED
+    assert current(home, waiting).state is states.State.APPROVED
     file = home.event(waiting) / "attempt-1" / "statement.dsse.json"
-    found = verify_statement(file, home.trust, ledger=home.ledger, roles=("executor", "reviewer"))
-    assert found.exit_code == 0
-    assert found.digest == signature.digest
+    both = ("executor", "reviewer")
+    verification = verify_statement(file, home.trust, ledger=home.ledger, roles=both)
+    assert verification.exit_code == 0
+    assert verification.digest == signature.digest
 
 
 def test_without_a_reviewer_s_key_nothing_is_signed(
@@ -269,8 +273,8 @@ def test_a_copy_of_another_statement_or_without_the_signature_is_refused(
     home: Home, waiting: str, tmp_path: Path, refused: Refusal
 ) -> None:
     keyring.new(home, role="reviewer", days=30)
-    other = MADE.put(home, **BOTH)
-    foreign = MADE.decide(home, other).statement
+    other = RECORDS.put(home, **BOTH)
+    foreign = RECORDS.decide(home, other).statement
     statement = home.event(waiting) / "attempt-1" / "statement.dsse.json"
     with refused(ValueError, "different statements"):
         signoff.approve(home, waiting, role="reviewer", signed=foreign)
@@ -280,8 +284,8 @@ def test_a_copy_of_another_statement_or_without_the_signature_is_refused(
 
 @pytest.mark.parametrize("verdict", ["FAILED", "INCONCLUSIVE"])
 def test_only_a_pass_is_signed_off(home: Home, verdict: str, refused: Refusal) -> None:
-    event = MADE.put(home, **BOTH)
-    MADE.decide(home, event, verdict=verdict)
+    event = RECORDS.put(home, **BOTH)
+    RECORDS.decide(home, event, verdict=verdict)
     keyring.new(home, role="reviewer", days=30)
     with refused(StateError, "signed_off is not possible"):
         signoff.approve(home, event, role="reviewer", signed=None)
@@ -309,9 +313,9 @@ def test_a_sign_off_cut_short_between_file_and_ledger_is_finished(
         patched.setattr(Ledger, "append_once", dies)
         with pytest.raises(KeyboardInterrupt):
             signoff.approve(home, waiting, role="reviewer", signed=None)
-    assert known(home, waiting).awaited == ("reviewer",)
-    told = [signoff.approve(home, waiting, role="reviewer", signed=None) for _ in range(2)]
-    assert told[0] == told[1]
+    assert current(home, waiting).awaited == ("reviewer",)
+    first, again = (signoff.approve(home, waiting, role="reviewer", signed=None) for _ in range(2))
+    assert first == again
     assert len(Ledger(home.ledger).of(waiting, "signed_off")) == 1
 
 
@@ -322,21 +326,21 @@ def test_the_inbox_shows_what_is_due_and_what_comes_next(damp: Damp, home: Home)
     soon = datetime.now(UTC) - timedelta(days=22)
     late = datetime.now(UTC) - timedelta(days=33)
     events = {
-        "new": MADE.put(home),
-        "unknown": MADE.put(home, identity="required", received=soon),
-        "late": MADE.put(home, received=late, regulation="other"),  # 30 days, in any month
-        "paused": MADE.put(home),
-        "waiting": MADE.put(home, **BOTH),
-        "gone": MADE.put(home),
+        "new": RECORDS.put(home),
+        "unknown": RECORDS.put(home, identity="required", received=soon),
+        "late": RECORDS.put(home, received=late, regulation="other"),  # 30 days, in any month
+        "paused": RECORDS.put(home),
+        "waiting": RECORDS.put(home, **BOTH),
+        "gone": RECORDS.put(home),
     }
-    MADE.decide(home, events["waiting"])
+    RECORDS.decide(home, events["waiting"])
     assert damp("pause", events["paused"][:8], "--reason", "wait").code == 0
     assert damp("deny", events["gone"], "--reason", "exempt").code == 0
     rows = {row["id"]: row for row in damp("inbox", "--json").json()}
     assert list(rows)[:2] == [events["late"], events["unknown"]]
     assert events["gone"] not in rows
-    told = {name: rows[event]["next"] for name, event in events.items() if event in rows}
-    assert told == {
+    following = {name: rows[event]["next"] for name, event in events.items() if event in rows}
+    assert following == {
         "new": f"damp run --event {events['new']}",
         "late": f"damp run --event {events['late']}",
         "unknown": f"damp verify-identity {events['unknown']} --role ROLE",
@@ -350,11 +354,11 @@ def test_the_inbox_shows_what_is_due_and_what_comes_next(damp: Damp, home: Home)
 
 
 def test_every_step_answers_in_words_and_as_json(damp: Damp, home: Home) -> None:
-    event = MADE.put(home, extensions={"gdpr": 60})
-    told = damp("verify-identity", event, "--role", "privacy-desk")
-    assert told.code == 0
-    assert "Requester's identity verified (by privacy-desk)" in told.out
-    assert f"Next: damp run --event {event}" in told.out
+    event = RECORDS.put(home, extensions={"gdpr": 60})
+    result = damp("verify-identity", event, "--role", "privacy-desk")
+    assert result.code == 0
+    assert "Requester's identity verified (by privacy-desk)" in result.out
+    assert f"Next: damp run --event {event}" in result.out
     answer = damp("extend", event, "--days", "10", "--reason", "many", "--json").json()
     assert (answer["extended"], answer["state"]) == (True, "verified")
     assert damp("cancel", event, "--reason", "withdrawn", "--json").json()["next"] == ""
@@ -365,11 +369,11 @@ def test_every_step_answers_in_words_and_as_json(damp: Damp, home: Home) -> None
 
 def test_approving_shows_what_is_signed(damp: Damp, home: Home, waiting: str) -> None:
     keyring.new(home, role="reviewer", days=30)
-    told = damp("approve", waiting[:8])
-    assert told.code == 0, told.err
-    assert "verdict PASSED" in told.out
-    assert "In all" in told.out
-    assert "damp promote" in told.out
+    result = damp("approve", waiting[:8])
+    assert result.code == 0, result.err
+    assert "verdict PASSED" in result.out
+    assert "In all" in result.out
+    assert "damp promote" in result.out
 
 
 def test_a_second_signature_is_added_to_a_file(
@@ -377,8 +381,8 @@ def test_a_second_signature_is_added_to_a_file(
 ) -> None:
     keyring.new(home, role="reviewer", days=30)
     statement = home.event(waiting) / "attempt-1" / "statement.dsse.json"
-    told = damp("sign", statement, "--output", tmp_path / "signed.json", "--json")
-    assert told.code == 0, told.err
+    result = damp("sign", statement, "--output", tmp_path / "signed.json", "--json")
+    assert result.code == 0, result.err
     assert len(damp("verify", tmp_path / "signed.json", "--json").json()["signatures"]) == 2
     (tmp_path / "no.json").write_text("{}")
     assert damp("sign", tmp_path / "no.json").code == 1

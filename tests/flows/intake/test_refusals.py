@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -20,21 +21,28 @@ from flows.intake import requests
 from flows.models import architectures, weights
 from flows.state import locks
 from flows.state.paths import Home
+from tests.flows import fitting
 from tests.flows.conftest import Damp, contents
 
 ID = "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"
 CLASSES, SHAPE = 10, (1, 8, 8)
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights that recognise digits."""
+    path = tmp_path_factory.mktemp("trained") / "model.safetensors"
+    weights.save_weights(fitting.digits(), path, {})
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, trained: Path) -> Path:
     """A model that fits digits, and nothing else."""
-    torch.manual_seed(0)
-    made = tmp_path / "desk"
-    weights.save_weights(
-        architectures.build("damp:cnn", CLASSES, SHAPE), made / "model.safetensors", {}
-    )
-    return made
+    place = tmp_path / "requester"
+    place.mkdir()
+    shutil.copy(trained, place / "model.safetensors")
+    return place
 
 
 SUBMITTED = datetime.now(UTC).replace(microsecond=0)
@@ -69,10 +77,10 @@ def written(folder: Path, content: dict[str, Any]) -> Path:
 
 def test_a_request_that_can_be_carried_out_is_accepted(damp: Damp, folder: Path) -> None:
     """The control of every refusal below."""
-    told = damp("submit", written(folder, request()), "--json")
-    assert told.code == 0
-    assert told.json()["id"] == ID
-    assert told.json()["new"] is True
+    result = damp("submit", written(folder, request()), "--json")
+    assert result.code == 0
+    assert result.json()["id"] == ID
+    assert result.json()["new"] is True
 
 
 REQUESTS: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -169,13 +177,13 @@ def test_weights_that_cannot_be_used_are_refused_at_the_door(
 
 
 def pictures(folder: Path, classes: int, each: int = 30) -> Path:
-    made = folder / "pictures"
+    place = folder / "pictures"
     for label in range(classes):
-        (made / f"class-{label}").mkdir(parents=True)
+        (place / f"class-{label}").mkdir(parents=True)
         for number in range(each):
             shade = (label * 80 + number) % 256
-            Image.new("L", (8, 8), shade).save(made / f"class-{label}" / f"{number:03d}.png")
-    return made
+            Image.new("L", (8, 8), shade).save(place / f"class-{label}" / f"{number:03d}.png")
+    return place
 
 
 def test_images_that_cannot_be_read_are_refused_and_named(
@@ -266,7 +274,9 @@ def test_a_state_folder_below_a_file_is_refused(
     damp("--home", below_a_file, "submit", file).refused(str(below_a_file))
 
 
-def test_a_full_disk_is_told_and_leaves_no_event(damp: Damp, folder: Path, tiny_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_event(
+    damp: Damp, folder: Path, tiny_disk: Path
+) -> None:
     (tiny_disk / "filler").write_bytes(b"0" * (64 << 10))
     file = written(folder, request())
     damp("--home", tiny_disk / "state", "submit", file).refused("No space left on device")
@@ -290,9 +300,9 @@ def test_a_disk_that_fills_up_while_it_is_written_leaves_old_or_new(
 ) -> None:
     file = written(folder, request())
     with files_no_longer_than(bytes_left):
-        told = damp("submit", file)
-    if told.code:
-        told.refused("File too large")
+        result = damp("submit", file)
+    if result.code:
+        result.refused("File too large")
     assert not home.ledger.exists() or not Ledger(home.ledger).verify().problem
     assert damp("submit", file, "--json").json()["id"] == ID
     assert [event["id"] for event in damp("status", "--json").json()] == [ID]

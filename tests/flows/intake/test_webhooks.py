@@ -1,4 +1,4 @@
-"""The requester's system is told once, signed, where the policy allows it, or not at all."""
+"""The requester's system gets one signed message where the policy allows it, or none at all."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from flows.state import keyring, locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Refusal = Callable[..., Any]
 
 
-class Desk:
-    """A system that is told: what it was sent, and what it answers."""
+class Receiver:
+    """A requester's system: what it was sent, and what it answers."""
 
     def __init__(self) -> None:
-        self.got: list[bytes] = []
+        self.messages: list[bytes] = []
         self.answer = 200
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                outer.got.append(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.messages.append(self.rfile.read(int(self.headers["Content-Length"])))
                 self.send_response(outer.answer)
                 if outer.answer == 302:
                     self.send_header("Location", "/elsewhere")
@@ -47,7 +47,7 @@ class Desk:
 
             def do_GET(self) -> None:
                 """What follows a redirect comes here."""
-                outer.got.append(b"")
+                outer.messages.append(b"")
                 self.send_response(204)
                 self.end_headers()
 
@@ -55,7 +55,7 @@ class Desk:
                 """Silent."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}/told"
+        self.address = f"http://127.0.0.1:{self.server.server_port}/damp"
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
 
@@ -66,27 +66,28 @@ class Desk:
 
 
 @pytest.fixture
-def told() -> Iterator[Desk]:
-    made = Desk()
-    yield made
-    made.close()
+def receiver() -> Iterator[Receiver]:
+    system = Receiver()
+    yield system
+    system.close()
 
 
 @pytest.fixture
-def event(home: Home, told: Desk) -> str:
-    """An event whose request names the desk, under a policy that lists it."""
+def event(home: Home, receiver: Receiver) -> str:
+    """An event whose request sets the system's URL, under a policy that lists it."""
     keyring.new(home, role="executor", days=30)
-    made: str = MADE.put(home, more=f"callback: {told.address}\n", callbacks=[told.address])
-    return made
+    more, listed = f"callback: {receiver.address}\n", [receiver.address]
+    event: str = RECORDS.put(home, more=more, callbacks=listed)
+    return event
 
 
-def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str) -> None:
+def test_each_answer_is_sent_once_and_signed(home: Home, receiver: Receiver, event: str) -> None:
     assert webhooks.deliver(home) == []
     lifecycle.deny(home, event, reason="exempt", note="")
     (sent,) = webhooks.deliver(home)
-    assert (sent["answer"], sent["kind"]) == (200, "request_denied")
+    assert (sent.answer, sent.kind) == (200, "request_denied")
     assert webhooks.deliver(home) == []
-    opened = envelope.open_envelope(told.got[0])
+    opened = envelope.open_envelope(receiver.messages[0])
     (signature,) = envelope.verify_signatures(opened, load_trust(home.trust))
     assert (signature.holds, signature.role) == (True, "executor")
     assert opened.payload_type == webhooks.TYPE
@@ -95,33 +96,33 @@ def test_each_answer_is_told_once_and_signed(home: Home, told: Desk, event: str)
     assert Ledger(home.ledger).of(event, "callback_sent")[0]["body"]["status"] == 200
 
 
-def test_a_verdict_is_told_with_its_statement(home: Home, told: Desk, event: str) -> None:
-    attempt = MADE.decide(home, event)
+def test_a_verdict_is_sent_with_its_statement(home: Home, receiver: Receiver, event: str) -> None:
+    attempt = RECORDS.decide(home, event)
     webhooks.deliver(home)
-    said = json.loads(envelope.open_envelope(told.got[0]).payload)
+    said = json.loads(envelope.open_envelope(receiver.messages[0]).payload)
     assert said["verdict"] == "PASSED"
     assert said["statement"] == envelope.digest(attempt.statement.read_bytes())
 
 
 @pytest.mark.parametrize("answer", [404, 500, 302])
 def test_what_was_not_taken_is_sent_again_and_holds_nothing_up(
-    home: Home, told: Desk, event: str, answer: int
+    home: Home, receiver: Receiver, event: str, answer: int
 ) -> None:
     lifecycle.deny(home, event, reason="exempt", note="")
-    told.answer = answer
+    receiver.answer = answer
     (first,) = webhooks.deliver(home)
-    assert "did not take it" in first["problem"]
-    assert len(told.got) == 1  # a redirect is not followed
+    assert "did not take it" in first.problem
+    assert len(receiver.messages) == 1  # a redirect is not followed
     assert not Ledger(home.ledger).of(event, "callback_sent")
-    told.answer = 204
-    assert webhooks.deliver(home)[0]["answer"] == 204
+    receiver.answer = 204
+    assert webhooks.deliver(home)[0].answer == 204
 
 
-def test_a_system_that_is_gone_holds_nothing_up(home: Home, told: Desk, event: str) -> None:
+def test_a_system_that_is_gone_holds_nothing_up(home: Home, receiver: Receiver, event: str) -> None:
     lifecycle.deny(home, event, reason="exempt", note="")
-    told.server.server_close()
-    (found,) = webhooks.deliver(home)
-    assert "did not take it" in found["problem"]
+    receiver.server.server_close()
+    (delivery,) = webhooks.deliver(home)
+    assert "did not take it" in delivery.problem
 
 
 class Drip:
@@ -169,17 +170,17 @@ def test_an_answer_of_one_byte_at_a_time_has_a_deadline(
     monkeypatch.setattr(webhooks, "ALL_SECONDS", 1.5)
     keyring.new(home, role="executor", days=30)
     for _ in range(6):
-        event = MADE.put(home, more=f"callback: {drip.address}\n", callbacks=[drip.address])
+        event = RECORDS.put(home, more=f"callback: {drip.address}\n", callbacks=[drip.address])
         lifecycle.deny(home, event, reason="exempt", note="")
     began = time.monotonic()
     deliveries = webhooks.deliver(home)
     assert time.monotonic() - began < 10
-    assert "no answer within 1 seconds" in deliveries[0]["problem"]
+    assert "no answer within 1 seconds" in deliveries[0].problem
     assert len(deliveries) < 6  # the others are left to the next run
 
 
 def test_while_another_process_sends_nothing_is_sent_twice(
-    home: Home, told: Desk, event: str
+    home: Home, receiver: Receiver, event: str
 ) -> None:
     lifecycle.deny(home, event, reason="exempt", note="")
     with locks.exclusive(home, "callbacks"):
@@ -198,7 +199,7 @@ def test_what_is_no_http_is_a_problem_and_no_error(home: Home) -> None:
                 peer.recv(65536)
 
         threading.Thread(target=answer, daemon=True).start()
-        with pytest.raises(OSError, match=r"no proper answer|reset|closed"):
+        with pytest.raises(EventError, match=r"no proper answer|reset|closed"):
             webhooks._post(address, b"{}")
 
 
@@ -218,32 +219,34 @@ def test_the_schedule_sends_outside_its_lock(home: Home, monkeypatch: pytest.Mon
     assert held == [False]
 
 
-def test_a_policy_that_changed_its_mind_stops_it(home: Home, told: Desk, event: str) -> None:
+def test_a_policy_that_no_longer_lists_the_url_stops_it(
+    home: Home, receiver: Receiver, event: str
+) -> None:
     lifecycle.deny(home, event, reason="exempt", note="")
     file = requests.origin_of(home, event) / "policy.yaml"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"callbacks": []}))
-    assert "does not allow" in webhooks.deliver(home)[0]["problem"]
-    assert told.got == []
+    assert "does not allow" in webhooks.deliver(home)[0].problem
+    assert receiver.messages == []
 
 
-def test_without_a_callback_nobody_is_told(home: Home, told: Desk) -> None:
+def test_without_a_callback_nothing_is_sent(home: Home, receiver: Receiver) -> None:
     keyring.new(home, role="executor", days=30)
-    event = MADE.put(home, callbacks=[told.address])
+    event = RECORDS.put(home, callbacks=[receiver.address])
     lifecycle.deny(home, event, reason="exempt", note="")
     assert webhooks.deliver(home) == []
 
 
 def test_an_address_that_the_policy_does_not_list_is_refused_at_the_door(refused: Refusal) -> None:
-    text = MADE.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
+    text = RECORDS.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
     request = parse_request(f"{text}callback: https://desk.example.org/\n")
     for listed in ([], ["https://other.example.org/"]):
         with refused(EventError, "Leave `callback` out"):
-            requests.check_callback(request, MADE.policy(callbacks=listed))
-    requests.check_callback(request, MADE.policy(callbacks=["https://desk.example.org/"]))
+            requests.check_callback(request, RECORDS.policy(callbacks=listed))
+    requests.check_callback(request, RECORDS.policy(callbacks=["https://desk.example.org/"]))
     with pytest.raises(RequestError, match=r"line 11.*callback: write an https address"):
         parse_request(f"{text}callback: http://10.0.0.1/\n")
 
 
 def test_a_request_without_a_callback_has_the_digest_that_it_always_had() -> None:
-    text = MADE.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
+    text = RECORDS.REQUEST.format(id="5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11", regulation="gdpr")
     assert "callback" not in parse_request(text).content()

@@ -27,7 +27,7 @@ from flows.operations import purge
 from flows.records import inventory
 from flows.registry import registration
 from flows.state import files, locks
-from flows.state.errors import BusyError, EventError
+from flows.state.errors import BusyError, DataVersionError, EventError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
 
@@ -133,6 +133,20 @@ def test_everything_that_holds_the_class_is_listed(world: World) -> None:
         f"held-out images of the class: data version {world.versions[1][:8]}": "RETAINED",
         "the data set itself: digits": "RETAINED",
         "copies elsewhere: unknown": "UNKNOWN",
+    }
+
+
+def test_what_a_claims_audit_has_left_of_the_original_is_listed(world: World) -> None:
+    lines = {
+        f"{each.artefact}: {each.location}"
+        for each in inventory.of_claim(world.home, purge.scope_of(world.home, world.event))
+    }
+    assert lines == {
+        "model before, in the registry: digits version 1",
+        f"model before, a file: events/{world.event}/attempt-1/before.safetensors",
+        "model before, a file: models/digits-seed-0.safetensors",
+        "cached activations of the old model: observations, 1 files",
+        "cached activations of other models: observations, 1 files",
     }
 
 
@@ -273,6 +287,66 @@ def test_while_an_open_event_needs_the_rows_nothing_is_deleted(world: World) -> 
 def test_while_an_event_runs_on_the_model_a_purge_is_busy(world: World) -> None:
     with locks.lineage(world.home, "digits"), pytest.raises(BusyError):
         purge.purge(world.home, world.event)
+
+
+# A cache that others share
+
+
+@pytest.fixture
+def shared_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that this user's configuration names, with a colleague's file in it."""
+    cache, folder = tmp_path / "everybodys", tmp_path / "configuration"
+    folder.mkdir()
+    (folder / "config").write_text(f"[cache]\n    dir = {cache}\n")
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(folder))
+    theirs = cache / "files" / "md5" / "12" / "34567890123456789012345678901f"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"a colleague's")
+    return cache
+
+
+def test_a_cache_that_others_share_is_neither_filled_nor_emptied(
+    home: Home, shared_cache: Path
+) -> None:
+    prepare_environment(home.root)
+    pair = dataversions.before_and_after(noise(), [8], home)
+    gone = dvc_metadata.forgotten(home, pair[0].version, pair[1].version)
+    assert [dvc_metadata.cached(home, md5).is_file() for md5 in gone] == [True]
+    shutil.rmtree(pair[0].path)
+    dvc_workspace.note(pair[0].path).unlink()
+    dvc_workspace.collect(home)
+    assert [dvc_metadata.cached(home, md5).exists() for md5 in gone] == [False]
+    assert [p.read_bytes() for p in shared_cache.rglob("*") if p.is_file()] == [b"a colleague's"]
+
+
+def test_rows_in_a_cache_that_others_share_are_listed(world: World, shared_cache: Path) -> None:
+    """As an older damp left them: all of the workspace's cache is there, none here."""
+    own = dvc_workspace.cache_of(world.home)
+    shutil.copytree(own, shared_cache, dirs_exist_ok=True)
+    shutil.rmtree(own / "files")
+    lines = shown(world)
+    assert f"training rows of the class, in a cache outside: {shared_cache}" in lines
+    assert f"training rows of the class: data version digits-{world.versions[0][:8]}" in lines
+    before = sorted(shared_cache.rglob("*"))
+    purge.purge(world.home, world.event)
+    assert sorted(shared_cache.rglob("*")) == before
+
+
+@pytest.mark.parametrize("how", ["config", "link"])
+def test_a_cache_outside_is_never_collected(home: Home, tmp_path: Path, how: str) -> None:
+    prepare_environment(home.root)
+    dataversions.before_and_after(noise(), [8], home)
+    own, outside = dvc_workspace.cache_of(home), tmp_path / "outside"
+    shutil.copytree(own, outside)
+    if how == "config":
+        (own.parent / "config.local").write_text(f"[cache]\n    dir = {outside}\n")
+    else:
+        shutil.rmtree(own)
+        own.symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    with pytest.raises(DataVersionError, match="outside the state folder"):
+        dvc_workspace.collect(home)
+    assert sorted(outside.rglob("*")) == before
 
 
 # Copies that are not damp's

@@ -54,20 +54,20 @@ def test_on_the_same_platform_everything_is_the_same_and_signed(
     auditor: Auditor, world: World
 ) -> None:
     """By the request as it was filed: plain YAML that names the model by its alias."""
-    told = auditor.replay("--request", str(world.home.request(world.attempt.event)))
-    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
-    found: dict[str, Any] = json.loads(told.stdout)
-    assert found["same"]
-    names = {check["name"] for check in found["checks"]}
+    result = auditor.replay("--request", str(world.home.request(world.attempt.event)))
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    replayed: dict[str, Any] = json.loads(result.stdout)
+    assert replayed["same"]
+    names = {check["name"] for check in replayed["checks"]}
     assert {"model after", "verdict", "retain set", "few_shot.1@penultimate"} <= names
     content = (auditor.folder / "replay.dsse.json").read_bytes()
     trust = load_trust(auditor.folder / ".damp" / "trust.json")
     (signature,) = envelope.verify_signatures(envelope.open_envelope(content), trust)
     assert (signature.role, signature.holds) == ("auditor", True)
-    result = json.loads(envelope.open_envelope(content).payload)
-    assert result["predicate"]["result"] == "PASSED"
-    assert result["subject"][0]["digest"]["sha256"] == next(
-        check["told"] for check in found["checks"] if check["name"] == "model after"
+    signed = json.loads(envelope.open_envelope(content).payload)
+    assert signed["predicate"]["result"] == "PASSED"
+    assert signed["subject"][0]["digest"]["sha256"] == next(
+        check["told"] for check in replayed["checks"] if check["name"] == "model after"
     )
 
 
@@ -75,24 +75,27 @@ def test_inputs_that_are_not_the_pinned_ones_are_refused(auditor: Auditor, world
     plan = auditor.copy / "plan.json"
     kept = plan.read_text()
     plan.write_text(kept.replace('"seed": ', '"seed": 1'))
-    told = auditor.replay()
-    assert (told.returncode, "is not the plan" in told.stderr + told.stdout) == (1, True)
+    result = auditor.replay()
+    assert (result.returncode, "is not the plan" in result.stderr + result.stdout) == (1, True)
     plan.write_text("[" * 100_000)
-    told = auditor.replay()
-    assert (told.returncode, "nested too deeply" in told.stderr) == (1, True)
+    result = auditor.replay()
+    assert (result.returncode, "nested too deeply" in result.stderr) == (1, True)
     plan.write_text(kept)
     request = auditor.copy / "reproduce.yaml"
     asked = request.read_text()
     request.write_text("model: {")
-    told = auditor.replay()
-    assert (told.returncode, "reproduce.yaml, line 1" in told.stderr) == (1, True)
+    result = auditor.replay()
+    assert (result.returncode, "reproduce.yaml, line 1" in result.stderr) == (1, True)
     request.write_text(asked.replace(world.attempt.event, "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11"))
-    told = auditor.replay()
-    assert (told.returncode, "the statement is about" in told.stderr) == (1, True)
+    result = auditor.replay()
+    assert (result.returncode, "the statement is about" in result.stderr) == (1, True)
     request.write_text(asked)
     shutil.copy(auditor.copy / "after.safetensors", auditor.copy / "before.safetensors")
-    told = auditor.replay()
-    assert (told.returncode, "is not the model before" in told.stderr + told.stdout) == (1, True)
+    result = auditor.replay()
+    assert (result.returncode, "is not the model before" in result.stderr + result.stdout) == (
+        1,
+        True,
+    )
     assert not (auditor.folder / "replay.dsse.json").exists()
 
 
@@ -103,16 +106,20 @@ def test_a_statement_that_claims_another_figure_is_found_out(
     from flows.state import keyring
 
     statement = auditor.copy / "statement.dsse.json"
-    told = json.loads(envelope.open_envelope(statement.read_bytes()).payload)
-    row = next(r for r in told["predicate"]["audits"] if r["name"] == "accuracy.retain")
+    claimed = json.loads(envelope.open_envelope(statement.read_bytes()).payload)
+    row = next(r for r in claimed["predicate"]["audits"] if r["name"] == "accuracy.retain")
     row["value"] += 1e-4
     keys = world.folder / "home" / ".config" / "damp" / "keys"
     monkeypatch.setenv("DAMP_KEYS", str(keys))
-    statement.write_bytes(envelope.sign_payload(told, keyring.signing_key(world.home, "executor")))
+    statement.write_bytes(
+        envelope.sign_payload(claimed, keyring.signing_key(world.home, "executor"))
+    )
     done = auditor.replay()
     assert done.returncode == 1, done.stdout + done.stderr
-    found = json.loads(done.stdout)
-    assert [check["name"] for check in found["checks"] if not check["same"]] == ["accuracy.retain"]
+    replayed = json.loads(done.stdout)
+    assert [check["name"] for check in replayed["checks"] if not check["same"]] == [
+        "accuracy.retain"
+    ]
     result = json.loads(
         envelope.open_envelope((auditor.folder / "replay.dsse.json").read_bytes()).payload
     )

@@ -21,7 +21,7 @@ from flows.cli import demo
 from flows.data.dataset import DataSpec
 from flows.models import architectures, weights
 from flows.state.paths import Attempt, Home
-from tests.flows.conftest import Damp, Refusal, Told, contents
+from tests.flows.conftest import Damp, Refusal, Result, contents
 from tests.flows.running import Office
 from tests.flows.world import World
 
@@ -75,10 +75,10 @@ def desk(tmp_path: Path, world: World) -> Desk:
     return Desk(tmp_path / "desk", world)
 
 
-def ran(home: Home, *arguments: str | Path) -> Told:
+def ran(home: Home, *arguments: str | Path) -> Result:
     """A command that needs an engine: in a process of its own, as a shell would run it."""
     done = Office(home).damp(*arguments)
-    return Told(done.returncode, done.stdout, done.stderr)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def silenced(state: dict[str, Tensor]) -> None:
@@ -292,7 +292,7 @@ def test_a_few_chance_twins_are_no_leak(
     from flows.intake import claims
 
     module = users_module(TWINS.format(count=3))
-    assert claims.file_claim(home, desk.claim(data={"name": f"{module}:data"}))["new"]
+    assert claims.file_claim(home, desk.claim(data={"name": f"{module}:data"})).new
 
 
 def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> None:
@@ -300,7 +300,7 @@ def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> N
     from flows.state.errors import EventError
     from flows.steps import claim as claim_steps
 
-    event = claims.file_claim(home, desk.claim())["id"]
+    event = claims.file_claim(home, desk.claim()).id
     at = Attempt(home, event, 1)
     accepted = claim_steps.accept(at)
     data = claim_steps.version_data(at, accepted)
@@ -316,7 +316,7 @@ def test_a_claim_that_was_changed_after_receipt_is_named(
     from flows.intake import claims
     from flows.state.errors import EventError
 
-    event = claims.file_claim(home, desk.claim())["id"]
+    event = claims.file_claim(home, desk.claim()).id
     home.claim(event).write_text(json.dumps(desk.told | {"policy": "default-v1"}))
     with refused(EventError, "not the claim that the ledger received", "hand the"):
         claims.claim_of(home, event)
@@ -365,14 +365,14 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
         data={"name": f"{module}:coloured"},
         references=None,
     )
-    event = claims.file_claim(home, file)["id"]
-    at = Attempt(home, event, 1)
-    at.folder.mkdir(parents=True)
-    accepted = claim_steps.accept(at)
-    data = claim_steps.version_data(at, accepted)
-    pinned = claim_steps.pin_model(at, accepted, data)
-    assert pinned.model.architecture == "torchvision:resnet18"
-    assert pinned.edit.architecture == f"{module}:net"
+    event = claims.file_claim(home, file).id
+    where = {"home": str(home.root), "event": event, "attempt": 1}
+    Attempt(home, event, 1).folder.mkdir(parents=True)
+    accepted = claim_steps.accept(where)
+    data = claim_steps.version_data(where, accepted)
+    pinned = claim_steps.pin_models(where, accepted, data)
+    assert pinned["model"]["architecture"] == "torchvision:resnet18"
+    assert pinned["edit"]["architecture"] == f"{module}:net"
     told = json.loads(Attempt(home, event, 1).edit.read_text())
     assert told["changed"] == {}
     assert len(told["otherTensors"]) == len({*nets["big"].state_dict(), *nets["mine"].state_dict()})
@@ -398,8 +398,8 @@ def test_models_of_a_registry_are_read_from_there(
         original={"registry": f"{demo.MODEL}/1"}, edited={"registry": f"{demo.MODEL}/2"}
     )
     answer = claims.file_claim(home, file)
-    assert answer["new"]
-    found = claims.sources(home, claims.claim_of(home, answer["id"]), desk.folder)
+    assert answer.new
+    found = claims.sources(home, claims.claim_of(home, answer.id), desk.folder)
     assert found["edited"].retired() == [demo.DIGIT]
     assert found["original"].registry == {"name": demo.MODEL, "version": "1"}
 

@@ -43,13 +43,13 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_demo_passes(world: World) -> None:
-    assert world.told.returncode == 0, world.told.stderr
-    assert json.loads(world.told.stdout)["verdict"] == "PASSED"
+    assert world.result.returncode == 0, world.result.stderr
+    assert json.loads(world.result.stdout)["verdict"] == "PASSED"
 
 
 def test_each_step_is_told_once_and_in_order_while_it_runs(world: World) -> None:
-    titles = [line.split(maxsplit=1)[1] for line in world.told.stderr.splitlines() if line]
-    assert titles == [step.title for step in STEPS.values()]
+    titles = [line.split(maxsplit=1)[1] for line in world.result.stderr.splitlines() if line]
+    assert titles == list(journal.STEPS.values())
 
 
 def test_nothing_is_written_outside_the_state_folder(world: World) -> None:
@@ -93,7 +93,7 @@ def test_status_holds_what_others_build_on(world: World, damp: Damp) -> None:
         "data_before": inputs["dataBefore"]["version"],
         "data_after": inputs["dataAfter"]["version"],
     }
-    assert event == json.loads(world.told.stdout)
+    assert event == json.loads(world.result.stdout)
 
 
 def test_the_ledger_tells_the_story_in_order_and_verifies(world: World) -> None:
@@ -173,7 +173,7 @@ def test_the_seed_is_the_ledgers_and_was_registered_first(world: World) -> None:
     registered = entries[plan["ledgerSequence"]]
     assert registered["kind"] == "plan_registered"
     assert plan["seed"] == int(entries[registered["seq"] - 1]["hash"][:8], 16)
-    signed = next(e for e in entries if e["kind"] == "statement_signed")
+    signed = next(e for e in entries if e.kind == "statement_signed")
     assert registered["seq"] < signed["seq"]
 
 
@@ -269,7 +269,7 @@ def test_the_demo_again_has_no_second_effect_and_starts_no_engine(world: World, 
     before = contents(world.home.root)
     told = damp("--home", world.home.root, "demo", "--json")
     assert told.code == 0
-    assert told.json() == json.loads(world.told.stdout)
+    assert told.json() == json.loads(world.result.stdout)
     assert contents(world.home.root) == before
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from flows.servers import private_prefect
+from flows.servers import auth, private_prefect
 from flows.state.paths import Attempt
 from flows.steps.table import STEPS
 from tests.flows.running import (
@@ -37,7 +37,9 @@ def served(office: Office) -> Iterator[Office]:
     """The same office beside a Prefect server that is up."""
     with private_prefect.prefect_server(office.home.root / "beside") as server:
         server.wait()
-        yield Office(office.home, {"DAMP_PREFECT_API_URL": server.api_url})
+        password = auth.auth_string(server.home)
+        given = {"DAMP_PREFECT_API_URL": server.api_url, "DAMP_PREFECT_AUTH": password}
+        yield Office(office.home, given)
 
 
 @pytest.mark.timeout(1500)

@@ -80,7 +80,7 @@ def test_a_hundred_repetitions_of_a_request_have_one_effect(
     before = home.ledger.read_bytes()
     file = next(home.root.rglob("*request*.yaml"))
     answers = [requests.submit(home, file) for _ in range(REPLAYS)]
-    assert not any(answer["new"] for answer in answers)
-    assert {answer["id"] for answer in answers} == {EVENT}
+    assert not any(answer.new for answer in answers)
+    assert {answer.id for answer in answers} == {EVENT}
     assert home.ledger.read_bytes() == before
     assert len(Ledger(home.ledger).of(EVENT, "request_received")) == 1

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from compliance.ledger import Ledger
-from flows.servers import local_services, processes
+from flows.servers import auth, local_services, processes
 from flows.state.paths import Attempt
 from tests.flows.running import (
     KILLED_AT,
@@ -53,10 +53,12 @@ def up(platform: Office) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in platform.json("up")}
 
 
-def asked(url: str, content: Any = None) -> Any:
-    """What a server's API answers."""
-    told = httpx.get(url, timeout=30) if content is None else httpx.post(url, json=content)
-    return told.raise_for_status().json()
+def asked(platform: Office, url: str, content: Any = None) -> Any:
+    """What a server's API answers to somebody who knows its password."""
+    sent = auth.header(auth.auth_string(platform.home.root))
+    with httpx.Client(headers=sent, timeout=30) as client:
+        answer = client.get(url) if content is None else client.post(url, json=content)
+    return answer.raise_for_status().json()
 
 
 def test_up_again_finds_what_runs_and_starts_what_died(platform: Office) -> None:
@@ -97,13 +99,15 @@ def test_an_event_on_the_servers_leaves_pages_that_read_well(platform: Office) -
     assert platform.damp("run", "--event", event).returncode in (0, 2)
     decided_once(platform, event)
     api = up(platform)["prefect"]["url"] + "/api"
-    shown = {a["key"]: a for a in asked(f"{api}/artifacts/filter", {})}
+    shown = {a["key"]: a for a in asked(platform, f"{api}/artifacts/filter", {})}
     assert shown[f"progress-{event}-1"]["data"] == 90.0
     assert state_of(platform, event)["verdict"] in shown[f"verdict-{event}-1"]["data"]
     rows = json.loads(shown[f"audits-{event}-1"]["data"])
     assert {"name", "outcome"} <= rows[0].keys()
     assert "/#/models/digits/versions/" in shown[f"report-{event}-1"]["data"]
-    (run,) = [r for r in asked(f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)]
+    (run,) = [
+        r for r in asked(platform, f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)
+    ]
     assert run["state_name"] == "Completed"
     written = (platform.home.root / "logs" / "damp.jsonl").read_text()
     log = [json.loads(line) for line in written.splitlines()]
@@ -116,9 +120,9 @@ def test_a_run_that_was_killed_is_marked_and_goes_on(platform: Office) -> None:
     assert told.returncode == -9
     assert "interrupted" in state_of(platform, event)["doing"]
     api = up(platform)["prefect"]["url"] + "/api"
-    assert [r["state_name"] for r in runs(api, event)] == ["Running"]
+    assert [r["state_name"] for r in runs(platform, api, event)] == ["Running"]
     assert platform.damp("run", "--event", event).returncode in (0, 2)
-    assert sorted(r["state_name"] for r in runs(api, event)) == ["Completed", "Crashed"]
+    assert sorted(r["state_name"] for r in runs(platform, api, event)) == ["Completed", "Crashed"]
     decided_once(platform, event)
 
 
@@ -136,8 +140,10 @@ def test_a_server_that_dies_under_a_run_is_told_and_the_event_goes_on(platform: 
     decided_once(platform, event)
 
 
-def runs(api: str, event: str) -> list[dict[str, Any]]:
-    return [r for r in asked(f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)]
+def runs(platform: Office, api: str, event: str) -> list[dict[str, Any]]:
+    return [
+        r for r in asked(platform, f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)
+    ]
 
 
 @contextmanager
@@ -175,8 +181,8 @@ def worker(platform: Office) -> Iterator[subprocess.Popen[str]]:
 def started(platform: Office, deployment: str) -> None:
     """Ask for a run of a deployment, as its schedule does."""
     api = up(platform)["prefect"]["url"] + "/api"
-    found = asked(f"{api}/deployments/name/{deployment}")
-    asked(f"{api}/deployments/{found['id']}/create_flow_run", {})
+    found = asked(platform, f"{api}/deployments/name/{deployment}")
+    asked(platform, f"{api}/deployments/{found['id']}/create_flow_run", {})
 
 
 def test_a_work_pool_decides_requests_and_a_failing_scan_calls_for_help(platform: Office) -> None:

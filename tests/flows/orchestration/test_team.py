@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.servers import auth
 from flows.state.paths import Attempt, Home
 from tests.flows import postgres
 from tests.flows.running import (
@@ -59,9 +60,11 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         told = servers.damp("up", "--json")
         assert told.returncode == 0, told.stderr
         urls = {each["name"]: each["url"] for each in servers.json("up")}
+        password = auth.auth_string(servers.home.root)
+        given = {"DAMP_PREFECT_AUTH": password, "DAMP_MLFLOW_AUTH": password}
         machines = []
         for name in ("first", "second"):
-            machine = Office(Home(folder / name / "state"))
+            machine = Office(Home(folder / name / "state"), given)
             machine.home.root.mkdir(parents=True)
             (machine.home.root / "settings.toml").write_text(
                 f'prefect_api_url = "{urls["prefect"]}/api"\n'
@@ -105,6 +108,7 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from flows.state import locks
+from flows.servers import auth
 from flows.state.paths import Attempt, Home
 with locks.lineage(Home(Path(os.environ["DAMP_HOME"])), "digits"):
     print("held", flush=True)
@@ -144,6 +148,7 @@ def test_a_database_that_goes_away_is_told_and_the_event_goes_on(team: Team) -> 
 FANNED = """
 import json, os, signal, sys, time
 from pathlib import Path
+from flows.servers import auth
 from flows.state.paths import Attempt, Home
 from flows.state.settings import prepare_environment, settings
 home = Home(settings().home)

@@ -16,7 +16,7 @@ from tests.flows.conftest import Damp
 from tests.flows.world import World
 
 
-def seen(**passes: float) -> Observation:
+def observation(**passes: float) -> Observation:
     return Observation(
         digest="d",
         train_logits=np.zeros((2, 3)),
@@ -28,8 +28,8 @@ def seen(**passes: float) -> Observation:
 
 def test_a_model_that_was_known_costs_no_pass() -> None:
     meter = audit_cost.Meter()
-    meter.count(seen(observe=1.5, relearning=8.0), kept=False)
-    meter.count(seen(observe=1.5, relearning=8.0), kept=True)
+    meter.count(observation(observe=1.5, relearning=8.0), kept=False)
+    meter.count(observation(observe=1.5, relearning=8.0), kept=True)
     cost = meter.to_json()
     assert (cost["forwardPasses"], cost["modelsObserved"], cost["modelsKept"]) == (9.5, 1, 1)
 
@@ -63,7 +63,7 @@ def test_steps_add_up_and_one_that_is_done_again_replaces_itself(tmp_path: Path)
         "modelsKept": 6,
         "candidateForwardPasses": {"observe": 1.61, "relearning": 8.63},
     }
-    words = audit_cost.in_words(cost)
+    words = audit_cost.AuditCost.from_json(cost).in_words()
     assert words.startswith("10.2 forward passes for this model, 10.2 for the 1 models")
     assert "1.8 s of processor time, most of it few_shot (1.2 s)" in words
 

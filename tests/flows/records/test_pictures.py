@@ -15,7 +15,7 @@ from flows.records import event_index, pdf, reports
 from flows.state.errors import BrowserError
 from flows.state.paths import Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def pages(home: Home) -> dict[str, str]:
         pdf.find()
     except BrowserError:
         pytest.skip("NOT TESTED: there is no browser to take pictures with")
-    event = MADE.put(home)
-    MADE.decide(home, event, verdict="FAILED")
-    attempt = MADE.decide(home, event, number=2)
+    event = RECORDS.put(home)
+    RECORDS.decide(home, event, verdict="FAILED")
+    attempt = RECORDS.decide(home, event, number=2)
     return {
         "report": reports.render(attempt, "html").decode(),
         "comparison": screenshots.compared(home, [event]),

@@ -22,7 +22,7 @@ from flows.state import keyring
 from flows.state.errors import BrowserError, EventError
 from flows.state.paths import Attempt, Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 Refusal = Callable[..., Any]
 
@@ -37,8 +37,8 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def attempt(home: Home) -> Attempt:
     """A PASSED attempt that waits for the reviewer."""
-    event = MADE.put(home, signoffs=["executor", "reviewer"])
-    decided: Attempt = MADE.decide(home, event, with_report=True)
+    event = RECORDS.put(home, signoffs=["executor", "reviewer"])
+    decided: Attempt = RECORDS.decide(home, event, with_report=True)
     return decided
 
 
@@ -95,15 +95,15 @@ def test_a_reviewer_who_has_not_signed_is_awaited(attempt: Attempt) -> None:
 
 def test_making_a_report_leaves_the_filed_one_alone(attempt: Attempt) -> None:
     before = attempt.report.read_bytes()
-    made = reports.write(attempt, "html", None)
-    assert made == attempt.folder / "report-now.html"
+    file = reports.write(attempt, "html", None)
+    assert file == attempt.folder / "report-now.html"
     assert attempt.report.read_bytes() == before
 
 
 def test_of_a_changed_statement_or_findings_no_report_is_made(
     attempt: Attempt, refused: Refusal
 ) -> None:
-    other = MADE.decide(attempt.home, MADE.put(attempt.home)).statement.read_bytes()
+    other = RECORDS.decide(attempt.home, RECORDS.put(attempt.home)).statement.read_bytes()
     kept = attempt.findings.read_bytes()
     attempt.findings.write_bytes(kept + b" ")
     with refused(EventError, "is not the file whose digest"):
@@ -118,7 +118,7 @@ def test_of_a_changed_statement_or_findings_no_report_is_made(
 
 
 def test_an_event_without_a_statement_has_no_report(home: Home, refused: Refusal) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     with refused(EventError, "has no statement", "damp run"):
         reports.attempt_of(home, event, None)
 
@@ -126,17 +126,17 @@ def test_an_event_without_a_statement_has_no_report(home: Home, refused: Refusal
 @pytest.fixture
 def twice(home: Home) -> str:
     """An event that failed and then passed."""
-    event: str = MADE.put(home)
-    MADE.decide(home, event, verdict="FAILED", with_report=True)
-    MADE.decide(home, event, number=2, with_report=True)
+    event: str = RECORDS.put(home)
+    RECORDS.decide(home, event, verdict="FAILED", with_report=True)
+    RECORDS.decide(home, event, number=2, with_report=True)
     return event
 
 
 def test_attempts_are_held_side_by_side(damp: Damp, home: Home, twice: str) -> None:
-    told = damp("report", "--compare", f"{twice}/1", f"{twice[:8]}/2", "--format", "json").json()
-    assert [c["result"] for c in told["columns"]] == ["FAILED", "PASSED"]
-    assert all(told["same"].values())
-    line = next(row for row in told["rows"] if row["name"] == "few_shot.1@penultimate")
+    page = damp("report", "--compare", f"{twice}/1", f"{twice[:8]}/2", "--format", "json").json()
+    assert [c["result"] for c in page["columns"]] == ["FAILED", "PASSED"]
+    assert all(page["same"].values())
+    line = next(row for row in page["rows"] if row["name"] == "few_shot.1@penultimate")
     assert [c["outcome"] for c in line["cells"]] == ["outside", "within"]
     assert [round(c["value"], 3) for c in line["cells"]] == [0.92, 0.535]
     assert damp("report", "--compare", f"{twice}/1", twice).code == 0
@@ -146,9 +146,9 @@ def test_attempts_are_held_side_by_side(damp: Damp, home: Home, twice: str) -> N
 
 
 def test_attempts_that_answer_different_questions_are_called_so(damp: Damp, home: Home) -> None:
-    events = [MADE.put(home), MADE.put(home)]
-    MADE.decide(home, events[0])
-    file = MADE.decide(home, events[1], verdict="INCONCLUSIVE")
+    events = [RECORDS.put(home), RECORDS.put(home)]
+    RECORDS.decide(home, events[0])
+    file = RECORDS.decide(home, events[1], verdict="INCONCLUSIVE")
     assert file.statement.exists()
     pages = reports.compare(home, events)
     pages[1]["about"]["policy"] = "another-v1"
@@ -158,9 +158,9 @@ def test_attempts_that_answer_different_questions_are_called_so(damp: Damp, home
 
 
 def test_one_event_stands_for_all_of_its_attempts(damp: Damp, twice: str) -> None:
-    told = damp("report", "--compare", twice, "--format", "json").json()
-    assert [c["attempt"] for c in told["columns"]] == [1, 2]
-    differing = [row["name"] for row in told["rows"] if row["differs"]]
+    page = damp("report", "--compare", twice, "--format", "json").json()
+    assert [c["attempt"] for c in page["columns"]] == [1, 2]
+    differing = [row["name"] for row in page["rows"] if row["differs"]]
     assert differing == ["few_shot.1@penultimate"]
 
 
@@ -193,7 +193,7 @@ def test_options_that_mean_nothing_on_a_page_of_many_are_refused(
 
 
 def test_the_index_leads_to_every_report(damp: Damp, home: Home, twice: str) -> None:
-    open_event = MADE.put(home, received=datetime(2026, 1, 1, tzinfo=UTC))
+    open_event = RECORDS.put(home, received=datetime(2026, 1, 1, tzinfo=UTC))
     assert damp("report", "--index").code == 0
     page = (home.root / "index.html").read_text()
     links = [part.split('"')[0] for part in page.split('href="')[1:]]
@@ -206,19 +206,19 @@ def test_the_index_leads_to_every_report(damp: Damp, home: Home, twice: str) -> 
 
 
 def test_the_index_says_the_same_to_machines(damp: Damp, home: Home, twice: str) -> None:
-    told = damp("report", "--index", "--format", "json").json()
-    (event,) = told["events"]
+    page = damp("report", "--index", "--format", "json").json()
+    (event,) = page["events"]
     assert [a["verdict"] for a in event["attempts"]] == ["FAILED", "PASSED"]
     assert all((home.root / a["report"]).is_file() for a in event["attempts"])
-    assert told["entries"] == len(Ledger(home.ledger).entries())
+    assert page["entries"] == len(Ledger(home.ledger).entries())
     assert not (home.root / "index.html").exists()
     written = damp("report", "--index", "--json").json()
     assert Path(written["file"]).stat().st_size == written["bytes"]
 
 
 def test_the_index_is_written_again_when_an_event_ends(home: Home) -> None:
-    denied, closed, waiting = MADE.put(home), MADE.put(home), MADE.put(home)
-    MADE.decide(home, closed, verdict="INCONCLUSIVE", with_report=True)
+    denied, closed, waiting = RECORDS.put(home), RECORDS.put(home), RECORDS.put(home)
+    RECORDS.decide(home, closed, verdict="INCONCLUSIVE", with_report=True)
     index = home.root / "index.html"
     lifecycle.pause(home, waiting, reason="no end")
     assert not index.exists()
@@ -239,7 +239,7 @@ def state_in(index: Path, event: str) -> str:
 def test_an_index_that_cannot_be_written_undoes_nothing(
     home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = MADE.put(home)
+    event = RECORDS.put(home)
     (home.root / "index.html").mkdir()  # no file can take its place
     monkeypatch.setattr(logging.getLogger("damp"), "propagate", True)
     entry = lifecycle.cancel(home, event, reason="withdrawn")

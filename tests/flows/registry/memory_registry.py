@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from flows.registry.interface import (
     OpenRun,
     RegisteredModel,
 )
+from flows.registry.manifest import files_below
 from flows.registry.tags import VersionTags
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
@@ -47,6 +48,7 @@ class MemoryRegistry:
     stored: dict[tuple[str, int], ModelVersion] = field(default_factory=dict)
     runs: dict[str, str] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
+    served_from: dict[tuple[str, int], str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def models(self) -> list[RegisteredModel]:
@@ -67,6 +69,15 @@ class MemoryRegistry:
             raise RegistryError(f"There is no model {model_id}.")
         location = (self.folder / model_id).absolute().as_uri()
         return LoggedModel(model_id=model_id, run_id=self.runs[model_id], location=location)
+
+    def location(self, version: ModelVersion) -> str:
+        served = self.served_from.get((version.name, version.number))
+        if served is None and version.model_id is not None:
+            return self.logged_model(version.model_id).location
+        return served or version.source
+
+    def files(self, location: str, folder: Path) -> Mapping[str, Path]:
+        return files_below(Path(location.removeprefix("file://")))
 
     def model_file(self, model: LoggedModel, name: str, folder: Path) -> Path | None:
         return self._file(model.model_id, name)

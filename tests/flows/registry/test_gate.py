@@ -10,17 +10,20 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from compliance.ledger import Ledger
+from compliance.ledger import Ledger, checkpoint
+from compliance.signing import SigningKey
 from compliance.signing import envelope as signing
 from flows import models
 from flows.operations import promote
@@ -35,12 +38,14 @@ from flows.registry import (
     lineage,
     mlflow_registry,
     open_registry,
+    promotions,
+    reaudits,
     registration,
     version_of,
 )
-from flows.state import keyring
-from flows.state.errors import GateError, RegistryError
-from flows.state.files import digest_bytes
+from flows.state import keyring, locks
+from flows.state.errors import BusyError, GateError, RegistryError
+from flows.state.files import canonical, digest_bytes, digest_file
 from flows.state.paths import Attempt, Home
 from tests.flows.conftest import Damp
 from tests.flows.registry import memory_registry
@@ -50,6 +55,13 @@ from tests.flows.world import EVENT, World
 pytestmark = pytest.mark.slow
 
 NAME = "digits"
+MODEL: dict[str, Any] = {
+    "name": NAME,
+    "architecture": "damp:cnn",
+    "classes": 10,
+    "input_shape": (1, 8, 8),
+    "data_name": "digits",
+}
 OTHER = "0d9a7d52-7c1c-4f0e-8f41-6f7a5f6c2b11"
 
 
@@ -98,11 +110,90 @@ class Shop(ABC):
             tags=dict(of.raw_tags),
         )
 
+    def beside(self, version: int, name: str) -> Path:
+        """A file beside the weights, which may not be there yet."""
+        return self.weights(version).with_name(name)
+
+    def aside(self, name: str) -> Path:
+        """A path outside the registry, in a folder that is there."""
+        path = self.home.root.parent / "aside" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def disguised(self, name: str = "model.safetensors") -> Path:
+        """The weights before the event, in a file that has one key of metadata more."""
+        path = self.aside(name)
+        save_file(load_file(self.weights(1)), path, metadata={"format": "pt"})
+        return path
+
+    def successor(self, key: SigningKey, weights: Path, signoffs: list[str]) -> int:
+        """A second attempt with all that belongs to it, its plan asking for these roles."""
+        ledger, statement = Ledger(self.home.ledger), self.world.statement
+        predicate = statement["predicate"]
+        (first,) = ledger.of(EVENT, "statement_signed")
+        plan = {"policy": {"signoffs": signoffs}, "modelBefore": digest_file(self.weights(1))}
+        digest = digest_bytes(canonical(plan))
+        entry = ledger.append(
+            "plan_registered", EVENT, {"plan": plan, "digest": digest, "attempt": 2}
+        )
+        earlier = {"attempt": 1, "statementDigest": first.body["statement"], "verdict": "PASSED"}
+        predicate["event"] |= {"attempt": 2, "previousAttempts": [earlier]}
+        predicate["event"]["ledger"] = ledger.position()
+        predicate["auditPlan"] |= {"digest": digest, "ledgerSequence": entry.seq}
+        statement["subject"][0]["digest"]["sha256"] = digest_file(weights)
+        path = self.aside(STATEMENT)
+        path.write_bytes(signing.sign(statement, key))
+        body = {"attempt": 2, "verdict": "PASSED", "statement": signing.digest(path.read_bytes())}
+        ledger.append("statement_signed", EVENT, body)
+        version = self.registered(attempt=2, weights=weights, statement=path, move_alias=False)
+        self.alias("champion", version)
+        self.promotion(version, attempt=2)
+        return version
+
+    def promotion(self, version: int, *, attempt: int = 1) -> None:
+        """An entry that says so, and nothing more."""
+        body = {"attempt": attempt, "name": NAME, "version": str(version), "alias": "champion"}
+        Ledger(self.home.ledger).append("model_promoted", EVENT, body)
+
+    def promoted_by_an_earlier_damp(self) -> dict[str, Any]:
+        """The promotion as it was entered before the digest over all files stood with it."""
+        ledger = Ledger(self.home.ledger)
+        entry = ledger.find("model_promoted", EVENT, "attempt-1")
+        assert entry is not None
+        lines = self.home.ledger.read_text().splitlines(keepends=True)
+        self.home.ledger.write_text("".join(lines[: entry.seq]))
+        kept = {name: entry.body[name] for name in ("attempt", "name", "version", "alias", "model")}
+        ledger.append_once("model_promoted", EVENT, "attempt-1", kept)
+        return kept
+
+    def registered(self, *, attempt: int, weights: Path, statement: Path, move_alias: bool) -> int:
+        """What an attempt of the demo's event made, as a version."""
+        inputs = self.world.predicate["inputs"]
+        return registration.register_successor(
+            self.home,
+            parent_version=1,
+            event=EVENT,
+            attempt=attempt,
+            weights=weights,
+            statement=statement,
+            report=self.world.attempt.report,
+            verdict="PASSED",
+            data_before=inputs["dataBefore"]["version"],
+            data_after=inputs["dataAfter"]["version"],
+            retired=[3],
+            move_alias=move_alias,
+            **MODEL,
+        ).version
+
+    def key(self) -> SigningKey:
+        """The executor's."""
+        return keyring.signing_key(self.home, "executor")
+
     def signed(self, change: Callable[[dict[str, Any]], None]) -> bytes:
         """The demo's statement with something changed, signed by its own key."""
         statement = self.world.statement
         change(statement)
-        return signing.sign(statement, keyring.signing_key(self.home, "executor"))
+        return signing.sign(statement, self.key())
 
     @abstractmethod
     def put(self, name: str, *, source: str, run_id: str, tags: dict[str, str]) -> int:
@@ -111,6 +202,20 @@ class Shop(ABC):
     @abstractmethod
     def tag(self, version: int, key: str, value: str) -> None:
         """Write a tag, whatever it says."""
+
+    @abstractmethod
+    def untag(self, version: int, key: str) -> None: ...
+
+    @abstractmethod
+    def serve_from(self, version: int, location: str) -> None:
+        """Let whoever loads a version by its name get its files from there."""
+
+    @abstractmethod
+    def dangling(self, alias: str, version: int) -> None:
+        """An alias of a version that there is none of."""
+
+    @abstractmethod
+    def stage(self, version: int, stage: str) -> None: ...
 
     @abstractmethod
     def remove_alias(self, alias: str) -> None: ...
@@ -139,6 +244,27 @@ class MlflowShop(Shop):
         with mlflow_registry.opened(self.home) as registry:
             registry.client.set_model_version_tag(NAME, str(version), key, value)
 
+    def untag(self, version: int, key: str) -> None:
+        with mlflow_registry.opened(self.home) as registry:
+            registry.client.delete_model_version_tag(NAME, str(version), key)
+
+    def serve_from(self, version: int, location: str) -> None:
+        self._sql(
+            "UPDATE model_versions SET storage_location = ? WHERE version = ?", location, version
+        )
+
+    def dangling(self, alias: str, version: int) -> None:
+        self.alias(alias, 1)
+        self._sql("UPDATE registered_model_aliases SET version = ? WHERE alias = ?", version, alias)
+
+    def stage(self, version: int, stage: str) -> None:
+        self._sql("UPDATE model_versions SET current_stage = ? WHERE version = ?", stage, version)
+
+    def _sql(self, statement: str, *values: str | int) -> None:
+        with sqlite3.connect(self.home.mlflow_db) as database:
+            database.execute(statement, values)
+        database.close()
+
     def remove_alias(self, alias: str) -> None:
         with mlflow_registry.opened(self.home) as registry:
             registry.client.delete_registered_model_alias(NAME, alias)
@@ -164,6 +290,20 @@ class MemoryShop(Shop):
 
     def tag(self, version: int, key: str, value: str) -> None:
         self.memory.tag(NAME, version, {key: value})
+
+    def untag(self, version: int, key: str) -> None:
+        stored = self.memory.stored[NAME, version]
+        tags = {name: text for name, text in stored.raw_tags.items() if name != key}
+        self.memory.stored[NAME, version] = replace(stored, raw_tags=tags)
+
+    def serve_from(self, version: int, location: str) -> None:
+        self.memory.served_from[NAME, version] = location
+
+    def dangling(self, alias: str, version: int) -> None:
+        self.memory.aliases[NAME][alias] = version
+
+    def stage(self, version: int, stage: str) -> None:
+        self.memory.stored[NAME, version] = replace(self.memory.stored[NAME, version], stage=stage)
 
     def remove_alias(self, alias: str) -> None:
         del self.memory.aliases[NAME][alias]
@@ -213,37 +353,22 @@ def mlflow_shop(empty_registry: Path, world: World, home: Home) -> Shop:
 def filled(shop: Shop) -> Shop:
     """With the demo's two versions registered."""
     home, world = shop.home, shop.world
-    for name in ("ledger.jsonl", "trust.json"):
-        shutil.copy(world.home.root / name, home.root / name)
+    shutil.copy(world.home.trust, home.trust)
+    lines = world.home.ledger.read_text().splitlines(keepends=True)
+    home.ledger.write_text("".join(lines[:5]))  # the promotion is of the version made below
     shutil.copytree(world.home.keys, home.keys)
-    inputs = world.predicate["inputs"]
-    model: dict[str, Any] = {
-        "name": NAME,
-        "architecture": "damp:cnn",
-        "classes": 10,
-        "input_shape": (1, 8, 8),
-        "data_name": "digits",
-    }
-    before, after = (inputs[part]["version"] for part in ("dataBefore", "dataAfter"))
     attempt = world.attempt
     registration.register_base(
-        home, weights=attempt.folder / "before.safetensors", data_version=before, **model
-    )
-    registration.register_successor(
         home,
-        parent_version=1,
-        event=EVENT,
-        attempt=1,
-        weights=attempt.after,
-        statement=attempt.statement,
-        report=attempt.report,
-        verdict="PASSED",
-        data_before=before,
-        data_after=after,
-        retired=[3],
-        move_alias=True,
-        **model,
+        weights=attempt.folder / "before.safetensors",
+        data_version=world.predicate["inputs"]["dataBefore"]["version"],
+        **MODEL,
     )
+    shop.registered(attempt=1, weights=attempt.after, statement=attempt.statement, move_alias=True)
+    with shop.registry() as registry:
+        promotions.enter(home, registry, version_of(registry, NAME, 2))
+    closed = {"attempt": 1, "verdict": "PASSED"}
+    Ledger(home.ledger).append_once("event_closed", EVENT, "attempt-1", closed)
     return shop
 
 
@@ -396,7 +521,237 @@ def ledger_without_the_statement(shop: Shop) -> int:
     return 2
 
 
-WAYS = [
+# Files beside the weights
+
+
+def weights_replaced_by_the_ones_before_and_their_tag(shop: Shop) -> int:
+    sha256 = digest_file(shop.weights(1))
+    shutil.copy(shop.weights(1), shop.weights(2))
+    shop.tag(2, "damp.weights_sha256", sha256)
+    return 2
+
+
+def a_promoted_version_that_says_it_is_a_base_model(shop: Shop) -> int:
+    shutil.copy(shop.disguised(), shop.weights(2))
+    shop.tag(2, "damp.weights_sha256", digest_file(shop.weights(2)))
+    shop.tag(2, "damp.kind", "base")
+    for key in ("event_id", "attempt", "verdict", "statement_sha256", "parent_version"):
+        shop.untag(2, f"damp.{key}")
+    return 2
+
+
+def a_description_that_names_other_weights(shop: Shop) -> int:
+    described(shop, "weights.safetensors", "../other.safetensors")
+    return 2
+
+
+def a_description_that_names_other_code(shop: Shop) -> int:
+    described(shop, "mlflow.pyfunc.loaders.code_model", "antigravity")
+    return 2
+
+
+def described(shop: Shop, old: str, new: str) -> None:
+    path = shop.beside(2, "MLmodel")
+    text = path.read_text() if path.exists() else f"flavors: {{python_function: {{a: {old}}}}}"
+    path.write_text(text.replace(old, new))
+
+
+def a_second_file_of_weights(shop: Shop) -> int:
+    path = shop.beside(2, "more") / "weights.safetensors"
+    path.parent.mkdir()
+    shutil.copy(shop.weights(1), path)
+    return 2
+
+
+def requirements_that_install_something_else(shop: Shop) -> int:
+    shop.beside(2, "requirements.txt").write_text("damp-unlearning==1.0\nantigravity\n")
+    return 2
+
+
+def an_environment_that_installs_something_else(shop: Shop) -> int:
+    shop.beside(2, "python_env.yaml").write_text("python: 3.11.1\ndependencies:\n- antigravity\n")
+    return 2
+
+
+def files_served_from_elsewhere(shop: Shop) -> int:
+    shop.serve_from(2, shop.weights(1).parent.as_uri())
+    return 2
+
+
+# Specification and lineage, edited in two places
+
+
+def specified(shop: Shop, key: str, value: Any, tag: str) -> int:
+    path = shop.beside(2, "spec.json")
+    path.write_bytes(canonical(json.loads(path.read_text()) | {key: value}))
+    shop.tag(2, f"damp.{key}", tag)
+    return 2
+
+
+def retired_outputs_edited_with_their_specification(shop: Shop) -> int:
+    return specified(shop, "retired", [], "[]")
+
+
+def architecture_edited_with_its_specification(shop: Shop) -> int:
+    return specified(shop, "architecture", "os:abort", "os:abort")
+
+
+def outputs_edited_with_their_specification(shop: Shop) -> int:
+    return specified(shop, "classes", 11, "11")
+
+
+def a_parent_that_is_not_the_model_before(shop: Shop) -> int:
+    torch.manual_seed(6)
+    sha256 = models.save_weights(models.build("damp:cnn", 10, (1, 8, 8)), shop.weights(1), {})
+    shop.tag(1, "damp.weights_sha256", sha256)
+    return 2
+
+
+def a_base_model_that_claims_a_parent(shop: Shop) -> int:
+    shop.tag(1, "damp.parent_version", "2")
+    return 1
+
+
+def the_model_before_as_another_base_model(shop: Shop) -> int:
+    data = shop.world.predicate["inputs"]["dataAfter"]["version"]
+    base = registration.register_base(
+        shop.home, weights=shop.disguised(), data_version=data, **MODEL
+    )
+    shop.alias("champion", base.version)
+    shop.promotion(base.version)
+    return base.version
+
+
+def the_model_before_in_production(shop: Shop) -> int:
+    shop.stage(1, "Production")
+    return 1
+
+
+def an_alias_of_a_version_that_is_gone(shop: Shop) -> int:
+    shop.dangling("production", 7)
+    return 7
+
+
+# Entries of the ledger, which nobody has signed
+
+
+def reaudit(shop: Shop, verdict: str, signature: str = "") -> dict[str, Any]:
+    body: dict[str, Any] = {"attempt": 1, "verdict": verdict, "findings": "ab" * 32}
+    Ledger(shop.home.ledger).append("reaudited", EVENT, body | {"signed": signature})
+    return body
+
+
+def a_failed_reaudit_that_an_appended_pass_hides(shop: Shop) -> int:
+    reaudit(shop, "FAILED")
+    reaudit(shop, "PASSED")
+    return 2
+
+
+def a_failed_reaudit_that_a_pass_signed_before_hides(shop: Shop) -> int:
+    body = {"attempt": 1, "verdict": "PASSED", "findings": "ab" * 32}
+    earlier = reaudits.sign(shop.home, EVENT, shop.key(), model="cd" * 32, body=body)
+    reaudit(shop, "FAILED")
+    reaudit(shop, "PASSED", earlier)
+    return 2
+
+
+def a_failed_reaudit_that_was_cut_off_behind_a_checkpoint(shop: Shop) -> int:
+    reaudit(shop, "FAILED")
+    lines = Ledger(shop.home.ledger).lines()
+    head = checkpoint.of(Ledger(shop.home.ledger).position()["origin"], lines)
+    shop.home.checkpoints.mkdir()
+    note = checkpoint.sign(head, shop.key())
+    (shop.home.checkpoints / f"{head.size:08d}.txt").write_text(note)
+    shop.home.ledger.write_bytes(b"".join(line + b"\n" for line in lines[:-1]))
+    return 2
+
+
+def a_second_plan_that_asks_for_nobody(shop: Shop) -> int:
+    attacker = Home(shop.home.root.parent / "attacker")
+    key = keyring.new(attacker, role="executor", days=30, demo=True)
+    return shop.successor(key, shop.disguised(), signoffs=[])
+
+
+def a_fork_whose_promotion_was_appended(shop: Shop) -> int:
+    torch.manual_seed(7)
+    weights = shop.aside("fork.safetensors")
+    models.save_weights(models.build("damp:cnn", 10, (1, 8, 8)), weights, {})
+    key = shop.key()
+    return shop.successor(key, weights, signoffs=["executor"])
+
+
+# The model before under another name
+
+
+def elsewhere(shop: Shop, source: str) -> tuple[str, int]:
+    version = shop.put("innocent", source=source, run_id="", tags={})
+    shop.alias("champion", version, "innocent")
+    return "innocent", version
+
+
+def by_the_uri_of_its_file(shop: Shop) -> tuple[str, int]:
+    return elsewhere(shop, shop.weights(1).as_uri())
+
+
+def by_the_path_of_its_folder(shop: Shop) -> tuple[str, int]:
+    return elsewhere(shop, str(shop.weights(1).parent))
+
+
+def by_another_name_of_its_file(shop: Shop) -> tuple[str, int]:
+    shutil.copy(shop.weights(1), shop.aside("data/pytorch_model.bin"))
+    return elsewhere(shop, str(shop.aside("")))
+
+
+def with_one_key_of_metadata_more(shop: Shop) -> tuple[str, int]:
+    return elsewhere(shop, shop.disguised().parent.as_uri())
+
+
+def with_other_names_of_tensors(shop: Shop) -> tuple[str, int]:
+    tensors = {f"module.{name}": value for name, value in load_file(shop.weights(1)).items()}
+    save_file(tensors, shop.aside("model.safetensors"))
+    return elsewhere(shop, str(shop.aside("")))
+
+
+def in_double_precision(shop: Shop) -> tuple[str, int]:
+    tensors = {name: value.double() for name, value in load_file(shop.weights(1)).items()}
+    save_file(tensors, shop.aside("model.safetensors"))
+    return elsewhere(shop, str(shop.aside("")))
+
+
+def in_brain_floats(shop: Shop) -> tuple[str, int]:
+    tensors = {name: value.bfloat16() for name, value in load_file(shop.weights(1)).items()}
+    save_file(tensors, shop.aside("model.safetensors"))
+    return elsewhere(shop, str(shop.aside("")))
+
+
+def as_a_pickle_of_pytorch(shop: Shop) -> tuple[str, int]:
+    torch.save(load_file(shop.weights(1)), shop.aside("model.pth"))
+    return elsewhere(shop, str(shop.aside("")))
+
+
+def with_one_tensor_more_and_one_changed(shop: Shop) -> tuple[str, int]:
+    tensors = load_file(shop.weights(1))
+    tensors[max(tensors)] = tensors[max(tensors)] + 1
+    save_file(tensors | {"more": torch.ones(3)}, shop.aside("model.safetensors"))
+    return elsewhere(shop, str(shop.aside("")))
+
+
+def behind_a_second_plan_about_another_model(shop: Shop) -> tuple[str, int]:
+    body = {"plan": {"modelBefore": "ab" * 32}, "digest": "cd" * 32, "attempt": 1}
+    Ledger(shop.home.ledger).append("plan_registered", EVENT, body)
+    return elsewhere(shop, str(shop.weights(1).parent))
+
+
+def where_nobody_can_look(shop: Shop) -> tuple[str, int]:
+    return elsewhere(shop, "s3://bucket/model")
+
+
+def behind_a_link_to_a_folder(shop: Shop) -> tuple[str, int]:
+    shop.aside("model").symlink_to(shop.weights(1).parent)
+    return elsewhere(shop, str(shop.aside("")))
+
+
+WAYS: list[Callable[[Shop], int | tuple[str, int]]] = [
     alias_to_the_model_before,
     another_alias_to_the_model_before,
     no_alias_at_all,
@@ -419,19 +774,116 @@ WAYS = [
     tags_that_name_another_parent,
     tags_that_name_other_data,
     ledger_without_the_statement,
+    weights_replaced_by_the_ones_before_and_their_tag,
+    a_promoted_version_that_says_it_is_a_base_model,
+    a_description_that_names_other_weights,
+    a_description_that_names_other_code,
+    a_second_file_of_weights,
+    requirements_that_install_something_else,
+    an_environment_that_installs_something_else,
+    files_served_from_elsewhere,
+    retired_outputs_edited_with_their_specification,
+    architecture_edited_with_its_specification,
+    outputs_edited_with_their_specification,
+    a_parent_that_is_not_the_model_before,
+    a_base_model_that_claims_a_parent,
+    the_model_before_as_another_base_model,
+    the_model_before_in_production,
+    an_alias_of_a_version_that_is_gone,
+    a_failed_reaudit_that_an_appended_pass_hides,
+    a_failed_reaudit_that_a_pass_signed_before_hides,
+    a_failed_reaudit_that_was_cut_off_behind_a_checkpoint,
+    a_second_plan_that_asks_for_nobody,
+    a_fork_whose_promotion_was_appended,
+    by_the_uri_of_its_file,
+    by_the_path_of_its_folder,
+    by_another_name_of_its_file,
+    with_one_key_of_metadata_more,
+    with_other_names_of_tensors,
+    in_double_precision,
+    in_brain_floats,
+    as_a_pickle_of_pytorch,
+    with_one_tensor_more_and_one_changed,
+    behind_a_second_plan_about_another_model,
+    where_nobody_can_look,
+    behind_a_link_to_a_folder,
 ]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.replace("_", " "))
 def test_a_way_round_the_gate_is_named_and_leads_nowhere(
-    way: Callable[[Shop], int], shop: Shop
+    way: Callable[[Shop], int | tuple[str, int]], shop: Shop
 ) -> None:
-    version = way(shop)
+    target = way(shop)
+    name, version = (NAME, target) if isinstance(target, int) else target
     assert shop.problems() != []
-    before = registration.champion(shop.home, NAME)
+    before = registration.champion(shop.home, name)
     with pytest.raises((GateError, RegistryError)):
-        promote.promote(shop.home, NAME, version)
-    assert registration.champion(shop.home, NAME) == before
+        promote.promote(shop.home, name, version)
+    assert registration.champion(shop.home, name) == before
+
+
+def test_a_file_of_the_right_form_that_changed_since_is_named(shop: Shop) -> None:
+    shop.beside(2, "requirements.txt").write_text("damp-unlearning==0.0.1\n")
+    (problem,) = shop.problems()
+    assert "not those that were promoted, by the ledger" in problem
+
+
+def test_only_a_signed_reaudit_takes_back_one_that_did_not_pass(shop: Shop) -> None:
+    body = reaudit(shop, "FAILED") | {"verdict": "PASSED"}
+    reaudit(shop, "PASSED")
+    assert any("re-audit" in problem for problem in shop.problems())
+    reaudit(shop, "PASSED", reaudits.sign(shop.home, EVENT, shop.key(), model="cd" * 32, body=body))
+    assert shop.problems() == []
+
+
+def test_old_weights_are_recognised_after_the_last_copy_of_them_was_purged(shop: Shop) -> None:
+    disguised = shop.disguised()
+    shop.weights(1).unlink()
+    Ledger(shop.home.ledger).append("artefacts_purged", EVENT, {"artefacts": []})
+    assert shop.problems() == []
+    shop.put("innocent", source=str(disguised), run_id="", tags={})
+    assert any("very weights that an event was to make forget" in p for p in shop.problems())
+
+
+def test_a_promotion_of_before_without_a_digest_of_files_is_enough(shop: Shop) -> None:
+    ledger = Ledger(shop.home.ledger)
+    kept = shop.promoted_by_an_earlier_damp()
+    assert shop.problems() == []
+    entries = ledger.entries()
+    assert promote.promote(shop.home, NAME, 2).problems == ()
+    assert [e.body for e in ledger.entries() if e.kind == "model_promoted"] == [kept]
+    assert entries == ledger.entries()[: len(entries)]
+
+
+def test_entries_that_are_not_of_their_form_say_nothing(shop: Shop) -> None:
+    ledger = Ledger(shop.home.ledger)
+    for kind in ("plan_registered", "model_promoted", "statement_signed", "artefacts_purged"):
+        ledger.append(kind, EVENT, {"attempt": "one", "plan": ["nothing"]})
+    assert shop.problems() == []
+
+
+# Compare, then set
+
+
+def test_promote_waits_for_no_running_event_and_moves_nothing_under_it(shop: Shop) -> None:
+    with locks.lineage(shop.home, NAME), pytest.raises(BusyError, match=NAME):
+        promote.promote(shop.home, NAME, 2)
+
+
+def test_an_alias_that_is_moved_during_the_checks_stays(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = promote.check_version
+
+    def moved(registry: Registry, *rest: Any) -> gate.VersionCheck:
+        registry.set_alias(NAME, "champion", 1)
+        return check(registry, *rest)
+
+    monkeypatch.setattr(promote, "check_version", moved)
+    with pytest.raises(RegistryError, match="was moved to version 1 meanwhile"):
+        promote.promote(shop.home, NAME, 2)
+    assert registration.champion(shop.home, NAME) == 1
 
 
 def test_a_deleted_version_is_missed(shop: Shop) -> None:
@@ -466,7 +918,8 @@ def test_the_old_weights_under_another_name_are_named(shop: Shop) -> None:
 
 
 def test_models_of_others_are_left_alone(shop: Shop) -> None:
-    shop.put("weather", source="/elsewhere", run_id="", tags={})
+    torch.save(torch.nn.Linear(30, 30).state_dict(), shop.aside("data/model.pth"))
+    shop.put("weather", source=str(shop.aside("")), run_id="", tags={})
     shop.alias("champion", 1, "weather")
     checks = gate.audit_registry(shop.home)
     assert [(each.kind, each.problems) for each in checks if each.name == "weather"] == [
@@ -544,6 +997,22 @@ def test_a_version_whose_run_is_gone_is_one_finding(shop: Shop) -> None:
     assert "f" * 32 in problem
 
 
+def test_whatever_goes_wrong_with_one_version_the_others_are_checked(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = gate.check_files
+
+    def fails(registry: Registry, ledger: Any, version: ModelVersion, *rest: Any) -> Any:
+        if version.number == 1:
+            raise LookupError("a defect")
+        return check(registry, ledger, version, *rest)
+
+    monkeypatch.setattr(gate, "check_files", fails)
+    first, second = gate.audit_registry(shop.home)
+    assert first.problems == ("It could not be checked: LookupError: a defect",)
+    assert second.problems == ()
+
+
 def test_a_model_with_a_quotation_mark_in_its_name_is_checked_like_others(shop: Shop) -> None:
     for name in ("it's", 'the "old" one'):
         shop.put(name, source=shop.version(1).source, run_id="", tags={})
@@ -580,6 +1049,7 @@ def test_models_beyond_the_first_hundred_are_checked(
 def test_serving_code_that_an_earlier_damp_wrote_is_accepted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shop.promoted_by_an_earlier_damp()
     code = shop.weights(2).with_name("serving.py")
     code.write_bytes(b"# as an earlier damp wrote it\n")
     assert any("serving code" in problem for problem in shop.problems())

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger import Ledger, reaudits, since_signed, states
+from compliance.formats import strict_json
+from compliance.ledger import Ledger, since_signed, states
 from compliance.signing import load_trust
+from flows.registry import reaudits
 from flows.registry.gate_ledger import LedgerFacts
 from flows.state import keyring
 from flows.state.paths import Home
@@ -24,11 +26,17 @@ EVENT = "e"
 def reaudited(home: Home, verdict: str, *, role: str | None) -> None:
     """Log a re-audit, signed by a role's key or by nobody."""
     ledger = Ledger(home.ledger)
-    body: dict[str, Any] = {"attempt": 1, "verdict": verdict}
-    if role is not None:
-        key = keyring.signing_key(home, role)
-        body = reaudits.signed_body(EVENT, body, ledger.position(), key)
-    ledger.append("reaudited", EVENT, body)
+    body = body_of(verdict)
+    ledger.append("reaudited", EVENT, body if role is None else signed(home, EVENT, body, role))
+
+
+def body_of(verdict: str) -> dict[str, Any]:
+    return {"attempt": 1, "verdict": verdict, "findings": "f" * 64}
+
+
+def signed(home: Home, event: str, body: dict[str, Any], role: str) -> dict[str, Any]:
+    key = keyring.signing_key(home, role)
+    return body | {"signed": reaudits.sign(home, event, key, model="cd" * 32, body=body)}
 
 
 def failed(home: Home) -> bool:
@@ -49,43 +57,53 @@ def test_a_failure_counts_signed_or_not(keys: Home, role: str | None) -> None:
     assert failed(keys)
 
 
-@pytest.mark.parametrize("role", ["auditor", "executor"])
-def test_a_signed_pass_takes_it_back(keys: Home, role: str) -> None:
-    reaudited(keys, "FAILED", role=role)
-    reaudited(keys, "PASSED", role=role)
+@pytest.mark.parametrize("failing", ["auditor", "executor", None])
+def test_a_signed_pass_takes_it_back(keys: Home, failing: str | None) -> None:
+    reaudited(keys, "FAILED", role=failing)
+    reaudited(keys, "PASSED", role="executor")
     assert not failed(keys)
 
 
-@pytest.mark.parametrize("role", [None, "reviewer"])
+@pytest.mark.parametrize("role", [None, "reviewer", "auditor"])
 def test_an_appended_pass_hides_nothing(keys: Home, role: str | None) -> None:
-    reaudited(keys, "FAILED", role="auditor")
+    reaudited(keys, "FAILED", role="executor")
     reaudited(keys, "PASSED", role=role)
     assert failed(keys)
 
 
 def test_a_pass_of_before_is_not_replayed(keys: Home) -> None:
-    reaudited(keys, "PASSED", role="auditor")
+    reaudited(keys, "PASSED", role="executor")
     genuine = Ledger(keys.ledger).of(EVENT, "reaudited")[0].body
-    reaudited(keys, "FAILED", role="auditor")
+    reaudited(keys, "FAILED", role="executor")
     Ledger(keys.ledger).append("reaudited", EVENT, genuine)
     assert failed(keys)
 
 
 def test_a_pass_of_another_event_or_with_another_verdict_is_none(keys: Home) -> None:
-    reaudited(keys, "FAILED", role="auditor")
+    reaudited(keys, "FAILED", role="executor")
     ledger = Ledger(keys.ledger)
-    key = keyring.signing_key(keys, "auditor")
-    other = reaudits.signed_body("another", {"verdict": "PASSED"}, ledger.position(), key)
-    ledger.append("reaudited", EVENT, other)
-    failing = reaudits.signed_body(EVENT, {"verdict": "FAILED"}, ledger.position(), key)
+    ledger.append("reaudited", EVENT, signed(keys, "another", body_of("PASSED"), "executor"))
+    failing = signed(keys, EVENT, body_of("FAILED"), "executor")
     ledger.append("reaudited", EVENT, failing | {"verdict": "PASSED"})
-    for broken in ({"signed": 5}, {"signed": "{}"}, {"ledger": []}, {"ledger": {"sequence": -1}}):
+    for broken in ({"signed": 5}, {"signed": "{}"}):
         ledger.append("reaudited", EVENT, failing | {"verdict": "PASSED"} | broken)
     assert failed(keys)
 
 
+@pytest.mark.parametrize("place", [[], {"sequence": -1}, {"sequence": 99, "previous": ""}])
+def test_a_pass_of_no_place_of_this_ledger_is_none(
+    keys: Home, place: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reaudited(keys, "FAILED", role="executor")
+    monkeypatch.setattr(Ledger, "position", lambda self: place)
+    body = signed(keys, EVENT, body_of("PASSED"), "executor")
+    monkeypatch.undo()
+    Ledger(keys.ledger).append("reaudited", EVENT, body)
+    assert failed(keys)
+
+
 def test_a_report_shows_which_re_audit_nobody_has_signed(keys: Home) -> None:
-    for role in ("auditor", None):
+    for role in ("executor", None):
         reaudited(keys, "PASSED", role=role)
     entries, trust = Ledger(keys.ledger).entries(), load_trust(keys.trust)
     facts = since_signed.since(entries, EVENT, "", [], trust=trust)["facts"]
@@ -94,10 +112,14 @@ def test_a_report_shows_which_re_audit_nobody_has_signed(keys: Home) -> None:
 
 def test_a_second_plan_chooses_no_other_roles(keys: Home) -> None:
     ledger = Ledger(keys.ledger)
-    for roles in (["executor", "reviewer"], ["executor"]):
-        plan = {"policy": {"signoffs": roles}, "modelBefore": "a" * 64}
+    plans = [
+        {"policy": {"signoffs": roles}, "modelBefore": "a" * 64}
+        for roles in (["executor", "reviewer"], ["executor"])
+    ]
+    for plan in plans:
         ledger.append("plan_registered", EVENT, {"plan": plan, "digest": "d", "attempt": 1})
-    assert LedgerFacts.read(keys).plans[EVENT, 1].signoffs == ("executor", "reviewer")
+    named = strict_json.digest(plans[0])  # a statement names the plan that it follows
+    assert LedgerFacts.read(keys).signoffs(named) == ("executor", "reviewer")
 
 
 def test_a_second_statement_of_an_attempt_is_a_problem_and_changes_nothing(home: Home) -> None:

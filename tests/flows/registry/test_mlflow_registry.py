@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from flows import models
 from flows.orchestration import parking
-from flows.registry import mlflow_registry
+from flows.registry import gate, mlflow_registry, registration
+from flows.servers import local_services, processes
 from flows.state.errors import RegistryError, ServerError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment, settings
@@ -61,6 +63,36 @@ def test_where_a_server_of_ones_own_holds_the_registry_the_file_is_not_taken_for
     settings.cache_clear()
     with pytest.raises(ServerError, match="does not run here"):
         written(registry)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_server_of_damp_up_is_asked_and_the_files_stay_readable_without_it(
+    registry: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = registry.root / "model.safetensors"
+    models.save_weights(models.build("damp:cnn", 10, (1, 8, 8)), weights, {})
+    service = local_services._start(registry, "mlflow", processes.free_port())
+    try:
+        local_services._wait(registry, service)
+        with mlflow_registry.opened(registry) as opened:
+            assert opened.client.tracking_uri == service.url
+        registration.register_base(
+            registry,
+            name="digits",
+            weights=weights,
+            architecture="damp:cnn",
+            classes=10,
+            input_shape=(1, 8, 8),
+            data_version="a" * 32 + ".dir",
+            data_name="digits",
+        )
+        assert [check.problems for check in gate.audit_registry(registry)] == [()]
+    finally:
+        local_services._stop(registry, "mlflow")
+    with mlflow_registry.opened(registry) as opened:
+        assert opened.client.tracking_uri == registry.mlflow_uri
+    assert registration.resolve(registry, "digits@champion").weights.is_relative_to(registry.root)
+    assert [check.problems for check in gate.audit_registry(registry)] == [()]
 
 
 def test_a_server_that_dies_on_the_way_has_refused_nothing(

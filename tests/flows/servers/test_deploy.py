@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import importlib.util
+import os
 import re
 import shlex
+import shutil
+import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.cli.app import app
+from flows.servers import guarded
+from flows.state import children, secrets
 from flows.state.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -48,6 +55,7 @@ def test_the_unit_serves_as_a_user_that_may_write_its_state_only(
     assert service["ProtectSystem"] == "strict"
     assert service["ReadWritePaths"] == "/srv/damp"
     assert service["NoNewPrivileges"] == "true"
+    assert service["UMask"] == "0077"
     program, *arguments = shlex.split(service["ExecStart"])
     assert Path(program).name == "damp"
     parsed(arguments)
@@ -89,8 +97,8 @@ def test_private_keys_are_written_only_by_what_makes_them(services: dict[str, An
 
 def test_the_worker_is_told_of_settings_that_there_are(services: dict[str, Any]) -> None:
     names = {name.removeprefix("DAMP_").lower() for name in services["worker"]["environment"]}
-    assert names == {"prefect_api_url", "mlflow_uri", "locks_url"}
-    assert names <= Settings.model_fields.keys()
+    assert names == {"prefect_api_url", "mlflow_uri", "secrets"}
+    assert names <= Settings.model_fields.keys() | {"secrets"}
 
 
 def test_no_port_is_open_to_the_network(services: dict[str, Any]) -> None:
@@ -101,5 +109,157 @@ def test_no_port_is_open_to_the_network(services: dict[str, Any]) -> None:
 
 def test_each_database_that_is_named_is_made(services: dict[str, Any]) -> None:
     created = set(re.findall(r"create database (\w+);", (DEPLOY / "databases.sql").read_text()))
-    named = set(re.findall(r"@postgres/(\w+)", (DEPLOY / "compose.yaml").read_text()))
+    named = set(re.findall(r"\$url/(\w+)", (DEPLOY / "install.sh").read_text()))
     assert created == named
+
+
+# Hardened
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CapabilityBoundingSet", ""),
+        ("AmbientCapabilities", ""),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+        ("IPAddressDeny", "any"),
+        ("IPAddressAllow", "localhost"),
+        ("SystemCallArchitectures", "native"),
+        ("SystemCallErrorNumber", "EPERM"),
+        ("RestrictNamespaces", "true"),
+        ("RestrictSUIDSGID", "true"),
+        ("LockPersonality", "true"),
+        ("ProtectHome", "true"),
+        ("ProtectKernelLogs", "true"),
+        ("ProtectClock", "true"),
+        ("ProtectProc", "invisible"),
+        ("PrivateDevices", "true"),
+        ("PrivateTmp", "true"),
+        ("ReadOnlyPaths", "/etc/damp"),
+    ],
+)
+def test_the_unit_is_hardened(unit: configparser.ConfigParser, name: str, value: str) -> None:
+    assert unit["Service"][name] == value
+
+
+def test_the_unit_allows_the_calls_of_a_service_and_none_of_an_administrator() -> None:
+    text = (DEPLOY / "damp.service").read_text()
+    allowed, denied = re.findall(r"^SystemCallFilter=(.*)$", text, flags=re.MULTILINE)
+    assert allowed == "@system-service"
+    assert denied.startswith("~")
+    assert {"@privileged", "@debug", "@mount", "@swap", "@reboot"} <= set(denied[1:].split())
+
+
+def test_the_units_secrets_come_as_a_file_of_its_own(unit: configparser.ConfigParser) -> None:
+    text = (DEPLOY / "damp.service").read_text()
+    assert unit["Service"]["LoadCredential"] == "secrets.json:/etc/damp/secrets.json"
+    assert "DAMP_SECRETS=%d/secrets.json" in text
+    assert "PASSPHRASE=" not in text
+    program, *arguments = shlex.split(unit["Service"]["ExecStartPre"])
+    assert Path(program).name == "damp"
+    parsed(arguments)
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("NOT TESTED: systemd-analyze is not installed")
+    (tmp_path / "damp.service").write_text((DEPLOY / "damp.service").read_text())
+    command = [analyze, "verify", str(tmp_path / "damp.service")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "Unknown" not in said
+
+
+def test_no_password_stands_in_an_environment_or_on_a_command_line(
+    services: dict[str, Any],
+) -> None:
+    assert "${POSTGRES_PASSWORD" not in (DEPLOY / "compose.yaml").read_text()
+    for name, each in services.items():
+        for variable, value in each.get("environment", {}).items():
+            assert not children.is_secret(variable) or value.startswith("/run/secrets/"), name
+        shown = " ".join([*each.get("entrypoint", []), *each.get("command", [])])
+        assert "://" not in shown
+
+
+def test_every_service_is_hardened_and_says_how_it_is(services: dict[str, Any]) -> None:
+    for name, each in services.items():
+        assert each["read_only"], name
+        assert each["cap_drop"] == ["ALL"], name
+        assert each["security_opt"] == ["no-new-privileges:true"], name
+        assert int(each["user"]) > 0, name
+        assert name == "keys" or "healthcheck" in each, name
+    assert "HEALTHCHECK" in (DEPLOY / "Containerfile").read_text()
+
+
+def test_data_is_mounted_and_only_read(services: dict[str, Any], unit: Any) -> None:
+    (mount,) = [each for each in services["worker"]["volumes"] if "/srv/damp-data" in each]
+    assert mount.endswith(":ro")
+    assert unit["Service"]["BindReadOnlyPaths"] == "-/srv/damp-data"
+
+
+def test_the_database_is_reached_by_the_servers_only(services: dict[str, Any]) -> None:
+    compose = YAML(typ="safe").load((DEPLOY / "compose.yaml").read_text())
+    assert compose["networks"]["inside"] == {"internal": True}
+    outside = {name for name, each in services.items() if "outside" in each["networks"]}
+    assert outside == {"prefect", "mlflow"}
+
+
+def test_base_images_can_be_pinned_by_digest() -> None:
+    script = (DEPLOY / "install.sh").read_text()
+    assert "ARG BASE=" in (DEPLOY / "Containerfile").read_text()
+    assert "${POSTGRES_IMAGE:-" in (DEPLOY / "compose.yaml").read_text()
+    assert "RepoDigests" in script
+
+
+# install.sh
+
+
+def installed(folder: Path, *arguments: str) -> dict[str, bytes]:
+    """What the script has written below a folder."""
+    script = ["sh", str(DEPLOY / "install.sh"), *arguments]
+    environment = {"PATH": os.environ["PATH"], "DESTDIR": str(folder)}
+    environment |= {"DAMP_SECRETS_FOLDER": "/secrets", "DAMP_KEYS": "/keys"}
+    subprocess.run(script, env=environment, check=True, capture_output=True)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_machine_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = installed(tmp_path)
+    assert installed(tmp_path) == first
+    assert first["etc/systemd/system/damp.service"] == (DEPLOY / "damp.service").read_bytes()
+    assert mode(tmp_path / "etc/damp/secrets.json") == 0o600
+    assert mode(tmp_path / "etc/damp/keys") == mode(tmp_path / "srv/damp") == 0o700
+    monkeypatch.setenv("DAMP_SECRETS", str(tmp_path / "etc/damp/secrets.json"))
+    assert len(secrets.value("DAMP_KEY_PASSPHRASE") or "") > 30
+
+
+def test_a_teams_secrets_are_random_and_are_what_each_part_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = installed(tmp_path, "--team")
+    assert installed(tmp_path, "--team") == first
+    assert (
+        installed(tmp_path / "other", "--team")["secrets/worker.json"]
+        != (first["secrets/worker.json"])
+    )
+    assert all(mode(path) == 0o400 for path in (tmp_path / "secrets").iterdir())
+    prefect = guarded.Instructions.of_json(first["secrets/prefect.json"])
+    mlflow = guarded.Instructions.of_json(first["secrets/mlflow.json"])
+    monkeypatch.setenv("DAMP_SECRETS", str(tmp_path / "secrets/worker.json"))
+    for name in secrets.NAMES:
+        monkeypatch.delenv(name, raising=False)
+    password = first["secrets/postgres"].decode()
+    assert secrets.value("DAMP_PREFECT_AUTH") == prefect.variables["PREFECT_SERVER_API_AUTH_STRING"]
+    assert secrets.value("DAMP_MLFLOW_AUTH") == mlflow.auth
+    assert secrets.value("DAMP_LOCKS_URL") == f"postgresql://damp:{password}@postgres/locks"
+    assert (prefect.port, mlflow.port) == (4200, 5000)
+    assert "prefect" in prefect.hosts
+    assert "mlflow" in mlflow.hosts
+    for each in (prefect, mlflow):
+        module, _, name = each.application.partition(":")
+        assert importlib.util.find_spec(module) is not None, name
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)

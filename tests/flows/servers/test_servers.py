@@ -9,12 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
 
+from flows.data import dvc_workspace
 from flows.servers import local_services, private_prefect, processes
+from flows.state.errors import DataVersionError, ServerError
 from flows.state.paths import Home
 from flows.state.settings import prepare_environment
 
@@ -109,3 +113,95 @@ def test_the_environment_keeps_what_the_user_has_set(
     prepare_environment(tmp_path)
     assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
     assert os.environ["DO_NOT_TRACK"] == "true"
+
+
+CLIENT = """
+import os, sys, time
+from pathlib import Path
+from flows.state.settings import prepared
+home = prepared()
+from flows.orchestration import engine
+began = time.monotonic()
+with engine.connected(home) as server:
+    server.wait()
+    from prefect.client.orchestration import get_client
+    with get_client(sync_client=True) as client:
+        client.raise_for_api_version_mismatch()
+    import asyncio
+    from prefect.events.clients import PrefectEventsClient
+    async def events():
+        async with PrefectEventsClient() as events:
+            return events
+    asyncio.run(events())
+print(time.monotonic() - began)
+"""
+DEAD = "http://192.0.2.1:9"
+"""Nobody answers there: an address for documentation."""
+
+
+def test_this_machine_is_fetched_from_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"here")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert processes.fetch(f"http://127.0.0.1:{server.server_port}/") == "here"
+            assert processes.fetch("http://192.0.2.1/") is None  # through the proxy, that is dead
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_proxy_of_the_users_is_not_asked_for_what_runs_on_this_machine(tmp_path: Path) -> None:
+    seconds = []
+    for proxies in ({}, dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), DEAD)):
+        plain = {n: v for n, v in os.environ.items() if not n.lower().endswith("_proxy")}
+        done = subprocess.run(
+            [sys.executable, "-c", CLIENT],
+            env=plain | proxies | {"DAMP_HOME": str(tmp_path / f"state-{len(proxies)}")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        seconds.append(float(done.stdout))
+    assert seconds[1] < seconds[0] + 20
+
+
+def test_a_folder_of_prefects_that_cannot_be_written_is_named(
+    tmp_path: Path, below_a_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(below_a_file))
+    with pytest.raises(ServerError, match=r"PREFECT_HOME is .*unset PREFECT_HOME"):
+        private_prefect.launch(tmp_path / "state")
+    with pytest.raises(ServerError, match=r"PREFECT_HOME is .*unset PREFECT_HOME"):
+        local_services.up(Home(tmp_path / "state"), {})
+
+
+def test_a_cache_of_dvc_that_cannot_be_used_is_named(
+    tmp_path: Path, below_a_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = dvc_workspace.workspace(Home(tmp_path / "state")) / "digits-1"
+    folder.mkdir(parents=True)
+    (folder / "rows").write_text("1")
+    dvc_workspace.add(Home(tmp_path / "state"), [folder])
+    config = folder.parent / ".dvc" / "config"
+    config.write_text(config.read_text().replace("[cache]", f"[cache]\n    dir = {below_a_file}"))
+    (folder / "rows").write_text("2")
+    with pytest.raises(DataVersionError, match="such as its cache"):
+        dvc_workspace.add(Home(tmp_path / "state"), [folder])

@@ -18,14 +18,14 @@ from flows.state import keyring
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
-MADE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 Refusal = Callable[..., Any]
 
 
 def test_after_a_rotation_the_new_key_signs_and_the_old_signatures_hold(home: Home) -> None:
     keyring.new(home, role="executor", days=30)
-    before = MADE.decide(home, MADE.put(home)).statement
+    before = RECORDS.decide(home, RECORDS.put(home)).statement
     new_key, ended = keyring.rotate(home, role="executor", days=60)
     assert keyring.signing_key(home, "executor").keyid in (new_key.keyid, *ended)
     after_that = datetime.now(UTC) + timedelta(seconds=2)
@@ -49,7 +49,7 @@ def test_there_is_nothing_to_rotate_without_a_key(home: Home, refused: Refusal) 
 
 def test_what_a_revoked_key_signed_later_does_not_hold(home: Home) -> None:
     key = keyring.new(home, role="executor", days=30).keyid
-    statement = MADE.decide(home, MADE.put(home)).statement
+    statement = RECORDS.decide(home, RECORDS.put(home)).statement
     line = load_trust(home.trust).keys[key]
     long_ago = parse_utc(line.not_before) - timedelta(days=10)
     early = line.not_before.replace(line.not_before, long_ago.isoformat())

@@ -171,3 +171,41 @@ def test_locks_without_their_database_are_refused(home: Home) -> None:
         locks.lineage(home, "digits"),
     ):
         pytest.fail("an event without its lock")
+
+
+@pytest.mark.parametrize("sign", ["?", "#", "%", "{", "}", "\\", "'", '"', "\n", "\x1b", "\u202e"])
+def test_a_state_folder_whose_path_means_something_else_as_an_address_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    monkeypatch.setenv("DAMP_HOME", str(tmp_path / f"a{sign}b"))
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match="Name another one with --home"):
+        settings()
+    settings.cache_clear()
+    assert not list(tmp_path.iterdir())
+
+
+USABLE = " &;$=+:,@[]*~ä"
+"""Characters that a state folder's path may hold, odd as they are."""
+
+
+@pytest.mark.parametrize("sign", USABLE)
+def test_a_registry_and_a_data_version_lie_in_a_folder_of_an_odd_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    from flows.data import dvc_workspace
+    from flows.registry import open_registry
+
+    place = tmp_path / f"a{sign}b"
+    monkeypatch.setenv("DAMP_HOME", str(place))
+    settings.cache_clear()
+    with open_registry(Home(settings().home)) as registry:
+        assert registry.models() == []
+    assert (place / "mlflow.db").is_file()
+    folder = dvc_workspace.workspace(Home(place)) / "digits-1"
+    folder.mkdir(parents=True)
+    (folder / "rows").write_text("1")
+    dvc_workspace.add(Home(place), [folder])
+    assert dvc_workspace.recorded(folder) is not None
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
+    settings.cache_clear()
