@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Office:
             "kind": "ErasureRequest",
             "subject_request_id": event,
             "regulation": ["gdpr", "ccpa"][forget % 2],
-            "submitted_time": "2026-09-20T08:00:00Z",
+            "submitted_time": datetime.now(UTC).isoformat(),
             "scope": {"type": "class", "selector": {"index": forget}},
             "model": {"registry": f"{model}@champion"},
             "data": {"name": "digits"},

@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.robustness import (
+    contention,
     counting,
     crafted_models,
     documents,
@@ -54,7 +55,7 @@ Part = Callable[["Desk", Path, float], Facts]
 SEED = 20261124
 POLICIES = Path(str(files("compliance"))) / "policies"
 MUTATIONS, PICTURES, INSIDE = 1000, 500, 5000
-KILLS, ROUNDS, REPLAYS = 300, 50, 100
+KILLS, ROUNDS, REPLAYS, CONTENDERS = 300, 50, 100, 50
 RESULT = "robustness"
 
 
@@ -215,6 +216,12 @@ def raced(
     return races.loop(state(folder / "races"), max(1, round(count * share)), minutes).to_json()
 
 
+def contended(_: Desk, folder: Path, share: float) -> Facts:
+    """Fifty processes at once on the trust file, and on the ledger with requests."""
+    home = state(folder / "contention")
+    return contention.loop(home, max(4, round(CONTENDERS * share))).to_json()
+
+
 PARTS: dict[str, Part] = {
     "models": models,
     "data": data,
@@ -227,6 +234,7 @@ PARTS: dict[str, Part] = {
     "replays": replays,
     "kills": killed,
     "races": raced,
+    "contention": contended,
 }
 
 

@@ -37,6 +37,8 @@ GUARD, GUARD_TEST = "flows/servers/guard.py", "tests/flows/servers/test_guard.py
 NETWORKS = "tests/flows/models/test_users_networks.py"
 ISOLATED = "tests/flows/servers/test_isolated.py"
 PURGE, DESK = "tests/flows/operations/test_purge.py", "tests/flows/intake/test_lifecycle.py"
+KILLS = "tests/flows/orchestration/test_kills.py"
+GATE_LEDGER = "tests/flows/registry/test_gate_ledger.py"
 
 DEFENCES = (
     # foreign files
@@ -263,8 +265,8 @@ DEFENCES = (
     ),
     Defence(
         "a ledger restored from an older copy is not signed",
-        "flows/cli/ledger.py",
-        "    _refuse_a_fork(place, lines, entries)\n",
+        "flows/records/checkpoints.py",
+        "        _refuse_a_fork(home, lines, entries)\n",
         "",
         "tests/flows/cli/test_ledger.py::"
         "test_a_ledger_restored_from_an_older_copy_is_not_signed_again",
@@ -394,7 +396,7 @@ DEFENCES = (
     ),
     Defence(
         "invisible signs are spelled out",
-        "compliance/presentation/labels.py",
+        "compliance/formats/plain_text.py",
         "    if type(value) is not str:",
         "    if True:",
         "tests/compliance/report/test_render.py::test_invisible_and_turning_signs_are_spelled_out",
@@ -408,9 +410,9 @@ DEFENCES = (
     ),
     Defence(
         "text in Markdown means only itself",
-        "compliance/report/templates.py",
-        '    escaped = re.sub(r"([\\\\`*_\\[\\]#|~$@])", r"\\\\\\1", shown)',
-        "    escaped = shown",
+        "compliance/formats/plain_text.py",
+        '    escaped = re.sub(r"([\\\\`*_\\[\\]#|~$@])", r"\\\\\\1", one_line(value))',
+        "    escaped = one_line(value)",
         "tests/compliance/report/test_markdown.py::test_hostile_text_means_only_itself",
     ),
     Defence(
@@ -438,8 +440,8 @@ DEFENCES = (
     Defence(
         "a file is written aside",
         "flows/state/files.py",
-        'handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")',
-        "name = str(path); handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)",
+        'temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")',
+        "temporary = path; path.unlink(missing_ok=True)",
         "tests/flows/state/test_files.py::test_a_process_killed_while_it_writes_leaves_the_old_file",
     ),
     Defence(
@@ -526,6 +528,64 @@ DEFENCES = (
         '    if policy.unknown_artefacts == "inconclusive":',
         "    if False:",
         f"{VERDICT}::test_unknown_copies_cap_the_verdict_where_the_policy_says_so",
+    ),
+    # clocks, races, words, unsigned entries
+    Defence(
+        "the law's date is never later",
+        "compliance/documents/clock_rules.py",
+        "    return by_law if days == rule.written else min(own, by_law)",
+        "    return own",
+        "tests/compliance/documents/test_clock_rules.py::test_one_month_is_a_calendar_month",
+    ),
+    Defence(
+        "the trust file is changed under a lock",
+        "compliance/signing/trust.py",
+        "        with files.locked(path):",
+        "        if True:",
+        f"{KILLS}::test_of_many_processes_at_once_no_key_and_no_request_is_lost",
+    ),
+    Defence(
+        "weights and keys are their owner's alone",
+        "flows/state/files.py",
+        "        mode = files.PRIVATE if path.suffix in SECRET else files.OPEN",
+        "        mode = files.OPEN",
+        "tests/flows/state/test_files.py::"
+        "test_the_umask_decides_and_weights_and_keys_are_their_owners_alone",
+    ),
+    Defence(
+        "a callback has a deadline",
+        "flows/intake/webhooks.py",
+        "        return status.result(timeout=SECONDS)",
+        "        return status.result()",
+        "tests/flows/intake/test_webhooks.py::test_an_answer_of_one_byte_at_a_time_has_a_deadline",
+    ),
+    Defence(
+        "what a terminal obeys is spelled out",
+        "compliance/formats/plain_text.py",
+        "    if text.isprintable():",
+        "    if True:",
+        "tests/flows/cli/test_console.py::test_nothing_from_elsewhere_reaches_the_terminal_raw",
+    ),
+    Defence(
+        "a re-audit's pass is signed by an executor",
+        "compliance/ledger/reaudits.py",
+        "        one.role == ROLE and one.holds and trust.keys[one.keyid].covers(time)",
+        "        one.holds",
+        f"{GATE_LEDGER}::test_an_appended_pass_hides_nothing",
+    ),
+    Defence(
+        "the plan that a statement names counts",
+        "flows/registry/gate_ledger.py",
+        "        plan = next((plan for plan in self.plans if plan.digest == plan_digest), None)",
+        "        plan = next(reversed(self.plans), None)",
+        f"{GATE_LEDGER}::test_a_second_plan_chooses_no_other_roles",
+    ),
+    Defence(
+        "an attempt is decided once",
+        "compliance/ledger/states.py",
+        "    if kind in ONCE and 0 < change.attempt <= event.decided:",
+        "    if False:",
+        f"{GATE_LEDGER}::test_a_second_statement_of_an_attempt_is_a_problem_and_changes_nothing",
     ),
     # strangers: folders, pages, users of the machine
     Defence(

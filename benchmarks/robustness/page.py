@@ -57,6 +57,7 @@ TITLES = {
     "replays": "One request, handed in again and again",
     "kills": "SIGKILL at random moments of real events, each resumed",
     "races": "Eight processes on one model",
+    "contention": "Fifty processes at once on one file: keys, requests of one id and of many",
 }
 
 

@@ -3,6 +3,7 @@
     request.py    which classes of which model are to be forgotten, on what ground, by which policy
     claim.py      somebody says that a model has forgotten a class, and hands in both models
     policy.py     what must be measured, within which margins, at which level of assurance
+    clock_rules.py  how long each regulation leaves, with its source
     deadlines.py  due dates, warnings, extensions; pure, the time is an argument
 
 `__all__` is the door: what other rooms import.
@@ -10,6 +11,7 @@
 
 __all__ = [
     "claim",
+    "clock_rules",
     "deadlines",
     "policy",
     "request",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
+from compliance.documents import clock_rules
 from compliance.formats.errors import StateError
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ FAILURES = 2
 """Failed attempts after which only retraining is started."""
 
 
-def due_at(received: datetime, regulation: str, policy: Policy) -> datetime:
-    """When a request must have been dealt with."""
-    return received + timedelta(days=policy.days(regulation))
+def due_at(received: datetime, regulation: str, policy: Policy, zone: tzinfo = UTC) -> datetime:
+    """When a request must have been dealt with: by the policy, and never later than by the law."""
+    return clock_rules.due_at(received, regulation, policy.days(regulation), zone)
 
 
-def extended(due: datetime, now: datetime, days: int, longest: int) -> datetime:
+def extended(
+    due: datetime, now: datetime, days: int, longest: int, latest: datetime | None = None
+) -> datetime:
     """The due date moved once.
 
     Args:
@@ -31,6 +34,7 @@ def extended(due: datetime, now: datetime, days: int, longest: int) -> datetime:
         now: The time; the requester has to be informed before the first due date.
         days: By how many.
         longest: What the policy allows for this regulation.
+        latest: The last moment that the law allows; None where it names none.
     Raises:
         StateError: too late, or more than is allowed.
     """
@@ -45,7 +49,13 @@ def extended(due: datetime, now: datetime, days: int, longest: int) -> datetime:
             f"The due date {due:%Y-%m-%d} has gone by: the requester must be informed before it. "
             "Close or carry out the request, and inform the requester why it is late."
         )
-    return due + timedelta(days=days)
+    moved = due + timedelta(days=days)
+    if latest is not None and moved > latest:
+        raise StateError(
+            f"The law allows no later date than {latest:%Y-%m-%d}: extend by "
+            f"{max((latest - due) // timedelta(days=1), 0)} days at most."
+        )
+    return moved
 
 
 def days_left(due: datetime, now: datetime) -> int:

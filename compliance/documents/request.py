@@ -68,7 +68,10 @@ def _zoned(given: Any) -> Any:
         raise ValueError("no time: write it like 2026-09-20T08:00:00Z") from error
     if time.tzinfo is None:
         raise ValueError("a time without zone: add Z for UTC, or an offset like +02:00")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time outside the years 1 to 9999 of UTC: correct the year") from error
 
 
 def _source(given: str) -> str:

@@ -6,6 +6,7 @@ ComplianceError (a ValueError)      exit code 1
 │   ├── ClaimError                  a claim that cannot be audited
 │   └── PolicyError                 a policy that cannot judge
 ├── JsonError                       bytes that are no unambiguous JSON
+├── TimeError                       a text that is no time with a zone
 ├── FindingsError                   a file of findings that cannot be read
 ├── StatementError                  a statement that breaks its schema or contradicts itself
 ├── SigningError                    a key or an envelope that cannot be used
@@ -23,11 +24,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compliance.formats.plain_text import clean
+
 
 class ComplianceError(ValueError):
-    """Anything that the compliance room refuses."""
+    """Anything that the compliance room refuses.
+
+    A message can quote what somebody else wrote: it is shown with nothing that a terminal obeys.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return clean(super().__str__())
 
 
 class DocumentError(ComplianceError):
@@ -38,7 +47,7 @@ class DocumentError(ComplianceError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(clean, problems))
         super().__init__("\n".join(self.problems))
 
 
@@ -56,6 +65,10 @@ class PolicyError(DocumentError):
 
 class JsonError(ComplianceError):
     """Bytes that are no unambiguous JSON."""
+
+
+class TimeError(ComplianceError):
+    """A text that is no time with a zone."""
 
 
 class FindingsError(ComplianceError):

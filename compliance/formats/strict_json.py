@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from compliance.formats.errors import JsonError
@@ -32,7 +33,12 @@ def loads(text: bytes | str, what: str = "This text") -> Any:
 
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        return _DECODER.decode(decoded)
+        value = _DECODER.decode(decoded)
+        if _HALF.search(decoded):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise JsonError(f"{what} holds half a character, which is no text.") from error
     except UnicodeDecodeError as error:
         raise JsonError(f"{what} is no UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
@@ -41,6 +47,10 @@ def loads(text: bytes | str, what: str = "This text") -> Any:
         raise JsonError(f"{what} holds {error}") from error
     except RecursionError as error:
         raise JsonError(f"{what} is nested too deeply to be read.") from error
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""Where halves of characters may be: each needs its other half."""
 
 
 class _RefusedError(Exception):
@@ -92,7 +102,7 @@ def canonical(value: Any) -> bytes:
 
     try:
         return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
+    except (rfc8785.CanonicalizationError, RecursionError, UnicodeError) as error:
         raise JsonError(f"A value has no canonical JSON form: {error}.") from error
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compliance.formats import files, plain_text
 from compliance.formats.errors import DocumentError
 
 LARGEST = 256 * 1024  # bytes; a request or a policy is far below
@@ -58,8 +59,7 @@ def read(path: Path, refusal: type[DocumentError]) -> Document:
         refusal: unreadable, too large, no UTF-8, and what `parse` refuses.
     """
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(LARGEST + 1)
+        raw = files.read(path, LARGEST + 1)
         text = raw.decode("utf-8")
     except OSError as error:
         raise refusal([f"{path}: cannot be read: {error.strerror}. Check the path."]) from error
@@ -119,6 +119,8 @@ class _Walk:
         if isinstance(node.value, list):
             return self._collection(node, keys)
         if node.tag in _TEXT:
+            if sign := plain_text.unreadable(node.value):
+                self.problems.append((keys, f"holds {sign}, which is no text: take it out."))
             return node.value
         if node.tag in _SCALARS:
             return self.constructor.construct_object(node)
@@ -137,7 +139,10 @@ class _Walk:
         for key, value in node.value:
             place = (key.start_mark.line + 1, key.start_mark.column + 1)
             here = (*keys, str(key.value))
-            if key.tag != f"{_TAG}str":
+            if sign := plain_text.unreadable(str(key.value)):
+                self.places[here] = place
+                self.problems.append((here, f"the key holds {sign}: take it out."))
+            elif key.tag != f"{_TAG}str":
                 self.places[here] = place
                 self.problems.append((here, "a key must be text: put it in quotes."))
             elif here in self.places:

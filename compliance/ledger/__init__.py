@@ -13,6 +13,7 @@ What it says:
     states.py        where each event stands, or one event by its own entries
     inbox.py         what is due: each open event with its clock and next step
     entry_text.py    an entry in words
+    reaudits.py      verdicts of re-audits, signed: which of them count
     since_signed.py  what has happened since a statement was signed
     stats.py         counts over requests, for a board or for publication
 
@@ -45,6 +46,7 @@ __all__ = [
     "inbox",
     "merkle",
     "proofs",
+    "reaudits",
     "since_signed",
     "states",
     "stats",

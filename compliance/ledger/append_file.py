@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from compliance.formats import files
 from compliance.formats.errors import LedgerError
 
 
@@ -18,7 +19,7 @@ def read(path: Path) -> bytes:
         LedgerError: it is there and cannot be read.
     """
     try:
-        return path.read_bytes()
+        return files.read(path)
     except FileNotFoundError:
         return b""
     except OSError as error:
@@ -32,7 +33,7 @@ def must_read(path: Path) -> bytes:
         LedgerError: it is not, or cannot be read.
     """
     try:
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise LedgerError(f"{path}: cannot be read: {error.strerror}.") from error
 
@@ -69,7 +70,7 @@ def _open(path: Path) -> int:
     except OSError as error:
         raise LedgerError(f"{path}: cannot be opened: {error.strerror}.") from error
     if new:
-        _sync_folder(path.parent)
+        files.sync_folder(path.parent)
     return descriptor
 
 
@@ -97,11 +98,3 @@ def cut(descriptor: int, size: int) -> None:
     """Drop what stands beyond `size` bytes, on the disk too."""
     os.ftruncate(descriptor, size)
     os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from compliance.formats import files
 from compliance.formats.errors import NoteError
 from compliance.ledger import merkle
 from compliance.signing import SigningKey, Trust, signed_note
@@ -93,8 +94,7 @@ def load(path: Path, trust: Trust) -> Checkpoint:
         NoteError: unreadable, or what `opened` raises.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(signed_note.LARGEST + 1)
+        content = files.read(path, signed_note.LARGEST + 1)
     except OSError as error:
         raise NoteError(f"{path}: cannot be read: {error.strerror}.") from error
     try:

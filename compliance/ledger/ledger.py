@@ -237,10 +237,7 @@ def verify(path: Path, *, held: tuple[int, str] | None = None) -> Check:
     Raises:
         LedgerError: the file cannot be read.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise LedgerError(f"{path}: cannot be read: {error.strerror}.") from error
+    content = append_file.must_read(Path(path))
     check = chain.check(content)
     if held is None or check.broken is not None:
         return check

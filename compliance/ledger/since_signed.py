@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from compliance.formats import typed
-from compliance.ledger import entry_text
+from compliance.ledger import entry_text, reaudits
 from compliance.ledger.bodies import ArtefactsPurged, StatementSigned
 from compliance.ledger.chain import Entry
+from compliance.signing import Trust
 from compliance.signing.facts import Artefact
 
 Row = dict[str, Any]
@@ -23,7 +24,12 @@ ELSEWHERE, NOWHERE = "copies elsewhere", "none but those listed"
 
 
 def since(
-    entries: Sequence[Entry], event: str, digest: str, propagation: Sequence[Mapping[str, Any]]
+    entries: Sequence[Entry],
+    event: str,
+    digest: str,
+    propagation: Sequence[Mapping[str, Any]],
+    *,
+    trust: Trust | None = None,
 ) -> Row:
     """Later facts about an event, and its artefacts as they are now.
 
@@ -32,6 +38,7 @@ def since(
         event: Id of the event.
         digest: SHA-256 of the statement.
         propagation: The statement's `propagation`.
+        trust: Whose signatures count; a re-audit that none of them signed is shown as unverified.
     Returns:
         `entries`: how many the ledger has; `at`: time of the last; `facts`: what happened since, in
         words; `propagation`: the artefacts, each with its last known status.
@@ -42,7 +49,7 @@ def since(
     return {
         "entries": len(entries),
         "at": entries[-1].time if entries else "",
-        "facts": [_fact(entry) for entry in later],
+        "facts": [_fact(e, unverified=_is_unverified(e, entries, trust)) for e in later],
         "propagation": now(propagation, later),
     }
 
@@ -51,8 +58,16 @@ def _signs(entry: Entry, digest: str) -> bool:
     return entry.kind == "statement_signed" and entry.read(StatementSigned).statement == digest
 
 
-def _fact(entry: Entry) -> Row:
+def _is_unverified(entry: Entry, entries: Sequence[Entry], trust: Trust | None) -> bool:
+    if entry.kind != reaudits.KIND or trust is None:
+        return False
+    return not reaudits.holds(entry, entries, trust)
+
+
+def _fact(entry: Entry, *, unverified: bool) -> Row:
     what, detail = entry_text.words(entry)
+    if unverified:
+        what = f"{what} (unverified: no trusted key has signed it)"
     return {"entry": entry.seq, "at": entry.time, "what": what, "detail": detail}
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compliance.formats import typed
-from compliance.formats.errors import JsonError, StateError
+from compliance.formats.errors import JsonError, StateError, TimeError
+from compliance.formats.timestamps import parse_utc
 from compliance.ledger.bodies import Change, RequestReceived
 from compliance.ledger.chain import Entry
 from compliance.ledger.transitions import ENDED, KINDS, OPEN_ONLY, TRANSITIONS, State
@@ -35,6 +36,8 @@ __all__ = [
     "pending",
 ]
 
+ONCE = frozenset({"attempt_started", "plan_registered", "statement_signed"})
+"""Kinds of which an attempt has one; none counts after its statement."""
 WAITING = frozenset({State.RECEIVED, State.VERIFIED, State.SCHEDULED, State.EXECUTING})
 
 
@@ -52,6 +55,7 @@ class Event:
         identity: "required" where nothing runs before the requester's identity is verified.
         verified_by: The role that verified it; "" where nobody has.
         attempt: Number of the latest attempt, 0 before the first.
+        decided: The latest attempt that has a statement, 0 before the first.
         attempt_closed: Whether that attempt has been dealt with.
         verdict: Of the latest statement; "" before the first.
         statements: Digests of its statements, in order.
@@ -72,6 +76,7 @@ class Event:
     identity: str = ""
     verified_by: str = ""
     attempt: int = 0
+    decided: int = 0
     attempt_closed: bool = False
     verdict: str = ""
     statements: tuple[str, ...] = ()
@@ -130,7 +135,7 @@ def of(own: Iterable[Entry]) -> Event | None:
 def _followed(event: Event | None, entry: Entry) -> Event:
     try:
         return follow(event, entry)
-    except (StateError, JsonError) as error:
+    except (StateError, JsonError, TimeError) as error:
         problem = f"Ledger entry {entry.seq}: {error}"
         before = event or Event(id=entry.event, state=State.ERROR, received=entry.time)
         return replace(before, problem=before.problem or problem)
@@ -185,6 +190,11 @@ def _next(event: Event | None, kind: str, whose: str, time: str, body: Mapping[s
         return _received(whose, time, typed.read(RequestReceived, body, kind))
     change = typed.read(Change, body, kind)
     target = _target(event, kind, change)
+    if kind in ONCE and 0 < change.attempt <= event.decided:
+        raise StateError(
+            f"Attempt {change.attempt} of event {event.id} has its signed statement: a second "
+            f"{kind} cannot replace what was decided."
+        )
     late = kind in OPEN_ONLY and event.ended
     if late or (target is not event.state and target not in _allowed(event, kind)):
         raise StateError(
@@ -195,6 +205,7 @@ def _next(event: Event | None, kind: str, whose: str, time: str, body: Mapping[s
 
 
 def _received(event: str, time: str, body: RequestReceived) -> Event:
+    _check_times(body.received, body.due)
     return Event(
         id=event,
         state=State.RECEIVED,
@@ -205,6 +216,17 @@ def _received(event: str, time: str, body: RequestReceived) -> Event:
         signoffs=body.signoffs,
         claim=body.claim,
     )
+
+
+def _check_times(*texts: str | None) -> None:
+    """Refuse what nobody could count with, in an entry that was written by hand.
+
+    Raises:
+        TimeError: No time, or in a year that UTC does not have.
+    """
+    for text in filter(None, texts):
+        if len(text) > len("2026-12-01"):
+            parse_utc(text)
 
 
 def _target(event: Event, kind: str, change: Change) -> State:
@@ -242,6 +264,7 @@ def _changed(event: Event, kind: str, change: Change, target: State) -> Event:
         case "request_verified":
             return replace(after, verified_by=change.role)
         case "deadline_extended":
+            _check_times(change.due)
             return replace(after, due=change.due or event.due, extended=True)
         case "signed_off":
             return replace(after, signed_off=(*event.signed_off, change.role))
@@ -251,6 +274,7 @@ def _changed(event: Event, kind: str, change: Change, target: State) -> Event:
             return replace(
                 after,
                 verdict=change.verdict,
+                decided=max(event.decided, change.attempt),
                 attempt_closed=False,
                 signed_off=(),
                 statements=(*event.statements, change.statement),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -86,21 +85,3 @@ def repair(kind: str) -> str:
 def outcome(name: str | None) -> tuple[str, str, str]:
     """Word, tone and icon of an outcome; an unknown one is shown as it is, never as a pass."""
     return OUTCOMES.get(str(name), (str(name), "open", "question"))
-
-
-def visible(value: object) -> object:
-    """Text without invisible tricks: control, direction and surrogate characters are spelled out.
-
-    A right-to-left override in a name could make "DETELED" read "DELETED" in a signed report.
-    Values that are not plain `str` (numbers, finished markup) pass unchanged.
-    """
-    if type(value) is not str:
-        return value
-    return "".join(_spelled(c) if unicodedata.category(c) in _HIDDEN else c for c in value)
-
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-
-def _spelled(character: str) -> str:
-    return character if character in "\n\t" else f"\\u{ord(character):04x}"

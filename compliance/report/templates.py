@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from compliance.formats import plain_text
 from compliance.presentation import glossary, labels, numbers, palette, strip
 from compliance.report import sections
 from compliance.signing import facts
@@ -27,7 +28,11 @@ def html() -> Environment:
 def markdown() -> Environment:
     """For Markdown: each value passes `md`, which leaves nothing that could be markup."""
     environment = _environment(autoescape=False)
-    environment.filters |= {"md": _plain_markdown, "code": _code, "bare": _bare}
+    environment.filters |= {
+        "md": plain_text.markdown,
+        "code": plain_text.code,
+        "bare": plain_text.bare,
+    }
     return environment
 
 
@@ -40,7 +45,7 @@ def _environment(*, autoescape: bool) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=labels.visible,
+        finalize=plain_text.visible,
     )
     environment.filters |= {
         "number": numbers.number,
@@ -68,7 +73,7 @@ def _breakable(name: object) -> Markup:
     """A dotted name that may break after its separators instead of anywhere."""
     from markupsafe import Markup, escape
 
-    shown = str(escape(labels.visible(str(name))))
+    shown = str(escape(plain_text.visible(str(name))))
     return Markup(re.sub(r"([._@])(?=\w)", r"\1<wbr>", shown))  # noqa: S704  escaped above
 
 
@@ -76,23 +81,5 @@ def _coded(text: object) -> Markup:
     """Text in which what stands between backticks is set as code."""
     from markupsafe import Markup, escape
 
-    shown = str(escape(labels.visible(str(text))))
+    shown = str(escape(plain_text.visible(str(text))))
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", shown))  # noqa: S704  escaped above
-
-
-def _plain_markdown(value: Any) -> str:
-    """A value as Markdown that means only itself: on one line, without markup, link or mention."""
-    shown = " ".join(str(labels.visible(str(value))).split())
-    escaped = re.sub(r"([\\`*_\[\]#|~$@])", r"\\\1", shown)
-    unlinked = re.sub(r"(?i)(www)\.|:(?=//)", lambda m: f"{m[1]}\\." if m[1] else "\\:", escaped)
-    return unlinked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _code(value: Any) -> str:
-    """A value as a code span; signs that could end it are left out."""
-    return f"`{_bare(value).replace('|', '/')}`"
-
-
-def _bare(value: Any) -> str:
-    """A value on one line, without backticks."""
-    return " ".join(str(labels.visible(str(value))).split()).replace("`", "")

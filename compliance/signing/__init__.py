@@ -24,6 +24,7 @@ __all__ = [
     "Statement",
     "Trust",
     "TrustedKey",
+    "change_trust",
     "countersign",
     "decoded",
     "digest",

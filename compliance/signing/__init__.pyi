@@ -16,7 +16,7 @@ from .envelope import (
 )
 from .facts import Statement
 from .keys import SigningKey, generate, load
-from .trust import ROLES, Trust, TrustedKey, load_trust, save_trust
+from .trust import ROLES, Trust, TrustedKey, change_trust, load_trust, save_trust
 
 __all__ = [
     "LARGEST",
@@ -28,6 +28,7 @@ __all__ = [
     "Statement",
     "Trust",
     "TrustedKey",
+    "change_trust",
     "countersign",
     "decoded",
     "digest",

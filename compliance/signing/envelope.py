@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance.formats import strict_json
+from compliance.formats import files, strict_json
 from compliance.formats.errors import EnvelopeError, JsonError
 from compliance.signing import statement as statements
 from compliance.signing.keys import SigningKey, generate, load, public_from_pem, sslib_key
@@ -186,7 +186,7 @@ def decoded(path: Path) -> dict[str, Any]:
         EnvelopeError: no proper envelope, or no JSON in it.
     """
     try:
-        statement: dict[str, Any] = strict_json.loads(open_envelope(path.read_bytes()).payload)
+        statement: dict[str, Any] = strict_json.loads(open_envelope(files.read(path)).payload)
     except OSError as error:
         raise EnvelopeError(f"{path}: cannot be read: {error.strerror}.") from error
     except JsonError as error:

@@ -8,17 +8,15 @@ The id of a key is the SHA-256 of its public half in DER form, so that anyone ca
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance.formats import files
 from compliance.formats.errors import SigningError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-OWNER_ONLY = 0o600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -165,7 +163,7 @@ def _owners_bytes(path: Path) -> bytes:
     try:
         if path.stat().st_mode & 0o077:
             raise SigningError(f"{path} can be read by others: `chmod 600` it, or make a new key.")
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise SigningError(f"{path}: cannot be read: {error.strerror}.") from error
 
@@ -173,11 +171,7 @@ def _owners_bytes(path: Path) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(descriptor)
+        files.write(path, content, mode=files.PRIVATE)
     except OSError as error:
         raise SigningError(f"{path}: cannot be written: {error.strerror}.") from error
 

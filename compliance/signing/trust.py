@@ -12,14 +12,13 @@ made the statement.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.formats import strict_json
+from compliance.formats import files, strict_json
 from compliance.formats.errors import JsonError, SigningError, TrustError
 from compliance.formats.timestamps import parse_utc
 from compliance.signing import keys
@@ -76,7 +75,7 @@ def load_trust(path: str | Path) -> Trust:
         TrustError: unreadable, unknown parts, an id that is not its key's, a key listed twice.
     """
     try:
-        content = strict_json.loads(Path(path).read_bytes(), str(path))
+        content = strict_json.loads(files.read(Path(path)), str(path))
     except OSError as error:
         raise TrustError(
             f"{path}: cannot be read: {error.strerror}. Without it no signature can be judged."
@@ -97,16 +96,31 @@ def save_trust(path: Path, trust: Trust) -> None:
         TrustError: the disk refused.
     """
     content = {"format": FORMAT, "keys": {k: asdict(v) for k, v in trust.keys.items()}}
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(content, indent=2) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
+        files.write(path, (json.dumps(content, indent=2) + "\n").encode())
     except OSError as error:
         raise TrustError(f"{path}: cannot be written: {error.strerror}.") from error
+
+
+def change_trust(path: Path, change: Callable[[Trust], Trust]) -> Trust:
+    """Change the trust file while nobody else does; where there is none yet, make it.
+
+    Args:
+        path: The file.
+        change: From what it holds now to what it holds then; what it raises leaves the file as is.
+    Returns:
+        What it holds then.
+    Raises:
+        TrustError: it cannot be read, locked or written.
+    """
+    try:
+        with files.locked(path):
+            after = change(load_trust(path) if path.exists() else Trust(keys={}))
+            save_trust(path, after)
+    except OSError as error:
+        raise TrustError(f"{path}: cannot be locked: {error.strerror}.") from error
+    return after
 
 
 def _checked(keyid: str, key: Any) -> TrustedKey:

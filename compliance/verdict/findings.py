@@ -8,7 +8,7 @@ from typing import Any
 
 from audits.errors import AuditError
 from audits.finding import Finding
-from compliance.formats import strict_json
+from compliance.formats import files, strict_json
 from compliance.formats.errors import FindingsError, JsonError
 
 Found = tuple[list[Finding], dict[str, list[Finding]]]
@@ -21,7 +21,7 @@ def load_findings(path: Path) -> Found:
         FindingsError: unreadable, or no `{"candidate": [...], "controls": {name: [...]}}`.
     """
     try:
-        content = strict_json.loads(path.read_bytes(), path.name)
+        content = strict_json.loads(files.read(path), path.name)
         controls = {name: _all(findings) for name, findings in content["controls"].items()}
         return _all(content["candidate"]), controls
     except OSError as error:

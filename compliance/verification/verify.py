@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compliance.formats import strict_json
+from compliance.formats import files, strict_json
 from compliance.formats.errors import EnvelopeError, JsonError, TrustError
 from compliance.formats.timestamps import parse_utc
 from compliance.signing import Opened, Signature, Statement, Trust, envelope, load_trust, statement
@@ -119,16 +119,15 @@ def verify_statement(
     problems = _signature_problems(signatures, roles)
     if problems:
         return replace(result, problems=tuple(problems))
-    files = (None if path is None else Path(path) for path in (model, ledger, checkpoint, proof))
+    paths = (None if path is None else Path(path) for path in (model, ledger, checkpoint, proof))
     names = ("model", "ledger", "checkpoint", "proof")
-    against = _Against(**dict(zip(names, files, strict=True)))
+    against = _Against(**dict(zip(names, paths, strict=True)))
     return _content(result, opened, trusted, against)
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(envelope.LARGEST + 1)
+        return files.read(path, envelope.LARGEST + 1)
     except OSError as error:
         raise EnvelopeError(f"{path}: cannot be read: {error.strerror}.") from error
 
@@ -234,6 +233,7 @@ def _model_problems(facts: Statement, model: Path | None) -> Iterator[str]:
     if model is None:
         return
     try:
+        files.refuse_special(model)
         with model.open("rb") as stream:
             actual = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import click
 
+from compliance.formats.plain_text import clean
 from damp.version import __version__
 from flows.cli import (
     audits,
@@ -125,6 +128,7 @@ for _commands in SECTIONS.values():
 
 def main() -> None:
     """Run a command; a mistake of the user ends in one clear message and a stable exit code."""
+    sys.excepthook = _show_defect
     sys.exit(_exit_code())
 
 
@@ -158,12 +162,19 @@ def _explain(error: Exception) -> int:
     raise error
 
 
+def _show_defect(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A defect's traceback; what it quotes is shown with nothing that a terminal obeys."""
+    sys.stderr.write(clean("".join(traceback.format_exception(kind, error, trace))))
+
+
 def _say(message: str, code: int) -> int:
     message = secrets.hidden(message)
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps({"error": message, "exit_code": code}) + "\n")
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    click.echo(clean(message), err=True)
     return code
 
 

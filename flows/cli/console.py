@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance.formats.plain_text import clean
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress
@@ -30,17 +32,33 @@ VERDICTS: Mapping[str, tuple[str, str]] = {
 @cache
 def out() -> Console:
     """Standard output."""
-    from rich.console import Console
-
-    return Console()
+    return _console(stderr=False)
 
 
 @cache
 def err() -> Console:
     """Standard error."""
-    from rich.console import Console
+    return _console(stderr=True)
 
-    return Console(stderr=True)
+
+def _console(*, stderr: bool) -> Console:
+    """A console that shows nothing which a terminal obeys but rich's own colours and movements."""
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+
+    class Clean(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(clean(segment.text), segment.style)
+
+    return Clean(stderr=stderr, markup=False, emoji=False)
+
+
+def raw(text: str) -> None:
+    """Write a document to standard output: byte by byte into a file or pipe, cleaned for eyes."""
+    sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
 
 
 def answer(result: Any, lines: Iterable[RenderableType], *, as_json: bool) -> None:
@@ -64,12 +82,13 @@ def say(line: RenderableType) -> None:
     """Print one line as it is, however long: what is copied from it must not be broken."""
     from rich.table import Table
 
-    out().print(line, markup=False, soft_wrap=not isinstance(line, Table))
+    shown = clean(line) if isinstance(line, str) else line
+    out().print(shown, markup=False, soft_wrap=not isinstance(line, Table))
 
 
 def note(text: str) -> None:
     """Print what does not change the result, on standard error."""
-    err().print(f"note: {text}", markup=False, soft_wrap=True)
+    err().print(f"note: {clean(text)}", markup=False, soft_wrap=True)
 
 
 def next_step(command: str) -> str:
@@ -101,7 +120,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     drawn = Table(*rows[0])
     words = {True: "yes", False: "no", None: "-"}
     for row in rows:
-        drawn.add_row(*(words.get(value, str(value)) for value in row.values()))
+        shown = [words[v] if v is None or isinstance(v, bool) else str(v) for v in row.values()]
+        drawn.add_row(*map(clean, shown))
     return drawn
 
 
@@ -139,16 +159,24 @@ class Bars:
 
     def step(self, number: int, title: str) -> None:
         """Show that step `number` runs."""
-        self.bars.update(self.all, completed=number - 1, description=f"[bold]{title}[/bold]")
+        words = f"[bold]{_escaped(title)}[/bold]"
+        self.bars.update(self.all, completed=number - 1, description=words)
         self.bars.update(self.part, visible=False)
         if not self.bars.console.is_terminal:
-            self.bars.console.print(f"  {number:>2}  {title}")
+            self.bars.console.print(f"  {number:>2}  {clean(title)}", markup=False)
 
     def advance(self, text: str, done: int, total: int) -> None:
         """Show how far the running step is."""
         self.bars.update(
-            self.part, visible=True, description=f"  {text}", completed=done, total=total
+            self.part, visible=True, description=f"  {_escaped(text)}", completed=done, total=total
         )
+
+
+def _escaped(text: str) -> str:
+    """Text for a description, which rich would read as markup."""
+    from rich.markup import escape
+
+    return escape(clean(text))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from flows.cli.options import (
     intervals,
     model,
     preset,
+    time_of,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def request(forget: tuple[str, ...], **options: Any) -> int:
     from flows.intake import requests
 
     indices = class_names.indices(forget, options["data"], options["data_root"])
-    sys.stdout.write(requests.template(forget=indices, **options))
+    console.raw(requests.template(forget=indices, **options))
     return DONE
 
 
@@ -72,8 +72,11 @@ def request(forget: tuple[str, ...], **options: Any) -> int:
     is_flag=True,
     help="Even if the same image is in two classes or two parts; the statement says so.",
 )
+@click.option("--received", help="When it was received, if not at its submitted_time.")
 @as_json
-def submit(file: Path, low_accuracy: bool, duplicates: bool, as_json: bool) -> int:
+def submit(
+    file: Path, low_accuracy: bool, duplicates: bool, received: str | None, as_json: bool
+) -> int:
     """Check a request and write it into the ledger.
 
     `damp run` or the schedule carries it out. The same request again gives the same answer and
@@ -82,6 +85,7 @@ def submit(file: Path, low_accuracy: bool, duplicates: bool, as_json: bool) -> i
     \b
     Examples:
       damp submit request.yaml
+      damp submit letter.yaml --received 2026-02-10T09:00+01:00
     """
     from flows.intake import model_checks, requests
     from flows.intake.model_checks import Acceptance
@@ -89,8 +93,10 @@ def submit(file: Path, low_accuracy: bool, duplicates: bool, as_json: bool) -> i
 
     place = prepared()
     accept = Acceptance(low_accuracy=low_accuracy, duplicates=duplicates)
-    receipt = requests.submit(place, file, accept)
+    receipt = requests.submit(place, file, accept, received=time_of(received, "--received"))
     checked = model_checks.kept(place, receipt.id)
+    for warning in receipt.warnings:
+        console.note(warning)
     if receipt.new:
         lines = [
             f"Accepted as event {receipt.id}, due {receipt.due}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,7 +115,7 @@ def export(
     else:
         content = _exported(reports.attempt_of(home(), event, number), form, signed=signed)
     if output is None:
-        sys.stdout.write(content.decode())
+        console.raw(content.decode())
         return DONE
     write_atomically(output, content)
     if form == "csv":

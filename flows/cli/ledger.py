@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,13 @@ import click
 
 from flows.cli import console
 from flows.cli.options import DONE, FILE, INVALID, as_json, home, trust
-from flows.state.errors import EventError, StoreError
+from flows.state.errors import EventError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from compliance.ledger import Entry
     from compliance.signing import Trust
-    from flows.state.paths import Home
 
 output = click.option("--output", "-o", type=FILE, help="File to write instead of printing.")
 
@@ -140,27 +138,20 @@ def checkpoint(output: Path | None, as_json: bool) -> int:
     Examples:
       damp ledger checkpoint -o for-the-auditor.txt
     """
-    from compliance.ledger import checkpoint
-    from flows.state import keyring
+    from flows.records import checkpoints
     from flows.state.files import write_atomically
 
-    place = home()
-    entries, lines = _whole(place.ledger)
-    origin = str(entries[0]["body"]["origin"])
-    _refuse_a_fork(place, lines, entries)
-    head = checkpoint.of(origin, lines)
-    note = checkpoint.sign(head, keyring.signing_key(place, "executor"))
-    write_atomically(place.checkpoints / f"{head.size:08d}.txt", note.encode())
+    head, note = checkpoints.make(home())
     if output is not None:
         write_atomically(output, note.encode())
     if as_json:
         console.emit(head.to_json() | {"note": note})
     elif output is None:
-        sys.stdout.write(note)
+        console.raw(note)
     else:
         console.say(
-            f"{output}: {head.size} entries of {origin}. Give it to somebody who does not run this "
-            "ledger."
+            f"{output}: {head.size} entries of {head.origin}. Give it to somebody who does not run "
+            "this ledger."
         )
     return DONE
 
@@ -179,13 +170,14 @@ def prove(since: Path | None, statement: Path | None, output: Path | None) -> in
     """
     from compliance.ledger import checkpoint, proofs
     from compliance.verification import against_ledger
+    from flows.records import checkpoints
     from flows.state import keyring
     from flows.state.files import write_atomically
 
     if (since is None) == (statement is None):
         raise EventError("Give either --since CHECKPOINT or --statement FILE.")
     place = home()
-    entries, lines = _whole(place.ledger)
+    entries, lines = checkpoints.whole(place.ledger)
     head = checkpoint.of(str(entries[0]["body"]["origin"]), lines)
     signed = checkpoint.sign(head, keyring.signing_key(place, "executor"))
     if since is not None:
@@ -197,7 +189,7 @@ def prove(since: Path | None, statement: Path | None, output: Path | None) -> in
     else:
         proof = proofs.inclusion(lines, _entry_of(entries, Path(str(statement))), signed)
     if output is None:
-        sys.stdout.write(proof)
+        console.raw(proof)
     else:
         write_atomically(output, proof.encode())
         console.say(f"{output}: {len(proof)} bytes.")
@@ -239,40 +231,6 @@ def consistent(held: Path, proof: Path, trust: Path | None, as_json: bool) -> in
     result = {"consistent": new is not None, "later": later, "problem": problem}
     console.answer(result, [line], as_json=as_json)
     return DONE if new else INVALID
-
-
-def _whole(path: Path) -> tuple[list[Entry], list[bytes]]:
-    """Entries and lines of a ledger that holds and is not empty."""
-    from compliance.formats.errors import LedgerBroken
-    from compliance.ledger import chain
-    from compliance.ledger.append_file import must_read
-
-    content = must_read(path)
-    entries, check = chain.read(content)
-    if check.broken is not None:
-        raise LedgerBroken(f"{path}: {check.problem}", check.broken)
-    if not entries:
-        raise EventError(f"{path} has no entries yet: nothing to sign or to show.")
-    return entries, chain.split(content)[0]
-
-
-def _refuse_a_fork(home: Home, lines: list[bytes], entries: list[Entry]) -> None:
-    """Never sign a ledger that does not continue the one that was signed last from here."""
-    from compliance.ledger import checkpoint
-    from compliance.verification import against_ledger
-    from flows.state import keyring
-
-    kept = sorted(home.checkpoints.glob("*.txt")) if home.checkpoints.is_dir() else []
-    if not kept:
-        return
-    last = checkpoint.load(kept[-1], keyring.trusted(home))
-    problems = list(against_ledger.against(last, lines, entries))
-    if problems:
-        raise StoreError(
-            f"This ledger does not continue the checkpoint {kept[-1]} that was signed here: "
-            f"{' '.join(problems)} Was it restored from an older copy? Bring the newer one back; "
-            "two histories under one name must never both be signed."
-        )
 
 
 def _entry_of(entries: list[Entry], statement: Path) -> int:

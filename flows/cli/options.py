@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import click
 
+from compliance.formats.timestamps import parse_utc
 from damp.catalogue import DEFAULT_PRESET, PRESETS
 from flows.state.paths import Home
 
@@ -61,6 +63,22 @@ def intervals(command: Callable[..., int]) -> Callable[..., int]:
     ):
         command = click.option(name, default=default, show_default=True, help=what)(command)
     return command
+
+
+def time_of(text: str | None, option: str) -> datetime | None:
+    """The time that was given to an option, None where none was.
+
+    Raises:
+        BadParameter: It is no time with a zone.
+    """
+    if text is None:
+        return None
+    try:
+        return parse_utc(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            "write a time with its zone, like 2026-02-10T09:00+01:00.", param_hint=option
+        ) from error
 
 
 def home() -> Home:

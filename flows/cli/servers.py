@@ -114,7 +114,7 @@ def worker(pool: str) -> int:
     os.environ["DAMP_HOME"] = str(place.root)
     os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"  # a worker has no bars: its log is what it says
     url = engine.connect_to_shared(place)
-    sys.stdout.write(f"Worker of pool '{pool}' at {url}; Ctrl-C ends it.\n")
+    console.raw(f"Worker of pool '{pool}' at {url}; Ctrl-C ends it.\n")
     sys.stdout.flush()
     engine.work(pool)
     return DONE

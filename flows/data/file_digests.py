@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compliance.formats import files
 from flows.data import shards
 from flows.state.errors import DataVersionError
 
@@ -80,6 +81,7 @@ def md5_of(path: Path) -> str:
         DataVersionError: It is gone or cannot be read.
     """
     try:
+        files.refuse_special(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, _md5).hexdigest()
     except OSError as problem:

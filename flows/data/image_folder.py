@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compliance.formats import files
 from flows.data import image_layout
 from flows.data.dataset import Dataset, LeftOut
 from flows.data.image_layout import SUFFIXES, Image, Parts
@@ -254,6 +255,7 @@ def _opened(path: Path) -> ImageFile:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        files.refuse_special(path)
         return Pillow.open(path, formats=FORMATS)
 
 

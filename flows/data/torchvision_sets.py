@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
+from compliance.formats import files
 from flows.data.dataset import Dataset, DataSpec
 from flows.state.errors import DataError
 from flows.state.files import digest_bytes, digest_file, write_atomically
@@ -102,7 +103,7 @@ def _root(spec: DataSpec) -> Path:
 
 def _unpacked(path: Path) -> bytes:
     try:
-        return gzip.decompress(path.read_bytes())
+        return gzip.decompress(files.read(path))
     except (OSError, EOFError, zlib.error) as problem:
         raise DataError(
             f"Data set 'mnist': {path} cannot be unpacked ({problem}): it is damaged or cut short. "

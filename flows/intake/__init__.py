@@ -6,6 +6,7 @@ A document becomes an event:
     claims.py     Claims that a model has forgotten: both models checked, and pinned by their bytes
     model_checks.py   Whether a request's model and data belong together
     model_names.py    The name that a request gives to a model of a file
+    clock.py      When an event's clock starts and ends, and which of its dates cannot be
     receipts.py   The entry that makes either an event, and where its paths start
 
 Then it lives until its verdict, and after it:

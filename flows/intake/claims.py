@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
-from flows.intake import receipts, requests
+from flows.intake import clock, receipts, requests
 from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.servers import isolated
-from flows.state import others_code
+from flows.state import locks, others_code
 from flows.state.errors import DataError, EventError, ModelError
 from flows.state.files import digest_file
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 if TYPE_CHECKING:
     import torch
@@ -67,20 +69,28 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
         else:
             check(home, claim, policy, origin)
         located = sources(home, claim, origin)
-        receipts.enter(
-            home,
-            event,
-            home.claim(event),
-            file.read_bytes(),
-            {"folder": str(origin), "files": files},
-            document=claim.digest(files),
-            regulation="other",
-            policy=policy,
-            identity="report",
-            claim=True,
-            architectures={name: located[name].architecture for name in ("original", "edited")},
-            **({"code": code} if code else {}),
-        )
+        started = clock.of_claim(policy, now=datetime.now(UTC), zone=settings().zone)
+        # another process may have handed in the same claim since: the first one is the event
+        with locks.exclusive(home, "receipts"):
+            new = receipts.logged(home, event) is None
+            if new:
+                receipts.enter(
+                    home,
+                    event,
+                    home.claim(event),
+                    file.read_bytes(),
+                    {"folder": str(origin), "files": files},
+                    document=claim.digest(files),
+                    regulation="other",
+                    policy=policy,
+                    started=started,
+                    identity="report",
+                    claim=True,
+                    architectures={
+                        name: located[name].architecture for name in ("original", "edited")
+                    },
+                    **({"code": code} if code else {}),
+                )
     return receipts.receipt(home, event, new=new)
 
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from compliance.documents import deadlines
+from compliance.documents import clock_rules, deadlines
 from compliance.formats.errors import StateError
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import Entry, Event, Ledger, since_signed, states
 from flows.intake import requests
-from flows.records import event_index
+from flows.records import checkpoints, event_index
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 Facts = dict[str, Any]
 
@@ -91,7 +92,8 @@ def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | No
     if before.extended:
         raise StateError(f"Event {whose} was extended before, to {before.due}: once is all.")
     longest = requests.policy_of(home, whose).extension(before.regulation)
-    due = deadlines.extended(parse_utc(before.due), now or datetime.now(UTC), days, longest)
+    latest = clock_rules.latest(parse_utc(before.received), before.regulation, settings().zone)
+    due = deadlines.extended(parse_utc(before.due), now or datetime.now(UTC), days, longest, latest)
     body = {"days": days, "due": due.isoformat(timespec="seconds"), "reason": _text(reason)}
     return _log(home, whose, "deadline_extended", body, key="extension")
 
@@ -181,6 +183,7 @@ def _exclusively(home: Home, event: str, kind: str, body: Facts) -> Entry:
     with locks.lineage(home, requests.lineage_of(home, whose)):
         entry = Ledger(home.ledger).append(kind, whose, body, checked=True)
     if states.KINDS[kind] in states.ENDED:
+        checkpoints.at_close(home)
         event_index.refresh(home)
     return entry
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compliance.documents import deadlines
 from compliance.documents.policy import Policy
 from compliance.ledger import Ledger, states
+from flows.intake.clock import Clock
 from flows.state.files import write_atomically
 from flows.state.paths import Home
 
@@ -28,15 +27,17 @@ class Receipt:
         id: Of the event.
         due: When an answer is owed.
         new: False where the same document was received before: it has no second effect.
+        warnings: About dates of a new one that cannot be, in sentences.
     """
 
     id: str
     due: str
     new: bool
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `damp submit --json`."""
-        return asdict(self)
+        return asdict(self) | {"warnings": list(self.warnings)}
 
 
 def enter(
@@ -49,6 +50,7 @@ def enter(
     document: str,
     regulation: str,
     policy: Policy,
+    started: Clock,
     identity: str,
     **more: bool | Mapping[str, str],
 ) -> None:
@@ -61,18 +63,18 @@ def enter(
         content: The bytes.
         origin: Its `folder`, where relative paths in it start; a claim's models by digest, `files`.
         document: Digest of what it says.
-        regulation: The ground; the due date follows from it and the policy.
+        regulation: The ground.
         policy: Which sign-offs it needs.
+        started: When it was received, and when an answer is owed.
         identity: "required" where somebody has to verify who asks.
         more: Further facts of the entry.
     """
     write_atomically(file, content)
     write_atomically(_origin(home, event), json.dumps(origin).encode())
-    received = datetime.now(UTC)
     body = {
         "request": document,
-        "received": received.isoformat(timespec="seconds"),
-        "due": deadlines.due_at(received, regulation, policy).isoformat(timespec="seconds"),
+        "received": started.received.isoformat(timespec="seconds"),
+        "due": started.due.isoformat(timespec="seconds"),
         "regulation": regulation,
         "identity": identity,
         "signoffs": list(policy.signoffs),
@@ -97,7 +99,7 @@ def logged(home: Home, event: str) -> str | None:
     return None if entry is None else str(entry.body["request"])
 
 
-def receipt(home: Home, event: str, *, new: bool) -> Receipt:
+def receipt(home: Home, event: str, *, new: bool, warnings: tuple[str, ...] = ()) -> Receipt:
     """What is answered to whoever handed the event's document in."""
     due = states.current(Ledger(home.ledger).entries(), event).due
-    return Receipt(id=event, due=due, new=new)
+    return Receipt(id=event, due=due, new=new, warnings=warnings)

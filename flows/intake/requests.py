@@ -10,35 +10,55 @@ from typing import Any
 
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.request import DataSource, Request, load_request
-from compliance.formats import callback_urls
+from compliance.formats import callback_urls, files
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
-from flows.intake import model_checks, model_names, receipts
+from flows.intake import clock, model_checks, model_names, receipts
+from flows.intake.clock import Clock
 from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.intake.receipts import Receipt
 from flows.registry import model_source
+from flows.state import locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 Facts = dict[str, Any]
 
 
-def submit(home: Home, file: Path, accept: Acceptance = STRICT) -> Receipt:
+def submit(
+    home: Home, file: Path, accept: Acceptance = STRICT, *, received: datetime | None = None
+) -> Receipt:
     """Check a request against its policy, data and model, and log its receipt.
+
+    Args:
+        home: The state folder.
+        file: The request.
+        accept: What is accepted about its model and data.
+        received: When it reached the controller; None for its own `submitted_time`.
 
     Raises:
         RequestError, PolicyError, DataError, EventError: It cannot be carried out as it stands, or
             its id is taken by another content; nothing was written.
     """
     request = load_request(file)
+    warnings: tuple[str, ...] = ()
     new = not _is_received(home, request)
     if new:
-        origin = file.resolve().parent
+        content, origin = files.read(file), file.resolve().parent
         policy = load_policy(policy_source(request.policy, origin))
+        started = clock.of_request(
+            request, policy, received=received, now=datetime.now(UTC), zone=settings().zone
+        )
+        warnings = started.warnings
         checked = _check(home, request, policy, origin, accept)
-        model_checks.keep(home, request.id, checked)
-        receive(home, request, policy, file.read_bytes(), origin)
-    return receipts.receipt(home, request.id, new=new)
+        # another process may have submitted the same id since: the first one is the event
+        with locks.exclusive(home, "receipts"):
+            new = not _is_received(home, request)
+            if new:
+                model_checks.keep(home, request.id, checked)
+                receive(home, request, policy, content, origin, started)
+    return receipts.receipt(home, request.id, new=new, warnings=warnings)
 
 
 def _is_received(home: Home, request: Request) -> bool:
@@ -57,7 +77,14 @@ def _is_received(home: Home, request: Request) -> bool:
     return received is not None
 
 
-def receive(home: Home, request: Request, policy: Policy, content: bytes, origin: Path) -> None:
+def receive(
+    home: Home,
+    request: Request,
+    policy: Policy,
+    content: bytes,
+    origin: Path,
+    started: Clock,
+) -> None:
     """Enter a request whose checks are done."""
     receipts.enter(
         home,
@@ -68,6 +95,7 @@ def receive(home: Home, request: Request, policy: Policy, content: bytes, origin
         document=request.digest(),
         regulation=request.regulation,
         policy=policy,
+        started=started,
         identity=policy.identity,
         **({"callback": True} if request.callback else {}),
     )

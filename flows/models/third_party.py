@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance.formats import strict_json
+from compliance.formats import files, strict_json
 from compliance.formats.errors import JsonError
 from flows.state.errors import ModelError
 
@@ -138,7 +138,7 @@ def _library(name: str, extra: str) -> Any:
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        settings = strict_json.loads(file.read_bytes(), str(file))
+        settings = strict_json.loads(files.read(file), str(file))
     except (OSError, JsonError) as problem:
         raise ModelError(
             f"Cannot read {file}: {problem}. Name the folder of a Hugging Face model as hf:FOLDER; "

@@ -10,7 +10,7 @@ from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger, states
 from compliance.signing import envelope
 from flows.intake import requests
-from flows.records import event_index
+from flows.records import checkpoints, event_index
 from flows.registry import (
     CHAMPION,
     STATEMENT,
@@ -113,4 +113,5 @@ def _close(home: Home, version: ModelVersion) -> None:
     if states.current(ledger.entries(), event).state is states.State.DEPLOYED:
         verdict = {"attempt": tags.attempt, "verdict": tags.verdict}
         ledger.append_once("event_closed", event, key, verdict)
+    checkpoints.at_close(home)
     event_index.refresh(home)

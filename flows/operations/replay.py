@@ -236,7 +236,8 @@ def _working_in(work: Home) -> Iterator[None]:
     """The environment and a demo key for a state folder of the replay's own."""
     from flows.state.settings import overridden, prepare_environment
 
-    with overridden("DAMP_HOME", str(work.root)):
+    trust = overridden("DAMP_TRUST", str(work.root / "trust.json"))
+    with overridden("DAMP_HOME", str(work.root)), trust:
         prepare_environment(work.root)
         yield
 

@@ -12,6 +12,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from compliance.formats.plain_text import bare, code, markdown, visible
 from compliance.signing import envelope
 from flows.servers import local_services
 from flows.state.facts import Closed, Json
@@ -53,21 +54,23 @@ def show_verdict(attempt: Attempt, closed: Closed) -> None:
 
 
 def _words(attempt: Attempt, closed: Closed, predicate: Json) -> str:
-    reasons = "\n".join(f"- {reason}" for reason in closed.reasons)
+    reasons = "\n".join(f"- {markdown(reason)}" for reason in closed.reasons)
     version = closed.registration
-    model = f"**{version.name}** version {version.version}" if version else "not registered"
+    model = (
+        f"**{markdown(version.name)}** version {version.version}" if version else "not registered"
+    )
     inputs = predicate["inputs"]
     return (
-        f"# {closed.verdict}\n\n{predicate['verdict']['claim']}\n\n{reasons}\n\n"
+        f"# {closed.verdict}\n\n{markdown(predicate['verdict']['claim'])}\n\n{reasons}\n\n"
         f"Model: {model}. Data: "
-        f"`{inputs['dataBefore']['version']}` → `{inputs['dataAfter']['version']}`.\n\n"
-        f"Report: `{attempt.report}`\n\n    damp verify {attempt.statement}\n"
+        f"{code(inputs['dataBefore']['version'])} → {code(inputs['dataAfter']['version'])}.\n\n"
+        f"Report: {code(attempt.report)}\n\n    damp verify {bare(attempt.statement)}\n"
     )
 
 
 def _row(audit: Json) -> Json:
     columns = ("name", "outcome", "required", "value", "nullMean", "original", "reason")
-    return {name: audit[name] for name in columns if name in audit}
+    return {name: visible(audit[name]) for name in columns if name in audit}
 
 
 def _report(attempt: Attempt, closed: Closed) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.types.entrypoint import EntrypointType
 
+from compliance.formats.plain_text import markdown, visible
 from flows.intake import batches, lifecycle, requests, webhooks
 from flows.operations import reaudit
 from flows.orchestration import reconcile
@@ -39,18 +41,23 @@ def compliance_run(home: str) -> list[Row]:
     One that cannot be carried out does not stop the others; a run that overlaps waits for this one.
     """
     place = Home(Path(home))
+    try:
+        decided = _carry_out(place)
+    finally:  # outside the lock: a system that is slow to answer holds no other run up
+        webhooks.deliver(place)
+    if decided:
+        create_table_artifact(_shown(decided), key="verdicts", description="Decided in this run")
+    return decided
+
+
+def _carry_out(place: Home) -> list[Row]:
+    """What is pending, while no other run works on this state folder."""
     with locks.exclusive(place, "compliance-run"):
         lifecycle.remind(place)
         reconcile.reconcile(place)
         pending = requests.pending(place)
         batches.schedule(place, pending)
-        try:
-            decided = [decide(place, event) for event in pending]
-        finally:
-            webhooks.deliver(place)
-    if decided:
-        create_table_artifact(decided, key="verdicts", description="Decided in this run")
-    return decided
+        return [decide(place, event) for event in pending]
 
 
 @flow(name="reaudit-run", validate_parameters=False)
@@ -60,7 +67,7 @@ def reaudit_run(home: str) -> list[Json]:
     done = [reaudit.reaudit(place, event) for event in reaudit.due(place)]
     rows = [each.to_json() for each in done]
     if rows:
-        create_table_artifact(rows, key="reaudits", description="Audited again in this run")
+        create_table_artifact(_shown(rows), key="reaudits", description="Audited again in this run")
     if bad := [each.event for each in done if each.verdict != "PASSED"]:
         raise GateError(
             f"Re-audits of {', '.join(bad)} did not pass: take the models out of use, and file new "
@@ -76,12 +83,20 @@ def registry_scan(home: str) -> list[Json]:
 
     scanned = gate.audit_registry(Home(Path(home)))
     wrong = [each for each in scanned if each.problems]
-    lines = "\n".join(f"- **{w.name}/{w.version}**: {' '.join(w.problems)}" for w in wrong)
+    lines = "\n".join(
+        f"- **{markdown(w.name)}/{w.version}**: {markdown(' '.join(w.problems))}" for w in wrong
+    )
     head = f"{len(scanned)} scanned, {len(wrong)} with problems.\n\n"
     create_markdown_artifact(head + lines, key="registry", description="The registry's scan")
     if wrong:
-        raise GateError(f"The registry holds what the gate never let through:\n{lines}")
+        plain = "\n".join(f"- {w.name}/{w.version}: {' '.join(w.problems)}" for w in wrong)
+        raise GateError(f"The registry holds what the gate never let through:\n{plain}")
     return [each.to_json() for each in scanned]
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Rows for a page, with nothing in them that hides."""
+    return [{name: visible(value) for name, value in row.items()} for row in rows]
 
 
 def interval(text: str) -> timedelta:

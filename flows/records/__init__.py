@@ -4,6 +4,7 @@
     reports.py      The report of an attempt as filed or brought up to date; comparisons of several
     event_index.py  index.html of the state folder, which leads to the reports of all events
     pdf.py          A page printed as PDF by a browser without a window
+    checkpoints.py  Where the ledger stood, signed: on request, and whenever an event is closed
     same_weights.py Files that hold given weights, whatever they are called
     inventory.py    What derives from the old weights or holds the forgotten rows, by its bytes
     provenance.py   Where a statement was made: code, environment, device
@@ -17,6 +18,7 @@ changes an event.
 
 __all__ = [
     "audit_cost",
+    "checkpoints",
     "event_index",
     "inventory",
     "provenance",

@@ -97,12 +97,13 @@ def material(attempt: Attempt, *, filed: bool = False) -> Material:
     entries = Ledger(home.ledger).entries()
     _refuse_unknown(attempt, entries, opened.digest)
     findings = _findings(attempt, statement)
-    signatures = envelope.verify_signatures(opened, load_trust(home.trust))
+    trust = load_trust(home.trust)
+    signatures = envelope.verify_signatures(opened, trust)
     roles = states.current(entries, attempt.event).signoffs
     since = None
     if not filed:
         inventory = statement["predicate"]["propagation"]
-        since = since_signed.since(entries, attempt.event, opened.digest, inventory)
+        since = since_signed.since(entries, attempt.event, opened.digest, inventory, trust=trust)
     shown = {
         "findings": findings["candidate"],
         "controls": findings["controls"],

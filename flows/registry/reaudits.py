@@ -7,14 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from compliance.formats import strict_json
-from compliance.formats.errors import EnvelopeError, JsonError
-from compliance.formats.timestamps import parse_utc
-from compliance.ledger import Entry, Ledger
+from compliance.ledger import Entry, Ledger, reaudits
 from compliance.signing import SigningKey, Trust, envelope
 from flows.state.paths import Home
-
-TYPE = "application/vnd.damp.reaudit+json"
-"""Payload type: the signature of a re-audit is none of a statement."""
 
 
 def sign(home: Home, event: str, key: SigningKey, *, model: str, body: Mapping[str, Any]) -> str:
@@ -34,7 +29,7 @@ def sign(home: Home, event: str, key: SigningKey, *, model: str, body: Mapping[s
         "ledger": Ledger(home.ledger).position(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return envelope.sign_bytes(strict_json.canonical(facts), TYPE, key).decode()
+    return envelope.sign_bytes(strict_json.canonical(facts), reaudits.TYPE, key).decode()
 
 
 def failed(entries: Sequence[Entry], trust: Trust) -> dict[str, str]:
@@ -44,7 +39,7 @@ def failed(entries: Sequence[Entry], trust: Trust) -> dict[str, str]:
     one that was signed before the failure and is entered again does not.
     """
     failures: dict[str, Entry] = {}
-    for entry in (each for each in entries if each.kind == "reaudited"):
+    for entry in (each for each in entries if each.kind == reaudits.KIND):
         failure = failures.get(entry.event)
         if entry.body.get("verdict") != "PASSED":
             failures[entry.event] = entry
@@ -55,22 +50,5 @@ def failed(entries: Sequence[Entry], trust: Trust) -> dict[str, str]:
 
 def _is_signed(entry: Entry, failure: Entry, entries: Sequence[Entry], trust: Trust) -> bool:
     """Whether a trusted executor has signed this PASSED after that failure."""
-    try:
-        opened = envelope.open_envelope(str(entry.body.get("signed", "")).encode())
-        facts = strict_json.loads(opened.payload)
-        place, time = facts["ledger"], parse_utc(facts["time"])
-        said = {name: facts[name] for name in ("event", "attempt", "verdict", "findings")}
-        sequence, previous = int(place["sequence"]), place["previous"]
-    except (EnvelopeError, JsonError, KeyError, TypeError, ValueError):
-        return False
-    entered = {name: entry.body.get(name) for name in ("attempt", "verdict", "findings")}
-    return (
-        opened.payload_type == TYPE
-        and said == entered | {"event": entry.event}
-        and failure.seq < sequence <= entry.seq
-        and entries[sequence - 1].hash == previous
-        and any(
-            one.role == "executor" and one.holds and trust.keys[one.keyid].covers(time)
-            for one in envelope.verify_signatures(opened, trust)
-        )
-    )
+    place = reaudits.signed_at(entry, entries, trust)
+    return place is not None and failure.seq < place

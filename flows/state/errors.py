@@ -22,12 +22,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compliance.formats.errors import DocumentError
+from compliance.formats.plain_text import clean
 
 
 class FlowError(Exception):
-    """Something outside damp is not as it must be; the message says what, where and what to do."""
+    """Something outside damp is not as it must be; the message says what, where and what to do.
+
+    A message can quote what somebody else wrote: it is shown with nothing that a terminal obeys.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return clean(super().__str__())
 
 
 class StoreError(FlowError):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from compliance.formats import files
 from flows.state.errors import StoreError
 
 if TYPE_CHECKING:
     import numpy as np
+
+SECRET = (".safetensors", ".pem", ".key")
+"""Endings of what only its owner may read: weights can give away what they were trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,7 @@ def digest_file(path: Path) -> str:
         StoreError: It is gone or cannot be read.
     """
     try:
+        files.refuse_special(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -83,21 +87,24 @@ def write_atomically(path: Path, content: bytes) -> None:
 def aside(path: Path) -> Iterator[tuple[Path, int]]:
     """A temporary file beside `path` that takes its name when the block ends without error.
 
+    Weights and keys are for their owner alone; the mode of other files is left to the `umask`,
+    which narrows both.
+
     Yields:
         The temporary path and an open descriptor of it; write through either.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        mode = files.PRIVATE if path.suffix in SECRET else files.OPEN
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except OSError as error:
         raise _unwritable(path, error) from error
-    temporary = Path(name)
     try:
         yield temporary, handle
         os.fsync(handle)
-        temporary.chmod(0o644)
         temporary.replace(path)
-        _flush_folder(path.parent)
+        files.sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
@@ -146,15 +153,6 @@ def _safetensors(path: Path) -> Iterator[Any]:
         raise StoreError(
             f"Cannot read {path}: {error}. Delete it; the same command computes it again."
         ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from compliance.formats.errors import TrustError
 from compliance.formats.timestamps import parse_utc
-from compliance.signing import ROLES, Trust, TrustedKey, keys, load_trust, save_trust
+from compliance.signing import ROLES, Trust, TrustedKey, change_trust, keys, load_trust
 from flows.state import secrets
 from flows.state.errors import EventError
 from flows.state.paths import Home
@@ -76,11 +77,21 @@ def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
         SigningError: The folder cannot be written, or lies in a git repository; or the trust file
             cannot be written, and then there is no private half left without its public one.
     """
+    _check(role, days)
+    return _add(home, role=role, days=days, demo=demo, change=lambda trust: trust)
+
+
+def _check(role: str, days: int) -> None:
     if role not in ROLES:
         raise EventError(f"'{role}' is no role. Keys are for {' or '.join(ROLES)}.")
     if not 1 <= days <= LONGEST:
         raise EventError(f"A key cannot be valid for {days} days. Say 1 to {LONGEST} with --days.")
-    trust = trusted(home)
+
+
+def _add(
+    home: Home, *, role: str, days: int, demo: bool, change: Callable[[Trust], Trust]
+) -> SigningKey:
+    """Make a key pair and trust it, together with another change of the trust file."""
     folder = home.keys if demo else folders(home)[0]
     pair = keys.generate(folder, passphrase=_passphrase(), demo=demo)
     now = datetime.now(UTC).replace(microsecond=0)
@@ -92,8 +103,8 @@ def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
         demo=demo,
     )
     try:
-        save_trust(home.trust, trust.with_key(pair.keyid, entry))
-    except TrustError:
+        change_trust(home.trust, lambda trust: change(trust).with_key(pair.keyid, entry))
+    except (TrustError, EventError):
         (folder / f"{pair.keyid}.pem").unlink()
         raise
     return pair
@@ -105,14 +116,26 @@ def rotate(home: Home, *, role: str, days: int) -> tuple[SigningKey, list[str]]:
     Returns:
         The new key, and the ids of those that ended.
     """
+    _check(role, days)
     now = datetime.now(UTC).replace(microsecond=0)
-    old = [i for i, k in trusted(home).keys.items() if k.role == role and k.covers(now)]
-    if not old:
+    before = _valid(trusted(home), role, now)
+    demo = all(trusted(home).keys[keyid].demo for keyid in before)
+    ended: list[str] = []
+
+    def end_those_before(trust: Trust) -> Trust:
+        ended[:] = _valid(trust, role, now)
+        # what was signed within this second still holds
+        return _ended(trust, ended, now + timedelta(seconds=1))
+
+    return _add(home, role=role, days=days, demo=demo, change=end_those_before), ended
+
+
+def _valid(trust: Trust, role: str, now: datetime) -> list[str]:
+    """Ids of the keys that may sign in a role now, one or more."""
+    valid = [i for i, key in trust.keys.items() if key.role == role and key.covers(now)]
+    if not valid:
         raise EventError(f"No key of role {role} is valid now: `damp keys new --role {role}`.")
-    demo = all(trusted(home).keys[keyid].demo for keyid in old)
-    key = new(home, role=role, days=days, demo=demo)
-    _end(home, old, now + timedelta(seconds=1))  # what was signed within this second still holds
-    return key, old
+    return valid
 
 
 def revoke(home: Home, keyid: str, *, since: datetime | None) -> TrustedKey:
@@ -125,29 +148,39 @@ def revoke(home: Home, keyid: str, *, since: datetime | None) -> TrustedKey:
     Raises:
         EventError: There is no such key, or it had ended before.
     """
-    keys_now = trusted(home).keys
-    matches = [each for each in keys_now if each.startswith(keyid)] if len(keyid) >= 8 else []
+    moment_of_end = (since or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
+    meant = _meant(home, trusted(home), keyid)  # what is refused leaves no lock behind
+
+    def end_it(trust: Trust) -> Trust:
+        nonlocal meant
+        meant = _meant(home, trust, keyid)
+        key = trust.keys[meant]
+        if not key.covers(moment_of_end) or moment_of_end == parse_utc(key.not_before):
+            raise EventError(
+                f"Key {meant[:16]} is valid from {key.not_before} to {key.not_after}: it can only "
+                "end between the two."
+            )
+        return _ended(trust, [meant], moment_of_end)
+
+    return change_trust(home.trust, end_it).keys[meant]
+
+
+def _meant(home: Home, trust: Trust, prefix: str) -> str:
+    """The one id that begins so."""
+    matches = [each for each in trust.keys if each.startswith(prefix)] if len(prefix) >= 8 else []
     if len(matches) != 1:
         raise EventError(
-            f"{len(matches)} keys in {home.trust} begin with '{keyid}': write 8 characters or more "
-            "of its id. `damp keys list` shows them."
+            f"{len(matches)} keys in {home.trust} begin with '{prefix}': write 8 characters or "
+            "more of its id. `damp keys list` shows them."
         )
-    moment_of_end = (since or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-    key = keys_now[matches[0]]
-    if not key.covers(moment_of_end) or moment_of_end == parse_utc(key.not_before):
-        raise EventError(
-            f"Key {matches[0][:16]} is valid from {key.not_before} to {key.not_after}: it can only "
-            "end between the two."
-        )
-    return _end(home, matches, moment_of_end).keys[matches[0]]
+    return matches[0]
 
 
-def _end(home: Home, keyids: list[str], moment_of_end: datetime) -> Trust:
-    before = trusted(home).keys
-    ended = {keyid: replace(before[keyid], not_after=moment_of_end.isoformat()) for keyid in keyids}
-    after = Trust(keys={**before, **ended})
-    save_trust(home.trust, after)
-    return after
+def _ended(trust: Trust, keyids: list[str], moment_of_end: datetime) -> Trust:
+    """The same with some keys' validity ended; nothing is put off that ends earlier."""
+    ends = {i: min(parse_utc(trust.keys[i].not_after), moment_of_end) for i in keyids}
+    ended = {i: replace(trust.keys[i], not_after=end.isoformat()) for i, end in ends.items()}
+    return Trust(keys={**trust.keys, **ended})
 
 
 def ensure_demo_key(home: Home) -> None:

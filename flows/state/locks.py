@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from filelock import FileLock, Timeout
 
@@ -41,6 +41,21 @@ def exclusive(home: Home, name: str) -> Iterator[None]:
     """Wait for the lock `name`, and hold it: no other damp process is in the block meanwhile."""
     with _file(home, name, None), _across_machines(name, None):
         yield
+
+
+@contextmanager
+def unless_held(home: Home, name: str) -> Iterator[bool]:
+    """Whether the lock `name` is ours in the block: False, at once, where another holds it."""
+    busy = BusyError(name)
+    with ExitStack() as held:
+        try:
+            held.enter_context(_file(home, name, busy))
+            held.enter_context(_across_machines(name, busy))
+        except BusyError:
+            alone = False
+        else:
+            alone = True
+        yield alone
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,14 @@ class Home:
 
     @property
     def trust(self) -> Path:
+        """Whose signatures count: `DAMP_TRUST` for the state folder that this process works on.
+
+        Whoever can write the state folder could add a key to a trust file in it.
+        """
+        elsewhere = os.environ.get("DAMP_TRUST")
+        own = Path(os.environ.get("DAMP_HOME", ".damp")).expanduser().absolute()
+        if elsewhere and own == self.root.absolute():
+            return Path(elsewhere).expanduser().absolute()
         return self.root / "trust.json"
 
     @property

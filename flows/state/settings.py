@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -58,6 +59,9 @@ class Settings(BaseSettings):
         threads: Threads of torch and of the linear algebra (default 1: on small nets two threads
             took two to seven times as long as one, and one thread gives the same bytes on every
             machine; large models want more).
+
+        time_zone: IANA name, as in Europe/Berlin, of the place on whose calendar due dates are
+            counted (default UTC).
     """
 
     model_config = SettingsConfigDict(env_prefix="DAMP_", frozen=True, extra="ignore")
@@ -75,6 +79,21 @@ class Settings(BaseSettings):
     workers: int = Field(default=0, ge=0)
     device: str = "cpu"
     threads: int = Field(default=1, ge=1)
+    time_zone: str = "UTC"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{name!r} is no time zone: write one like Europe/Berlin") from error
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone on whose calendar due dates are counted."""
+        return ZoneInfo(self.time_zone)
 
     @classmethod
     def settings_customise_sources(

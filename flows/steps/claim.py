@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from compliance.documents.policy import load_policy
 from compliance.ledger import Ledger, states
 from flows.intake import claims, requests
-from flows.records import event_index
+from flows.records import checkpoints, event_index
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.servers import isolated
@@ -408,5 +408,6 @@ def close(attempt: Attempt, record: Record) -> Closed:
     ledger.append_once("attempt_closed", attempt.event, key, body)
     if not states.current(ledger.entries(), attempt.event).awaited:
         ledger.append_once("event_closed", attempt.event, key, body)
+    checkpoints.at_close(attempt.home)
     event_index.refresh(attempt.home)
     return register.closed(attempt, "event_closed", record, None)

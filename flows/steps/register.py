@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.records import event_index
+from flows.records import checkpoints, event_index
 from flows.state.facts import (
     AcceptedRequest,
     Closed,
@@ -148,6 +148,7 @@ def close(
         f"attempt-{attempt.number}",
         {"attempt": attempt.number, "verdict": record.verdict},
     )
+    checkpoints.at_close(attempt.home)
     event_index.refresh(attempt.home)
     return closed(attempt, ending, record, registration)
 

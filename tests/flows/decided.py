@@ -23,7 +23,7 @@ from compliance.documents.request import parse_request
 from compliance.ledger import Ledger
 from compliance.signing import envelope, statement
 from compliance.verdict import judge
-from flows.intake import requests
+from flows.intake import clock, requests
 from flows.state import keyring
 from flows.state.paths import Attempt, Home
 
@@ -76,7 +76,9 @@ def put(
     (origin / "policy.yaml").write_text(json.dumps(rules.model_dump(mode="json")))
     text = REQUEST.format(id=identity, regulation=regulation) + more
     request = parse_request(text)
-    requests.receive(home, request, rules, text.encode(), origin)
+    now = datetime.now(UTC)
+    started = clock.of_request(request, rules, received=now, now=now)
+    requests.receive(home, request, rules, text.encode(), origin, started)
     if received is not None:
         _received_at(home, identity, request.regulation, rules, received)
     return identity

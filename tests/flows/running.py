@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def submitted(
         "kind": "ErasureRequest",
         "subject_request_id": event,
         "regulation": "gdpr",
-        "submitted_time": "2026-09-20T08:00:00Z",
+        "submitted_time": datetime.now(UTC).isoformat(),
         "scope": {"type": "class", "selector": {"index": forget}},
         "model": {"registry": model} if isinstance(model, str) else model,
         "data": {"name": "digits"},

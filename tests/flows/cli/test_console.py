@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from compliance.formats.plain_text import clean
 from flows.cli import console
 from flows.cli.app import SECTIONS, app
 
@@ -70,3 +72,61 @@ def test_help_loads_neither_rich_nor_a_room_but_the_state() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False ['cli', 'state']\n"
+
+
+HOSTILE = "\x1b[2J\x1b]8;;http://example.org\x07\u202eevil\x9b\ud800[link=http://example.org]x"
+
+
+def test_nothing_from_elsewhere_reaches_the_terminal_raw(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(console, "out", console.out.__wrapped__)
+    monkeypatch.setattr(console, "err", console.err.__wrapped__)
+    drawn = Table(HOSTILE, title=HOSTILE)
+    drawn.add_row(HOSTILE)
+    console.say(HOSTILE)
+    console.say(Text(HOSTILE, style="bold"))
+    console.say(drawn)
+    console.say(console.table([{HOSTILE: HOSTILE, "good": True}]))
+    console.note(HOSTILE)
+    console.verdict_panel(
+        "FAILED", [HOSTILE], {HOSTILE: HOSTILE}, {HOSTILE: HOSTILE}, title=HOSTILE
+    )
+    with console.bars() as bars:
+        bars.step(1, HOSTILE)
+        bars.advance(HOSTILE, 1, 2)
+    printed = capsys.readouterr()
+    # rich's own colours and movements
+    shown = re.sub(r"\x1b\[\??[0-9;]*[A-Zhlm]|\r", "", printed.out + printed.err)
+    assert clean(shown) == shown
+    assert "\\u202e" in shown
+    assert "\x1b]8" not in printed.out + printed.err
+
+
+def test_a_document_is_exact_in_a_pipe_and_clean_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.raw("\x1b[2J\n")
+    assert capsys.readouterr().out == "\x1b[2J\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    console.raw("\x1b[2J\n")
+    assert capsys.readouterr().out == "\\u001b[2J\n"
+
+
+def test_a_refusal_and_a_defect_show_no_escapes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.cli import app as command_line
+
+    for arguments in (["submit", "no-\x1b[2Jsuch-\u202efile"], ["--\x1b[2J"]):
+        monkeypatch.setattr(sys, "argv", ["damp", *arguments])
+        with pytest.raises(SystemExit):
+            command_line.main()
+    command_line._show_defect(ValueError, ValueError("\x1b[2J"), None)
+    printed = capsys.readouterr().err
+    assert clean(printed) == printed
+    assert printed.count("\\u001b[2J") >= 2

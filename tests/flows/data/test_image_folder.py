@@ -382,6 +382,15 @@ def test_real_tiny_imagenet_is_read(real_data: Path, tmp_path: Path) -> None:
     assert 0.2 < float(dataset.train_inputs.mean()) < 0.8
 
 
+@pytest.mark.timeout(60)
+def test_a_pipe_among_the_pictures_is_refused_at_once(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        os.mkfifo(tmp_path / name / "1.png")
+    with pytest.raises(DataError):
+        image_folder.load("imagefolder:x", tmp_path)
+
+
 # What is left out, and what is refused because torchvision would have read it
 
 

@@ -328,7 +328,7 @@ def test_the_inbox_shows_what_is_due_and_what_comes_next(damp: Damp, home: Home)
     events = {
         "new": RECORDS.put(home),
         "unknown": RECORDS.put(home, identity="required", received=soon),
-        "late": RECORDS.put(home, received=late),
+        "late": RECORDS.put(home, received=late, regulation="other"),  # 30 days, in any month
         "paused": RECORDS.put(home),
         "waiting": RECORDS.put(home, **BOTH),
         "gone": RECORDS.put(home),

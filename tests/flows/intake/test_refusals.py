@@ -8,6 +8,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ def folder(tmp_path: Path, trained: Path) -> Path:
     return place
 
 
+SUBMITTED = datetime.now(UTC).replace(microsecond=0)
+
+
 def request(**changed: Any) -> dict[str, Any]:
     """A request that can be carried out, but for what is changed."""
     return {
@@ -51,7 +55,7 @@ def request(**changed: Any) -> dict[str, Any]:
         "kind": "ErasureRequest",
         "subject_request_id": ID,
         "regulation": "gdpr",
-        "submitted_time": "2026-09-20T08:00:00Z",
+        "submitted_time": SUBMITTED.isoformat(),
         "scope": {"type": "class", "selector": {"index": 3}},
         "model": {"file": "model.safetensors", "architecture": "damp:cnn"},
         "data": {"name": "digits"},
@@ -206,7 +210,10 @@ def test_the_same_request_again_has_the_same_answer_and_no_second_effect(
 ) -> None:
     first = damp("submit", written(folder, request()), "--json").json()
     before = contents(tmp_path / "state")
-    otherwise = request(submitted_time="2026-09-20T10:00:00+02:00", **forgetting(3))
+    otherwise = request(
+        submitted_time=SUBMITTED.astimezone(timezone(timedelta(hours=2))).isoformat(),
+        **forgetting(3),
+    )
     again = damp("submit", written(folder, otherwise), "--json")
     assert again.code == 0
     assert again.json() == first | {"new": False}

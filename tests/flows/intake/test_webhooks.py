@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import runpy
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,7 +21,7 @@ from compliance.formats.errors import RequestError
 from compliance.ledger import Ledger
 from compliance.signing import envelope, load_trust
 from flows.intake import lifecycle, requests, webhooks
-from flows.state import keyring
+from flows.state import keyring, locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -120,6 +123,100 @@ def test_a_system_that_is_gone_holds_nothing_up(home: Home, receiver: Receiver, 
     receiver.server.server_close()
     (delivery,) = webhooks.deliver(home)
     assert "did not take it" in delivery.problem
+
+
+class Drip:
+    """A server that takes a message and answers one byte a second, for ever."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}/drip"
+        self.taken = 0
+        self.ended = threading.Event()
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def _answer(self) -> None:
+        while not self.ended.is_set():
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            self.taken += 1
+            threading.Thread(target=self._drip, args=(peer,), daemon=True).start()
+
+    def _drip(self, peer: socket.socket) -> None:
+        with peer, contextlib.suppress(OSError):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not self.ended.wait(0.2):
+                peer.sendall(b"a")
+
+    def close(self) -> None:
+        self.ended.set()
+        self.socket.close()
+
+
+@pytest.fixture
+def drip() -> Iterator[Drip]:
+    server = Drip()
+    yield server
+    server.close()
+
+
+@pytest.mark.timeout(60)
+def test_an_answer_of_one_byte_at_a_time_has_a_deadline(
+    home: Home, drip: Drip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "SECONDS", 1.0)
+    monkeypatch.setattr(webhooks, "ALL_SECONDS", 1.5)
+    keyring.new(home, role="executor", days=30)
+    for _ in range(6):
+        event = RECORDS.put(home, more=f"callback: {drip.address}\n", callbacks=[drip.address])
+        lifecycle.deny(home, event, reason="exempt", note="")
+    began = time.monotonic()
+    deliveries = webhooks.deliver(home)
+    assert time.monotonic() - began < 10
+    assert "no answer within 1 seconds" in deliveries[0].problem
+    assert len(deliveries) < 6  # the others are left to the next run
+
+
+def test_while_another_process_sends_nothing_is_sent_twice(
+    home: Home, receiver: Receiver, event: str
+) -> None:
+    lifecycle.deny(home, event, reason="exempt", note="")
+    with locks.exclusive(home, "callbacks"):
+        assert webhooks.deliver(home) == []
+    assert len(webhooks.deliver(home)) == 1
+
+
+def test_what_is_no_http_is_a_problem_and_no_error(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.sendall(b"220 smtp.example.org\r\n")
+                peer.recv(65536)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(EventError, match=r"no proper answer|reset|closed"):
+            webhooks._post(address, b"{}")
+
+
+def test_the_schedule_sends_outside_its_lock(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.orchestration import reconcile, schedule
+
+    held = []
+
+    def deliver(place: Home) -> list[Any]:
+        with locks.unless_held(place, "compliance-run") as free:
+            held.append(not free)
+        return []
+
+    monkeypatch.setattr(webhooks, "deliver", deliver)
+    monkeypatch.setattr(reconcile, "reconcile", lambda place: None)
+    assert schedule.compliance_run.fn(str(home.root)) == []
+    assert held == [False]
 
 
 def test_a_policy_that_no_longer_lists_the_url_stops_it(

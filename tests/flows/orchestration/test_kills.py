@@ -19,7 +19,7 @@ from flows.intake import requests
 from flows.state.paths import Home
 from tests.flows.world import EVENT, World
 
-KILLS, ROUNDS, REPLAYS = 12, 3, 100
+KILLS, ROUNDS, REPLAYS, CONTENDERS = 12, 3, 100, 8
 
 DRIVE = """
 import json, sys
@@ -28,7 +28,8 @@ from benchmarks.robustness import __main__ as bench
 folder, what, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 folder.mkdir(parents=True)
 loop = {"kills": lambda home: bench.kills.loop(home, count, bench.SEED),
-        "races": lambda home: bench.races.loop(home, count)}[what]
+        "races": lambda home: bench.races.loop(home, count),
+        "contention": lambda home: bench.contention.loop(home, count)}[what]
 print("\\n" + json.dumps(loop(bench.state(folder / "state")).to_json()))
 """
 
@@ -62,6 +63,13 @@ def test_of_eight_processes_on_one_model_one_wins(tmp_path: Path) -> None:
     found = driven(tmp_path / "place", "races", ROUNDS)
     assert found["problems"] == []
     assert (found["winners"], found["told_busy"]) == (ROUNDS, 7 * ROUNDS)
+
+
+@pytest.mark.slow
+def test_of_many_processes_at_once_no_key_and_no_request_is_lost(tmp_path: Path) -> None:
+    counts = driven(tmp_path / "place", "contention", CONTENDERS)
+    assert counts["problems"] == []
+    assert (counts["lost"], counts["submitted"]) == (0, 3 * CONTENDERS)
 
 
 def test_a_hundred_repetitions_of_a_request_have_one_effect(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,7 +33,28 @@ def test_a_file_is_written_with_its_folders_and_nothing_is_left_beside_it(tmp_pa
     files.write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
     assert names(tmp_path / "a" / "b") == ["c.json"]
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("umask", "name", "mode"),
+    [
+        (0o022, "x.json", 0o644),
+        (0o077, "x.json", 0o600),
+        (0o002, "x.json", 0o664),
+        (0o022, "x.safetensors", 0o600),
+        (0o000, "x.pem", 0o600),
+        (0o277, "x.safetensors", 0o400),
+    ],
+)
+def test_the_umask_decides_and_weights_and_keys_are_their_owners_alone(
+    tmp_path: Path, umask: int, name: str, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_atomically(tmp_path / name, b"one")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
 
 
 def test_a_digest_is_sha256_of_the_bytes(tmp_path: Path) -> None:
