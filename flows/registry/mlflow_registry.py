@@ -482,8 +482,9 @@ def _server_here(home: Home) -> str | None:
     """
     service = local_services.running(home, "mlflow")
     if settings().mlflow_database_url is None:
-        return service.url if service and processes.answers(service.health) else None
-    if service is None:
+        if service is None or not processes.answers(service.health):
+            return None
+    elif service is None:
         raise ServerError(
             "`mlflow_database_url` names the database of the MLflow server of `damp up`, which "
             "does not run here. Start it, or name the server that does (`mlflow_uri`)."

@@ -17,24 +17,29 @@ from flows.state.settings import settings
 
 RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 NAMES = ("with space", "new\nline", "<img src=x onerror=alert(1)>", "quo'te\"s & $HOME `id`", "-rf")
+REFUSED = {"\n", "'"}
+"""No state folder may hold these (tests/flows/state/test_settings.py); keys and files may."""
 Damp = Callable[..., Any]
 
 
 @pytest.fixture(params=NAMES, ids=["space", "newline", "markup", "quotes", "dash"])
 def strange(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A state folder of such a name."""
+    """A state folder, where such a name is allowed for one, and a folder for keys and files."""
     folder = home.root.parent / request.param
-    monkeypatch.setenv("DAMP_HOME", str(folder / "state"))
+    state = home.root if set(request.param) & REFUSED else folder / "state"
+    monkeypatch.setenv("DAMP_HOME", str(state))
     monkeypatch.setenv("DAMP_KEYS", str(folder / "keys"))
     settings.cache_clear()
-    return Home(folder / "state")
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    return Home(state)
 
 
 def test_everything_at_the_desk_works_in_a_folder_of_any_name(damp: Damp, strange: Home) -> None:
     event = RECORDS.put(strange)
     RECORDS.decide(strange, event, verdict="FAILED", with_report=True)
     attempt = RECORDS.decide(strange, event, number=2, with_report=True)
-    held = strange.root / "held.txt"
+    held = Path.cwd() / "held.txt"
     for words in (
         ("status",),
         ("inbox",),
@@ -54,7 +59,7 @@ def test_everything_at_the_desk_works_in_a_folder_of_any_name(damp: Damp, strang
         ("report", "--event", event),
         ("report", "--compare", event),
         ("report", "--index"),
-        ("export", "--format", "csv", "-o", strange.root / "ledger.csv"),
+        ("export", "--format", "csv", "-o", Path.cwd() / "ledger.csv"),
     ):
         result = damp(*words)
         assert result.code == 0, (words, result.err)
