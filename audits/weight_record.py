@@ -63,21 +63,21 @@ def _held(value: object) -> bool:
 def _array(value: Tensor) -> np.ndarray:
     value = value.detach().cpu()
     # numpy has no bfloat16, and float8 even less
-    known = value.is_floating_point() and value.dtype not in (
+    taken = value.is_floating_point() and value.dtype not in (
         torch.float16,
         torch.float32,
         torch.float64,
     )
-    array: np.ndarray = (value.float() if known else value).numpy().copy()
+    array: np.ndarray = (value.float() if taken else value).numpy().copy()
     return array
 
 
 def _floating(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers of the file by name, one that is shared once."""
-    kept, known = {}, set()
+    kept, taken = {}, set()
     for name, value in model.state_dict(keep_vars=True).items():
-        if _held(value) and value.is_floating_point() and id(value) not in known:
-            known.add(id(value))
+        if _held(value) and value.is_floating_point() and id(value) not in taken:
+            taken.add(id(value))
             kept[name] = value.detach()
     return kept
 
