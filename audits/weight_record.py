@@ -63,12 +63,12 @@ def _held(value: object) -> bool:
 def _array(value: Tensor) -> np.ndarray:
     value = value.detach().cpu()
     # numpy has no bfloat16, and float8 even less
-    taken = value.is_floating_point() and value.dtype not in (
+    widened = value.is_floating_point() and value.dtype not in (
         torch.float16,
         torch.float32,
         torch.float64,
     )
-    array: np.ndarray = (value.float() if taken else value).numpy().copy()
+    array: np.ndarray = (value.float() if widened else value).numpy().copy()
     return array
 
 
