@@ -52,10 +52,13 @@ def submit(
         )
         warnings = started.warnings
         checked = _check(home, request, policy, origin, accept)
-        # another process may have submitted the same id since: the first one is the event
+        # another process may have submitted the same id or name since: the first one is the event
         with locks.exclusive(home, "receipts"):
             new = not _is_received(home, request)
             if new:
+                if request.model.name is not None:
+                    located = model_source.locate(home, request.model, origin)
+                    model_names.refuse_taken(home, request, located.path)
                 model_checks.keep(home, request.id, checked)
                 receive(home, request, policy, content, origin, started)
     return receipts.receipt(home, request.id, new=new, warnings=warnings)
