@@ -67,7 +67,7 @@ def promote(home: Home, name: str, version: int) -> VersionCheck:
 def _lineages(home: Home, version: ModelVersion) -> set[str]:
     """What an event on this model locks: its name, or the file that its request names."""
     event = version.tags().event
-    if event not in {path.name for path in home.events.glob("*")}:
+    if event is None or not home.request(event).exists():
         return {version.name}
     return {version.name, requests.lineage_of(home, event)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -201,7 +202,8 @@ def test_a_cache_of_dvc_that_cannot_be_used_is_named(
     (folder / "rows").write_text("1")
     dvc_workspace.add(Home(tmp_path / "state"), [folder])
     config = folder.parent / ".dvc" / "config"
-    config.write_text(config.read_text().replace("[cache]", f"[cache]\n    dir = {below_a_file}"))
+    config.write_text(re.sub(r"dir = .*", f"dir = {below_a_file}", config.read_text()))
+    assert str(below_a_file) in config.read_text()
     (folder / "rows").write_text("2")
     with pytest.raises(DataVersionError, match="such as its cache"):
         dvc_workspace.add(Home(tmp_path / "state"), [folder])
