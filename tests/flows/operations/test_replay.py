@@ -38,7 +38,8 @@ class Auditor:
             capture_output=True,
             text=True,
             check=False,
-            env=plain | {"HOME": str(self.folder), "OMP_NUM_THREADS": "1"},
+            env=plain
+            | {"HOME": str(self.folder), "DAMP_CODE": str(self.folder), "OMP_NUM_THREADS": "1"},
         )
 
     def replay(self, *more: str) -> subprocess.CompletedProcess[str]:
