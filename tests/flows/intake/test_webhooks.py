@@ -204,6 +204,9 @@ def test_what_is_no_http_is_a_problem_and_no_error(home: Home) -> None:
 
 
 def test_the_schedule_sends_outside_its_lock(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Prefect makes its folder when it is first imported, and no folder above it
+    (home.root / "prefect").mkdir(parents=True)
+    monkeypatch.setenv("PREFECT_HOME", str(home.root / "prefect"))
     from flows.orchestration import reconcile, schedule
 
     held = []
