@@ -178,14 +178,6 @@ def spec_of(source: DataSource, origin: Path) -> DataSpec:
     return DataSpec(name=name, root=str((origin / root).resolve()) if root else None)
 
 
-def unseen_spec(source: DataSource | None, origin: Path) -> Facts | None:
-    """Where rows of classes that nobody was trained on lie, as facts; None where none are named."""
-    if source is None:
-        return None
-    spec = spec_of(source, origin)
-    return {"name": spec.name, "root": spec.root}
-
-
 def source_of(home: Home, event: str) -> str:
     """Where the event's data are read from, in words."""
     spec = data_spec(request_of(home, event), origin_of(home, event))
