@@ -1,7 +1,8 @@
 """The check of a signed statement: offline, from the envelope and a trust file alone.
 
 Exit codes: 0 valid and PASSED, 1 invalid, 2 valid but not PASSED, 3 of a version that this one
-cannot read. Nothing is believed before its signature holds; then every problem is listed at once.
+cannot read, 5 cannot be judged: what it would be judged by is not there, which says nothing against
+the statement. Nothing is believed before its signature holds; then every problem is listed at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from compliance.signing.facts import Predicate
 from compliance.verification import against_ledger
 from damp.version import __version__
 
-VALID_AND_PASSED, INVALID, NOT_PASSED, UNSUPPORTED = 0, 1, 2, 3
+VALID_AND_PASSED, INVALID, NOT_PASSED, UNSUPPORTED, CANNOT_JUDGE = 0, 1, 2, 3, 5
 NOT_CANONICAL = "The statement is not in canonical form: another tool has written it."
 
 
@@ -30,7 +31,7 @@ class Verification:
 
     Attributes:
         exit_code: See the head of this module.
-        problems: Why the statement is invalid or unsupported; empty where it is valid.
+        problems: Why the statement is invalid, unsupported or cannot be judged; else empty.
         notes: What a reader should know all the same.
         verdict: "PASSED", "FAILED", "INCONCLUSIVE"; "" where nothing could be believed.
         digest: SHA-256 of the signed bytes, "" where there is no envelope.
@@ -61,7 +62,7 @@ class Verification:
         facts = self.facts
         return {
             "exit_code": self.exit_code,
-            "valid": self.exit_code in (VALID_AND_PASSED, NOT_PASSED),
+            "valid": None if self.exit_code == CANNOT_JUDGE else self.statement is not None,
             "verdict": self.verdict,
             "claim": facts.predicate.verdict.claim if facts else "",
             "subject": facts.model_after if facts else "",
@@ -108,11 +109,15 @@ def verify_statement(
     """
     if checkpoint is not None and ledger is None:
         why = "A checkpoint says nothing without its ledger: give both, or a proof of the entry."
-        return Verification(exit_code=INVALID, problems=(why,))
+        return Verification(exit_code=CANNOT_JUDGE, problems=(why,))
     try:
+        content = files.read(Path(path), envelope.LARGEST + 1)
         trusted = trust if isinstance(trust, Trust) else load_trust(trust)
-        opened = envelope.open_envelope(_bytes(Path(path)))
-    except (EnvelopeError, TrustError) as error:
+    except (OSError, TrustError) as error:
+        return Verification(exit_code=CANNOT_JUDGE, problems=(_unreadable(path, error),))
+    try:
+        opened = envelope.open_envelope(content)
+    except EnvelopeError as error:
         return Verification(exit_code=INVALID, problems=(str(error),))
     signatures = envelope.verify_signatures(opened, trusted)
     result = Verification(exit_code=INVALID, digest=opened.digest, signatures=signatures)
@@ -125,11 +130,11 @@ def verify_statement(
     return _content(result, opened, trusted, against)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return files.read(path, envelope.LARGEST + 1)
-    except OSError as error:
-        raise EnvelopeError(f"{path}: cannot be read: {error.strerror}.") from error
+def _unreadable(path: str | Path, error: OSError | TrustError) -> str:
+    """Why there is nothing to judge, or nothing to judge by."""
+    if isinstance(error, TrustError):
+        return f"{error} Give the file of the keys that you trust: --trust trust.json."
+    return f"{path}: cannot be read: {error.strerror}."
 
 
 def _signature_problems(signatures: Sequence[Signature], roles: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ What all commands share:
     app.py         `damp` itself: every command by section, errors in one line, exit codes
     options.py     Options that several commands have, types of arguments, the state folder
     console.py     How a result, a verdict, a table, a note and progress are printed
+    reference.py   docs/commands.md, made of the commands
     outcomes.py    The panel at the end of an event, and the exit code that its verdict stands for
 
 The commands, by the sections of `damp --help`:

@@ -56,7 +56,7 @@ class Sections(click.Group):
     cls=Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
     epilog="Exit codes: 0 done and PASSED (or nothing wrong), 1 refused or failed, 2 done but not "
-    "PASSED, 3 unsupported schema, 4 busy, 130 interrupted.",
+    "PASSED, 3 unsupported schema, 4 busy, 5 cannot judge, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="damp", message="%(prog)s %(version)s")
 @click.option("--home", type=FOLDER, envvar="DAMP_HOME", help="State folder. [default: .damp]")

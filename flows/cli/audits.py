@@ -65,6 +65,8 @@ def references(
 ) -> int:
     """List the retrained models that are kept; train those of a request or claim ahead of time.
 
+    The model's weights are not needed for it, only its recipe, its architecture and the data.
+
     \b
     Examples:
       damp references
@@ -79,6 +81,8 @@ def references(
     home = prepared()
     with console.bars():
         if file is not None:
+            if taken := prepare_references.assumed(home, file):
+                console.note(taken)
             prepare_references.train_for_file(home, file, allow=allow)
         elif data is not None and forget:
             prepare_references.train(

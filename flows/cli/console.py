@@ -6,6 +6,7 @@ rich is imported by the first function that draws: `damp --help` needs nothing o
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ VERDICTS: Mapping[str, tuple[str, str]] = {
     "INCONCLUSIVE": ("?", "yellow"),
 }
 """Sign and colour of each verdict."""
+UNWRAPPED = 10_000
+"""Columns of what is no terminal: a line for grep or a log is never broken at the 80th."""
 
 
 @cache
@@ -53,7 +56,9 @@ def _console(*, stderr: bool) -> Console:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(clean(segment.text), segment.style)
 
-    return Clean(stderr=stderr, markup=False, emoji=False)
+    stream = sys.stderr if stderr else sys.stdout
+    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    return Clean(stderr=stderr, markup=False, emoji=False, width=UNWRAPPED if piped else None)
 
 
 def raw(text: str) -> None:
@@ -144,7 +149,10 @@ def verdict_panel(
     for name, value in facts.items():
         text.append(f"\n{name}\n", style="dim not bold")
         text.append(f"{value}", style="default not bold")
-    out().print(Panel(text, title=title, border_style=colour))
+    if out().width == UNWRAPPED:
+        out().print(text, soft_wrap=True)
+    else:
+        out().print(Panel(text, title=title, border_style=colour))
     for name, command in commands.items():
         out().print(f"{name}\n  {command}", markup=False, highlight=False, soft_wrap=True)
 

@@ -50,30 +50,41 @@ def declare(event: str, complete: bool, role: str, as_json: bool, **artefact: An
 @click.command()
 @click.option("--event", required=True, help="Whose old weights and forgotten rows.")
 @click.option("--yes", is_flag=True, help="Delete; without it only what would be is shown.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, as without --yes.")
 @as_json
-def purge(event: str, yes: bool, as_json: bool) -> int:
+def purge(event: str, yes: bool, dry_run: bool, as_json: bool) -> int:
     """Delete what still holds the class and is damp's own: old weights, copies, caches, rows.
 
-    First a dry run. Nothing is deleted before the event has PASSED and its model is in use.
+    First a dry run, which also says what keeps the event from being purged. Nothing is deleted
+    before the event has PASSED and its model is in use.
 
     \b
     Examples:
-      damp purge --event 5f0c7c2e
+      damp purge --event 5f0c7c2e --dry-run
       damp purge --event 5f0c7c2e --yes
     """
     from flows.operations import purge as copies
 
+    if yes and dry_run:
+        raise click.UsageError("--yes deletes and --dry-run does not: give one of them.")
     if yes:
         result = copies.purge(home(), event)
         console.answer(result.to_json(), _deleted(result), as_json=as_json)
     else:
-        planned = copies.plan(home(), event)
-        page = {"dry_run": True, "artefacts": [copy.to_json() for copy in planned]}
-        console.answer(page, _planned(planned, event), as_json=as_json)
+        planned, obstacles = copies.plan(home(), event), copies.obstacles(home(), event)
+        page = {
+            "dry_run": True,
+            "allowed": not obstacles,
+            "obstacles": obstacles,
+            "artefacts": [copy.to_json() for copy in planned],
+        }
+        console.answer(page, _planned(planned, obstacles, event), as_json=as_json)
     return DONE
 
 
-def _planned(planned: Sequence[PlannedArtefact], event: str) -> Iterator[Text | str]:
+def _planned(
+    planned: Sequence[PlannedArtefact], obstacles: Sequence[str], event: str
+) -> Iterator[Text | str]:
     from rich.text import Text
 
     doomed = [copy for copy in planned if copy.deletes]
@@ -83,7 +94,10 @@ def _planned(planned: Sequence[PlannedArtefact], event: str) -> Iterator[Text | 
     yield Text.assemble(("Would stay", "bold"), ", and why:")
     kept = [copy.artefact for copy in planned if not copy.deletes]
     yield from (f"  {_place(copy)}. {copy.note}" for copy in kept)
-    if doomed:
+    if obstacles:
+        yield Text.assemble(("It may not be purged now", "bold"), ", and nothing was touched:")
+        yield from (f"  {obstacle}" for obstacle in obstacles)
+    elif doomed:
         yield f"Nothing was touched. To delete: damp purge --event {event} --yes"
 
 

@@ -113,7 +113,8 @@ def _checked(versions: Sequence[VersionCheck]) -> Iterator[Text | str]:
     for version in versions:
         name = version.name if version.version is None else f"{version.name}/{version.version}"
         aliases = f" @{' @'.join(version.aliases)}" if version.aliases else ""
-        sign = ("✘", "red") if version.problems else ("✔", "green")
+        plain = console.VERDICTS.get(version.verdict, ("●", "default"))
+        sign = ("✘", "red") if version.problems else plain
         yield Text.assemble(sign, f" {name}{aliases}  {version.kind} {version.verdict}")
         for problem in version.problems:
             yield f"    {problem}"

@@ -23,10 +23,10 @@ from flows.state.paths import Home
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["html", "pdf", "markdown", "json"]),
+    type=click.Choice(["html", "pdf", "markdown", "md", "json"]),
     default="html",
     show_default=True,
-    help="A PDF is printed by Chromium.",
+    help="A PDF is printed by Chromium; md is short for markdown.",
 )
 @click.option("--output", "-o", type=FILE, help="[default: beside the statement]")
 @click.option("--filed", is_flag=True, help="As it was filed, instead of brought up to date.")
@@ -72,6 +72,7 @@ def report(
     from flows.records import reports
 
     place, events = home(), ([event] if event else []) + list(others)
+    form = "markdown" if form == "md" else form
     if (indexing or comparing) and (number is not None or filed):
         raise EventError(
             f"{'--index' if indexing else '--compare'} takes neither --attempt nor --filed: it "

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def verify(statement: Path, trust: Path | None, as_json: bool, **against: Any) -> int:
     """Check a signed statement offline.
 
-    Exit codes: 0 valid and PASSED, 1 invalid, 2 valid but not PASSED, 3 unsupported schema.
+    Exit codes: 0 valid and PASSED, 1 invalid, 2 valid but not PASSED, 3 unsupported schema, 5
+    cannot judge: trust file or statement cannot be read, which says nothing against it.
 
     \b
     Examples:
@@ -48,10 +49,11 @@ def _verified(
     verification: Verification, file: Path, against: Mapping[str, Path | None]
 ) -> Iterator[Text | str]:
     """What holds, what does not, and what was not checked."""
-    from compliance.verification.verify import UNSUPPORTED
+    from compliance.verification.verify import CANNOT_JUDGE, UNSUPPORTED
 
     if verification.statement is None:
-        word = "UNSUPPORTED" if verification.exit_code == UNSUPPORTED else "INVALID"
+        words = {UNSUPPORTED: "UNSUPPORTED", CANNOT_JUDGE: "CANNOT JUDGE"}
+        word = words.get(verification.exit_code, "INVALID")
         yield console.mark(good=False, words=word, rest=f"  {console.short(file)}")
         yield from (f"  {problem}" for problem in verification.problems)
         return

@@ -12,6 +12,7 @@ Reading:
     image_folder.py      images on disk: a folder per class, or Tiny ImageNet's layout
     image_layout.py      which files are images of which class; what is left out, by reason
     class_names.py       which index a class has that is named by its folder
+    not_pulled.py        a folder that DVC keeps and that is not here yet
     leakage.py           images that are there twice: in two parts, or in two classes
 
 Versions:
@@ -39,5 +40,6 @@ __all__ = [
     "dvc_workspace",
     "leakage",
     "loaders",
+    "not_pulled",
     "versions",
 ]

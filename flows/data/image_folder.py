@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.formats import files
-from flows.data import image_layout
+from flows.data import image_layout, not_pulled
 from flows.data.dataset import Dataset, LeftOut
 from flows.data.image_layout import SUFFIXES, Image, Parts
 from flows.state.errors import DataError, first_few
@@ -65,7 +65,9 @@ def class_folders(name: str, folder: Path) -> list[str]:
         DataError: No such folder, half a layout, or fewer than two classes.
     """
     if not folder.is_dir():
-        raise DataError(f"'{name}': {folder} is no folder. Name one that holds a folder per class.")
+        pull = not_pulled.remedy(folder)
+        how = pull or "Name one that holds a folder per class."
+        raise DataError(f"'{name}': {folder} is no folder. {how}")
     parts = image_layout.parts(name, folder)
     return _classes(name, folder if parts is None else parts.train)
 

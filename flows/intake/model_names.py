@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compliance.documents.request import Request, load_request
 from compliance.formats.errors import RequestError
-from flows.registry import open_registry, registry_exists
+from flows.registry import read_registry, registry_exists
 from flows.state.errors import EventError
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -37,7 +37,7 @@ def _registered_otherwise(home: Home, name: str, own: str) -> bool:
     """Whether the registry has the name, and these weights under another one or none."""
     if not registry_exists(home):
         return False
-    with open_registry(home) as registry:
+    with read_registry(home) as registry:
         mine = any(version.name == name for version in registry.versions_of_weights(own))
         return registry.model(name) is not None and not mine
 

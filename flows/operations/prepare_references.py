@@ -48,16 +48,33 @@ def train_for_file(home: Home, file: Path, *, allow: Collection[str] = ()) -> li
 
     request = load_request(file)
     policy = load_policy(requests.policy_source(request.policy, origin))
-    model = model_source.locate(home, request.model, origin)
+    model = model_source.described(home, request.model, origin)
     return train(
         home,
         spec=requests.data_spec(request, origin),
         recipe=requests.recipe_source(request.recipe, origin),
         architecture=model.architecture,
         forget=list(request.forget),
-        retired=model.retired(),
+        retired=list(model.retired),
         count=policy.references,
     )
+
+
+def assumed(home: Home, file: Path) -> str:
+    """What is taken for granted about a file's model because its weights are not here; else empty.
+
+    Raises:
+        RequestError, ClaimError: It cannot be read.
+    """
+    from compliance.documents.claim import load_claim
+    from compliance.documents.request import load_request
+
+    content = yaml_reader.read(file, RequestError).content
+    claims = isinstance(content, dict) and content.get("kind") == "ForgettingClaim"
+    named = load_claim(file).original if claims else load_request(file).model
+    if named.registry is not None:
+        return ""
+    return model_source.described(home, named, file.resolve().parent).assumed
 
 
 def _for_claim(home: Home, file: Path, allow: Collection[str]) -> list[Json]:
@@ -91,14 +108,14 @@ def _train_for_claim(home: Home, file: Path, claim: Claim) -> list[Json]:
         raise ClaimError(
             [f"{file}: it brings references of its own, or no `recipe`: there is nothing to train."]
         )
-    source = model_source.locate(home, claim.original, origin)
+    source = model_source.described(home, claim.original, origin)
     return train(
         home,
         spec=requests.spec_of(claim.data, origin),
         recipe=recipe,
         architecture=source.architecture,
         forget=list(claim.forget),
-        retired=source.retired(),
+        retired=list(source.retired),
         count=load_policy(requests.policy_source(claim.policy, origin)).references,
     )
 

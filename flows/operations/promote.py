@@ -25,11 +25,12 @@ from flows.registry import (
     gate,
     open_registry,
     promotions,
+    registry_exists,
     resolve,
     version_of,
 )
 from flows.state import locks
-from flows.state.errors import GateError
+from flows.state.errors import GateError, RegistryError
 from flows.state.files import digest_file
 from flows.state.paths import Attempt, Home
 
@@ -42,6 +43,11 @@ def promote(home: Home, name: str, version: int) -> VersionCheck:
         BusyError: An event is running on this model.
         RegistryError: Somebody else has moved the alias meanwhile.
     """
+    if not registry_exists(home):
+        raise RegistryError(
+            f"There is no registry at {home.mlflow_db}, so no '{name}'. `damp train` makes one "
+            "with a first model; --home or DAMP_HOME names another state folder."
+        )
     with open_registry(home) as registry, ExitStack() as held:
         candidate = version_of(registry, name, version)
         for lineage in _lineages(home, candidate):

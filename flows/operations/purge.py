@@ -8,7 +8,7 @@ killed is finished by the next one.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,8 +185,8 @@ def purge(home: Home, event: str) -> Purged:
     whose = event_ids.whole(home, event)
     with locks.lineage(home, requests.lineage_of(home, whose)):
         scope = scope_of(home, whose)
-        _refuse_too_early(home, whose)
-        _refuse_needed(home, whose, scope)
+        if problems := list(_obstacles(home, whose, scope)):
+            raise EventError(" ".join(problems))
         deletions = _deletions(home, whose, scope)
         if deletions:
             artefacts = [deletion.to_json() for deletion in deletions]
@@ -265,25 +265,36 @@ def _collect(home: Home, scope: Scope) -> None:
         )
 
 
-def _refuse_too_early(home: Home, event: str) -> None:
+def obstacles(home: Home, event: str) -> list[str]:
+    """Why nothing of the event may be deleted now; empty where it may."""
+    whose = event_ids.whole(home, event)
+    return list(_obstacles(home, whose, scope_of(home, whose)))
+
+
+def _obstacles(home: Home, event: str, scope: Scope) -> Iterator[str]:
+    yield from _too_early(home, event)
+    yield from _needed(home, event, scope)
+
+
+def _too_early(home: Home, event: str) -> Iterator[str]:
     now = states.current(Ledger(home.ledger).entries(), event)
     over = now.state in (states.State.CLOSED, states.State.DEPLOYED)
     if not over or now.verdict != "PASSED":
-        raise EventError(
+        yield (
             f"Event {event} is {now.state.value} with verdict {now.verdict or 'none'}: the old "
             "model is still what one would go back to. Purge once it has PASSED and the new model "
             "is in use."
         )
 
 
-def _refuse_needed(home: Home, event: str, scope: Scope) -> None:
+def _needed(home: Home, event: str, scope: Scope) -> Iterator[str]:
     """Other open events on the same weights or rows would find them gone, or bring them back."""
     needing = []
     for other in states.events(Ledger(home.ledger).entries()).values():
         if other.id != event and not other.ended and _needs(home, other, scope):
             needing.append(other.id)
     if needing:
-        raise EventError(
+        yield (
             f"These open events still need the old model or its rows: {', '.join(needing)}. Carry "
             "them out or end them first."
         )

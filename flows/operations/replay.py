@@ -18,7 +18,7 @@ from compliance.documents.request import load_request
 from compliance.formats import strict_json
 from compliance.ledger.append_file import must_read
 from compliance.signing import envelope, load_trust
-from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
+from compliance.verification.verify import verify_statement
 from flows.intake import model_checks, requests
 from flows.servers import isolated
 from flows.state import keyring, others_code
@@ -177,7 +177,7 @@ def _code_of(verified: Verified, inputs: Inputs) -> list[str | None]:
 
 def _verified(statement: Path, trust: Path) -> Verified:
     verification = verify_statement(statement, load_trust(trust))
-    if verification.exit_code in (INVALID, UNSUPPORTED) or verification.statement is None:
+    if verification.statement is None:
         raise EventError(f"{statement} does not hold: {' '.join(verification.problems)}")
     verified = Verified(statement=verification.statement, digest=verification.digest)
     if verified.predicate["method"]["name"] == "claimed":

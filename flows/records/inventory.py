@@ -18,7 +18,7 @@ from compliance.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows.data import dvc_metadata
 from flows.records import same_weights
-from flows.registry import WEIGHTS, open_registry, registry_exists
+from flows.registry import WEIGHTS, read_registry, registry_exists
 from flows.state.files import digest_file
 from flows.state.paths import Home
 
@@ -128,7 +128,7 @@ def _registered(home: Home, scope: Scope) -> Iterator[Artefact]:
     """Versions in the registry that hold the old weights, or an edit of them that did not pass."""
     if not registry_exists(home):
         return
-    with open_registry(home) as registry:
+    with read_registry(home) as registry:
         for digest in (scope.before, *scope.failed):
             for version in registry.versions_of_weights(digest):
                 model = registry.logged_model(version.logged_model_id())
@@ -164,14 +164,14 @@ def _was_registered(home: Home, scope: Scope) -> bool:
     """Whether it has been, and its weights were deleted since."""
     if not registry_exists(home):
         return False
-    with open_registry(home) as registry:
+    with read_registry(home) as registry:
         return any(each.name == scope.name for each in registry.versions_of_weights(scope.before))
 
 
 def _next_version(home: Home, name: str) -> int:
     if not registry_exists(home):
         return 1
-    with open_registry(home) as registry:
+    with read_registry(home) as registry:
         versions = registry.versions(name) if registry.model(name) else []
     return max((version.number for version in versions), default=0) + 1
 

@@ -4,8 +4,9 @@ Where to go for what:
 
     interface.py        Start here: what damp asks of a registry (`Registry`) and what it answers,
                         in types. Another registry is one class with these methods
-    backend.py          Which registry is in use: `open_registry`, `registry_exists`
+    backend.py          Which registry is in use: `open_registry`, or `read_registry` to look up
     mlflow_registry.py  MLflow behind `Registry`; no other module calls MLflow's client
+    registry_file.py    Its database read as a file by what only looks a model up: no MLflow
     mlflow_server.py    MLflow's server as an application, which flows.servers runs behind its guard
     tags.py             Every `damp.*` tag of a version, its key, its form, its meaning
 
@@ -19,11 +20,10 @@ Where to go for what:
     gate_statement.py   Its signed statement, and its tags against that
     gate_ledger.py      What the ledger says about registered models, and what of it decides
     old_weights.py      Weights from before an event, found again in any file
-    manifest.py         All files of a version as one digest
     promotions.py       A promotion as the ledger keeps it, with that digest
     reaudits.py         Re-audits that are signed: only such a PASSED takes back a failure
 
-    packing.py          The files of a registered model
+    packing.py          The files of a registered model, and one digest over them
     serving.py          The one of them that MLflow executes to serve the model. Its text is copied
                         into each model and compared by the gate: read gate_files.py before a change
     dvc_source.py       `dvc://` as the source of an MLflow dataset, found by an entry point
@@ -61,6 +61,7 @@ __all__ = [
     "model_source",
     "open_registry",
     "promotions",
+    "read_registry",
     "reaudits",
     "registration",
     "registry_exists",

@@ -1,5 +1,5 @@
 from . import gate, lineage, model_source, promotions, reaudits, registration, resolve
-from .backend import open_registry, registry_exists
+from .backend import open_registry, read_registry, registry_exists
 from .gate import SUCCESSOR, VersionCheck, audit_registry, check_version
 from .gate_ledger import LedgerFacts
 from .gate_statement import STATEMENT
@@ -34,6 +34,7 @@ __all__ = [
     "model_source",
     "open_registry",
     "promotions",
+    "read_registry",
     "reaudits",
     "registration",
     "registry_exists",

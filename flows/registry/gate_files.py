@@ -12,7 +12,7 @@ from compliance.formats.errors import DocumentError
 from flows.registry import packing
 from flows.registry.gate_ledger import LedgerFacts
 from flows.registry.interface import LoggedModel, ModelVersion, Registry
-from flows.registry.manifest import manifest
+from flows.registry.packing import manifest
 from flows.registry.tags import TagError, VersionTags
 from flows.state.errors import RegistryError
 from flows.state.files import canonical, digest_bytes, digest_file

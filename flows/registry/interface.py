@@ -167,12 +167,11 @@ class NewVersion:
     description: str = ""
 
 
-class Registry(Protocol):
-    """A model registry that is open, with no other damp process in it.
+class ReadRegistry(Protocol):
+    """The reading half of a registry: all that looking a model up needs.
 
     A method raises `RegistryError` where the one thing that it is asked for is not there or cannot
-    be read. Where the registry itself fails, its own error ends the block of `open_registry`, which
-    makes it a `RegistryError` or `ServerError` of the whole.
+    be read.
     """
 
     def models(self) -> list[RegisteredModel]:
@@ -190,14 +189,23 @@ class Registry(Protocol):
     def logged_model(self, model_id: str) -> LoggedModel:
         """Where the files of a version lie."""
 
+    def model_file(self, model: LoggedModel, name: str, folder: Path) -> Path | None:
+        """A file of a logged model: where it lies, or fetched into `folder`; None if gone."""
+
+
+class Registry(ReadRegistry, Protocol):
+    """A model registry that is open, with no other damp process in it.
+
+    A method raises `RegistryError` where the one thing that it is asked for is not there or cannot
+    be read. Where the registry itself fails, its own error ends the block of `open_registry`, which
+    makes it a `RegistryError` or `ServerError` of the whole.
+    """
+
     def location(self, version: ModelVersion) -> str:
         """Where whoever loads a version by its name gets its files, as a URI."""
 
     def files(self, location: str, folder: Path) -> Mapping[str, Path]:
         """Every file below a location by its relative name: where it lies, or fetched."""
-
-    def model_file(self, model: LoggedModel, name: str, folder: Path) -> Path | None:
-        """A file of a logged model: where it lies, or fetched into `folder`; None if gone."""
 
     def run_file(self, run_id: str, name: str, folder: Path) -> Path | None:
         """A file that a run keeps: where it lies, or fetched into `folder`; None if gone."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from flows.registry.backend import open_registry, registry_exists
+from flows.registry.backend import read_registry, registry_exists
 from flows.registry.interface import ModelVersion, RegisteredModel
 from flows.registry.resolve import model_of
 from flows.state.errors import RegistryError
@@ -67,7 +67,7 @@ def nodes(home: Home, name: str) -> list[Node]:
         raise RegistryError(
             f"There is no registry at {home.mlflow_db}. `damp train` makes one with a first model."
         )
-    with open_registry(home) as registry:
+    with read_registry(home) as registry:
         model = model_of(registry, name)
         return [_node(model, version) for version in registry.versions(name)]
 

@@ -18,15 +18,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flows.registry import registry_file
 from flows.registry.interface import (
     LoggedModel,
     ModelVersion,
     NewVersion,
     OpenRun,
+    ReadRegistry,
     RegisteredModel,
 )
-from flows.registry.manifest import files_below
-from flows.registry.packing import WEIGHTS, pack
+from flows.registry.packing import WEIGHTS, files_below, pack
 from flows.registry.tags import EVENT, VersionTags
 from flows.servers import auth, endpoints, local_services, processes
 from flows.state import locks
@@ -44,12 +45,9 @@ NOTE = "mlflow.note.content"
 """The tag that holds a run's description."""
 VERSIONS = "mlflow.modelVersions"
 """The tag by which MLflow's pages lead from a model to its versions."""
-RESTORE = "It was deleted: restore the copy of the registry that has it."
 Answer = TypeVar("Answer")
 PAGE = 1000
 """Most answers of one search; the next page is asked for."""
-STAGES = ("Production", "Staging")
-"""Legacy stages by which a version is loaded (`models:/digits/Production`)."""
 
 
 @contextmanager
@@ -81,6 +79,22 @@ def opened(home: Home) -> Iterator[MlflowRegistry]:
             raise RegistryError(
                 f"MLflow refused on {_without_password(where)}: {reason} {_remedy(reason)}"
             ) from problem
+
+
+@contextmanager
+def read(home: Home) -> Iterator[ReadRegistry]:
+    """The same to look a model up: a database of this folder's is read without MLflow.
+
+    Raises:
+        RegistryError, ServerError: As `opened`.
+    """
+    if not _by_a_server() and _server_here(home) is None:
+        with locks.exclusive(home, "mlflow"), registry_file.opened(home.mlflow_db) as file:
+            if file is not None:
+                yield file
+                return
+    with opened(home) as registry:
+        yield registry
 
 
 def exists(home: Home) -> bool:
@@ -125,7 +139,7 @@ class MlflowRegistry:
     def logged_model(self, model_id: str) -> LoggedModel:
         model = _unless_missing(lambda: self.client.get_logged_model(model_id))
         if model is None:
-            raise RegistryError(f"MLflow has no model {model_id}. {RESTORE}")
+            raise RegistryError(f"MLflow has no model {model_id}. {registry_file.RESTORE}")
         return _logged_model(model)
 
     def location(self, version: ModelVersion) -> str:
@@ -135,7 +149,7 @@ class MlflowRegistry:
         run_id, _, path = uri.removeprefix("runs:/").partition("/")
         run = _unless_missing(lambda: self.client.get_run(run_id))
         if run is None:
-            raise RegistryError(f"MLflow has no run {run_id}. {RESTORE}")
+            raise RegistryError(f"MLflow has no run {run_id}. {registry_file.RESTORE}")
         return f"{run.info.artifact_uri}/{path}"
 
     def files(self, location: str, folder: Path) -> Mapping[str, Path]:
@@ -160,7 +174,7 @@ class MlflowRegistry:
     def run_file(self, run_id: str, name: str, folder: Path) -> Path | None:
         run = _unless_missing(lambda: self.client.get_run(run_id))
         if run is None:
-            raise RegistryError(f"MLflow has no run {run_id or 'of it'}. {RESTORE}")
+            raise RegistryError(f"MLflow has no run {run_id or 'of it'}. {registry_file.RESTORE}")
         return self._file(run.info.artifact_uri, name, folder)
 
     def add_run_file(self, run_id: str, file: Path) -> None:
@@ -376,18 +390,11 @@ def _version(version: model_registry.ModelVersion) -> ModelVersion:
         name=version.name,
         number=int(version.version),
         source=str(version.source),
-        model_id=_model_id(str(version.source)),
+        model_id=registry_file.model_id(str(version.source)),  # its own is empty on SQL stores
         run_id=version.run_id or "",
         raw_tags=dict(version.tags),
-        stage=version.current_stage if version.current_stage in STAGES else "",
+        stage=version.current_stage if version.current_stage in registry_file.STAGES else "",
     )
-
-
-def _model_id(source: str) -> str | None:
-    """The model behind a version's source; `version.model_id` is empty on SQL stores."""
-    scheme, _, model_id = source.partition(":/")
-    named = scheme == "models" and model_id.startswith("m-") and model_id[2:].isalnum()
-    return model_id if named else None
 
 
 def _logged_model(model: entities.LoggedModel) -> LoggedModel:

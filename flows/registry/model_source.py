@@ -69,6 +69,44 @@ def locate(home: Home, named: ModelSource, origin: Path) -> Located:
     return Located(path=(origin / str(named.file)).resolve(), architecture=str(named.architecture))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What is known of a model without its weights.
+
+    Attributes:
+        architecture: How the network is built.
+        retired: Classes that have left its label space.
+        assumed: Why `retired` is taken for granted; empty where registry or file say it.
+    """
+
+    architecture: str
+    retired: tuple[int, ...]
+    assumed: str = ""
+
+
+def described(home: Home, named: ModelSource, origin: Path) -> Described:
+    """What a document's model is, where its weights are not needed, or not here.
+
+    Raises:
+        RegistryError: No such registered model, or tags that damp did not write.
+        ModelError: The file is there and says what has left its label space in another form.
+    """
+    if named.registry is not None:
+        from flows.registry import resolve
+
+        spec = resolve.spec_of(home, named.registry)
+        return Described(architecture=spec.architecture, retired=spec.retired)
+    located = locate(home, named, origin)
+    if located.path.exists():
+        return Described(architecture=located.architecture, retired=tuple(located.retired()))
+    return Described(
+        architecture=located.architecture,
+        retired=(),
+        assumed=f"{located.path} is not there, so no earlier event is taken to have retired a "
+        "class of it. If one has, its references are others: run this again beside the file.",
+    )
+
+
 def registered(home: Home, reference: str) -> Located:
     """A model of the registry, as `name@alias` or `name/3`.
 

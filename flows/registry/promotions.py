@@ -7,9 +7,8 @@ from pathlib import Path
 
 from compliance.ledger import Ledger
 from flows.registry.interface import ModelVersion, Registry
-from flows.registry.manifest import manifest
 from flows.registry.old_weights import digest_of_tensors
-from flows.registry.packing import WEIGHTS
+from flows.registry.packing import WEIGHTS, manifest
 from flows.registry.resolve import CHAMPION, version_of
 from flows.state.paths import Home
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows.registry.backend import open_registry, registry_exists
+from flows.registry.backend import open_registry, read_registry, registry_exists
 from flows.registry.interface import ModelVersion, NewVersion, Registry
 from flows.registry.packing import Spec
 from flows.registry.resolve import (
@@ -181,7 +181,7 @@ def champion(home: Home, name: str) -> int | None:
     """The version that the alias `champion` points to; None without alias, model or registry."""
     if not registry_exists(home):
         return None
-    with open_registry(home) as registry:
+    with read_registry(home) as registry:
         return champion_of(registry, name)
 
 

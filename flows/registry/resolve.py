@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.registry.backend import open_registry, registry_exists
+from flows.registry.backend import read_registry, registry_exists
 from flows.registry.interface import (
     LoggedModel,
     ModelVersion,
+    ReadRegistry,
     RegisteredModel,
     Registry,
     damaged_tags,
 )
-from flows.registry.packing import WEIGHTS
+from flows.registry.packing import WEIGHTS, Spec
 from flows.registry.tags import TAGS, TagError, VersionTags
 from flows.state.errors import RegistryError
 from flows.state.files import digest_file
@@ -69,6 +72,26 @@ def resolve(home: Home, reference: str) -> Resolved:
         RegistryError: No such model, alias or version; not registered by damp; or its bytes are
             not the ones that were registered.
     """
+    with _opened_at(home, reference) as (registry, version):
+        return _checked(registry, home, version)
+
+
+def spec_of(home: Home, reference: str) -> Spec:
+    """What `name@alias` or `name/version` is by its tags; its weights are neither asked nor read.
+
+    Raises:
+        RegistryError: No such model, alias or version, or tags that damp did not write.
+    """
+    with _opened_at(home, reference) as (_, version):
+        try:
+            return version.tags().spec()
+        except TagError as problem:
+            raise damaged_tags(version, problem) from problem
+
+
+@contextmanager
+def _opened_at(home: Home, reference: str) -> Iterator[tuple[ReadRegistry, ModelVersion]]:
+    """The registry, open, and the version that a reference stands for."""
     match = REFERENCE.fullmatch(reference)
     if match is None:
         raise RegistryError(
@@ -81,22 +104,22 @@ def resolve(home: Home, reference: str) -> Resolved:
             "model with `damp train`, or set DAMP_HOME to the folder that has one."
         )
     name, alias, number = match.group("name", "alias", "version")
-    with open_registry(home) as registry:
+    with read_registry(home) as registry:
         version = (
             version_of(registry, name, int(number))
             if alias is None
             else version_of(registry, name, _under_alias(model_of(registry, name), alias))
         )
-        return _checked(registry, home, version)
+        yield registry, version
 
 
-def champion_of(registry: Registry, name: str) -> int | None:
+def champion_of(registry: ReadRegistry, name: str) -> int | None:
     """The version under the alias `champion`, if there is one."""
     model = registry.model(name)
     return None if model is None else model.aliases.get(CHAMPION)
 
 
-def model_of(registry: Registry, name: str) -> RegisteredModel:
+def model_of(registry: ReadRegistry, name: str) -> RegisteredModel:
     """A registered model.
 
     Raises:
@@ -111,7 +134,7 @@ def model_of(registry: Registry, name: str) -> RegisteredModel:
     return model
 
 
-def version_of(registry: Registry, name: str, number: int) -> ModelVersion:
+def version_of(registry: ReadRegistry, name: str, number: int) -> ModelVersion:
     """A version of a registered model.
 
     Raises:
@@ -127,7 +150,7 @@ def version_of(registry: Registry, name: str, number: int) -> ModelVersion:
     return versions[number]
 
 
-def line_of(registry: Registry, version: ModelVersion) -> list[int]:
+def line_of(registry: ReadRegistry, version: ModelVersion) -> list[int]:
     """A version and those it was made from: a base model ends the line, whatever its tags claim."""
     versions = {each.number: each for each in registry.versions(version.name)}
     line: list[int] = []
@@ -157,7 +180,7 @@ def move_champion(registry: Registry, name: str, number: int, *, expected: int |
     registry.set_alias(name, CHAMPION, number)
 
 
-def ancestry(registry: Registry, name: str, number: int | None) -> list[int]:
+def ancestry(registry: ReadRegistry, name: str, number: int | None) -> list[int]:
     """A version and those it was made from, as their tags claim."""
     line: list[int] = []
     while number is not None and number not in line:
@@ -175,7 +198,7 @@ def _under_alias(model: RegisteredModel, alias: str) -> int:
     return model.aliases[alias]
 
 
-def _checked(registry: Registry, home: Home, version: ModelVersion) -> Resolved:
+def _checked(registry: ReadRegistry, home: Home, version: ModelVersion) -> Resolved:
     model = registry.logged_model(version.logged_model_id())
     weights = registry.model_file(model, WEIGHTS, home.fetched / model.model_id)
     if weights is None and version.tags().weights_sha256 is None:

@@ -54,12 +54,12 @@ class Settings(BaseSettings):
         runner: Where references, statistics and audits are computed: in this process and a
             few beside it, or on a `dask` or `ray` cluster.
         runner_address: Of that cluster; without one, a cluster on this machine.
-        workers: Processes of a cluster on this machine; 0 for one per core.
+        workers: Processes that train references beside one another here, or those of a cluster on
+            this machine; 0 for one per core.
         device: Torch device of surgery and observation (default `cpu`).
         threads: Threads of torch and of the linear algebra (default 1: on small nets two threads
             took two to seven times as long as one, and one thread gives the same bytes on every
             machine; large models want more).
-
         time_zone: IANA name, as in Europe/Berlin, of the place on whose calendar due dates are
             counted (default UTC).
     """

@@ -26,6 +26,7 @@ from flows.state.facts import (
 )
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact, write_atomically
 from flows.state.paths import Attempt, Home
+from flows.state.settings import settings
 from flows.steps import shadows
 from flows.steps.step import step
 
@@ -208,7 +209,7 @@ def _train_all(jobs: Sequence[Job], what: str) -> tuple[Artifact, ...]:
     models: list[Artifact] = []
     seconds = 0.0
     for number, job in enumerate(jobs):
-        if seconds > WORTH_A_PROCESS and len(jobs) - number > 1:
+        if seconds > WORTH_A_PROCESS and len(jobs) - number > 1 and _workers() > 1:
             return (*models, *_train_in_processes(jobs[number:], done=number, total=len(jobs)))
         progress.current().advance(f"seed {job.seed}", number, len(jobs))
         start = time.monotonic()
@@ -218,11 +219,16 @@ def _train_all(jobs: Sequence[Job], what: str) -> tuple[Artifact, ...]:
     return tuple(models)
 
 
+def _workers() -> int:
+    """Processes that train beside one another: the setting, else one for each core."""
+    return settings().workers or os.cpu_count() or 1
+
+
 def _train_in_processes(jobs: Sequence[Job], *, done: int, total: int) -> list[Artifact]:
     models = []
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        max_workers=os.cpu_count(), mp_context=context, initializer=_tie, initargs=(os.getpid(),)
+        max_workers=_workers(), mp_context=context, initializer=_tie, initargs=(os.getpid(),)
     ) as pool:
         with interrupts.kept_from_children():
             results = pool.map(train_one, jobs)  # starts them

@@ -16,7 +16,7 @@ import pytest
 from compliance import signing
 from compliance.ledger import Ledger
 from compliance.signing import Trust, TrustedKey, load_trust
-from compliance.verification.verify import Verification, verify_statement
+from compliance.verification.verify import CANNOT_JUDGE, Verification, verify_statement
 
 Line = Callable[..., TrustedKey]
 HEAVY = ["torch", "mlflow", "prefect", "sklearn", "matplotlib", "scipy", "numpy", "pydantic"]
@@ -46,6 +46,12 @@ def invalid(found: Verification, told: str) -> None:
     assert (found.verdict, found.statement) == ("", None)
 
 
+def unjudged(found: Verification, told: str) -> None:
+    assert found.exit_code == CANNOT_JUDGE
+    assert any(told in problem for problem in found.problems), found.problems
+    assert (found.verdict, found.statement) == ("", None)
+
+
 def test_a_valid_pass_is_0_and_tells_that_its_key_is_a_demo(record: Any) -> None:
     found = verify_statement(record.statement, record.trust)
     assert (found.exit_code, found.verdict, found.problems) == (0, "PASSED", ())
@@ -60,9 +66,26 @@ def test_a_valid_failure_is_2(record: Any, example: ModuleType) -> None:
     assert (found.exit_code, found.verdict) == (2, "FAILED")
 
 
-def test_a_missing_or_broken_file_is_1(record: Any, tmp_path: Path) -> None:
-    invalid(verify_statement(tmp_path / "gone.json", record.trust), "cannot be read")
-    invalid(verify_statement(record.statement, tmp_path / "gone.json"), "cannot be read")
+@pytest.mark.parametrize("gone", ["statement", "trust"])
+def test_what_is_not_there_to_judge_or_to_judge_by_is_5_and_no_word_against_the_statement(
+    record: Any, tmp_path: Path, gone: str
+) -> None:
+    given = {"statement": record.statement, "trust": record.trust, gone: tmp_path / "gone.json"}
+    found = verify_statement(given["statement"], given["trust"])
+    assert found.exit_code == CANNOT_JUDGE == 5
+    assert found.statement is None
+    assert "cannot be read" in found.problems[0]
+    assert found.to_json()["valid"] is None
+
+
+def test_a_trust_file_that_is_none_is_5(record: Any, tmp_path: Path) -> None:
+    (tmp_path / "trust.json").write_text('{"format": "another"}')
+    found = verify_statement(record.statement, tmp_path / "trust.json")
+    assert found.exit_code == CANNOT_JUDGE
+    assert "--trust" in found.problems[0]
+
+
+def test_a_broken_file_is_1(record: Any, tmp_path: Path) -> None:
     record.statement.write_text("{")
     invalid(verify_statement(record.statement, record.trust), "no JSON")
 
@@ -101,7 +124,7 @@ def test_one_key_never_fills_two_roles(record: Any, trust_line: Line, tmp_path: 
     file.write_text(frame.replace("LINES", lines[0]))
     assert verify_statement(record.statement, file).exit_code == 0
     file.write_text(frame.replace("LINES", ", ".join(lines)))
-    invalid(verify_statement(record.statement, file, roles=both), "twice")
+    unjudged(verify_statement(record.statement, file, roles=both), "twice")
 
 
 @pytest.mark.parametrize(
@@ -326,7 +349,7 @@ def test_a_checkpoint_alone_or_by_a_stranger_shows_nothing(
     ledger = booked()
     held = signed_checkpoint(record, ledger)
     told = verify_statement(record.statement, record.trust, checkpoint=held)
-    invalid(told, "nothing without its ledger")
+    unjudged(told, "nothing without its ledger")
     stranger = signing.generate(tmp_path / "more-keys", demo=True)
     given = {"ledger": ledger.path, "checkpoint": signed_checkpoint(record, ledger, stranger)}
     invalid(verify_statement(record.statement, record.trust, **given), "No trusted key")

@@ -36,6 +36,32 @@ def test_a_long_line_is_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{command}\n"
 
 
+def test_what_is_piped_is_not_wrapped_at_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    words = " ".join(["measurement"] * 40)
+    console.say(console.table([{"reason": words, "event": "x" * 90}]))
+    assert f"{words} " in capsys.readouterr().out
+    console.verdict_panel("INCONCLUSIVE", [words], {"event": "e"}, {}, title="t")
+    assert f"• {words}\n" in capsys.readouterr().out
+
+
+def test_a_terminal_is_wrapped_at_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert console._console(stderr=False).width == 60
+
+
+def test_only_a_passed_version_has_a_tick() -> None:
+    from flows.cli import registry
+    from flows.registry import VersionCheck
+
+    def version(verdict: str, *problems: str) -> VersionCheck:
+        kind = "successor" if verdict else "base"
+        return VersionCheck(name="m", version=1, kind=kind, verdict=verdict, problems=problems)
+
+    checks = [version("PASSED"), version("INCONCLUSIVE"), version("FAILED"), version("")]
+    signs = [str(line)[0] for line in registry._checked([*checks, version("PASSED", "changed")])]
+    assert signs[:5] == ["✔", "?", "✘", "●", "✘"]
+
+
 @pytest.mark.parametrize(("good", "line"), [(True, "✔ holds: 2 of 2"), (False, "✘ holds: 2 of 2")])
 def test_a_sign_says_without_colour_whether_something_holds(good: bool, line: str) -> None:
     assert console.mark(good=good, words="holds", rest=": 2 of 2").plain == line

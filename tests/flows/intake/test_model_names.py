@@ -98,7 +98,7 @@ def test_a_name_that_is_registered_for_other_weights_is_refused(
     from flows.registry import registration
     from tests.flows.registry import memory_registry
 
-    monkeypatch.setattr(model_names, "open_registry", memory_registry.opened)
+    monkeypatch.setattr(model_names, "read_registry", memory_registry.opened)
     monkeypatch.setattr(model_names, "registry_exists", memory_registry.exists)
     monkeypatch.setattr(registration, "open_registry", memory_registry.opened)
     one, two = saved(tmp_path / "model.safetensors", 0), saved(tmp_path / "other.safetensors", 1)

@@ -284,6 +284,24 @@ def test_while_an_open_event_needs_the_rows_nothing_is_deleted(world: World) -> 
     assert purge.purge(world.home, world.event).deleted
 
 
+def test_a_dry_run_says_what_keeps_the_event_from_being_purged(world: World, damp: Damp) -> None:
+    clean = damp("--home", world.home.root, "purge", "--event", world.event, "--dry-run")
+    assert (clean.code, "may not be purged" in clean.out) == (0, False)
+    event = DECIDED.put(world.home)
+    DECIDED.decide(world.home, event, verdict="FAILED", before=b"x", versions=world.versions)
+    refused = damp("--home", world.home.root, "purge", "--event", event, "--dry-run")
+    assert refused.code == 0
+    assert "It may not be purged now, and nothing was touched:" in refused.out
+    assert "is failed_audit with verdict FAILED" in refused.out
+    assert "To delete: damp purge" not in refused.out
+    page = damp("--home", world.home.root, "purge", "--event", event, "--dry-run", "--json").json()
+    assert not page["allowed"]
+    assert len(page["obstacles"]) == 1
+    both = damp("--home", world.home.root, "purge", "--event", event, "--dry-run", "--yes")
+    assert both.code == 1
+    assert "give one of them" in both.err
+
+
 def test_while_an_event_runs_on_the_model_a_purge_is_busy(world: World) -> None:
     with locks.lineage(world.home, "digits"), pytest.raises(BusyError):
         purge.purge(world.home, world.event)

@@ -1,7 +1,7 @@
 """A second registry behind the same door: dictionaries and a folder, nothing of MLflow.
 
 What a registry of one's own has to bring is this file: a class with the methods of `Registry`, and
-`opened` and `exists` for `flows.registry.backend`.
+`opened`, `read` and `exists` for `flows.registry.backend`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flows.registry.interface import (
     OpenRun,
     RegisteredModel,
 )
-from flows.registry.manifest import files_below
+from flows.registry.packing import files_below
 from flows.registry.tags import VersionTags
 from flows.state.errors import RegistryError
 from flows.state.paths import Home
@@ -33,6 +33,9 @@ REGISTRIES: dict[Path, MemoryRegistry] = {}
 @contextmanager
 def opened(home: Home) -> Iterator[MemoryRegistry]:
     yield REGISTRIES.setdefault(home.root, MemoryRegistry(home.root / "memory"))
+
+
+read = opened
 
 
 def exists(home: Home) -> bool:

@@ -6,11 +6,13 @@ import inspect
 
 import pytest
 
-from flows.registry.interface import Registry
+from flows.registry.interface import ReadRegistry, Registry
 from flows.registry.mlflow_registry import MlflowRegistry
+from flows.registry.registry_file import RegistryFile
 from tests.flows.registry.memory_registry import MemoryRegistry
 
-METHODS = sorted(name for name in vars(Registry) if not name.startswith("_"))
+READING = sorted(name for name in vars(ReadRegistry) if not name.startswith("_"))
+METHODS = sorted({*READING, *(name for name in vars(Registry) if not name.startswith("_"))})
 
 
 @pytest.mark.parametrize("registry", [MlflowRegistry, MemoryRegistry])
@@ -18,3 +20,9 @@ METHODS = sorted(name for name in vars(Registry) if not name.startswith("_"))
 def test_a_registry_has_each_method_as_it_is_called(registry: type, method: str) -> None:
     wanted = inspect.signature(getattr(Registry, method))
     assert inspect.signature(getattr(registry, method)) == wanted
+
+
+@pytest.mark.parametrize("method", READING)
+def test_a_file_of_one_has_each_method_that_reads(method: str) -> None:
+    wanted = inspect.signature(getattr(ReadRegistry, method))
+    assert inspect.signature(getattr(RegistryFile, method)) == wanted
