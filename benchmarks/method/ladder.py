@@ -230,6 +230,7 @@ def run(event: Event) -> dict[str, Any]:
             "result": verdict.result,
             "outside": outside,
             "undecided": open_,
+            "reasons": list(verdict.reasons),
             "share": made.share,
             "seconds": round(made.seconds, 2),
             **_figures(findings),
