@@ -89,4 +89,4 @@ def _after_the_verdict(event: Event) -> str:
         return f"damp close {event.id} --reason ..."
     if event.verdict == "PASSED":
         return f"damp promote --event {event.id}"
-    return f"read the report, then damp close {event.id} --reason ..., or file a new request"
+    return f"damp status --event {event.id}, which says what to do after {event.verdict}"

@@ -1,5 +1,6 @@
 """The words, numbers and colours by which people read a statement.
 
+    next_steps.py   what to do after a verdict, computed
     row_text.py     each judged row with its outcome and margin in words
     labels.py       outcomes, levels and states in words
     glossary.py     the terms, from `glossary.json`; docs/glossary.md is made of the same
@@ -13,6 +14,7 @@
 __all__ = [
     "glossary",
     "labels",
+    "next_steps",
     "numbers",
     "palette",
     "row_text",

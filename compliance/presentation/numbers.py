@@ -97,6 +97,19 @@ def chance(value: object) -> str:
     return "less than 1 of 100" if value < 0.01 else f"{100 * value:.0f} of 100"
 
 
+def duration(seconds: float) -> str:
+    """A time that something takes, in the unit that people would use.
+
+    >>> duration(7.2), duration(95), duration(9000), duration(200000)
+    ('7 s', '2 min', '2.5 h', '2.3 days')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
 def moment(value: object) -> datetime | None:
     """The time in an ISO 8601 string with a zone; None where there is none to read."""
     if not isinstance(value, str):

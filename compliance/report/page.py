@@ -10,6 +10,7 @@ from typing import Any, Required, TypedDict, Unpack
 
 from compliance.formats import typed
 from compliance.presentation import labels, row_text
+from compliance.presentation.next_steps import NextStep
 from compliance.report import (
     controls_section,
     coverage_section,
@@ -54,6 +55,7 @@ class Shown(TypedDict, total=False):
         reproduce_command: The command with which a reader runs the attempt again.
         since: What the ledger holds since the statement was signed (`since_signed.since`); None
             for the page as it is filed.
+        next: What to do next, as `presentation.next_steps` computes it.
     """
 
     findings: Required[Sequence[Json]]
@@ -62,6 +64,7 @@ class Shown(TypedDict, total=False):
     verify_command: Required[str]
     reproduce_command: Required[str]
     since: Json | None
+    next: Sequence[NextStep]
 
 
 def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
@@ -86,6 +89,7 @@ def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
         "about": _about(own),
         "since": None if since is None else {k: since[k] for k in ("entries", "at", "facts")},
         "verdict": verdict_section.verdict(statement, facts, signatures),
+        "next": [step.to_json() for step in shown.get("next", ())],
         "asked": raw["request"] | {"scopeWords": scope(own.request.scope.indices)},
         "done": _done(statement["subject"], raw, own),
         "evidence": row_text.by_audit(own.audits, findings),
@@ -130,7 +134,7 @@ def _done(subject: Sequence[Json], raw: Json, own: Predicate) -> dict[str, Any]:
     return {
         "modelAfter": list(subject),
         **{key: raw["inputs"][key] for key in inputs},
-        "method": raw["method"] | {"repairs": repairs},
+        "method": {"renewed": None} | raw["method"] | {"repairs": repairs},
         "registration": raw["registration"],
         "startedAt": own.event.started_at,
         "finishedAt": own.event.finished_at,

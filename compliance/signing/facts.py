@@ -227,12 +227,49 @@ class PolicyName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """What would let a row decide, each by itself; None where that alone does not."""
+
+    references: int | None = None
+    images: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedRow:
+    """What the plan expected of one required measurement."""
+
+    measurement: str
+    accept_retrained: float | None = None
+    decides: bool = True
+    reason: str = ""
+    needed: Needed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedPower:
+    """What the plan expected before a candidate was looked at."""
+
+    told: str = ""
+    accept_all: float | None = None
+    can_reach: bool = True
+    rows: tuple[ExpectedRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredAs:
+    """Under which name the model after is registered."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The audit plan, and the ledger entry that holds it."""
 
     digest: str
     ledger_sequence: int
     policy: PolicyName
+    expected_power: ExpectedPower | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +381,7 @@ class Predicate:
     verdict: VerdictFacts
     propagation: tuple[Artefact, ...]
     demo_key: bool
+    registration: RegisteredAs | None = None
 
     @property
     def required(self) -> tuple[AuditRow, ...]:

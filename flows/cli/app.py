@@ -104,7 +104,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Requests": (
         *(requests.inbox, requests.verify_identity, requests.extend, requests.pause),
         *(requests.resume, requests.deny, requests.duplicate, requests.cancel),
-        *(signoff.approve, requests.close),
+        *(requests.retry, signoff.approve, requests.close),
     ),
     "Audits": (audits.audit, audits.references),
     "Models and data": (models.classes, models.train, models.cost),

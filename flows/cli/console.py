@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from compliance.presentation.next_steps import NextStep
+
 VERDICTS: Mapping[str, tuple[str, str]] = {
     "PASSED": ("✔", "green"),
     "FAILED": ("✘", "red"),
@@ -135,10 +137,11 @@ def verdict_panel(
     reasons: Sequence[str],
     facts: Mapping[str, str],
     commands: Mapping[str, str],
+    steps: Sequence[NextStep] = (),
     *,
     title: str,
 ) -> None:
-    """The verdict, why, and where the report is; below, unboxed to be copied, what to type next."""
+    """The verdict, why, what to do next and where the report is; below, unboxed, what to type."""
     from rich.panel import Panel
     from rich.text import Text
 
@@ -146,6 +149,10 @@ def verdict_panel(
     text = Text(f"{sign} {result}\n", style=f"bold {colour}", overflow="fold")
     for reason in reasons:
         text.append(f"• {reason}\n", style="default not bold")
+    if steps:
+        text.append("\nwhat to do next\n", style="dim not bold")
+    for step in steps:
+        text.append(f"• {step.text}\n", style="default not bold")
     for name, value in facts.items():
         text.append(f"\n{name}\n", style="dim not bold")
         text.append(f"{value}", style="default not bold")

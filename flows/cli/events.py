@@ -152,20 +152,27 @@ def run(event: str | None, as_json: bool) -> int:
 
 
 @click.command()
+@click.option("--event", help="This one only.")
 @as_json
-def status(as_json: bool) -> int:
-    """Show every event: state, verdict, what it does now, its report.
+def status(event: str | None, as_json: bool) -> int:
+    """Show every event: state, verdict and why, what it does now, its report, what to do next.
 
     \b
     Examples:
       damp status
+      damp status --event 5f0c7c2e
       damp status --json
     """
     from flows.records import status as records
+    from flows.state import event_ids
     from flows.state.paths import Home
     from flows.state.settings import settings
 
-    events = records.all_events(Home(settings().home))
+    place = Home(settings().home)
+    if event is None:
+        events = records.all_events(place)
+    else:
+        events = [records.one_event(place, event_ids.whole(place, event))]
     console.answer([event.to_json() for event in events], _listed(events), as_json=as_json)
     return DONE
 
@@ -188,6 +195,11 @@ def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
         for name, value in details.items():
             if value:
                 yield Text(f"  {name:<7} {value}")
+        yield from (Text(f"  because {reason}") for reason in event.reasons)
+        for step in event.next:
+            yield Text(f"  next    {step.text}")
+            if step.command:
+                yield f"          {step.command}"
 
 
 @click.command()

@@ -49,6 +49,7 @@ def _panel(home: Home, outcome: EventStatus) -> None:
     if outcome.cost:
         facts["audits"] = outcome.cost.in_words()
     commands = {
+        **{f"next: {step.kind}": step.command for step in outcome.next if step.command},
         "open the report": f"xdg-open {report}",
         "verify it": f"damp verify {statement} --model {after}",
     }
@@ -59,6 +60,7 @@ def _panel(home: Home, outcome: EventStatus) -> None:
         outcome.reasons or [outcome.claim or ""],
         facts,
         commands,
+        steps=outcome.next,
         title="forgetting claim" if claimed else "unlearning event",
     )
 

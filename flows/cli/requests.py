@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from compliance.ledger.inbox import Row
+    from compliance.presentation.next_steps import NextStep
     from flows.state.paths import Home
 
 Facts = Mapping[str, Any]
@@ -40,16 +41,32 @@ def inbox(ended: bool, as_json: bool) -> int:
     ledger = home().ledger
     entries = Ledger(ledger).entries() if ledger.exists() else []
     rows = due.rows(states.events(entries).values(), datetime.now(UTC), ended=ended)
-    console.answer([row.to_json() for row in rows], _open(rows), as_json=as_json)
+    steps = _steps(rows)
+    page = [row.to_json() | {"steps": [s.to_json() for s in steps[row.id]]} for row in rows]
+    console.answer(page, _open(rows, steps), as_json=as_json)
     return DONE
 
 
-def _open(rows: Sequence[Row]) -> Iterator[Table | str]:
+def _steps(rows: Sequence[Row]) -> dict[str, tuple[NextStep, ...]]:
+    """What to do after each verdict that is not PASSED; empty for the others."""
+    from flows.records import status
+
+    decided = any(row.verdict not in (None, "PASSED") for row in rows)
+    every = {event.id: event.next for event in status.all_events(home())} if decided else {}
+    return {row.id: every.get(row.id, ()) if row.verdict != "PASSED" else () for row in rows}
+
+
+def _open(rows: Sequence[Row], steps: Mapping[str, tuple[NextStep, ...]]) -> Iterator[Table | str]:
     if not rows:
         yield "Nothing is open. `damp submit request.yaml` files a request."
         return
     yield _table(rows)
-    yield from (f"{row.id[:8]}  {row.next}" for row in rows if row.next)
+    for row in rows:
+        if row.next and not steps[row.id]:
+            yield f"{row.id[:8]}  {row.next}"
+        for step in steps[row.id]:
+            command = f" {step.command}" if step.command else ""
+            yield f"{row.id[:8]}  {step.text}{command}"
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -219,6 +236,26 @@ def close(event: str, as_json: bool, **details: Any) -> int:
     from flows.intake import lifecycle
 
     return transition(lifecycle.close, event, as_json=as_json, **details)
+
+
+@click.command()
+@event
+@click.option("--preset", help="A method that is left; default: the next one.")
+@as_json
+def retry(event: str, as_json: bool, preset: str | None) -> int:
+    """Open the next attempt of an event that ended FAILED or INCONCLUSIVE.
+
+    As far as its policy allows: of the attempts that it declares, those after the last one; else up
+    to its `max_attempts`. `damp status` names what is left.
+
+    \b
+    Examples:
+      damp retry 5f0c7c2e
+      damp retry 5f0c7c2e --preset retrain
+    """
+    from flows.intake import lifecycle
+
+    return transition(lifecycle.retry, event, as_json=as_json, preset=preset)
 
 
 def transition(change: Callable[..., Entry], event: str, *, as_json: bool, **details: Any) -> int:

@@ -12,11 +12,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from compliance.documents import clock_rules, deadlines
+from compliance.documents.methods import RETRAIN
 from compliance.formats.errors import StateError
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import Entry, Event, Ledger, since_signed, states
 from flows.intake import requests
-from flows.records import checkpoints, event_index
+from flows.records import attempts, checkpoints, event_index
 from flows.state import event_ids, locks
 from flows.state.errors import EventError
 from flows.state.paths import Home
@@ -101,6 +102,42 @@ def extend(home: Home, event: str, *, days: int, reason: str, now: datetime | No
 def close(home: Home, event: str, *, reason: str) -> Entry:
     """End an event by hand, after its verdict."""
     return _exclusively(home, event, "event_closed", {"reason": _text(reason)})
+
+
+def retry(home: Home, event: str, *, preset: str | None) -> Entry:
+    """Open the next attempt of an event that did not pass, within what its policy allows.
+
+    Args:
+        home: The state folder.
+        event: Id, or its beginning.
+        preset: One of the methods that are left; None for the next of them.
+    Raises:
+        StateError: It has no verdict that another attempt could follow.
+        EventError: Nothing is left, or this method is not.
+    """
+    whose = event_ids.whole(home, event)
+    requests.must_be_request(home, whose)
+    now = _current(home, whose)
+    if now.verdict not in ("FAILED", "INCONCLUSIVE") or now.ended or now.pending:
+        remedy = f" `damp run --event {whose}` carries it out." if now.pending else ""
+        raise StateError(
+            f"Event {whose} is {now.state.value} with verdict {now.verdict or 'none'}: another "
+            f"attempt follows a FAILED or INCONCLUSIVE that nothing else follows by itself.{remedy}"
+        )
+    left = attempts.left(home, whose, Ledger(home.ledger).of(whose))
+    if not left:
+        raise EventError(
+            f"The policy of {whose} allows no further attempt. File a new request with more "
+            "images, references or another policy, or close this one with `damp close`."
+        )
+    chosen = preset or left[0]
+    if chosen not in left:
+        raise EventError(
+            f"'{chosen}' is not among the attempts that are left to {whose}: {', '.join(left)}."
+        )
+    kind = "retrain_required" if chosen == RETRAIN else "next_attempt"
+    body = {"attempt": now.attempt, "verdict": now.verdict, "asked": chosen}
+    return _exclusively(home, whose, kind, body)
 
 
 def declare(

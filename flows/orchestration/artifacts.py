@@ -13,7 +13,9 @@ from prefect.artifacts import (
 )
 
 from compliance.formats.plain_text import bare, code, markdown, visible
+from compliance.presentation.next_steps import NextStep
 from compliance.signing import envelope
+from flows.records import status
 from flows.servers import local_services
 from flows.state.facts import Closed, Json
 from flows.state.paths import Attempt
@@ -55,6 +57,7 @@ def show_verdict(attempt: Attempt, closed: Closed) -> None:
 
 def _words(attempt: Attempt, closed: Closed, predicate: Json) -> str:
     reasons = "\n".join(f"- {markdown(reason)}" for reason in closed.reasons)
+    steps = "\n".join(_step(step) for step in status.one_event(attempt.home, attempt.event).next)
     version = closed.registration
     model = (
         f"**{markdown(version.name)}** version {version.version}" if version else "not registered"
@@ -62,10 +65,15 @@ def _words(attempt: Attempt, closed: Closed, predicate: Json) -> str:
     inputs = predicate["inputs"]
     return (
         f"# {closed.verdict}\n\n{markdown(predicate['verdict']['claim'])}\n\n{reasons}\n\n"
+        f"## What to do next\n\n{steps or 'Nothing.'}\n\n"
         f"Model: {model}. Data: "
         f"{code(inputs['dataBefore']['version'])} → {code(inputs['dataAfter']['version'])}.\n\n"
         f"Report: {code(attempt.report)}\n\n    damp verify {bare(attempt.statement)}\n"
     )
+
+
+def _step(step: NextStep) -> str:
+    return f"- {markdown(step.text)}" + (f" {code(step.command)}" if step.command else "")
 
 
 def _row(audit: Json) -> Json:

@@ -2,6 +2,8 @@
 
     status.py       Each event as it is now: state, verdict, the step that runs, its files
     reports.py      The report of an attempt as filed or brought up to date; comparisons of several
+    attempts.py     Which attempts an event has had, and which may follow
+    next_steps.py   What to do after its verdict
     event_index.py  index.html of the state folder, which leads to the reports of all events
     pdf.py          A page printed as PDF by a browser without a window
     checkpoints.py  Where the ledger stood, signed: on request, and whenever an event is closed
@@ -17,10 +19,12 @@ changes an event.
 """
 
 __all__ = [
+    "attempts",
     "audit_cost",
     "checkpoints",
     "event_index",
     "inventory",
+    "next_steps",
     "provenance",
     "reports",
     "status",

@@ -15,7 +15,9 @@ from typing import Any
 
 from compliance.ledger import Entry, Ledger, since_signed, states
 from compliance.ledger.append_file import must_read
+from compliance.presentation.next_steps import NextStep
 from compliance.signing import envelope, load_trust
+from flows.records import next_steps
 from flows.state import event_ids
 from flows.state.errors import EventError
 from flows.state.files import digest_bytes, write_atomically
@@ -109,9 +111,28 @@ def material(attempt: Attempt, *, filed: bool = False) -> Material:
         "controls": findings["controls"],
         "signatures": _as_filed(signatures, roles) if filed else _now(signatures, roles),
         "since": since,
+        "next": _next(attempt, entries, statement, opened.digest, filed=filed),
         **commands(home, attempt),
     }
     return Material(statement=statement, shown=shown)
+
+
+def _next(
+    attempt: Attempt, entries: Sequence[Entry], statement: Facts, digest: str, *, filed: bool
+) -> Sequence[NextStep]:
+    """What to do after the event's last statement; nothing of an earlier attempt's."""
+    own = [entry for entry in entries if entry.event == attempt.event]
+    if filed:
+        until = next(
+            entry.seq
+            for entry in own
+            if entry.kind == "statement_signed" and entry.body["statement"] == digest
+        )
+        before = [entry for entry in own if entry.seq < until]
+        return next_steps.at_signing(attempt.home, attempt.event, before, statement)
+    event = states.current(own, attempt.event)
+    steps = next_steps.of(attempt.home, event, own, statement)
+    return steps if attempt.number == event.decided else ()
 
 
 def _refuse_unknown(attempt: Attempt, entries: list[Entry], digest: str) -> None:

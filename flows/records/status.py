@@ -10,9 +10,11 @@ from typing import Any
 
 import psutil
 
-from compliance.formats.errors import EnvelopeError
+from compliance.formats.errors import EnvelopeError, JsonError
 from compliance.ledger import Entry, Ledger, states
+from compliance.presentation.next_steps import NextStep
 from compliance.signing import envelope
+from flows.records import next_steps
 from flows.records.audit_cost import AuditCost
 from flows.state import journal, progress
 from flows.state.errors import EventError
@@ -36,6 +38,7 @@ class EventStatus:
         report: Path of its report.
         claim: What the statement says in a sentence.
         reasons: Why the verdict is what it is.
+        next: What to do now; before the first verdict nothing is computed.
         cost: What the audits took.
         model_before: SHA-256 of the weights before.
         model_after: SHA-256 of the weights after.
@@ -56,6 +59,7 @@ class EventStatus:
     report: str | None
     claim: str | None
     reasons: list[str]
+    next: tuple[NextStep, ...]
     cost: AuditCost | None
     model_before: str | None
     model_after: str | None
@@ -65,7 +69,10 @@ class EventStatus:
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `damp status --json`."""
-        return asdict(self) | {"cost": self.cost.to_json() if self.cost else None}
+        return asdict(self) | {
+            "cost": self.cost.to_json() if self.cost else None,
+            "next": [step.to_json() for step in self.next],
+        }
 
 
 def all_events(home: Home) -> list[EventStatus]:
@@ -96,7 +103,9 @@ def one_event(home: Home, event: str) -> EventStatus:
 
 def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatus:
     attempt = Attempt(home, event.id, max(event.attempt, 1))
-    predicate = _predicate(attempt)
+    last = _statement(Attempt(home, event.id, event.decided)) if event.decided else None
+    statement = last if attempt.number == event.decided else _statement(attempt)
+    predicate = None if statement is None else _content(statement)
     verdict = predicate["verdict"] if predicate else None
     cost = predicate["event"].get("cost") if predicate else None
     return EventStatus(
@@ -112,6 +121,7 @@ def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatu
         report=str(attempt.report) if predicate else None,
         claim=verdict["claim"] if verdict else None,
         reasons=verdict["reasons"] if verdict else [],
+        next=_next(home, event, own, last),
         cost=AuditCost.from_json(cost) if cost else None,
         problem=_problem(own, event),
         **_versions(attempt, predicate),
@@ -137,16 +147,30 @@ def _versions(attempt: Attempt, predicate: Mapping[str, Any] | None) -> dict[str
     }
 
 
-def _predicate(attempt: Attempt) -> dict[str, Any] | None:
-    """The predicate of the attempt's statement as it lies there; `damp verify` checks it."""
+def _statement(attempt: Attempt) -> dict[str, Any] | None:
+    """The attempt's statement as it lies there; `damp verify` checks it."""
     if not attempt.statement.exists():
         return None
     try:
-        statement = envelope.decoded(attempt.statement)
+        statement: dict[str, Any] = envelope.decoded(attempt.statement)
     except EnvelopeError:
         return None  # nothing to show of it; the step or `damp verify` that needs it says why
+    return statement
+
+
+def _content(statement: Mapping[str, Any]) -> dict[str, Any]:
     predicate: dict[str, Any] = statement["predicate"]
     return predicate | {"subject": statement["subject"][0]["digest"]["sha256"]}
+
+
+def _next(
+    home: Home, event: states.Event, own: Sequence[Entry], last: Mapping[str, Any] | None
+) -> tuple[NextStep, ...]:
+    """What to do after the last statement, be a further attempt under way or not."""
+    try:
+        return next_steps.of(home, event, own, last) if last else ()
+    except JsonError:
+        return ()  # of a form that this version does not read; `damp verify` says so
 
 
 def _doing(attempt: Attempt) -> str:

@@ -162,7 +162,8 @@ def _write_report(
     attempt: Attempt, statement: Json, key: SigningKey, signoffs: Sequence[str]
 ) -> None:
     from compliance import render_html, report_json
-    from flows.records import reports
+    from compliance.ledger import Ledger
+    from flows.records import next_steps, reports
 
     findings = json.loads(attempt.findings.read_text())
     others = [{"role": role, "keyId": None} for role in signoffs if role != "executor"]
@@ -173,6 +174,9 @@ def _write_report(
             {"role": "executor", "keyId": key.keyid, "demo": key.demo, "note": ""},
             *others,
         ],
+        "next": next_steps.at_signing(
+            attempt.home, attempt.event, Ledger(attempt.home.ledger).of(attempt.event), statement
+        ),
         **reports.commands(attempt.home, attempt),
     }
     write_atomically(attempt.report, render_html(statement, **content).encode())

@@ -82,6 +82,8 @@ def _start(attempt: Attempt, request: Request, policy: Policy, event: states.Eve
     rung = next_rung(attempt, request, policy)
     if rung is not None:
         preset, why = rung.declared[rung.place - 1], ""
+    elif asked := opened_by_hand(ledger, event):
+        preset, why = asked, "asked for by damp retry"
     else:
         why = _why_retrain(ledger, policy, event)
         preset = RETRAIN if why else request.method.preset
@@ -100,13 +102,17 @@ def next_rung(attempt: Attempt, request: Request, policy: Policy) -> Rung | None
     if not attempts:
         return None
     ledger = Ledger(attempt.home.ledger)
+    event = states.current(ledger.entries(), attempt.event)
     earlier = [e for e in ledger.of(attempt.event, "attempt_started") if "rung" in e.body]
+    place = earlier[-1].body["rung"]["place"] if earlier else 0
+    if asked := opened_by_hand(ledger, event):
+        return _rung_of(policy, attempts, place, asked)
     chosen = ladder.following(
         attempts,
-        earlier[-1].body["rung"]["place"] if earlier else 0,
+        place,
         impossible=model_checks.kept(attempt.home, attempt.event).impossible,
         can_reach=can_reach(ledger, attempt.event),
-        hurry=_hurry(ledger, states.current(ledger.entries(), attempt.event)),
+        hurry=_hurry(ledger, event),
     )
     if chosen is None:
         raise EventError(
@@ -118,6 +124,32 @@ def next_rung(attempt: Attempt, request: Request, policy: Policy) -> Rung | None
         declared=attempts,
         level=policy.alpha / len(attempts),
         skipped=tuple(SkippedRung(preset=p, reason=reason) for p, reason in chosen.skipped),
+    )
+
+
+def opened_by_hand(ledger: Ledger, event: states.Event) -> str:
+    """The method for which a person has opened the attempt that is due; "" where nobody has."""
+    if not event.begins_again:
+        return ""
+    opened = [
+        entry
+        for kind in ("next_attempt", "retrain_required")
+        for entry in ledger.of(event.id, kind)
+    ]
+    return str(max(opened, key=lambda entry: entry.seq).body.get("asked", ""))
+
+
+def _rung_of(policy: Policy, attempts: Sequence[str], place: int, asked: str) -> Rung:
+    """The declared attempt that a person has asked for."""
+    number = attempts.index(asked) + 1
+    passed_over = "passed over: another attempt was asked for by damp retry"
+    return Rung(
+        place=number,
+        declared=tuple(attempts),
+        level=policy.alpha / len(attempts),
+        skipped=tuple(
+            SkippedRung(preset=each, reason=passed_over) for each in attempts[place : number - 1]
+        ),
     )
 
 

@@ -105,6 +105,8 @@ def decide(
     with_report: bool = False,
     before: bytes = b"the old weights",
     versions: tuple[str, str] | None = None,
+    plan: Facts | None = None,
+    preset: str = "mixture",
 ) -> Attempt:
     """Leave a decided attempt behind, signed by the executor of this state folder."""
     keyring.ensure_demo_key(home)
@@ -112,11 +114,11 @@ def decide(
     attempt.folder.mkdir(parents=True)
     key = f"attempt-{number}"
     previous = _previous(ledger, event)
-    body = {"attempt": number, "method": {"preset": "mixture"}}
+    body = {"attempt": number, "method": {"preset": preset}}
     ledger.append_once("attempt_started", event, key, body, checked=True)
     attempt.after.write_bytes(f"weights {event} {number}".encode())
     (attempt.folder / "before.safetensors").write_bytes(before)
-    parts = _parts(ledger, attempt, verdict, previous)
+    parts = _parts(ledger, attempt, verdict, previous, plan or {})
     parts["inputs"]["modelBefore"]["digest"]["sha256"] = hashlib.sha256(before).hexdigest()
     for part, version in zip(("dataBefore", "dataAfter"), versions or (), strict=False):
         parts["inputs"][part]["version"] = version
@@ -141,7 +143,9 @@ def _previous(ledger: Ledger, event: str) -> list[Facts]:
     ]
 
 
-def _parts(ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts]) -> Facts:
+def _parts(
+    ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts], plan: Facts
+) -> Facts:
     record = example()
     planted = {"FAILED": {"few_shot__1_at_penultimate": 0.92}}.get(verdict, {})
     controls = record.controls()
@@ -155,7 +159,7 @@ def _parts(ledger: Ledger, attempt: Attempt, verdict: str, previous: list[Facts]
         "plan_registered",
         attempt.event,
         f"attempt-{attempt.number}",
-        {"plan": {}, "digest": digest, "attempt": attempt.number},
+        {"plan": plan, "digest": digest, "attempt": attempt.number},
         checked=True,
     )
     now = datetime.now(UTC)

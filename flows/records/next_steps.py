@@ -1,0 +1,99 @@
+"""What to do next for an event: its last statement and where it stands, for the pure rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compliance.documents.methods import RETRAIN
+from compliance.ledger import Entry, states
+from compliance.presentation import next_steps
+from compliance.presentation.next_steps import NextStep, Situation
+from compliance.signing import Statement
+from compliance.signing.facts import Predicate
+from flows.records import attempts
+from flows.state.paths import Home
+
+
+def of(
+    home: Home, event: states.Event, own: Sequence[Entry], statement: Mapping[str, Any]
+) -> tuple[NextStep, ...]:
+    """What to do next after an event's last statement.
+
+    Args:
+        home: The state folder.
+        event: Where it stands.
+        own: Its entries.
+        statement: Decoded, of its last attempt; `damp verify` checks it.
+    Raises:
+        JsonError: The statement has another form.
+    """
+    predicate = Statement.of(statement).predicate
+    return next_steps.next_steps(predicate, situation(home, event, own, predicate))
+
+
+def at_signing(
+    home: Home, event: str, own: Sequence[Entry], statement: Mapping[str, Any]
+) -> tuple[NextStep, ...]:
+    """The same for the page that is filed with a statement, before the ledger knows of it.
+
+    Args:
+        home: The state folder.
+        event: Its id.
+        own: Its entries up to the statement's.
+        statement: Decoded.
+    """
+    predicate = Statement.of(statement).predicate
+    result, claim = predicate.verdict.result, predicate.method.name == "claimed"
+    policy = [entry.body["plan"] for entry in own if entry.kind == "plan_registered"][-1].get(
+        "policy", {}
+    )
+    awaited = tuple(role for role in policy.get("signoffs", ()) if role != "executor")
+    left = attempts.left(home, event, own)
+    where = Situation(
+        event=event,
+        claim=claim,
+        deployed=result == "PASSED" and not awaited and not claim,
+        awaited=awaited if result == "PASSED" else (),
+        due=_due(predicate, policy, left) if result != "PASSED" and not claim else "",
+        left=left,
+        retrain_seconds=_retrain_seconds(predicate),
+    )
+    return next_steps.next_steps(predicate, where)
+
+
+def _due(predicate: Predicate, policy: Mapping[str, Any], left: Sequence[str]) -> str:
+    """The method that the policy goes on with by itself; "" where it leaves that to a person."""
+    result, power = predicate.verdict.result, predicate.audit_plan.expected_power
+    reach = power is None or power.can_reach
+    if result not in policy.get("fallback_on", ("FAILED",)) or not left:
+        return ""
+    if not policy.get("attempts"):
+        return RETRAIN if RETRAIN in left else ""
+    return left[0] if reach or result == "FAILED" else ""
+
+
+def situation(
+    home: Home, event: states.Event, own: Sequence[Entry], predicate: Predicate
+) -> Situation:
+    """Where the event stands, by its entries."""
+    kinds = {entry.kind for entry in own}
+    return Situation(
+        event=event.id,
+        claim=event.claim,
+        ended=event.ended,
+        deployed="model_promoted" in kinds,
+        purged="artefacts_purged" in kinds,
+        awaited=event.awaited,
+        due=attempts.due(home, event.id, own) if event.begins_again else "",
+        left=attempts.left(home, event.id, own),
+        retrain_seconds=_retrain_seconds(predicate),
+    )
+
+
+def _retrain_seconds(predicate: Predicate) -> float | None:
+    """What one full training took, as the statement says; None where it does not."""
+    declared = predicate.event.attempts
+    measured = [cost.retraining_seconds for cost in declared.costs] if declared else []
+    known = [seconds for seconds in measured if seconds is not None]
+    return known[-1] if known else None
