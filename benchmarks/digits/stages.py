@@ -220,8 +220,8 @@ def _command(params: Facts, wanted: Facts) -> str:
     root = f" --data-root {params['root']}" if params.get("root") else ""
     return (
         f"damp request {forget} --model {params['data']}@champion --data {params['data']}{root} "
-        f"--policy {params['policy']} --preset {wanted['preset']} > request.yaml; "
-        "damp submit request.yaml; damp run"
+        f"--policy {params['policy']} --preset {wanted['preset']} "
+        "--regulation contract > request.yaml; damp submit request.yaml; damp run"
     )
 
 

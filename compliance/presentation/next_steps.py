@@ -251,8 +251,9 @@ def _further(statement: Predicate, where: Situation) -> Iterator[NextStep]:
         yield NextStep(
             kind="close",
             text="File a new request with more held-out images or references. Another attempt "
-            f"({', '.join(where.left)}) may be opened all the same, and is not expected to pass.",
-            command=f"damp retry {where.event} --preset {where.left[-1]}",
+            f"({', '.join(where.left)}) may be opened all the same by `damp retry`, and is not "
+            "expected to pass.",
+            command=f"damp close {where.event} --reason ...",
         )
         return
     edits = [method for method in where.left if method != RETRAIN]

@@ -2,6 +2,7 @@
 
     render.py            one attempt as a page, as Markdown, as JSON
     page.py              all that the report says, as plain data
+    officer.py           the officer's two pages, in several languages
     sections.py          the sections in their order; a new one is a row here and a template
     verdict_section.py   the verdict box: what a reader must know before anything else
     controls_section.py  the controls: models whose right answer is known
@@ -18,5 +19,6 @@
 __all__ = [
     "exports",
     "index",
+    "officer",
     "render",
 ]

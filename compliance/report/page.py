@@ -9,21 +9,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Required, TypedDict, Unpack
 
 from compliance.formats import typed
+from compliance.ledger.entry_text import WORDS
 from compliance.presentation import labels, row_text
 from compliance.presentation.next_steps import NextStep
 from compliance.report import (
     controls_section,
     coverage_section,
     mappings,
+    officer,
     sections,
     verdict_section,
 )
+from compliance.report.officer import Reader
 from compliance.signing import Statement
 from compliance.signing.facts import Attempts, Cost, EventFacts, Predicate
 
 Json = Mapping[str, Any]
 
 FORMAT = "damp/report/v1"
+PROMOTED = WORDS["model_promoted"]
+"""How the ledger says that a model was put into use."""
 
 OWN_FILES = frozenset({"report.html", "report.json"})
 """Byproducts that the report itself is: it cannot hold their digests."""
@@ -56,6 +61,7 @@ class Shown(TypedDict, total=False):
         since: What the ledger holds since the statement was signed (`since_signed.since`); None
             for the page as it is filed.
         next: What to do next, as `presentation.next_steps` computes it.
+        reader: For whom the officer's pages are written: language, names, labels.
     """
 
     findings: Required[Sequence[Json]]
@@ -65,6 +71,7 @@ class Shown(TypedDict, total=False):
     reproduce_command: Required[str]
     since: Json | None
     next: Sequence[NextStep]
+    reader: Reader
 
 
 def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
@@ -83,13 +90,23 @@ def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
     if since is not None:  # the artefacts as the ledger knows them now
         raw["propagation"] = since["propagation"]
     facts = Statement.of({**statement, "predicate": raw})
-    own = facts.predicate
+    own, steps = facts.predicate, shown.get("next", ())
+    used = _used(since)
     return {
         "format": FORMAT,
         "about": _about(own),
+        "officer": officer.pages(
+            {**statement, "predicate": raw},
+            facts,
+            reader=shown.get("reader", Reader()),
+            steps=steps,
+            signatures=signatures,
+            used=used,
+        ),
+        "used": used,
         "since": None if since is None else {k: since[k] for k in ("entries", "at", "facts")},
-        "verdict": verdict_section.verdict(statement, facts, signatures),
-        "next": [step.to_json() for step in shown.get("next", ())],
+        "verdict": verdict_section.verdict(statement, facts, signatures, used),
+        "next": [step.to_json() for step in steps],
         "asked": raw["request"] | {"scopeWords": scope(own.request.scope.indices)},
         "done": _done(statement["subject"], raw, own),
         "evidence": row_text.by_audit(own.audits, findings),
@@ -103,6 +120,13 @@ def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
         "signoff": [{key: s.get(key) for key in SIGNATURE} for s in signatures],
         "reproduce": _reproduce(raw, own, shown),
     }
+
+
+def _used(since: Json | None) -> str:
+    """Since when the model after is in use, as the ledger says; "" where it does not."""
+    promoted = PROMOTED[0]
+    times = [f["at"] for f in since["facts"] if f["what"] == promoted] if since else []
+    return str(times[0]) if times else ""
 
 
 SIGNATURE = ("role", "keyId", "demo", "note")

@@ -14,7 +14,10 @@ Json = dict[str, Any]
 
 
 def verdict(
-    whole: Mapping[str, Any], facts: Statement, signatures: Sequence[Mapping[str, Any]]
+    whole: Mapping[str, Any],
+    facts: Statement,
+    signatures: Sequence[Mapping[str, Any]],
+    used: str = "",
 ) -> Json:
     """The verdict box: result, reasons, deadline, what still holds data, who signed."""
     predicate = facts.predicate
@@ -25,6 +28,7 @@ def verdict(
     copies = predicate.propagation
     return {
         **typed.plain(own),
+        "reasons": list(dict.fromkeys(own.reasons)),
         "tone": tone,
         "icon": icon,
         "meaning": meaning,
@@ -34,7 +38,7 @@ def verdict(
         "decisive": [row_text.worded(r) for r in predicate.required if r.outcome != "within"],
         "power": _power(predicate.required),
         "controls": {"total": len(controls), "right": sum(c.as_expected for c in controls)},
-        "deadline": deadline(predicate),
+        "deadline": deadline(predicate, used),
         "stillHolds": [artefact(one) for one in copies if one.status != "DELETED"],
         "artefacts": len(copies),
         "signedBy": [str(s.get("role")) for s in signatures if s.get("keyId")],
@@ -55,15 +59,24 @@ def _power(required: Sequence[AuditRow]) -> Json:
     return {"stated": len(stated), "able": len(stated) - len(weak), "weak": weak}
 
 
-def deadline(predicate: Predicate) -> Json:
-    """Due and finish times, whole days left (negative: late), and the answer in words."""
+def deadline(predicate: Predicate, used: str = "") -> Json:
+    """Due and finish times, whole days left (negative: late), and the answer in words.
+
+    Args:
+        predicate: The statement's content.
+        used: Since when the model after is in use; "" where it is not, as far as is known.
+    """
     due, finished = predicate.request.due_at, predicate.event.finished_at
     end, last = numbers.moment(finished), numbers.moment(due)
-    times = {"dueAt": due, "finishedAt": finished}
+    times, since = {"dueAt": due, "finishedAt": finished}, numbers.moment(used)
     if end is None or last is None:
         return times | {"daysLeft": None, "inTime": None} | _mark("Not known", "open", "question")
     answer = _mark("No, late", "bad", "cross")
-    if end <= last and predicate.verdict.result == "PASSED":
+    if since is not None and since <= last:
+        answer = _mark("Yes", "good", "tick")
+    elif since is not None:
+        pass
+    elif end <= last and predicate.verdict.result == "PASSED":
         answer = _mark("On course", "good", "tick")
     elif end <= last:
         answer = _mark("Not yet", "open", "question")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from flows.records.status import EventStatus
 
 
+REGULATIONS = ("gdpr", "ccpa", "contract", "recall", "other")
+"""`Regulation` of a policy, without pydantic: help has to answer at once."""
+
+
 @click.command()
 @click.option(
     "--forget", multiple=True, required=True, help="Class index, or its folder's name; repeatable."
@@ -39,23 +44,43 @@ if TYPE_CHECKING:
 @data_root
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
 @click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
-@click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
+@click.option(
+    "--regulation",
+    type=click.Choice(REGULATIONS),
+    help="On which ground it is asked; nothing is taken for granted. [asked for on a terminal]",
+)
 @preset("retrain")
-def request(forget: tuple[str, ...], **options: Any) -> int:
+def request(forget: tuple[str, ...], regulation: str | None, **options: Any) -> int:
     """Print a request with a new id, to look through and submit.
 
-    A class may be named by its folder; the request holds its index, as `damp classes` lists it.
+    A class may be named by its folder; the request holds its index, as `damp classes` lists it. The
+    regulation sets the clock and stands on the report's first page.
 
     \b
     Examples:
-      damp request --forget 3 --model mnist@champion --data mnist > request.yaml
+      damp request --forget 3 --model mnist@champion --data mnist --regulation gdpr > request.yaml
     """
     from flows.data import class_names
     from flows.intake import requests
 
     indices = class_names.indices(forget, options["data"], options["data_root"])
-    console.raw(requests.template(forget=indices, **options))
+    ground = regulation or _asked_for()
+    console.raw(requests.template(forget=indices, regulation=ground, **options))
     return DONE
+
+
+def _asked_for() -> str:
+    """The regulation, asked for on a terminal; what is printed goes into the request's file.
+
+    Raises:
+        UsageError: There is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"Say on which ground: --regulation {', '.join(REGULATIONS[:-1])} or {REGULATIONS[-1]}."
+        )
+    ground: str = click.prompt("On which ground", type=click.Choice(REGULATIONS), err=True)
+    return ground
 
 
 @click.command()

@@ -52,7 +52,8 @@ def train(as_json: bool, **options: Any) -> int:
         f"{trained.test_accuracy:.4f}.",
         f"Weights: {trained.weights}",
         console.next_step(
-            f"damp request --model {champion} --data {dataset} --forget 3 > request.yaml"
+            f"damp request --model {champion} --data {dataset} --forget 3 "
+            "--regulation gdpr > request.yaml"
         ),
     ]
     console.answer(trained.to_json(), lines, as_json=as_json)

@@ -29,6 +29,20 @@ from flows.state.paths import Home
     help="A PDF is printed by Chromium; md is short for markdown.",
 )
 @click.option("--output", "-o", type=FILE, help="[default: beside the statement]")
+@click.option(
+    "--language",
+    type=click.Choice(["en", "de", "fr"]),
+    default="en",
+    show_default=True,
+    help="Of the first two pages; the evidence stays English.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="INDEX=NAME",
+    help="What the controller calls a class, on this page only; repeatable.",
+)
 @click.option("--filed", is_flag=True, help="As it was filed, instead of brought up to date.")
 @click.option(
     "--compare",
@@ -50,6 +64,8 @@ def report(
     number: int | None,
     form: str,
     output: Path | None,
+    language: str,
+    labels: tuple[str, ...],
     filed: bool,
     comparing: bool,
     indexing: bool,
@@ -58,13 +74,15 @@ def report(
 ) -> int:
     """Make the report of an attempt, brought up to date with the ledger.
 
-    The page that was filed, report.html, stays as it is. With --compare several attempts stand
+    Its first two pages are for the person who signs. The page that was filed, report.html, stays as
+    it is. With --compare several attempts stand
     side by side in comparison.html; with --index a page leads to all events.
 
     \b
     Examples:
       damp report --event 5f0c7c2e --open
       damp report --event 5f0c7c2e --format pdf -o report.pdf
+      damp report --event 5f0c7c2e --format pdf --language de --label 3="the digit three"
       damp report --compare 5f0c7c2e
       damp report --compare 5f0c7c2e/2 8d1f9a40/1 --format pdf
       damp report --index --open
@@ -73,10 +91,15 @@ def report(
 
     place, events = home(), ([event] if event else []) + list(others)
     form = "markdown" if form == "md" else form
-    if (indexing or comparing) and (number is not None or filed):
+    if (indexing or comparing) and (number is not None or filed or labels or language != "en"):
         raise EventError(
-            f"{'--index' if indexing else '--compare'} takes neither --attempt nor --filed: it "
-            "shows attempts brought up to date."
+            f"{'--index' if indexing else '--compare'} takes neither --attempt nor --filed, "
+            "--language or --label: it shows attempts brought up to date, in English."
+        )
+    if filed and (labels or language != "en"):
+        raise EventError(
+            "The page that was filed is in English and without labels: leave --filed to get it in "
+            "another language, or with a label."
         )
     if indexing:
         path = _index(place, events, form, output)
@@ -84,7 +107,8 @@ def report(
         path = _comparison(place, events, form, output)
     elif len(events) == 1:
         chosen = reports.attempt_of(place, events[0], number)
-        path = reports.write(chosen, form, output, filed=filed)
+        reader = reports.reader_of(language, _labels(labels))
+        path = reports.write(chosen, form, output, filed=filed, reader=reader)
     else:
         raise EventError("Name one event with --event, or use --compare or --index.")
     if path is None:
@@ -94,6 +118,21 @@ def report(
     if opening and not webbrowser.open(path.as_uri()):
         raise EventError(f"No browser could be opened: open {path} in yours.")
     return DONE
+
+
+def _labels(given: Sequence[str]) -> dict[int, str]:
+    """Names of classes by index.
+
+    Raises:
+        UsageError: One is not written as INDEX=NAME.
+    """
+    labels = {}
+    for each in given:
+        index, sign, name = each.partition("=")
+        if not (sign and name.strip() and index.isascii() and index.isdecimal()):
+            raise click.UsageError(f'--label {each}: write INDEX=NAME, as in 3="the digit three".')
+        labels[int(index)] = name.strip()
+    return labels
 
 
 def _index(home: Home, events: Sequence[str], form: str, output: Path | None) -> Path | None:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compliance.ledger import Entry, Ledger, since_signed, states
 from compliance.ledger.append_file import must_read
@@ -22,6 +22,10 @@ from flows.state import event_ids
 from flows.state.errors import EventError
 from flows.state.files import digest_bytes, write_atomically
 from flows.state.paths import Attempt, Home
+from flows.state.settings import settings
+
+if TYPE_CHECKING:
+    from compliance.report.officer import Reader
 
 Facts = dict[str, Any]
 
@@ -83,12 +87,27 @@ class Material:
         return report_json(self.statement, **self.shown)
 
 
-def material(attempt: Attempt, *, filed: bool = False) -> Material:
+def reader_of(language: str = "en", labels: Mapping[int, str] | None = None) -> Reader:
+    """For whom the officer's pages are written: names are the settings'."""
+    from compliance.report.officer import Office, Reader
+
+    own = settings()
+    office = Office(
+        controller=own.controller,
+        system=own.system,
+        operator=own.operator,
+        data_owner=own.data_owner,
+    )
+    return Reader(language=language, office=office, labels=labels or {})
+
+
+def material(attempt: Attempt, *, filed: bool = False, reader: Reader | None = None) -> Material:
     """What an attempt's report is made of.
 
     Args:
         attempt: Whose report.
         filed: As it was filed, instead of brought up to date.
+        reader: Language and labels of the officer's pages; None for English without labels.
     Raises:
         EventError: The statement is not the one that the ledger knows, or the findings are not the
             ones whose digest it holds.
@@ -111,6 +130,7 @@ def material(attempt: Attempt, *, filed: bool = False) -> Material:
         "controls": findings["controls"],
         "signatures": _as_filed(signatures, roles) if filed else _now(signatures, roles),
         "since": since,
+        "reader": reader or reader_of(),
         "next": _next(attempt, entries, statement, opened.digest, filed=filed),
         **commands(home, attempt),
     }
@@ -184,11 +204,13 @@ def _awaited(role: str) -> Facts:
     return {"role": role, "keyId": None}
 
 
-def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
+def render(
+    attempt: Attempt, form: str, *, filed: bool = False, reader: Reader | None = None
+) -> bytes:
     """The report in a form; a PDF is printed by a browser."""
     from compliance.report.render import render_html, render_markdown
 
-    given = material(attempt, filed=filed)
+    given = material(attempt, filed=filed, reader=reader)
     if form == "json":
         return json.dumps(given.page(), indent=1).encode()
     if form == "markdown":
@@ -196,10 +218,17 @@ def render(attempt: Attempt, form: str, *, filed: bool = False) -> bytes:
     return render_html(given.statement, **given.shown).encode()
 
 
-def write(attempt: Attempt, form: str, output: Path | None, *, filed: bool = False) -> Path:
+def write(
+    attempt: Attempt,
+    form: str,
+    output: Path | None,
+    *,
+    filed: bool = False,
+    reader: Reader | None = None,
+) -> Path:
     """Make the report and write it; returns where."""
     target = (output or attempt.folder / NAMES[form]).absolute()
-    write_page(target, render(attempt, form, filed=filed), form)
+    write_page(target, render(attempt, form, filed=filed, reader=reader), form)
     return target
 
 

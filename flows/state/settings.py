@@ -62,6 +62,10 @@ class Settings(BaseSettings):
             machine; large models want more).
         time_zone: IANA name, as in Europe/Berlin, of the place on whose calendar due dates are
             counted (default UTC).
+        controller: Who is responsible for the data, on the first page of a report.
+        system: What the model is used in, likewise.
+        operator: The role that runs damp and deletes what it can delete, as in ml-platform.
+        data_owner: The role that keeps the data sets.
     """
 
     model_config = SettingsConfigDict(env_prefix="DAMP_", frozen=True, extra="ignore")
@@ -80,6 +84,10 @@ class Settings(BaseSettings):
     device: str = "cpu"
     threads: int = Field(default=1, ge=1)
     time_zone: str = "UTC"
+    controller: str = Field(default="", max_length=200)
+    system: str = Field(default="", max_length=200)
+    operator: str = Field(default="", max_length=200)
+    data_owner: str = Field(default="", max_length=200)
 
     @field_validator("time_zone")
     @classmethod

@@ -174,6 +174,7 @@ def _write_report(
             {"role": "executor", "keyId": key.keyid, "demo": key.demo, "note": ""},
             *others,
         ],
+        "reader": reports.reader_of(),
         "next": next_steps.at_signing(
             attempt.home, attempt.event, Ledger(attempt.home.ledger).of(attempt.event), statement
         ),

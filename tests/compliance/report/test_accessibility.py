@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from compliance.report.index import render_comparison, render_index
+from compliance.report.officer import Reader
 from compliance.report.render import render_html, report_json
 from flows.records import pdf
 from flows.state.errors import BrowserError
@@ -115,9 +116,9 @@ def check(axe: str, tmp_path: Path) -> Callable[[str], Violations]:
     return run
 
 
-def page_of(example: ModuleType, kind: str) -> str:
-    statement = PAGES.KINDS[kind](example)
-    return render_html(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+def page_of(example: ModuleType, kind: str, language: str = "en") -> str:
+    statement, reader = PAGES.KINDS[kind](example), Reader(language=language)
+    return render_html(statement, findings=PAGES.findings(example), reader=reader, **PAGES.COMMANDS)
 
 
 def test_axe_sees_what_is_wrong(check: Callable[[str], Violations]) -> None:
@@ -135,6 +136,13 @@ def test_the_report_has_no_violation(
     check: Callable[[str], Violations], example: ModuleType, kind: str
 ) -> None:
     assert check(page_of(example, kind)) == []
+
+
+@pytest.mark.parametrize("language", ["de", "fr"])
+def test_the_report_has_no_violation_in_another_language(
+    check: Callable[[str], Violations], example: ModuleType, language: str
+) -> None:
+    assert check(page_of(example, "INCONCLUSIVE", language)) == []
 
 
 def test_with_every_table_open_the_report_has_no_violation(

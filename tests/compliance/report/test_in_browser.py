@@ -7,6 +7,7 @@ are skipped, and say so.
 from __future__ import annotations
 
 import base64
+import html
 import os
 import re
 import runpy
@@ -23,6 +24,7 @@ from urllib.parse import unquote
 import pytest
 
 from compliance.report.index import render_comparison, render_index
+from compliance.report.officer import LANGUAGES, Reader, catalogue
 from compliance.report.render import render_html, report_json
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
@@ -285,6 +287,48 @@ def test_the_page_fits_its_window_also_at_twice_the_size(
     wide, seen = map(int, told.groups())
     assert seen <= width
     assert wide <= seen
+
+
+PHONE = """<script>
+addEventListener("load", () => {
+  const inner = document.querySelector("iframe").contentDocument;
+  const wide = [...inner.querySelectorAll("*")].filter(e => e.clientWidth > 1
+    && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible");
+  document.documentElement.setAttribute("data-phone", inner.documentElement.scrollWidth + " "
+    + wide.map(e => e.tagName + "." + e.className).join(",") + ";");
+});
+</script>"""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_on_a_phone_no_table_scrolls_sideways(run: Run, example: ModuleType, language: str) -> None:
+    """390 pixels; a window of this browser is 500 at least, so the page is shown in a frame."""
+    page = page_of(example, reader=Reader(language=language))
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    frame = "<iframe style='width:390px;height:3000px;border:0' srcdoc=\"{}\"></iframe>"
+    framed = f"<!doctype html><body>{frame.format(html.escape(page))}{PHONE}</body>"
+    told = re.search(r'data-phone="(\d+) ([^;]*);', run(framed, "--dump-dom"))
+    assert told is not None
+    assert (int(told[1]), told[2]) == (390, "")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", list(PAGES.KINDS))
+def test_the_officer_s_part_is_two_pages_of_paper(
+    run: Run, example: ModuleType, tmp_path: Path, kind: str, language: str
+) -> None:
+    from pypdf import PdfReader
+
+    paper = tmp_path / "report.pdf"
+    words = {key: " ".join(text.split()) for key, text in catalogue(language).items()}
+    page = page_of(example, kind, reader=Reader(language=language))
+    run(page, f"--print-to-pdf={paper}", "--no-pdf-header-footer")
+    texts = [" ".join(each.extract_text().split()) for each in PdfReader(paper).pages]
+    assert words[f"word.{kind}"] in texts[0]
+    assert words["sign.signature"] in texts[1]
+    assert words["annex"] in texts[2]
+    assert "Required measurements" not in " ".join(texts[:2])
+    assert min(len(text) for text in texts) > 400  # no page with one row on it
 
 
 @pytest.mark.parametrize("width", [1200, 600])

@@ -280,7 +280,15 @@ def numbered(folder: Path, names: list[str]) -> Path:
 
 def asked(damp: Damp, folder: Path, *forget: str) -> Any:
     options = [word for name in forget for word in ("--forget", name)]
-    return damp("request", *options, "--model", "m@champion", "--data", f"imagefolder:{folder}")
+    model = ("--model", "m@champion", "--data", f"imagefolder:{folder}")
+    return damp("request", *options, *model, "--regulation", "gdpr")
+
+
+def test_no_regulation_is_taken_for_granted(damp: Damp) -> None:
+    told = damp("request", "--forget", "3", "--model", "m@champion", "--data", "digits")
+    assert told.code == 1
+    assert "--regulation gdpr, ccpa, contract, recall or other" in told.err
+    assert told.out == ""
 
 
 def test_a_class_may_be_named_and_the_request_holds_its_index(damp: Damp, tmp_path: Path) -> None:
