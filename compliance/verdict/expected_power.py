@@ -97,7 +97,8 @@ def expected(
     caught = judge_control("original", original, policy).result == FAILED
     outcomes = {name: sum(c.result == name for c in judged) for name in (PASSED, FAILED)}
     outcomes["INCONCLUSIVE"] = len(judged) - sum(outcomes.values())
-    can = caught and not out_of_reach and not blind and (outcomes[PASSED] > 0 or not judged)
+    enough = 2 * outcomes[PASSED] >= len(judged)
+    can = caught and not out_of_reach and not blind and enough
     return {
         "rows": lines,
         "acceptAll": accept,
@@ -146,8 +147,8 @@ def _sentence(
         return f"No pass can be reached. {BLIND}"
     if not can:
         return (
-            "No pass can be reached: none of the retrained models passes when judged by the "
-            "others. Bring more samples or references, or widen the margins."
+            f"No pass can be reached: {outcomes[PASSED]} of {sum(outcomes.values())} retrained "
+            "models pass when judged by the others, and half of them must. Bring more held-out images or references."
         )
     passed, all_of = outcomes[PASSED], sum(outcomes.values())
     others = f", {passed} of {all_of} retrained models pass by the others" if all_of else ""

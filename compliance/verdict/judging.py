@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from statistics import fmean, stdev
+from statistics import stdev
 
 from audits.finding import NOT_RUN, Figure, Finding
-from compliance.documents.policy import Policy, Rule
+from compliance.documents.policy import LEAST_REFERENCES, Policy, Rule
 from compliance.verdict.judged_row import (
     INFORMATIONAL,
+    LEAST_POWER,
     MISSING,
     OUTSIDE,
     UNDECIDED,
@@ -19,8 +20,8 @@ from compliance.verdict.judged_row import (
     Margins,
 )
 
-LEAST_POWER = 0.8
-"""Chance to catch the original that a measurement needs for a relative margin to decide."""
+LEAST_NOVEL_CLASSES = 3
+"""As `audits.evidence`, which needs numpy."""
 BASELINES = ("retrained", "unseen")
 """What a null distribution is made of."""
 
@@ -38,7 +39,7 @@ def judge_rows(findings: Sequence[Finding], policy: Policy) -> list[JudgedRow]:
     alpha over their number (Bonferroni): an honest model is failed with a chance of at most alpha.
     """
     tests = sum(
-        rule is not None and rule.required and rule.at_most is None
+        rule is not None and rule.tested and rule.at_most is None
         for finding in findings
         for rule in (policy.rule_for(figure.name) for figure in finding.measurements)
     )
@@ -131,7 +132,7 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
     accept, detect = _power(figure, rule, margins, policy.alpha)
     outcome, reason = _outcome(figure, rule, margins, policy, tests)
     if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
-        outcome, reason = INFORMATIONAL, _cannot_tell(detect)
+        outcome, reason = INFORMATIONAL, _cannot_tell(detect, figure.against)
     return JudgedRow(
         audit=audit,
         name=figure.name,
@@ -163,9 +164,9 @@ def resolved(rule: Rule, figure: Figure) -> Margins | None:
             _wider(rule.below, rule.spreads_below, spread),
             _wider(rule.above, rule.spreads_above, spread),
         )
-    if figure.original is None or not figure.null:
+    gap = figure.gap
+    if gap is None:
         return None
-    gap = figure.original - fmean(figure.null)
     remainder = abs(gap) * (rule.remainder or 0.0)
     overshoot = math.inf if rule.overshoot is None else abs(gap) * rule.overshoot
     return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
@@ -179,10 +180,11 @@ def _wider(width: float | None, spreads: float | None, spread: float) -> float:
     return max(widths, default=math.inf)
 
 
-def _cannot_tell(detect: float | None) -> str:
+def _cannot_tell(detect: float | None, against: str) -> str:
     power = "0" if detect is None else f"{detect:.2f}"
+    baseline = "classes it never saw" if against == "unseen" else "retrained models"
     return (
-        "It decides nothing: these margins cannot distinguish the original from retrained models "
+        f"It decides nothing: these margins cannot distinguish the original from {baseline} "
         f"(power {power})."
     )
 
@@ -193,13 +195,22 @@ def _outcome(
     if rule.at_most is not None:
         outcome, reason = _by_limit(figure, rule.at_most), ""
     else:
-        outcome, reason = _by_margin(figure, margins, policy, tests if rule.required else 1)
+        outcome, reason = _by_margin(figure, margins, policy, tests if rule.tested else 1)
     if outcome == MISSING:
-        return MISSING, "There is nothing to compare with: give retrained references, at least 3."
+        return MISSING, _nothing_to_compare(policy)
     short = _too_few(figure, policy)
     if outcome == WITHIN and short:
         return UNDECIDED, short
     return outcome, reason
+
+
+def _nothing_to_compare(policy: Policy) -> str:
+    if policy.assurance == "L2":
+        least = max(policy.unseen_classes, LEAST_NOVEL_CLASSES)
+        return f"There is nothing to compare with: give unseen classes, at least {least}."
+    return (
+        f"There is nothing to compare with: give retrained references, at least {LEAST_REFERENCES}."
+    )
 
 
 def _by_limit(figure: Figure, limit: float) -> str:
@@ -250,6 +261,8 @@ def _power(
     """Chances that a retrained model passes and that the original is caught, where known."""
     from audits.equivalence import power_to_accept, power_to_detect
 
+    if rule.at_most is not None:
+        return None, _caught_by_limit(figure, rule.at_most, alpha)
     error, freedom = figure.standard_error, figure.degrees_of_freedom
     if margins is None or figure.against not in BASELINES or error is None or freedom is None:
         return None, None
@@ -261,13 +274,27 @@ def _power(
     if figure.original is not None and figure.standard_error_original is not None and figure.null:
         detect = power_to_detect(
             figure.original,
-            figure.null,
+            figure.null_original or figure.null,
             figure.standard_error_original,
             freedom,
             *margins,
             alpha=alpha,
         )
     return accept, detect
+
+
+def _caught_by_limit(figure: Figure, limit: float, alpha: float) -> float | None:
+    """Chance that a model with the original's value lies above a limit; None where unknown.
+
+    By the binomial error of a share of the forgotten class's images, never below one image's worth.
+    """
+    from audits.equivalence import power_to_detect
+
+    count, value = figure.sizes.get("forget_test"), figure.original
+    if count is None or count < 2 or value is None or not 0 <= value <= 1:
+        return None
+    error = math.sqrt(max(value * (1 - value), 1 / count) / count)
+    return power_to_detect(value, [0.0], error, count - 1, math.inf, limit, alpha=alpha)
 
 
 def _too_few(figure: Figure, policy: Policy) -> str:

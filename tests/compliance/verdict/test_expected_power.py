@@ -61,7 +61,7 @@ def test_the_chances_follow_from_retrained_models_and_original(example: ModuleTy
     assert told["acceptAll"] == pytest.approx(product)
     assert told["originalCaught"]
     assert sum(told["references"].values()) == 5
-    assert told["canReach"] == (told["references"]["PASSED"] > 0)
+    assert told["canReach"] == (told["references"]["PASSED"] >= 3)
 
 
 def test_an_original_that_would_not_be_failed_is_told_before_anything_runs(
@@ -79,7 +79,7 @@ def test_retrained_models_that_cannot_pass_are_told(example: ModuleType) -> None
     references = {f"reference_{i}": example.findings("original") for i in range(3)}
     told = expected(original, references, example.policy())
     assert told["references"] == {"PASSED": 0, "FAILED": 3, "INCONCLUSIVE": 0}
-    assert "none of the retrained models passes" in told["told"]
+    assert "0 of 5 retrained models pass when judged by the others" in told["told"]
 
 
 def test_what_sizes_rule_out_is_the_first_thing_said(example: ModuleType) -> None:
@@ -99,6 +99,6 @@ def test_margins_with_room_for_the_original_are_told_before_anything_runs(
             rule["below"], rule["above"] = 9.0, 9.0
     references = {f"reference_{i}": example.findings(f"reference_{i}") for i in range(5)}
     told = expected(example.findings("original"), references, Policy.model_validate(content))
-    assert told["originalCaught"]
+    assert not told["originalCaught"]
     assert not told["canReach"]
-    assert "room for the original itself" in told["told"]
+    assert "the original itself would not be failed" in told["told"]
