@@ -1,7 +1,7 @@
 """Choice events: how far honest models, and models that kept a part, lie from retrained ones.
 
-Margins of the shipped policies were chosen by what this prints, on 8x8 digits and MNIST alone; other
-data had no part in it (docs/policies.md). `python -m benchmarks.margins` measures what is not there
+Margins of the shipped policies were chosen by what this prints, on 8x8 digits and MNIST alone:
+other data had no part in it (docs/policies.md). `python -m benchmarks.margins` measures what is not there
 yet, then judges all of it by a policy.
 """
 
@@ -11,13 +11,11 @@ import argparse
 import hashlib
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,12 +24,9 @@ from audits import AUDITS, controls, fresh, remainder, spiked
 from audits.errors import BadControl
 from audits.evidence import Evidence
 from audits.features import observe
-from audits.finding import Finding
 from audits.observation import Observation
 from audits.references import Recipe, train
 from audits.weight_record import record
-from compliance.documents.policy import Policy, load_policy
-from compliance.verdict import Verdict, judge
 from flows.data.dataset import DataSpec
 from flows.data.loaders import load
 from flows.models.small_nets import SmallCNN

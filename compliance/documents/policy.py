@@ -46,9 +46,9 @@ class Rule(Strict):
     `below` or `above` the wider of both counts, so that five models that happen to agree narrow
     nothing.
 
-    `required`: must be within for a pass, and fails the model outside. `veto`: fails it outside too,
-    and holds nothing up where the samples do not tell: for single readers beside a pooled one that
-    is required, so that no reader that overshoots hides one that remembers.
+    `required`: must be within for a pass, and fails the model outside. `veto`: fails it outside
+    too, and holds nothing up where the samples do not tell: for single readers beside a pooled one
+    that is required, so that no reader that overshoots hides one that remembers.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -145,10 +145,10 @@ def _relative_sentence(remainder: float, overshoot: float | None) -> str:
 class Policy(Strict):
     """What the verdict rests on. docs/record.md explains each key.
 
-    `kinds`: kinds of readers of which a row each must have decided. `near_margin`: the share of what
-    the original knows that a control holds, which must not pass. `unseen_classes`: how many classes
-    that nobody was trained on an L2 verdict needs. `shadows_cost`: shadow models are trained only as
-    far as they cost at most this many times what the references cost.
+    `kinds`: kinds of readers of which a row each must have decided. `near_margin`: the share of
+    what the original knows that a control holds, which must not pass. `unseen_classes`: how many
+    classes that nobody was trained on an L2 verdict needs. `shadows_cost`: shadow models are
+    trained only as far as they cost at most this many times what the references cost.
     """
 
     apiVersion: Literal["damp/v1"] = "damp/v1"  # noqa: N815 - the key in the file

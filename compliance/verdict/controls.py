@@ -59,9 +59,9 @@ class Control:
 def judge_control(name: str, findings: Sequence[Finding], policy: Policy) -> Control:
     """One control, judged by the same rules as the candidate.
 
-    What holds the class, or is none of the candidate's doing, is judged by the rows on the inside of
-    the network alone: the original fails by its accuracy whatever the audits of the inside can see,
-    and a random edit by what it breaks. Where the policy looks at outputs only, by all rows.
+    What holds the class is judged by the rows on the inside of the network alone: the original
+    fails by its accuracy whatever the audits of the inside can see, and a random edit by what it
+    breaks. Where the policy looks at outputs only, by all rows.
     """
     rows = tuple(judge_rows(findings, policy))
     if name.startswith(MUST_PASS):

@@ -148,7 +148,8 @@ def _sentence(
     if not can:
         return (
             f"No pass can be reached: {outcomes[PASSED]} of {sum(outcomes.values())} retrained "
-            "models pass when judged by the others, and half of them must. Bring more held-out images or references."
+            "models pass when judged by the others, and half of them must. Bring more held-out "
+            "images or references."
         )
     passed, all_of = outcomes[PASSED], sum(outcomes.values())
     others = f", {passed} of {all_of} retrained models pass by the others" if all_of else ""

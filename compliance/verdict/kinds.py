@@ -1,7 +1,7 @@
 """Kinds of readers: what each sees, and what it means where a kind has not decided. Pure.
 
-A model can be made to look right to one kind. So a policy names kinds of which a row each must have
-decided. What may be missing follows from what the kind asks:
+A model can be made to look right to one kind. So a policy names kinds of which a row each must
+have decided. What may be missing follows from what the kind asks:
 
 - `probe` and `few_labels` ask how much is left of what the original knows. One of them without a row
   that can tell the original leaves nothing to be left: no verdict, more samples are needed.
@@ -70,8 +70,8 @@ def lacking(kinds: Sequence[Kind], rows: Sequence[JudgedRow]) -> Iterator[str]:
             continue
         names = ", ".join(row.name for row in own) or "no rule of this policy requires one"
         yield (
-            f"No measurement by {WORDS[kind]} could decide ({names}): bring more held-out images of "
-            "the class or more references, or audit a model that knows the class better."
+            f"No measurement by {WORDS[kind]} could decide ({names}): bring more held-out images "
+            "of the class or more references, or audit a model that knows the class better."
         )
 
 
@@ -80,8 +80,8 @@ def absent(kinds: Sequence[Kind], rows: Sequence[JudgedRow]) -> Iterator[str]:
     for kind in kinds:
         if kind not in MUST_TELL and not any(row.required for row in rows_of(kind, rows)):
             yield (
-                f"No measurement by {WORDS[kind]} counts here, so that nothing is said of what only "
-                "they would see."
+                f"No measurement by {WORDS[kind]} counts here, so that nothing is said of what "
+                "only they would see."
             )
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 CANDIDATE, MUST_FAIL, ORIGINAL = "candidate", "must_fail", "original"
 NEAR_MARGIN = "near_margin"
 REFERENCE = "reference_"
-"""The parts of the audits: the candidate, the controls made of it, the original, the control near the
-margin, each reference."""
+"""The parts of the audits: the candidate, the controls made of it, the original, the control near
+the margin, each reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

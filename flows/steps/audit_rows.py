@@ -123,8 +123,7 @@ def smallest(data: Data) -> dict[str, int]:
 def drawn(classes: Sequence[int], seed: int) -> list[int]:
     """Half of the classes that were given, eight at least, all where there are no more.
 
-    Drawn from a seed that did not exist when the model was handed in: an edit cannot have been fitted
-    to them, the more there are to draw from.
+    Drawn from a seed that did not exist when the model was handed in: nobody knew which they are.
 
     >>> drawn(range(6), 1), len(drawn(range(12), 1)), len(drawn(range(40), 1))
     ([0, 1, 2, 3, 4, 5], 8, 20)
