@@ -1,8 +1,8 @@
 """Choice events: how far honest models, and models that kept a part, lie from retrained ones.
 
 Margins of the shipped policies were chosen by what this prints, on 8x8 digits and MNIST alone:
-other data had no part in it (docs/policies.md). `python -m benchmarks.margins` measures what is not there
-yet, then judges all of it by a policy.
+other data had no part in it (docs/policies.md). `python -m benchmarks.margins` measures what is
+not there yet, then judges all of it by a policy.
 """
 
 from __future__ import annotations

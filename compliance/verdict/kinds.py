@@ -3,8 +3,8 @@
 A model can be made to look right to one kind. So a policy names kinds of which a row each must
 have decided. What may be missing follows from what the kind asks:
 
-- `probe` and `few_labels` ask how much is left of what the original knows. One of them without a row
-  that can tell the original leaves nothing to be left: no verdict, more samples are needed.
+- `probe` and `few_labels` ask how much is left of what the original knows. Where one of them has no
+  row that can tell the original, nothing can be said: no verdict, more samples are needed.
 - `geometry` and `nonlinear` ask whether the candidate shows what no retrained model shows. The
   original need not stand out by them (a class hidden in second moments is new to the edit), so that
   a row within the retrained models' own scatter decides, whatever it says of the original. One must
