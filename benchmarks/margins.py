@@ -11,22 +11,27 @@ import argparse
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from audits import AUDITS, controls, fresh, remainder, spiked
+from audits import AUDITS, controls, fresh, reference_independence, remainder, spiked
 from audits.errors import BadControl
 from audits.evidence import Evidence
 from audits.features import observe
+from audits.finding import Finding
 from audits.observation import Observation
 from audits.references import Recipe, train
 from audits.weight_record import record
+from compliance.documents.policy import Policy, load_policy
+from compliance.verdict import Verdict, judge
 from flows.data.dataset import DataSpec
 from flows.data.loaders import load
 from flows.models.small_nets import SmallCNN
@@ -43,6 +48,8 @@ LEFT_IN = (0.1, 0.2, 0.5)
 BLENDS = (0.3, 0.6)
 """Shares of what the original knows that a blend with a retrained model holds."""
 AUDIT_SEED = 11
+COUNTS = (3, 5, 10)
+"""Numbers of references with which the check for copies is asked about honest models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +294,17 @@ def measure(event: Event) -> None:
             )
         except BadControl as problem:
             print(event.name, problem)
+    copies = {
+        str(count): reference_independence.dependence(
+            replace(
+                evidence.with_candidate(candidates["honest_2000"].candidate, references[:count]),
+                trained_here=False,
+            )
+        )
+        for count in COUNTS
+    }
     content = {
+        "refused_as_copies": copies,
         "candidates": {name: _findings(each) for name, each in candidates.items()},
         "controls": {name: _findings(each) for name, each in known.items()},
     }
@@ -317,16 +334,69 @@ def events(only: str = "") -> Iterator[Event]:
                     yield event
 
 
+def verdicts(event: Event, policy: Policy) -> dict[str, Verdict]:
+    """The verdict on each candidate of an event."""
+    content = json.loads((event.folder / "findings.json").read_text())
+    known = {name: _read(found) for name, found in content["controls"].items()}
+    blend = _read(content["candidates"].get("blend_0.6", []))
+    known |= {"near_margin": blend} if policy.near_margin and blend else {}
+    return {
+        name: judge(_read(found), known, policy) for name, found in content["candidates"].items()
+    }
+
+
+def _read(found: list[dict]) -> list[Finding]:
+    return [Finding.from_json(each) for each in found]
+
+
+def report(policy: Policy, only: str) -> None:
+    """Verdicts by candidate and setting, what kept honest models from passing, shares held."""
+    results: dict[tuple[str, str], Counter[str]] = {}
+    shares: dict[tuple[str, str, str], list[float]] = {}
+    why: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    for event in events(only):
+        if not (event.folder / "findings.json").exists():
+            continue
+        content = json.loads((event.folder / "findings.json").read_text())
+        refused.update(k for k, reason in content["refused_as_copies"].items() if reason)
+        for name, verdict in verdicts(event, policy).items():
+            kind = name.split("_2")[0] if name.startswith("honest") else name
+            key = (event.setting.name, kind)
+            results.setdefault(key, Counter())[verdict.result] += 1
+            for row in verdict.rows:
+                if row.measurement and row.measurement.gap and row.rule and row.rule.tested:
+                    gap, difference = row.measurement.gap, row.measurement.difference or 0.0
+                    shares.setdefault((*key, row.name), []).append(difference / gap)
+            if kind == "honest" and verdict.result != "PASSED":
+                why.update(reason.split(":")[0][:110] for reason in verdict.reasons[:3])
+    for key, counter in results.items():
+        print(*key, dict(counter))
+    for key, values in shares.items():
+        if key[2].startswith(("remainder", "linear_probe", "few_shot", "head_refit")):
+            print(
+                *key,
+                f"{np.mean(values):+.2f} sd {np.std(values):.2f} "
+                f"{min(values):+.2f} to {max(values):+.2f} n={len(values)}",
+            )
+    print("refused as copies, by number of references:", dict(refused) or "none")
+    for reason, times in why.most_common(15):
+        print(times, reason)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.margins", description=__doc__)
     parser.add_argument("--only", default="", help="events whose names begin so")
+    parser.add_argument("--policy", default="default-v2", help="name or file")
+    parser.add_argument("--report", action="store_true", help="judge what is there")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
-    for event in events(asked.only):
+    for event in () if asked.report else events(asked.only):
         measure(event)
         print(f"{time.monotonic() - began:6.0f} s {event.name}", flush=True)
+    report(load_policy(asked.policy), asked.only)
 
 
 if __name__ == "__main__":
