@@ -1,4 +1,4 @@
-from . import expected_power, findings, wording
+from . import blockers, expected_power, findings, kinds, wording
 from .assurance import FAILED, INCONCLUSIVE, PASSED, reached, result_of
 from .controls import MUST_FAIL, MUST_PASS, Control
 from .findings import impossible_controls, load_findings
@@ -15,12 +15,14 @@ __all__ = [
     "Control",
     "JudgedRow",
     "Verdict",
+    "blockers",
     "expected_power",
     "findings",
     "impossible_controls",
     "judge",
     "judge_row",
     "judge_rows",
+    "kinds",
     "load_findings",
     "reached",
     "result_of",

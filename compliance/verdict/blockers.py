@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from compliance.documents.policy import Policy
+from compliance.documents.policy import LEAST_REFERENCES, Policy
 from compliance.verdict import kinds
 from compliance.verdict.assurance import PASSED, reached
 from compliance.verdict.controls import Control
@@ -27,6 +27,29 @@ def blockers(
     yield from _about_unseen(rows, policy)
     yield from _about_samples(rows, policy)
     yield from _about_copies(propagation, policy)
+
+
+def foreseen(policy: Policy, *, references: int, unseen: int | None) -> Iterator[str]:
+    """What keeps a verdict by this policy out of reach whatever the models are.
+
+    Args:
+        policy: The rules.
+        references: Retrained models that will be there: handed in, or trained by a recipe.
+        unseen: Classes that nobody was trained on; None where that is not known yet.
+    """
+    if policy.assurance == "L1":
+        yield L1_IS_OUTPUTS
+    if policy.assurance == "L3" and references < LEAST_REFERENCES:
+        yield (
+            f"No verdict can be reached: policy {policy.name} asks for L3, and there are "
+            f"{references} retrained models: name a recipe, hand in {LEAST_REFERENCES} or more, or "
+            "ask for L2 by classes that the model was never trained on."
+        )
+    if policy.assurance == "L2" and unseen is not None and unseen < policy.unseen_classes:
+        yield (
+            f"No pass can be reached: policy {policy.name} asks for {policy.unseen_classes} "
+            f"classes that the model was never trained on, and {unseen} are given: give more."
+        )
 
 
 LEAST_SHARE_OF_REFERENCES = 0.5
@@ -56,10 +79,7 @@ def _about_unseen(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
 
 def _about_level(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
     if policy.assurance == "L1":
-        yield (
-            "L1 looks at outputs only, and a suppressed last layer looks the same there: a class "
-            "erasure needs audits of the representation (L2 or L3)."
-        )
+        yield L1_IS_OUTPUTS
     elif reached(rows) < policy.assurance:
         yield (
             f"The policy asks for {policy.assurance}, the evidence reaches {reached(rows)}: audits "
@@ -67,6 +87,10 @@ def _about_level(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
         )
 
 
+L1_IS_OUTPUTS = (
+    "L1 looks at outputs only, and a suppressed last layer looks the same there: a class erasure "
+    "needs audits of the representation (L2 or L3)."
+)
 BLIND = (
     "The margins of every required measurement of the representation have room for the original "
     "itself, so that a pass would be hollow: bring more held-out images of the class or references."

@@ -39,7 +39,10 @@ def audit(file: Path, allow: tuple[str, ...], as_json: bool) -> int:
 
     home = prepared()
     with console.bars():
-        event = claims.file_claim(home, file, allow=allow).id
+        receipt = claims.file_claim(home, file, allow=allow)
+        event = receipt.id
+        for warning in receipt.warnings:
+            console.note(warning)
         engine.carry_out(home, [event])
     return outcomes.answer(home, status.one_event(home, event), as_json=as_json)
 
