@@ -21,6 +21,7 @@ __getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [
     "FAILED",
     "INCONCLUSIVE",
+    "LEAST_POWER",
     "MUST_FAIL",
     "MUST_PASS",
     "PASSED",
