@@ -131,6 +131,8 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
     margins = resolved(rule, figure)
     accept, detect = _power(figure, rule, margins, policy.alpha)
     outcome, reason = _outcome(figure, rule, margins, policy, tests)
+    if outcome != MISSING and _lacks_spread(rule, figure):
+        outcome, reason = UNDECIDED, NO_SPREAD
     if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
         outcome, reason = INFORMATIONAL, _cannot_tell(detect, figure.against)
     return JudgedRow(
@@ -170,6 +172,20 @@ def resolved(rule: Rule, figure: Figure) -> Margins | None:
     remainder = abs(gap) * (rule.remainder or 0.0)
     overshoot = math.inf if rule.overshoot is None else abs(gap) * rule.overshoot
     return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
+
+
+NO_SPREAD = (
+    "The baseline's members are all alike here, so that their spread is no measure of what is usual: "
+    "train each with a seed of its own, or bring more of them."
+)
+
+
+def _lacks_spread(rule: Rule, figure: Figure) -> bool:
+    """Whether a margin is in spreads of a null that has none, and in nothing else on that side."""
+    if not rule.in_spreads or len(figure.null) < 2 or stdev(figure.null) > 0:
+        return False
+    sides = ((rule.spreads_below, rule.below), (rule.spreads_above, rule.above))
+    return any(spreads is not None and not width for spreads, width in sides)
 
 
 def _wider(width: float | None, spreads: float | None, spread: float) -> float:
