@@ -175,8 +175,8 @@ def resolved(rule: Rule, figure: Figure) -> Margins | None:
 
 
 NO_SPREAD = (
-    "The baseline's members are all alike here, so that their spread is no measure of what is usual: "
-    "train each with a seed of its own, or bring more of them."
+    "The baseline's members are all alike here, so that their spread is no measure of what is "
+    "usual: train each with a seed of its own, or bring more of them."
 )
 
 
