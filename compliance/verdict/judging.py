@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from statistics import fmean, stdev
+from statistics import stdev
+from typing import TYPE_CHECKING
 
 from audits.finding import NOT_RUN, Figure, Finding
 from compliance.documents.policy import Policy, Rule
@@ -18,6 +19,9 @@ from compliance.verdict.judged_row import (
     JudgedRow,
     Margins,
 )
+
+if TYPE_CHECKING:
+    from audits.regions import Bounds
 
 LEAST_POWER = 0.8
 """Chance to catch the original that a measurement needs for a relative margin to decide."""
@@ -132,6 +136,8 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
     outcome, reason = _outcome(figure, rule, margins, policy, tests)
     if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
         outcome, reason = INFORMATIONAL, _cannot_tell(detect)
+    if figure.aside:
+        outcome, reason = INFORMATIONAL, figure.aside
     return JudgedRow(
         audit=audit,
         name=figure.name,
@@ -163,9 +169,9 @@ def resolved(rule: Rule, figure: Figure) -> Margins | None:
             _wider(rule.below, rule.spreads_below, spread),
             _wider(rule.above, rule.spreads_above, spread),
         )
-    if figure.original is None or not figure.null:
+    gap = figure.gap
+    if gap is None:
         return None
-    gap = figure.original - fmean(figure.null)
     remainder = abs(gap) * (rule.remainder or 0.0)
     overshoot = math.inf if rule.overshoot is None else abs(gap) * rule.overshoot
     return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
@@ -191,9 +197,9 @@ def _outcome(
     figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     if rule.at_most is not None:
-        outcome, reason = _by_limit(figure, rule.at_most), ""
+        outcome, reason = _by_limit(figure, rule.at_most, policy.alpha), ""
     else:
-        outcome, reason = _by_margin(figure, margins, policy, tests if rule.required else 1)
+        outcome, reason = _by_margin(figure, rule, margins, policy, tests if rule.required else 1)
     if outcome == MISSING:
         return MISSING, "There is nothing to compare with: give retrained references, at least 3."
     short = _too_few(figure, policy)
@@ -202,29 +208,50 @@ def _outcome(
     return outcome, reason
 
 
-def _by_limit(figure: Figure, limit: float) -> str:
-    """An absolute rule looks at the 95% interval of the value itself."""
+def _by_limit(figure: Figure, limit: float, alpha: float) -> str:
+    """An absolute rule looks at the bounds of the value itself, each at alpha."""
+    from audits.statistics import clopper_pearson  # brings scipy: not needed to verify
+
     low, high = figure.interval
+    if figure.trials is not None:
+        hits = round(figure.value * figure.trials)
+        low, high = clopper_pearson(hits, figure.trials, 1 - 2 * alpha)
     if high <= limit:
         return WITHIN
     return OUTSIDE if low > limit else UNDECIDED
 
 
+def bounds_of(rule: Rule) -> Bounds:
+    """The rule's margins as the audits' numerics take them."""
+    from audits.regions import Bounds
+
+    return Bounds(
+        below=rule.below,
+        above=rule.above,
+        remainder=rule.remainder,
+        overshoot=rule.overshoot,
+        spreads_below=rule.spreads_below,
+        spreads_above=rule.spreads_above,
+    )
+
+
 def _by_margin(
-    figure: Figure, margins: Margins | None, policy: Policy, tests: int
+    figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     """Equivalence: two one-sided tests of the difference to the baseline."""
-    from audits.equivalence import equivalence  # brings scipy: not needed to verify or to list
+    from audits.regions import region  # brings scipy: not needed to verify or to list
 
-    error, freedom = figure.standard_error, figure.degrees_of_freedom
-    if figure.difference is None or error is None or freedom is None or margins is None:
+    if figure.difference is None or margins is None:
         return MISSING, ""
     if not sum(margins) > 0:  # original and baseline are the same: nothing to distinguish
         return UNDECIDED, ""
-    outcomes = [
-        equivalence(figure.difference, error, freedom, *margins, alpha=alpha)
+    regions = [
+        region(figure, bounds_of(rule), alpha=alpha)
         for alpha in (policy.alpha, policy.alpha / tests)
     ]
+    outcomes = [each.outcome(figure.difference) for each in regions if each is not None]
+    if not outcomes:
+        return MISSING, ""
     if outcomes[0] == OUTSIDE != outcomes[1]:
         return UNDECIDED, f"Outside by itself, not by the stricter test that {tests} at once need."
     return outcomes[0], ""
@@ -248,26 +275,15 @@ def _power(
     figure: Figure, rule: Rule, margins: Margins | None, alpha: float
 ) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
-    from audits.equivalence import power_to_accept, power_to_detect
+    from audits.regions import chance_outside, chance_within, region
 
-    error, freedom = figure.standard_error, figure.degrees_of_freedom
-    if margins is None or figure.against not in BASELINES or error is None or freedom is None:
+    if margins is None or figure.against not in BASELINES or not sum(margins) > 0:
         return None, None
-    if not sum(margins) > 0:
+    allowed = region(figure, bounds_of(rule), alpha=alpha)
+    if allowed is None:
         return None, None
-    accept = detect = None
-    if len(figure.null) > 1:
-        accept = power_to_accept(figure.null, error, freedom, *margins, alpha=alpha)
-    if figure.original is not None and figure.standard_error_original is not None and figure.null:
-        detect = power_to_detect(
-            figure.original,
-            figure.null,
-            figure.standard_error_original,
-            freedom,
-            *margins,
-            alpha=alpha,
-        )
-    return accept, detect
+    accept = chance_within(figure, allowed) if len(figure.null) > 1 else None
+    return accept, chance_outside(figure, bounds_of(rule), alpha=alpha)
 
 
 def _too_few(figure: Figure, policy: Policy) -> str:

@@ -120,7 +120,14 @@ def _how_many(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
             f"for outside at {policy.alpha:g}/{tests}, so that one within all margins is failed "
             f"with a chance of {policy.alpha:g} at most."
         )
-    silent = [row.name for row in rows if _silent(row)]
+    for row in rows:
+        if row.measurement is not None and row.measurement.aside and _silent(row):
+            yield f"{row.name} decides nothing. {row.measurement.aside}"
+    silent = [
+        row.name
+        for row in rows
+        if _silent(row) and not (row.measurement is not None and row.measurement.aside)
+    ]
     if silent:
         yield (
             f"{len(silent)} measurements decide nothing, as they could not detect the original "
