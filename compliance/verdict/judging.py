@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from statistics import stdev
+from typing import TYPE_CHECKING
 
 from audits.finding import NOT_RUN, Figure, Finding
 from compliance.documents.policy import LEAST_REFERENCES, Policy, Rule
@@ -19,6 +20,9 @@ from compliance.verdict.judged_row import (
     JudgedRow,
     Margins,
 )
+
+if TYPE_CHECKING:
+    from audits.regions import Bounds
 
 LEAST_NOVEL_CLASSES = 3
 """As `audits.evidence`, which needs numpy."""
@@ -135,6 +139,8 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
         outcome, reason = UNDECIDED, NO_SPREAD
     if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
         outcome, reason = INFORMATIONAL, _cannot_tell(detect, figure.against)
+    if figure.aside:
+        outcome, reason = INFORMATIONAL, figure.aside
     return JudgedRow(
         audit=audit,
         name=figure.name,
@@ -209,9 +215,9 @@ def _outcome(
     figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     if rule.at_most is not None:
-        outcome, reason = _by_limit(figure, rule.at_most), ""
+        outcome, reason = _by_limit(figure, rule.at_most, policy.alpha), ""
     else:
-        outcome, reason = _by_margin(figure, margins, policy, tests if rule.tested else 1)
+        outcome, reason = _by_margin(figure, rule, margins, policy, tests if rule.tested else 1)
     if outcome == MISSING:
         return MISSING, _nothing_to_compare(policy)
     short = _too_few(figure, policy)
@@ -229,29 +235,50 @@ def _nothing_to_compare(policy: Policy) -> str:
     )
 
 
-def _by_limit(figure: Figure, limit: float) -> str:
-    """An absolute rule looks at the 95% interval of the value itself."""
+def _by_limit(figure: Figure, limit: float, alpha: float) -> str:
+    """An absolute rule looks at the bounds of the value itself, each at alpha."""
+    from audits.statistics import clopper_pearson  # brings scipy: not needed to verify
+
     low, high = figure.interval
+    if figure.trials is not None:
+        hits = round(figure.value * figure.trials)
+        low, high = clopper_pearson(hits, figure.trials, 1 - 2 * alpha)
     if high <= limit:
         return WITHIN
     return OUTSIDE if low > limit else UNDECIDED
 
 
+def bounds_of(rule: Rule) -> Bounds:
+    """The rule's margins as the audits' numerics take them."""
+    from audits.regions import Bounds
+
+    return Bounds(
+        below=rule.below,
+        above=rule.above,
+        remainder=rule.remainder,
+        overshoot=rule.overshoot,
+        spreads_below=rule.spreads_below,
+        spreads_above=rule.spreads_above,
+    )
+
+
 def _by_margin(
-    figure: Figure, margins: Margins | None, policy: Policy, tests: int
+    figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     """Equivalence: two one-sided tests of the difference to the baseline."""
-    from audits.equivalence import equivalence  # brings scipy: not needed to verify or to list
+    from audits.regions import region  # brings scipy: not needed to verify or to list
 
-    error, freedom = figure.standard_error, figure.degrees_of_freedom
-    if figure.difference is None or error is None or freedom is None or margins is None:
+    if figure.difference is None or margins is None:
         return MISSING, ""
     if not sum(margins) > 0:  # original and baseline are the same: nothing to distinguish
         return UNDECIDED, ""
-    outcomes = [
-        equivalence(figure.difference, error, freedom, *margins, alpha=alpha)
+    regions = [
+        region(figure, bounds_of(rule), alpha=alpha)
         for alpha in (policy.alpha, policy.alpha / tests)
     ]
+    outcomes = [each.outcome(figure.difference) for each in regions if each is not None]
+    if not outcomes:
+        return MISSING, ""
     if outcomes[0] == OUTSIDE != outcomes[1]:
         return UNDECIDED, f"Outside by itself, not by the stricter test that {tests} at once need."
     return outcomes[0], ""
@@ -275,28 +302,17 @@ def _power(
     figure: Figure, rule: Rule, margins: Margins | None, alpha: float
 ) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
-    from audits.equivalence import power_to_accept, power_to_detect
+    from audits.regions import chance_outside, chance_within, region
 
     if rule.at_most is not None:
         return None, _caught_by_limit(figure, rule.at_most, alpha)
-    error, freedom = figure.standard_error, figure.degrees_of_freedom
-    if margins is None or figure.against not in BASELINES or error is None or freedom is None:
+    if margins is None or figure.against not in BASELINES or not sum(margins) > 0:
         return None, None
-    if not sum(margins) > 0:
+    allowed = region(figure, bounds_of(rule), alpha=alpha)
+    if allowed is None:
         return None, None
-    accept = detect = None
-    if len(figure.null) > 1:
-        accept = power_to_accept(figure.null, error, freedom, *margins, alpha=alpha)
-    if figure.original is not None and figure.standard_error_original is not None and figure.null:
-        detect = power_to_detect(
-            figure.original,
-            figure.null_original or figure.null,
-            figure.standard_error_original,
-            freedom,
-            *margins,
-            alpha=alpha,
-        )
-    return accept, detect
+    accept = chance_within(figure, allowed) if len(figure.null) > 1 else None
+    return accept, chance_outside(figure, bounds_of(rule), alpha=alpha)
 
 
 def _caught_by_limit(figure: Figure, limit: float, alpha: float) -> float | None:

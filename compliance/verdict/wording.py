@@ -187,7 +187,14 @@ def _how_many(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
             f"so that one within all such margins is failed with a chance of {policy.alpha:g} at "
             f"most.{about if measured else ''}"
         )
-    silent = [row.name for row in rows if _silent(row)]
+    for row in rows:
+        if row.measurement is not None and row.measurement.aside and _silent(row):
+            yield f"{row.name} decides nothing. {row.measurement.aside}"
+    silent = [
+        row.name
+        for row in rows
+        if _silent(row) and not (row.measurement is not None and row.measurement.aside)
+    ]
     if silent:
         yield (
             f"{len(silent)} measurements decide nothing, as they could not detect the original "

@@ -53,10 +53,10 @@ SPREADS = Rule(measurement="similarity.cka@penultimate", spreads_below=4.0, requ
 
 @pytest.mark.parametrize(
     ("value", "outcome"),
-    [(0.50, "within"), (0.99, "within"), (0.44, "undecided"), (0.40, "outside")],
+    [(0.50, "within"), (0.99, "within"), (0.44, "undecided"), (0.30, "outside")],
 )
 def test_a_margin_may_be_in_spreads_of_the_retrained_models(value: float, outcome: str) -> None:
-    """Their standard deviation is .0158: four are .063 below, and no limit is set above."""
+    """Five show a standard deviation of .0158; the true one may be 2.4 times that, or half."""
     row = judge_row("similarity", measured("similarity.cka@penultimate", value), policy(SPREADS))
     assert row.margins == (pytest.approx(4 * np.std(NULL, ddof=1)), math.inf)
     assert row.outcome == outcome
