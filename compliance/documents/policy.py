@@ -110,6 +110,10 @@ class Rule(Strict):
         >>> Rule(measurement="few_shot.1@penultimate", below=0.2, above=0.1).sentence()
         'the 90% interval of the difference lies between -0.2 and +0.1'
         """
+        only = "; outside fails, undecided holds nothing up" if self.veto else ""
+        return self._margin_sentence() + only
+
+    def _margin_sentence(self) -> str:
         if self.at_most is not None:
             return f"the upper end of the 95% interval is at most {self.at_most:g}"
         if self.remainder is not None:

@@ -157,6 +157,7 @@ def test_a_veto_fails_what_lies_outside_and_holds_nothing_up(example: ModuleType
     rows = judge_rows(example.findings(few_shot__1_at_penultimate=0.92), rules)
     (row,) = [row for row in rows if row.name == "few_shot.1@penultimate"]
     assert (row.outcome, row.required) == ("outside", True)
+    assert row.to_json()["rule"].endswith("outside fails, undecided holds nothing up")
 
 
 def test_the_claim_counts_rows_that_could_have_shown_the_original(example: ModuleType) -> None:
