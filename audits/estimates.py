@@ -128,9 +128,7 @@ class Estimate:
 
     def with_units(self, units: Sequence[Units]) -> Estimate:
         """The same with the units of each part named."""
-        parts = [
-            replace(part, units=own) for part, own in zip(self.parts, units, strict=True)
-        ]
+        parts = [replace(part, units=own) for part, own in zip(self.parts, units, strict=True)]
         return replace(self, parts=tuple(parts))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
@@ -235,9 +233,7 @@ def compare_apart(
     """
     if len(others) < 2:
         raise TooFewSamples(f"{len(others)} others have no spread: give at least 2.")
-    sampling = tuple(
-        _sampled(part, (), beside, place) for place, part in enumerate(estimate.parts)
-    )
+    sampling = tuple(_sampled(part, (), beside, place) for place, part in enumerate(estimate.parts))
     budget = ErrorBudget(
         sampling=sampling,
         baseline=_of_mean(others, beside, 1 / len(others)),
@@ -259,9 +255,7 @@ def _comparison(
     )
 
 
-def _sampled(
-    part: Part, baseline: Sequence[Part], beside: Beside | None, place: int
-) -> ErrorPart:
+def _sampled(part: Part, baseline: Sequence[Part], beside: Beside | None, place: int) -> ErrorPart:
     """The sampling error of candidate and original against the mean of the baseline.
 
     Unit by unit, since all models saw the same ones. What the baseline's own deviations from its

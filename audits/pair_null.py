@@ -1,8 +1,8 @@
 """The null of a figure that is measured between two models.
 
-The candidate is compared with each of K references, and so are the references with each other; their
-pairs share members. With a value of a pair = mu + a_i + a_j + e_ij (a the models' own, e the pair's),
-the mean over the candidate's pairs less the mean over the references' is
+The candidate is compared with each of K references, and so are the references with each other;
+their pairs share members. With a value of a pair = mu + a_i + a_j + e_ij (a the models' own, e the
+pair's), the mean over the candidate's pairs less the mean over the references' is
 
     D = a_c - mean(a) + mean(e_ci) - mean(e_ij),
 

@@ -140,18 +140,32 @@ def _side(figure: Figure, width: float | None, spreads: float | None, alpha: flo
         lacking = spreads is not None and width is None
         side = _by_t(math.inf if width is None else width, error, freedom, alpha)
         return replace(side, within=-math.inf) if lacking else side
-    return _in_spreads(figure, spreads, width, alpha)
+    if width is None:
+        return _in_spreads(figure, spreads, alpha, alpha)
+    # within the wider of two margins is within either: each test has half of alpha for that
+    number = _by_t(width, error, freedom, alpha / 2)
+    in_spreads = _in_spreads(figure, spreads, alpha / 2, alpha)
+    return Side(
+        within=max(number.within, in_spreads.within),
+        outside=max(_by_t(width, error, freedom, alpha).outside, in_spreads.outside),
+        error=error,
+        freedom=freedom,
+    )
 
 
-def _in_spreads(figure: Figure, spreads: float, width: float | None, alpha: float) -> Side:
+def _in_spreads(figure: Figure, spreads: float, alpha: float, beyond: float) -> Side:
     """A margin of so many true standard deviations of the null, of which there are few members.
 
     Their number is known, the standard deviation is not: with five members the true one may be
     twice what they show. The generalised pivotal quantity of `difference - spreads sigma` replaces
     sigma by what the members leave possible; without sampling error it is the exact test by the
-    noncentral t-distribution. Beside a number, the wider margin is tested as one: either test by
-    itself would be right, the two at once would not.
+    noncentral t-distribution.
 
+    Args:
+        figure: Its null has a spread.
+        spreads: The margin.
+        alpha: Level of the test for "within".
+        beyond: Level of the test for "outside".
     Source: Weerahandi 1993 (generalised confidence intervals); Owen 1968 (tolerance limits).
     """
     spread, count = stdev(figure.null), len(figure.null)
@@ -160,8 +174,7 @@ def _in_spreads(figure: Figure, spreads: float, width: float | None, alpha: floa
     scale = 1 / count + (figure.budget is not None and figure.budget.population)
     # what the candidate's own images add
     own = max(error**2 / spread**2 - scale, 0.0)
-    least = (width or 0.0) / spread
-    near, far = (_limit(spreads, least, count, scale, own, level) for level in (1 - alpha, alpha))
+    near, far = (_limit(spreads, count, scale, own, level) for level in (1 - alpha, beyond))
     return Side(
         within=near * spread,
         outside=far * spread,
@@ -171,14 +184,11 @@ def _in_spreads(figure: Figure, spreads: float, width: float | None, alpha: floa
 
 
 @lru_cache(maxsize=4096)
-def _limit(
-    spreads: float, least: float, count: int, scale: float, own: float, level: float
-) -> float:
+def _limit(spreads: float, count: int, scale: float, own: float, level: float) -> float:
     """Quantile of the margin less the error, in units of the spread that `count` members show.
 
     Args:
         spreads: The margin in true standard deviations.
-        least: The margin at least.
         count: Members of the null.
         scale: Variance of the difference over sigma^2, but for the candidate's sampling.
         own: Sampling variance of the candidate over the square of that spread.
@@ -189,7 +199,7 @@ def _limit(
     sigma = np.sqrt((count - 1) / special.chdtri(count - 1, places))
     error = np.sqrt(own + scale * sigma**2)  # (STEPS,)
 
-    margin = np.maximum(spreads * sigma, least)
+    margin = spreads * sigma
 
     def above(limit: float) -> float:
         return float(special.ndtr((margin - limit) / error).mean())

@@ -132,9 +132,7 @@ def pair_figures(
         yield measure(nothing, models, NAME, NAME, sizes={})
 
 
-def _symmetric(
-    values: np.ndarray, world: PairWorld, generator: np.random.Generator
-) -> np.ndarray:
+def _symmetric(values: np.ndarray, world: PairWorld, generator: np.random.Generator) -> np.ndarray:
     noise = world.pair * generator.standard_normal(values.shape)
     upper = _resampled(np.triu(values + noise, 1), world, generator)
     upper *= np.triu(np.ones(values.shape), 1)[:, :, None]
@@ -142,9 +140,7 @@ def _symmetric(
     return symmetric
 
 
-def _resampled(
-    values: np.ndarray, world: PairWorld, generator: np.random.Generator
-) -> np.ndarray:
+def _resampled(values: np.ndarray, world: PairWorld, generator: np.random.Generator) -> np.ndarray:
     """The value with a pair's sampling error in front, then resamples that scatter as widely."""
     spread = np.sqrt(world.sampling)
     measured = values + spread * generator.standard_normal(values.shape)
