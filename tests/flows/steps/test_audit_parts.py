@@ -20,7 +20,7 @@ from flows.steps import references as training
 def suite(case: Any, references: tuple[Any, ...], evidence: Any = None) -> audit.Suite:
     """A suite without any model observed: what a part asks of it is given."""
     made = object.__new__(audit.Suite)
-    made.case, made.references, made.evidence = case, references, evidence  # type: ignore[misc]
+    made.case, made.references, made.evidence = case, references, evidence
     return made
 
 
