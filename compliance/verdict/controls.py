@@ -59,16 +59,17 @@ class Control:
 def judge_control(name: str, findings: Sequence[Finding], policy: Policy) -> Control:
     """One control, judged by the same rules as the candidate.
 
-    What holds the class is judged by the rows on the inside of the network alone: the original
-    fails by its accuracy whatever the audits of the inside can see, and a random edit by what it
-    breaks. Where the policy looks at outputs only, by all rows.
+    By a policy that names kinds of readers, what holds the class is judged by the rows on the
+    inside of the network alone: the original fails by its accuracy whatever the audits of the
+    inside can see, and a random edit by what it breaks. By others, which were written before there
+    were kinds, or which look at outputs only, by all rows.
     """
     rows = tuple(judge_rows(findings, policy))
     if name.startswith(MUST_PASS):
         return Control(name=name, expected=PASSED, result=result_of(rows), rows=rows)
     expected = NOT_PASSED if name == NEAR_MARGIN else FAILED
     inside = [row for row in rows if row.rule is not None and row.rule.deep]
-    judged = rows if policy.assurance == "L1" else inside
+    judged = inside if policy.kinds and policy.assurance != "L1" else rows
     return Control(name=name, expected=expected, result=result_of(judged), rows=rows)
 
 

@@ -31,12 +31,14 @@ def test_a_control_that_only_its_accuracy_fails_decides_nothing(
     example: ModuleType, name: str
 ) -> None:
     """The audits of the inside have to see it: outputs fail the original in any case."""
-    controls = example.controls()
-    assert judge(example.findings(), controls, example.policy()).result == "PASSED"
+    controls, rules = example.controls(), near(example, kinds=["few_labels"])
+    assert judge(example.findings(), controls, rules).result == "PASSED"
     planted = controls | {name: blind_inside(example, name)}
-    verdict = judge(example.findings(), planted, example.policy())
+    verdict = judge(example.findings(), planted, rules)
     assert verdict.result == "INCONCLUSIVE"
     assert f"Control {name} came out PASSED" in verdict.reasons[0]
+    # a policy of before that names no kinds judges as it did
+    assert judge(example.findings(), planted, example.policy()).result == "PASSED"
 
 
 def test_at_l1_controls_are_judged_by_outputs(example: ModuleType) -> None:

@@ -119,9 +119,13 @@ def test_margins_with_room_for_the_original_are_named_before_anything_runs(
             rule["below"], rule["above"] = 9.0, 9.0
     references = {f"reference_{i}": example.findings(f"reference_{i}") for i in range(5)}
     forecast = expected(example.findings("original"), references, Policy.model_validate(content))
-    assert not forecast.original_caught
+    assert forecast.original_caught
     assert not forecast.can_reach
-    assert "the original itself would not be failed" in forecast.sentence
+    assert "room for the original itself" in forecast.sentence
+    kinds = Policy.model_validate(content | {"kinds": ["probe"]})
+    inside = expected(example.findings("original"), references, kinds)
+    assert not inside.original_caught
+    assert "the original itself would not be failed" in inside.sentence
 
 
 def budgeted(own: float, null: tuple[float, ...]) -> Figure:
