@@ -72,7 +72,7 @@ class Setting:
 
 DIGITS = Recipe(epochs=30, learning_rate=5e-3)
 MNIST = Recipe(epochs=6, batch_size=128, learning_rate=5e-3, precision="bfloat16")
-PHOTOGRAPHS = Recipe(epochs=10, batch_size=64, learning_rate=5e-3)
+PHOTOGRAPHS = Recipe(epochs=8, batch_size=64, learning_rate=5e-3, precision="bfloat16")
 SETTINGS = (
     Setting(name="cifar10", data="cifar10", recipe=PHOTOGRAPHS, scopes=singles(0, 1, 3, 5, 7, 8)),
     Setting(
