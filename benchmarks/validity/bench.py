@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import damp
 from audits import AUDITS, controls, fresh
-from audits.errors import BadControl
+from audits.errors import BadControl, BadEvidence
 from audits.evidence import Evidence
 from audits.features import observe
 from audits.finding import Finding
@@ -303,7 +303,10 @@ def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Itera
         yield "controls"
     own_control = {*EDITS, *nets.honest(event.setting, event.scope)}
     for name in missing:
-        found = _candidate(bench, name, made[name](), own_control=name in own_control)
+        try:
+            found = _candidate(bench, name, made[name](), own_control=name in own_control)
+        except BadEvidence as problem:  # as a claim is refused that cannot be observed
+            found = {"refused": str(problem), "findings": [], "seconds": {}, "passes": {}}
         _keep(folder / f"{name}.json", found)
         yield name
 

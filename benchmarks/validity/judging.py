@@ -35,7 +35,8 @@ class Case:
         controls: On the controls, by name.
         apart: Findings without retrained models, by unseen classes; empty where there were none.
         controls_apart: The same on the controls.
-        impossible: Controls that cannot be made of this candidate, with the reason.
+        impossible: Controls that cannot be made of this candidate, with the reason. One that cannot
+            be observed at all, which is refused without a verdict, has "observation" here.
         shared: The event's own controls: what stands in where one cannot be made.
         grade: Of a cheat, what should give it away; empty for others.
         seconds: CPU time of each audit and of observing the candidate.
@@ -78,7 +79,9 @@ def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
     controls = dict(told.get("controls") or shared["controls"])
     apart = dict(shared["controls_without_references"])
     everything, impossible = dict(controls), {}
-    if not told["controls_possible"]:
+    if "refused" in told:
+        impossible = {"observation": told["refused"]}
+    elif not told["controls_possible"]:
         impossible = {RANDOM: told["problem"]}
         controls, apart = _without(controls, RANDOM), _without(apart, RANDOM)
     elif RANDOM in told:

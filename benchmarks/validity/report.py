@@ -290,32 +290,53 @@ def met(told: Facts | None, *, at_most: float | None = None, at_least: float | N
     return "not shown: the interval reaches beyond" if shown else "**missed**"
 
 
+def none_of(told: Facts | None) -> str:
+    """Whether nothing happened that must not, and what that says: no count shows a rate of zero."""
+    if not told:
+        return "not measured"
+    return "**missed**" if told["hits"] else f"none; the rate is at most {told['interval'][1]:.1%}"
+
+
 def _targets(f: Facts) -> list[str]:
     flip, level, told = f["flips"], f["levels"], f["intervals"]
-    none = told["events_with_a_cheat_passed"]
-    beyond = f"none in {none['of']} bounds the rate at {none['interval'][1]:.1%}" if none else ""
     rows = [
         ("events on data that set no margin", f["events"], "at least 30", f["events"] >= 30),
         ("kinds of cheats", f["kinds_of_cheats"], "at least 32", f["kinds_of_cheats"] >= 32),
         (
             "events in which a cheat PASSED",
-            _interval(none),
+            _interval(told["events_with_a_cheat_passed"]),
             "0",
-            "not measured" if not none else beyond if not none["hits"] else "**missed**",
+            none_of(told["events_with_a_cheat_passed"]),
         ),
-        ("cheats PASSED", _interval(told["cheats_passed"]), "0", not f["false_pass"]),
+        (
+            "the same, of the events in which an honest model PASSED",
+            _interval(told["deciding_events_with_a_cheat_passed"]),
+            "0",
+            none_of(told["deciding_events_with_a_cheat_passed"]),
+        ),
+        (
+            "cheats PASSED",
+            _interval(told["cheats_passed"]),
+            "0",
+            none_of(told["cheats_passed"]),
+        ),
         (
             "of them structural ones, which no reader of features has to see",
             _interval(told["structural_passed"]),
             "0",
-            "",
+            none_of(told["structural_passed"]),
         ),
-        ("of them graded ones", _interval(told["graded_passed"]), "0", ""),
+        (
+            "of them graded ones",
+            _interval(told["graded_passed"]),
+            "0",
+            none_of(told["graded_passed"]),
+        ),
         (
             "cheats PASSED if a control that cannot be made is granted",
             _interval(told["cheats_granted"]),
             "0",
-            not f["granted"],
+            none_of(told["cheats_granted"]),
         ),
         (
             "honest PASSED, 300 images a class or more",
@@ -329,7 +350,12 @@ def _targets(f: Facts) -> list[str]:
             "at most 2%",
             met(told["honest_failed"], at_most=0.02),
         ),
-        ("of them another architecture", _interval(told["elsewhere_failed"]), "at most 2%", ""),
+        (
+            "of them another architecture",
+            _interval(told["elsewhere_failed"]),
+            "at most 2%",
+            met(told["elsewhere_failed"], at_most=0.02),
+        ),
         (
             "another audit seed: verdict differs",
             _share(flip["flips"], flip["pairs"]),

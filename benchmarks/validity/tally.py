@@ -74,6 +74,9 @@ def rates(found: Sequence[Judged]) -> Facts:
         "inconclusive_with_power": count(able, INCONCLUSIVE),
         "intervals": {
             "events_with_a_cheat_passed": _told(by_event, cheats, _passed),
+            "deciding_events_with_a_cheat_passed": _told(
+                by_event, _deciding(cheats, honest), _passed
+            ),
             "cheats_passed": _told(clustered, cheats, _passed),
             "structural_passed": _told(clustered, structural, _passed),
             "graded_passed": _told(clustered, graded, _passed),
@@ -83,6 +86,12 @@ def rates(found: Sequence[Judged]) -> Facts:
             "elsewhere_failed": _told(clustered, elsewhere, _failed),
         },
     }
+
+
+def _deciding(cheats: Iterable[Judged], honest: Iterable[Judged]) -> list[Judged]:
+    """Cheats of the events that passed an honest model: where none can pass, no cheat is caught."""
+    able = {one.case.event for one in honest if one.result == PASSED}
+    return [one for one in cheats if one.case.event in able]
 
 
 def _passed(one: Judged) -> bool:

@@ -283,3 +283,23 @@ def test_a_share_that_must_be_high_is_met_by_its_lower_bound() -> None:
     assert report.met(told(200, 204), at_least=0.9) == "met"
     assert "not shown" in report.met(told(28, 30), at_least=0.9)
     assert "missed" in report.met(told(20, 30), at_least=0.9)
+
+
+def test_none_is_no_rate_of_zero() -> None:
+    told = intervals.by_event([intervals.Cluster(hits=0, of=45)] * 30).to_json()
+    assert report.none_of(told) == "none; the rate is at most 11.6%"
+    assert report.none_of(told | {"hits": 1}) == "**missed**"
+    assert report.none_of(None) == "not measured"
+
+
+def test_events_that_can_pass_nobody_do_not_speak_for_the_bench() -> None:
+    found = tally.rates(
+        [
+            judged("retrained_2000", "honest", "PASSED", event="able"),
+            judged("row_zeroed", "cheat", "FAILED", event="able"),
+            judged("retrained_2000", "honest", "INCONCLUSIVE", event="unable"),
+            judged("row_zeroed", "cheat", "INCONCLUSIVE", event="unable"),
+        ]
+    )["intervals"]
+    assert found["events_with_a_cheat_passed"]["of"] == 2
+    assert found["deciding_events_with_a_cheat_passed"]["of"] == 1
