@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,6 +31,8 @@ NEAR_MARGIN = "near_margin"
 REFERENCE = "reference_"
 """The parts of the audits: the candidate, the controls made of it, the original, the control near
 the margin, each reference."""
+OF_ORIGINAL = ("output_retired", "head_refitted")
+"""Controls that are made of the original alone, whatever the candidate is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,21 +321,15 @@ class _Observer:
         architecture: str | None = None,
     ) -> Observation:
         """From the cache where this model was observed on these rows before."""
-        from audits import features
         from audits.observation import CONTENT
-        from flows.state import files
 
         model = [file.sha256, self.rows.key, list(retired), architecture or ""]
-        key = digest_bytes(canonical([*model, CONTENT]))
-        path = self.home.observations / f"{key}.safetensors"
-        if path.exists():
-            observation = features.from_arrays(*files.load_arrays(path))
-            self.meter.count(observation, kept=True)
-            return observation
-        progress.current().advance("observing a model", 0, 1)
-        observation = self._observe(self.network(file, architecture), file.sha256, retired)
-        files.save_arrays(path, *features.to_arrays(observation))
-        return observation
+
+        def observed() -> Observation:
+            progress.current().advance("observing a model", 0, 1)
+            return self._observe(self.network(file, architecture), file.sha256, retired)
+
+        return self._kept(digest_bytes(canonical([*model, CONTENT])), observed)
 
     def shadow(self, file: Artifact, seed: int, method: Method | None) -> Shadow:
         """What a shadow model says of the rows, edited first where there is a method to do it by.
@@ -383,11 +379,38 @@ class _Observer:
         )
         retired = {"output_retired": edit.retired, "random_direction": edit.retired}
         observations = {
-            name: self._observe(network, f"control:{name}", retired.get(name, ()))
+            name: self._control(name, network, retired.get(name, ()))
             for name, network in networks.items()
             if name != ORIGINAL
         }
         return observations, impossible
+
+    def _control(self, name: str, network: nn.Module, retired: Sequence[int]) -> Observation:
+        """A control's observation; one made of the original alone serves every claim about it."""
+        if name not in OF_ORIGINAL:
+            return self._observe(network, f"control:{name}", retired)
+        from audits.observation import CONTENT
+
+        # its digest begins with the original's: whoever purges that one purges it too
+        digest = f"{self.case.model.file.sha256}:{name}"
+        kept = [digest, self.rows.key, self.case.seed, list(retired), CONTENT]
+        return self._kept(
+            digest_bytes(canonical(kept)), lambda: self._observe(network, digest, retired)
+        )
+
+    def _kept(self, key: str, observe: Callable[[], Observation]) -> Observation:
+        """From the state folder where it was observed before, else observed now and kept."""
+        from audits import features
+        from flows.state import files
+
+        path = self.home.observations / f"{key}.safetensors"
+        if path.exists():
+            observation = features.from_arrays(*files.load_arrays(path))
+            self.meter.count(observation, kept=True)
+            return observation
+        observation = observe()
+        files.save_arrays(path, *features.to_arrays(observation))
+        return observation
 
     def _observe(self, network: nn.Module, digest: str, retired: Sequence[int]) -> Observation:
         from audits import features, weight_record
