@@ -12,6 +12,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.statistics import leaks, report, rules
 
@@ -26,22 +27,25 @@ def main() -> None:
     parser.add_argument("--wide", type=int, default=6, help="worlds of 2048 features")
     parser.add_argument("--only", choices=("rules", "leaks"), help="one half; the other is kept")
     chosen = parser.parse_args()
-    file = RESULTS / "statistics.json"
-    content = json.loads(file.read_text()) if file.exists() else {"rules": [], "leaks": []}
+    measured: dict[str, Any] = {}
     if chosen.only != "leaks":
-        content |= {"alpha": rules.ALPHA, "draws": chosen.draws}
-        content["rules"] = [asdict(each) for each in rules.table(draws=chosen.draws)]
-        content["limits"] = [asdict(each) for each in rules.limits()]
+        measured |= {"alpha": rules.ALPHA, "draws": chosen.draws}
+        measured["rules"] = [asdict(each) for each in rules.table(draws=chosen.draws)]
+        measured["limits"] = [asdict(each) for each in rules.limits()]
     if chosen.only != "rules":
         seen = leaks.table(worlds=chosen.worlds, wide=chosen.wide)
-        content["leaks"] = [asdict(each) for each in seen]
+        measured["leaks"] = [asdict(each) for each in seen]
+    file = RESULTS / "statistics.json"
+    content: dict[str, Any] = {"rules": [], "limits": [], "leaks": [], "draws": chosen.draws}
+    # read last, so that the halves may run side by side
+    content |= (json.loads(file.read_text()) if file.exists() else {}) | measured
     file.write_text(json.dumps(content, indent=1) + "\n")
     (RESULTS / "statistics.md").write_text(
         report.markdown(
             [rules.Rates(**each) for each in content["rules"]],
-            [rules.Limit(**each) for each in content.get("limits", [])],
+            [rules.Limit(**each) for each in content["limits"]],
             [leaks.Seen(**each) for each in content["leaks"]],
-            content.get("draws", chosen.draws),
+            content["draws"],
         )
     )
 
