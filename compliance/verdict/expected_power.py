@@ -181,7 +181,8 @@ def expected(
     outcomes = {name: sum(c.result == name for c in judged) for name in (PASSED, FAILED)}
     outcomes["INCONCLUSIVE"] = len(judged) - sum(outcomes.values())
     blind = is_blind(every, policy)
-    can = caught and not out_of_reach and not blind and (outcomes[PASSED] > 0 or not judged)
+    enough = 2 * outcomes[PASSED] >= len(judged)
+    can = caught and not out_of_reach and not blind and enough
     accept = _accept_all(deciding, judged, policy)
     return Forecast(
         rows=rows,
@@ -302,8 +303,9 @@ def _sentence(
         return f"No pass can be reached. {BLIND}{remedies}"
     if not can:
         return (
-            "No pass can be reached: none of the retrained models passes when judged by the "
-            f"others. Bring more samples or references.{remedies}"
+            f"No pass can be reached: {outcomes[PASSED]} of {sum(outcomes.values())} retrained "
+            "models pass when judged by the others, and half of them must. Bring more held-out "
+            f"images or references.{remedies}"
         )
     passed, all_of = outcomes[PASSED], sum(outcomes.values())
     others = f", {passed} of {all_of} retrained models pass by the others" if all_of else ""

@@ -9,9 +9,10 @@ from statistics import stdev
 from typing import TYPE_CHECKING
 
 from audits.finding import NOT_RUN, Figure, Finding
-from compliance.documents.policy import Policy, Rule
+from compliance.documents.policy import LEAST_REFERENCES, Policy, Rule
 from compliance.verdict.judged_row import (
     INFORMATIONAL,
+    LEAST_POWER,
     MISSING,
     OUTSIDE,
     UNDECIDED,
@@ -23,8 +24,8 @@ from compliance.verdict.judged_row import (
 if TYPE_CHECKING:
     from audits.regions import Bounds
 
-LEAST_POWER = 0.8
-"""Chance to catch the original that a measurement needs for a relative margin to decide."""
+LEAST_NOVEL_CLASSES = 3
+"""As `audits.evidence`, which needs numpy."""
 BASELINES = ("retrained", "unseen")
 """What a null distribution is made of."""
 
@@ -42,7 +43,7 @@ def judge_rows(findings: Sequence[Finding], policy: Policy) -> list[JudgedRow]:
     alpha over their number (Bonferroni): an honest model is failed with a chance of at most alpha.
     """
     tests = sum(
-        rule is not None and rule.required and rule.at_most is None
+        rule is not None and rule.tested and rule.at_most is None
         for finding in findings
         for rule in (policy.rule_for(figure.name) for figure in finding.measurements)
     )
@@ -134,8 +135,10 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
     margins = resolved(rule, figure)
     accept, detect = _power(figure, rule, margins, policy.alpha)
     outcome, reason = _outcome(figure, rule, margins, policy, tests)
+    if outcome != MISSING and _lacks_spread(rule, figure):
+        outcome, reason = UNDECIDED, NO_SPREAD
     if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
-        outcome, reason = INFORMATIONAL, _cannot_tell(detect)
+        outcome, reason = INFORMATIONAL, _cannot_tell(detect, figure.against)
     if figure.aside:
         outcome, reason = INFORMATIONAL, figure.aside
     return JudgedRow(
@@ -177,6 +180,20 @@ def resolved(rule: Rule, figure: Figure) -> Margins | None:
     return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
 
 
+NO_SPREAD = (
+    "The baseline's members are all alike here, so that their spread is no measure of what is "
+    "usual: train each with a seed of its own, or bring more of them."
+)
+
+
+def _lacks_spread(rule: Rule, figure: Figure) -> bool:
+    """Whether a margin is in spreads of a null that has none, and in nothing else on that side."""
+    if not rule.in_spreads or len(figure.null) < 2 or stdev(figure.null) > 0:
+        return False
+    sides = ((rule.spreads_below, rule.below), (rule.spreads_above, rule.above))
+    return any(spreads is not None and not width for spreads, width in sides)
+
+
 def _wider(width: float | None, spreads: float | None, spread: float) -> float:
     """The wider of a margin in numbers and one in spreads; infinite where there is neither."""
     widths = [] if width is None else [width]
@@ -185,10 +202,11 @@ def _wider(width: float | None, spreads: float | None, spread: float) -> float:
     return max(widths, default=math.inf)
 
 
-def _cannot_tell(detect: float | None) -> str:
+def _cannot_tell(detect: float | None, against: str) -> str:
     power = "0" if detect is None else f"{detect:.2f}"
+    baseline = "classes it never saw" if against == "unseen" else "retrained models"
     return (
-        "It decides nothing: these margins cannot distinguish the original from retrained models "
+        f"It decides nothing: these margins cannot distinguish the original from {baseline} "
         f"(power {power})."
     )
 
@@ -199,13 +217,22 @@ def _outcome(
     if rule.at_most is not None:
         outcome, reason = _by_limit(figure, rule.at_most, policy.alpha), ""
     else:
-        outcome, reason = _by_margin(figure, rule, margins, policy, tests if rule.required else 1)
+        outcome, reason = _by_margin(figure, rule, margins, policy, tests if rule.tested else 1)
     if outcome == MISSING:
-        return MISSING, "There is nothing to compare with: give retrained references, at least 3."
+        return MISSING, _nothing_to_compare(policy)
     short = _too_few(figure, policy)
     if outcome == WITHIN and short:
         return UNDECIDED, short
     return outcome, reason
+
+
+def _nothing_to_compare(policy: Policy) -> str:
+    if policy.assurance == "L2":
+        least = max(policy.unseen_classes, LEAST_NOVEL_CLASSES)
+        return f"There is nothing to compare with: give unseen classes, at least {least}."
+    return (
+        f"There is nothing to compare with: give retrained references, at least {LEAST_REFERENCES}."
+    )
 
 
 def _by_limit(figure: Figure, limit: float, alpha: float) -> str:
@@ -277,6 +304,8 @@ def _power(
     """Chances that a retrained model passes and that the original is caught, where known."""
     from audits.regions import chance_outside, chance_within, region
 
+    if rule.at_most is not None:
+        return None, _caught_by_limit(figure, rule.at_most, alpha)
     if margins is None or figure.against not in BASELINES or not sum(margins) > 0:
         return None, None
     allowed = region(figure, bounds_of(rule), alpha=alpha)
@@ -284,6 +313,20 @@ def _power(
         return None, None
     accept = chance_within(figure, allowed) if len(figure.null) > 1 else None
     return accept, chance_outside(figure, bounds_of(rule), alpha=alpha)
+
+
+def _caught_by_limit(figure: Figure, limit: float, alpha: float) -> float | None:
+    """Chance that a model with the original's value lies above a limit; None where unknown.
+
+    By the binomial error of a share of the forgotten class's images, never below one image's worth.
+    """
+    from audits.equivalence import power_to_detect
+
+    count, value = figure.sizes.get("forget_test"), figure.original
+    if count is None or count < 2 or value is None or not 0 <= value <= 1:
+        return None
+    error = math.sqrt(max(value * (1 - value), 1 / count) / count)
+    return power_to_detect(value, [0.0], error, count - 1, math.inf, limit, alpha=alpha)
 
 
 def _too_few(figure: Figure, policy: Policy) -> str:

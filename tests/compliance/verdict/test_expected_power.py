@@ -68,7 +68,7 @@ def test_the_chances_follow_from_retrained_models_and_original(example: ModuleTy
     assert few_shot.detect > 0.8
     assert forecast.original_caught
     assert sum(forecast.references.values()) == 5
-    assert forecast.can_reach == (forecast.references["PASSED"] > 0)
+    assert forecast.can_reach == (forecast.references["PASSED"] >= 3)
 
 
 def test_rows_that_rise_and_fall_together_are_no_independent_hurdles(example: ModuleType) -> None:
@@ -100,7 +100,7 @@ def test_retrained_models_that_cannot_pass_are_named(example: ModuleType) -> Non
     references = {f"reference_{i}": example.findings("original") for i in range(3)}
     forecast = expected(original, references, example.policy())
     assert forecast.references == {"PASSED": 0, "FAILED": 3, "INCONCLUSIVE": 0}
-    assert "none of the retrained models passes" in forecast.sentence
+    assert "0 of 3 retrained models pass when judged by the others" in forecast.sentence
     assert "widen" not in forecast.sentence
 
 
@@ -122,6 +122,10 @@ def test_margins_with_room_for_the_original_are_named_before_anything_runs(
     assert forecast.original_caught
     assert not forecast.can_reach
     assert "room for the original itself" in forecast.sentence
+    kinds = Policy.model_validate(content | {"kinds": ["probe"]})
+    inside = expected(example.findings("original"), references, kinds)
+    assert not inside.original_caught
+    assert "the original itself would not be failed" in inside.sentence
 
 
 def budgeted(own: float, null: tuple[float, ...]) -> Figure:

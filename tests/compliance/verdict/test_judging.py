@@ -81,6 +81,16 @@ def test_without_retrained_models_there_is_no_spread_and_nothing_is_judged() -> 
     assert judge_row("similarity", alone, policy(SPREADS)).outcome == "not_run"
 
 
+def test_a_null_without_spread_is_undecided_and_no_margin_of_zero() -> None:
+    """Copies of one model would fail everybody; beside a number that number is the margin."""
+    alike = replace(measured("similarity.cka@penultimate", 0.45), null=(0.5,) * 5)
+    row = judge_row("similarity", alike, policy(SPREADS))
+    assert row.outcome == "undecided"
+    assert "train each with a seed of its own" in row.reason
+    floor = Rule(measurement="similarity.*", below=0.2, spreads_below=4.0, required=True)
+    assert judge_row("similarity", alike, policy(floor)).outcome == "within"
+
+
 RELATIVE = Rule(measurement="few_shot.*", remainder=0.4, overshoot=0.5, required=True)
 
 
