@@ -295,8 +295,9 @@ def _stacked(parts: Sequence[Part], like: Part) -> np.ndarray:
 def _covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Of the units in the last axis, (..., m) -> (...)."""
     centred = one - one.mean(-1, keepdims=True)
-    covariances: np.ndarray = (centred * (other - other.mean(-1, keepdims=True))).sum(-1)
-    return covariances / (one.shape[-1] - 1)
+    products = centred * (other - other.mean(-1, keepdims=True))
+    covariances: np.ndarray = products.sum(-1) / (one.shape[-1] - 1)
+    return covariances
 
 
 def _of_mean(baseline: Sequence[Estimate], beside: Beside | None, share: float) -> ErrorPart:

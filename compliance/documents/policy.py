@@ -37,14 +37,14 @@ class Rule(Strict):
 
     `at_most`: the value's upper bound, of a share of images at alpha. `below` and `above`: the 90%
     interval of the difference to the baseline lies between -below and +above; one left out is no
-    limit on that side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
-    baseline, so that one rule fits every data set: at most this share of what the original knew
-    may remain, and at most that share may be lost beyond the baseline. Where the original itself
-    is not distinguished from the baseline by them, the measurement decides nothing.
+    limit on that side. `remainder` and `overshoot`: the same, as shares of what the original
+    differs from the baseline, so that one rule fits every data set: at most this share of what the
+    original knew may remain, and at most that share may be lost beyond the baseline. Where the
+    original itself is not distinguished from the baseline by them, the measurement decides nothing.
     `spreads_below` and `spreads_above`: as `below` and `above`, in true standard deviations of the
     baseline, whose uncertainty counts: not much further off than models that never saw the class
-    are from one another. Beside `below` or `above` the wider of both counts, so that five models that happen to agree narrow
-    nothing.
+    are from one another. Beside `below` or `above` the wider of both counts, so that five models
+    that happen to agree narrow nothing.
 
     `required`: must be within for a pass, and fails the model outside. `veto`: fails it outside
     too, and holds nothing up where the samples do not tell: for single readers beside a pooled one
