@@ -44,9 +44,12 @@ def audit(files: tuple[Path, ...], allow: tuple[str, ...], as_json: bool) -> int
 
     home = prepared()
     with console.bars():
-        events = [claims.file_claim(home, file, allow=allow).id for file in files]
-        engine.carry_out(home, list(dict.fromkeys(events)))
-    answers = [status.one_event(home, event) for event in dict.fromkeys(events)]
+        receipts = [claims.file_claim(home, file, allow=allow) for file in files]
+        for warning in dict.fromkeys(w for receipt in receipts for w in receipt.warnings):
+            console.note(warning)
+        events = list(dict.fromkeys(receipt.id for receipt in receipts))
+        engine.carry_out(home, events)
+    answers = [status.one_event(home, event) for event in events]
     if len(files) == 1:
         return outcomes.answer(home, answers[0], as_json=as_json)
     if as_json:

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from flows.steps.audit_rows import AuditRows
 
 CANDIDATE, MUST_FAIL, ORIGINAL = "candidate", "must_fail", "original"
+NEAR_MARGIN = "near_margin"
 REFERENCE = "reference_"
+"""The parts of the audits: the candidate, the controls made of it, the original, the control near
+the margin, each reference."""
 OF_ORIGINAL = ("output_retired", "head_refitted")
 """Controls that are made of the original alone, whatever the candidate is."""
-"""The parts of the audits: the candidate, the controls made of it, the original, each reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Case:
         data: Of the event, and so on.
         edit: The candidate; None where there is none yet.
         seed: The plan's.
+        near_margin: The share of what the original knows that a control holds; None for none.
     """
 
     data: Data
@@ -48,11 +51,17 @@ class Case:
     references: References
     edit: Edit | None
     seed: int
+    near_margin: float | None = None
 
     @property
     def baseline(self) -> list[str]:
         """The parts that need no candidate."""
         return [ORIGINAL, *(f"{REFERENCE}{i}" for i in range(len(self.references.models)))]
+
+    @property
+    def about_candidate(self) -> list[str]:
+        """The parts that are audited once there is one."""
+        return [CANDIDATE, MUST_FAIL, *([NEAR_MARGIN] if self.near_margin else [])]
 
     def with_candidate(self, after: Artifact) -> Case:
         """The same case about other weights.
@@ -92,7 +101,15 @@ def audit(
     attempt: Attempt, data: Data, model: Model, references: References, plan: Plan, edit: Edit
 ) -> Findings:
     """Findings on the candidate, on each control, and on each reference beside the others."""
-    case = Case(data=data, model=model, references=references, edit=edit, seed=plan.seed)
+    policy = json.loads((attempt.home.root / plan.file.path).read_bytes())["policy"]
+    case = Case(
+        data=data,
+        model=model,
+        references=references,
+        edit=edit,
+        seed=plan.seed,
+        near_margin=policy.get("near_margin"),
+    )
     return audit_candidate(attempt, case, plan.baseline)
 
 
@@ -105,7 +122,7 @@ def audit_candidate(attempt: Attempt, case: Case, baseline: Artifact) -> Finding
         baseline: What `audit_baseline` has written.
     """
     root = attempt.home.root
-    parts, cost = _run(attempt.home, case, [CANDIDATE, MUST_FAIL])
+    parts, cost = _run(attempt.home, case, case.about_candidate)
     audit_cost.keep(attempt, "audit", cost)
     candidate, controls = _split(parts)
     content = {
@@ -135,7 +152,7 @@ def audit_baseline(
 
 def audit_again(home: Home, case: Case) -> tuple[list[Finding], dict[str, list[Finding]]]:
     """Findings on the candidate, and on each control by its name; nothing is written."""
-    parts, _ = _run(home, case, [CANDIDATE, MUST_FAIL, *case.baseline])
+    parts, _ = _run(home, case, [*case.about_candidate, *case.baseline])
     candidate, controls = _split(parts)
     return (
         [Finding.from_json(each) for each in candidate],
@@ -224,11 +241,32 @@ class Suite:
                 {name: self.evidence.with_candidate(each) for name, each in controls.items()},
                 impossible | self.case.references.problems,
             )
+        if part == NEAR_MARGIN:
+            return self._near_margin()
         index = int(part.removeprefix(REFERENCE))
         others = self.references[:index] + self.references[index + 1 :]
         return self._result(
             {part: self.evidence.with_candidate(self.references[index], references=others)}
         )
+
+    def _near_margin(self) -> PartResult:
+        """A blend of original and first reference that holds more than the margins allow."""
+        from audits import remainder, spiked
+        from audits.errors import BadControl
+
+        share = self.case.near_margin
+        if share is None:
+            raise EventError("The policy asks for no control near the margin.")
+        if not self.references:
+            why = "It is blended of the original and a retrained model, and there is none."
+            return PartResult(findings={}, impossible={NEAR_MARGIN: why})
+        try:
+            blended, _ = spiked.spiked(
+                self.evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
+            )
+        except BadControl as problem:
+            return PartResult(findings={}, impossible={NEAR_MARGIN: str(problem)})
+        return self._result({NEAR_MARGIN: blended})
 
     def _result(
         self, evidence: Mapping[str, Evidence], impossible: dict[str, str] | None = None

@@ -184,5 +184,5 @@ def _expected_power(policy: Policy, data: Data, baseline: Json) -> Json:
     original = findings.pop(audit.ORIGINAL)
     out_of_reach = expected_power.by_sizes(policy, audit_rows.smallest(data))
     power = expected_power.expected(original, findings, policy, out_of_reach=out_of_reach)
-    progress.current().advance(power["told"], 1, 1)
-    return power
+    progress.current().advance(power.sentence, 1, 1)
+    return power.to_json()
