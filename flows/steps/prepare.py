@@ -96,11 +96,16 @@ def next_rung(attempt: Attempt, request: Request, policy: Policy) -> Rung | None
     Raises:
         EventError: All that were declared have been made, or this model forbids them.
     """
-    attempts = ladder.declared(policy, request.method)
-    if not attempts:
-        return None
     ledger = Ledger(attempt.home.ledger)
     earlier = [e for e in ledger.of(attempt.event, "attempt_started") if "rung" in e.body]
+    # declared before the first was made: a policy that was changed since adds and takes none
+    attempts = (
+        tuple(earlier[0].body["rung"]["declared"])
+        if earlier
+        else ladder.declared(policy, request.method)
+    )
+    if not attempts:
+        return None
     chosen = ladder.following(
         attempts,
         earlier[-1].body["rung"]["place"] if earlier else 0,
