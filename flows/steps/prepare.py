@@ -97,7 +97,10 @@ def next_rung(attempt: Attempt, request: Request, policy: Policy) -> Rung | None
         EventError: All that were declared have been made, or this model forbids them.
     """
     ledger = Ledger(attempt.home.ledger)
-    earlier = [e for e in ledger.of(attempt.event, "attempt_started") if "rung" in e.body]
+    started = ledger.of(attempt.event, "attempt_started")
+    earlier = [entry for entry in started if "rung" in entry.body]
+    if started and not earlier:  # begun when policies declared none: it ends as it began
+        return None
     # declared before the first was made: a policy that was changed since adds and takes none
     attempts = (
         tuple(earlier[0].body["rung"]["declared"])

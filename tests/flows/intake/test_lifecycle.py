@@ -233,6 +233,17 @@ def test_of_declared_attempts_the_first_is_started_or_in_a_hurry_the_last(
     assert prepare.accept(Attempt(home, event, 1)) == accepted
 
 
+def test_an_event_begun_before_policies_declared_attempts_ends_as_it_began(home: Home) -> None:
+    event = RECORDS.put(home, attempts=LADDER)
+    RECORDS.decide(home, event, verdict="FAILED")  # its entry says nothing of attempts
+    Ledger(home.ledger).append_once(
+        "retrain_required", event, "attempt-1", {"attempt": 1}, checked=True
+    )
+    accepted = prepare.accept(Attempt(home, event, 2))
+    assert (accepted.rung, accepted.method.preset) == (None, "retrain")
+    assert accepted.judged_by == accepted.policy
+
+
 # Names of events
 
 

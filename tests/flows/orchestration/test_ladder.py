@@ -142,8 +142,9 @@ def test_killed_while_the_top_is_trained_it_begins_again_with_the_same_end(offic
     assert digests[0] == digests[1]
 
 
+@pytest.mark.parametrize("changed", [{"method": {"preset": "renewed"}}, {"policy": "waits.yaml"}])
 def test_a_model_without_such_a_place_is_refused_before_anything_is_logged(
-    office: Office,
+    office: Office, changed: dict[str, Any]
 ) -> None:
     import torch
     from torch import nn
@@ -173,8 +174,7 @@ def test_a_model_without_such_a_place_is_refused_before_anything_is_logged(
         "data": {"name": "digits"},
         "recipe": "digits",
         "policy": "two.yaml",
-        "method": {"preset": "renewed"},
-    }
+    } | changed
     request.write_text(json.dumps(content))
     arguments = ("submit", request, "--accept-low-accuracy")
     done = office.damp("--code", office.home.root.parent, *arguments)
