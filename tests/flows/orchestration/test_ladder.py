@@ -38,6 +38,7 @@ __main__.main()
 
 def ladder(name: str, *attempts: str, **changed: Any) -> Policy:
     content = load_policy("demo-v1").model_dump(mode="json")
+    del content["fallback"], content["max_attempts"]  # attempts say what they say
     both = {"attempts": list(attempts), "fallback_on": ["FAILED", "INCONCLUSIVE"]}
     return Policy.model_validate(content | {"name": name, "references": 3} | both | changed)
 
