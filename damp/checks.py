@@ -29,7 +29,7 @@ SORTED_PURITY = 0.8
 """Chance that two samples of one batch are of one class, from which on the batches count as sorted
 by class."""
 
-REPAIRS_ON_DATA: tuple[Repair, ...] = ("low_rank_update", "head_refit")
+REPAIRS_ON_DATA: tuple[Repair, ...] = ("low_rank_update", "head_refit", "natural_update")
 """Repairs that need batches whatever the model; `recalibrate` needs them where there are norms."""
 
 PRECISIONS = (torch.float32, torch.float64)
