@@ -87,7 +87,7 @@ class EditedModel:
         """`(kind, layer)` of each change to the weights that followed the cuts, in their order."""
         depths = self.natural.depths if self.natural else ()
         written: list[tuple[Repair, str]] = [
-            ("natural_update", name) for depth in depths for name in depth.layers
+            ("natural_update", name) for depth in depths if depth.changed for name in depth.layers
         ]
         layers: Mapping[Repair, str | None] = {
             "low_rank_update": self.rewritten,

@@ -38,8 +38,6 @@ FOLLOWED = 2
 HEAD_CUT = 0.75
 """Share of the residual that the refitted head's rows lose, behind a linear layer."""
 
-EARLIER = False
-
 HALVINGS = 12
 """Of the interval in which the share of a linear layer's move is sought."""
 
@@ -55,6 +53,7 @@ class NaturalDepth:
         after: s after the edit, on rows that chose no direction where a sum was written, on all
             rows where a linear layer was moved.
         residual: |d_f| / |mu_f| behind the sum before the edit, the largest over the classes.
+        changed: Whether the layers were changed: not where the class was at its goal already.
     """
 
     layers: tuple[str, ...]
@@ -62,6 +61,7 @@ class NaturalDepth:
     goal: tuple[float, ...]
     after: tuple[float, ...]
     residual: float
+    changed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def write_naturally(
     dense = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
     earlier = None
     # its own goal comes from the sum before it: the first sum has none
-    if (not dense or EARLIER) and len(sums) > FOLLOWED:
+    if not dense and len(sums) > FOLLOWED:
         found = with_writers(model, sums[-2], head, free, inputs)
         earlier = found if isinstance(found, Sum) else None
     case = _Case(
@@ -281,6 +281,7 @@ def _write(case: _Case, place: Sum, rows: CappedRows, goal: Goal) -> tuple[Natur
         goal=tuple(goal.goal.tolist()),
         after=tuple(writing.after.tolist()),
         residual=goal.residual,
+        changed=writing.rounds > 0,
     )
     return depth, place.pooled(writing.values)
 
@@ -325,6 +326,7 @@ def _move_dense(case: _Case, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth
         goal=tuple(goal.goal.tolist()),
         after=tuple(after.tolist()),
         residual=goal.residual,
+        changed=True,
     )
     return depth, moved
 

@@ -261,7 +261,8 @@ def _write_naturally(edit: _Edit) -> NaturalEdit | str | None:
 def _natural_edits(edit: _Edit, natural: NaturalEdit) -> list[OperatorEdit]:
     """What was done to each layer that writes a sum, and to the head."""
     last = natural.depths[-1]
-    layers = [(name, depth) for depth in natural.depths for name in depth.layers]
+    changed = [depth for depth in natural.depths if depth.changed]
+    layers = [(name, depth) for depth in changed for name in depth.layers]
     return [
         OperatorEdit(
             name=name,

@@ -206,6 +206,7 @@ def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
         },
         **{part: record[part] for part in parts},
         "repairs": record["repairs"] if "repairs" in record else _former_repairs(record),
+        **{part: record[part] for part in ("goals", "standIn") if part in record},
     }
 
 

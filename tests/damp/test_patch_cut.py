@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from damp.errors import NoSamples, Unsupported
 from damp.operators import Skipped
-from damp.patch_cut import PatchCut, cut_patches, patches_in_quarters
+from damp.patch_cut import PatchCut, cut_patches
 
 
 class Net(nn.Module):
