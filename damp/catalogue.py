@@ -55,6 +55,8 @@ class PresetInfo:
     def passes(self) -> int:
         """Passes over the data at most; those of `sequential` edits come on top.
 
+        Where another preset stands in, the passes of its repairs come on top as well.
+
         >>> PRESETS["mended"].passes
         3
         """
