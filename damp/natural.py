@@ -113,7 +113,8 @@ def write_naturally(
     last = with_writers(model, sums[-1], head, free, inputs)
     if isinstance(last, str):
         return f"the sum that {head.operator.name!r} reads: {last}"
-    dense = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
+    linear = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
+    dense = linear and not last.norm
     earlier = None
     # its own goal comes from the sum before it: the first sum has none
     if not dense and len(sums) > FOLLOWED:

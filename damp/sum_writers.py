@@ -83,7 +83,7 @@ def middle_inputs(layer: nn.Module, inputs: Tensor) -> Tensor:
     torch.Size([1, 2, 4])
     """
     if not isinstance(layer, nn.Conv2d):
-        return inputs[..., None]
+        return inputs.mT if inputs.ndim == 3 else inputs[..., None]  # tokens are positions
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     padded = functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
     spans = []
@@ -129,8 +129,9 @@ def find_writing(place: Sum, rows: SumRows, forget: Sequence[int], goals: Tensor
         behind = RowGeometry.from_rows(place.pooled(values[estimating]), labels, forget)
         for number, label in enumerate(forget):
             own = estimating & (rows.labels == label)
-            follow = _follow(place, values[own], held_by[own, number])  # (C,)
-            step[:, number] = share[number] * behind.residuals[number] / follow
+            towards = behind.residuals[number]  # (C,)
+            follow = _follow(place, values[own], held_by[own, number], towards)  # (C,)
+            step[:, number] = share[number] * towards / follow
         step[weak] = 0.0
         writes = writes + step
         values = values - spread_term(step, held_by, values)
@@ -178,11 +179,15 @@ def spread_term(writes: Tensor, held_by: Tensor, like: Tensor) -> Tensor:
     return torch.einsum("cf,nfp->ncp", writes, held_by).reshape(like.shape)
 
 
-def _follow(place: Sum, values: Tensor, held_by: Tensor) -> Tensor:
-    """How far each feature moves per unit written, mean over a class's rows and positions, (C,)."""
+def _follow(place: Sum, values: Tensor, held_by: Tensor, towards: Tensor) -> Tensor:
+    """How far each feature moves per unit written, mean over a class's rows and positions, (C,).
+
+    Features are nudged each in its own direction: a layer norm takes back what moves all alike.
+    """
     flat = values.flatten(2) if values.ndim > 2 else values[..., None]  # (n, C, P)
     step = 1e-4 * float(flat.std().clamp_min(torch.finfo(flat.dtype).tiny))
-    slope = (place.rectifier(flat + step) - place.rectifier(flat - step)) / (2 * step)
+    nudge = torch.where(towards < 0, -step, step)[:, None]  # (C, 1)
+    slope = (place.rectifier(flat + nudge) - place.rectifier(flat - nudge)) / (2 * nudge)
     follow = (slope * held_by[:, None]).mean((0, 2))  # (C,)
     moving = follow[follow > 0]
     floor = FLOOR * float(moving.median()) if len(moving) else 1.0
