@@ -103,7 +103,7 @@ class RowGeometry:
 
 
 def cells_of(features: Tensor) -> Tensor:
-    """A map (B, C, H, W) or tokens (B, C, T) as one vector, in cells as fine as `WIDEST_MAP` allows; (B, D) as it is.
+    """Features as vectors: maps in cells as fine as `WIDEST_MAP` allows, tokens side by side.
 
     >>> cells_of(torch.ones(2, 64, 8, 8)).shape, cells_of(torch.ones(2, 64)).shape
     (torch.Size([2, 1024]), torch.Size([2, 64]))

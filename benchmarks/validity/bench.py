@@ -43,6 +43,7 @@ EDITS: Mapping[str, dict[str, object]] = {
     "paper": {"preset": "paper"},
     "mixture": {"preset": "mixture"},
     "mended": {"preset": "mended"},
+    "natural": {"preset": "natural"},
     "mended_sequential": {"preset": "mended", "sequential": True},
     "mended_gain3": {"preset": "mended", "gain": 3.0},
 }
