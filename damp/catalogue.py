@@ -81,7 +81,6 @@ _ROWS = (
         summary="as mixture, then refit the head to the classes to keep",
         planner="damp.mixture:plan",
         repairs=("recalibrate", "head_refit"),
-        default=True,
     ),
     PresetInfo(
         name="rewritten",
@@ -96,6 +95,7 @@ _ROWS = (
         planner="damp.mixture:plan",
         repairs=("natural_update",),
         takes_gain=False,
+        default=True,
         stand_in="mended",
     ),
 )

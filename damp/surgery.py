@@ -64,7 +64,8 @@ def forget(
             follow the cut and how many passes over the data it takes: see docs/method.md.
         gain: Multiplier on the separability, where the preset takes one: above 1 forgets more and
             keeps less.
-        sequential: Take the statistics again after every edit: one pass per set of inputs.
+        sequential: Take the statistics again after every cut: one pass per set of inputs.
+            `natural` looks anew at each depth in any case.
         retire: Mask the forgotten logits in `EditedModel.model`.
         skip: Layers to leave alone, by name, with all that lies inside them.
         device: Where to work; the result comes back to where the model is. None: there.

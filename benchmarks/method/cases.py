@@ -159,7 +159,9 @@ METHODS: Mapping[str, Method] = {
     ),
 }
 
-APART = tuple(f"{name}, one after the other" for name in ("mixture", "mended", "rewritten", "natural"))
+APART = tuple(
+    f"{name}, one after the other" for name in ("mixture", "mended", "rewritten", "natural")
+)
 ALL = tuple(name for name in METHODS if name not in APART)
 PRESETS = ("original", "paper", "mixture", "mended", "rewritten", "natural")
 CHOSEN = (*PRESETS, "mended, gain chosen")
