@@ -10,7 +10,7 @@
     data: {name: digits}
     recipe: digits
     policy: default-v1
-    method: {preset: mended}
+    method: {preset: natural}
 
 A class is named by its index: the name of a class can be the name of a person.
 """
