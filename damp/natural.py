@@ -83,6 +83,7 @@ class NaturalEdit:
 
 def write_naturally(
     model: nn.Module,
+    original: nn.Module,
     batches: Batches,
     forget: Sequence[int],
     retired: Sequence[int] = (),
@@ -91,7 +92,8 @@ def write_naturally(
     """Edit a network in place.
 
     Args:
-        model: The original network, or one that was edited before.
+        model: A copy of `original`, which may be one that was edited before.
+        original: It stays as it is; the head is refitted to its logits.
         batches: Pairs of inputs and labels; the first rows of each class are taken.
         forget: Classes to forget, each with samples.
         retired: Classes whose samples are passed over.
@@ -122,6 +124,7 @@ def write_naturally(
         earlier = found if isinstance(found, Sum) else None
     case = _Case(
         model=model,
+        original=original,
         head=head,
         batches=batches,
         forget=tuple(forget),
@@ -146,6 +149,7 @@ class _Case:
     """
 
     model: nn.Module
+    original: nn.Module
     head: OperatorUse
     batches: Batches
     forget: tuple[int, ...]
@@ -160,8 +164,16 @@ class _Case:
     ) -> CappedRows:
         """One pass over capped rows: sums, and what the writers of one of them read."""
         operators = [writer.operator for writer in written.writers]
+        # batches may come in another order each time: the logits are those of these very rows
         return capped_rows(
-            self.model, batches, self.forget, self.retired, sums, operators, self.head
+            self.model,
+            self.original,
+            batches,
+            self.forget,
+            self.retired,
+            sums=sums,
+            operators=operators,
+            classes=self.head.operator.outputs,
         )
 
 
@@ -195,7 +207,7 @@ def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit |
     reason = _goal_obstacle(goals[-1], case.forget)
     if reason is not None:
         return reason
-    logits, labels, passes, depths = rows.logits, rows.labels, 1, []
+    depths, passes = [], 1
     if case.earlier is not None:
         depths.append(_write(case, case.earlier, rows, goals[-2])[0])
         # what lies between is not linear: the last sum is looked at once more
@@ -205,11 +217,11 @@ def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit |
         depth, features = _move_dense(case, rows, goals[-1])
     else:
         depth, features = _write(case, case.last, rows, goals[-1])
-    _fit_head(case, features, labels, logits, cut=HEAD_CUT if case.dense else 0.0)
+    _fit_head(case, features, rows.labels, rows.logits, cut=HEAD_CUT if case.dense else 0.0)
     return NaturalEdit(
         depths=(*depths, depth),
         head=case.head.operator.name,
-        rows=len(labels),
+        rows=len(rows.labels),
         passes=passes,
     )
 
@@ -293,10 +305,10 @@ def _move_dense(case: _Case, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth
     operator = writer.operator
     operator.ensure_biases()
     h = rows.inputs[operator.name].double()  # (n, D)
-    weight = operator.weight()[..., 0].double()  # (O, D)
+    weight = operator.weight()[..., 0].cpu().double()  # (O, D)
     (bias,) = operator.biases()
     assert bias is not None  # noqa: S101 - `ensure_biases` has just given it one
-    before = bias.double()
+    before = bias.cpu().double()
     # z = factor * (W h + b) + rest, the rest being what a norm in between adds
     z = rows.sums[-1].double()
     rest = z[0] - writer.factor * (weight @ h[0] + before)  # (O,)
@@ -355,10 +367,10 @@ def _fit_head(case: _Case, features: Tensor, labels: Tensor, logits: Tensor, *, 
     operator = case.head.operator
     operator.ensure_biases()
     gone = torch.isin(labels, torch.tensor(list(case.forget)))
-    weight = operator.weight()[..., 0].double()  # (C, D)
+    weight = operator.weight()[..., 0].cpu().double()  # (C, D)
     (bias,) = operator.biases()
     assert bias is not None  # noqa: S101 - `ensure_biases` has just given it one
-    shift = bias.double()
+    shift = bias.cpu().double()
     sums = RegressionSums()
     sums.add(features[~gone], logits[~gone].double() - (features[~gone] @ weight.T + shift))
     more, lift = sums.regression()

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from damp.hooks import Watch
 from damp.operators import Operator
 from damp.outputs import logits_of
-from damp.running import evaluating
+from damp.running import evaluating, exemplar
 from damp.sums import Rectifiers, Sum
-from damp.tracing import OperatorUse
 
 RETAIN_ROWS = 4000
 """Rows of all classes to keep together, at most; equally many of each."""
@@ -40,7 +39,7 @@ class CappedRows:
         places: Calls of rectifiers, one per sum.
         sums: z of each, (n, C, ...).
         inputs: Of layers, by name, (n, ...).
-        logits: (n, C).
+        logits: Of the original, (n, C).
         labels: (n,).
     """
 
@@ -53,43 +52,47 @@ class CappedRows:
 
 def capped_rows(
     model: nn.Module,
+    original: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
     forget: Sequence[int],
     retired: Sequence[int],
+    *,
     sums: Sequence[Sum],
     operators: Sequence[Operator],
-    head: OperatorUse,
+    classes: int,
 ) -> CappedRows:
     """One pass, in evaluation mode.
 
     Args:
-        model: Gives logits.
+        model: As it is now: what its sums and layers hold is kept.
+        original: Whose logits are kept.
         batches: As `damp.running.read_batches` gives them: fit for the model, without rows of
             retired classes.
         forget: Classes to forget.
         retired: Classes that left before.
         sums: Whose values to keep.
         operators: Whose inputs to keep.
-        head: The last operator.
+        classes: The model's number of outputs, C.
     """
     places = tuple(place.place for place in sums)
     kept_sums: dict[int, list[Tensor]] = {place: [] for place in places}
     kept_inputs: dict[str, list[Tensor]] = {operator.name: [] for operator in operators}
     logits: list[Tensor] = []
     labels: list[Tensor] = []
-    caps = torch.full((head.operator.outputs,), RETAIN_ROWS)
+    kept_classes = max(classes - len(forget) - len(retired), 1)
+    caps = torch.full((classes,), max(RETAIN_LEAST, RETAIN_ROWS // kept_classes))
     taken = torch.zeros_like(caps)
-    classes = head.operator.outputs - len(forget) - len(retired)
-    caps[:] = max(RETAIN_LEAST, RETAIN_ROWS // max(classes, 1))
     caps[list(forget)] = FORGET_ROWS
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), evaluating(original), torch.no_grad():
         for inputs, own in batches:
             chosen = _choose(own, taken, caps)
             if not bool(chosen.any()):
                 continue
+            wanted = inputs[chosen.to(inputs.device)]
             with Rectifiers(places) as calls, Watch(operators, _keep(kept_inputs)):
-                output = model(inputs[chosen.to(inputs.device)])
-            logits.append(logits_of(output, int(chosen.sum())).cpu())
+                model(wanted)
+            output = original(wanted.to(exemplar(original)))
+            logits.append(logits_of(output, len(wanted)).cpu())
             labels.append(own[chosen])
             for place in places:
                 kept_sums[place].append(calls.calls[place].values.cpu())

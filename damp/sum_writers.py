@@ -224,12 +224,13 @@ def fold_writing(writers: Sequence[Writer], writing: Writing) -> None:
         width = weight.shape[1]
         change = scaled @ writing.reads[start : start + width].T  # (O, D)
         middle = middle_position(operator.layer)
-        weight[:, :, middle] = (weight[:, :, middle].double() - change).to(weight)
+        edited = weight[:, :, middle].double() - change.to(weight.device)
+        weight[:, :, middle] = edited.to(weight)
         if number == 0:
             (bias,) = operator.biases()
             if bias is not None:
                 gained = scaled @ (writing.reads.T @ writing.reference)  # (O,)
-                bias.copy_((bias.double() + gained).to(bias))
+                bias.copy_(bias.double() + gained.to(bias.device))
         start += width
 
 

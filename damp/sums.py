@@ -154,10 +154,19 @@ def _bound(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Callable[[Tensor]
     rest = tuple(value for value in args[1:] if not isinstance(value, bool))
 
     def apply(values: Tensor) -> Tensor:
-        result: Tensor = func(values.clone(), *rest, **settings)
+        # a norm's own weight and bias follow the values' precision and device
+        result: Tensor = func(
+            values.clone(),
+            *(_like(value, values) for value in rest),
+            **{key: _like(value, values) for key, value in settings.items()},
+        )
         return result
 
     return apply
+
+
+def _like(value: Any, values: Tensor) -> Any:
+    return value.detach().to(values) if isinstance(value, Tensor) else value
 
 
 @torch.no_grad()
@@ -327,7 +336,7 @@ def _factor(
     gap = float((measured[0] - measured[1]).abs().max())
     largest = float(measured[0].abs().max())
     if largest > 0 and gap <= AGREEMENT * largest:
-        yield (measured[0] + measured[1]) / 2
+        yield ((measured[0] + measured[1]) / 2).cpu()
 
 
 @contextmanager

@@ -256,7 +256,9 @@ def _write_naturally(edit: _Edit) -> NaturalEdit | str | None:
     if not edit.classes:  # the copy stays bit-identical
         return None
     spared = [op.name for op in find(edit.model)[0] if op.name not in edit.operators]
-    return write_naturally(edit.model, edit.batches, edit.classes, edit.retired, spared)
+    return write_naturally(
+        edit.model, edit.original, edit.batches, edit.classes, edit.retired, spared
+    )
 
 
 def _natural_edits(edit: _Edit, natural: NaturalEdit) -> list[OperatorEdit]:
