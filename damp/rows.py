@@ -82,7 +82,7 @@ def capped_rows(
     kept_classes = max(classes - len(forget) - len(retired), 1)
     caps = torch.full((classes,), max(RETAIN_LEAST, RETAIN_ROWS // kept_classes))
     taken = torch.zeros_like(caps)
-    caps[list(forget)] = FORGET_ROWS
+    caps[list(forget)], caps[list(retired)] = FORGET_ROWS, 0
     with evaluating(model), evaluating(original), torch.no_grad():
         for inputs, own in batches:
             chosen = _choose(own, taken, caps)
@@ -98,6 +98,8 @@ def capped_rows(
                 kept_sums[place].append(calls.calls[place].values.cpu())
             if len(labels) == 1:
                 caps = _affordable(caps, kept_sums, kept_inputs, len(labels[0]))
+            if bool((taken >= caps).all()):
+                break
     return CappedRows(
         places=places,
         sums=tuple(torch.cat(kept_sums[place]) for place in places),
@@ -134,4 +136,4 @@ def _affordable(
     parts = [part for parts in (*sums.values(), *inputs.values()) for part in parts]
     size = sum(part.numel() * part.element_size() for part in parts) / rows
     share = min(1.0, MEMORY / (size * float(caps.sum())))
-    return (caps * share).ceil().long().clamp_min(RETAIN_LEAST)
+    return torch.minimum(caps, (caps * share).ceil().long().clamp_min(RETAIN_LEAST))
