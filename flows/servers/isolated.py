@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flows.servers.die_with_parent import die_with
-from flows.state import errors, keyring, others_code
+from flows.state import code_files, errors, keyring, others_code
 from flows.state.errors import EventError, FlowError
 from flows.state.paths import Home
 from flows.state.settings import prepared
@@ -42,6 +43,8 @@ SEPARATE = ("--user", "--map-root-user", "--net", "--mount")
 """What such a process has of its own, in `unshare`'s words."""
 LARGEST = 256 << 20
 """Bytes of an answer at most."""
+PRINTED, READ = "printed", "read"
+"""Files of such a process: what it printed, and what it read as code."""
 SHOWN = 400
 """Characters of what it printed, in a message."""
 
@@ -55,6 +58,7 @@ class Job:
         target: `package.module:function` of ours, which takes and gives JSON.
         arguments: Its keywords.
         code: Digests of the modules that may run, by name.
+        read: Digests of the files that earlier processes read as code, by path.
         keys: Folders with private keys, which it must not see.
     """
 
@@ -62,38 +66,62 @@ class Job:
     target: str
     arguments: Json
     code: Mapping[str, str]
+    read: Mapping[str, str]
     keys: tuple[Path, ...]
 
     @classmethod
-    def of(cls, home: Home, target: str, arguments: Json, code: Mapping[str, str]) -> Job:
+    def of(
+        cls,
+        home: Home,
+        target: str,
+        arguments: Json,
+        code: Mapping[str, str],
+        read: Mapping[str, str] = MappingProxyType({}),
+    ) -> Job:
         """A job that sees no key of a state folder."""
         return cls(
             home=home,
             target=target,
             arguments=arguments,
             code=code,
+            read=read,
             keys=tuple(keyring.folders(home)),
         )
 
 
-def run(job: Job) -> Any:
-    """The answer of the function.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a job.
+
+    Attributes:
+        result: What the function returned.
+        read: Digests of the files that were read as code so far, by path: those of the job too.
+    """
+
+    result: Any
+    read: Mapping[str, str]
+
+
+def run(job: Job) -> Answer:
+    """The answer of the function, and what was read as code on the way.
 
     Raises:
-        EventError: A module has changed, or its code ended the process or answered no JSON.
+        EventError: A module or a file has changed, or its code ended the process or answered no
+            JSON.
         FlowError: The function refused.
     """
     others_code.require_unchanged(job.code)
+    code_files.require(job.read)
     with tempfile.TemporaryDirectory(prefix="damp-") as folder:
         command = [*_walls(job.keys), sys.executable, "-P", "-m", "flows.servers.isolated"]
-        noise = Path(folder) / "printed"
+        noise = Path(folder) / PRINTED
         with noise.open("wb") as printed:
             child = subprocess.Popen(
                 [*command, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=printed,
-                env=_environment(job),
+                env=_environment(job, Path(folder) / READ),
             )
             try:
                 question = {"target": job.target, "arguments": job.arguments}
@@ -102,7 +130,7 @@ def run(job: Job) -> Any:
                 child.kill()
                 child.wait()
                 raise
-        return _read(job, answer, child.returncode, noise)
+        return _read(job, answer, child.returncode, Path(folder))
 
 
 def has_walls() -> bool:
@@ -110,7 +138,7 @@ def has_walls() -> bool:
     return bool(_unshare())
 
 
-def _environment(job: Job) -> dict[str, str]:
+def _environment(job: Job, record: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(p)]
     rooms = str(Path(__file__).resolve().parents[2])
@@ -119,6 +147,7 @@ def _environment(job: Job) -> dict[str, str]:
     return kept | {
         "DAMP_HOME": str(job.home.root),
         others_code.INSIDE: ",".join(job.code),
+        others_code.RECORD: str(record),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -151,7 +180,7 @@ def _walls(keys: Iterable[Path]) -> list[str]:
     return [program, *SEPARATE, "sh", "-c", script, "sh"]
 
 
-def _read(job: Job, answer: bytes, code: int, noise: Path) -> Any:
+def _read(job: Job, answer: bytes, code: int, folder: Path) -> Answer:
     """The result in an answer; a refusal in it is raised here."""
     names = ", ".join(job.code)
     try:
@@ -159,11 +188,14 @@ def _read(job: Job, answer: bytes, code: int, noise: Path) -> Any:
     except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict) and content.keys() == {"result"}:
-        return content["result"]
+        read = code_files.recorded(folder / READ, others_code.places(job.code), job.read)
+        return Answer(result=content["result"], read=read)
     if isinstance(content, dict) and content.keys() == {"kind", "message"}:
         raise _refusal(str(content["kind"]))(str(content["message"]))
     end = f"signal {-code}" if code < 0 else f"exit code {code}"
-    said = _printable(noise.read_bytes()[-4 * SHOWN :].decode(errors="replace"))[-SHOWN:]
+    said = _printable((folder / PRINTED).read_bytes()[-4 * SHOWN :].decode(errors="replace"))[
+        -SHOWN:
+    ]
     raise EventError(
         f"The code of {names} ended its process ({end}) or answered for us. Nothing was signed. "
         f"Its last words: '{said}'. Have whoever wrote it correct it."
@@ -188,6 +220,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     question = json.load(sys.stdin)
+    others_code.watch_in_here()
     json.dump(_answer(question["target"], question["arguments"]), answers)
     answers.flush()
 

@@ -78,8 +78,11 @@ class Step(Generic[P, R]):
             "number": attempt.number,
             "inputs": {name: encode(each) for name, each in inputs.items()},
         }
-        job = isolated.Job.of(attempt.home, f"{__name__}:carry_out", arguments, code)
-        result: R = decode(self.hints["return"], isolated.run(job))
+        home, event = attempt.home, attempt.event
+        read = others_code.read_before(home, event)
+        answer = isolated.run(isolated.Job.of(home, f"{__name__}:carry_out", arguments, code, read))
+        result: R = decode(self.hints["return"], answer.result)
+        others_code.keep_read(home, event, answer.read)
         return result
 
     @property
