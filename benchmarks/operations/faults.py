@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import psutil
 
 from benchmarks.operations.office import Facts, Office
-from benchmarks.robustness import many_events
+from benchmarks.robustness import cross_origin, hostile_folders, many_events
 from compliance.ledger import Ledger
 from flows.servers import auth, processes
 from flows.state import journal
@@ -291,6 +291,34 @@ def gate(folder: Path) -> Facts:
     """Ways round the gate: each is named by the scan, and its promotion refused."""
     kept = _tests(folder, "tests/flows/registry/test_gate.py", "way_round")
     return kept | {"target": "40, all named, promotion refused"}
+
+
+def folders(folder: Path) -> Facts:
+    """Folders of strangers, with everything that is run by whoever is careless there."""
+    kept = _tests(folder, "tests/flows/test_hostile_folders.py", "all_kinds or prefect_reads")
+    return kept | {
+        "kinds": len(hostile_folders.KINDS),
+        "kinds_are": list(hostile_folders.KINDS),
+        "target": "0 executions of 20 kinds",
+    }
+
+
+def claims(folder: Path) -> Facts:
+    """Claims that name code: at each of their doors, by each command that reads them."""
+    which = "unless_it_was_allowed or any_callable or class_decides or before_anybody_was_asked"
+    kept = _tests(folder, "tests/flows/orchestration/test_claim.py", which)
+    return kept | {"target": "0 executions"}
+
+
+def origins(folder: Path) -> Facts:
+    """Requests of another origin, host or user, and a hostile page in Chromium."""
+    os.environ["DAMP_REQUIRE_BROWSER"] = "1"
+    which = "who_may_not_ask or another_origin or do_much"
+    kept = _tests(folder, "tests/flows/servers/test_guard.py", which)
+    return kept | {
+        "tries_of_one_page_in_the_browser": cross_origin.tries(3),
+        "target": "10 of a real browser, all refused",
+    }
 
 
 def _tests(folder: Path, file: str, which: str) -> Facts:

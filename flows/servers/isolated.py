@@ -17,7 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -39,6 +39,10 @@ PASSED_ON = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "COVERAGE_PROCESS_START"),
 )
 """Variables of the caller's that it may see: none holds a secret or an address."""
+ENGINES = ("prefect", "services")
+"""Folders of the state folder from which programs and pages are started."""
+READ_ONLY = ("trust.json", "settings.toml", "servers.auth")
+"""Files of the state folder that such a process may not write, where there are walls."""
 SEPARATE = ("--user", "--map-root-user", "--net", "--mount")
 """What such a process has of its own, in `unshare`'s words."""
 LARGEST = 256 << 20
@@ -59,7 +63,8 @@ class Job:
         arguments: Its keywords.
         code: Digests of the modules that may run, by name.
         read: Digests of the files that earlier processes read as code, by path.
-        keys: Folders with private keys, which it must not see.
+        keys: Folders with private keys, which it must not see, and Prefect's: what lies there
+            is run by whoever signs.
     """
 
     home: Home
@@ -85,7 +90,7 @@ class Job:
             arguments=arguments,
             code=code,
             read=read,
-            keys=tuple(keyring.folders(home)),
+            keys=(*keyring.folders(home), *(home.root / name for name in ENGINES)),
         )
 
 
@@ -112,8 +117,11 @@ def run(job: Job) -> Answer:
     """
     others_code.require_unchanged(job.code)
     code_files.require(job.read)
+    if has_walls():
+        for name in ENGINES:  # what is not there yet could be made there
+            (job.home.root / name).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="damp-") as folder:
-        command = [*_walls(job.keys), sys.executable, "-P", "-m", "flows.servers.isolated"]
+        command = [*_walls(job), sys.executable, "-P", "-m", "flows.servers.isolated"]
         noise = Path(folder) / PRINTED
         with noise.open("wb") as printed:
             child = subprocess.Popen(
@@ -165,15 +173,20 @@ def _unshare() -> str | None:
     return program if tried.returncode == 0 else None
 
 
-def _walls(keys: Iterable[Path]) -> list[str]:
-    """The beginning of a command that hides the network and the folders with keys."""
+def _walls(job: Job) -> list[str]:
+    """The beginning of a command that hides network and keys, and locks what decides."""
     program = _unshare()
     if program is None:
         return []
     hide = [
         f"mount -t tmpfs -o ro,size=4k none {shlex.quote(str(folder))}"
-        for folder in keys
+        for folder in job.keys
         if folder.is_dir()
+    ]
+    fixed = [shlex.quote(str(job.home.root / name)) for name in READ_ONLY]
+    hide += [
+        f"if [ -f {file} ]; then mount --bind {file} {file} && mount -o remount,bind,ro {file}; fi"
+        for file in fixed
     ]
     # a second user namespace: what is mounted in the first cannot be taken away from there
     script = " && ".join([*hide, f'exec {shlex.quote(program)} --user --map-root-user "$@"'])

@@ -65,6 +65,38 @@ def test_it_sees_no_key_no_passphrase_and_no_address(
     assert next(keyring.folders(home)[0].glob("*.pem")).stem == pair.keyid  # here they are
 
 
+WRITES = """
+import os, pathlib
+def build(classes, input_shape):
+    home, done = pathlib.Path(os.environ["DAMP_HOME"]), []
+    for name in ("trust.json", "settings.toml", "prefect/results/key", "services/prefect.json"):
+        try:
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text("theirs")
+            done.append(name)
+        except OSError:
+            pass
+    raise ValueError(repr(done))
+"""
+
+
+def test_what_decides_and_what_is_started_is_out_of_its_reach(
+    home: Home, users_module: Users
+) -> None:
+    """The process that signs reads them: code planted there would run beside the key."""
+    if not isolated.has_walls():
+        pytest.skip("NOT TESTED: this kernel gives no process mounts of its own")
+    keyring.new(home, role="executor", days=1)
+    (home.root / "settings.toml").write_text("threads = 1\n")
+    before = {name: (home.root / name).read_bytes() for name in ("trust.json", "settings.toml")}
+    name = users_module(WRITES)
+    with pytest.raises(ModelError, match=r"ValueError: \[\]"):
+        built(home, f"{name}:build")
+    assert {name: (home.root / name).read_bytes() for name in before} == before
+    for folder in isolated.ENGINES:
+        assert list((home.root / folder).iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
