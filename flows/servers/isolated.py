@@ -1,10 +1,11 @@
 """A function of ours in a process of its own, for what runs code of somebody else.
 
 The process gets no passphrase, no address and no key folder: its environment is made of what it
-needs. Where the kernel allows it (`unshare`), it has no network and sees empty folders where the
-keys lie. It answers in JSON, which is read and never executed; whatever else it does, exit codes
-and signals included, is a refusal. It runs as the same user: what lies elsewhere in that user's
-folders, the state folder among them, it can read and write.
+needs. Where the kernel allows it (`unshare`), it has no network, sees empty folders where the keys
+lie, and of the state folder it writes into what its work needs alone: not into settings, trust or
+the records of events. It answers in JSON, which is read and never executed; whatever else it does,
+exit codes and signals included, is a refusal. It runs as the same user: what lies elsewhere in that
+user's folders it can read and write.
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ PASSED_ON = (
 )
 """Variables of the caller's that it may see: none holds a secret or an address."""
 ENGINES = ("prefect", "services")
-"""Folders of the state folder from which programs and pages are started."""
-READ_ONLY = ("trust.json", "settings.toml", "servers.auth")
-"""Files of the state folder that such a process may not write, where there are walls."""
+"""Folders of the state folder from which programs and pages are started: never to be seen there."""
+WORKED_IN = (
+    *("references", "shadows", "observations", "statistics", "models", "fetched"),
+    *("data", "locks", "logs", "replays"),
+)
+"""Folders of the state folder that such a process writes into. The rest it can only read."""
+APPENDED_TO = ("ledger.jsonl", "ledger.jsonl.lock", "mlflow.db")
+"""Files of the state folder that it writes into."""
 SEPARATE = ("--user", "--map-root-user", "--net", "--mount")
 """What such a process has of its own, in `unshare`'s words."""
 LARGEST = 256 << 20
@@ -63,8 +69,9 @@ class Job:
         arguments: Its keywords.
         code: Digests of the modules that may run, by name.
         read: Digests of the files that earlier processes read as code, by path.
-        keys: Folders with private keys, which it must not see, and Prefect's: what lies there
-            is run by whoever signs.
+        keys: Folders with private keys, which it must not see, and those of the engines: what lies
+            there is run by whoever signs.
+        attempt: The folder of the attempt that it works on, if it does.
     """
 
     home: Home
@@ -73,6 +80,7 @@ class Job:
     code: Mapping[str, str]
     read: Mapping[str, str]
     keys: tuple[Path, ...]
+    attempt: Path | None
 
     @classmethod
     def of(
@@ -82,6 +90,7 @@ class Job:
         arguments: Json,
         code: Mapping[str, str],
         read: Mapping[str, str] = MappingProxyType({}),
+        attempt: Path | None = None,
     ) -> Job:
         """A job that sees no key of a state folder."""
         return cls(
@@ -91,6 +100,7 @@ class Job:
             code=code,
             read=read,
             keys=(*keyring.folders(home), *(home.root / name for name in ENGINES)),
+            attempt=attempt,
         )
 
 
@@ -118,18 +128,19 @@ def run(job: Job) -> Answer:
     others_code.require_unchanged(job.code)
     code_files.require(job.read)
     if has_walls():
-        for name in ENGINES:  # what is not there yet could be made there
-            (job.home.root / name).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="damp-") as folder:
+        for folder in (*(job.home.root / name for name in (*ENGINES, *WORKED_IN)), job.attempt):
+            if folder is not None:  # what is not there yet could not be made there
+                folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="damp-") as place:
+        folder = Path(place)
         command = [*_walls(job), sys.executable, "-P", "-m", "flows.servers.isolated"]
-        noise = Path(folder) / PRINTED
-        with noise.open("wb") as printed:
+        with (folder / PRINTED).open("wb") as printed:
             child = subprocess.Popen(
                 [*command, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=printed,
-                env=_environment(job, Path(folder) / READ),
+                env=_environment(job, folder / READ),
             )
             try:
                 question = {"target": job.target, "arguments": job.arguments}
@@ -138,7 +149,7 @@ def run(job: Job) -> Answer:
                 child.kill()
                 child.wait()
                 raise
-        return _read(job, answer, child.returncode, Path(folder))
+        return _read(job, answer, child.returncode, folder)
 
 
 def has_walls() -> bool:
@@ -178,19 +189,28 @@ def _walls(job: Job) -> list[str]:
     program = _unshare()
     if program is None:
         return []
-    hide = [
-        f"mount -t tmpfs -o ro,size=4k none {shlex.quote(str(folder))}"
-        for folder in job.keys
-        if folder.is_dir()
-    ]
-    fixed = [shlex.quote(str(job.home.root / name)) for name in READ_ONLY]
-    hide += [
-        f"if [ -f {file} ]; then mount --bind {file} {file} && mount -o remount,bind,ro {file}; fi"
-        for file in fixed
+    home = job.home.root
+    rw = [home / name for name in (*WORKED_IN, *APPENDED_TO)]
+    rw += [job.attempt] if job.attempt else []
+    steps = [
+        *(_mounted(path, "ro") for path in (home, job.home.trust) if path.exists()),
+        *(_mounted(path, "rw") for path in rw if path.exists()),
+        *(f"mount -t tmpfs -o ro,size=4k none {_quoted(p)}" for p in job.keys if p.is_dir()),
+        "cd /",  # a working folder that was entered before would still be the one below
     ]
     # a second user namespace: what is mounted in the first cannot be taken away from there
-    script = " && ".join([*hide, f'exec {shlex.quote(program)} --user --map-root-user "$@"'])
+    script = " && ".join([*steps, f'exec {shlex.quote(program)} --user --map-root-user "$@"'])
     return [program, *SEPARATE, "sh", "-c", script, "sh"]
+
+
+def _mounted(path: Path, how: str) -> str:
+    return f"mount --bind {_quoted(path)} {_quoted(path)} && mount -o remount,bind,{how} " + (
+        _quoted(path)
+    )
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path.absolute()))
 
 
 def _read(job: Job, answer: bytes, code: int, folder: Path) -> Answer:

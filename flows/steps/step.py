@@ -80,7 +80,8 @@ class Step(Generic[P, R]):
         }
         home, event = attempt.home, attempt.event
         read = others_code.read_before(home, event)
-        answer = isolated.run(isolated.Job.of(home, f"{__name__}:carry_out", arguments, code, read))
+        job = isolated.Job.of(home, f"{__name__}:carry_out", arguments, code, read, attempt.folder)
+        answer = isolated.run(job)
         result: R = decode(self.hints["return"], answer.result)
         others_code.keep_read(home, event, answer.read)
         return result

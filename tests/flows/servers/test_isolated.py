@@ -69,32 +69,51 @@ WRITES = """
 import os, pathlib
 def build(classes, input_shape):
     home, done = pathlib.Path(os.environ["DAMP_HOME"]), []
-    for name in ("trust.json", "settings.toml", "prefect/results/key", "services/prefect.json"):
+    for name in {names}:
+        for folder in (home, home.relative_to("/")):
+            try:
+                os.chdir("/")
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_text("theirs")
+                done.append(name)
+            except OSError:
+                pass
+    for move in (lambda: os.rename(home, str(home) + "2"), lambda: os.unlink(home / "trust.json")):
         try:
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            (home / name).write_text("theirs")
-            done.append(name)
+            move()
+            done.append("moved")
         except OSError:
             pass
     raise ValueError(repr(done))
 """
+DECIDES = (
+    *("trust.json", "settings.toml", "servers.auth", "new.txt", "dvc.yaml"),
+    *("prefect/results/key", "services/prefect.json", "checkpoints/1.txt", "events/e/origin.json"),
+    *("events/e/claim.yaml", "events/e/attempt-1/statement.dsse.json", "keys/own.pem"),
+)
+"""What the process that signs reads: code or words planted there would count beside the key."""
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["there-already", "not-there-yet"])
 def test_what_decides_and_what_is_started_is_out_of_its_reach(
-    home: Home, users_module: Users
+    home: Home, users_module: Users, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    """The process that signs reads them: code planted there would run beside the key."""
     if not isolated.has_walls():
         pytest.skip("NOT TESTED: this kernel gives no process mounts of its own")
     keyring.new(home, role="executor", days=1)
-    (home.root / "settings.toml").write_text("threads = 1\n")
-    before = {name: (home.root / name).read_bytes() for name in ("trust.json", "settings.toml")}
-    name = users_module(WRITES)
+    for name in DECIDES if before else ():
+        (home.root / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (home.root / name).exists():
+            (home.root / name).write_text("# ours")
+    trust = home.trust.read_bytes()
+    name = users_module(WRITES.format(names=DECIDES))
+    monkeypatch.chdir(home.root)  # a folder that was entered before the mounts are made
     with pytest.raises(ModelError, match=r"ValueError: \[\]"):
         built(home, f"{name}:build")
-    assert {name: (home.root / name).read_bytes() for name in before} == before
-    for folder in isolated.ENGINES:
-        assert list((home.root / folder).iterdir()) == []
+    assert home.trust.read_bytes() == trust
+    for each in DECIDES[1:]:
+        assert (home.root / each).exists() is before
+        assert not before or (home.root / each).read_text() == "# ours"
 
 
 @pytest.mark.parametrize(
