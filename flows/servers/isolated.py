@@ -18,7 +18,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -127,11 +128,7 @@ def run(job: Job) -> Answer:
     """
     others_code.require_unchanged(job.code)
     code_files.require(job.read)
-    if has_walls():
-        for folder in (*(job.home.root / name for name in (*ENGINES, *WORKED_IN)), job.attempt):
-            if folder is not None:  # what is not there yet could not be made there
-                folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="damp-") as place:
+    with _folders(job), tempfile.TemporaryDirectory(prefix="damp-") as place:
         folder = Path(place)
         command = [*_walls(job), sys.executable, "-P", "-m", "flows.servers.isolated"]
         with (folder / PRINTED).open("wb") as printed:
@@ -150,6 +147,24 @@ def run(job: Job) -> Answer:
                 child.wait()
                 raise
         return _read(job, answer, child.returncode, folder)
+
+
+@contextmanager
+def _folders(job: Job) -> Iterator[None]:
+    """Make what such a process writes into: where the state folder can only be read, it could not.
+
+    Where no attempt is worked on, a document is checked: what stayed empty is taken away again.
+    """
+    wanted = [job.home.root / name for name in WORKED_IN] if has_walls() else []
+    made = [folder for folder in wanted if not folder.exists()]
+    for folder in (*made, *([job.attempt] if job.attempt else [])):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in [] if job.attempt else made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def has_walls() -> bool:

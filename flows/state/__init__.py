@@ -21,7 +21,7 @@ Kept from strangers and from those who need not know:
     children.py     how processes are started: a safe path, our folder, a bare environment
     secrets.py      passphrase and database passwords, out of the environment and in memory
     users_code.py   code of the user's own, from the one folder that was named for it
-    prefect_files.py  keeps Prefect from reading settings out of the working folder, or code anywhere
+    prefect_files.py  keeps Prefect from settings of the working folder, and from code in results
 
 Names and refusals:
 

@@ -136,6 +136,14 @@ def test_whatever_it_does_to_its_process_is_a_refusal(
     assert str(caught.value).isprintable()
 
 
+def test_a_check_leaves_no_empty_folders(home: Home, users_module: Users) -> None:
+    name = users_module("def build(classes, input_shape): raise ValueError('no')")
+    before = sorted(home.root.iterdir()) if home.root.exists() else []
+    with pytest.raises(ModelError, match="ValueError: no"):
+        built(home, f"{name}:build")
+    assert (sorted(home.root.iterdir()) if home.root.exists() else []) == before
+
+
 def test_a_module_that_was_not_allowed_is_not_imported_there(
     home: Home, users_module: Users, tmp_path: Path
 ) -> None:
