@@ -73,6 +73,7 @@ class Job:
         keys: Folders with private keys, which it must not see, and those of the engines: what lies
             there is run by whoever signs.
         attempt: The folder of the attempt that it works on, if it does.
+        event_key: What it commits to rows with; the home's key lies among those it must not see.
     """
 
     home: Home
@@ -82,6 +83,7 @@ class Job:
     read: Mapping[str, str]
     keys: tuple[Path, ...]
     attempt: Path | None
+    event_key: bytes
 
     @classmethod
     def of(
@@ -92,6 +94,7 @@ class Job:
         code: Mapping[str, str],
         read: Mapping[str, str] = MappingProxyType({}),
         attempt: Path | None = None,
+        event_key: bytes = b"",
     ) -> Job:
         """A job that sees no key of a state folder."""
         return cls(
@@ -102,6 +105,7 @@ class Job:
             read=read,
             keys=(*keyring.folders(home), *(home.root / name for name in ENGINES)),
             attempt=attempt,
+            event_key=event_key,
         )
 
 
@@ -182,6 +186,7 @@ def _environment(job: Job, record: Path) -> dict[str, str]:
         "DAMP_HOME": str(job.home.root),
         others_code.INSIDE: ",".join(job.code),
         others_code.RECORD: str(record),
+        others_code.EVENT_KEY: job.event_key.hex(),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",

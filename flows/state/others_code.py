@@ -29,6 +29,8 @@ INSIDE = "DAMP_ALLOWED_CODE"
 """Set in a process that runs such code (`flows.servers.isolated`): the modules, by comma."""
 RECORD = "DAMP_CODE_READ"
 """Set there too: the file that is written to when code is read (`code_files.Watch`)."""
+EVENT_KEY = "DAMP_EVENT_KEY"
+"""And there, for one event: what its rows are committed to with, in place of the home's key."""
 KEY = "code:"
 """Begins the name of a module among the files of a claim that are pinned by their digests."""
 
@@ -84,6 +86,12 @@ def refuse_in_here(module: str) -> None:
 def places(named: Iterable[str]) -> tuple[Path, ...]:
     """Where the code of those modules lies: the folder of `damp --code`, and each one's own."""
     return code_files.places({name: file_of(name) for name in named}, users_code.folder())
+
+
+def event_key() -> bytes | None:
+    """The key for commitments in a process for such code; None anywhere else."""
+    given = os.environ.get(EVENT_KEY) if INSIDE in os.environ else None
+    return bytes.fromhex(given) if given else None
 
 
 @cache

@@ -13,6 +13,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
+from flows.data import commitment
 from flows.servers import isolated
 from flows.state import journal, others_code
 from flows.state.errors import EventError
@@ -79,8 +80,15 @@ class Step(Generic[P, R]):
             "inputs": {name: encode(each) for name, each in inputs.items()},
         }
         home, event = attempt.home, attempt.event
-        read = others_code.read_before(home, event)
-        job = isolated.Job.of(home, f"{__name__}:carry_out", arguments, code, read, attempt.folder)
+        job = isolated.Job.of(
+            home,
+            f"{__name__}:carry_out",
+            arguments,
+            code,
+            read=others_code.read_before(home, event),
+            attempt=attempt.folder,
+            event_key=commitment.event_key(home, event),
+        )
         answer = isolated.run(job)
         result: R = decode(self.hints["return"], answer.result)
         others_code.keep_read(home, event, answer.read)
