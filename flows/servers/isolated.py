@@ -48,7 +48,7 @@ WORKED_IN = (
     *("data", "locks", "logs", "replays"),
 )
 """Folders of the state folder that such a process writes into. The rest it can only read."""
-APPENDED_TO = ("ledger.jsonl", "ledger.jsonl.lock", "mlflow.db")
+APPENDED_TO = ("ledger.jsonl", "ledger.jsonl.lock")
 """Files of the state folder that it writes into."""
 SEPARATE = ("--user", "--map-root-user", "--net", "--mount")
 """What such a process has of its own, in `unshare`'s words."""

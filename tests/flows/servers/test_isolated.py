@@ -89,7 +89,13 @@ def build(classes, input_shape):
 DECIDES = (
     *("trust.json", "settings.toml", "servers.auth", "new.txt", "dvc.yaml"),
     *("prefect/results/key", "services/prefect.json", "checkpoints/1.txt", "events/e/origin.json"),
-    *("events/e/claim.yaml", "events/e/attempt-1/statement.dsse.json", "keys/own.pem"),
+    *(
+        "mlflow.db",
+        "index.html",
+        "events/e/claim.yaml",
+        "events/e/attempt-1/statement.dsse.json",
+        "keys/own.pem",
+    ),
 )
 """What the process that signs reads: code or words planted there would count beside the key."""
 
