@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from compliance.ledger import Ledger
 from flows.state import code_files, import_path, users_code
 from flows.state.errors import EventError
 from flows.state.files import digest_file, write_atomically
@@ -118,10 +119,27 @@ def require_unchanged(digests: Mapping[str, str]) -> None:
 
 
 def of_event(home: Home, event: str) -> dict[str, str]:
-    """Digests of the modules that were allowed for an event's claim; none of a request's own."""
+    """Digests of the modules that were allowed for an event's claim; none of a request's own.
+
+    Raises:
+        EventError: They are others than the ledger received, or than this process has seen: code
+            that is no longer named there would run where the keys are.
+    """
     place = home.event(event) / "origin.json"
-    files = json.loads(place.read_text()).get("files", {}) if place.exists() else {}
-    return in_files(files)
+    if not home.claim(event).exists():
+        found: dict[str, str] = {}
+    else:
+        found = in_files(json.loads(place.read_text()).get("files", {}))
+        entry = Ledger(home.ledger).find("request_received", event, "receipt")
+        if entry is not None and entry.body.get("code", {}) != found:
+            raise EventError(f"{place} names other code than the ledger received: restore it.")
+    if _first.setdefault((home.root, event), found) != found:
+        raise EventError(f"{place} or the claim beside it has changed while the event ran.")
+    return found
+
+
+_first: dict[tuple[Path, str], dict[str, str]] = {}
+"""What `of_event` gave first in this process."""
 
 
 def read_before(home: Home, event: str) -> dict[str, str]:

@@ -55,8 +55,8 @@ class Step(Generic[P, R]):
             if result is not None:
                 return result
         with journal.entered(attempt, self.label):
-            code = others_code.of_event(attempt.home, attempt.event) if self.runs_models else {}
-            if code:
+            code = others_code.of_event(attempt.home, attempt.event)
+            if code and self.runs_models:
                 return self._apart(attempt, code, args, facts)
             try:
                 return self.function(attempt, *args, **facts)
