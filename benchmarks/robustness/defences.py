@@ -129,6 +129,14 @@ DEFENCES = (
         f"{ISOLATED}::test_what_was_read_before_must_be_unchanged_before_anything_runs",
     ),
     Defence(
+        "what may run is what the ledger received",
+        "flows/state/others_code.py",
+        'if entry is not None and entry.body.get("code", {}) != found:',
+        "if False:",
+        "tests/flows/state/test_others_code.py"
+        "::test_code_that_takes_itself_off_the_record_does_not_run_beside_the_key",
+    ),
+    Defence(
         "allowed code changes no settings, trust or events",
         "flows/servers/isolated.py",
         '*(_mounted(path, "ro") for path in (home, job.home.trust) if path.exists()),',

@@ -508,40 +508,6 @@ def test_what_was_allowed_is_pinned_and_stands_in_ledger_and_event(
         claims.file_claim(home, file)
 
 
-@pytest.mark.parametrize("later", [False, True], ids=["another-process", "the-same-process"])
-def test_code_that_takes_itself_off_the_record_does_not_run_beside_the_key(
-    desk: Desk,
-    home: Home,
-    users_module: Callable[[str], str],
-    monkeypatch: pytest.MonkeyPatch,
-    later: bool,
-) -> None:
-    """Where there are no walls it can write there: the next step must not take it for ours."""
-    from flows.intake import claims
-    from flows.state import others_code
-    from flows.state.errors import EventError
-    from flows.steps import claim as claim_steps
-
-    monkeypatch.setattr(others_code, "_first", {})
-    module = users_module(TWINS.format(count=0))
-    event = claims.file_claim(home, desk.claim(data={"name": f"{module}:data"}), allow=[module]).id
-    at = Attempt(home, event, 1)
-    accepted = claim_steps.accept(at)
-    if not later:
-        others_code._first.clear()
-    place = home.event(event) / "origin.json"
-    told = json.loads(place.read_text())
-    told["files"] = {name: d for name, d in told["files"].items() if "code:" not in name}
-    place.write_text(json.dumps(told))
-    with pytest.raises(EventError, match="other code than the ledger received"):
-        claim_steps.version_data(at, accepted)
-    if later:  # even with a ledger that was written anew
-        monkeypatch.setattr(Ledger, "find", lambda *_: None)
-        with pytest.raises(EventError, match="has changed while the event ran"):
-            claim_steps.version_data(at, accepted)
-    assert not (home.root / "data").exists() or not list((home.root / "data").iterdir())
-
-
 def test_a_claim_that_was_received_before_anybody_was_asked_does_not_run(
     desk: Desk, home: Home, users_module: Callable[[str], str], tmp_path: Path
 ) -> None:
