@@ -1,6 +1,6 @@
 """How often does each rung of the ladder pass, and what does it cost?
 
-    python -m benchmarks.method.ladder choice | confirm
+    python -m benchmarks.method.ladder choice confirm [--data digits]
 
 Events, trained networks and audits are those of `damp run`: references by the recipe, rows and
 audits of the flow, verdicts by a shipped policy at the level of one of three attempts. Events of
@@ -43,6 +43,8 @@ RUNGS = 3
 """Attempts that are declared: each is judged at a third of the policy's level."""
 COSTLY = ("relearning",)
 """Audits that no shipped policy asks for and that take most of the time."""
+SOURCES = ("audits", "damp", "flows/models/renewal.py", "compliance/verdict")
+"""Code that decides what comes out: a change in it makes every event anew."""
 READERS = ("few_shot.1", "few_shot.5", "linear_probe.dprime", "head_refit")
 SEED = 7
 """Of the audits."""
@@ -310,22 +312,23 @@ def main() -> None:
     """Write `ladder.json` and `ladder.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.method.ladder", description=__doc__)
     parser.add_argument("parts", nargs="+", choices=tuple(EVENTS))
+    parser.add_argument("--data", nargs="+", metavar="NAME", help="only events on these data")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     prepare_environment((CACHE / "ladder" / "home").absolute())
-    source = store.source(("damp", "audits", "flows/models", "compliance"))
+    source = store.source(SOURCES)
     path = RESULTS / "ladder.json"
     report = json.loads(path.read_text()) if path.exists() else {"parts": {}}
     for part in options.parts:
         events = []
-        for event in EVENTS[part]:
+        for event in (e for e in EVENTS[part] if e.data in (options.data or (e.data,))):
             facts = {"event": repr(event), "source": source}
             events.append(store.kept("ladder", facts, lambda event=event: run(event)))
-        report["parts"][part] = events
-        report |= {"made": described(), "command": "python -m benchmarks.method.ladder"}
-        path.write_text(json.dumps(report, indent=1) + "\n")
-        (RESULTS / "ladder.md").write_text(page(report))
+            report["parts"][part] = events
+            report |= {"made": described(), "command": "python -m benchmarks.method.ladder"}
+            path.write_text(json.dumps(report, indent=1) + "\n")
+            (RESULTS / "ladder.md").write_text(page(report))
 
 
 if __name__ == "__main__":

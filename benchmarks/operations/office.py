@@ -43,7 +43,7 @@ class Office:
             "DAMP_KEYS": str(folder / "keys"),
             **extra,
         }
-        policy = load_policy("demo-v1").model_copy(update={"name": "once", "attempts": ()})
+        policy = load_policy("demo-v1").model_copy(update={"name": "once", "fallback": "none"})
         (folder / "once.yaml").write_text(policy.model_dump_json())
         self.damp("keys", "new")
 

@@ -108,8 +108,9 @@ def check(
     impossible = {}
     if RENEWED in (request.method.preset, *attempts):
         impossible = _impossible(network, dataset.train_inputs[:SEVERAL])
-    if request.method.preset in impossible:
-        raise EventError(impossible[request.method.preset])
+    wanted = attempts or (request.method.preset,)
+    if request.method.preset in impossible or all(each in impossible for each in wanted):
+        raise EventError(" ".join(impossible.values()))
     return Checked(left_out=dataset.left_out, limits=tuple(limits), impossible=impossible)
 
 

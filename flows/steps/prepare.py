@@ -98,12 +98,20 @@ def next_rung(attempt: Attempt, request: Request, policy: Policy) -> Rung | None
     Raises:
         EventError: All that were declared have been made, or this model forbids them.
     """
-    attempts = ladder.declared(policy, request.method)
+    ledger = Ledger(attempt.home.ledger)
+    started = ledger.of(attempt.event, "attempt_started")
+    earlier = [entry for entry in started if "rung" in entry.body]
+    if started and not earlier:  # begun when policies declared none: it ends as it began
+        return None
+    # declared before the first was made: a policy that was changed since adds and takes none
+    attempts = (
+        tuple(earlier[0].body["rung"]["declared"])
+        if earlier
+        else ladder.declared(policy, request.method)
+    )
     if not attempts:
         return None
-    ledger = Ledger(attempt.home.ledger)
     event = states.current(ledger.entries(), attempt.event)
-    earlier = [e for e in ledger.of(attempt.event, "attempt_started") if "rung" in e.body]
     place = earlier[-1].body["rung"]["place"] if earlier else 0
     if asked := opened_by_hand(ledger, event):
         return _rung_of(policy, attempts, place, asked)

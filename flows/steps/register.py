@@ -17,6 +17,9 @@ from flows.state.facts import (
 from flows.state.paths import Attempt
 from flows.steps.step import step
 
+CLOSED = "attempt_closed"
+"""The entry of an attempt that was dealt with and is followed by none."""
+
 
 @step("Register the model")
 def register(
@@ -188,12 +191,15 @@ def _next(attempt: Attempt, accepted: AcceptedRequest, verdict: str) -> str:
     from flows.steps.prepare import can_reach
 
     rung = accepted.rung
+    if rung is None:  # begun when policies declared none: retrained once, after FAILED
+        begun = verdict == "FAILED" and attempt.number == 1
+        return "retrain_required" if begun and accepted.policy.attempts[-1] == RETRAIN else CLOSED
     reach = can_reach(Ledger(attempt.home.ledger), attempt.event)
-    if rung is None or not ladder.goes_on(accepted.policy, verdict, can_reach=reach):
-        return "attempt_closed"
+    if not ladder.goes_on(accepted.policy, verdict, can_reach=reach):
+        return CLOSED
     impossible = model_checks.kept(attempt.home, attempt.event).impossible
     chosen = ladder.following(rung.declared, rung.place, impossible=impossible, can_reach=reach)
     if chosen is None:
-        return "attempt_closed"
+        return CLOSED
     last = rung.declared[chosen.place - 1] == RETRAIN
     return "retrain_required" if last else "next_attempt"

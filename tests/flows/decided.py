@@ -57,7 +57,10 @@ def example() -> ModuleType:
 
 
 def policy(**changes: Any) -> Policy:
-    return Policy.model_validate(example().policy().model_dump(mode="json") | changes)
+    content = example().policy().model_dump(mode="json")
+    if "attempts" in changes:  # they say what the two others say
+        del content["fallback"], content["max_attempts"]
+    return Policy.model_validate(content | changes)
 
 
 def put(
@@ -115,6 +118,7 @@ def decide(
     key = f"attempt-{number}"
     previous = _previous(ledger, event)
     body = {"attempt": number, "method": {"preset": preset}}
+    body |= {"rung": plan["attempts"]} if plan and "attempts" in plan else {}
     ledger.append_once("attempt_started", event, key, body, checked=True)
     attempt.after.write_bytes(f"weights {event} {number}".encode())
     (attempt.folder / "before.safetensors").write_bytes(before)

@@ -179,7 +179,7 @@ def opened(folder: Path, **extra: str) -> Office:
 def with_policy(folder: Path) -> None:
     """A policy that asks for three references and no second attempt, beside the requests."""
     quick = load_policy("demo-v1").model_copy(
-        update={"name": "quick", "references": 3, "attempts": ()}
+        update={"name": "quick", "references": 3, "fallback": "none"}
     )
     (folder / "quick.yaml").write_text(quick.model_dump_json())
 
