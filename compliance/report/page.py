@@ -158,7 +158,7 @@ def _done(subject: Sequence[Json], raw: Json, own: Predicate) -> dict[str, Any]:
     return {
         "modelAfter": list(subject),
         **{key: raw["inputs"][key] for key in inputs},
-        "method": {"renewed": None} | raw["method"] | {"repairs": repairs},
+        "method": raw["method"] | {"repairs": repairs},
         "registration": raw["registration"],
         "startedAt": own.event.started_at,
         "finishedAt": own.event.finished_at,

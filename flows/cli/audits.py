@@ -94,7 +94,7 @@ def references(
     from flows.state.settings import prepared
 
     home = prepared()
-    with console.bars():
+    with console.bars(steps=0):
         if file is not None:
             if taken := prepare_references.assumed(home, file):
                 console.note(taken)

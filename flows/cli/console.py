@@ -168,8 +168,8 @@ class Bars:
     """The ten steps as one bar, the parts of the running step as another."""
 
     def __init__(self, bars: Progress, steps: int) -> None:
-        self.bars = bars
-        self.all = bars.add_task("starting", total=steps)
+        self.bars, self.steps, self.last = bars, steps, -1
+        self.all = bars.add_task("starting", total=steps, visible=steps > 0)
         self.part = bars.add_task("", total=None, visible=False)
 
     def step(self, number: int, title: str) -> None:
@@ -181,7 +181,10 @@ class Bars:
             self.bars.console.print(f"  {number:>2}  {clean(title)}", markup=False)
 
     def advance(self, text: str, done: int, total: int) -> None:
-        """Show how far the running step is."""
+        """Show how far the running step is; without steps and a terminal, a line for each part."""
+        if not self.steps and not self.bars.console.is_terminal and done != self.last:
+            self.bars.console.print(f"  {done} of {total}  {clean(text)}", markup=False)
+        self.last = done
         self.bars.update(
             self.part, visible=True, description=f"  {_escaped(text)}", completed=done, total=total
         )
@@ -196,7 +199,11 @@ def _escaped(text: str) -> str:
 
 @contextmanager
 def bars(steps: int = 10) -> Iterator[Bars]:
-    """Progress on standard error, so that standard output stays clean for `--json`."""
+    """Progress on standard error, so that standard output stays clean for `--json`.
+
+    Args:
+        steps: Of an event; 0 for work that has parts only, which have a total of their own.
+    """
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from flows.state import progress

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flows.records.status import EventStatus
+    from flows.state.paths import Home
 
 
 REGULATIONS = ("gdpr", "ccpa", "contract", "recall", "other")
@@ -231,21 +234,30 @@ def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
 
 @click.command()
 @intervals
-def serve(every: str, reaudits: str, scan: str) -> int:
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics for Prometheus on this port of 127.0.0.1. [default: off]",
+)
+def serve(every: str, reaudits: str, scan: str, metrics_port: int | None) -> int:
     """Stay and carry out pending requests on Prefect's schedule.
 
     Re-audits that are due and the scan of the registry have schedules of their own. What was
-    missed while nobody served is made up first.
+    missed while nobody served is made up first. Each event has a line when it begins and one at its
+    verdict.
 
     \b
     Examples:
       damp serve --every 60s
+      damp serve --every 60s --metrics-port 9464
     """
     from flows.orchestration import engine
+    from flows.state import progress
     from flows.state.settings import prepared
 
     place = prepared()
-    with engine.connected(place, scheduler=True) as server:
+    progress.announce_here()
+    with _metrics(place, metrics_port), engine.connected(place, scheduler=True) as server:
         from flows.orchestration import schedule
 
         often = {"every": every, "reaudits": reaudits, "scan": scan}
@@ -258,3 +270,23 @@ def serve(every: str, reaudits: str, scan: str) -> int:
         console.say(f"State: {place.root}   Prefect API: {os.environ['PREFECT_API_URL']}")
         schedule.serve(place, **often)
     return DONE
+
+
+@contextmanager
+def _metrics(place: Home, port: int | None) -> Iterator[None]:
+    """`/metrics` for the length of the block, where a port was named."""
+    if port is None:
+        yield
+        return
+    from flows.records import metrics
+    from flows.servers import auth, metrics_server
+
+    with metrics_server.served(
+        lambda: metrics.text(place, datetime.now(UTC)),
+        metrics.CONTENT_TYPE,
+        port=port,
+        auth=auth.auth_string(place.root),
+    ) as address:
+        console.say(f"Metrics: {address}, user damp, password in servers.auth of the state folder.")
+        sys.stdout.flush()
+        yield

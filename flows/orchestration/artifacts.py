@@ -13,6 +13,7 @@ from prefect.artifacts import (
 )
 
 from compliance.formats.plain_text import bare, code, markdown, visible
+from compliance.presentation import numbers
 from compliance.presentation.next_steps import NextStep
 from compliance.signing import envelope
 from flows.records import status
@@ -78,7 +79,12 @@ def _step(step: NextStep) -> str:
 
 def _row(audit: Json) -> Json:
     columns = ("name", "outcome", "required", "value", "nullMean", "original", "reason")
-    return {name: visible(audit[name]) for name in columns if name in audit}
+    return {name: _shown(audit[name]) for name in columns if name in audit}
+
+
+def _shown(value: Any) -> Any:
+    """A figure with three digits after the point, as in the report; anything else made visible."""
+    return numbers.figure(value) if isinstance(value, float) else visible(value)
 
 
 def _report(attempt: Attempt, closed: Closed) -> str:

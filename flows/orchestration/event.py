@@ -29,7 +29,7 @@ def unlearning_event(home: str, event: str, attempt: int) -> Closed:
     Args:
         home: The state folder.
         event: Id of the event.
-        attempt: 1 for the first; 2 retrains where the policy falls back to that.
+        attempt: Its number, from 1; the ledger says by which method.
     """
     at = Attempt(Home(Path(home)), event, attempt)
 

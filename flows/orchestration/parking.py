@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compliance.ledger import Ledger
 from flows.orchestration.runner import attempt_due, run_event
-from flows.state import logs
+from flows.state import logs, progress
 from flows.state.errors import BusyError, ServerError, StoreError, is_refusal
 from flows.state.paths import Home
 
@@ -21,6 +21,13 @@ def decide(home: Home, event: str) -> Row:
     What cannot be carried out is parked: it leaves the queue with its reason in the ledger, and
     `damp run --event` takes it up again once a person has seen to it.
     """
+    progress.announce(f"event {event}: begins or goes on")
+    row = _decide(home, event)
+    progress.announce(f"event {event}: {row['outcome']} {row['report'] or row['why']}")
+    return row
+
+
+def _decide(home: Home, event: str) -> Row:
     try:
         closed = run_event(home, event)
     except PASSING as error:

@@ -48,10 +48,18 @@ def _run_attempt(home: Home, event: str) -> Closed:
     reporting = progress.reporting_to(recorder)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with server_loss.translated(), quiet, tags(*reconcile.tags(home)), reporting:
+    named = (*reconcile.tags(home), *_tags(home, event, attempt.number))
+    with server_loss.translated(), quiet, tags(*named), reporting:
         closed: Closed = run(home=str(home.root), event=event, attempt=attempt.number)
     interrupts.check()
     return closed
+
+
+def _tags(home: Home, event: str, number: int) -> tuple[str, ...]:
+    """By which a person finds a run on Prefect's pages: event, attempt, and the day it is due."""
+    due = states.current(Ledger(home.ledger).entries(), event).due[:10]
+    kind = "claim" if home.claim(event).exists() else "request"
+    return (kind, f"event {event[:8]}", f"attempt {number}", *((f"due {due}",) if due else ()))
 
 
 def _flow(home: Home, event: str) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,15 @@ from flows.intake import batches, lifecycle, requests, webhooks
 from flows.operations import reaudit
 from flows.orchestration import reconcile
 from flows.orchestration.parking import Row, decide
-from flows.state import interrupts, locks
+from flows.state import interrupts, locks, progress
 from flows.state.errors import GateError
 from flows.state.facts import Json
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
+
+    from flows.intake.lifecycle import Reminder
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DIGITS = 6
@@ -42,22 +45,42 @@ def compliance_run(home: str) -> list[Row]:
     """
     place = Home(Path(home))
     try:
-        decided = _carry_out(place)
+        decided, reminders = _carry_out(place)
     finally:  # outside the lock: a system that is slow to answer holds no other run up
         webhooks.deliver(place)
+    if reminders:
+        # its failed run is the alert (`damp alert`); the work of this run is done all the same
+        with contextlib.suppress(GateError):
+            due_dates([asdict(reminder) for reminder in reminders])
     if decided:
         create_table_artifact(_shown(decided), key="verdicts", description="Decided in this run")
     return decided
 
 
-def _carry_out(place: Home) -> list[Row]:
+def _carry_out(place: Home) -> tuple[list[Row], list[Reminder]]:
     """What is pending, while no other run works on this state folder."""
     with locks.exclusive(place, "compliance-run"):
-        lifecycle.remind(place)
+        reminders = lifecycle.remind(place)
         reconcile.reconcile(place)
         pending = requests.pending(place)
         batches.schedule(place, pending)
-        return [decide(place, event) for event in pending]
+        return [decide(place, event) for event in pending], reminders
+
+
+@flow(name="due-dates", validate_parameters=False)
+def due_dates(reminders: list[Json]) -> None:
+    """Fail on purpose, once for each warning day that an event reaches, so that it is noticed.
+
+    Raises:
+        GateError: Always; the message names the events and the days that are left.
+    """
+    create_table_artifact(
+        _shown(reminders), key="due-dates", description="Due dates that come near"
+    )
+    listed = "; ".join(f"event {r['event']} has {r['left']} days left" for r in reminders)
+    for reminder in reminders:
+        progress.announce(f"event {reminder['event']}: {reminder['left']} days left")
+    raise GateError(f"Due dates come near: {listed}. `damp inbox` says what has to happen next.")
 
 
 @flow(name="reaudit-run", validate_parameters=False)

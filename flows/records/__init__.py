@@ -10,6 +10,7 @@
     same_weights.py Files that hold given weights, whatever they are called
     inventory.py    What derives from the old weights or holds the forgotten rows, by its bytes
     provenance.py   Where a statement was made: code, environment, device
+    metrics.py      What Prometheus reads: events by state, days left, durations
     audit_cost.py   Processor seconds and forward passes of an event's audits
 
 Everything is read from the ledger, the signed statements and the files beside them; nothing here
@@ -24,6 +25,7 @@ __all__ = [
     "checkpoints",
     "event_index",
     "inventory",
+    "metrics",
     "next_steps",
     "provenance",
     "reports",

@@ -6,6 +6,7 @@ servers and a cluster in its settings; the same code then talks to those.
     auth.py             the password of the servers that damp starts, one for each state folder
     guard.py            who may ask them, and from which page: host, origin, password
     guarded.py          runs Prefect or MLflow behind the guard; secrets come through a pipe
+    metrics_server.py   `/metrics` beside `damp serve`, behind the guard
     endpoints.py        servers of the settings: checked for version, never a cloud by accident
     local_services.py   `damp up` and `damp down`: Prefect and MLflow with their pages
     private_prefect.py  a Prefect server for one command, which cannot outlive it
@@ -24,6 +25,7 @@ __all__ = [
     "endpoints",
     "isolated",
     "local_services",
+    "metrics_server",
     "private_prefect",
     "processes",
 ]

@@ -12,7 +12,7 @@ What happens now:
 
     locks.py        one event at a time on a model lineage, across machines where a database is set
     journal.py      the steps that an attempt has begun and finished, one line each
-    progress.py     how far the running step is, for a terminal and for `damp status`
+    progress.py     how far the running step is, for a terminal, `damp status` and `damp serve`
     logs.py         one JSON object a line in logs/damp.jsonl, each with its event
     interrupts.py   Ctrl-C and SIGTERM: caught from the first import on, and never lost
 

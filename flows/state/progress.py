@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
+
+from compliance.formats.plain_text import clean
+
+ANNOUNCES = "DAMP_ANNOUNCE"
+"""Set where somebody watches; scheduled runs are processes of their own, which inherit it."""
 
 
 class Reporter(Protocol):
@@ -97,3 +103,15 @@ class Recorder:
             part = Part(text=text, done=done, total=total, pid=os.getpid())
             with suppress(OSError):  # for people only: the step that needs a full disk reports it
                 self.file.write_text(json.dumps(asdict(part)))
+
+
+def announce_here() -> None:
+    """From now on `announce` writes: in this process and in those that it starts."""
+    os.environ[ANNOUNCES] = "1"
+
+
+def announce(line: str) -> None:
+    """One line to standard output at once, for whoever watches `damp serve`; else nothing."""
+    if os.environ.get(ANNOUNCES) == "1":
+        sys.stdout.write(f"{clean(' '.join(line.split()))}\n")
+        sys.stdout.flush()

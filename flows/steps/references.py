@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compliance.presentation import numbers
 from flows.servers import cluster
 from flows.state import interrupts, progress
 from flows.state.facts import (
@@ -31,6 +32,7 @@ from flows.steps import method_cost, shadows
 from flows.steps.step import step
 
 if TYPE_CHECKING:
+    from audits.references import Progress
     from compliance.documents.policy import Policy
 
 FIRST_SEED = 1000
@@ -228,12 +230,32 @@ def _train_all(jobs: Sequence[Job], what: str) -> tuple[Artifact, ...]:
     for number, job in enumerate(jobs):
         if seconds > WORTH_A_PROCESS and len(jobs) - number > 1 and _workers() > 1:
             return (*models, *_train_in_processes(jobs[number:], done=number, total=len(jobs)))
-        progress.current().advance(f"seed {job.seed}", number, len(jobs))
         start = time.monotonic()
-        models.append(train_one(job))
+        models.append(train_one(job, _epochs(jobs, number, what)))
         seconds = time.monotonic() - start
+        progress.current().advance(f"{what}: seed {job.seed} is there", number + 1, len(jobs))
     progress.current().advance(f"all {what} are there", len(jobs), len(jobs))
     return tuple(models)
+
+
+def _epochs(jobs: Sequence[Job], number: int, what: str) -> Progress:
+    """Shows each epoch of a training, and the time that this and the later ones will take.
+
+    Args:
+        jobs: All of them.
+        number: Which one is trained, from 0.
+        what: For people.
+    """
+    began = time.monotonic()
+    later = sum(cached(job) is None for job in jobs[number + 1 :])
+
+    def show(epoch: int, epochs: int, loss: float) -> None:
+        one = (time.monotonic() - began) / epoch * epochs
+        left = numbers.duration(one * (1 - epoch / epochs) + one * later)
+        words = f"{what}: model {number + 1} of {len(jobs)}, epoch {epoch} of {epochs}, {left} left"
+        progress.current().advance(words, number, len(jobs))
+
+    return show
 
 
 def _workers() -> int:
@@ -242,7 +264,7 @@ def _workers() -> int:
 
 
 def _train_in_processes(jobs: Sequence[Job], *, done: int, total: int) -> list[Artifact]:
-    models = []
+    models, began = [], time.monotonic()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         max_workers=_workers(), mp_context=context, initializer=_tie, initargs=(os.getpid(),)
@@ -252,12 +274,20 @@ def _train_in_processes(jobs: Sequence[Job], *, done: int, total: int) -> list[A
         try:
             for job, result in zip(jobs, results, strict=True):
                 models.append(result)
-                progress.current().advance(f"seed {job.seed}", done + len(models), total)
+                progress.current().advance(
+                    _pace(began, len(models), len(jobs), job.seed), done + len(models), total
+                )
         except BaseException:  # interrupted: nobody waits for what was begun
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
     return models
+
+
+def _pace(began: float, done: int, all_of: int, seed: int) -> str:
+    """Which model is there, and the time that the others will take at this pace."""
+    left = (time.monotonic() - began) / done * (all_of - done)
+    return f"seed {seed} is there, {numbers.duration(left)} left"
 
 
 def _tie(owner: int) -> None:
@@ -266,10 +296,15 @@ def _tie(owner: int) -> None:
     die_with(owner)
 
 
-def train_one(job: Job) -> Artifact:
-    """One model: from the cache, else trained and kept."""
+def train_one(job: Job, shown: Progress | None = None) -> Artifact:
+    """One model: from the cache, else trained and kept.
+
+    Args:
+        job: What it is made of.
+        shown: Is told each epoch.
+    """
     model = cached(job)
-    return model if model is not None else _train(job)
+    return model if model is not None else _train(job, shown)
 
 
 def cached(job: Job) -> Artifact | None:
@@ -286,7 +321,7 @@ def intact(home: Home, path: Path) -> Artifact | None:
     return model if is_intact(home.root, model) else None
 
 
-def _train(job: Job) -> Artifact:
+def _train(job: Job, shown: Progress | None) -> Artifact:
     from audits.references import Recipe, train
     from flows.data import loaders
     from flows.models import architectures, weights
@@ -303,6 +338,7 @@ def _train(job: Job) -> Artifact:
         recipe=Recipe(**job.recipe),
         seed=job.seed,
         exclude=job.exclude,
+        progress=shown,
     )
     path = job.path
     sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})

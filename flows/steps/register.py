@@ -104,7 +104,12 @@ def _for_the_pages(attempt: Attempt, parent: RegisteredModel) -> tuple[dict[str,
         f"{attempt.number}.",
         f"Data before `{inputs['dataBefore']['version']}`, after "
         f"`{inputs['dataAfter']['version']}`.",
-        "Report and signed statement are among the artifacts of the run.",
+        "`report.html` and `statement.dsse.json` are among the artifacts of the run that this "
+        "version leads to (*Source run*, *Artifacts*); on the machine that made them they lie in "
+        f"`{attempt.home.relative(attempt.folder)}` of the state folder.",
+        f"Lineage: version {parent.version} of {parent.name}, {inputs['dataBefore']['rows']} rows "
+        f"→ this version, {inputs['dataAfter']['rows']} rows. `damp lineage {parent.name}` draws "
+        "all versions, `damp audit-registry` checks each.",
     ]
     return figures, "\n\n".join(paragraphs)
 

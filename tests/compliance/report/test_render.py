@@ -128,6 +128,7 @@ def passing(example: ModuleType) -> str:
 def test_the_ten_parts_stand_in_the_order_of_the_record(shown: tuple[str, Any, str]) -> None:
     parts = [text for level, text in Reader(shown[2]).headings if level == 2]
     assert parts == [
+        "Verdict",  # the officer's pages; the rest is their annex
         *(f"{number}. {title}" for number, title in enumerate(TEN, 1)),
         "What this record supports",
         "What the words mean",
