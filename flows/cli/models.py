@@ -61,6 +61,41 @@ def train(as_json: bool, **options: Any) -> int:
 
 
 @click.command()
+@click.argument("version", metavar="NAME/VERSION")
+@click.option("--name", required=True, help="Under which damp registers it.")
+@click.option(
+    "--architecture", required=True, help="How its network is built: torchvision:resnet18, ..."
+)
+@data
+@data_root
+@as_json
+def adopt(version: str, as_json: bool, **options: Any) -> int:
+    """Take in a version that another pipeline has registered in MLflow, if it holds safetensors.
+
+    Of one that mlflow.pytorch has logged, which is a pickle, the command that exports it is shown.
+
+    \b
+    Examples:
+      damp adopt shop/7 --name shop-audited --architecture torchvision:resnet18 \\
+          --data imagefolder:photos
+    """
+    from flows.operations import adopt as taking_in
+    from flows.state.settings import prepared
+
+    adopted = taking_in.adopt(prepared(), version, **options)
+    lines = [
+        f"Registered {adopted.name} version {adopted.version}, test accuracy "
+        f"{adopted.test_accuracy:.4f}.",
+        console.next_step(
+            f"damp request --model {adopted.name}@champion --data {options['data']} --forget 3 "
+            "--regulation gdpr > request.yaml"
+        ),
+    ]
+    console.answer(adopted.to_json(), lines, as_json=as_json)
+    return DONE
+
+
+@click.command()
 @click.argument("data")
 @data_root
 @as_json

@@ -2,6 +2,7 @@
 
 Before an event:
 
+    adopt.py               Take in a model that another pipeline has registered
     train_base.py          Train a base model by a recipe and register it
     prepare_references.py  Train the retrained references before anybody waits for them
     cost.py                Forecast what forgetting each class would take
@@ -24,6 +25,7 @@ They call the steps plainly, without Prefect, and return results; `flows.cli` pr
 """
 
 __all__ = [
+    "adopt",
     "cost",
     "doctor",
     "prepare_references",

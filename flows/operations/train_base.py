@@ -77,7 +77,7 @@ def base_model(
         version=str(registered.version),
         weights=str(weights),
         sha256=sha256,
-        test_accuracy=_accuracy(network, dataset),
+        test_accuracy=accuracy(network, dataset),
     )
 
 
@@ -98,7 +98,7 @@ def _trained(dataset: Dataset, recipe: NamedRecipe, architecture: str, seed: int
     )
 
 
-def _accuracy(network: nn.Module, dataset: Dataset) -> float:
+def accuracy(network: nn.Module, dataset: Dataset) -> float:
     """Share of the test rows that it classifies correctly."""
     import torch
 

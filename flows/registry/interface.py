@@ -87,7 +87,8 @@ class ModelVersion:
         if self.model_id is None:
             raise RegistryError(
                 f"Version {self.number} of '{self.name}' was not registered by damp: its source "
-                f"is {self.source}. Give its weights to damp as a file."
+                f"is {self.source}. `damp adopt` takes in a version that holds safetensors; else "
+                "give its weights to damp as a file."
             )
         return self.model_id
 

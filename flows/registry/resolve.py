@@ -103,14 +103,34 @@ def _opened_at(home: Home, reference: str) -> Iterator[tuple[ReadRegistry, Model
             f"There is no registry at {home.mlflow_db}, so no '{reference}'. Train and register a "
             "model with `damp train`, or set DAMP_HOME to the folder that has one."
         )
-    name, alias, number = match.group("name", "alias", "version")
     with read_registry(home) as registry:
-        version = (
-            version_of(registry, name, int(number))
-            if alias is None
-            else version_of(registry, name, _under_alias(model_of(registry, name), alias))
-        )
-        yield registry, version
+        yield registry, version_at(registry, match)
+
+
+def version_at(registry: ReadRegistry, match: re.Match[str]) -> ModelVersion:
+    """The version that a reference stands for.
+
+    Args:
+        registry: Open.
+        match: Of `REFERENCE`.
+    Raises:
+        RegistryError: There is no such model, alias or version.
+    """
+    name, alias, number = match.group("name", "alias", "version")
+    if alias is None:
+        return version_of(registry, name, int(number))
+    return version_of(registry, name, _under_alias(model_of(registry, name), alias))
+
+
+def export_hint(version: ModelVersion) -> str:
+    """How a model comes in of which MLflow has logged a pickle: the command to type."""
+    address = f"models:/{version.name}/{version.number}"
+    return (
+        "What `mlflow.pytorch` logs is a pickle, which runs code when it is opened, so damp opens "
+        'none. Where it is trusted, export it: python -c "import mlflow, safetensors.torch as st; '
+        f"st.save_model(mlflow.pytorch.load_model('{address}'), 'model.safetensors')\", then "
+        "`damp request --model model.safetensors --architecture ...`."
+    )
 
 
 def champion_of(registry: ReadRegistry, name: str) -> int | None:
@@ -203,11 +223,9 @@ def _checked(registry: ReadRegistry, home: Home, version: ModelVersion) -> Resol
     weights = registry.model_file(model, WEIGHTS, home.fetched / model.model_id)
     if weights is None and version.tags().weights_sha256 is None:
         raise RegistryError(
-            f"{version.title} holds no {WEIGHTS}: damp has not registered it. What MLflow itself "
-            "logs of a PyTorch model is a pickle, which runs code when it is opened. Export it as "
-            "safetensors where it is trusted: load it there with mlflow.pytorch.load_model, write "
-            "safetensors.torch.save_file(model.state_dict(), 'model.safetensors'), and name that "
-            "file."
+            f"{version.title} holds no {WEIGHTS}: damp has not registered it. If it holds a "
+            f"safetensors file, `damp adopt {version.name}/{version.number}` takes it in. "
+            f"{export_hint(version)}"
         )
     if weights is None:
         raise RegistryError(
