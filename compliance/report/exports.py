@@ -2,6 +2,7 @@
 
     openlineage           RunEvents, for a lineage catalogue
     in-toto-test-result   a statement that supply-chain gates understand
+    cyclonedx             an ML-BOM, for an inventory of what a product is made of
     model-card            a section and metadata for a Hugging Face model card
     csv                   the ledger, for a spreadsheet
 
@@ -128,6 +129,102 @@ def test_result(statement: Decoded) -> Json:
 
 
 test_result.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test
+
+
+def ml_bom(statement: Decoded, digest: str) -> Json:
+    """The model after with what it was made from, as a CycloneDX 1.6 ML-BOM.
+
+    Figures are those of the required rows, with their 95% intervals; limits are the verdict's. The
+    same statement gives the same bytes.
+
+    Args:
+        statement: The decoded statement.
+        digest: SHA-256 of its signed bytes.
+    Source: CycloneDX 1.6 (ECMA-424), `machine-learning-model` and `modelCard`.
+    """
+    facts = Statement.of(statement)
+    own = facts.predicate
+    after = _bom_model(facts.subject[0].name, facts.model_after) | {
+        "modelCard": _bom_card(own),
+        "pedigree": {
+            "ancestors": [_bom_model("model before", own.inputs.model_before.digest.sha256)],
+            "notes": f"{own.verdict.result}: {own.verdict.claim}",
+        },
+        "externalReferences": [
+            {
+                "type": "attestation",
+                "url": f"urn:uuid:{own.event.id}",
+                "comment": f"Signed statement of attempt {own.event.attempt}",
+                "hashes": [{"alg": "SHA-256", "content": digest}],
+            }
+        ],
+    }
+    data = [_bom_data(own.inputs.data_before), _bom_data(own.inputs.data_after)]
+    serial = uuid.uuid5(NAMESPACE, f"bom {own.event.id}/{own.event.attempt}")
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        "metadata": {
+            "timestamp": own.event.finished_at,
+            "tools": {
+                "components": [
+                    {"type": "application", "name": "damp", "version": own.inputs.code.version}
+                ]
+            },
+            "component": after,
+        },
+        "components": list({each["bom-ref"]: each for each in data}.values()),
+        "dependencies": [{"ref": after["bom-ref"], "dependsOn": [_bom_ref(own.inputs.data_after)]}],
+    }
+
+
+def _bom_model(name: str, sha256: str) -> Json:
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": f"model:{sha256}",
+        "name": name,
+        "version": sha256[:12],
+        "hashes": [{"alg": "SHA-256", "content": sha256}],
+    }
+
+
+def _bom_ref(data: DataVersion) -> str:
+    return f"data:{data.version}"
+
+
+def _bom_data(data: DataVersion) -> Json:
+    return {
+        "type": "data",
+        "bom-ref": _bom_ref(data),
+        "name": data.name,
+        "version": data.version,
+        "data": [{"type": "dataset", "name": data.name, "description": f"{data.rows} rows"}],
+    }
+
+
+def _bom_card(own: Predicate) -> Json:
+    metrics = [
+        {
+            "type": row.title,
+            "value": f"{row.value:.6g}",
+            "confidenceInterval": {
+                "lowerBound": f"{row.interval[0]:.6g}",
+                "upperBound": f"{row.interval[1]:.6g}",
+            },
+        }
+        for row in own.required
+        if row.value is not None and row.interval is not None
+    ]
+    return {
+        "modelParameters": {
+            "task": "image-classification",
+            "datasets": [{"ref": _bom_ref(own.inputs.data_after)}],
+        },
+        "quantitativeAnalysis": {"performanceMetrics": metrics},
+        "considerations": {"technicalLimitations": list(own.verdict.limits)},
+    }
 
 
 def model_card(page: Decoded, digest: str) -> str:

@@ -81,7 +81,7 @@ def _words(value: Any) -> str:
     "--format",
     "form",
     required=True,
-    type=click.Choice(["openlineage", "in-toto-test-result", "model-card", "csv"]),
+    type=click.Choice(["openlineage", "in-toto-test-result", "cyclonedx", "model-card", "csv"]),
     help="csv is the ledger, the others one attempt's record.",
 )
 @click.option("--event", help="Whose record; for csv: only this event's entries.")
@@ -97,6 +97,7 @@ def export(
     Examples:
       damp export --format openlineage --event 5f0c7c2e
       damp export --format in-toto-test-result --event 5f0c7c2e --sign -o result.dsse.json
+      damp export --format cyclonedx --event 5f0c7c2e -o model.cdx.json
       damp export --format model-card --event 5f0c7c2e >> README.md
       damp export --format csv -o ledger.csv
     """
@@ -153,6 +154,8 @@ def _exported(attempt: Attempt, form: str, *, signed: bool) -> bytes:
     if form == "openlineage":
         events = exports.openlineage(statement, digest)
         return "".join(f"{json.dumps(event)}\n" for event in events).encode()
+    if form == "cyclonedx":
+        return json.dumps(exports.ml_bom(statement, digest), indent=1).encode() + b"\n"
     if form == "model-card":
         return exports.model_card(material.page(), digest).encode()
     result = exports.test_result(statement)

@@ -205,3 +205,48 @@ def test_the_columns_are_explained_beside_the_file() -> None:
     told = exports.csv_metadata("ledger.csv")
     assert told["@context"] == "http://www.w3.org/ns/csvw"
     assert [c["name"] for c in told["tableSchema"]["columns"]] == list(exports.COLUMNS)
+
+
+# CycloneDX 1.6, by what its schema asks of each part
+
+BOM_KEYS = {"bomFormat", "specVersion", "serialNumber", "version", "metadata", "components"}
+
+
+@pytest.mark.parametrize("kind", list(PAGES.KINDS))
+def test_an_ml_bom_has_the_parts_that_the_schema_asks_for(example: ModuleType, kind: str) -> None:
+    statement = PAGES.KINDS[kind](example)
+    bom = exports.ml_bom(statement, DIGEST)
+    assert json.loads(json.dumps(bom)) == bom == exports.ml_bom(statement, DIGEST)
+    assert bom.keys() == BOM_KEYS | {"dependencies"}
+    assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")
+    assert uuid.UUID(bom["serialNumber"].removeprefix("urn:uuid:")).version == 5
+    model = bom["metadata"]["component"]
+    assert model["type"] == "machine-learning-model"
+    assert model["hashes"] == [
+        {"alg": "SHA-256", "content": statement["subject"][0]["digest"]["sha256"]}
+    ]
+    assert model["externalReferences"][0]["hashes"][0]["content"] == DIGEST
+    refs = [component["bom-ref"] for component in bom["components"]]
+    assert len(set(refs)) == len(refs)
+    named = {d["ref"] for d in model["modelCard"]["modelParameters"]["datasets"]}
+    (edge,) = bom["dependencies"]
+    assert named <= set(refs)
+    assert edge["ref"] == model["bom-ref"]
+    assert set(edge["dependsOn"]) <= set(refs)
+
+
+def test_figures_of_an_ml_bom_are_the_statement_s_required_ones(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    card = exports.ml_bom(statement, DIGEST)["metadata"]["component"]["modelCard"]
+    metrics = {m["type"]: m for m in card["quantitativeAnalysis"]["performanceMetrics"]}
+    required = [row for row in statement["predicate"]["audits"] if row["required"]]
+    assert metrics.keys() == {row["name"] for row in required}
+    for row in required:
+        told = metrics[row["name"]]
+        assert float(told["value"]) == pytest.approx(row["value"], rel=1e-5)
+        low, high = (float(told["confidenceInterval"][k]) for k in ("lowerBound", "upperBound"))
+        assert (low, high) == pytest.approx(row["interval"], rel=1e-5)
+    assert (
+        card["considerations"]["technicalLimitations"]
+        == statement["predicate"]["verdict"]["limits"]
+    )
