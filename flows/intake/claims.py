@@ -62,6 +62,7 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
     files = digests(home, claim, origin) | others_code.as_files(code)
     event = claim.event_id(files)
     new = receipts.logged(home, event) is None
+    warnings: tuple[str, ...] = ()
     if new:
         read: Mapping[str, str] = {}
         if code:
@@ -70,6 +71,7 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
             read = isolated.run(job).read
         else:
             check(home, claim, policy, origin)
+        warnings = foreseen(claim, policy, origin, others=bool(code))
         located = sources(home, claim, origin)
         started = clock.of_claim(policy, now=datetime.now(UTC), zone=settings().zone)
         # another process may have handed in the same claim since: the first one is the event
@@ -97,7 +99,26 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
                     },
                     **(_of_code(code, read) if code else {}),
                 )
-    return receipts.receipt(home, event, new=new)
+    return receipts.receipt(home, event, new=new, warnings=warnings)
+
+
+def foreseen(claim: Claim, policy: Policy, origin: Path, *, others: bool) -> tuple[str, ...]:
+    """Why no verdict can be reached whatever the models are, said before any of them is audited.
+
+    Args:
+        others: Whether the claim names code of the other side, which is not run for this.
+    """
+    from compliance.verdict import blockers
+    from flows.data import loaders
+
+    references = len(claim.references or ()) or (policy.references if claim.recipe else 0)
+    unseen: int | None = None
+    if claim.unseen is None:
+        unseen = 0
+    elif not others:
+        spec = requests.spec_of(claim.unseen, origin)
+        unseen = len(loaders.load(spec).test_labels.unique())
+    return tuple(blockers.foreseen(policy, references=references, unseen=unseen))
 
 
 def _of_code(code: Mapping[str, str], read: Mapping[str, str]) -> dict[str, Mapping[str, str]]:

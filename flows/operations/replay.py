@@ -284,20 +284,32 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
     requests.submit(work, _request(work, verified, inputs), model_checks.LENIENT)
     attempt = Attempt(work, predicate["event"]["id"], predicate["event"]["attempt"])
     accepted = prepare.accept(attempt)
-    accepted = replace(accepted, policy=plan.policy, method=plan.method or accepted.method)
+    accepted = replace(
+        accepted,
+        policy=plan.policy,
+        method=plan.method or accepted.method,
+        rung=plan.attempts,
+    )
     data = prepare.version_data(attempt, accepted)
     model = prepare.pin_model(attempt, accepted, data)
     references = train_references(attempt, accepted, data, model)
     edited = edit(attempt, accepted, data, model, references)
     seed = predicate["auditPlan"]["seed"]
     audit.audit_baseline(attempt, data, model, references, seed)
-    case = audit.Case(data=data, model=model, references=references, edit=edited, seed=seed)
+    case = audit.Case(
+        data=data,
+        model=model,
+        references=references,
+        edit=edited,
+        seed=seed,
+        near_margin=plan.policy.near_margin,
+    )
     audit.audit_candidate(attempt, case, Artifact.of(work.root, attempt.baseline))
     return Outcome(
         data=data,
         edit=edited,
         policy=plan.policy,
-        verdict=conclude.judged(attempt, plan.policy, predicate["propagation"]),
+        verdict=conclude.judged(attempt, plan.judged_by, predicate["propagation"]),
     )
 
 

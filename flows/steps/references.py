@@ -26,7 +26,7 @@ from flows.state.facts import (
 )
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact, write_atomically
 from flows.state.paths import Attempt, Home
-from flows.steps import shadows
+from flows.steps import method_cost, shadows
 from flows.steps.step import step
 
 if TYPE_CHECKING:
@@ -137,13 +137,30 @@ def train_references(
     A retraining attempt needs one model more: the candidate, which is never among its own
     references.
     """
+    training = Training.of(data, model, accepted.recipe)
     return train(
         attempt.home,
-        Training.of(data, model, accepted.recipe),
+        training,
         references=accepted.policy.references,
         candidate=accepted.method.retrains,
-        shadow_models=accepted.policy.shadows,
+        shadow_models=shadow_count(accepted.policy, training),
         edited=shadow_edit(accepted.policy, accepted.method),
+    )
+
+
+def shadow_count(policy: Policy, training: Training) -> int:
+    """How many shadow models the policy has trained for this data; see `shadows.affordable`."""
+    from flows.data import loaders
+
+    if not policy.shadows or policy.shadows_cost is None:
+        return policy.shadows
+    dataset = loaders.load(training.spec).without(training.retired)
+    return shadows.affordable(
+        policy.shadows,
+        cost=policy.shadows_cost,
+        references=policy.references,
+        rows=len(dataset.without(training.forget).train_labels),
+        half=len(dataset.train_labels) // 2 + len(dataset.test_labels) // 2,
     )
 
 
@@ -272,6 +289,7 @@ def _train(job: Job) -> Artifact:
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.shadow:
         inputs, labels = shadows.half(dataset.without(job.exclude), job.seed)
+    began = time.monotonic()
     trained = train(
         lambda: architectures.build(job.architecture, job.classes, dataset.input_shape),
         inputs,
@@ -282,7 +300,8 @@ def _train(job: Job) -> Artifact:
     )
     path = job.path
     sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})
-    note = json.dumps(job.content() | {"spec": job.spec.to_json()}, sort_keys=True)
+    seconds = {method_cost.SECONDS: round(time.monotonic() - began, 3)}
+    note = json.dumps(job.content() | seconds | {"spec": job.spec.to_json()}, sort_keys=True)
     write_atomically(path.with_suffix(".json"), note.encode())
     write_atomically(path.with_suffix(".sha256"), sha256.encode())
     return Artifact(path=job.home.relative(path), sha256=sha256)
