@@ -127,7 +127,7 @@ def forget(
             norms, frozen = _norms_to_recalibrate(inner, edit.preset, recalibrate)
             raise_together(list(checks.order_problems(statistics, classes)) if norms else [])
         if isinstance(natural, NaturalEdit):
-            edits, uncut = _natural_edits(edit, natural), []
+            edits, uncut = _natural_edits(edit, natural), list[Skipped]()
         else:
             edits, uncut = _cut_operators(edit, statistics, uses)
         # in this order: later repairs rest on the features that earlier ones leave
