@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prefect.artifacts import (
@@ -45,8 +46,9 @@ def show_verdict(attempt: Attempt, closed: Closed) -> None:
     """The verdict in words, every audit as a row, and the way to the report."""
     predicate: Json = envelope.decoded(attempt.statement)["predicate"]
     key = f"{attempt.event}-{attempt.number}"
+    steps = status.one_event(attempt.home, attempt.event).next
     create_markdown_artifact(
-        _words(attempt, closed, predicate), key=f"verdict-{key}", description=closed.verdict
+        _words(attempt, closed, predicate, steps), key=f"verdict-{key}", description=closed.verdict
     )
     create_table_artifact(
         [_row(audit) for audit in predicate["audits"]], key=f"audits-{key}", description="Audits"
@@ -56,9 +58,11 @@ def show_verdict(attempt: Attempt, closed: Closed) -> None:
     )
 
 
-def _words(attempt: Attempt, closed: Closed, predicate: Json) -> str:
+def _words(
+    attempt: Attempt, closed: Closed, predicate: Json, following: Sequence[NextStep] = ()
+) -> str:
     reasons = "\n".join(f"- {markdown(reason)}" for reason in closed.reasons)
-    steps = "\n".join(_step(step) for step in status.one_event(attempt.home, attempt.event).next)
+    steps = "\n".join(_step(step) for step in following)
     version = closed.registration
     model = (
         f"**{markdown(version.name)}** version {version.version}" if version else "not registered"
