@@ -117,6 +117,8 @@ def _kept(inputs: Tensor, labels: Tensor, exclude: Sequence[int]) -> tuple[Tenso
         raise BadRecipe(
             f"Without classes {list(exclude)} fewer than two rows are left: exclude fewer."
         )
+    if bool(kept.all()):  # no copy: rows may lie in a file that is larger than memory
+        return inputs, labels
     return inputs[kept], labels[kept]
 
 

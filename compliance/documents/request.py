@@ -33,15 +33,13 @@ from pydantic import (
     model_validator,
 )
 
+from compliance.documents.methods import METHODS, RENEWED, RETRAIN
 from compliance.documents.policy import Regulation
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
-from damp.catalogue import DEFAULT_PRESET, PRESETS
+from damp.catalogue import DEFAULT_PRESET
 
-RETRAIN = "retrain"
-METHODS = (*PRESETS, RETRAIN)
-"""What `method.preset` takes: the presets of the surgery, or training anew."""
 DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
@@ -191,8 +189,8 @@ class Method(Strict):
     @model_validator(mode="after")
     def _surgery_settings_for_surgery(self) -> Method:
         changed = self.gain != 1.0 or self.sequential or self.skip
-        if self.preset == RETRAIN and changed:
-            raise ValueError("`retrain` cuts nothing: leave out gain, sequential and skip")
+        if self.preset in (RENEWED, RETRAIN) and changed:
+            raise ValueError(f"`{self.preset}` cuts nothing: leave out gain, sequential and skip")
         return self
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from compliance.documents import ladder
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls, files
@@ -119,7 +120,8 @@ def _check(
     check_classes(dataset, list(request.forget), policy)
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
-    return model_checks.check(request, dataset, network, accept)
+    attempts = ladder.declared(policy, request.method)
+    return model_checks.check(request, dataset, network, accept, attempts)
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:

@@ -12,6 +12,7 @@ a network, and refuses what does not fit before any tensor is read.
     tensor_names.py        which tensor of a file is which of a network, behind wrappers' prefixes
     held_tensors.py        what a network runs with, held against its file bit for bit
     recipes.py             how a model is trained, one entry or one YAML file each
+    renewal.py             a top that starts afresh and is trained on the rows to keep alone
     statistics_cache.py    class statistics of a model on a data version, kept for later requests
     statistics_sharded.py  the same statistics in parts, on a cluster's workers
 
@@ -31,6 +32,7 @@ __all__ = [
     "load_weights",
     "read_metadata",
     "recipes",
+    "renewal",
     "retired_outputs",
     "save_weights",
     "statistics_cache",

@@ -26,7 +26,7 @@ from flows.state.facts import (
 )
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact, write_atomically
 from flows.state.paths import Attempt, Home
-from flows.steps import shadows
+from flows.steps import method_cost, shadows
 from flows.steps.step import step
 
 if TYPE_CHECKING:
@@ -289,6 +289,7 @@ def _train(job: Job) -> Artifact:
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.shadow:
         inputs, labels = shadows.half(dataset.without(job.exclude), job.seed)
+    began = time.monotonic()
     trained = train(
         lambda: architectures.build(job.architecture, job.classes, dataset.input_shape),
         inputs,
@@ -299,7 +300,8 @@ def _train(job: Job) -> Artifact:
     )
     path = job.path
     sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})
-    note = json.dumps(job.content() | {"spec": job.spec.to_json()}, sort_keys=True)
+    seconds = {method_cost.SECONDS: round(time.monotonic() - began, 3)}
+    note = json.dumps(job.content() | seconds | {"spec": job.spec.to_json()}, sort_keys=True)
     write_atomically(path.with_suffix(".json"), note.encode())
     write_atomically(path.with_suffix(".sha256"), sha256.encode())
     return Artifact(path=job.home.relative(path), sha256=sha256)

@@ -208,6 +208,42 @@ def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_wh
     assert entry_text.words(started)[1].startswith(f"{words}, reason: {why}" if why else words)
 
 
+LADDER = ["mended", "renewed", "retrain"]
+
+
+@pytest.mark.parametrize(
+    ("days", "place", "preset", "skipped"),
+    [(1, 1, "mended", []), (24, 3, "retrain", ["mended", "renewed"])],
+)
+def test_of_declared_attempts_the_first_is_started_or_in_a_hurry_the_last(
+    home: Home, days: int, place: int, preset: str, skipped: list[str]
+) -> None:
+    received = datetime.now(UTC) - timedelta(days=days, hours=1)
+    event = RECORDS.put(home, received=received, attempts=LADDER)
+    accepted = prepare.accept(Attempt(home, event, 1))
+    assert accepted.method.preset == preset
+    assert accepted.rung is not None
+    assert (accepted.rung.place, accepted.rung.declared) == (place, tuple(LADDER))
+    assert [each.preset for each in accepted.rung.skipped] == skipped
+    assert all("5 days left" in each.reason for each in accepted.rung.skipped)
+    assert accepted.judged_by.alpha == pytest.approx(accepted.policy.alpha / 3)
+    started = Ledger(home.ledger).of(event, "attempt_started")[-1]
+    assert f"{place} of 3 that were declared" in entry_text.words(started)[1]
+    # begun again after a kill it is what it was, whatever the clock says by then
+    assert prepare.accept(Attempt(home, event, 1)) == accepted
+
+
+def test_an_event_begun_before_policies_declared_attempts_ends_as_it_began(home: Home) -> None:
+    event = RECORDS.put(home, attempts=LADDER)
+    RECORDS.decide(home, event, verdict="FAILED")  # its entry says nothing of attempts
+    Ledger(home.ledger).append_once(
+        "retrain_required", event, "attempt-1", {"attempt": 1}, checked=True
+    )
+    accepted = prepare.accept(Attempt(home, event, 2))
+    assert (accepted.rung, accepted.method.preset) == (None, "retrain")
+    assert accepted.judged_by == accepted.policy
+
+
 # Names of events
 
 
