@@ -14,6 +14,7 @@ import pytest
 from compliance.formats.errors import StateError
 from compliance.ledger import Ledger, entry_text, states
 from compliance.verification.verify import verify_statement
+from damp.catalogue import DEFAULT_PRESET
 from flows.intake import lifecycle, requests, signoff
 from flows.state import event_ids, keyring, locks
 from flows.state.errors import BusyError, EventError
@@ -188,11 +189,11 @@ def test_a_clock_that_went_back_warns_of_nothing_twice(home: Home) -> None:
 @pytest.mark.parametrize(
     ("fallback", "days", "failed", "preset", "why"),
     [
-        pytest.param("retrain", 1, 0, "mended", "", id="in-time"),
+        pytest.param("retrain", 1, 0, DEFAULT_PRESET, "", id="in-time"),
         pytest.param("retrain", 24, 0, "retrain", "0 failed attempts, 5 days left", id="late"),
         pytest.param("retrain", 40, 0, "retrain", "0 failed attempts, 0 days left", id="too-late"),
         pytest.param("retrain", 1, 2, "retrain", "2 failed attempts, 28 days left", id="twice"),
-        pytest.param("none", 24, 2, "mended", "", id="not-by-this-policy"),
+        pytest.param("none", 24, 2, DEFAULT_PRESET, "", id="not-by-this-policy"),
     ],
 )
 def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_why(
