@@ -210,7 +210,8 @@ def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit |
     reason = _goal_obstacle(goals[-1], case.forget)
     if reason is not None:
         return reason
-    depths, passes = [], 1
+    depths: list[NaturalDepth] = []
+    passes = 1
     if case.earlier is not None:
         depths.append(_write(case, case.earlier, rows, goals[-2])[0])
         # what lies between is not linear: the last sum is looked at once more
