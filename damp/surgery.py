@@ -135,8 +135,9 @@ def forget(
             uses = {name: replace(use, operator=edit.operators[name]) for name, use in uses.items()}
             norms, frozen = _norms_to_recalibrate(inner, edit.preset, recalibrate)
             raise_together(list(checks.order_problems(statistics, classes)) if norms else [])
+        uncut: list[Skipped] = []
         if isinstance(natural, NaturalEdit):
-            edits, uncut = _natural_edits(edit, natural), []
+            edits = _natural_edits(edit, natural)
         else:
             edits, uncut = _cut_operators(edit, statistics, uses)
         # in this order: later repairs rest on the features that earlier ones leave
