@@ -110,7 +110,7 @@ def _measured(evidence: Evidence) -> Iterator[tuple[Finding, Models]]:
             settings: dict[str, Any] = {name: finding.parameters[name] for name in names}
             # the memo's keys are hashed, and lists are not
             hashed = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-            yield finding, Models.of(evidence, signal, **hashed)
+            yield finding, Models.of(evidence, signal, by_class=False, **hashed)
 
 
 def pooled(readings: Sequence[Reading], *, seed: int, apart: float) -> Finding:

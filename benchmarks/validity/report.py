@@ -240,8 +240,8 @@ def page(figures: Facts) -> str:
         + ".",
         "",
         "An event is one original model, a class to forget and as many retrained references as "
-        "the policy asks for; no trained model is shared by two events. Candidates of one event "
-        "share them, so that "
+        "the policy asks for; no trained model is shared by two events. "
+        "Candidates of one event share them, so that "
         "intervals (95%) count events: exact ones over events where one hit is enough, else at the "
         "effective number of candidates that the spread between events leaves. A target is met "
         "only where the interval's bound says so. The control of a random edit is made to the size "

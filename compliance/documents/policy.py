@@ -296,7 +296,12 @@ class Policy(Strict):
         return strict_json.digest(_as_before(content, KEYS_SINCE))
 
 
-KEYS_SINCE = {"shadows_cost": None, "kinds": [], "near_margin": None, "unseen_classes": 0}
+KEYS_SINCE: dict[str, Any] = {
+    "shadows_cost": None,
+    "kinds": [],
+    "near_margin": None,
+    "unseen_classes": 0,
+}
 RULE_KEYS_SINCE = {"veto": False}
 """Keys that policies of before do not have, with what they mean without them: a policy that says
 nothing by them keeps the digest that is in ledgers and statements."""
