@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import damp
-from audits import AUDITS, controls, fresh
+from audits import AUDITS, controls, fresh, remainder, spiked
 from audits.errors import BadControl, BadEvidence
 from audits.evidence import Evidence
 from audits.features import observe
@@ -45,6 +45,7 @@ EDITS: Mapping[str, dict[str, object]] = {
 """Our own edits: every current preset, with its defaults."""
 BASELINES = tuple(METHODS)
 """Closed-form methods of others, with their settings as published; on the sets of choice only."""
+NEAR_MARGIN = "near_margin"
 RANDOM = "random_direction"
 """The control that is made of the candidate, and cannot be made of every one."""
 
@@ -337,7 +338,17 @@ def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
         found[f"reference_{index}"] = bench.findings(
             evidence.with_candidate(reference, references=others)
         )
-    return {"controls": found, "controls_without_references": apart}
+    told: dict[str, object] = {"controls": found, "controls_without_references": apart}
+    share = bench.setting.policy.near_margin
+    if share is not None:
+        try:
+            blended, _ = spiked.spiked(
+                evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
+            )
+            found[NEAR_MARGIN] = bench.findings(blended)
+        except BadControl as problem:
+            told["near_margin_problem"] = str(problem)
+    return told
 
 
 def _candidate(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from audits.finding import Finding
-from benchmarks.validity.bench import BASELINES, EDITS, RANDOM, Event, folder_of
+from benchmarks.validity.bench import BASELINES, EDITS, NEAR_MARGIN, RANDOM, Event, folder_of
 from benchmarks.validity.cheats import CHEATS
 from compliance.documents.policy import Policy
 from compliance.verdict import JudgedRow, judge, judge_rows
@@ -88,6 +88,8 @@ def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
         controls[RANDOM] = told[RANDOM]
         if f"{RANDOM}_apart" in told:
             apart[RANDOM] = told[f"{RANDOM}_apart"]
+    if "near_margin_problem" in shared:  # of the event, whoever the candidate is
+        impossible[NEAR_MARGIN] = shared["near_margin_problem"]
     name = path.stem
     return Case(
         event=event.name,

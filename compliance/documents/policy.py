@@ -45,16 +45,16 @@ Kind = Literal["probe", "few_labels", "geometry", "nonlinear", "earlier"]
 class Rule(Strict):
     """A margin for the measurements that a glob names, of one of four kinds.
 
-    `at_most`: the upper end of the value's 95% interval. `below` and `above`: the 90% interval of
-    the difference to the baseline lies between -below and +above; one left out is no limit on that
-    side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
-    baseline, so that one rule fits every data set: at most this share of what the original knew
-    may remain, and at most that share may be lost beyond the baseline. Where the original itself
-    is not distinguished from the baseline by them, the measurement decides nothing.
-    `spreads_below` and `spreads_above`: as `below` and `above`, in standard deviations of the
-    baseline: not much further off than models that never saw the class are from one another. Beside
-    `below` or `above` the wider of both counts, so that five models that happen to agree narrow
-    nothing.
+    `at_most`: the value's upper bound, of a share of images at alpha. `below` and `above`: the 90%
+    interval of the difference to the baseline lies between -below and +above; one left out is no
+    limit on that side. `remainder` and `overshoot`: the same, as shares of what the original
+    differs from the baseline, so that one rule fits every data set: at most this share of what the
+    original knew may remain, and at most that share may be lost beyond the baseline. Where the
+    original itself is not distinguished from the baseline by them, the measurement decides nothing.
+    `spreads_below` and `spreads_above`: as `below` and `above`, in true standard deviations of the
+    baseline, whose uncertainty counts: not much further off than models that never saw the class
+    are from one another. Beside `below` or `above` the wider of both counts, so that five models
+    that happen to agree narrow nothing.
 
     `required`: must be within for a pass, and fails the model outside. `veto`: fails it outside
     too, and holds nothing up where the samples do not tell: for single readers beside a pooled one
@@ -125,7 +125,7 @@ class Rule(Strict):
 
     def _margin_sentence(self, confidence: float) -> str:
         if self.at_most is not None:
-            return f"the upper end of the 95% interval is at most {self.at_most:g}"
+            return f"the upper end of its interval is at most {self.at_most:g}"
         if self.remainder is not None:
             return _relative_sentence(self.remainder, self.overshoot, confidence)
         least, most = (
@@ -296,7 +296,12 @@ class Policy(Strict):
         return strict_json.digest(_as_before(content, KEYS_SINCE))
 
 
-KEYS_SINCE = {"shadows_cost": None, "kinds": [], "near_margin": None, "unseen_classes": 0}
+KEYS_SINCE: dict[str, Any] = {
+    "shadows_cost": None,
+    "kinds": [],
+    "near_margin": None,
+    "unseen_classes": 0,
+}
 RULE_KEYS_SINCE = {"veto": False}
 """Keys that policies of before do not have, with what they mean without them: a policy that says
 nothing by them keeps the digest that is in ledgers and statements."""

@@ -10,7 +10,7 @@
     data: {name: digits}
     recipe: digits
     policy: default-v2
-    method: {preset: mended}
+    method: {preset: natural}
 
 A class is named by its index: the name of a class can be the name of a person.
 """
@@ -174,6 +174,10 @@ class DataSource(Strict):
     root: Text | None = None
 
 
+FORMER_DEFAULTS = ("mended",)
+"""Presets that were taken where none was named, before `DEFAULT_PRESET` was."""
+
+
 class Method(Strict):
     """How to forget: presets of the surgery, or training anew."""
 
@@ -241,6 +245,18 @@ class Request(Versioned):
     def digest(self) -> str:
         """SHA-256 of `content`: the same request, the same digest."""
         return strict_json.digest(self.content())
+
+    def as_received(self, digest: str | None) -> Request:
+        """The request that has a digest: with the preset that was the default on that day.
+
+        A request that names no preset means what was the default when it was received. Where no
+        default gives that digest, the request as it is.
+        """
+        if digest is None or "preset" in self.method.model_fields_set:
+            return self
+        methods = (self.method.model_copy(update={"preset": name}) for name in FORMER_DEFAULTS)
+        former = (self.model_copy(update={"method": method}) for method in methods)
+        return next((request for request in former if request.digest() == digest), self)
 
 
 def load_request(path: str | Path) -> Request:

@@ -72,7 +72,7 @@ def _is_received(home: Home, request: Request) -> bool:
         EventError: Its id was received with other content.
     """
     received = receipts.logged(home, request.id)
-    if received not in (None, request.digest()):
+    if received not in (None, request.as_received(received).digest()):
         raise EventError(
             f"Request {request.id} was received before with other content (`damp ledger show "
             f"--event {request.id}`). An id names one request for ever: give this one a new UUIDv4 "
@@ -198,8 +198,9 @@ def request_of(home: Home, event: str) -> Request:
         EventError: The file is not what the ledger says was received.
     """
     must_be_request(home, event)
-    request = load_request(home.request(event))
-    if receipts.logged(home, event) != request.digest():
+    logged = receipts.logged(home, event)
+    request = load_request(home.request(event)).as_received(logged)
+    if logged != request.digest():
         raise EventError(
             f"{home.request(event)} is not the request that the ledger received. Restore the file, "
             "or submit a new request with a new id."

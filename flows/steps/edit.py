@@ -226,8 +226,28 @@ def describe(edited: damp.EditedModel) -> Json:
         "recalibrated": list(edited.recalibrated),
         "repairs": [{"kind": kind, "layer": layer} for kind, layer in edited.repairs],
         "samples": edited.samples,
+        **_natural(edited),
         "headOnly": bool(changed) and all(o.name == edited.operators[-1].name for o in changed),
     }
+
+
+def _natural(edited: damp.EditedModel) -> Json:
+    """The goals of `natural`, or which preset stood in for it and why; nothing for others."""
+    if edited.natural is not None:
+        return {
+            "goals": [
+                {
+                    "layers": list(depth.layers),
+                    "before": list(depth.before),
+                    "goal": list(depth.goal),
+                    "after": list(depth.after),
+                }
+                for depth in edited.natural.depths
+            ]
+        }
+    if edited.stand_in is not None:
+        return {"standIn": {"preset": edited.stand_in, "reason": edited.stand_in_reason}}
+    return {}
 
 
 def no_edit() -> Json:

@@ -247,6 +247,7 @@ def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
         **{part: record[part] for part in parts},
         **({"renewed": record["renewed"]} if "renewed" in record else {}),
         "repairs": record["repairs"] if "repairs" in record else _former_repairs(record),
+        **{part: record[part] for part in ("goals", "standIn") if part in record},
     }
 
 

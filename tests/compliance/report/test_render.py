@@ -274,6 +274,19 @@ def test_a_layer_repaired_beside_the_cuts_is_shown_in_every_form(
     assert words not in statement_in_every_form(statement, example)
 
 
+def test_a_preset_that_stood_in_is_named_with_its_reason_in_every_form(
+    example: ModuleType,
+) -> None:
+    statement = PAGES.passed(example)
+    assert "stood in" not in statement_in_every_form(statement, example)
+    reason = "class 3 has 9 rows, too few"
+    statement["predicate"]["method"]["standIn"] = {"preset": "mended", "reason": reason}
+    words = f"stood in for the one that was asked for, because {reason}"
+    shown = statement_in_every_form(statement, example)
+    assert f"preset mended {words}" in shown
+    assert f"Preset `mended` {words}" in shown
+
+
 def statement_in_every_form(statement: Any, example: ModuleType) -> str:
     page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
     return Reader(render(statement, example)).text + render_markdown(page)
