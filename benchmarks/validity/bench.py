@@ -331,15 +331,19 @@ def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Itera
         yield name
 
 
+def everybody(event: Event) -> list[str]:
+    """Names of all candidates of an event, in the order in which they are measured."""
+    others = BASELINES if event.setting.choice else ()
+    honest = nets.honest(event.setting, event.scope)
+    return [*honest, RENEWED, *EDITS, *others, *CHEATS]
+
+
 def missing_of(event: Event, audit_seed: int, *, only: set[str] | None = None) -> list[str]:
     """Names of candidates that were not measured yet, in the order in which they will be."""
-    honest = nets.honest(event.setting, event.scope)
-    others = BASELINES if event.setting.choice else ()
-    names = [*honest, *EDITS, RENEWED, *others, *CHEATS]
     folder = folder_of(event, audit_seed)
     return [
         name
-        for name in names
+        for name in everybody(event)
         if (only is None or name in only) and not (folder / f"{name}.json").exists()
     ]
 
