@@ -21,8 +21,8 @@ QUICK = 3
 AGAIN = 8
 """Events that are audited under the second seed as well, on candidates that take no training."""
 TURNS = 4
-"""Cheats that must be trained are dealt out: each event makes every fourth at first, the rest when
-all events are there."""
+"""Cheats and other edits are dealt out: each event has every fourth at first, the rest when all
+events are there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
