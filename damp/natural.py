@@ -38,6 +38,9 @@ FOLLOWED = 2
 HEAD_CUT = 0.75
 """Share of the residual that the refitted head's rows lose, behind a linear layer."""
 
+TOLERANCE = 0.1
+"""Share of its goal by which a class may lie above it however near the goal was before."""
+
 HALVINGS = 12
 """Of the interval in which the share of a linear layer's move is sought."""
 
@@ -99,7 +102,8 @@ def write_naturally(
         retired: Classes whose samples are passed over.
         skip: Names of operators that stay as they are.
     Returns:
-        What was done; or why it cannot be done, and then nothing has changed.
+        What was done; or why it cannot be done: the model may then have changed in part, and is
+        to be thrown away.
     """
     stream = read_batches(batches, exemplar(model), retired)
     inputs, labels = next(stream)
@@ -115,8 +119,7 @@ def write_naturally(
     last = with_writers(model, sums[-1], head, free, inputs)
     if isinstance(last, str):
         return f"the sum that {head.operator.name!r} reads: {last}"
-    linear = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
-    dense = linear and not last.norm
+    dense = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
     earlier = None
     # its own goal comes from the sum before it: the first sum has none
     if not dense and len(sums) > FOLLOWED:
@@ -207,7 +210,8 @@ def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit |
     reason = _goal_obstacle(goals[-1], case.forget)
     if reason is not None:
         return reason
-    depths, passes = [], 1
+    depths: list[NaturalDepth] = []
+    passes = 1
     if case.earlier is not None:
         depths.append(_write(case, case.earlier, rows, goals[-2])[0])
         # what lies between is not linear: the last sum is looked at once more
@@ -217,6 +221,9 @@ def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit |
         depth, features = _move_dense(case, rows, goals[-1])
     else:
         depth, features = _write(case, case.last, rows, goals[-1])
+    reason = _missed(depth, case.forget)
+    if reason is not None:
+        return reason
     _fit_head(case, features, rows.labels, rows.logits, cut=HEAD_CUT if case.dense else 0.0)
     return NaturalEdit(
         depths=(*depths, depth),
@@ -224,6 +231,18 @@ def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit |
         rows=len(rows.labels),
         passes=passes,
     )
+
+
+def _missed(depth: NaturalDepth, forget: Sequence[int]) -> str | None:
+    """Why a depth counts as not reached: a class is nearer to where it was than to its goal."""
+    pairs = zip(forget, depth.before, depth.goal, depth.after, strict=True)
+    for label, before, goal, after in pairs:
+        if after - goal > max((before - goal) / 2, TOLERANCE * goal):
+            return (
+                f"class {label} could not be brought near its natural separability before the last "
+                f"layer (s {before:.2f}, goal {goal:.2f}, reached {after:.2f})"
+            )
+    return None
 
 
 def _rows_obstacle(case: _Case, rows: CappedRows) -> str | None:

@@ -103,16 +103,13 @@ class RowGeometry:
 
 
 def cells_of(features: Tensor) -> Tensor:
-    """Features as vectors: maps in cells as fine as `WIDEST_MAP` allows, tokens side by side.
+    """Features as vectors: maps in cells as fine as `WIDEST_MAP` allows.
 
     >>> cells_of(torch.ones(2, 64, 8, 8)).shape, cells_of(torch.ones(2, 64)).shape
     (torch.Size([2, 1024]), torch.Size([2, 64]))
     """
     if features.ndim == 2:
         return features
-    if features.ndim == 3:  # tokens, (B, C, T)
-        whole = features.shape[1] * features.shape[2] <= WIDEST_MAP
-        return features.flatten(1) if whole else features.mean(2)
     side = features.shape[-1]
     while side > 1 and features.shape[1] * side * side > WIDEST_MAP:
         side = (side + 1) // 2

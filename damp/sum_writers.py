@@ -24,7 +24,7 @@ from damp.natural_share import RowGeometry
 from damp.residuals import whitened_subspace
 from damp.sums import Sum, Writer
 
-ROUNDS = 6
+ROUNDS = 8
 """Corrections at most; each is arithmetic on cached rows."""
 
 ENOUGH = 0.03
@@ -83,7 +83,7 @@ def middle_inputs(layer: nn.Module, inputs: Tensor) -> Tensor:
     torch.Size([1, 2, 4])
     """
     if not isinstance(layer, nn.Conv2d):
-        return inputs.mT if inputs.ndim == 3 else inputs[..., None]  # tokens are positions
+        return inputs[..., None]
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     padded = functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
     spans = []
@@ -120,7 +120,7 @@ def find_writing(place: Sum, rows: SumRows, forget: Sequence[int], goals: Tensor
     writes = values.new_zeros(values.shape[1], len(forget))
     weak = _weak(place.writers)
     first = current = _separability(place, values[~estimating], held, forget)
-    best, kept_writes, kept_values, rounds = _missed(first, goals), writes, values, 0
+    best, rounds, length = _missed(first, goals), 0, 1.0
     for _ in range(ROUNDS):
         share = (1 - goals / current.clamp_min(1e-12)).clamp_min(0)  # a, (f,)
         if float(share.max()) < ENOUGH:
@@ -130,24 +130,24 @@ def find_writing(place: Sum, rows: SumRows, forget: Sequence[int], goals: Tensor
         for number, label in enumerate(forget):
             own = estimating & (rows.labels == label)
             towards = behind.residuals[number]  # (C,)
-            follow = _follow(place, values[own], held_by[own, number], towards)  # (C,)
-            step[:, number] = share[number] * towards / follow
+            follow = _follow(place, values[own], held_by[own, number])  # (C,)
+            step[:, number] = length * share[number] * towards / follow
         step[weak] = 0.0
-        writes = writes + step
-        values = values - spread_term(step, held_by, values)
-        current = _separability(place, values[~estimating], held, forget)
-        missed = _missed(current, goals)
+        candidate = values - spread_term(step, held_by, values)
+        reached = _separability(place, candidate[~estimating], held, forget)
+        missed = _missed(reached, goals)
         if missed < best:
-            best, kept_writes, kept_values, rounds = missed, writes, values, rounds + 1
-        else:
-            break
+            best, rounds, current = missed, rounds + 1, reached
+            writes, values = writes + step, candidate
+        else:  # too far: what lies between answers otherwise than a short nudge does
+            length /= 2
     return Writing(
         reads=reads,
         reference=geometry.reference,
-        writes=kept_writes,
-        values=kept_values,
+        writes=writes,
+        values=values,
         before=first,
-        after=_separability(place, kept_values[~estimating], held, forget),
+        after=current,
         rounds=rounds,
     )
 
@@ -179,15 +179,11 @@ def spread_term(writes: Tensor, held_by: Tensor, like: Tensor) -> Tensor:
     return torch.einsum("cf,nfp->ncp", writes, held_by).reshape(like.shape)
 
 
-def _follow(place: Sum, values: Tensor, held_by: Tensor, towards: Tensor) -> Tensor:
-    """How far each feature moves per unit written, mean over a class's rows and positions, (C,).
-
-    Features are nudged each in its own direction: a layer norm takes back what moves all alike.
-    """
+def _follow(place: Sum, values: Tensor, held_by: Tensor) -> Tensor:
+    """How far each feature moves per unit written, mean over a class's rows and positions, (C,)."""
     flat = values.flatten(2) if values.ndim > 2 else values[..., None]  # (n, C, P)
     step = 1e-4 * float(flat.std().clamp_min(torch.finfo(flat.dtype).tiny))
-    nudge = torch.where(towards < 0, -step, step)[:, None]  # (C, 1)
-    slope = (place.rectifier(flat + nudge) - place.rectifier(flat - nudge)) / (2 * nudge)
+    slope = (place.rectifier(flat + step) - place.rectifier(flat - step)) / (2 * step)
     follow = (slope * held_by[:, None]).mean((0, 2))  # (C,)
     moving = follow[follow > 0]
     floor = FLOOR * float(moving.median()) if len(moving) else 1.0

@@ -1,10 +1,9 @@
 """Where a class is written: the sums before a rectifier, and the layers that add to them.
 
 What an operator reads is, in most networks, the pooled output of a rectifier: X = pool(g(z)). The
-sum z is written by one layer, or by the branch and the skip of a residual block; in a transformer
-it is the stream of tokens, and g a layer norm. Which layers, and with what factor (a batch norm in
-evaluation mode scales), is measured on seven samples: a layer writes z if moving its bias moves z
-by the same amount at every position of every sample.
+sum z is written by one layer, or by the branch and the skip of a residual block. Which layers, and
+with what factor (a batch norm in evaluation mode scales), is measured on seven samples: a layer
+writes z if moving its bias moves z by the same amount at every position of every sample.
 """
 
 from __future__ import annotations
@@ -38,9 +37,8 @@ RECTIFIERS = (
     functional.leaky_relu,
     functional.elu,
     functional.relu6,
-    functional.layer_norm,
 )
-"""As the models in use call them: element by element, but for the layer norm."""
+"""Element by element, as the models in use call them."""
 
 PROBE = 0.5
 """By how much biases are moved, as a share of the sum's own spread: large beside rounding."""
@@ -70,14 +68,12 @@ class Sum:
         place: Which call of a rectifier takes it, from 0.
         rectifier: g, with its settings.
         channels: C.
-        norm: g is a layer norm over tokens, which the residual stream passes by.
         writers: Layers that add to it, in the order of the calls; empty until `with_writers`.
     """
 
     place: int
     rectifier: Callable[[Tensor], Tensor]
     channels: int
-    norm: bool = False
     writers: tuple[Writer, ...] = ()
 
     @property
@@ -93,17 +89,10 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RectifierCall:
-    """One call: what went in, features on axis 1, and the rectifier with its settings.
-
-    Attributes:
-        values: (B, C, ...); of a layer norm over tokens (B, C, T).
-        rectifier: g, on values as they are here.
-        norm: It is a layer norm over tokens.
-    """
+    """One call: what went in, and the rectifier with its settings."""
 
     values: Tensor
     rectifier: Callable[[Tensor], Tensor]
-    norm: bool = False
 
 
 class Rectifiers(TorchFunctionMode):
@@ -130,21 +119,10 @@ class Rectifiers(TorchFunctionMode):
             if self.replaced is not None and self.replaced[0] == self.count:
                 args = (self.replaced[1].clone(), *args[1:])
             if self.places is None or self.count in self.places:
-                self.calls[self.count] = _call_of(func, args, kwargs)
+                rectifier = _bound(func, args, kwargs)
+                self.calls[self.count] = RectifierCall(args[0].detach().clone(), rectifier)
             self.count += 1
         return func(*args, **kwargs)
-
-
-def _call_of(func: Any, args: Any, kwargs: Mapping[str, Any]) -> RectifierCall:
-    """What goes in, and what is done with it."""
-    values, rectifier = args[0].detach(), _bound(func, args, kwargs)
-    if func is not functional.layer_norm:
-        return RectifierCall(values.clone(), rectifier)
-    if values.ndim != 3:  # a layer norm over maps is no norm over tokens: nothing reads it as such
-        return RectifierCall(values.flatten()[None, None], rectifier)
-    return RectifierCall(
-        values.mT.clone(), lambda tokens: rectifier(tokens.mT).mT, norm=True
-    )  # (B, T, C) -> (B, C, T)
 
 
 def _bound(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
@@ -154,19 +132,10 @@ def _bound(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Callable[[Tensor]
     rest = tuple(value for value in args[1:] if not isinstance(value, bool))
 
     def apply(values: Tensor) -> Tensor:
-        # a norm's own weight and bias follow the values' precision and device
-        result: Tensor = func(
-            values.clone(),
-            *(_like(value, values) for value in rest),
-            **{key: _like(value, values) for key, value in settings.items()},
-        )
+        result: Tensor = func(values.clone(), *rest, **settings)
         return result
 
     return apply
-
-
-def _like(value: Any, values: Tensor) -> Any:
-    return value.detach().to(values) if isinstance(value, Tensor) else value
 
 
 @torch.no_grad()
@@ -193,49 +162,24 @@ def find_sums(model: nn.Module, head: OperatorUse, inputs: Tensor, count: int) -
         others, goal = _run(model, head, turned)
         if torch.allclose(pooled, goal):
             return f"what {name!r} reads does not depend on the samples"
-        last = next((p for p in reversed(calls) if _feeds(calls[p], pooled)), None)
-        if last is None:
-            return f"{name!r} does not read the pooled output of one rectifier"
-        if calls[last].norm:
-            places = _between_blocks(calls, last)
-        else:
-            places = [last] + [
-                place
-                for place in sorted(calls, reverse=True)
-                if place < last
-                and not calls[place].norm
-                and _passes_all(
-                    model, head, rows, Rectifiers(replaced=(place, others[place].values)), goal
-                )
-            ]
-    chosen = sorted(places[:count])
-    return [
-        Sum(
-            place=place,
-            rectifier=calls[place].rectifier,
-            channels=calls[place].values.shape[1],
-            norm=calls[place].norm,
-        )
-        for place in chosen
-    ]
-
-
-def _between_blocks(calls: Mapping[int, RectifierCall], last: int) -> list[int]:
-    """Norms of the stream of tokens where it lies between two blocks, the last one first.
-
-    A block has two norms, one before its attention and one before its perceptron.
-    """
-    shape = calls[last].values.shape
-    stream = [p for p in calls if calls[p].norm and calls[p].values.shape == shape and p <= last]
-    return sorted(stream, reverse=True)[::2]
-
-
-def _passes_all(
-    model: nn.Module, head: OperatorUse, rows: Tensor, swapped: Rectifiers, goal: Tensor
-) -> bool:
-    """Whether the head reads other samples where one sum is replaced by theirs."""
-    _, seen = _run(model, head, rows, swapped)
-    return seen.shape == goal.shape and _alike(seen, goal)
+        found: list[Sum] = []
+        for place in sorted(calls, reverse=True):
+            call = calls[place]
+            if not found and not _feeds(call, pooled):
+                continue
+            if found:
+                swapped = (place, others[place].values)
+                _, seen = _run(model, head, rows, Rectifiers(replaced=swapped))
+                if not _alike(seen, goal):
+                    continue
+            if call.values.ndim in (2, 4):
+                channels = call.values.shape[1]
+                found.append(Sum(place=place, rectifier=call.rectifier, channels=channels))
+            if len(found) == count:
+                break
+    if not found:
+        return f"{name!r} does not read the pooled output of one rectifier"
+    return found[::-1]
 
 
 @torch.no_grad()
@@ -297,8 +241,7 @@ def _run(
 
 def _feeds(call: RectifierCall, pooled: Tensor) -> bool:
     """Whether the pooled output of a rectifier is what the head reads."""
-    tokens = call.values.ndim == 3 and not call.norm
-    if call.values.ndim < 2 or tokens or call.values.shape[:2] != pooled.shape:
+    if call.values.ndim not in (2, 4) or call.values.shape[:2] != pooled.shape:
         return False
     after = call.rectifier(call.values)
     return _alike(after.flatten(2).mean(2) if after.ndim > 2 else after, pooled)

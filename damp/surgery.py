@@ -122,12 +122,22 @@ def forget(
         statistics, uses = _check_data(edit, measured, problems, norms=bool(norms))
         natural = _write_naturally(edit)
         if isinstance(natural, str):
-            # nothing has changed yet: what the row names does the work, and the result says so
-            edit = replace(edit, preset=PRESETS[preset].stand_in or preset)
+            # what the row names does the work, on a new copy, and the result says so
+            edited = copy_model(inner, device)
+            operators, skipped = select_operators(edited, names)
+            edit = replace(
+                edit,
+                model=edited,
+                operators={operator.name: operator for operator in operators},
+                preset=PRESETS[preset].stand_in or preset,
+            )
+            # who reads what is traced on the very operators that are cut
+            uses = {name: replace(use, operator=edit.operators[name]) for name, use in uses.items()}
             norms, frozen = _norms_to_recalibrate(inner, edit.preset, recalibrate)
             raise_together(list(checks.order_problems(statistics, classes)) if norms else [])
+        uncut: list[Skipped] = []
         if isinstance(natural, NaturalEdit):
-            edits, uncut = _natural_edits(edit, natural), list[Skipped]()
+            edits = _natural_edits(edit, natural)
         else:
             edits, uncut = _cut_operators(edit, statistics, uses)
         # in this order: later repairs rest on the features that earlier ones leave

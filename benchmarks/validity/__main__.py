@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.validity import bench, data, nets, report
+from benchmarks.validity import bench, data, nets, report, tally
 from benchmarks.validity.cheats import CHEATS
 
 SEEDS = (11, 12)
@@ -21,8 +21,8 @@ QUICK = 3
 AGAIN = 8
 """Events that are audited under the second seed as well, on candidates that take no training."""
 TURNS = 4
-"""Cheats that must be trained are dealt out: each event makes every fourth at first, the rest when
-all events are there."""
+"""Cheats and other edits are dealt out: each event has every fourth at first, the rest when all
+events are there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,9 @@ class Job:
 def plan(*, quick: bool, settings: list[str]) -> list[Job]:
     """What is measured, in this order: a run that is cut short has a bit of everything.
 
-    First every event with what takes no training of its own and a quarter of the cheats that do;
-    then some under another seed; then the other cheats.
+    First every event with its honest models, the attempts that the policies declare and a quarter
+    of the other edits and of the cheats, another quarter in the next event; then the other
+    quarters; then honest models and edits of some events under another seed.
     """
     chosen = tuple(s for s in nets.SETTINGS if not settings or s.name in settings)
     measured = bench.events(tuple(s for s in chosen if not s.choice))
@@ -57,21 +58,24 @@ def plan(*, quick: bool, settings: list[str]) -> list[Job]:
     if quick:
         first = (measured or choice)[:QUICK]
         return [_job(event, SEEDS[0], bench.untrained(event)) for event in first]
-    trained = [name for name, cheat in CHEATS.items() if cheat.trained]
-    everybody = [*measured, *choice]
-    first = [
-        _job(event, SEEDS[0], bench.untrained(event) | set(trained[turn % TURNS :: TURNS]))
-        for turn, event in enumerate(everybody)
+    turns = [
+        [
+            _job(event, SEEDS[0], _turn(event, number + more))
+            for number, event in enumerate([*measured, *choice])
+        ]
+        for more in range(TURNS)
     ]
     again = [
         _job(event, SEEDS[1], bench.untrained(event) - set(CHEATS)) for event in measured[:AGAIN]
     ]
-    rest = [
-        _job(event, SEEDS[0], set(trained[(turn + more) % TURNS :: TURNS]))
-        for more in range(1, TURNS)
-        for turn, event in enumerate(measured)
-    ]
-    return [*first[: len(measured)], *again, *first[len(measured) :], *rest]
+    return [job for jobs in turns for job in jobs] + again
+
+
+def _turn(event: bench.Event, turn: int) -> set[str]:
+    """The honest models and declared attempts of an event, and a part of everything else."""
+    always = {*nets.honest(event.setting, event.scope), *tally.RUNGS}
+    others = [name for name in bench.everybody(event) if name not in always]
+    return always | set(others[turn % TURNS :: TURNS])
 
 
 def _job(event: bench.Event, seed: int, names: set[str]) -> Job:

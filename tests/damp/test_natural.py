@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import damp
+from damp import natural
 from damp.catalogue import PRESETS
 from tests.damp.test_sum_writers import Residual
 
@@ -260,3 +261,22 @@ def test_no_class_to_forget_leaves_every_bit(residual):
     edited = damp.forget(model, batches, forget=[], preset="natural")
     assert same(edited.unretired, model)
     assert edited.stand_in is None
+
+
+@pytest.mark.parametrize(
+    ("before", "goal", "after", "reached"),
+    [
+        (10.0, 4.0, 4.5, True),
+        (10.0, 4.0, 9.0, False),
+        (10.0, 4.0, 2.0, True),  # beyond the goal is no reason to do something coarser
+        (4.1, 4.0, 4.3, True),  # near from the first: within a tenth is as good as noise
+        (4.1, 4.0, 4.6, False),
+    ],
+)
+def test_a_goal_that_is_not_nearly_reached_is_said_not_to_be(before, goal, after, reached):
+    depth = natural.NaturalDepth(
+        layers=("fc",), before=(before,), goal=(goal,), after=(after,), residual=0.5, changed=True
+    )
+    reason = natural._missed(depth, (7,))
+    assert (reason is None) == reached
+    assert reached or "class 7 could not be brought near" in reason
