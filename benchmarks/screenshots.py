@@ -124,7 +124,8 @@ def take(page: str, name: str, folder: Path) -> Path:
 
 def _from(page: str, heading: str) -> str:
     """The page without what stands before the section with a heading."""
-    style = f"header, main > p, main > section:has(~ section {heading}), nav {{ display: none; }}</style>"
+    before = f"header, main > p, main > section:has(~ section {heading}), nav"
+    style = f"{before} {{ display: none; }}</style>"
     return page.replace("</style>", style, 1)
 
 
