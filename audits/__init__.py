@@ -3,6 +3,7 @@
 The door is lazy: `compliance` imports `audits.finding` and must not pay for torch or scikit-learn.
 
     evidence.py, observation.py     what is put before the audits
+    images.py                       images as they are read: a tensor, or batch by batch
     features.py, feature_map.py     read it off a model, once
     weight_record.py, triggers.py   read off what its file holds, and its answers to triggers
     weight_likeness.py              whether one weight was made from another

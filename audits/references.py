@@ -17,6 +17,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from audits.errors import BadRecipe
+from audits.images import Images
 
 Progress = Callable[[int, int, float], None]
 """`progress(epoch, epochs, loss)` after each epoch, counted from 1."""
@@ -73,7 +74,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
 
 def train(
     build: Callable[[], nn.Module],
-    inputs: Tensor,
+    inputs: Images,
     labels: Tensor,
     *,
     recipe: Recipe,
@@ -101,15 +102,17 @@ def train(
     inputs, labels = _kept(inputs, labels, exclude)
     with _seeded(seed, device):
         model = build().to(device).train()
-        inputs = inputs.to(device)
-        if recipe.precision == "bfloat16" and inputs.ndim == 4:
+        if isinstance(inputs, Tensor):  # rows on disk go over batch by batch
+            inputs = inputs.to(device)
+        if recipe.precision == "bfloat16" and len(inputs.shape) == 4:
             model = model.to(memory_format=torch.channels_last)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            if isinstance(inputs, Tensor):
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
         _fit(model, inputs, labels.to(device), recipe, seed, progress)
     return model.cpu().to(memory_format=torch.contiguous_format).eval()
 
 
-def _kept(inputs: Tensor, labels: Tensor, exclude: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _kept(inputs: Images, labels: Tensor, exclude: Sequence[int]) -> tuple[Images, Tensor]:
     if len(inputs) != len(labels):
         raise BadRecipe(f"{len(inputs)} rows have {len(labels)} labels: give one label a row.")
     kept = ~torch.isin(labels, torch.tensor(list(exclude), dtype=labels.dtype))  # (n,)
@@ -117,7 +120,7 @@ def _kept(inputs: Tensor, labels: Tensor, exclude: Sequence[int]) -> tuple[Tenso
         raise BadRecipe(
             f"Without classes {list(exclude)} fewer than two rows are left: exclude fewer."
         )
-    return inputs[kept], labels[kept]
+    return inputs.index_select(0, kept.nonzero().flatten()), labels[kept]
 
 
 @contextmanager
@@ -138,7 +141,7 @@ def _seeded(seed: int, device: str | torch.device | None) -> Iterator[None]:
 
 def _fit(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Images,
     labels: Tensor,
     recipe: Recipe,
     seed: int,
@@ -152,7 +155,8 @@ def _fit(
     for epoch in range(1, recipe.epochs + 1):
         loss = 0.0
         for rows in _batches(len(inputs), recipe.batch_size, order):
-            loss += _step(model, inputs[rows], labels[rows], recipe, optimizer, schedule)
+            batch = inputs[rows].to(labels.device)
+            loss += _step(model, batch, labels[rows], recipe, optimizer, schedule)
         if not loss < float("inf"):  # false for NaN as well
             raise BadRecipe(
                 f"The loss is {loss} in epoch {epoch}: lower the learning rate, check the inputs."

@@ -2,6 +2,7 @@
 
     request.py    which classes of which model are to be forgotten, on what ground, by which policy
     claim.py      somebody says that a model has forgotten a class, and hands in both models
+    preprocessing.py  how a model sees an image: part of the model that a request names
     policy.py     what must be measured, within which margins, at which level of assurance
     clock_rules.py  how long each regulation leaves, with its source
     deadlines.py  due dates, warnings, extensions; pure, the time is an argument
@@ -14,5 +15,6 @@ __all__ = [
     "clock_rules",
     "deadlines",
     "policy",
+    "preprocessing",
     "request",
 ]

@@ -34,6 +34,7 @@ from pydantic import (
 )
 
 from compliance.documents.policy import Regulation
+from compliance.documents.preprocessing import NamedOrWritten
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
@@ -140,6 +141,7 @@ class ModelSource(Strict):
     registry: Annotated[str, AfterValidator(_registered)] | None = None
     file: Text | None = None
     architecture: Text | None = None
+    preprocessing: NamedOrWritten | None = None
 
     @field_validator("file")
     @classmethod
@@ -154,7 +156,13 @@ class ModelSource(Strict):
             raise ValueError('give either `registry: "name@alias"`, or `file` and `architecture`')
         if (self.file is None) != (self.architecture is None):
             raise ValueError("`file` and `architecture` belong together: weights do not say how")
+        if self.preprocessing is not None and self.file is None:
+            raise ValueError("a registered model has its preprocessing: leave it out")
         return self
+
+    def without_absent(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Its content without the keys that came later, where they are absent: digests stay."""
+        return {k: v for k, v in content.items() if k != "preprocessing" or v is not None}
 
 
 class RequestedModel(ModelSource):
@@ -236,6 +244,7 @@ class Request(Versioned):
         for optional in ("callback", "unseen"):
             if request[optional] is None:
                 del request[optional]
+        request["model"] = self.model.without_absent(request["model"])
         if self.model.name is None:
             del request["model"]["name"]
         return request

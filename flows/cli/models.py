@@ -30,6 +30,10 @@ DESTINATIONS = 3
 @click.option("--name", required=True, help="Name of the model in the registry.")
 @click.option("--recipe", help="How to train; default: the recipe of the data set.")
 @click.option("--architecture", help="Instead of the recipe's: torchvision:resnet18, ...")
+@click.option(
+    "--preprocessing",
+    help="What it sees of an image: torchvision:WEIGHTS, timm:FILE, hf:FILE, or a YAML file.",
+)
 @click.option("--seed", default=0, show_default=True, help="Initialisation and shuffling.")
 @as_json
 def train(as_json: bool, **options: Any) -> int:

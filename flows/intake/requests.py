@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compliance.documents.policy import Policy, load_policy
+from compliance.documents.preprocessing import Preprocessing
 from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls, files
 from compliance.ledger import Ledger, states
@@ -115,7 +116,8 @@ def _check(
     recipes.get(recipe_source(request.recipe, origin))
     model = model_source.locate(home, request.model, origin)
     retired = model.retired()
-    dataset = loaders.load(data_spec(request, origin)).without(retired)
+    spec = spec_of(request.data, origin, model.preprocessing)
+    dataset = loaders.load(spec).without(retired)
     check_classes(dataset, list(request.forget), policy)
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
@@ -164,23 +166,36 @@ def check_callback(request: Request, policy: Policy) -> None:
         )
 
 
-def data_spec(request: Request, origin: Path) -> DataSpec:
-    """The request's data, with paths made absolute from the folder the request was in."""
-    return spec_of(request.data, origin)
+def data_spec(home: Home, request: Request, origin: Path) -> DataSpec:
+    """The request's data as its model sees them, with paths made absolute from its folder."""
+    model = model_source.locate(home, request.model, origin)
+    return spec_of(request.data, origin, model.preprocessing)
 
 
-def spec_of(source: DataSource, origin: Path) -> DataSpec:
-    """A data source with its paths made absolute."""
+def spec_of(
+    source: DataSource, origin: Path, preprocessing: Preprocessing | None = None
+) -> DataSpec:
+    """A data source with its paths made absolute.
+
+    Args:
+        source: As a document names it.
+        origin: The folder that the document was in.
+        preprocessing: What the model sees of its images.
+    """
     name, root = source.name, source.root
     family, _, path = name.partition(":")
     if family == "imagefolder":
         name = f"imagefolder:{(origin / Path(path).expanduser()).resolve()}"
-    return DataSpec(name=name, root=str((origin / root).resolve()) if root else None)
+    return DataSpec(
+        name=name,
+        root=str((origin / root).resolve()) if root else None,
+        preprocessing=preprocessing,
+    )
 
 
 def source_of(home: Home, event: str) -> str:
     """Where the event's data are read from, in words."""
-    spec = data_spec(request_of(home, event), origin_of(home, event))
+    spec = spec_of(request_of(home, event).data, origin_of(home, event))
     return f"{spec.name}{f' in {spec.root}' if spec.root else ''}"
 
 
@@ -266,12 +281,18 @@ def must_be_request(home: Home, event: str) -> None:
 
 
 def placed(request: Request, origin: Path) -> Facts:
-    """The request's content for another folder: data, policy and recipe by absolute paths."""
+    """The request's content for another folder: data, policy and recipe by absolute paths, the
+    model's preprocessing written out."""
+    from flows.models import preprocessing_sources
+
     content = request.content() | {
-        "data": _source(data_spec(request, origin)),
+        "data": _source(spec_of(request.data, origin)),
         "policy": str(policy_source(request.policy, origin)),
         "recipe": recipe_source(request.recipe, origin),
     }
+    written = preprocessing_sources.resolve(request.model.preprocessing, origin)
+    if written is not None:
+        content["model"] = content["model"] | {"preprocessing": written.content()}
     if request.unseen is not None:
         content["unseen"] = _source(spec_of(request.unseen, origin))
     return content

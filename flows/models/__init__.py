@@ -11,6 +11,7 @@ a network, and refuses what does not fit before any tensor is read.
                            against the architecture before loading
     tensor_names.py        which tensor of a file is which of a network, behind wrappers' prefixes
     held_tensors.py        what a network runs with, held against its file bit for bit
+    preprocessing_sources.py  what a model sees of an image: from torchvision, timm, Hugging Face
     recipes.py             how a model is trained, one entry or one YAML file each
     statistics_cache.py    class statistics of a model on a data version, kept for later requests
     statistics_sharded.py  the same statistics in parts, on a cluster's workers
@@ -29,6 +30,7 @@ __all__ = [
     "build",
     "held_tensors",
     "load_weights",
+    "preprocessing_sources",
     "read_metadata",
     "recipes",
     "retired_outputs",

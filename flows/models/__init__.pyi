@@ -1,6 +1,7 @@
 from . import (
     architectures,
     held_tensors,
+    preprocessing_sources,
     recipes,
     statistics_cache,
     statistics_sharded,
@@ -14,6 +15,7 @@ __all__ = [
     "build",
     "held_tensors",
     "load_weights",
+    "preprocessing_sources",
     "read_metadata",
     "recipes",
     "retired_outputs",

@@ -48,17 +48,19 @@ def base_model(
     recipe: str | None,
     architecture: str | None,
     seed: int,
+    preprocessing: str | None = None,
 ) -> BaseModel:
     """Train a classifier and register it; its alias `champion` is set where the name has none."""
     from flows import models
     from flows.data import loaders, versions
-    from flows.models import recipes
+    from flows.models import preprocessing_sources, recipes
     from flows.registry import registration
 
+    seen = preprocessing_sources.of_option(preprocessing)
     chosen = recipes.get(recipe or recipes.of_data(data))
     architecture = architecture or chosen.architecture
     root = str(data_root.resolve()) if data_root else None
-    dataset = loaders.load(DataSpec(name=data, root=root))
+    dataset = loaders.load(DataSpec(name=data, root=root, preprocessing=seen))
     network = _trained(dataset, chosen, architecture, seed)
     weights = home.models / f"{name}-seed-{seed}.safetensors"
     sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
@@ -71,6 +73,7 @@ def base_model(
         input_shape=dataset.input_shape,
         data_version=versions.version(dataset, home).version,
         data_name=data.partition(":")[0],
+        preprocessing=seen,
     )
     return BaseModel(
         name=registered.name,
@@ -102,7 +105,10 @@ def _accuracy(network: nn.Module, dataset: Dataset) -> float:
     """Share of the test rows that it classifies correctly."""
     import torch
 
+    from audits.images import at_once
+
     with torch.inference_mode():
-        parts = zip(dataset.test_inputs.split(1000), dataset.test_labels.split(1000), strict=True)
+        size = at_once(dataset.test_inputs, 1000)
+        parts = zip(dataset.test_inputs.split(size), dataset.test_labels.split(size), strict=True)
         right = sum(int((network(x).argmax(1) == y).sum()) for x, y in parts)
     return right / len(dataset.test_labels)

@@ -116,12 +116,19 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: int, baseline: Jso
         "dataBefore": data.before.version,
         "dataAfter": data.after.version,
         "forget": list(accepted.forget),
+        **_preprocessing(data),
         "method": accepted.method_json(),
         **_claimed(accepted),
         "seed": seed,
         "seedSource": SEED_SOURCE,
         "expectedPower": _expected_power(accepted.policy, data, baseline),
     }
+
+
+def _preprocessing(data: Data) -> Json:
+    """By digest, where the model sees more than the images as they are."""
+    seen = data.spec.preprocessing
+    return {"preprocessing": seen.digest()} if seen else {}
 
 
 def _claimed(accepted: Accepted) -> Json:

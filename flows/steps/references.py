@@ -119,7 +119,14 @@ class Job:
             "data": self.data_version,
             "recipe": self.recipe,
             "seed": self.seed,
-        } | ({"shadow": True} if self.shadow else {})
+        } | self._further()
+
+    def _further(self) -> Json:
+        """What came later, where it is there: the names of models of before stay."""
+        seen = self.spec.preprocessing
+        return ({"shadow": True} if self.shadow else {}) | (
+            {"preprocessing": seen.digest()} if seen else {}
+        )
 
     @property
     def path(self) -> Path:
