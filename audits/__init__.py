@@ -13,6 +13,7 @@ The door is lazy: `compliance` imports `audits.finding` and must not pay for tor
     depth_probe.py, discriminant.py, whitening.py  how probes read them
     statistics.py, estimates.py, equivalence.py    the numerics
     references.py, controls.py      the baseline, and the models that must fail
+    augmentation.py                 what training does to images at random
     spiked.py                       models just beyond a margin
     finding.py                      what an audit hands over
 """

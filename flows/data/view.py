@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from audits.augmentation import Augmentation
     from audits.images import Images
     from compliance.documents.preprocessing import Preprocessing
 
@@ -88,6 +89,12 @@ class View:
     def split(self, size: int) -> Iterator[Tensor]:
         """All rows, so many at a time."""
         return (self[start : start + size] for start in range(0, len(self), size))
+
+    def altered(self, rows: Tensor, augmentation: Augmentation) -> Tensor:
+        """These rows, changed at random as they are stored, then as the model sees them."""
+        from audits.augmentation import changed
+
+        return self.seen(changed(self.store.read(self.places[rows]), augmentation))
 
     def index_select(self, dim: int, index: Tensor) -> View:
         """The view of some rows, in the given order.

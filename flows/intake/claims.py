@@ -122,7 +122,7 @@ def code_of(home: Home, claim: Claim, origin: Path) -> list[str]:
     return [
         claim.data.name,
         *([claim.unseen.name] if claim.unseen else []),
-        *([recipes.get(recipe).architecture] if recipe else []),
+        *(recipes.code_of(recipe) if recipe else []),
         *(source.architecture for source in sources(home, claim, origin).values()),
     ]
 

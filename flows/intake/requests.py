@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,11 @@ def _check(
 ) -> Checked:
     """Whether the request can be carried out on its data and model at all."""
     from flows.data import loaders
-    from flows.models import recipes
+    from flows.models import recipes, trainings
 
     check_callback(request, policy)
-    recipes.get(recipe_source(request.recipe, origin))
+    recipe = recipe_source(request.recipe, origin)
+    recipes.get(recipe)
     model = model_source.locate(home, request.model, origin)
     retired = model.retired()
     spec = spec_of(request.data, origin, model.preprocessing)
@@ -121,7 +123,14 @@ def _check(
     check_classes(dataset, list(request.forget), policy)
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
-    return model_checks.check(request, dataset, network, accept)
+    limits = trainings.check(
+        recipe,
+        architecture=model.architecture,
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+    )
+    checked = model_checks.check(request, dataset, network, accept)
+    return replace(checked, limits=(*checked.limits, *limits))
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:

@@ -13,6 +13,7 @@ a network, and refuses what does not fit before any tensor is read.
     held_tensors.py        what a network runs with, held against its file bit for bit
     preprocessing_sources.py  what a model sees of an image: from torchvision, timm, Hugging Face
     recipes.py             how a model is trained, one entry or one YAML file each
+    trainings.py           a training as its recipe says: start, frozen parts, users' trainers
     statistics_cache.py    class statistics of a model on a data version, kept for later requests
     statistics_sharded.py  the same statistics in parts, on a cluster's workers
 
@@ -37,5 +38,6 @@ __all__ = [
     "save_weights",
     "statistics_cache",
     "statistics_sharded",
+    "trainings",
     "weights",
 ]

@@ -5,6 +5,7 @@ from . import (
     recipes,
     statistics_cache,
     statistics_sharded,
+    trainings,
     weights,
 )
 from .architectures import build
@@ -22,5 +23,6 @@ __all__ = [
     "save_weights",
     "statistics_cache",
     "statistics_sharded",
+    "trainings",
     "weights",
 ]

@@ -171,7 +171,7 @@ def _code_of(verified: Verified, inputs: Inputs) -> list[str | None]:
         verified.predicate["inputs"]["modelBefore"]["architecture"],
         request["data"]["name"],
         (request.get("unseen") or {}).get("name"),
-        recipes.get(request["recipe"]).architecture,
+        *recipes.code_of(request["recipe"]),
     ]
 
 

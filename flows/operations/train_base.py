@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import Dataset, DataSpec
-from flows.state import progress
+from flows.state.files import canonical, digest_bytes
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def base_model(
     architecture = architecture or chosen.architecture
     root = str(data_root.resolve()) if data_root else None
     dataset = loaders.load(DataSpec(name=data, root=root, preprocessing=seen))
-    network = _trained(dataset, chosen, architecture, seed)
+    version = versions.version(dataset, home).version
+    network = _trained(home, dataset, version, chosen, architecture, seed)
     weights = home.models / f"{name}-seed-{seed}.safetensors"
     sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
     registered = registration.register_base(
@@ -71,7 +72,7 @@ def base_model(
         architecture=architecture,
         classes=dataset.classes,
         input_shape=dataset.input_shape,
-        data_version=versions.version(dataset, home).version,
+        data_version=version,
         data_name=data.partition(":")[0],
         preprocessing=seen,
     )
@@ -84,20 +85,29 @@ def base_model(
     )
 
 
-def _trained(dataset: Dataset, recipe: NamedRecipe, architecture: str, seed: int) -> nn.Module:
-    """A classifier trained from scratch."""
-    from audits.references import train
-    from flows import models
+def _trained(
+    home: Home,
+    dataset: Dataset,
+    version: str,
+    recipe: NamedRecipe,
+    architecture: str,
+    seed: int,
+) -> nn.Module:
+    """A classifier trained as the recipe says; a training that was killed goes on."""
+    from flows.models import trainings
 
-    return train(
-        lambda: models.build(architecture, dataset.classes, dataset.input_shape),
-        dataset.train_inputs,
-        dataset.train_labels,
-        recipe=recipe.training,
+    regime = trainings.Regime.of(recipe)
+    seen = dataset.preprocessing.digest() if dataset.preprocessing else None
+    identity = [version, seen, architecture, regime.recipe.content(), regime.content(), seed]
+    return trainings.run(
+        regime,
+        architecture=architecture,
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+        inputs=dataset.train_inputs,
+        labels=dataset.train_labels,
         seed=seed,
-        progress=lambda epoch, epochs, loss: progress.current().advance(
-            f"epoch {epoch}, loss {loss:.3f}", epoch, epochs
-        ),
+        kept=home.trainings / f"base-{digest_bytes(canonical(identity))}.pt",
     )
 
 

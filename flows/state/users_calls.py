@@ -36,6 +36,19 @@ def call(text: str, error: type[FlowError], **arguments: Any) -> Any:
         return function(**arguments)
 
 
+def require(text: str, error: type[FlowError], *keywords: str) -> None:
+    """Refuse a callable that cannot be imported, or called with these keywords; it is not called.
+
+    Raises:
+        error: With the reason.
+    """
+    others_code.refuse_in_here(text.partition(":")[0])
+    with _compiled_anew(), guarded(text, error, "while it was imported"):
+        function = import_path.load(text, error)
+    with guarded(text, error, "when its signature was read"):
+        import_path.check_parameters(text, function, error, *keywords)
+
+
 @contextmanager
 def guarded(text: str, error: type[FlowError], when: str) -> Iterator[None]:
     """Code that `text` names runs inside: it sees no command line, and its errors are refusals.

@@ -269,8 +269,12 @@ def conclude(
 
 def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
     """The policy's limits, and what this claim could not bring."""
+    from flows.models import trainings
+
     limits = ["How the edited model was made is not known: only what it shows was measured."]
     limits += _code_limits(accepted)
+    if accepted.recipe is not None and accepted.claim.references is None:
+        limits += trainings.limits(accepted.recipe)
     if accepted.recipe is None and accepted.claim.references is None:
         limits.append(
             "The claim brings neither retrained models nor a recipe to train them: it cannot reach "

@@ -8,12 +8,13 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.servers import cluster
 from flows.state import interrupts, progress
+from flows.state.errors import RecipeError
 from flows.state.facts import (
     AcceptedRequest,
     Data,
@@ -81,7 +82,7 @@ class Training:
         return self._job(home, seed, sorted(self.retired), shadow=True)
 
     def _job(self, home: Home, seed: int, exclude: list[int], *, shadow: bool) -> Job:
-        from flows.models import recipes
+        from flows.models import recipes, trainings
 
         return Job(
             home=home,
@@ -89,7 +90,7 @@ class Training:
             data_version=self.data_version,
             classes=self.classes,
             architecture=self.architecture,
-            recipe=asdict(recipes.get(self.recipe).training),
+            regime=trainings.Regime.of(recipes.get(self.recipe)).to_json(),
             exclude=tuple(exclude),
             seed=seed,
             shadow=shadow,
@@ -105,7 +106,7 @@ class Job:
     data_version: str
     classes: int
     architecture: str
-    recipe: Json
+    regime: Json
     exclude: tuple[int, ...]
     seed: int
     shadow: bool
@@ -117,15 +118,19 @@ class Job:
             "classes": self.classes,
             "exclude": list(self.exclude),
             "data": self.data_version,
-            "recipe": self.recipe,
+            "recipe": self.regime["recipe"],
             "seed": self.seed,
         } | self._further()
 
     def _further(self) -> Json:
         """What came later, where it is there: the names of models of before stay."""
+        from flows.models import trainings
+
         seen = self.spec.preprocessing
-        return ({"shadow": True} if self.shadow else {}) | (
-            {"preprocessing": seen.digest()} if seen else {}
+        return (
+            ({"shadow": True} if self.shadow else {})
+            | ({"preprocessing": seen.digest()} if seen else {})
+            | trainings.Regime.from_json(self.regime).content()
         )
 
     @property
@@ -184,7 +189,9 @@ def train(
         edited: The method by which the audits edit copies of the shadow models, where they do.
     """
     seeds = tuple(FIRST_SEED + index for index in range(references + candidate))
-    models = _train_all([training.reference(home, seed) for seed in seeds], "references")
+    jobs = [training.reference(home, seed) for seed in seeds]
+    models = _train_all(jobs, "references")
+    _refuse_equal(jobs, models)
     return References(
         models=models[:references],
         candidate=models[references] if candidate else None,
@@ -223,6 +230,35 @@ def _train_all(jobs: Sequence[Job], what: str) -> tuple[Artifact, ...]:
         seconds = time.monotonic() - start
     progress.current().advance(f"all {what} are there", len(jobs), len(jobs))
     return tuple(models)
+
+
+def _refuse_equal(jobs: Sequence[Job], models: Sequence[Artifact]) -> None:
+    """Refuse users' trainings whose seeds made no difference: one model, and no baseline.
+
+    Raises:
+        RecipeError: Two are equal, byte by byte.
+    """
+    by_digest: dict[str, int] = {}
+    for job, model in zip(jobs, models, strict=True):
+        if job.regime["trainer"] is None:
+            continue
+        digest = _of_tensors(job.home.root / model.path)
+        if digest in by_digest:
+            raise RecipeError(
+                f"Trainings with seeds {by_digest[digest]} and {job.seed} gave the same "
+                "weights: the trainer ignores its seed. References are compared with one another, "
+                "so each must be a training of its own: let order, initialisation or augmentation "
+                "depend on `seed`."
+            )
+        by_digest[digest] = job.seed
+
+
+def _of_tensors(path: Path) -> str:
+    """sha256 of the values in a weights file: its metadata names the seed."""
+    from safetensors.numpy import load_file
+
+    tensors = sorted(load_file(path).items())
+    return digest_bytes(b"".join(name.encode() + value.tobytes() for name, value in tensors))
 
 
 def _train_in_processes(jobs: Sequence[Job], *, done: int, total: int) -> list[Artifact]:
@@ -271,23 +307,26 @@ def intact(home: Home, path: Path) -> Artifact | None:
 
 
 def _train(job: Job) -> Artifact:
-    from audits.references import Recipe, train
     from flows.data import loaders
-    from flows.models import architectures, weights
+    from flows.models import trainings, weights
 
     dataset = loaders.load(job.spec)
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.shadow:
         inputs, labels = shadows.half(dataset.without(job.exclude), job.seed)
-    trained = train(
-        lambda: architectures.build(job.architecture, job.classes, dataset.input_shape),
-        inputs,
-        labels,
-        recipe=Recipe(**job.recipe),
+    path = job.path
+    trained = trainings.run(
+        trainings.Regime.from_json(job.regime),
+        architecture=job.architecture,
+        classes=job.classes,
+        input_shape=dataset.input_shape,
+        inputs=inputs,
+        labels=labels,
         seed=job.seed,
         exclude=job.exclude,
+        kept=job.home.trainings / f"{path.stem}.pt",
+        what=f"seed {job.seed}",
     )
-    path = job.path
     sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})
     note = json.dumps(job.content() | {"spec": job.spec.to_json()}, sort_keys=True)
     write_atomically(path.with_suffix(".json"), note.encode())
