@@ -19,6 +19,7 @@ from flows.cli.options import (
     data_root,
     intervals,
     model,
+    preprocessing,
     preset,
     time_of,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @architecture
 @data
 @data_root
+@preprocessing
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
 @click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")

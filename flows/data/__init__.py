@@ -46,8 +46,10 @@ __all__ = [
     "dataset",
     "dvc_metadata",
     "dvc_workspace",
+    "image_folder",
     "leakage",
     "loaders",
+    "pictures",
     "versions",
     "view",
 ]

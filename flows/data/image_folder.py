@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.data import image_layout, pictures
-from flows.data.dataset import Dataset, LeftOut
+from flows.data.dataset import Dataset, DataSpec, LeftOut
 from flows.data.image_layout import SUFFIXES, Image, Parts
 from flows.state.errors import DataError, first_few
 
@@ -85,6 +85,20 @@ def listed(name: str, folder: Path) -> Files:
         listing.problems += held_out.problems
         listing.reasons += held_out.reasons + image_layout.outside(folder, parts)
     return _files(name, folder, classes, listing.checked(name))
+
+
+def of_spec(spec: DataSpec) -> Files | None:
+    """The image files of a data set that lies on disk as files, with nothing of them read.
+
+    Raises:
+        DataError: No such folder, or another layout.
+    """
+    family, _, rest = spec.name.partition(":")
+    if family == "imagefolder" and rest:
+        return listed(spec.name, Path(rest).expanduser())
+    if spec.name == "tiny-imagenet" and spec.root is not None:
+        return listed_tiny_imagenet(spec.name, Path(spec.root))
+    return None
 
 
 def _files(name: str, folder: Path, classes: list[str], listing: image_layout.Listing) -> Files:

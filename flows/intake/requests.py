@@ -312,6 +312,17 @@ def _source(spec: DataSpec) -> Facts:
     return {"name": spec.name} | ({"root": spec.root} if spec.root else {})
 
 
+def _written(preprocessing: str) -> str:
+    """As a request holds what the command line names: a source, or the keys of a file."""
+    from compliance.documents.preprocessing import SOURCES
+    from flows.models import preprocessing_sources
+
+    if preprocessing.startswith(SOURCES):
+        return json.dumps(preprocessing)
+    seen = preprocessing_sources.of_option(preprocessing)
+    return json.dumps(seen.content() if seen else None)
+
+
 def template(
     *,
     identity: str | None = None,
@@ -325,12 +336,15 @@ def template(
     policy: str,
     regulation: str,
     preset: str,
+    preprocessing: str | None = None,
 ) -> str:
     """A request file with a new id, ready to be looked through and submitted."""
     from flows.models import recipes
 
     if model.endswith(".safetensors"):
-        source = f"{{file: {json.dumps(model)}, architecture: {json.dumps(architecture or '')}}}"
+        seen = f", preprocessing: {_written(preprocessing)}" if preprocessing else ""
+        named = f"file: {json.dumps(model)}, architecture: {json.dumps(architecture or '')}"
+        source = f"{{{named}{seen}}}"
     else:
         source = f"{{registry: {json.dumps(model)}}}"
     root = f", root: {json.dumps(str(data_root))}" if data_root else ""

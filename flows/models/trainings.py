@@ -139,7 +139,7 @@ def check(
             load_start(network, regime.start, architecture)
         freeze(network, regime.freeze, architecture)
     if regime.trainer is not None:
-        users_calls.require(
+        users_calls.loaded(
             regime.trainer, RecipeError, "network", "rows", "seed", "device", "progress"
         )
     return limits(named)

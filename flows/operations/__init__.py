@@ -2,6 +2,7 @@
 
 Before an event:
 
+    inspection.py          Look at data and a model: what they are, what a request would take
     train_base.py          Train a base model by a recipe and register it
     prepare_references.py  Train the retrained references before anybody waits for them
     cost.py                Forecast what forgetting each class would take
@@ -26,6 +27,7 @@ They call the steps plainly, without Prefect, and return results; `flows.cli` pr
 __all__ = [
     "cost",
     "doctor",
+    "inspection",
     "prepare_references",
     "promote",
     "purge",

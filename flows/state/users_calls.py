@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,26 +27,23 @@ def call(text: str, error: type[FlowError], **arguments: Any) -> Any:
     Raises:
         error: It cannot be imported, cannot be called like that, raises, or ends the process.
     """
-    others_code.refuse_in_here(text.partition(":")[0])
-    with _compiled_anew(), guarded(text, error, "while it was imported"):
-        function = import_path.load(text, error)
-    with guarded(text, error, "when its signature was read"):
-        import_path.check_parameters(text, function, error, *arguments)
+    function = loaded(text, error, *arguments)
     with guarded(text, error, "when it was called"):
         return function(**arguments)
 
 
-def require(text: str, error: type[FlowError], *keywords: str) -> None:
-    """Refuse a callable that cannot be imported, or called with these keywords; it is not called.
+def loaded(text: str, error: type[FlowError], *keywords: str) -> Callable[..., Any]:
+    """The callable `package.module:callable`, which can be called with these keywords.
 
     Raises:
-        error: With the reason.
+        error: It cannot be imported, or cannot be called like that.
     """
     others_code.refuse_in_here(text.partition(":")[0])
     with _compiled_anew(), guarded(text, error, "while it was imported"):
         function = import_path.load(text, error)
     with guarded(text, error, "when its signature was read"):
         import_path.check_parameters(text, function, error, *keywords)
+    return function
 
 
 @contextmanager

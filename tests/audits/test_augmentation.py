@@ -137,7 +137,7 @@ class Kept:
         self.epochs += 1
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -155,9 +155,9 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(recipe: Recipe, 
 
     def killed(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
         if epoch == last:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(recipe, checkpoint=kept, progress=killed)
     assert kept.state["epoch"] == last
     seen: list[int] = []
