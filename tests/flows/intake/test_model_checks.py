@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from compliance.documents.preprocessing import Preprocessing
 from compliance.documents.request import Request, parse_request
 from flows.data import loaders
 from flows.data.dataset import Dataset, DataSpec
@@ -321,3 +322,23 @@ def test_classes_prints_index_folder_and_count(damp: Damp, tmp_path: Path) -> No
     ]
     assert "folder" in damp("classes", f"imagefolder:{folder}").out
     assert damp("classes", "digits", "--json").json()[3]["folder"] is None
+
+
+SCALED = Preprocessing(resize=(8, 8), channels=1, mean=(0.5,), std=(0.25,))
+
+
+def test_a_wrong_preprocessing_shows_and_the_scaling_that_fits_is_named(
+    network: nn.Module,
+) -> None:
+    """The network was trained on pixels in [0, 1]."""
+    seen = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
+    with pytest.raises(EventError) as caught:
+        model_checks.check(request(), seen, network, STRICT)
+    for words in ("model.preprocessing", "8x8, 1 channels", "without mean and std"):
+        assert words in str(caught.value)
+
+
+def test_the_preprocessing_that_a_model_was_trained_with_is_accepted(network: nn.Module) -> None:
+    seen = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
+    whole = Around(network, before=lambda x: x * 0.25 + 0.5)
+    assert model_checks.check(request(), seen, whole, STRICT) == model_checks.Checked()
