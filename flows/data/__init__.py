@@ -20,7 +20,7 @@ Images that stay on disk:
     view.py              stored images as a model sees them, batch by batch
     pictures.py          one picture file: opened safely, modes and orientation understood
     geometry.py          resize and crop of a preprocessing, by torchvision
-    image_cache.py       images decoded once, into one file of bytes that is mapped
+    image_cache.py       images decoded once, into one file of bytes
 
 Versions:
 

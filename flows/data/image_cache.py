@@ -1,4 +1,4 @@
-"""Images decoded once: bytes at a model's size in one file, which is mapped and never loaded whole.
+"""Images decoded once: bytes at a model's size in one file, which is never loaded whole.
 
 A cache is named by the digests of its source files and by what was done to them; another order of
 the channels' scaling is no other cache, since bytes are kept before that. It is written in chunks,
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,20 +80,38 @@ class Source:
         return channels * height * width
 
 
-class Mapped:
-    """The rows of a cache, (n, channels, height, width), uint8: read from disk when asked for."""
+class Kept:
+    """The rows of a cache, (n, channels, height, width), uint8: read from disk when asked for.
+
+    Read and not mapped: pages of a mapping count as memory of this process until the system takes
+    them back. What was read lately the system keeps in memory anyway, as far as there is room.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        import numpy as np
-
         self.path, self.shape = path, shape
-        self.rows: np.memmap[Any, Any] = np.memmap(path, np.uint8, "r", shape=shape)
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # a data set is kept for the whole process: the file goes with it
+        weakref.finalize(self, os.close, self.descriptor)
 
     def read(self, rows: Tensor) -> Tensor:
-        """Some of them."""
+        """Some of them.
+
+        Raises:
+            StoreError: The file is cut short.
+        """
         import torch
 
-        return torch.from_numpy(self.rows[rows.numpy()])
+        images = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
+        whole = memoryview(images.numpy()).cast("B")
+        size = len(whole) // max(1, len(rows))
+        for place, row in enumerate(rows.tolist()):
+            part = whole[place * size : (place + 1) * size]
+            if os.preadv(self.descriptor, [part], row * size) != size:
+                raise StoreError(
+                    f"{self.path} is shorter than it was. Delete its folder; the same command "
+                    "decodes the images again."
+                )
+        return images
 
 
 def geometry_of(preprocessing: Preprocessing) -> dict[str, Any]:
@@ -100,7 +119,7 @@ def geometry_of(preprocessing: Preprocessing) -> dict[str, Any]:
     return {k: v for k, v in preprocessing.content().items() if k not in ("mean", "std")}
 
 
-def kept(home: Home, source: Source, decode: Decode) -> Mapped:
+def kept(home: Home, source: Source, decode: Decode) -> Kept:
     """The cache of these images; decoded where it is not there, or goes on where it stopped.
 
     Raises:
@@ -115,7 +134,7 @@ def kept(home: Home, source: Source, decode: Decode) -> Mapped:
             with FileLock(home.locks / f"images-{source.key[:16]}.lock"):
                 if not _is_whole(folder, source):
                     _fill(folder, source, decode)
-        return Mapped(folder / "pixels", shape)
+        return Kept(folder / "pixels", shape)
     except OSError as problem:
         done = _progress(folder) * CHUNK
         raise StoreError(

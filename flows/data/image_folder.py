@@ -250,7 +250,7 @@ def _inputs(files: Files, preprocessing: Preprocessing | None) -> Images:
         raise DataError(f"'{files.name}': {first}")
     if first.nbytes * len(images) <= MEMORY_LIMIT:
         return torch.from_numpy(_read(files.name, images, first, grey=grey))
-    return _cached(files, first.shape, None)  # type: ignore[arg-type]
+    return _cached(files, first.shape, None)
 
 
 def _cached(files: Files, shape: tuple[int, int, int], preprocessing: Preprocessing | None) -> View:

@@ -67,10 +67,9 @@ def _item(name: str, part: Any, number: int) -> tuple[Any, int]:
         item = part[number]
         pair = isinstance(item, tuple | list) and len(item) == 2
         image, label = item if pair else (None, None)
-    whole = isinstance(label, int) and not isinstance(label, bool)
-    if not whole and hasattr(label, "item") and getattr(label, "ndim", 1) == 0:
-        label = label.item()
-    if not pair or not isinstance(label, int):
+    if label is not None and getattr(label, "ndim", 1) == 0:
+        label = label.item()  # of numpy or torch
+    if not isinstance(label, int) or isinstance(label, bool):
         raise DataError(
             f"Item {number} of '{name}' is no pair (image, class) with the class as a whole "
             "number. Return both, the class as its index."

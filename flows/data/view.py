@@ -1,6 +1,6 @@
 """Stored images as a model sees them, batch by batch: what is held stays small.
 
-The rows lie in a tensor, or in a memory-mapped file of bytes. What a model sees of them is made
+The rows lie in a tensor, or in a file of bytes. What a model sees of them is made
 when a batch is asked for: pixels in [0, 1], resized where they are not yet, and normalised.
 """
 
@@ -130,7 +130,7 @@ class View:
         return bytes(self.store.read(self.places[row : row + 1]).numpy().tobytes())
 
     def _of(self, places: Tensor) -> View:
-        return View(self.store, places, self.seen, self.shape[1:], whole=self.whole)  # type: ignore[arg-type]
+        return View(self.store, places, self.seen, self.shape[1:], whole=self.whole)
 
 
 def chosen(images: Images, rows: Tensor) -> Images:

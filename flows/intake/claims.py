@@ -195,8 +195,8 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     recipe = recipe_source(claim, origin)
     if recipe is not None:
         recipes.get(recipe)
-    located = model_source.locate(home, claim.original, origin)
-    dataset = loaders.load(requests.spec_of(claim.data, origin, located.preprocessing))
+    seen = model_source.locate(home, claim.original, origin).preprocessing
+    dataset = loaders.load(requests.spec_of(claim.data, origin, seen))
     requests.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
     located = sources(home, claim, origin)

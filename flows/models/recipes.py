@@ -136,10 +136,10 @@ def is_file(name: str) -> bool:
     return name.endswith(ENDINGS)
 
 
-def code_of(name: str) -> list[str | None]:
+def code_of(name: str) -> list[str]:
     """What a recipe names that may be somebody's code: its architecture and its trainer."""
     recipe = get(name)
-    return [recipe.architecture, recipe.train]
+    return [recipe.architecture, *([recipe.train] if recipe.train else [])]
 
 
 def of_data(data: str) -> str:
