@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from audits import catalogue, novel_class_null
 from audits.depths import LACKING
 from audits.errors import BadFigure
-from audits.estimates import Comparison, Estimate, compare, compare_apart
+from audits.estimates import Beside, Comparison, Estimate, compare, compare_apart
 from audits.evidence import LEAST_NOVEL_CLASSES, Evidence
 from audits.finding import JSON, NOT_RUN, RUN, Figure, Finding
 from audits.observation import Observation
+from audits.pair_null import PairNull
 
 Measured = Mapping[str, "Estimate | str"]
 """Figure name -> estimate, or the reason (a str) why there is none."""
@@ -31,6 +32,7 @@ class Models:
             on, the baseline where there are no references; empty where there are, or where the
             signal is not about a class.
         novel_class_null_original: The same on the original.
+        pairs: Figures of a model beside each reference, with what the null is to each.
     """
 
     candidate: Measured
@@ -38,6 +40,7 @@ class Models:
     references: tuple[Measured, ...]
     novel_class_null: tuple[Measured, ...] = ()
     novel_class_null_original: tuple[Measured, ...] = ()
+    pairs: Mapping[str, PairNull] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -87,6 +90,7 @@ class Models:
             references=tuple(map(named, self.references)),
             novel_class_null=tuple(map(named, self.novel_class_null)),
             novel_class_null_original=tuple(map(named, self.novel_class_null_original)),
+            pairs=self.pairs,
         )
 
     def missing(self, name: str, *, of_original: bool = True) -> str:
@@ -195,11 +199,15 @@ def measure(
     # the null is shown even where the difference is to the original
     null = baseline if against in ("retrained", "unseen") else references
     with_null = against in ("retrained", "unseen")
-    compared = _compared(candidate, baseline, against)
-    apart_original = models.novel_class_estimates(name, of_original=True)
-    own_null = apart_original if against == "unseen" else []
+    own_null = models.novel_class_estimates(name, of_original=True) if against == "unseen" else []
+    pairs = models.pairs.get(name) if against == "retrained" else None
+    # the null is one and the same for both, but for classes and pairs that are measured on each
+    to_candidate = pairs.to_candidate if pairs else baseline
+    to_original = pairs.to_original if pairs else own_null or baseline
+    beside = Beside(original=original, baseline=to_original) if original and with_null else None
+    compared = _compared(candidate, to_candidate, against, beside)
     # what the power to catch the original rests on
-    null_error = _compared(original, own_null or baseline, against) if with_null else None
+    null_error = _compared(original, to_original, against) if with_null else None
     return Figure(
         name=name,
         label=label,
@@ -215,6 +223,8 @@ def measure(
         | ({"unseen_classes": len(apart)} if against == "unseen" else {}),
         standard_error_original=null_error.standard_error if null_error else None,
         null_original=tuple(e.value for e in own_null),
+        budget=compared.budget if compared else None,
+        trials=candidate.trials,
     )
 
 
@@ -225,12 +235,16 @@ def _estimate(estimate: Estimate | str, name: str) -> Estimate:
 
 
 def _compared(
-    estimate: Estimate | None, baseline: Sequence[Estimate], against: str
+    estimate: Estimate | None,
+    baseline: Sequence[Estimate],
+    against: str,
+    beside: Beside | None = None,
 ) -> Comparison | None:
     if estimate is None or not baseline:
         return None
     # novel classes are other images than the forgotten ones: nothing is paired there
-    return compare_apart(estimate, baseline) if against == "unseen" else compare(estimate, baseline)
+    compare_with = compare_apart if against == "unseen" else compare
+    return compare_with(estimate, baseline, beside)
 
 
 def measure_all(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from audits import depths, discriminant, gates, sampling, whitening
-from audits.estimates import Estimate
+from audits.estimates import TEST_ROWS, Estimate
 from audits.evidence import Evidence
 from audits.finding import JSON
 from audits.observation import Observation
@@ -48,6 +48,9 @@ def probed(
         scaled = discriminant.standardised(features[chosen])  # (n, D)
         shrinkages = enough(scaled, shrinkage, widest)
         at_depth = discriminant.figures(evidence, scaled, labels, fold, shrinkages)
+        at_depth["dprime"] = discriminant.of_rows(
+            at_depth["dprime"], evidence, labels, TEST_ROWS, chosen
+        )
         at_depth["tail"] = _tail(evidence, features, folds, rows)
         estimates |= {f"{AUDIT}.{figure}@{depth}": value for figure, value in at_depth.items()}
     return estimates

@@ -47,3 +47,14 @@ def words(depth: str) -> str:
     if depth == PENULTIMATE:
         return "the last features before the head"
     return f"the features that enter {depth}"
+
+
+def alike(one: Observation, other: Observation) -> bool:
+    """Whether two models have the same depths of the same widths: one architecture, by all that
+    the audits read of it."""
+    return _widths(one) == _widths(other)
+
+
+def _widths(observation: Observation) -> list[tuple[str, int]]:
+    # (n_test, D) each
+    return [(depth, features.shape[1]) for depth, features in observation.features.items()]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import linalg
 
 from audits import gates
-from audits.estimates import Estimate
+from audits.estimates import Estimate, Units
 from audits.evidence import Evidence
 from audits.statistics import auc, dprime, proportion
 
@@ -200,3 +200,25 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
         parts=tuple(parts),
         bounds=estimates[0].bounds,
     )
+
+
+def of_rows(
+    estimate: Estimate | str,
+    evidence: Evidence,
+    labels: np.ndarray,
+    source: str,
+    rows: np.ndarray,
+) -> Estimate | str:
+    """A d' of `figures` with its rows named: of each forget class, then of the retain classes.
+
+    Args:
+        estimate: Or the reason why there is none.
+        labels: (n,), as `figures` took them.
+        source: Where the rows come from.
+        rows: (n,), their numbers there.
+    """
+    if isinstance(estimate, str):
+        return estimate
+    groups = [rows[labels == c] for c in evidence.forget]
+    groups.append(rows[np.isin(labels, evidence.retain)])
+    return estimate.with_units([Units(source=source, rows=group) for group in groups])

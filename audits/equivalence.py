@@ -150,4 +150,6 @@ def _check(difference: float, standard_error: float, below: float, above: float)
             "what could not be measured is NOT_RUN."
         )
     if not below + above > 0:
-        raise BadStatistic(f"Margins -{below} to {above} enclose nothing: widen one of them.")
+        raise BadStatistic(
+            f"Margins -{below} to {above} enclose nothing: one of them must be above 0."
+        )

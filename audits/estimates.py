@@ -13,7 +13,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from audits.error_budget import ErrorBudget, ErrorPart, combined
 from audits.errors import TooFewSamples
+
+TEST_ROWS = "test rows"
+"""Source of units that are held-out images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Units:
+    """What the units of a part are, so that several figures of the same ones can be pooled.
+
+    Attributes:
+        source: Where they come from; units of two sources have nothing in common.
+        rows: (m,), their numbers there, each once.
+    """
+
+    source: str
+    rows: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,12 +42,14 @@ class Part:
         divisor: The variance of the estimate is that of the contributions over this.
         freedom: Degrees of freedom of that variance.
         floor: Least variance: perfect agreement on n images does not prove a zero error.
+        units: What they are contributions of; None where nobody pools this figure with others.
     """
 
     contributions: np.ndarray
     divisor: float
     freedom: float
     floor: float = 0.0
+    units: Units | None = None
 
     def variance(self) -> float:
         """Variance of the estimate that this part causes."""
@@ -98,18 +117,25 @@ class Estimate:
         parts: Independent sources of its sampling error, in an order of its own.
         bounds: Least and greatest value it can take.
         exact: Its 95% interval where an exact one is known (Clopper-Pearson).
+        trials: Images of which it is the share, where it is one.
     """
 
     value: float
     parts: tuple[Part, ...]
     bounds: tuple[float, float] = (-np.inf, np.inf)
     exact: tuple[float, float] | None = None
+    trials: int | None = None
+
+    def with_units(self, units: Sequence[Units]) -> Estimate:
+        """The same with the units of each part named."""
+        parts = [replace(part, units=own) for part, own in zip(self.parts, units, strict=True)]
+        return replace(self, parts=tuple(parts))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The exact interval, or a t-interval cut at the bounds."""
         if self.exact is not None:
             return self.exact
-        error, freedom = _combined([(p.variance(), p.freedom) for p in self.parts])
+        error, freedom = combined([(p.variance(), p.freedom) for p in self.parts])
         # two-sided: (1 + confidence) / 2 is the upper quantile
         reach = error * float(special.stdtrit(freedom, (1 + confidence) / 2))
         low, high = self.bounds
@@ -118,20 +144,44 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A difference with its standard error and the degrees of freedom of that."""
+    """A difference with its standard error and the degrees of freedom of that.
+
+    Attributes:
+        budget: What the error is made of.
+    """
 
     difference: float
     standard_error: float
     degrees_of_freedom: float
+    budget: ErrorBudget
 
 
-def compare(estimate: Estimate, references: Sequence[Estimate]) -> Comparison:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Beside:
+    """The original beside a candidate: what it knows is what shares are taken of.
+
+    Attributes:
+        original: Its estimate.
+        baseline: The null's members as they are to the original; the candidate's own where that
+            makes no difference.
+    """
+
+    original: Estimate
+    baseline: Sequence[Estimate]
+
+
+def compare(
+    estimate: Estimate, references: Sequence[Estimate], beside: Beside | None = None
+) -> Comparison:
     """An estimate against the mean of others that were measured on the same units.
 
-    The squared standard error is the paired sampling variance of the difference plus, from two
-    references on, their variance over their number. A single reference is taken as it is: a fixed
-    model, not a sample of models.
+    The squared standard error is the sampling variance of the estimate, paired with the others'
+    mean, plus, from two references on, the variance of these over their number. Their variance
+    holds what the images and draws do to each of them, so that this is taken from the first term:
+    it would count twice. A single reference is taken as it is: a fixed model, not a sample.
 
+    Args:
+        beside: The original, for errors of shares; None where it has no such figure.
     Raises:
         TooFewSamples: no reference.
     Source: Welch 1947, Satterthwaite 1946 (degrees of freedom).
@@ -143,22 +193,23 @@ def compare(estimate: Estimate, references: Sequence[Estimate]) -> Comparison:
     """
     if not references:
         raise TooFewSamples("There is no reference to compare with: give at least one.")
-    values = np.array([reference.value for reference in references])
-    parts = zip(estimate.parts, *(reference.parts for reference in references), strict=True)
-    # error of the images: paired, as all models saw the same ones
-    errors = [(part.variance(), part.freedom) for part in map(_paired, parts)]
-    # error of the mean over trainings: another set of references would have another mean
-    if len(values) > 1:
-        errors.append((float(np.var(values, ddof=1)) / len(values), len(values) - 1.0))
-    error, freedom = _combined(errors)
-    return Comparison(
-        difference=float(estimate.value - values.mean()),
-        standard_error=error,
-        degrees_of_freedom=freedom,
+    count = len(references)
+    sampling = tuple(
+        _sampled(part, [r.parts[place] for r in references], beside, place)
+        for place, part in enumerate(estimate.parts)
     )
+    # error of the mean over trainings: another set of references would have another mean
+    budget = ErrorBudget(
+        sampling=sampling,
+        baseline=_of_mean(references, beside, 1 / count) if count > 1 else None,
+        members=count,
+    )
+    return _comparison(estimate, references, budget)
 
 
-def compare_apart(estimate: Estimate, others: Sequence[Estimate]) -> Comparison:
+def compare_apart(
+    estimate: Estimate, others: Sequence[Estimate], beside: Beside | None = None
+) -> Comparison:
     """An estimate against a population of others that were measured on units of their own.
 
     The others are members of a population, novel classes for one, and the estimate is of one more
@@ -167,6 +218,9 @@ def compare_apart(estimate: Estimate, others: Sequence[Estimate]) -> Comparison:
     the same over their number, for the mean. Their variance holds sampling error; where the
     estimate's own is larger, that takes its place.
 
+    Args:
+        beside: The original and the same others on it: a class that is less readable by nature is
+            so in both, so that a share of the one taken from the other leaves less of that.
     Raises:
         TooFewSamples: fewer than two others.
     Source: the prediction of one more observation, Fisher 1935.
@@ -179,34 +233,97 @@ def compare_apart(estimate: Estimate, others: Sequence[Estimate]) -> Comparison:
     """
     if len(others) < 2:
         raise TooFewSamples(f"{len(others)} others have no spread: give at least 2.")
-    values = np.array([other.value for other in others])
-    spread, freedom = float(np.var(values, ddof=1)), len(values) - 1.0
-    own = [(part.variance(), part.freedom) for part in estimate.parts]
-    if sum(variance for variance, _ in own) > spread:
-        error, freedom = _combined([*own, (spread / len(values), freedom)])
-    else:
-        # one variance, estimated once: its degrees of freedom are those of the whole
-        error = float(np.sqrt(spread * (1 + 1 / len(values))))
+    sampling = tuple(_sampled(part, (), beside, place) for place, part in enumerate(estimate.parts))
+    budget = ErrorBudget(
+        sampling=sampling,
+        baseline=_of_mean(others, beside, 1 / len(others)),
+        members=len(others),
+        population=True,
+    )
+    return _comparison(estimate, others, budget)
+
+
+def _comparison(
+    estimate: Estimate, baseline: Sequence[Estimate], budget: ErrorBudget
+) -> Comparison:
+    error, freedom = budget.of_share(0.0)
     return Comparison(
-        difference=float(estimate.value - values.mean()),
+        difference=float(estimate.value - np.mean([other.value for other in baseline])),
         standard_error=error,
         degrees_of_freedom=freedom,
+        budget=budget,
     )
 
 
-def _paired(parts: tuple[Part, ...]) -> Part:
-    """The part of a difference: contributions of the first minus the mean of the others'."""
-    first, *others = parts
-    # (m,): unit by unit, since all models saw the same units
-    mean = np.mean([part.contributions for part in others], axis=0)
-    return first.with_contributions(first.contributions - mean)
+def _sampled(part: Part, baseline: Sequence[Part], beside: Beside | None, place: int) -> ErrorPart:
+    """The sampling error of candidate and original against the mean of the baseline.
+
+    Unit by unit, since all models saw the same ones. What the baseline's own deviations from its
+    mean say of the error of that mean is taken away: its spread over models holds it already.
+
+    Args:
+        part: Of the candidate; contributions (m,).
+        baseline: The same part of each model of the null; none where nothing is paired.
+        beside: The original.
+        place: Which part it is.
+    """
+    null = _stacked(baseline, part)  # (K, m)
+    own = part.contributions - null.mean(0)  # (m,)
+    original, original_null = own * 0.0, null
+    if beside is not None:
+        if baseline:
+            original_null = _stacked([other.parts[place] for other in beside.baseline], part)
+        original = beside.original.parts[place].contributions - original_null.mean(0)
+    within = [
+        # the error of the mean that each model's own deviations account for
+        _covariance(null - null.mean(0), other - other.mean(0)).sum() / (len(null) - 1) / len(null)
+        if len(baseline) > 1
+        else 0.0
+        for null, other in (
+            (null, null),
+            (null, original_null),
+            (original_null, original_null),
+        )
+    ]
+    candidate, shared, squared = (
+        float(_covariance(a, b)) - taken
+        for (a, b), taken in zip(
+            ((own, own), (own, original), (original, original)), within, strict=True
+        )
+    )
+    with_original = beside is not None
+    return ErrorPart(
+        candidate=max(candidate / part.divisor, part.floor, 0.0),
+        original=max(squared / part.divisor, part.floor, 0.0) if with_original else 0.0,
+        shared=shared / part.divisor if with_original else 0.0,
+        freedom=part.freedom,
+        floor=part.floor,
+    )
 
 
-def _combined(errors: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a sum of independent variances."""
-    total = sum(variance for variance, _ in errors)
-    if total <= 0:
-        return 0.0, min(freedom for _, freedom in errors)
-    # Welch-Satterthwaite: (sum v)^2 / sum(v^2 / freedom)
-    spread = sum(variance**2 / freedom for variance, freedom in errors)
-    return float(np.sqrt(total)), float(total**2 / spread)
+def _stacked(parts: Sequence[Part], like: Part) -> np.ndarray:
+    """Contributions of each model, (K, m); one row of zeros without any."""
+    if not parts:
+        return np.zeros((1, len(like.contributions)))
+    return np.stack([part.contributions for part in parts])
+
+
+def _covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of the units in the last axis, (..., m) -> (...)."""
+    centred = one - one.mean(-1, keepdims=True)
+    covariances: np.ndarray = (centred * (other - other.mean(-1, keepdims=True))).sum(-1)
+    return covariances / (one.shape[-1] - 1)
+
+
+def _of_mean(baseline: Sequence[Estimate], beside: Beside | None, share: float) -> ErrorPart:
+    """The error of the baseline's mean, from the spread of its members."""
+    values = np.array([other.value for other in baseline])  # (K,)
+    theirs = values * 0.0
+    if beside is not None:
+        theirs = np.array([other.value for other in beside.baseline])
+    return ErrorPart(
+        candidate=float(np.var(values, ddof=1)) * share,
+        original=float(np.var(theirs, ddof=1)) * share,
+        shared=float(_covariance(values, theirs)) * share,
+        freedom=len(values) - 1.0,
+    )

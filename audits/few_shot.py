@@ -8,7 +8,7 @@ import numpy as np
 
 from audits import comparison, depths, earlier, gates, sampling
 from audits.comparison import Models
-from audits.estimates import Estimate, draws, images
+from audits.estimates import TEST_ROWS, Estimate, Units, draws, images
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding
 from audits.observation import Observation
@@ -52,7 +52,7 @@ def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int =
         AUDIT,
         evidence,
         measurements,
-        parameters=parameters | {earlier.NAME: before},
+        parameters=parameters | {earlier.NAME: before, "levels": list(levels)},
         left_out=left_out,
         series=_series(models, shots, levels),
     )
@@ -120,7 +120,12 @@ def _accuracy(evidence: Evidence, features: np.ndarray, shots: int, count: int) 
         ]
     )
     used = np.array([np.isin(queries, support) for support in chosen])  # (draws, q)
-    return averaged(np.where(used, np.nan, hits), independent=_disjoint(evidence, shots))
+    return averaged(
+        np.where(used, np.nan, hits),
+        independent=_disjoint(evidence, shots),
+        rows=queries,
+        source=f"{AUDIT}.{shots}",
+    )
 
 
 def _blocks(chosen: np.ndarray, queries: int) -> Iterable[np.ndarray]:
@@ -159,18 +164,35 @@ def nearest_prototypes(
     return nearest
 
 
-def averaged(hits: np.ndarray, *, independent: int) -> Estimate:
+def averaged(
+    hits: np.ndarray, *, independent: int, rows: np.ndarray | None = None, source: str = ""
+) -> Estimate:
     """Mean over images and draws, (draws, images) with NaN where an image was a support itself.
 
     An image that was a support in every draw was never scored and is left out.
+
+    Args:
+        hits: (draws, images).
+        independent: Supports without a common image.
+        rows: (images,), the test rows that they are; None where nobody pools this figure.
+        source: Of the draws.
     """
-    hits = hits[:, ~np.isnan(hits).all(0)]  # (draws, images that were scored at least once)
+    scored = ~np.isnan(hits).all(0)  # (images,): at least once
+    hits = hits[:, scored]
     # (images,), (draws,): the two sources of error
     by_image, by_draw = np.nanmean(hits, axis=0), np.nanmean(hits, axis=1)
-    return Estimate(
+    estimate = Estimate(
         value=float(by_image.mean()),
         parts=(images(by_image), draws(by_draw, independent=independent)),
         bounds=(0.0, 1.0),
+    )
+    if rows is None:
+        return estimate
+    return estimate.with_units(
+        [
+            Units(source=TEST_ROWS, rows=rows[scored]),
+            Units(source=f"draws of {source}", rows=np.arange(len(by_draw))),
+        ]
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import Any
 
+from audits.error_budget import ErrorBudget
 from audits.errors import BadFigure
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
@@ -42,6 +43,10 @@ class Figure:
             lacks.
         null_original: Where `against` is "unseen", the figure of each of those classes on the
             original: what an edit did to all classes alike is then no part of what it removed.
+        budget: What the errors are made of, for tests of shares; None where there is nothing to
+            compare with, and in findings of before.
+        trials: Images of which `value` is the share, where it is one: its bounds are exact then.
+        aside: Why it decides nothing, whatever a rule says; empty where it may.
     """
 
     name: str
@@ -57,11 +62,20 @@ class Figure:
     sizes: dict[str, int] = field(default_factory=dict)
     standard_error_original: float | None = None
     null_original: tuple[float, ...] = ()
+    budget: ErrorBudget | None = None
+    trials: int | None = None
+    aside: str = ""
 
     def __post_init__(self) -> None:
         nulls = (*self.null, *self.null_original)
         values = (self.value, *self.interval, *nulls, self.original, self.difference)
-        errors = (self.standard_error, self.degrees_of_freedom, self.standard_error_original)
+        parts = self.budget.numbers() if self.budget else ()
+        errors = (
+            self.standard_error,
+            self.degrees_of_freedom,
+            self.standard_error_original,
+            *parts,
+        )
         # NaN compares false with every margin, so that it would come out undecided
         if any(x is not None and not math.isfinite(x) for x in (*values, *errors)):
             raise BadFigure(
@@ -81,6 +95,18 @@ class Figure:
         null = self.null_original or self.null
         return None if self.original is None or not null else self.original - fmean(null)
 
+    def error_of_share(self, share: float) -> tuple[float, float] | None:
+        """Standard error of `difference` minus this share of `gap`, and its degrees of freedom.
+
+        Findings of before hold only the error of `difference`, which is then taken for every share:
+        mostly too wide, as the null's mean enters with one minus the share. None without a null.
+        """
+        if self.budget is not None:
+            return self.budget.of_share(share)
+        if self.standard_error is None or self.degrees_of_freedom is None:
+            return None
+        return self.standard_error, self.degrees_of_freedom
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Figure:
         """The measurement that `dataclasses.asdict` and JSON have taken apart."""
@@ -89,6 +115,8 @@ class Figure:
         arguments["interval"] = tuple(arguments["interval"])
         arguments["null"] = tuple(arguments["null"])
         arguments["null_original"] = tuple(arguments.get("null_original", ()))
+        budget = arguments.get("budget")
+        arguments["budget"] = None if budget is None else ErrorBudget.from_json(budget)
         return cls(**arguments)
 
 
@@ -136,6 +164,8 @@ class Finding:
             measurement["interval"] = list(measurement["interval"])
             measurement["null"] = list(measurement["null"])
             measurement["null_original"] = list(measurement["null_original"])
+            if measurement["budget"] is not None:
+                measurement["budget"]["sampling"] = list(measurement["budget"]["sampling"])
         content["measurements"] = list(content["measurements"])
         return content
 

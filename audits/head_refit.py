@@ -85,6 +85,8 @@ def refitted(
         name: averaged(
             hits[:, np.isin(labels, classes)],
             independent=min(int(np.count_nonzero(labels == c)) for c in classes) // shots,
+            rows=kept[np.isin(labels, classes)],
+            source=AUDIT,
         )
         for name, classes in zip(names, (evidence.forget, evidence.retain), strict=True)
     }

@@ -73,9 +73,12 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
     if obstacle:
         return gates.not_run(AUDIT, evidence, obstacle, parameters)
     models = Models.of(evidence, attacked, least=least, replicates=replicates)
-    parameters |= {"attained": _attained(evidence), "limits": list(_limits(evidence))}
+    attained = _attained(evidence)
+    parameters |= {"attained": attained, "limits": list(_limits(evidence))}
     sizes = comparison.sizes(evidence, train=True)
-    measurements, left_out = comparison.measure_all(evidence, models, _labels(), sizes=sizes)
+    measurements, left_out = comparison.measure_all(
+        evidence, models, _labels(attained), sizes=sizes
+    )
     return comparison.conclude(
         AUDIT,
         evidence,
@@ -86,7 +89,8 @@ def audit(evidence: Evidence, *, least: int = 10, replicates: int = 200) -> Find
     )
 
 
-def _labels() -> dict[str, str]:
+def _labels(attained: Mapping[str, JSON]) -> dict[str, str]:
+    """What each figure is in words; of a worst case also the rate that it was measured at."""
     whose = {"forget": "the forgotten class", "retain": "the classes that stay"}
     labels = {
         f"membership.{part}.{signal}": f"Membership attack by {signal} on {words}: area under ROC"
@@ -95,8 +99,11 @@ def _labels() -> dict[str, str]:
     }
     for rate, word in RATES.items():
         for signal in ("loss", *CALIBRATED):
-            labels[f"membership.tpr_at_{word}.forget.{signal}"] = (
+            name = _rate_name(word, signal)
+            at = attained.get(name)
+            labels[name] = (
                 f"Members of the forgotten class found by {signal} at {rate:.1%} false alarms"
+                + (f" (measured at {at:.2%})" if isinstance(at, float) else "")
             )
     return labels
 

@@ -119,7 +119,14 @@ class Comparability:
             "forgotten": {str(c): value for c, value in self.forgotten.items()},
             "retained": {str(c): value for c, value in self.retained.items()},
             "novel": {str(c): value for c, value in self.novel.items()},
+            "unlike": list(self.unlike),
         }
+
+    @property
+    def unlike(self) -> tuple[int, ...]:
+        """Forgotten classes that are more, or less, readable there than the novel ones are."""
+        population = np.array(list(self.novel.values()))
+        return tuple(c for c, v in self.forgotten.items() if not _of_a_kind(v, population))
 
     @property
     def outlying(self) -> tuple[int, ...]:
@@ -141,14 +148,12 @@ class Comparability:
                 "no inner features before the last could be read."
             )
             return
-        population = np.array(list(self.novel.values()))
-        for c, value in self.forgotten.items():
-            if not _of_a_kind(value, population):
-                yield (
-                    f"The forgotten class {c} is not of the unseen ones' kind: at {self.depth} of "
-                    f"the original its d' is {value:.2f}, theirs {_range(self.novel)}. Give "
-                    "classes that resemble it: of the same source, resolution and detail."
-                )
+        for c in self.unlike:
+            yield (
+                f"The forgotten class {c} is not of the unseen ones' kind: at {self.depth} of the "
+                f"original its d' is {self.forgotten[c]:.2f}, theirs {_range(self.novel)}. Give "
+                "classes that resemble it: of the same source, resolution and detail."
+            )
         if self.outlying:
             yield (
                 f"Unseen classes {', '.join(map(str, self.outlying))} are not of the data's kind: "

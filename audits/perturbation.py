@@ -94,7 +94,9 @@ def perturbed(
                 evidence, discriminant.standardised(features), labels, fold, shrinkage
             )
         )
-        figures[f"perturbation.dprime@{depth}"] = probe["dprime"]
+        figures[f"perturbation.dprime@{depth}"] = discriminant.of_rows(
+            probe["dprime"], evidence, labels, "perturbed rows", np.arange(len(labels))
+        )
     return figures
 
 

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
-from audits import catalogue, few_shot, gates, head_refit, linear_probe, perturbation
+import numpy as np
+from scipy import special
+
+from audits import (
+    catalogue,
+    depth_probe,
+    few_shot,
+    gates,
+    head_refit,
+    linear_probe,
+    perturbation,
+)
+from audits.comparison import Models
+from audits.error_budget import combined
+from audits.errors import BadStatistic
+from audits.estimates import Beside, Estimate, Part, Units, compare
 from audits.evidence import Evidence
 from audits.finding import JSON, RUN, Figure, Finding, not_run
 
@@ -56,14 +72,50 @@ def audit(evidence: Evidence, *, apart: float = 2.0) -> Finding:
     obstacle = gates.obstacle(AUDIT, evidence)
     if obstacle:
         return gates.not_run(AUDIT, evidence, obstacle, parameters)
-    audits = (linear_probe.audit, perturbation.audit, few_shot.audit, head_refit.audit)
-    measurements = [measured for run in audits for measured in run(evidence).measurements]
-    return pooled(measurements, seed=evidence.seed, apart=apart)
+    readings = [
+        Reading(figure=measured, models=models)
+        for finding, models in _measured(evidence)
+        for measured in finding.measurements
+    ]
+    return pooled(readings, seed=evidence.seed, apart=apart)
 
 
-def pooled(measurements: Sequence[Figure], *, seed: int, apart: float) -> Finding:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reading:
+    """A figure and the estimates of all models that it came from.
+
+    Attributes:
+        figure: Of another audit.
+        models: Of the same; they hold what each image adds.
+    """
+
+    figure: Figure
+    models: Models
+
+
+def _measured(evidence: Evidence) -> Iterator[tuple[Finding, Models]]:
+    """The findings that are pooled, each with what they were made from: read from the memo."""
+    for run, signal, names in (
+        (linear_probe.audit, depth_probe.probed, ("folds", "shrinkage", "rows", "widest")),
+        (perturbation.audit, perturbation.perturbed, ("folds", "shrinkage")),
+        (few_shot.audit, few_shot.recognised, ("shots", "draws", "levels")),
+        (
+            head_refit.audit,
+            head_refit.refitted,
+            ("shots", "draws", "penalty", "rows", "steps"),
+        ),
+    ):
+        finding = run(evidence)
+        if finding.status == RUN:
+            settings: dict[str, Any] = {name: finding.parameters[name] for name in names}
+            # the memo's keys are hashed, and lists are not
+            hashed = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+            yield finding, Models.of(evidence, signal, **hashed)
+
+
+def pooled(readings: Sequence[Reading], *, seed: int, apart: float) -> Finding:
     """The finding made of other audits' figures; see `audit`."""
-    by_name = {measured.name: measured for measured in measurements}
+    by_name = {reading.figure.name: reading for reading in readings}
     shares: dict[str, list[Share]] = {kind: [] for kind in READERS}
     left_out: dict[str, JSON] = {}
     for kind, names in READERS.items():
@@ -90,7 +142,9 @@ def pooled(measurements: Sequence[Figure], *, seed: int, apart: float) -> Findin
             seed=seed,
             parameters=parameters,
         )
-    counted: dict[str, JSON] = {s.name: round(s.value, 4) for own in shares.values() for s in own}
+    counted: dict[str, JSON] = {
+        s.figure.name: round(s.value, 4) for own in shares.values() for s in own
+    }
     return Finding(
         audit=AUDIT,
         question=question,
@@ -102,94 +156,130 @@ def pooled(measurements: Sequence[Figure], *, seed: int, apart: float) -> Findin
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Share:
     """A figure in units of what the original differs from the retrained mean.
 
     Attributes:
-        name: Of the figure.
-        value: The candidate's: 0 is the retrained mean, 1 the original.
-        null: Of each retrained model.
-        reach: Half the width of the candidate's 95% interval.
-        error: Standard error of `value`.
-        error_original: The same on the original.
-        freedom: Degrees of freedom of both.
-        sizes: Sample sizes of the figure.
+        figure: The figure itself.
+        candidate: The candidate's estimate.
+        original: The original's.
+        references: Each retrained model's.
+        mean: Of the retrained models.
+        gap: The original less that; negative where the original's figure is the lower one.
     """
 
-    name: str
-    value: float
-    null: tuple[float, ...]
-    reach: float
-    error: float
-    error_original: float
-    freedom: float
-    sizes: Mapping[str, int]
+    figure: Figure
+    candidate: Estimate
+    original: Estimate
+    references: tuple[Estimate, ...]
+    mean: float
+    gap: float
+
+    @property
+    def value(self) -> float:
+        """The candidate's share: 0 is the retrained mean, 1 the original."""
+        return (self.candidate.value - self.mean) / self.gap
 
 
-def _share(measurement: Figure | None, apart: float) -> Share | str:
+def _share(reading: Reading | None, apart: float) -> Share | str:
     """The figure as a share, or why it is not counted."""
-    if measurement is None:
+    if reading is None:
         return "it was not measured"
-    error, own, freedom = (
-        measurement.standard_error,
-        measurement.standard_error_original,
-        measurement.degrees_of_freedom,
-    )
-    if error is None or own is None or freedom is None or measurement.original is None:
-        return "there is nothing to compare it with"
-    if measurement.against != "retrained" or len(measurement.null) < 2:
+    figure = reading.figure
+    gap, own = figure.gap, figure.standard_error_original
+    if gap is None or own is None:
+        return "there is nothing to compare with it"
+    if figure.against != "retrained" or len(figure.null) < 2:
         return "there are no retrained models to compare it with"
-    mean = fmean(measurement.null)
-    # may be negative: a share is 1 at the original on either side
-    gap = measurement.original - mean
     # 1e-12: references that agree exactly have no spread to divide by
-    distance = abs(gap) / max(math.hypot(stdev(measurement.null), own), 1e-12)
+    distance = abs(gap) / max(math.hypot(stdev(figure.null), own), 1e-12)
     if distance < apart:
         return (
             f"the original stands {distance:.1f} standard deviations apart and {apart:g} are needed"
         )
-    low, high = measurement.interval
+    candidate, original, references = reading.models.all_of(figure.name)
     return Share(
-        name=measurement.name,
-        value=(measurement.value - mean) / gap,
-        null=tuple((value - mean) / gap for value in measurement.null),
-        reach=(high - low) / 2 / abs(gap),
-        error=error / abs(gap),
-        error_original=own / abs(gap),
-        freedom=freedom,
-        sizes=measurement.sizes,
+        figure=figure,
+        candidate=candidate,
+        original=original,
+        references=tuple(references),
+        mean=fmean(figure.null),
+        gap=gap,
     )
 
 
 def _mean(group: str, kinds: Sequence[Sequence[Share]]) -> Figure:
-    """Mean over kinds of the mean over their figures.
+    """Mean over kinds of the mean over their figures, with its own error.
 
-    Its standard error is the mean of theirs, as if all erred together: the figures are of the same
-    images and models, how much they have in common is not asked.
+    Each model has one pooled share, so that the retrained models show how far such shares scatter.
+    What an image adds to several figures adds up in it, and what one reader loses by it another may
+    gain. The error is that of the share itself, a ratio: (c - m) - share (o - m), over o - m.
+
+    Source: Fieller 1954 (ratios); Hampel 1974 (influence of one observation).
     """
     # kinds count alike, then the figures within a kind
-    weighed = [(1 / len(kinds) / len(own), share) for own in kinds for share in own]
-    value = sum(weight * share.value for weight, share in weighed)
-    reach = sum(weight * share.reach for weight, share in weighed)
-    # one column per reference
-    nulls = zip(*(share.null for _, share in weighed), strict=True)
-    first = weighed[0][1]
+    weighed = [(1 / len(kinds) / len(own) / s.gap, s) for own in kinds for s in own]
+    candidate = _pool([(weight, share.candidate, share.mean) for weight, share in weighed])
+    original = _pool([(weight, share.original, share.mean) for weight, share in weighed])
+    references = [
+        _pool([(weight, share.references[place], share.mean) for weight, share in weighed])
+        for place in range(len(weighed[0][1].references))
+    ]
+    compared = compare(candidate, references, Beside(original=original, baseline=references))
+    error, freedom = compared.budget.of_share(candidate.value)
+    of_images, images = combined(
+        [(part.of_share(candidate.value), part.freedom) for part in compared.budget.sampling]
+    )
+    reach = of_images * float(special.stdtrit(images, 0.975))
     return Figure(
         name=f"{AUDIT}.{group}",
         label=LABELS[group],
-        value=value,
-        interval=(value - reach, value + reach),
-        null=tuple(
-            sum(weight * own for (weight, _), own in zip(weighed, column, strict=True))
-            for column in nulls
-        ),
-        original=1.0,
-        difference=value,
-        standard_error=sum(weight * share.error for weight, share in weighed),
-        # the least certain figure decides
-        degrees_of_freedom=min(share.freedom for _, share in weighed),
+        value=candidate.value,
+        interval=(candidate.value - reach, candidate.value + reach),
+        null=tuple(reference.value for reference in references),
+        original=original.value,
+        difference=compared.difference,
+        standard_error=error,
+        degrees_of_freedom=freedom,
         against="retrained",
-        sizes={**first.sizes, "figures": len(weighed)},
-        standard_error_original=sum(weight * share.error_original for weight, share in weighed),
+        sizes={**weighed[0][1].figure.sizes, "figures": len(weighed)},
+        standard_error_original=compare(original, references).standard_error,
+        budget=compared.budget,
+    )
+
+
+def _pool(weighed: Sequence[tuple[float, Estimate, float]]) -> Estimate:
+    """The weighed sum of one model's figures, each less its null's mean.
+
+    Args:
+        weighed: Weight, figure, mean of the null.
+    """
+    sources: dict[str, list[tuple[float, Part, Units]]] = {}
+    for weight, estimate, _ in weighed:
+        for part in estimate.parts:
+            if part.units is None:
+                raise BadStatistic("These figures do not say of which images they are.")
+            sources.setdefault(part.units.source, []).append((weight, part, part.units))
+    return Estimate(
+        value=sum(weight * (estimate.value - mean) for weight, estimate, mean in weighed),
+        parts=tuple(map(_pooled_part, sources.values())),
+    )
+
+
+def _pooled_part(parts: Sequence[tuple[float, Part, Units]]) -> Part:
+    """What each unit adds to a sum of figures, over all units that any of them has."""
+    rows = np.unique(np.concatenate([units.rows for _, _, units in parts]))  # (m,)
+    influence = np.zeros(len(rows))
+    for weight, part, units in parts:
+        centred = part.contributions - part.contributions.mean()
+        # scaled so that the sum of squares is the figure's variance
+        scale = math.sqrt(part.divisor * (len(centred) - 1))
+        influence[np.searchsorted(rows, units.rows)] += weight * centred / scale
+    return Part(
+        contributions=influence * math.sqrt(len(rows) - 1),
+        divisor=1.0,
+        # the least certain figure decides
+        freedom=min(part.freedom for _, part, _ in parts),
+        floor=sum(abs(weight) * math.sqrt(part.floor) for weight, part, _ in parts) ** 2,
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from audits import comparison, depths, gates, sampling
 from audits.comparison import Models
-from audits.estimates import Estimate, bootstrap
+from audits.estimates import Estimate
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding
 from audits.observation import LOGITS, Observation
+from audits.pair_null import mean_over_pairs, null_of, table
 from audits.statistics import bootstrap_weights
 
 AUDIT = "similarity"
@@ -22,6 +24,10 @@ FIGURES = {
     "distance": "Distance of the forgotten class to the nearest other class, relative to theirs, "
     "at {}",
 }
+OTHER_ARCHITECTURE = (
+    "The candidate is of another architecture than the retrained models, whose likeness among "
+    "themselves says nothing of it: train references of its architecture to have it decide."
+)
 
 
 def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Finding:
@@ -31,7 +37,9 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
     model and each retrained one; the mean over them. `profile`: the correlation, over the retain
     classes, of the distances from the forgotten class to each, with the retrained models'.
     `distance`: the distance to the nearest retain class over the mean distance of retain classes to
-    their nearest. The null is each reference against the others.
+    their nearest. The null of the first two comes from the references' pairs, in which they are
+    counted as the candidate is (`pair_null`). Features of another architecture lie otherwise
+    whatever they were trained on: a candidate of one is measured, and its row decides nothing.
 
     Args:
         rows: Test rows at most, a seeded stratified sample.
@@ -44,6 +52,12 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
         "distance": "euclidean between class means",
     }
     obstacle = gates.obstacle(AUDIT, evidence, forget_test=5, retain_test=2)
+    first, *others = evidence.references or (evidence.original,)
+    if not all(depths.alike(first, other) for other in others):
+        obstacle += (
+            " The references are of several architectures, whose likeness is no null for anybody: "
+            "train all of them by one recipe."
+        )
     if len(evidence.retain) < 3:
         obstacle += " Fewer than 3 retain classes: there is no profile of distances to compare."
     if obstacle.strip():
@@ -57,6 +71,8 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
     }
     sizes = comparison.sizes(evidence)
     measurements, left_out = comparison.measure_all(evidence, models, labels, sizes=sizes)
+    if not all(depths.alike(evidence.candidate, other) for other in evidence.references):
+        measurements = [replace(measured, aside=OTHER_ARCHITECTURE) for measured in measurements]
     return comparison.conclude(
         AUDIT,
         evidence,
@@ -67,6 +83,8 @@ def audit(evidence: Evidence, *, rows: int = 600, replicates: int = 200) -> Find
     )
 
 
+Pairs = list["np.ndarray | str"]
+"""A figure of one model beside each other one, (1 + B,): of all images, then of each resample."""
 Geometry = dict[str, "tuple[np.ndarray, np.ndarray] | str"]
 """Depth -> Gram matrix of the forgotten images (f, f) and distances between class means for all
 images and each bootstrap, (1 + B, C, C); or why there are none."""
@@ -118,31 +136,47 @@ def _weighted_mean(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicates: int) -> Models:
-    """Candidate and original against all references, each reference against the others."""
+    """Candidate and original against all references; the references counted alike."""
     settings = {"levels": tuple(levels), "rows": rows, "replicates": replicates}
     null = evidence.references
     images = len(evidence.test_rows(evidence.forget))  # units of the bootstrap
 
-    def against(own: Observation, others: Sequence[Observation]) -> dict[str, Estimate | str]:
+    def against(own: Observation, others: Sequence[Observation]) -> dict[str, Pairs]:
         pairs = [evidence.between(likeness, own, other, **settings) for other in others]
-        return {name: _mean([pair[name] for pair in pairs], images) for name in pairs[0]}
+        return {name: [pair[name] for pair in pairs] for name in pairs[0]}
 
-    return Models(
-        candidate=against(evidence.candidate, null),
-        original=against(evidence.original, null),
+    candidate, original = against(evidence.candidate, null), against(evidence.original, null)
+    # each pair once, and each reference with some other one
+    among = [against(own, null[i + 1 :]) for i, own in enumerate(null[:-1])]
+    last = against(null[-1], null[:-1])
+    models = Models(
+        candidate={name: _mean(pairs, images) for name, pairs in candidate.items()},
+        original={name: _mean(pairs, images) for name, pairs in original.items()},
         references=tuple(
-            against(own, null[:index] + null[index + 1 :]) for index, own in enumerate(null)
+            {name: _mean(pairs, images) for name, pairs in own.items()} for own in (*among, last)
         ),
     )
+    paired = {
+        name: null_of(
+            np.stack(candidate[name]),
+            np.stack(original[name]),
+            table([own[name] for own in among]),
+            units=images,
+        )
+        for name in candidate
+        if not name.startswith(f"{AUDIT}.distance") and not models.missing(name)
+    }
+    references = tuple(
+        {**own, **{name: pairs.members[place] for name, pairs in paired.items()}}
+        for place, own in enumerate(models.references)
+    )
+    return replace(models, references=references, pairs=paired)
 
 
-def _mean(pairs: Sequence[np.ndarray | str], images: int) -> Estimate | str:
+def _mean(pairs: Pairs, images: int) -> Estimate | str:
     """Mean over the other models, with its bootstrap: (1 + B,) each, all images first."""
     broken = [pair for pair in pairs if isinstance(pair, str)]
-    if broken:
-        return broken[0]
-    values: np.ndarray = np.mean([pair for pair in pairs if not isinstance(pair, str)], axis=0)
-    return Estimate(value=float(values[0]), parts=(bootstrap(values[1:], units=images),))
+    return broken[0] if broken else mean_over_pairs(np.stack(pairs), units=images)
 
 
 def likeness(

@@ -40,6 +40,7 @@ def proportion(hits: np.ndarray) -> Estimate:
         parts=(images(hits, bounded=True),),
         bounds=(0.0, 1.0),
         exact=clopper_pearson(int(hits.sum()), len(hits)),
+        trials=len(hits),
     )
 
 

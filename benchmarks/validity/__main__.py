@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.validity import bench, nets, report
+from benchmarks.validity import bench, data, nets, report
+from benchmarks.validity.cheats import CHEATS
 
 SEEDS = (11, 12)
 """Of the audits: the second says how often a verdict hangs on it."""
@@ -15,42 +20,126 @@ QUICK = 3
 """Events of a quick run."""
 AGAIN = 8
 """Events that are audited under the second seed as well, on candidates that take no training."""
-TRAINED = 8
-"""Events, the first of the list, in which the cheats that must be trained are made as well."""
+TURNS = 4
+"""Cheats that must be trained are dealt out: each event makes every fourth at first, the rest when
+all events are there."""
 
 
-def plan(*, quick: bool, settings: list[str]) -> list[tuple[bench.Event, int]]:
-    """Events and audit seeds, in the order in which they are measured."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A part of an event, measured in one go.
+
+    Attributes:
+        event: Whose candidates.
+        seed: Of the audits.
+        names: Of the candidates.
+    """
+
+    event: bench.Event
+    seed: int
+    names: frozenset[str]
+
+    @property
+    def missing(self) -> int:
+        """Candidates that are not on disk yet."""
+        return len(bench.missing_of(self.event, self.seed, only=set(self.names)))
+
+
+def plan(*, quick: bool, settings: list[str]) -> list[Job]:
+    """What is measured, in this order: a run that is cut short has a bit of everything.
+
+    First every event with what takes no training of its own and a quarter of the cheats that do;
+    then some under another seed; then the other cheats.
+    """
     chosen = tuple(s for s in nets.SETTINGS if not settings or s.name in settings)
-    events = bench.events(chosen)
+    measured = bench.events(tuple(s for s in chosen if not s.choice))
+    choice = bench.events(tuple(s for s in chosen if s.choice))
     if quick:
-        events = events[:QUICK]
-    first = [(event, SEEDS[0]) for event in events]
-    again = [(event, SEEDS[1]) for event in events[: 1 if quick else AGAIN]]
-    return [*first[:AGAIN], *again, *first[AGAIN:]]
+        first = (measured or choice)[:QUICK]
+        return [_job(event, SEEDS[0], bench.untrained(event)) for event in first]
+    trained = [name for name, cheat in CHEATS.items() if cheat.trained]
+    everybody = [*measured, *choice]
+    first = [
+        _job(event, SEEDS[0], bench.untrained(event) | set(trained[turn % TURNS :: TURNS]))
+        for turn, event in enumerate(everybody)
+    ]
+    again = [
+        _job(event, SEEDS[1], bench.untrained(event) - set(CHEATS)) for event in measured[:AGAIN]
+    ]
+    rest = [
+        _job(event, SEEDS[0], set(trained[(turn + more) % TURNS :: TURNS]))
+        for more in range(1, TURNS)
+        for turn, event in enumerate(measured)
+    ]
+    return [*first[: len(measured)], *again, *first[len(measured) :], *rest]
+
+
+def _job(event: bench.Event, seed: int, names: set[str]) -> Job:
+    return Job(event=event, seed=seed, names=frozenset(names))
+
+
+def part_of(jobs: Sequence[Job], part: str) -> list[Job]:
+    """Every job of one of several processes; all jobs of an event go to the same one.
+
+    Args:
+        part: "0/2" is the first of two.
+    """
+    number, _, of = part.partition("/")
+    names = list(dict.fromkeys(job.event.name for job in jobs))
+    own = set(names[int(number) :: int(of)])
+    return [job for job in jobs if job.event.name in own]
+
+
+class Progress:
+    """How far a run is, and how long it will take at this pace."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.all = sum(job.missing for job in jobs)
+        self.done, self.began = 0, time.monotonic()
+
+    def tell(self, job: Job, name: str) -> None:
+        """One line for a candidate that is there now."""
+        self.done += name != "controls"
+        spent = time.monotonic() - self.began
+        left = spent / max(1, self.done) * (self.all - self.done)
+        print(
+            f"{spent:6.0f} s, {left / 60:.0f} min left  [{self.done}/{self.all}] "
+            f"{job.event.name} seed {job.seed}  {name}",
+            flush=True,
+        )
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.validity", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three events, a few minutes")
+    parser.add_argument("--quick", action="store_true", help="three events, ten minutes")
     parser.add_argument("--report", action="store_true", help="write what is there")
     parser.add_argument("--setting", action="append", default=[], help="repeatable")
+    parser.add_argument(
+        "--cache", type=Path, help="folder of trained models and findings (default: state folder)"
+    )
+    parser.add_argument("--minutes", type=float, help="stop after the candidate that ends then")
+    parser.add_argument(
+        "--part", default="0/1", help="0/2 and 1/2 share the events between two processes"
+    )
     asked = parser.parse_args()
+    if asked.cache:
+        os.environ[data.CACHE] = str(asked.cache)
     np.seterr(all="raise", under="ignore")  # of this process only: a figure is never made up
-    todo = plan(quick=asked.quick, settings=asked.setting)
-    trained = [event for event, _ in todo[:TRAINED]]
-    began = time.monotonic()
-    for number, (event, seed) in enumerate([] if asked.report else todo, 1):
-        trains = seed == SEEDS[0] and event in trained
-        only = None if trains else bench.untrained(event)
-        for name in bench.run(event, seed, only=only):
-            print(
-                f"{time.monotonic() - began:6.0f} s  [{number}/{len(todo)}] {event.name} "
-                f"seed {seed}  {name}",
-                flush=True,
-            )
-    report.write(todo, quick=asked.quick)
+    jobs = plan(quick=asked.quick, settings=asked.setting)
+    if not asked.report:
+        measure(part_of(jobs, asked.part), minutes=asked.minutes)
+    report.write([(job.event, job.seed) for job in jobs], quick=asked.quick)
+
+
+def measure(jobs: Sequence[Job], *, minutes: float | None) -> None:
+    """Measure what is missing, until the time is up."""
+    progress = Progress(jobs)
+    for job in jobs:
+        for name in bench.run(job.event, job.seed, only=set(job.names)):
+            progress.tell(job, name)
+            if minutes is not None and time.monotonic() - progress.began > 60 * minutes:
+                return
 
 
 if __name__ == "__main__":

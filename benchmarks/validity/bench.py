@@ -9,9 +9,9 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import damp
 from audits import AUDITS, controls, fresh
-from audits.errors import BadControl
+from audits.errors import BadControl, BadEvidence
 from audits.evidence import Evidence
 from audits.features import observe
 from audits.finding import Finding
@@ -27,30 +27,29 @@ from audits.observation import Observation
 from audits.tuning import Tuning
 from audits.weight_record import record
 from benchmarks.baselines import METHODS, Method
-from benchmarks.validity import data, nets
-from benchmarks.validity.cheats import AT_ONCE, CHEATS, SHALLOW, Candidate, Case
-from benchmarks.validity.data import CACHE
+from benchmarks.validity import data, kept_cheats, nets
+from benchmarks.validity.cheats import CHEATS, Candidate, Case
 from benchmarks.validity.nets import Setting
+from damp.catalogue import DEFAULT_PRESET, PRESETS
 from flows.models import statistics_cache
 from flows.state.files import write_atomically
 from flows.steps import audit_rows
 
-SOURCES = ("audits", "benchmarks/validity/cheats", "benchmarks/validity/bench.py")
+SOURCES = ("audits", "damp", "benchmarks/validity/cheats", "benchmarks/validity/bench.py")
 ROOT = Path(__file__).parents[2]
 COSTLY = ("relearning",)
 """Audits that no shipped policy asks for and that take most of the time."""
 EDITS: Mapping[str, dict[str, object]] = {
-    "paper": {"preset": "paper"},
-    "mixture": {"preset": "mixture"},
-    "mended": {"preset": "mended"},
-    "mended_sequential": {"preset": "mended", "sequential": True},
-    "mended_gain3": {"preset": "mended", "gain": 3.0},
+    row.name: {"preset": row.name} for row in PRESETS.values() if row.superseded_by is None
 }
-"""Our own edits."""
+"""Our own edits: every current preset, with its defaults."""
 BASELINES = tuple(METHODS)
-"""Closed-form methods of others, with their settings as published."""
+"""Closed-form methods of others, with their settings as published; on the sets of choice only."""
+RANDOM = "random_direction"
+"""The control that is made of the candidate, and cannot be made of every one."""
 
 
+@cache
 def digest() -> str:
     """Of the bench and the cheats: what was measured by others is measured again."""
     told = hashlib.sha256()
@@ -72,8 +71,7 @@ class Event:
     @property
     def whole(self) -> bool:
         """Whether the costly audits run as well: on the first event of each small setting."""
-        first = (self.setting.scopes[0], self.setting.seeds[0])
-        return self.setting.small and (self.scope, self.seed) == first
+        return self.setting.small and self.scope == self.setting.scopes[0]
 
     @property
     def name(self) -> str:
@@ -81,9 +79,12 @@ class Event:
 
 
 def events(settings: tuple[Setting, ...]) -> list[Event]:
-    """All events of some settings, a few of each setting first: a run may be cut short."""
+    """All events of some settings, a few of each setting first: a run may be cut short.
+
+    Each has an original and references of its own: no trained model is shared by two events.
+    """
     lanes = [
-        [Event(setting=s, scope=scope, seed=seed) for seed in s.seeds for scope in s.scopes]
+        [Event(setting=s, scope=scope, seed=seed) for seed, scope in enumerate(s.scopes)]
         for s in settings
     ]
     ends = [((place + 1) / len(lane), event) for lane in lanes for place, event in enumerate(lane)]
@@ -120,7 +121,6 @@ class Bench:
             recipe=self.setting.recipe,
             build=self.setting.build,
             retrained=next(iter(honest.values())).model(),
-            stranger=nets.stranger(self.setting, self.forget).model,
         )
 
     @cached_property
@@ -201,15 +201,18 @@ class Bench:
             fresh_labels=self.chosen["fresh_labels"].numpy(),
             unseen_labels=None if unseen is None else unseen.numpy(),
             tuning=self.tuning,
+            trained_here=True,
         )
 
     def without_references(self, seen: Observation) -> Evidence:
         """The same model judged at L2: by classes that it was never trained on."""
         return self.evidence.with_candidate(seen, references=())
 
-    def must_fail(self, candidate: nn.Module) -> dict[str, Observation]:
-        """The controls of AUDIT.md section 3."""
-        made = controls.must_fail(
+    def must_fail(
+        self, candidate: nn.Module, names: Collection[str] | None = None
+    ) -> tuple[dict[str, Observation], dict[str, str]]:
+        """The controls of AUDIT.md section 3, and those that cannot be made, with the reason."""
+        models, impossible = controls.possible(
             self.original,
             candidate,
             forget=self.forget,
@@ -217,12 +220,13 @@ class Bench:
             labels=self.chosen["train_labels"],
             seed=self.audit_seed,
         )
-        retired = {"output_retired": self.forget, "random_direction": self.forget}
-        return {
+        retired = {"output_retired": self.forget, RANDOM: self.forget}
+        observed = {
             name: self.observed(model, f"control {name}", retired.get(name, ()))
-            for name, model in made.items()
-            if name != "original"
-        } | {"original": self.evidence.original}
+            for name, model in models.items()
+            if name != "original" and (names is None or name in names)
+        }
+        return {"original": self.evidence.original, **observed}, impossible
 
     def findings(
         self, evidence: Evidence, seconds: dict[str, float] | None = None
@@ -247,10 +251,12 @@ def candidates(bench: Bench) -> dict[str, Callable[[], Candidate]]:
         found[name] = lambda training=training: Candidate(model=training.model())
     for name, settings in EDITS.items():
         found[name] = lambda settings=settings: _edited(bench, settings)
-    for name, method in METHODS.items():
+    for name, method in METHODS.items() if bench.setting.choice else ():
         found[name] = lambda method=method: _by_others(bench, method)
     for name, cheat in CHEATS.items():
-        found[name] = lambda cheat=cheat: cheat(bench.case)
+        found[name] = lambda cheat=cheat: kept_cheats.made(
+            bench.setting, bench.event.name, cheat, bench.case
+        )
     return found
 
 
@@ -272,35 +278,56 @@ def _by_others(bench: Bench, method: Method) -> Candidate:
 
 def folder_of(event: Event, audit_seed: int) -> Path:
     """Where the findings of an event lie."""
-    return CACHE / "found" / digest() / event.name / str(audit_seed)
+    return data.cache() / "found" / digest() / event.name / str(audit_seed)
 
 
 def untrained(event: Event) -> set[str]:
-    """Candidates that cost nothing but their audit."""
+    """Candidates that cost nothing but their audit and the trainings of the event itself."""
     honest = nets.honest(event.setting, event.scope)
-    return {*honest, *EDITS, *BASELINES, *SHALLOW, *AT_ONCE}
+    others = BASELINES if event.setting.choice else ()
+    cheap = (name for name, cheat in CHEATS.items() if not cheat.trained)
+    return {*honest, *EDITS, *others, *cheap}
 
 
 def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Iterator[str]:
-    """Measure what is not on disk yet; tells each name when it is there."""
+    """Measure what is not on disk yet; tells each name when it is there.
+
+    A candidate's file is written whole and at once: a run that is cut off goes on behind the last.
+    """
     folder = folder_of(event, audit_seed)
     bench = Bench(event, audit_seed)
     made = candidates(bench)
-    wanted = [name for name in made if only is None or name in only]
-    if not (folder / "_controls.json").exists():
-        _keep(folder / "_controls.json", _controls(bench, made["mended"]().model))
+    missing = [name for name in missing_of(event, audit_seed, only=only) if name in made]
+    if missing and not (folder / "_controls.json").exists():
+        _keep(folder / "_controls.json", _controls(bench, made[DEFAULT_PRESET]().model))
         yield "controls"
-    for name in wanted:
-        path = folder / f"{name}.json"
-        if not path.exists():
-            _keep(path, _candidate(bench, name, made[name]()))
-            yield name
+    own_control = {*EDITS, *nets.honest(event.setting, event.scope)}
+    for name in missing:
+        try:
+            found = _candidate(bench, name, made[name](), own_control=name in own_control)
+        except BadEvidence as problem:  # as a claim is refused that cannot be observed
+            found = {"refused": str(problem), "findings": [], "seconds": {}, "passes": {}}
+        _keep(folder / f"{name}.json", found)
+        yield name
+
+
+def missing_of(event: Event, audit_seed: int, *, only: set[str] | None = None) -> list[str]:
+    """Names of candidates that were not measured yet, in the order in which they will be."""
+    honest = nets.honest(event.setting, event.scope)
+    others = BASELINES if event.setting.choice else ()
+    names = [*honest, *EDITS, *others, *CHEATS]
+    folder = folder_of(event, audit_seed)
+    return [
+        name
+        for name in names
+        if (only is None or name in only) and not (folder / f"{name}.json").exists()
+    ]
 
 
 def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
-    """Findings on every control, for the verdicts of all candidates of the event."""
+    """Findings on every control, for the verdicts of the candidates of the event."""
     evidence = bench.evidence
-    seen = bench.must_fail(edited)
+    seen, _ = bench.must_fail(edited)
     found = {name: bench.findings(evidence.with_candidate(s)) for name, s in seen.items()}
     apart = {}
     if evidence.novel_classes:
@@ -313,7 +340,16 @@ def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
     return {"controls": found, "controls_without_references": apart}
 
 
-def _candidate(bench: Bench, name: str, candidate: Candidate) -> dict[str, object]:
+def _candidate(
+    bench: Bench, name: str, candidate: Candidate, *, own_control: bool
+) -> dict[str, object]:
+    """Findings on a candidate, and on what has to be measured anew for it.
+
+    Args:
+        own_control: Whether the random edit is made to this candidate's size. Where it is not, the
+            event's, made to the default preset's, stands in for it; what a cheat could win by that
+            it does win.
+    """
     began = time.process_time()
     seen = bench.observed(candidate.model, name, candidate.retired, weights=True)
     watched = time.process_time() - began
@@ -323,10 +359,11 @@ def _candidate(bench: Bench, name: str, candidate: Candidate) -> dict[str, objec
             bench.observed(model, f"{name} copy {i}")
             for i, model in enumerate(candidate.references)
         )
-        evidence = evidence.with_candidate(seen, references=own)
+        # handed in: their answers, not their provenance, must say that they are no copies
+        evidence = replace(evidence.with_candidate(seen, references=own), trained_here=False)
+        must_fail, _ = bench.must_fail(candidate.model)
         told["controls"] = {
-            control: bench.findings(evidence.with_candidate(s))
-            for control, s in bench.must_fail(candidate.model).items()
+            control: bench.findings(evidence.with_candidate(s)) for control, s in must_fail.items()
         }
         for i, reference in enumerate(own):
             others = own[:i] + own[i + 1 :]
@@ -338,14 +375,32 @@ def _candidate(bench: Bench, name: str, candidate: Candidate) -> dict[str, objec
     result: dict[str, object] = {"findings": findings, "seconds": seconds, **told}
     if evidence.novel_classes:
         result["without_references"] = bench.findings(bench.without_references(seen))
-    try:
-        controls.random_direction(bench.original, candidate.model, seed=0)
-        result["controls_possible"] = True
-    except BadControl as problem:
-        result["controls_possible"] = False
-        result["problem"] = str(problem)
+    result |= _random(bench, name, candidate.model, evidence, own_control=own_control)
     result["passes"] = seen.passes
     return result
+
+
+def _random(
+    bench: Bench, name: str, model: nn.Module, evidence: Evidence, *, own_control: bool
+) -> dict[str, object]:
+    """Whether a random edit of the candidate's size can be made, and what is said of it."""
+    try:
+        edit = controls.random_edit(
+            bench.original,
+            model,
+            forget=bench.forget,
+            inputs=bench.chosen["train"],
+            seed=bench.audit_seed,
+        )
+    except BadControl as problem:
+        return {"controls_possible": False, "problem": str(problem)}
+    told: dict[str, object] = {"controls_possible": True}
+    if own_control:
+        seen = bench.observed(edit, f"control {RANDOM} of {name}", bench.forget)
+        told[RANDOM] = bench.findings(evidence.with_candidate(seen))
+        if evidence.novel_classes:
+            told[f"{RANDOM}_apart"] = bench.findings(bench.without_references(seen))
+    return told
 
 
 def _keep(path: Path, content: Mapping[str, object]) -> None:

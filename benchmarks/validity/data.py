@@ -6,7 +6,10 @@ Also reachable from a request or a claim as `benchmarks.validity.data:NAME`.
 from __future__ import annotations
 
 import io
+import os
 import tarfile
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,14 +22,31 @@ from flows.data.dataset import Dataset, DataSpec
 from flows.data.loaders import load
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-CACHE = Path(__file__).parents[2] / ".cache" / "validity"
+CACHE = "DAMP_VALIDITY_CACHE"
+"""Environment variable that names another folder for trained models and decoded images."""
 KEPT_OUT = (1, 4, 7)
 """Digits that the `seven` variants never train on: what "never learned" looks like."""
 SEED = 20260416
+PARTS = ("train", "test")
+Arrays = dict[str, np.ndarray]
+Place = tuple[str, str]
+"""Part and class of an image."""
 UNLIKE_CIFAR = (
     *("n01443537", "n01784675", "n02410509", "n02909870", "n03255030", "n04398044", "n04532670"),
 )
 """Goldfish, centipede, bison, bucket, dumbbell, teapot, viaduct: no class of CIFAR-10."""
+TINY_TEN = (
+    *("n02002724", "n02123045", "n02231487", "n02669723", "n02814533"),
+    *("n03026506", "n03584254", "n03770439", "n03937543", "n04070727"),
+)
+"""Ten others of Tiny ImageNet."""
+
+
+def cache() -> Path:
+    """Where models, images and findings are kept: beside the other state, so that runs go on."""
+    named = os.environ.get(CACHE)
+    home = Path(os.environ.get("DAMP_HOME", ".damp")).expanduser().absolute()
+    return Path(named).expanduser().absolute() if named else home / "validity"
 
 
 def digits() -> Dataset:
@@ -53,20 +73,40 @@ def mnist() -> Dataset:
 @lru_cache(maxsize=1)
 def cifar() -> Dataset:
     """CIFAR-10: 1,000 images of each class to train on, 500 held out."""
-    parts = []
-    for images, labels in _cifar_files():
-        centred = (images.astype(np.float32) / 255 - 0.473) / 0.251
-        parts += [torch.from_numpy(centred), torch.from_numpy(labels)]
-    whole = Dataset(
-        name="benchmarks.validity.data:cifar",
-        train_inputs=parts[0],
-        train_labels=parts[1],
-        test_inputs=parts[2],
-        test_labels=parts[3],
-        classes=10,
-        description="CIFAR-10, a JPEG copy",
+    return _fewer(_centred("cifar", _cifar10(), classes=10), train=1000, test=500)
+
+
+@lru_cache(maxsize=1)
+def cifar10() -> Dataset:
+    """CIFAR-10: 400 images of each class to train on, 400 held out."""
+    return _fewer(_centred("cifar10", _cifar10(), classes=10), train=400, test=400)
+
+
+@lru_cache(maxsize=1)
+def cifar100() -> Dataset:
+    """Ten superclasses of CIFAR-100: 400 images of each to train on, 400 held out."""
+    return _fewer(_centred("cifar100", _cifar100(), classes=10), train=400, test=400)
+
+
+@lru_cache(maxsize=1)
+def tiny() -> Dataset:
+    """Ten classes of Tiny ImageNet, halved to 32x32: 200 images of each and 300 held out."""
+    return _fewer(_centred("tiny", _tiny(), classes=10), train=200, test=300)
+
+
+def _centred(name: str, arrays: Arrays, *, classes: int) -> Dataset:
+    """Pixels as a data set; all sets of photographs share CIFAR-10's mean and spread."""
+    images = [(arrays[f"{part}_x"].astype(np.float32) / 255 - 0.473) / 0.251 for part in PARTS]
+    labels = [torch.from_numpy(arrays[f"{part}_y"]) for part in PARTS]
+    return Dataset(
+        name=f"benchmarks.validity.data:{name}",
+        train_inputs=torch.from_numpy(images[0]),
+        train_labels=labels[0],
+        test_inputs=torch.from_numpy(images[1]),
+        test_labels=labels[1],
+        classes=classes,
+        description="photographs, from JPEG copies",
     )
-    return _fewer(whole, train=1000, test=500)
 
 
 @lru_cache(maxsize=1)
@@ -94,8 +134,6 @@ def _only(dataset: Dataset, classes: tuple[int, ...]) -> tuple[Tensor, Tensor, T
 
 
 def _fewer(dataset: Dataset, *, train: int, test: int) -> Dataset:
-    from dataclasses import replace
-
     kept = [_first(dataset.train_labels, train), _first(dataset.test_labels, test)]
     return replace(
         dataset,
@@ -116,32 +154,75 @@ def _first(labels: Tensor, count: int) -> Tensor:
     return torch.cat(kept).sort().values
 
 
-def _cifar_files() -> list[tuple[np.ndarray, np.ndarray]]:
+def _cifar10() -> Arrays:
+    return _kept("cifar10", lambda: _decoded("cifar10.tar.xz", _cifar10_place))
+
+
+def _cifar10_place(member: str) -> Place | None:
+    parts = Path(member).parts
+    return (parts[0], parts[1]) if len(parts) == 3 else None
+
+
+def _cifar100() -> Arrays:
+    """The ten first superclasses, by name."""
+    with tarfile.open(SHARED / "cifar100.tar.xz") as archive:
+        file = archive.extractfile("cifar100/coarse.txt")
+        if file is None:
+            raise FileNotFoundError("cifar100/coarse.txt is no file in the archive.")
+        pairs = [line.split() for line in file.read().decode().splitlines() if line.strip()]
+    coarse = dict(pairs)
+    chosen = sorted(set(coarse.values()))[:10]
+
+    def place(member: str) -> Place | None:
+        parts = Path(member).parts
+        if len(parts) != 4 or coarse[parts[2]] not in chosen:
+            return None
+        return parts[1], coarse[parts[2]]
+
+    return _kept("cifar100-ten", lambda: _decoded("cifar100.tar.xz", place))
+
+
+def _tiny() -> Arrays:
+    """The training images of `TINY_TEN`, parted anew: validation images are 50 a class."""
+    places = dict.fromkeys(TINY_TEN, 0)
+
+    def place(member: str) -> Place | None:
+        parts = Path(member).parts
+        if len(parts) != 5 or parts[2] not in places or parts[1] != "train":
+            return None
+        places[parts[2]] += 1
+        return "train" if places[parts[2]] <= 200 else "test", parts[2]
+
+    return _kept("tiny-ten", lambda: _decoded("tiny-imagenet-20.tar.xz", place, halved=True))
+
+
+def _kept(name: str, make: Callable[[], Arrays]) -> Arrays:
     """Pixels (n, 3, 32, 32), uint8, and labels of both parts; decoded once, then kept."""
-    kept = CACHE / "cifar10.npz"
-    if not kept.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        arrays = _decoded(SHARED / "cifar10.tar.xz")
-        temporary = kept.with_suffix(".part.npz")
-        np.savez(temporary, **arrays)
-        temporary.replace(kept)
-    with np.load(kept) as arrays:
-        return [(arrays[f"{part}_x"], arrays[f"{part}_y"]) for part in ("train", "test")]
+    path = cache() / f"{name}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(temporary, **make())
+        temporary.replace(path)
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
-def _decoded(path: Path) -> dict[str, np.ndarray]:
-    found: dict[str, list] = {"train": [], "test": []}
-    with tarfile.open(path) as archive:
+def _decoded(name: str, place: Callable[[str], Place | None], *, halved: bool = False) -> Arrays:
+    """Every image that `place` puts into a part and a class; rows in the order of file names."""
+    rows: dict[str, list[tuple[str, str, np.ndarray]]] = {part: [] for part in PARTS}
+    with tarfile.open(SHARED / name) as archive:
         for member in archive:
-            parts = Path(member.name).parts
-            if len(parts) == 3:
-                found[parts[0]].append((member.name, parts[1], _image(archive, member)))
-    classes = sorted({name for rows in found.values() for _, name, _ in rows})
+            where = place(member.name) if member.isfile() else None
+            if where is not None:
+                image = _image(archive, member, halved=halved)
+                rows[where[0]].append((member.name, where[1], image))
+    classes = sorted({label for found in rows.values() for _, label, _ in found})
     arrays = {}
-    for part, rows in found.items():
-        rows.sort(key=lambda row: row[0])
-        arrays[f"{part}_x"] = np.stack([pixels for _, _, pixels in rows])
-        arrays[f"{part}_y"] = np.array([classes.index(name) for _, name, _ in rows])
+    for part, found in rows.items():
+        found.sort(key=lambda row: row[0])
+        arrays[f"{part}_x"] = np.stack([pixels for _, _, pixels in found])
+        arrays[f"{part}_y"] = np.array([classes.index(label) for _, label, _ in found])
     return arrays
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from audits.finding import Finding
-from benchmarks.validity.bench import BASELINES, EDITS, Event, folder_of
+from benchmarks.validity.bench import BASELINES, EDITS, RANDOM, Event, folder_of
 from benchmarks.validity.cheats import CHEATS
 from compliance.documents.policy import Policy
 from compliance.verdict import JudgedRow, judge, judge_rows
@@ -25,6 +25,9 @@ class Case:
     Attributes:
         event: The event's name.
         setting: Its data and network.
+        data: The data alone.
+        choice: Whether margins were set on this data.
+        images: Held-out images of the class to forget.
         seed: Of the audit.
         candidate: Name of the candidate.
         kind: "honest", "edit", "baseline" or "cheat".
@@ -32,13 +35,19 @@ class Case:
         controls: On the controls, by name.
         apart: Findings without retrained models, by unseen classes; empty where there were none.
         controls_apart: The same on the controls.
-        impossible: Controls that cannot be made of this candidate, with the reason.
+        impossible: Controls that cannot be made of this candidate, with the reason. One that cannot
+            be observed at all, which is refused without a verdict, has "observation" here.
+        shared: The event's own controls: what stands in where one cannot be made.
+        grade: Of a cheat, what should give it away; empty for others.
         seconds: CPU time of each audit and of observing the candidate.
         passes: Forward passes over the audit data, observing and relearning.
     """
 
     event: str
     setting: str
+    data: str
+    choice: bool
+    images: int
     seed: int
     candidate: str
     kind: str
@@ -47,6 +56,8 @@ class Case:
     apart: Findings = ()
     controls_apart: Mapping[str, Findings] | None = None
     impossible: Mapping[str, str]
+    shared: Mapping[str, Findings] | None = None
+    grade: str = ""
     seconds: Mapping[str, float]
     passes: Mapping[str, float]
 
@@ -65,27 +76,42 @@ def cases(events: Sequence[Event], seeds: Sequence[int]) -> Iterator[Case]:
 
 def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
     told = _read(path)
-    controls = told.get("controls") or shared["controls"]
-    apart = shared["controls_without_references"]
-    impossible = {}
-    if not told["controls_possible"]:  # an edit of another architecture: no random edit of its norm
-        impossible = {"random_direction": told["problem"]}
-        controls = {n: f for n, f in controls.items() if n not in impossible}
-        apart = {n: f for n, f in apart.items() if n not in impossible}
+    controls = dict(told.get("controls") or shared["controls"])
+    apart = dict(shared["controls_without_references"])
+    everything, impossible = dict(controls), {}
+    if "refused" in told:
+        impossible = {"observation": told["refused"]}
+    elif not told["controls_possible"]:
+        impossible = {RANDOM: told["problem"]}
+        controls, apart = _without(controls, RANDOM), _without(apart, RANDOM)
+    elif RANDOM in told:
+        controls[RANDOM] = told[RANDOM]
+        if f"{RANDOM}_apart" in told:
+            apart[RANDOM] = told[f"{RANDOM}_apart"]
+    name = path.stem
     return Case(
         event=event.name,
         setting=event.setting.name,
+        data=event.setting.data,
+        choice=event.setting.choice,
+        images=int(event.setting.images),
         seed=seed,
-        candidate=path.stem,
-        kind=_kind(path.stem),
+        candidate=name,
+        kind=_kind(name),
         findings=_findings(told["findings"]),
-        controls={name: _findings(found) for name, found in controls.items()},
+        controls={control: _findings(found) for control, found in controls.items()},
         apart=_findings(told.get("without_references", [])),
-        controls_apart={name: _findings(found) for name, found in apart.items()},
+        controls_apart={control: _findings(found) for control, found in apart.items()},
         impossible=impossible,
+        shared={c: _findings(found) for c, found in everything.items()} if impossible else None,
+        grade=CHEATS[name].grade if name in CHEATS else "",
         seconds=told["seconds"],
         passes=told["passes"],
     )
+
+
+def _without(controls: Mapping[str, list], name: str) -> dict[str, list]:
+    return {control: found for control, found in controls.items() if control != name}
 
 
 @lru_cache(maxsize=4)
@@ -115,6 +141,8 @@ class Judged:
         result: PASSED, FAILED or INCONCLUSIVE.
         power: Chance that an honest model passes all required rows, from the retrained spread and
             the original alone, taking rows for independent; None at L2.
+        granted: The verdict with the event's own control in the place of one that cannot be made
+            of this candidate; the result where all could be made.
         apart: The verdict without retrained models, None where there were no unseen classes.
         rows: The judged rows.
         reasons: Why it is not PASSED.
@@ -123,6 +151,7 @@ class Judged:
     case: Case
     result: str
     power: float | None
+    granted: str
     apart: str | None
     rows: tuple[JudgedRow, ...]
     reasons: tuple[str, ...]
@@ -141,6 +170,7 @@ def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
         case=case,
         result=verdict.result,
         power=plan_power(case, policy),
+        granted=judge(case.findings, case.shared, policy).result if case.shared else verdict.result,
         apart=apart,
         rows=verdict.rows,
         reasons=verdict.reasons,

@@ -9,46 +9,55 @@ from typing import Any
 
 from audits import AUDITS
 from benchmarks import machine
-from benchmarks.validity import judging
+from benchmarks.validity import judging, tally
 from benchmarks.validity.bench import Event, untrained
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import BASELINE, CHEAT, EDIT, HONEST, Case, Judged
+from benchmarks.validity.tally import count, of_kind
 from compliance.documents.policy import Policy, Rule, load_policy
+from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
 
 Facts = dict[str, Any]
-PASSED, FAILED, INCONCLUSIVE = "PASSED", "FAILED", "INCONCLUSIVE"
-POLICIES = {"mnist": "default-v1", "cifar": "default-v1"}
-"""By setting; the sets of 8x8 digits have some ninety images of a class: `demo-v1`."""
+SMALL_POLICY, POLICY = "demo-v1", "default-v1"
+"""By the number of held-out images of a class: the sets of 8x8 digits have some ninety."""
+MANY = 300
+"""Held-out images of a class from which `default-v1` is made for a data set."""
 SCALES = (0.5, 0.75, 1.0, 1.5)
 """Of the margins on the operating curve; 1 is the policy as it ships."""
 SIDE = ("accuracy", "utility")
 """Audits of outputs and damage, whose limits stay as they are."""
 FAR = 3.0
 """Standard errors at which an audit tells a candidate from the retrained models, in the matrix."""
-POWER = 0.8
 
 
 def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
     """Judge what was measured and write both files."""
     events = list(dict.fromkeys(event for event, _ in plan))
     seeds = sorted({seed for _, seed in plan})
-    cases = list(judging.cases(events, seeds))
-    found = [_judged(case, 1.0) for case in cases]
+    everything = list(judging.cases(events, seeds))
+    if not everything:
+        raise SystemExit("Nothing was measured yet with these audits: run it without --report.")
+    found = [_judged(case, 1.0) for case in everything]
     first = [one for one in found if one.case.seed == seeds[0]]
+    measured = [one for one in first if not one.case.choice]
+    chosen = [one for one in first if one.case.choice]
+    cases = [one.case for one in measured] or [one.case for one in first]
     figures = {
         "command": "make bench-validity" + (" ARGS=--quick" if quick else ""),
         "machine": machine.described(),
-        "policies": {case.setting: _policy_of(case) for case in cases},
+        "policies": {case.setting: _policy_of(case) for case in everything},
         "planned_events": len(events),
         "partly_measured": partly(events, first),
-        **rates(first),
+        **tally.rates(measured),
+        **tally.tables(measured),
+        "choice_sets": tally.rates(chosen) | tally.tables(chosen),
         "flips": flips(found),
-        "verdicts": verdicts(first),
+        "verdicts": verdicts(measured),
         "levels": levels(first),
-        "matrix": matrix([one.case for one in first]),
+        "matrix": matrix(cases),
         "operating_curve": [curve_point(cases, seeds[0], scale) for scale in SCALES],
-        "reasons": reasons(first),
-        "cost": cost([one.case for one in first]),
+        "reasons": reasons(measured),
+        "cost": cost(cases),
     }
     machine.save("validity-quick" if quick else "validity", figures)
     name = "validity-quick.md" if quick else "validity.md"
@@ -56,7 +65,7 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
 
 
 def _policy_of(case: Case) -> str:
-    return POLICIES.get(case.setting, "demo-v1")
+    return POLICY if case.images >= MANY else SMALL_POLICY
 
 
 def _judged(case: Case, scale: float) -> Judged:
@@ -84,34 +93,6 @@ def partly(events: Sequence[Event], found: Sequence[Judged]) -> list[str]:
     for one in found:
         seen[one.case.event].add(one.case.candidate)
     return [e.name for e in events if e.name in seen and not untrained(e) <= seen[e.name]]
-
-
-def rates(found: Sequence[Judged]) -> Facts:
-    """What went wrong, counted."""
-    cheats, honest = _of(found, CHEAT), _of(found, HONEST)
-    able = [one for one in honest if (one.power or 0.0) >= POWER]
-    wrong = [one for one in cheats if one.result == PASSED]
-    return {
-        "events": len({one.case.event for one in found}),
-        "cheats": len(cheats),
-        "kinds_of_cheats": len({one.case.candidate for one in cheats}),
-        "false_pass": len(wrong),
-        "false_pass_named": sorted(f"{one.case.candidate} in {one.case.event}" for one in wrong),
-        "honest": len(honest),
-        "false_fail": _count(honest, FAILED),
-        "inconclusive": _count(honest, INCONCLUSIVE),
-        "honest_with_power": len(able),
-        "false_fail_with_power": _count(able, FAILED),
-        "inconclusive_with_power": _count(able, INCONCLUSIVE),
-    }
-
-
-def _of(found: Iterable[Judged], kind: str) -> list[Judged]:
-    return [one for one in found if one.case.kind == kind]
-
-
-def _count(found: Iterable[Judged], result: str) -> int:
-    return sum(one.result == result for one in found)
 
 
 def flips(found: Sequence[Judged]) -> Facts:
@@ -196,14 +177,14 @@ def _far(figure: Any) -> bool:
 def curve_point(cases: Sequence[Case], seed: int, scale: float) -> Facts:
     """False passes and false fails with all margins times `scale`."""
     found = [_judged(case, scale) for case in cases if case.seed == seed]
-    cheats, honest = _of(found, CHEAT), _of(found, HONEST)
+    cheats, honest = of_kind(found, CHEAT), of_kind(found, HONEST)
     return {
         "scale": scale,
-        "false_pass": _count(cheats, PASSED),
-        "cheats_failed": _count(cheats, FAILED),
+        "false_pass": count(cheats, PASSED),
+        "cheats_failed": count(cheats, FAILED),
         "cheats": len(cheats),
-        "false_fail": _count(honest, FAILED),
-        "honest_passed": _count(honest, PASSED),
+        "false_fail": count(honest, FAILED),
+        "honest_passed": count(honest, PASSED),
         "honest": len(honest),
     }
 
@@ -211,7 +192,7 @@ def curve_point(cases: Sequence[Case], seed: int, scale: float) -> Facts:
 def reasons(found: Sequence[Judged]) -> Facts:
     """Why honest candidates did not pass, the most frequent first."""
     told: Counter[str] = Counter()
-    for one in _of(found, HONEST):
+    for one in of_kind(found, HONEST):
         if one.result != PASSED:
             rows = [r.name for r in one.rows if r.required and r.outcome != "within"]
             controls = [r.split(" came out")[0] for r in one.reasons if r.startswith("Control")]
@@ -226,8 +207,8 @@ def cost(cases: Sequence[Case]) -> Facts:
     for case in cases:
         for name, seconds in case.seconds.items():
             told[name].append(seconds)
-        for name, count in case.passes.items():
-            passes[name].append(count)
+        for name, passed in case.passes.items():
+            passes[name].append(passed)
     return {
         "median_cpu_seconds": {name: round(median(found), 3) for name, found in told.items()},
         "most_forward_passes": {name: round(max(found), 2) for name, found in passes.items()},
@@ -243,7 +224,10 @@ def page(figures: Facts) -> str:
     """The figures as a page."""
     parts: list[Callable[[Facts], list[str]]] = [
         _targets,
+        _by_data,
+        _kinds,
         _candidates,
+        _choice,
         _levels,
         _matrix,
         _curve,
@@ -253,15 +237,20 @@ def page(figures: Facts) -> str:
     lines = [
         "# How often are the verdicts wrong?",
         "",
-        f"Made by `{figures['command']}`; {figures['events']} of {figures['planned_events']} "
-        f"planned events were measured{_partly(figures)}, {figures['kinds_of_cheats']} kinds of "
-        "cheats. Policies: "
+        f"Made by `{figures['command']}`; {figures['events']} events on data that set no margin "
+        f"and {figures['choice_sets']['events']} on data that did, of {figures['planned_events']} "
+        f"planned{_partly(figures)}. Policies: "
         + ", ".join(f"{name} by `{policy}`" for name, policy in figures["policies"].items())
-        + ". An event is one original model and the classes to forget, with five retrained "
-        "references. Cheats that must be trained are made in the first eight events only. The "
-        "control of a random edit is made to the size of `mended`'s edit and shared by the "
-        "candidates of an event. A run may be cut short and gone on with: the counts are of what "
-        "was measured, and none in n leaves a rate of up to 3/n.",
+        + ".",
+        "",
+        "An event is one original model, a class to forget and five retrained references; no "
+        "trained model is shared by two events. Candidates of one event share them, so that "
+        "intervals (95%) count events: exact ones over events where one hit is enough, else at the "
+        "effective number of candidates that the spread between events leaves. A target is met "
+        "only where the interval's bound says so. The control of a random edit is made to the size "
+        "of every honest model and of every edit of ours; for cheats the event's own stands in. "
+        "The order is fixed beforehand, a run may be cut short and gone on with, and the counts "
+        "are of what was measured.",
     ]
     for part in parts:
         lines += ["", *part(figures)]
@@ -277,62 +266,178 @@ def _share(part: int, whole: int) -> str:
     return f"{part} of {whole} ({part / whole:.1%})" if whole else "none measured"
 
 
-def _met(good: bool, known: int) -> str:
-    return ("met" if good else "**missed**") if known else "not measured"
+def _interval(told: Facts | None) -> str:
+    if not told:
+        return "none measured"
+    low, high = told["interval"]
+    return f"{told['hits']} of {told['of']} ({told['share']:.1%}; {low:.1%} to {high:.1%})"
+
+
+def met(told: Facts | None, *, at_most: float | None = None, at_least: float | None = None) -> str:
+    """Whether a target is met: only where the interval's bound lies on its right side."""
+    if not told:
+        return "not measured"
+    low, high = told["interval"]
+    if at_most is not None:
+        if high <= at_most:
+            return "met"
+        return (
+            "not shown: the interval reaches beyond" if told["share"] <= at_most else "**missed**"
+        )
+    if at_least is not None and low >= at_least:
+        return "met"
+    shown = at_least is not None and told["share"] >= at_least
+    return "not shown: the interval reaches beyond" if shown else "**missed**"
+
+
+def none_of(told: Facts | None) -> str:
+    """Whether nothing happened that must not, and what that says: no count shows a rate of zero."""
+    if not told:
+        return "not measured"
+    return "**missed**" if told["hits"] else f"none; the rate is at most {told['interval'][1]:.1%}"
 
 
 def _targets(f: Facts) -> list[str]:
-    able, flip, level = f["honest_with_power"], f["flips"], f["levels"]
-    few = able or 1
+    flip, level, told = f["flips"], f["levels"], f["intervals"]
     rows = [
-        ("events", f["events"], "at least 40", _met(f["events"] >= 40, 1)),
+        ("events on data that set no margin", f["events"], "at least 30", f["events"] >= 30),
+        ("kinds of cheats", f["kinds_of_cheats"], "at least 32", f["kinds_of_cheats"] >= 32),
+        (
+            "events in which a cheat PASSED",
+            _interval(told["events_with_a_cheat_passed"]),
+            "0",
+            none_of(told["events_with_a_cheat_passed"]),
+        ),
+        (
+            "the same, of the events in which an honest model PASSED",
+            _interval(told["deciding_events_with_a_cheat_passed"]),
+            "0",
+            none_of(told["deciding_events_with_a_cheat_passed"]),
+        ),
         (
             "cheats PASSED",
-            _share(f["false_pass"], f["cheats"]),
+            _interval(told["cheats_passed"]),
             "0",
-            _met(f["false_pass"] == 0, f["cheats"]),
+            none_of(told["cheats_passed"]),
         ),
         (
-            "honest FAILED, all",
-            _share(f["false_fail"], f["honest"]),
-            "",
-            "",
-        ),
-        ("honest INCONCLUSIVE, all", _share(f["inconclusive"], f["honest"]), "", ""),
-        (
-            "honest FAILED, power 80% or more",
-            _share(f["false_fail_with_power"], able),
-            "at most 5%",
-            _met(f["false_fail_with_power"] / few <= 0.05, able),
+            "of them structural ones, which no reader of features has to see",
+            _interval(told["structural_passed"]),
+            "0",
+            none_of(told["structural_passed"]),
         ),
         (
-            "honest INCONCLUSIVE, power 80% or more",
-            _share(f["inconclusive_with_power"], able),
-            "at most 10%",
-            _met(f["inconclusive_with_power"] / few <= 0.10, able),
+            "of them graded ones",
+            _interval(told["graded_passed"]),
+            "0",
+            none_of(told["graded_passed"]),
+        ),
+        (
+            "cheats PASSED if a control that cannot be made is granted",
+            _interval(told["cheats_granted"]),
+            "0",
+            none_of(told["cheats_granted"]),
+        ),
+        (
+            "honest PASSED, 300 images a class or more",
+            _interval(told["honest_passed"]),
+            "at least 90%",
+            met(told["honest_passed"], at_least=0.9),
+        ),
+        (
+            "honest FAILED",
+            _interval(told["honest_failed"]),
+            "at most 2%",
+            met(told["honest_failed"], at_most=0.02),
+        ),
+        (
+            "of them another architecture",
+            _interval(told["elsewhere_failed"]),
+            "at most 2%",
+            met(told["elsewhere_failed"], at_most=0.02),
         ),
         (
             "another audit seed: verdict differs",
             _share(flip["flips"], flip["pairs"]),
             "at most 5%",
-            _met(flip["flips"] <= 0.05 * flip["pairs"], flip["pairs"]),
+            "",
         ),
         (
             "L2 PASSED where L3 FAILED",
             _share(level["l2_passed_l3_failed"], level["l3_failed"]),
             "at most 5%",
-            _met(level["l2_passed_l3_failed"] <= 0.05 * level["l3_failed"], level["l3_failed"]),
-        ),
-        (
-            "shallow cheats PASSED at L2",
-            _share(level["shallow_cheats_l2_passed"], level["shallow_cheats"]),
-            "0",
-            _met(level["shallow_cheats_l2_passed"] == 0, level["shallow_cheats"]),
+            "",
         ),
     ]
+    shown = [
+        (*row[:3], ("met" if row[3] else "**missed**") if row[3] in (True, False) else row[3])
+        for row in rows
+    ]
     named = [f"- {name}" for name in f["false_pass_named"]]
-    told = ["Cheats that passed:", "", *named] if named else ["No cheat passed."]
-    return ["## Targets", "", *_table(("figure", "measured", "target", ""), rows), "", *told]
+    cheats = ["Cheats that passed:", "", *named] if named else ["No cheat passed."]
+    return ["## Targets", "", *_table(("figure", "measured", "target", ""), shown), "", *cheats]
+
+
+def _by_data(f: Facts) -> list[str]:
+    rows = [
+        (f"`{data}`", _interval(told)) for data, told in f["honest_passed_share_by_data"].items()
+    ]
+    presets = [(f"`{preset}`", "all", *counts) for preset, counts in f["by_preset"].items()] + [
+        (f"`{preset}`", data, *counts)
+        for data, told in f["by_preset_by_data"].items()
+        for preset, counts in told.items()
+    ]
+    return [
+        "## By data set",
+        "",
+        *_table(("data", "honest PASSED, 300 images a class or more"), rows),
+        "",
+        *_table(("preset", "data", PASSED, INCONCLUSIVE, FAILED), presets),
+    ]
+
+
+def _kinds(f: Facts) -> list[str]:
+    rows = [
+        (
+            f"`{kind}`",
+            f["grades"][kind],
+            *counts,
+            f["refused"].get(kind, 0),
+            "; ".join(
+                f"{data} {'/'.join(map(str, told[kind]))}"
+                for data, told in f["kinds_by_data"].items()
+                if kind in told
+            ),
+        )
+        for kind, counts in f["kinds"].items()
+    ]
+    head = ("cheat", "grade", PASSED, INCONCLUSIVE, FAILED, "a control missing", "by data")
+    return [
+        "## Kinds of cheats",
+        "",
+        "Structural ones are given away by what the file or the code is, shared ones by features "
+        "that are the original's, graded ones only by how much of the class is left. The last "
+        "column but one counts refusals because a control cannot be made.",
+        "",
+        *_table(head, rows),
+    ]
+
+
+def _choice(f: Facts) -> list[str]:
+    told = f["choice_sets"]
+    rows = [
+        ("events", told["events"]),
+        ("cheats PASSED", _share(told["false_pass"], told["cheats"])),
+        ("honest PASSED", _share(told["honest_passed"], told["honest"])),
+        ("honest FAILED", _share(told["false_fail"], told["honest"])),
+    ]
+    return [
+        "## On the data that set the margins",
+        "",
+        "Digits and MNIST: margins were chosen there, so that these rows prove nothing.",
+        "",
+        *_table(("figure", "measured"), rows),
+    ]
 
 
 def _candidates(f: Facts) -> list[str]:

@@ -5,10 +5,11 @@ It is fixed, and its digest written into the ledger, before an audit runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -27,6 +28,8 @@ Address = Annotated[str, AfterValidator(callback_urls.checked)]
 Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
 Role = Literal["executor", "reviewer", "auditor"]
 Assurance = Literal["L1", "L2", "L3"]
+Kind = Literal["probe", "few_labels", "geometry", "nonlinear", "earlier"]
+"""Kinds of readers, each of which sees what the others miss; docs/policies.md."""
 
 
 class Rule(Strict):
@@ -42,6 +45,10 @@ class Rule(Strict):
     baseline: not much further off than models that never saw the class are from one another. Beside
     `below` or `above` the wider of both counts, so that five models that happen to agree narrow
     nothing.
+
+    `required`: must be within for a pass, and fails the model outside. `veto`: fails it outside
+    too, and holds nothing up where the samples do not tell: for single readers beside a pooled one
+    that is required, so that no reader that overshoots hides one that remembers.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -53,9 +60,12 @@ class Rule(Strict):
     spreads_below: Annotated[float, Field(gt=0)] | None = None
     spreads_above: Annotated[float, Field(gt=0)] | None = None
     required: bool = False
+    veto: bool = False
 
     @model_validator(mode="after")
     def _one_kind_of_margin(self) -> Rule:
+        if self.required and self.veto:
+            raise ValueError("`required` fails what lies outside already: leave `veto` out")
         absolute = self.below is not None or self.above is not None
         kinds = (self.at_most is not None, absolute or self.in_spreads, self.relative)
         if sum(kinds) != 1:
@@ -68,6 +78,11 @@ class Rule(Strict):
         if absolute and not (self.below or self.above):
             raise ValueError("margins of 0 allow nothing: give `below` or `above` more than 0")
         return self
+
+    @property
+    def tested(self) -> bool:
+        """Whether being outside fails a model."""
+        return self.required or self.veto
 
     @property
     def relative(self) -> bool:
@@ -95,6 +110,10 @@ class Rule(Strict):
         >>> Rule(measurement="few_shot.1@penultimate", below=0.2, above=0.1).sentence()
         'the 90% interval of the difference lies between -0.2 and +0.1'
         """
+        only = "; outside fails, undecided holds nothing up" if self.veto else ""
+        return self._margin_sentence() + only
+
+    def _margin_sentence(self) -> str:
         if self.at_most is not None:
             return f"the upper end of the 95% interval is at most {self.at_most:g}"
         if self.remainder is not None:
@@ -128,7 +147,13 @@ def _relative_sentence(remainder: float, overshoot: float | None) -> str:
 
 
 class Policy(Strict):
-    """What the verdict rests on. docs/record.md explains each key."""
+    """What the verdict rests on. docs/record.md explains each key.
+
+    `kinds`: kinds of readers of which a row each must have decided. `near_margin`: the share of
+    what the original knows that a control holds, which must not pass. `unseen_classes`: how many
+    classes that nobody was trained on an L2 verdict needs. `shadows_cost`: shadow models are
+    trained only as far as they cost at most this many times what the references cost.
+    """
 
     apiVersion: Literal["damp/v1"] = "damp/v1"  # noqa: N815 - the key in the file
     kind: Literal["Policy"] = "Policy"
@@ -137,8 +162,12 @@ class Policy(Strict):
     references: Annotated[int, Field(ge=0, le=50)]
     shadows: Annotated[int, Field(ge=0, le=512)] = 0
     edited_shadows: bool = False
+    shadows_cost: Annotated[float, Field(gt=0)] | None = None
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
+    kinds: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
+    near_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    unseen_classes: Annotated[int, Field(ge=0, le=1000)] = 0
     minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     fallback: Literal["retrain", "none"] = "none"
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
@@ -212,7 +241,19 @@ class Policy(Strict):
 
     def digest(self) -> str:
         """SHA-256 of the content in canonical form: the same rules, the same digest."""
-        return strict_json.digest(self.model_dump(mode="json"))
+        content = self.model_dump(mode="json")
+        content["rules"] = [_as_before(rule, RULE_KEYS_SINCE) for rule in content["rules"]]
+        return strict_json.digest(_as_before(content, KEYS_SINCE))
+
+
+KEYS_SINCE = {"shadows_cost": None, "kinds": [], "near_margin": None, "unseen_classes": 0}
+RULE_KEYS_SINCE = {"veto": False}
+"""Keys that policies of before do not have, with what they mean without them: a policy that says
+nothing by them keeps the digest that is in ledgers and statements."""
+
+
+def _as_before(content: dict[str, Any], since: Mapping[str, object]) -> dict[str, Any]:
+    return {k: v for k, v in content.items() if k not in since or v != since[k]}
 
 
 def shipped() -> list[str]:

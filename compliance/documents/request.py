@@ -9,7 +9,7 @@
     model: {registry: "digits@champion"}
     data: {name: digits}
     recipe: digits
-    policy: default-v1
+    policy: default-v2
     method: {preset: mended}
 
 A class is named by its index: the name of a class can be the name of a person.

@@ -11,7 +11,7 @@ from compliance.formats import typed
 from compliance.presentation import labels, numbers
 from compliance.presentation.strip import is_finite
 from compliance.signing.facts import AuditRow
-from compliance.verdict import wording
+from compliance.verdict import LEAST_POWER, wording
 
 Json = Mapping[str, Any]
 
@@ -67,7 +67,7 @@ def worded(row: AuditRow) -> dict[str, Any]:
 def weak(row: AuditRow) -> bool:
     """Whether it could hardly have told the original from a retrained model."""
     detect = row.power.detect_original
-    return is_finite(detect) and detect < wording.NO_POWER and not side_effect(row)
+    return is_finite(detect) and detect < LEAST_POWER and not side_effect(row)
 
 
 def side_effect(row: AuditRow) -> bool:

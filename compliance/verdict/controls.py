@@ -13,6 +13,9 @@ from compliance.verdict.judged_row import OUTSIDE, JudgedRow
 from compliance.verdict.judging import judge_rows
 
 MUST_FAIL = ("original", "output_retired", "head_refitted", "random_direction")
+NEAR_MARGIN = "near_margin"
+"""A model that holds a little more than the margins allow: it must not pass."""
+NOT_PASSED = "NOT_PASSED"
 MUST_PASS = "reference_"  # noqa: S105 - a prefix of names of controls
 
 
@@ -22,7 +25,7 @@ class Control:
 
     Attributes:
         name: "original", "reference_0" and so on.
-        expected: "FAILED" or "PASSED".
+        expected: "FAILED", "NOT_PASSED" or "PASSED".
         result: What the rules say about it.
         rows: The judged rows.
     """
@@ -34,7 +37,12 @@ class Control:
 
     @property
     def as_expected(self) -> bool:
-        """A model that must fail came out FAILED; one that must pass came out anything else."""
+        """A model that must fail came out FAILED; one that must not pass did not.
+
+        A retrained model must not fail: undecided is no misbehaviour of one.
+        """
+        if self.expected == NOT_PASSED:
+            return self.result != PASSED
         return self.result == FAILED if self.expected == FAILED else self.result != FAILED
 
     def to_json(self) -> dict[str, Any]:
@@ -49,10 +57,20 @@ class Control:
 
 
 def judge_control(name: str, findings: Sequence[Finding], policy: Policy) -> Control:
-    """One control, judged by the same rules as the candidate."""
+    """One control, judged by the same rules as the candidate.
+
+    By a policy that names kinds of readers, what holds the class is judged by the rows on the
+    inside of the network alone: the original fails by its accuracy whatever the audits of the
+    inside can see, and a random edit by what it breaks. By others, which were written before there
+    were kinds, or which look at outputs only, by all rows.
+    """
     rows = tuple(judge_rows(findings, policy))
-    expected = PASSED if name.startswith(MUST_PASS) else FAILED
-    return Control(name=name, expected=expected, result=result_of(rows), rows=rows)
+    if name.startswith(MUST_PASS):
+        return Control(name=name, expected=PASSED, result=result_of(rows), rows=rows)
+    expected = NOT_PASSED if name == NEAR_MARGIN else FAILED
+    inside = [row for row in rows if row.rule is not None and row.rule.deep]
+    judged = inside if policy.kinds and policy.assurance != "L1" else rows
+    return Control(name=name, expected=expected, result=result_of(judged), rows=rows)
 
 
 def misbehaviour(
@@ -63,7 +81,8 @@ def misbehaviour(
         if not control.as_expected:
             yield _misbehaved(control)
     names = {control.name for control in controls}
-    absent = [name for name in MUST_FAIL if name not in names and name not in impossible]
+    wanted = (*MUST_FAIL, NEAR_MARGIN) if policy.near_margin else MUST_FAIL
+    absent = [name for name in wanted if name not in names and name not in impossible]
     for name, reason in impossible.items():
         yield f"Control {name} could not be built. {reason}"
     references = sum(control.expected == PASSED for control in controls)
@@ -75,13 +94,15 @@ def misbehaviour(
 
 def _misbehaved(control: Control) -> str:
     """A control that did not come out as it must."""
-    if control.expected == "FAILED":
-        why = "the audits missed retained knowledge in this control"
-    else:
+    must = {PASSED: "not come out FAILED", NOT_PASSED: "not come out PASSED"}
+    if control.expected == PASSED:
         wrong = ", ".join(r.name for r in control.rows if r.required and r.outcome == OUTSIDE)
         why = f"the audits fail a model that never saw the class ({wrong})"
+    elif control.expected == NOT_PASSED:
+        why = "the audits pass a model that holds more of the class than the margins allow"
+    else:
+        why = "the audits of the inside missed retained knowledge in this control"
     return (
         f"Control {control.name} came out {control.result}, it must "
-        f"{'' if control.expected == 'FAILED' else 'not '}come out FAILED: {why}, so these figures "
-        "decide nothing."
+        f"{must.get(control.expected, 'come out FAILED')}: {why}, so these figures decide nothing."
     )

@@ -14,6 +14,8 @@ Margins = tuple[float, float]
 """How far below and above its baseline a measurement may lie; infinite where nothing limits it."""
 WITHIN, OUTSIDE, UNDECIDED = "within", "outside", "undecided"
 MISSING, INFORMATIONAL = "not_run", "informational"
+LEAST_POWER = 0.8
+"""Chance to catch the original that a measurement needs to be counted as one that could have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,18 @@ class JudgedRow:
 
     @property
     def required(self) -> bool:
-        """Whether the verdict rests on it; not where it could not tell the original either."""
-        return self.rule is not None and self.rule.required and self.outcome != INFORMATIONAL
+        """Whether the verdict rests on it; not where it could not tell the original either.
+
+        A row with a veto does where it lies outside, and only there.
+        """
+        if self.rule is None or self.outcome == INFORMATIONAL:
+            return False
+        return self.rule.required or (self.rule.veto and self.outcome == OUTSIDE)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is required and could have shown the original: only such rows are counted."""
+        return self.required and (self.detect_original or 0.0) >= LEAST_POWER
 
     def to_json(self) -> dict[str, Any]:
         """The row as the statement holds it."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from statistics import fmean, stdev
+from statistics import stdev
+from typing import TYPE_CHECKING
 
 from audits.finding import NOT_RUN, Figure, Finding
-from compliance.documents.policy import Policy, Rule
+from compliance.documents.policy import LEAST_REFERENCES, Policy, Rule
 from compliance.verdict.judged_row import (
     INFORMATIONAL,
+    LEAST_POWER,
     MISSING,
     OUTSIDE,
     UNDECIDED,
@@ -19,8 +21,11 @@ from compliance.verdict.judged_row import (
     Margins,
 )
 
-LEAST_POWER = 0.8
-"""Chance to catch the original that a measurement needs for a relative margin to decide."""
+if TYPE_CHECKING:
+    from audits.regions import Bounds
+
+LEAST_NOVEL_CLASSES = 3
+"""As `audits.evidence`, which needs numpy."""
 BASELINES = ("retrained", "unseen")
 """What a null distribution is made of."""
 
@@ -38,7 +43,7 @@ def judge_rows(findings: Sequence[Finding], policy: Policy) -> list[JudgedRow]:
     alpha over their number (Bonferroni): an honest model is failed with a chance of at most alpha.
     """
     tests = sum(
-        rule is not None and rule.required and rule.at_most is None
+        rule is not None and rule.tested and rule.at_most is None
         for finding in findings
         for rule in (policy.rule_for(figure.name) for figure in finding.measurements)
     )
@@ -130,8 +135,12 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
     margins = resolved(rule, figure)
     accept, detect = _power(figure, rule, margins, policy.alpha)
     outcome, reason = _outcome(figure, rule, margins, policy, tests)
+    if outcome != MISSING and _lacks_spread(rule, figure):
+        outcome, reason = UNDECIDED, NO_SPREAD
     if rule.relative and outcome != MISSING and (detect is None or detect < LEAST_POWER):
-        outcome, reason = INFORMATIONAL, _cannot_tell(detect)
+        outcome, reason = INFORMATIONAL, _cannot_tell(detect, figure.against)
+    if figure.aside:
+        outcome, reason = INFORMATIONAL, figure.aside
     return JudgedRow(
         audit=audit,
         name=figure.name,
@@ -163,12 +172,26 @@ def resolved(rule: Rule, figure: Figure) -> Margins | None:
             _wider(rule.below, rule.spreads_below, spread),
             _wider(rule.above, rule.spreads_above, spread),
         )
-    if figure.original is None or not figure.null:
+    gap = figure.gap
+    if gap is None:
         return None
-    gap = figure.original - fmean(figure.null)
     remainder = abs(gap) * (rule.remainder or 0.0)
     overshoot = math.inf if rule.overshoot is None else abs(gap) * rule.overshoot
     return (overshoot, remainder) if gap > 0 else (remainder, overshoot)
+
+
+NO_SPREAD = (
+    "The baseline's members are all alike here, so that their spread is no measure of what is "
+    "usual: train each with a seed of its own, or bring more of them."
+)
+
+
+def _lacks_spread(rule: Rule, figure: Figure) -> bool:
+    """Whether a margin is in spreads of a null that has none, and in nothing else on that side."""
+    if not rule.in_spreads or len(figure.null) < 2 or stdev(figure.null) > 0:
+        return False
+    sides = ((rule.spreads_below, rule.below), (rule.spreads_above, rule.above))
+    return any(spreads is not None and not width for spreads, width in sides)
 
 
 def _wider(width: float | None, spreads: float | None, spread: float) -> float:
@@ -179,10 +202,11 @@ def _wider(width: float | None, spreads: float | None, spread: float) -> float:
     return max(widths, default=math.inf)
 
 
-def _cannot_tell(detect: float | None) -> str:
+def _cannot_tell(detect: float | None, against: str) -> str:
     power = "0" if detect is None else f"{detect:.2f}"
+    baseline = "classes it never saw" if against == "unseen" else "retrained models"
     return (
-        "It decides nothing: these margins cannot distinguish the original from retrained models "
+        f"It decides nothing: these margins cannot distinguish the original from {baseline} "
         f"(power {power})."
     )
 
@@ -191,40 +215,70 @@ def _outcome(
     figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     if rule.at_most is not None:
-        outcome, reason = _by_limit(figure, rule.at_most), ""
+        outcome, reason = _by_limit(figure, rule.at_most, policy.alpha), ""
     else:
-        outcome, reason = _by_margin(figure, margins, policy, tests if rule.required else 1)
+        outcome, reason = _by_margin(figure, rule, margins, policy, tests if rule.tested else 1)
     if outcome == MISSING:
-        return MISSING, "There is nothing to compare with: give retrained references, at least 3."
+        return MISSING, _nothing_to_compare(policy)
     short = _too_few(figure, policy)
     if outcome == WITHIN and short:
         return UNDECIDED, short
     return outcome, reason
 
 
-def _by_limit(figure: Figure, limit: float) -> str:
-    """An absolute rule looks at the 95% interval of the value itself."""
+def _nothing_to_compare(policy: Policy) -> str:
+    if policy.assurance == "L2":
+        least = max(policy.unseen_classes, LEAST_NOVEL_CLASSES)
+        return f"There is nothing to compare with: give unseen classes, at least {least}."
+    return (
+        f"There is nothing to compare with: give retrained references, at least {LEAST_REFERENCES}."
+    )
+
+
+def _by_limit(figure: Figure, limit: float, alpha: float) -> str:
+    """An absolute rule looks at the bounds of the value itself, each at alpha."""
+    from audits.statistics import clopper_pearson  # brings scipy: not needed to verify
+
     low, high = figure.interval
+    if figure.trials is not None:
+        hits = round(figure.value * figure.trials)
+        low, high = clopper_pearson(hits, figure.trials, 1 - 2 * alpha)
     if high <= limit:
         return WITHIN
     return OUTSIDE if low > limit else UNDECIDED
 
 
+def bounds_of(rule: Rule) -> Bounds:
+    """The rule's margins as the audits' numerics take them."""
+    from audits.regions import Bounds
+
+    return Bounds(
+        below=rule.below,
+        above=rule.above,
+        remainder=rule.remainder,
+        overshoot=rule.overshoot,
+        spreads_below=rule.spreads_below,
+        spreads_above=rule.spreads_above,
+    )
+
+
 def _by_margin(
-    figure: Figure, margins: Margins | None, policy: Policy, tests: int
+    figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     """Equivalence: two one-sided tests of the difference to the baseline."""
-    from audits.equivalence import equivalence  # brings scipy: not needed to verify or to list
+    from audits.regions import region  # brings scipy: not needed to verify or to list
 
-    error, freedom = figure.standard_error, figure.degrees_of_freedom
-    if figure.difference is None or error is None or freedom is None or margins is None:
+    if figure.difference is None or margins is None:
         return MISSING, ""
     if not sum(margins) > 0:  # original and baseline are the same: nothing to distinguish
         return UNDECIDED, ""
-    outcomes = [
-        equivalence(figure.difference, error, freedom, *margins, alpha=alpha)
+    regions = [
+        region(figure, bounds_of(rule), alpha=alpha)
         for alpha in (policy.alpha, policy.alpha / tests)
     ]
+    outcomes = [each.outcome(figure.difference) for each in regions if each is not None]
+    if not outcomes:
+        return MISSING, ""
     if outcomes[0] == OUTSIDE != outcomes[1]:
         return UNDECIDED, f"Outside by itself, not by the stricter test that {tests} at once need."
     return outcomes[0], ""
@@ -248,26 +302,31 @@ def _power(
     figure: Figure, rule: Rule, margins: Margins | None, alpha: float
 ) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
-    from audits.equivalence import power_to_accept, power_to_detect
+    from audits.regions import chance_outside, chance_within, region
 
-    error, freedom = figure.standard_error, figure.degrees_of_freedom
-    if margins is None or figure.against not in BASELINES or error is None or freedom is None:
+    if rule.at_most is not None:
+        return None, _caught_by_limit(figure, rule.at_most, alpha)
+    if margins is None or figure.against not in BASELINES or not sum(margins) > 0:
         return None, None
-    if not sum(margins) > 0:
+    allowed = region(figure, bounds_of(rule), alpha=alpha)
+    if allowed is None:
         return None, None
-    accept = detect = None
-    if len(figure.null) > 1:
-        accept = power_to_accept(figure.null, error, freedom, *margins, alpha=alpha)
-    if figure.original is not None and figure.standard_error_original is not None and figure.null:
-        detect = power_to_detect(
-            figure.original,
-            figure.null,
-            figure.standard_error_original,
-            freedom,
-            *margins,
-            alpha=alpha,
-        )
-    return accept, detect
+    accept = chance_within(figure, allowed) if len(figure.null) > 1 else None
+    return accept, chance_outside(figure, bounds_of(rule), alpha=alpha)
+
+
+def _caught_by_limit(figure: Figure, limit: float, alpha: float) -> float | None:
+    """Chance that a model with the original's value lies above a limit; None where unknown.
+
+    By the binomial error of a share of the forgotten class's images, never below one image's worth.
+    """
+    from audits.equivalence import power_to_detect
+
+    count, value = figure.sizes.get("forget_test"), figure.original
+    if count is None or count < 2 or value is None or not 0 <= value <= 1:
+        return None
+    error = math.sqrt(max(value * (1 - value), 1 / count) / count)
+    return power_to_detect(value, [0.0], error, count - 1, math.inf, limit, alpha=alpha)
 
 
 def _too_few(figure: Figure, policy: Policy) -> str:

@@ -13,14 +13,18 @@ from flows.cli.options import DONE, FILE, allow_code, as_json, data_root
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("files", metavar="FILE...", type=FILE, nargs=-1, required=True)
 @allow_code
 @as_json
-def audit(file: Path, allow: tuple[str, ...], as_json: bool) -> int:
+def audit(files: tuple[Path, ...], allow: tuple[str, ...], as_json: bool) -> int:
     """Audit a claim that a model has forgotten a class, by whatever method.
 
     The claim names both models, the data and a policy; the retrained models are trained by its
     recipe, or handed in. The same claim about the same bytes again shows the first answer.
+
+    Several claims are audited in turn. Those about one original, class and data share what is
+    observed of the original, of the retrained models and of the controls, which takes most of the
+    time. All are received, and checked, before the first is audited.
 
     Code that the claim names is the other side's, and does not run unless --allow-code names its
     module. Read it first: what it says of its own answers is what is audited.
@@ -29,6 +33,7 @@ def audit(file: Path, allow: tuple[str, ...], as_json: bool) -> int:
     Examples:
       damp audit claim.yaml
       damp audit claim.yaml --allow-code theirs
+      damp audit one.yaml other.yaml third.yaml
       damp audit claim.yaml --json
     """
     from flows.cli import outcomes
@@ -39,9 +44,19 @@ def audit(file: Path, allow: tuple[str, ...], as_json: bool) -> int:
 
     home = prepared()
     with console.bars():
-        event = claims.file_claim(home, file, allow=allow).id
-        engine.carry_out(home, [event])
-    return outcomes.answer(home, status.one_event(home, event), as_json=as_json)
+        receipts = [claims.file_claim(home, file, allow=allow) for file in files]
+        for warning in dict.fromkeys(w for receipt in receipts for w in receipt.warnings):
+            console.note(warning)
+        events = list(dict.fromkeys(receipt.id for receipt in receipts))
+        engine.carry_out(home, events)
+    answers = [status.one_event(home, event) for event in events]
+    if len(files) == 1:
+        return outcomes.answer(home, answers[0], as_json=as_json)
+    if as_json:
+        console.emit([answer.to_json() for answer in answers])
+    else:
+        outcomes.show(home, answers)
+    return outcomes.exit_code(answers)
 
 
 @click.command()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @data_root
 @preprocessing
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
-@click.option("--policy", default="default-v1", show_default=True, help="Policy name or file.")
+@click.option("--policy", default="default-v2", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
 @preset("retrain")
 def request(forget: tuple[str, ...], **options: Any) -> int:

@@ -62,12 +62,14 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
     files = digests(home, claim, origin) | others_code.as_files(code)
     event = claim.event_id(files)
     new = receipts.logged(home, event) is None
+    warnings: tuple[str, ...] = ()
     if new:
         if code:
             arguments = {"home": str(home.root), "file": str(file.resolve())}
             isolated.run(isolated.Job.of(home, f"{__name__}:check_file", arguments, code))
         else:
             check(home, claim, policy, origin)
+        warnings = foreseen(claim, policy, origin, others=bool(code))
         located = sources(home, claim, origin)
         started = clock.of_claim(policy, now=datetime.now(UTC), zone=settings().zone)
         # another process may have handed in the same claim since: the first one is the event
@@ -91,7 +93,27 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
                     },
                     **({"code": code} if code else {}),
                 )
-    return receipts.receipt(home, event, new=new)
+    return receipts.receipt(home, event, new=new, warnings=warnings)
+
+
+def foreseen(claim: Claim, policy: Policy, origin: Path, *, others: bool) -> tuple[str, ...]:
+    """Why no verdict can be reached whatever the models are, said before any of them is audited.
+
+    Args:
+        others: Whether the claim names code of the other side, which is not run for this.
+    """
+    from compliance.verdict import blockers
+    from flows.data import image_folder, loaders
+
+    references = len(claim.references or ()) or (policy.references if claim.recipe else 0)
+    unseen: int | None = None
+    if claim.unseen is None:
+        unseen = 0
+    elif not others:
+        spec = requests.spec_of(claim.unseen, origin)
+        files = image_folder.of_spec(spec)  # classes are counted without reading a pixel
+        unseen = len(files.classes if files else loaders.load(spec).test_labels.unique())
+    return tuple(blockers.foreseen(policy, references=references, unseen=unseen))
 
 
 def claim_of(home: Home, event: str) -> Claim:

@@ -177,14 +177,15 @@ def _case(attempt: Attempt, statement: Mapping[str, Any], seed: int | None) -> C
         registry=RegisteredModel.from_json(named["registry"]) if named["registry"] else None,
         retired=tuple(retired),
     )
+    made_of = training.Training.of(data, model, plan.recipe)
     return Case(
         data=data,
         model=model,
         references=training.train(
             home,
-            training.Training.of(data, model, plan.recipe),
+            made_of,
             references=plan.policy.references,
-            shadow_models=plan.policy.shadows,
+            shadow_models=training.shadow_count(plan.policy, made_of),
             edited=training.shadow_edit(plan.policy, plan.method) if plan.method else None,
         ),
         edit=Edit(
@@ -195,6 +196,7 @@ def _case(attempt: Attempt, statement: Mapping[str, Any], seed: int | None) -> C
             architecture=None,
         ),
         seed=plan.seed if seed is None else seed,
+        near_margin=plan.policy.near_margin,
     )
 
 

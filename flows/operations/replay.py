@@ -290,7 +290,14 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
     edited = edit(attempt, accepted, data, model, references)
     seed = predicate["auditPlan"]["seed"]
     audit.audit_baseline(attempt, data, model, references, seed)
-    case = audit.Case(data=data, model=model, references=references, edit=edited, seed=seed)
+    case = audit.Case(
+        data=data,
+        model=model,
+        references=references,
+        edit=edited,
+        seed=seed,
+        near_margin=plan.policy.near_margin,
+    )
     audit.audit_candidate(attempt, case, Artifact.of(work.root, attempt.baseline))
     return Outcome(
         data=data,

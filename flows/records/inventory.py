@@ -240,7 +240,9 @@ def _observations(home: Home, scope: Scope) -> Iterator[Artefact]:
     mine: list[Path] = []
     others: list[Path] = []
     for path in sorted(home.observations.glob("*.safetensors")):
-        (mine if _observed_model(path) in wanted else others).append(path)
+        # a control made of a model alone is told by that model's digest and a name
+        observed = _observed_model(path).partition(":")[0]
+        (mine if observed in wanted else others).append(path)
     for files, what in ((mine, "the old model"), (others, "other models")):
         if files:
             yield Artefact(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from flows.steps.audit_rows import AuditRows
 
 CANDIDATE, MUST_FAIL, ORIGINAL = "candidate", "must_fail", "original"
+NEAR_MARGIN = "near_margin"
 REFERENCE = "reference_"
-"""The parts of the audits: the candidate, the controls made of it, the original, each reference."""
+"""The parts of the audits: the candidate, the controls made of it, the original, the control near
+the margin, each reference."""
+OF_ORIGINAL = ("output_retired", "head_refitted")
+"""Controls that are made of the original alone, whatever the candidate is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class Case:
         data: Of the event, and so on.
         edit: The candidate; None where there is none yet.
         seed: The plan's.
+        near_margin: The share of what the original knows that a control holds; None for none.
     """
 
     data: Data
@@ -46,11 +51,17 @@ class Case:
     references: References
     edit: Edit | None
     seed: int
+    near_margin: float | None = None
 
     @property
     def baseline(self) -> list[str]:
         """The parts that need no candidate."""
         return [ORIGINAL, *(f"{REFERENCE}{i}" for i in range(len(self.references.models)))]
+
+    @property
+    def about_candidate(self) -> list[str]:
+        """The parts that are audited once there is one."""
+        return [CANDIDATE, MUST_FAIL, *([NEAR_MARGIN] if self.near_margin else [])]
 
     def with_candidate(self, after: Artifact) -> Case:
         """The same case about other weights.
@@ -90,7 +101,15 @@ def audit(
     attempt: Attempt, data: Data, model: Model, references: References, plan: Plan, edit: Edit
 ) -> Findings:
     """Findings on the candidate, on each control, and on each reference beside the others."""
-    case = Case(data=data, model=model, references=references, edit=edit, seed=plan.seed)
+    policy = json.loads((attempt.home.root / plan.file.path).read_bytes())["policy"]
+    case = Case(
+        data=data,
+        model=model,
+        references=references,
+        edit=edit,
+        seed=plan.seed,
+        near_margin=policy.get("near_margin"),
+    )
     return audit_candidate(attempt, case, plan.baseline)
 
 
@@ -103,7 +122,7 @@ def audit_candidate(attempt: Attempt, case: Case, baseline: Artifact) -> Finding
         baseline: What `audit_baseline` has written.
     """
     root = attempt.home.root
-    parts, cost = _run(attempt.home, case, [CANDIDATE, MUST_FAIL])
+    parts, cost = _run(attempt.home, case, case.about_candidate)
     audit_cost.keep(attempt, "audit", cost)
     candidate, controls = _split(parts)
     content = {
@@ -133,7 +152,7 @@ def audit_baseline(
 
 def audit_again(home: Home, case: Case) -> tuple[list[Finding], dict[str, list[Finding]]]:
     """Findings on the candidate, and on each control by its name; nothing is written."""
-    parts, _ = _run(home, case, [CANDIDATE, MUST_FAIL, *case.baseline])
+    parts, _ = _run(home, case, [*case.about_candidate, *case.baseline])
     candidate, controls = _split(parts)
     return (
         [Finding.from_json(each) for each in candidate],
@@ -222,11 +241,32 @@ class Suite:
                 {name: self.evidence.with_candidate(each) for name, each in controls.items()},
                 impossible | self.case.references.problems,
             )
+        if part == NEAR_MARGIN:
+            return self._near_margin()
         index = int(part.removeprefix(REFERENCE))
         others = self.references[:index] + self.references[index + 1 :]
         return self._result(
             {part: self.evidence.with_candidate(self.references[index], references=others)}
         )
+
+    def _near_margin(self) -> PartResult:
+        """A blend of original and first reference that holds more than the margins allow."""
+        from audits import remainder, spiked
+        from audits.errors import BadControl
+
+        share = self.case.near_margin
+        if share is None:
+            raise EventError("The policy asks for no control near the margin.")
+        if not self.references:
+            why = "It is blended of the original and a retrained model, and there is none."
+            return PartResult(findings={}, impossible={NEAR_MARGIN: why})
+        try:
+            blended, _ = spiked.spiked(
+                self.evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
+            )
+        except BadControl as problem:
+            return PartResult(findings={}, impossible={NEAR_MARGIN: str(problem)})
+        return self._result({NEAR_MARGIN: blended})
 
     def _result(
         self, evidence: Mapping[str, Evidence], impossible: dict[str, str] | None = None
@@ -281,21 +321,15 @@ class _Observer:
         architecture: str | None = None,
     ) -> Observation:
         """From the cache where this model was observed on these rows before."""
-        from audits import features
         from audits.observation import CONTENT
-        from flows.state import files
 
         model = [file.sha256, self.rows.key, list(retired), architecture or ""]
-        key = digest_bytes(canonical([*model, CONTENT]))
-        path = self.home.observations / f"{key}.safetensors"
-        if path.exists():
-            observation = features.from_arrays(*files.load_arrays(path))
-            self.meter.count(observation, kept=True)
-            return observation
-        progress.current().advance("observing a model", 0, 1)
-        observation = self._observe(self.network(file, architecture), file.sha256, retired)
-        files.save_arrays(path, *features.to_arrays(observation))
-        return observation
+
+        def observed() -> Observation:
+            progress.current().advance("observing a model", 0, 1)
+            return self._observe(self.network(file, architecture), file.sha256, retired)
+
+        return self._kept(digest_bytes(canonical([*model, CONTENT])), observed)
 
     def shadow(self, file: Artifact, seed: int, method: Method | None) -> Shadow:
         """What a shadow model says of the rows, edited first where there is a method to do it by.
@@ -345,11 +379,38 @@ class _Observer:
         )
         retired = {"output_retired": edit.retired, "random_direction": edit.retired}
         observations = {
-            name: self._observe(network, f"control:{name}", retired.get(name, ()))
+            name: self._control(name, network, retired.get(name, ()))
             for name, network in networks.items()
             if name != ORIGINAL
         }
         return observations, impossible
+
+    def _control(self, name: str, network: nn.Module, retired: Sequence[int]) -> Observation:
+        """A control's observation; one made of the original alone serves every claim about it."""
+        if name not in OF_ORIGINAL:
+            return self._observe(network, f"control:{name}", retired)
+        from audits.observation import CONTENT
+
+        # its digest begins with the original's: whoever purges that one purges it too
+        digest = f"{self.case.model.file.sha256}:{name}"
+        kept = [digest, self.rows.key, self.case.seed, list(retired), CONTENT]
+        return self._kept(
+            digest_bytes(canonical(kept)), lambda: self._observe(network, digest, retired)
+        )
+
+    def _kept(self, key: str, observe: Callable[[], Observation]) -> Observation:
+        """From the state folder where it was observed before, else observed now and kept."""
+        from audits import features
+        from flows.state import files
+
+        path = self.home.observations / f"{key}.safetensors"
+        if path.exists():
+            observation = features.from_arrays(*files.load_arrays(path))
+            self.meter.count(observation, kept=True)
+            return observation
+        observation = observe()
+        files.save_arrays(path, *features.to_arrays(observation))
+        return observation
 
     def _observe(self, network: nn.Module, digest: str, retired: Sequence[int]) -> Observation:
         from audits import features, weight_record

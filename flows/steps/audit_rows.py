@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ SPLIT_SEED = 20260416
 """Fixed, so that a model's observation can be kept and used by the next event on the same data."""
 
 
-FORMAT = 3
+UNSEEN = 8
+"""Classes that nobody was trained on, from which their spread is known well enough to decide by."""
+FORMAT = 4
 """Of what is kept of an observation: one kept in another form is made again."""
 
 
@@ -77,7 +80,7 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)
     test = _sample(dataset.test_labels, dict.fromkeys(range(dataset.classes), TEST))
-    further = _unseen(data)
+    further = _unseen(data, seed)
     moved = fresh.choose(dataset.train_labels, sorted(forget), seed=seed)
     unseen = data.unseen.to_json() if data.unseen else None
     version, scope = data.before.version, [sorted(forget), model.retired, sorted(caps.items())]
@@ -120,9 +123,25 @@ def smallest(data: Data) -> dict[str, int]:
     }
 
 
-def _unseen(data: Data) -> tuple[Images, Tensor] | None:
+def drawn(classes: Sequence[int], seed: int) -> list[int]:
+    """Half of the classes that were given, eight at least, all where there are no more.
+
+    Drawn from a seed that did not exist when the model was handed in: nobody knew which they are.
+
+    >>> drawn(range(6), 1), len(drawn(range(12), 1)), len(drawn(range(40), 1))
+    ([0, 1, 2, 3, 4, 5], 8, 20)
+    """
+    import random
+
+    count = min(len(classes), max(UNSEEN, len(classes) // 2))
+    return sorted(random.Random(f"unseen {seed}").sample(list(classes), count))  # noqa: S311
+
+
+def _unseen(data: Data, seed: int) -> tuple[Images, Tensor] | None:
     """Held-out rows of classes that nobody was trained on, as many of each as of a test class.
 
+    Args:
+        seed: The plan's, by which classes are drawn where more are given than are needed.
     Raises:
         DataError: They cannot be read, or do not have the shape of the event's images.
     """
@@ -139,7 +158,8 @@ def _unseen(data: Data) -> tuple[Images, Tensor] | None:
             f"The unseen classes of '{dataset.name}' are {dataset.input_shape}, the model takes "
             f"{shape}. Give rows of the same kind, resized alike."
         )
-    rows = _sample(dataset.test_labels, dict.fromkeys(range(dataset.classes), TEST))
+    classes = drawn(dataset.test_labels.unique().tolist(), seed)
+    rows = _sample(dataset.test_labels, dict.fromkeys(classes, TEST))
     return chosen(dataset.test_inputs, rows), dataset.test_labels[rows]
 
 

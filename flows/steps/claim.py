@@ -228,11 +228,12 @@ def train_references(
         return handed_in
     if accepted.recipe is None:
         return References(models=(), candidate=None, seeds=(), shadows=NO_SHADOWS, problems={})
+    made_of = training.Training.of(data, model, accepted.recipe)
     return training.train(
         attempt.home,
-        training.Training.of(data, model, accepted.recipe),
+        made_of,
         references=accepted.policy.references,
-        shadow_models=accepted.policy.shadows,
+        shadow_models=training.shadow_count(accepted.policy, made_of),
     )
 
 

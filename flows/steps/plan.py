@@ -34,6 +34,10 @@ from flows.steps import audit, audit_rows
 from flows.steps.step import step
 
 SEED_SOURCE = "first 32 bits of the ledger's head before the plan was registered"
+SHARED_SEED_SOURCE = (
+    "first 32 bits of the ledger's head before the plan of claim {event} about the same original, "
+    "class and data was registered; both claims had been received by then"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,38 @@ def seed_now(ledger: Ledger) -> int:
     return int(ledger.head()[:8], 16)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seed:
+    """Where all draws of the audits come from, and how it came about."""
+
+    value: int
+    source: str
+
+
+def _seed(ledger: Ledger, event: str, accepted: Accepted, model: Model, data: Data) -> _Seed:
+    """A seed that nobody could choose; claims of a batch share one.
+
+    A claim takes that of an earlier claim about the same original, class and data, if it was drawn
+    when this claim had been received already, so that nothing could be made to suit it. What is
+    observed of the original, of the references and of the controls then serves all of them.
+    """
+    if isinstance(accepted, AcceptedRequest):
+        return _Seed(value=seed_now(ledger), source=SEED_SOURCE)
+    entries = ledger.entries()
+    received = min(entry.seq for entry in entries if entry.event == event)
+    drawn = {int(entry.hash[:8], 16) for entry in entries if entry.seq >= received}
+    wanted = [model.file.sha256, data.before.version, data.after.version, list(data.forget)]
+    for entry in reversed(entries):
+        if entry.kind != "plan_registered" or entry.event == event or entry.seq < received:
+            continue
+        plan = entry.body["plan"]
+        same = [plan["modelBefore"], plan["dataBefore"], plan["dataAfter"], plan["forget"]]
+        if same == wanted and plan["method"] == UNKNOWN_METHOD and plan["seed"] in drawn:
+            source = SHARED_SEED_SOURCE.format(event=entry.event)
+            return _Seed(value=plan["seed"], source=source)
+    return _Seed(value=seed_now(ledger), source=SEED_SOURCE)
+
+
 @step("Register the plan")
 def register_plan(
     attempt: Attempt, accepted: Accepted, data: Data, model: Model, references: References
@@ -83,9 +119,12 @@ def register_plan(
     ledger, key = Ledger(attempt.home.ledger), f"attempt-{attempt.number}"
     entry = ledger.find("plan_registered", attempt.event, key)
     content: Json = entry.body["plan"] if entry else {}
-    seed: int = content["seed"] if entry else seed_now(ledger)
+    if entry:
+        seed = _Seed(value=content["seed"], source=content["seedSource"])
+    else:
+        seed = _seed(ledger, attempt.event, accepted, model, data)
     # after a kill it is taken anew, from what is kept of each model, and comes out the same
-    baseline = audit.audit_baseline(attempt, data, model, references, seed)
+    baseline = audit.audit_baseline(attempt, data, model, references, seed.value)
     if entry is None:
         content = _plan(accepted, data, model, seed, baseline)
         body = {"plan": content, "digest": _digest(content), "attempt": attempt.number}
@@ -95,8 +134,8 @@ def register_plan(
         digest=_digest(content),
         sequence=entry.seq,
         registered_at=entry.time,
-        seed=seed,
-        seed_source=SEED_SOURCE,
+        seed=seed.value,
+        seed_source=seed.source,
         expected_power=content["expectedPower"],
         baseline=Artifact.of(attempt.home.root, attempt.baseline),
         file=Artifact.of(attempt.home.root, attempt.plan),
@@ -107,7 +146,7 @@ def _digest(plan: Json) -> str:
     return digest_bytes(canonical(plan))
 
 
-def _plan(accepted: Accepted, data: Data, model: Model, seed: int, baseline: Json) -> Json:
+def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, baseline: Json) -> Json:
     return {
         "policy": accepted.policy.model_dump(mode="json"),
         "policyDigest": accepted.policy.digest(),
@@ -119,8 +158,8 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: int, baseline: Jso
         **_preprocessing(data),
         "method": accepted.method_json(),
         **_claimed(accepted),
-        "seed": seed,
-        "seedSource": SEED_SOURCE,
+        "seed": seed.value,
+        "seedSource": seed.source,
         "expectedPower": _expected_power(accepted.policy, data, baseline),
     }
 
@@ -152,5 +191,5 @@ def _expected_power(policy: Policy, data: Data, baseline: Json) -> Json:
     original = findings.pop(audit.ORIGINAL)
     out_of_reach = expected_power.by_sizes(policy, audit_rows.smallest(data))
     power = expected_power.expected(original, findings, policy, out_of_reach=out_of_reach)
-    progress.current().advance(power["told"], 1, 1)
-    return power
+    progress.current().advance(power.sentence, 1, 1)
+    return power.to_json()

@@ -149,13 +149,30 @@ def train_references(
     A retraining attempt needs one model more: the candidate, which is never among its own
     references.
     """
+    training = Training.of(data, model, accepted.recipe)
     return train(
         attempt.home,
-        Training.of(data, model, accepted.recipe),
+        training,
         references=accepted.policy.references,
         candidate=accepted.method.retrains,
-        shadow_models=accepted.policy.shadows,
+        shadow_models=shadow_count(accepted.policy, training),
         edited=shadow_edit(accepted.policy, accepted.method),
+    )
+
+
+def shadow_count(policy: Policy, training: Training) -> int:
+    """How many shadow models the policy has trained for this data; see `shadows.affordable`."""
+    from flows.data import loaders
+
+    if not policy.shadows or policy.shadows_cost is None:
+        return policy.shadows
+    dataset = loaders.load(training.spec).without(training.retired)
+    return shadows.affordable(
+        policy.shadows,
+        cost=policy.shadows_cost,
+        references=policy.references,
+        rows=len(dataset.without(training.forget).train_labels),
+        half=len(dataset.train_labels) // 2 + len(dataset.test_labels) // 2,
     )
 
 

@@ -26,6 +26,32 @@ FIRST_SEED = 5000
 """Shadows take seeds from here on; two that follow one another share out the rows between them."""
 
 
+def affordable(most: int, *, cost: float | None, references: int, rows: int, half: int) -> int:
+    """How many shadows are trained: an even number, 0 where fewer than the attacks need.
+
+    One training costs what its rows cost: the same recipe, so many images seen.
+
+    Args:
+        most: That the policy asks for.
+        cost: How often what the references cost they may cost; None: whatever it is.
+        references: How many are trained.
+        rows: That each reference is trained on.
+        half: That each shadow is trained on.
+
+    >>> affordable(16, cost=1.0, references=10, rows=54000, half=35000)
+    14
+    >>> affordable(16, cost=1.0, references=5, rows=54000, half=35000)
+    0
+    """
+    from compliance.documents.policy import LEAST_SHADOWS
+
+    if cost is None:
+        return most
+    within = int(cost * references * rows / max(half, 1))
+    count = min(most, within - within % 2)
+    return count if count >= LEAST_SHADOWS else 0
+
+
 def inside(train: int, test: int, seed: int) -> tuple[Tensor, Tensor]:
     """Which training and which held-out rows a shadow is trained on, (train,) and (test,), bool.
 

@@ -293,6 +293,8 @@ def test_worst_case_figures_say_the_rate_that_was_attained(make_world):
     finding = membership.audit(world.evidence())
     attained = finding.parameters["attained"]
     assert attained == {"membership.tpr_at_1_percent.forget.loss": 1 / 150}
+    (worst,) = [m for m in finding.measurements if m.name in attained]
+    assert worst.label.endswith("at 1.0% false alarms (measured at 0.67%)")
 
 
 def test_without_references_the_population_attacks_still_run(world, figures):

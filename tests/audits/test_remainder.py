@@ -5,29 +5,50 @@ import numpy as np
 import pytest
 
 from audits import few_shot, head_refit, linear_probe, perturbation, remainder
-from audits.finding import Figure
+from audits.comparison import Models, measure
+from audits.errors import BadStatistic
+from audits.estimates import TEST_ROWS, Estimate, Units, compare, images
 
 PROBES, FEW = remainder.READERS["probes"], remainder.READERS["few_labels"]
-NULL = (0.48, 0.50, 0.49, 0.51, 0.52)
+SHIFTS = (-0.02, 0.0, -0.01, 0.01, 0.02)
+ROWS = 90
 
 
-def figure(name: str, share: float, *, original: float = 1.0, error: float = 0.02) -> Figure:
-    """A figure with retrained models around .5; `share` of the way from them to the original."""
-    value = 0.5 + share * (original - 0.5)
-    return Figure(
-        name=name,
-        label=name,
-        value=value,
-        interval=(value - 2 * error, value + 2 * error),
-        null=NULL,
-        original=original,
-        difference=value - 0.5,
-        standard_error=error,
-        degrees_of_freedom=20.0,
-        against="retrained",
-        sizes={"forget_test": 90, "references": 5},
-        standard_error_original=error,
-    )
+class Readings:
+    """Figures with five retrained models around .5, whose images err in ways of their own."""
+
+    def __init__(self, evidence, seed: int = 0) -> None:
+        self.evidence = evidence
+        self.generator = np.random.default_rng(seed)
+
+    def estimate(self, value: float, error: float, noise: np.ndarray | None = None) -> Estimate:
+        drawn = self.generator.standard_normal(ROWS) if noise is None else noise
+        drawn = (drawn - drawn.mean()) / drawn.std(ddof=1) * error * np.sqrt(ROWS)
+        units = Units(source=TEST_ROWS, rows=np.arange(ROWS))
+        return Estimate(value=value, parts=(images(value + drawn),)).with_units([units])
+
+    def reading(
+        self,
+        name: str,
+        share: float,
+        *,
+        original: float = 1.0,
+        error: float = 0.02,
+        noise: np.ndarray | None = None,
+    ) -> remainder.Reading:
+        """A figure `share` of the way from the retrained models to the original."""
+        models = Models(
+            candidate={name: self.estimate(0.5 + share * (original - 0.5), error, noise)},
+            original={name: self.estimate(original, error)},
+            references=tuple({name: self.estimate(0.5 + shift, error)} for shift in SHIFTS),
+        )
+        figure = measure(self.evidence, models, name, name, sizes={"forget_test": ROWS})
+        return remainder.Reading(figure=figure, models=models)
+
+
+@pytest.fixture
+def readings(world) -> Readings:
+    return Readings(world.evidence())
 
 
 def test_what_was_never_learned_is_near_0_and_what_is_known_near_1(world, figures, judge):
@@ -57,61 +78,119 @@ def test_it_is_the_mean_of_the_shares_of_the_other_audits_figures(world, figures
     assert shares["remainder.probes"].value == pytest.approx(mean(PROBES))
     assert shares["remainder.few_labels"].value == pytest.approx(mean(FEW))
     assert shares["remainder.all"].value == pytest.approx((mean(PROBES) + mean(FEW)) / 2)
+    assert shares["remainder.all"].original == pytest.approx(1.0)
     assert shares["remainder.all"].sizes["figures"] == len(counted)
     assert fmean(shares["remainder.all"].null) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_model_made_to_look_right_to_the_probes_is_seen_by_the_others():
-    tuned = [figure(n, 0.0) for n in PROBES] + [figure(n, 0.9) for n in FEW]
+def test_one_figure_pooled_alone_has_the_error_of_its_share(world, figures):
+    """The ratio's error by the delta method, against the figure's own budget."""
+    evidence = world.evidence(world.model("edited", knows=False))
+    figure = figures(head_refit.audit(evidence))["head_refit.forget"]
+    models = Models.of(
+        evidence,
+        head_refit.refitted,
+        **{k: v for k, v in head_refit.audit(evidence).parameters.items() if k in SETTINGS},
+    )
+    one = remainder._share(remainder.Reading(figure=figure, models=models), 0.0)
+    pooled = remainder._mean("few_labels", [[one]])
+    error, _ = figure.error_of_share(pooled.value)
+    assert pooled.standard_error == pytest.approx(error / abs(figure.gap))
+
+
+SETTINGS = ("shots", "draws", "penalty", "rows", "steps")
+
+
+def test_a_model_made_to_look_right_to_the_probes_is_seen_by_the_others(readings):
+    tuned = [readings.reading(n, 0.0) for n in PROBES] + [readings.reading(n, 0.9) for n in FEW]
     shares = {m.name: m.value for m in remainder.pooled(tuned, seed=1, apart=2.0).measurements}
     assert shares["remainder.probes"] == pytest.approx(0.0)
     assert shares["remainder.all"] == pytest.approx(0.45)
 
 
-def test_a_figure_that_falls_where_the_original_knows_more_counts_by_its_share():
-    low = [figure(n, 0.3, original=0.1) for n in (*PROBES, *FEW)]
+def test_a_figure_that_falls_where_the_original_knows_more_counts_by_its_share(readings):
+    low = [readings.reading(n, 0.3, original=0.1) for n in (*PROBES, *FEW)]
     (shares, *_) = remainder.pooled(low, seed=1, apart=2.0).measurements
     assert shares.value == pytest.approx(0.3)
-    assert shares.standard_error == pytest.approx(0.02 / 0.4)
 
 
-def test_kinds_count_alike_however_many_figures_they_have():
-    few = [figure(PROBES[0], 1.0), *(figure(n, 0.0) for n in FEW)]
+def test_kinds_count_alike_however_many_figures_they_have(readings):
+    few = [readings.reading(PROBES[0], 1.0), *(readings.reading(n, 0.0) for n in FEW)]
     (shares, *_) = remainder.pooled(few, seed=1, apart=2.0).measurements
     assert (shares.name, shares.value) == ("remainder.all", pytest.approx(0.5))
 
 
-def test_the_error_is_that_of_figures_that_all_err_together():
+def test_figures_whose_images_err_alike_are_no_more_certain_together(readings):
     """Averaging figures of the same images must not make the error look small."""
-    shares = remainder.pooled(
-        [figure(n, 0.0, error=0.05) for n in (*PROBES, *FEW)], seed=1, apart=2.0
-    ).measurements[0]
-    assert shares.standard_error == pytest.approx(0.05 / 0.5)
-    assert shares.degrees_of_freedom == 20.0
-    low, high = shares.interval
-    assert (high - low) / 2 == pytest.approx(0.1 / 0.5)
+    noise = np.random.default_rng(4).standard_normal(ROWS)
+    alike = [readings.reading(n, 0.0, error=0.05, noise=noise) for n in (*PROBES, *FEW)]
+    apart = [readings.reading(n, 0.0, error=0.05) for n in (*PROBES, *FEW)]
+    same, own = (
+        remainder.pooled(each, seed=1, apart=2.0).measurements[0] for each in (alike, apart)
+    )
+    count = len(PROBES) / 2, len(FEW) / 2
+    # of the candidate: one error in common, or one of each figure, four and five at half each
+    alone = 0.05**2 / 0.5**2
+    assert same.budget.sampling[0].candidate == pytest.approx(alone, rel=0.2)
+    expected = alone * (1 / (8 * count[0]) + 1 / (8 * count[1]))
+    assert own.budget.sampling[0].candidate == pytest.approx(expected, rel=0.4)
 
 
-def test_figures_that_cannot_tell_the_original_are_not_counted_and_named():
-    dull = [figure(n, 0.0, original=0.51) for n in FEW]
-    finding = remainder.pooled([*(figure(n, 0.0) for n in PROBES), *dull], seed=1, apart=2.0)
+def test_the_retrained_models_pooled_shares_are_their_null(readings):
+    every = [readings.reading(n, 0.0) for n in (*PROBES, *FEW)]
+    pooled = remainder.pooled(every, seed=1, apart=2.0).measurements[0]
+    assert pooled.null == pytest.approx([shift / 0.5 for shift in SHIFTS])
+    assert pooled.budget.baseline.candidate == pytest.approx(np.var(pooled.null, ddof=1) / 5)
+
+
+def test_the_pooled_error_is_that_of_a_figure_that_is_the_mean_of_them():
+    """Two accuracies on the same images against their mean as one figure of these images."""
+    generator = np.random.default_rng(5)
+    units = [Units(source=TEST_ROWS, rows=np.arange(60))]
+    one, two = generator.random((2, 7, 60))  # (models, images) each
+
+    def estimates(values):
+        return [Estimate(value=v.mean(), parts=(images(v),)).with_units(units) for v in values]
+
+    pooled = [
+        remainder._pool([(0.5, a, 0.0), (0.5, b, 0.0)])
+        for a, b in zip(estimates(one), estimates(two), strict=True)
+    ]
+    whole = estimates((one + two) / 2)
+    ours, theirs = (compare(each[0], each[1:]) for each in (pooled, whole))
+    assert ours.difference == pytest.approx(theirs.difference)
+    assert ours.standard_error == pytest.approx(theirs.standard_error)
+
+
+def test_figures_that_do_not_say_of_which_images_they_are_are_not_pooled():
+    nameless = Estimate(value=0.5, parts=(images(np.arange(4.0)),))
+    with pytest.raises(BadStatistic, match="which images"):
+        remainder._pool([(1.0, nameless, 0.0)])
+
+
+def test_figures_that_cannot_tell_the_original_are_not_counted_and_named(readings):
+    dull = [readings.reading(n, 0.0, original=0.51) for n in FEW]
+    finding = remainder.pooled(
+        [*(readings.reading(n, 0.0) for n in PROBES), *dull], seed=1, apart=2.0
+    )
     assert [m.name for m in finding.measurements] == ["remainder.probes"]
     left_out = finding.parameters["left_out"]
     assert "standard deviations apart" in left_out["share of head_refit.forget"]
     assert left_out["remainder.all"] == "no figure counts of: few_labels"
 
 
-def test_where_nothing_tells_the_original_nothing_is_measured():
+def test_where_nothing_tells_the_original_nothing_is_measured(readings):
     finding = remainder.pooled(
-        [figure(n, 0.0, original=0.5) for n in (*PROBES, *FEW)], seed=1, apart=2.0
+        [readings.reading(n, 0.0, original=0.5) for n in (*PROBES, *FEW)], seed=1, apart=2.0
     )
     assert (finding.status, finding.measurements) == ("NOT_RUN", ())
     assert "nothing of which a share could remain" in finding.reason
 
 
-def test_which_figures_count_does_not_hang_on_the_candidate():
+def test_which_figures_count_does_not_hang_on_the_candidate(readings):
     noisy = [
-        replace(figure(n, 0.9), standard_error=5.0, interval=(-9.0, 9.0)) for n in (*PROBES, *FEW)
+        replace(r, figure=replace(r.figure, standard_error=5.0, interval=(-9.0, 9.0)))
+        for r in (readings.reading(n, 0.9) for n in (*PROBES, *FEW))
     ]
     finding = remainder.pooled(noisy, seed=1, apart=2.0)
     assert len(finding.parameters["counted"]) == len(noisy)

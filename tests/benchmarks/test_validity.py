@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from audits.finding import Figure
-from benchmarks.validity import bench, nets, report
-from benchmarks.validity.__main__ import plan
+from benchmarks.validity import bench, data, intervals, nets, report, tally
+from benchmarks.validity.__main__ import part_of, plan
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import Case, Judged
 from compliance.documents.policy import load_policy
@@ -19,21 +21,28 @@ def judged(candidate: str, kind: str, result: str, **more: Any) -> Judged:
     case = Case(
         event=more.get("event", "e"),
         setting="digits",
+        data=more.get("data", "digits"),
+        choice=False,
+        images=more.get("images", 400),
+        grade=more.get("grade", ""),
         seed=more.get("seed", 11),
         candidate=candidate,
         kind=kind,
         findings=(),
         controls={},
-        impossible={},
+        impossible=more.get("impossible", {}),
         seconds={},
         passes={},
     )
     power, apart = more.get("power"), more.get("apart")
-    return Judged(case=case, result=result, power=power, apart=apart, rows=(), reasons=())
+    granted = more.get("granted", result)
+    return Judged(
+        case=case, result=result, power=power, granted=granted, apart=apart, rows=(), reasons=()
+    )
 
 
 def test_a_cheat_that_passes_is_counted_and_named() -> None:
-    found = report.rates(
+    found = tally.rates(
         [
             judged("row_zeroed", "cheat", "PASSED", event="one"),
             judged("row_zeroed", "cheat", "FAILED", event="two"),
@@ -114,10 +123,183 @@ def test_margins_move_and_limits_do_not() -> None:
         assert wide[kept] == told[kept]
 
 
-def test_the_plan_has_forty_events_and_more_than_fifteen_cheats() -> None:
-    events = {event.name for event, _ in plan(quick=False, settings=[])}
-    assert len(events) >= 40
-    assert len(CHEATS) >= 15
+def test_the_plan_has_thirty_events_that_set_no_margin_and_more_than_thirty_two_cheats() -> None:
+    jobs = plan(quick=False, settings=[])
+    events = {job.event.name: job.event for job in jobs}
+    assert sum(not event.setting.choice for event in events.values()) >= 30
+    assert {e.setting.data for e in events.values() if not e.setting.choice} == {
+        "cifar10",
+        "cifar100",
+        "tiny",
+    }
+    assert len(CHEATS) >= 32
     assert set(SHALLOW) <= set(CHEATS)
     assert len({s.name for s in nets.SETTINGS}) == len(nets.SETTINGS)
-    assert len({event.name for event, _ in plan(quick=True, settings=[])}) == 3
+    assert len({job.event.name for job in plan(quick=True, settings=[])}) == 3
+
+
+def test_every_candidate_of_an_event_is_planned_once_under_a_seed() -> None:
+    told = [(j.event.name, j.seed, n) for j in plan(quick=False, settings=[]) for n in j.names]
+    assert len(told) == len(set(told))
+    event = next(e for e in bench.events(nets.SETTINGS) if not e.setting.choice)
+    planned = {n for e, seed, n in told if e == event.name and seed == 11}
+    assert planned == bench.untrained(event) | set(CHEATS)
+
+
+def test_no_two_events_share_an_original_or_a_reference() -> None:
+    trained = [
+        training.path.name
+        for event in bench.events(nets.SETTINGS)
+        for training in (
+            nets.original(event.setting, event.seed),
+            *nets.references(event.setting, event.scope),
+        )
+    ]
+    assert len(trained) == len(set(trained))
+
+
+def test_two_processes_share_the_events_without_overlap() -> None:
+    jobs = plan(quick=False, settings=[])
+    one, other = part_of(jobs, "0/2"), part_of(jobs, "1/2")
+    assert len(one) + len(other) == len(jobs)
+    assert not {j.event.name for j in one} & {j.event.name for j in other}
+
+
+def test_what_is_on_disk_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(data.CACHE, str(tmp_path))
+    event = bench.events(nets.SETTINGS)[0]
+    asked = {"retrained_2000", "row_zeroed", "stowaway"}
+    assert set(bench.missing_of(event, 11, only=asked)) == asked
+    folder = bench.folder_of(event, 11)
+    assert folder.is_relative_to(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "row_zeroed.json").write_text("{}")
+    assert bench.missing_of(event, 11, only=asked) == ["retrained_2000", "stowaway"]
+    assert set(bench.missing_of(event, 12, only=asked)) == asked
+
+
+def test_a_candidate_that_is_there_twice_is_refused() -> None:
+    twice = [judged("row_zeroed", "cheat", "PASSED"), judged("row_zeroed", "cheat", "PASSED")]
+    with pytest.raises(ValueError, match="counted twice"):
+        tally.rates(twice)
+
+
+def test_kinds_are_counted_by_result_and_by_data() -> None:
+    found = tally.tables(
+        [
+            judged("stowaway", "cheat", "PASSED", event="a", data="tiny", grade="structural"),
+            judged("stowaway", "cheat", "FAILED", event="b", data="tiny", grade="structural"),
+            judged("stowaway", "cheat", "FAILED", event="c", data="cifar10", grade="structural"),
+            judged("gated", "cheat", "INCONCLUSIVE", event="c", data="cifar10", granted="PASSED"),
+            judged("paper", "edit", "FAILED", event="a", data="tiny"),
+            judged("paper", "edit", "PASSED", event="c", data="cifar10"),
+            judged("retrained_2000", "honest", "PASSED", event="a", data="tiny"),
+            judged("retrained_2000", "honest", "FAILED", event="c", data="cifar10"),
+            judged("retrained_2000", "honest", "FAILED", event="d", data="digits", images=90),
+        ]
+    )
+    assert found["kinds"] == {"stowaway": [1, 0, 2], "gated": [0, 1, 0]}
+    assert found["kinds_by_data"]["tiny"] == {"stowaway": [1, 0, 1]}
+    assert found["kinds_by_data"]["cifar10"] == {"stowaway": [0, 0, 1], "gated": [0, 1, 0]}
+    assert found["granted_by_kind"]["gated"] == [1, 0, 0]
+    assert found["by_preset"] == {"paper": [1, 0, 1]}
+    assert found["by_preset_by_data"]["tiny"] == {"paper": [0, 0, 1]}
+    assert found["honest_passed_share"] == 0.5  # digits have too few images to be asked
+    assert set(found["honest_passed_share_by_data"]) == {"tiny", "cifar10"}
+
+
+def test_a_share_of_nothing_is_none_and_no_zero() -> None:
+    assert tally.tables([])["honest_passed_share"] is None
+    assert tally.rates([])["intervals"]["cheats_passed"] is None
+    assert report.met(None, at_most=0.02) == "not measured"
+
+
+def test_the_exact_interval_is_that_of_tables() -> None:
+    # Clopper and Pearson: none in n is 1 - .025 ** (1 / n); 1 in 10 is a value of tables
+    low, high = intervals.exact(0, 42)
+    assert (low, high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 42)))
+    assert intervals.exact(1, 10) == pytest.approx((0.002529, 0.445016), abs=1e-6)
+    with pytest.raises(ValueError, match="at least one"):
+        intervals.exact(0, 0)
+
+
+def test_events_are_the_trials_where_one_hit_is_enough() -> None:
+    found = [intervals.Cluster(hits=h, of=45) for h in (0, 7, 0, 1)]
+    told = intervals.by_event(found)
+    assert (told.hits, told.of) == (2, 4)
+    assert (told.low, told.high) == intervals.exact(2, 4)
+
+
+def test_candidates_that_fall_together_count_once() -> None:
+    together = [intervals.Cluster(hits=h, of=10) for h in (10, 0, 10, 10, 0, 10, 10, 10)]
+    told = intervals.clustered(together)
+    # as eight trials, six of them hits, and a little wider for the variance that is estimated
+    low, high = intervals.exact(6, 8)
+    assert told.share == 0.75
+    assert told.low < low
+    assert told.high > high
+    assert told.high - told.low < 1.3 * (high - low)
+
+
+def test_candidates_that_fall_apart_count_nearly_one_by_one() -> None:
+    apart = [intervals.Cluster(hits=h, of=10) for h in (7, 8, 7, 8) * 10]
+    told = intervals.clustered(apart)
+    low, high = intervals.exact(300, 400)
+    assert told.low == pytest.approx(low, abs=0.005)
+    assert told.high == pytest.approx(high, abs=0.005)
+
+
+def test_none_at_all_is_bounded_by_the_events_not_the_candidates() -> None:
+    told = intervals.clustered([intervals.Cluster(hits=0, of=45)] * 30)
+    assert told.high == pytest.approx(1 - 0.025 ** (1 / 30))
+
+
+def test_the_clustered_interval_covers_what_it_says() -> None:
+    """Beta-binomial events: the true share lies inside in some 95 of 100 studies."""
+    rng = np.random.default_rng(4)
+    inside = 0
+    for _ in range(400):
+        hits = rng.binomial(5, rng.beta(6.0, 1.5, size=30))
+        told = intervals.clustered([intervals.Cluster(hits=int(h), of=5) for h in hits])
+        inside += told.low <= 6.0 / 7.5 <= told.high
+    assert 0.92 <= inside / 400 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("hits", "events", "word"), [(0, 200, "met"), (0, 30, "not shown"), (5, 30, "missed")]
+)
+def test_a_target_is_met_only_where_the_bound_says_so(hits: int, events: int, word: str) -> None:
+    found = [intervals.Cluster(hits=int(i < hits), of=1) for i in range(events)]
+    assert word in report.met(intervals.clustered(found).to_json(), at_most=0.02)
+
+
+def test_a_share_that_must_be_high_is_met_by_its_lower_bound() -> None:
+    def told(hits: int, of: int) -> dict[str, object]:
+        one = [intervals.Cluster(hits=int(i < hits), of=1) for i in range(of)]
+        return intervals.clustered(one).to_json()
+
+    assert report.met(told(200, 204), at_least=0.9) == "met"
+    assert "not shown" in report.met(told(28, 30), at_least=0.9)
+    assert "missed" in report.met(told(20, 30), at_least=0.9)
+
+
+def test_none_is_no_rate_of_zero() -> None:
+    told = intervals.by_event([intervals.Cluster(hits=0, of=45)] * 30).to_json()
+    assert report.none_of(told) == "none; the rate is at most 11.6%"
+    assert report.none_of(told | {"hits": 1}) == "**missed**"
+    assert report.none_of(None) == "not measured"
+
+
+def test_events_that_can_pass_nobody_do_not_speak_for_the_bench() -> None:
+    found = tally.rates(
+        [
+            judged("retrained_2000", "honest", "PASSED", event="able"),
+            judged("row_zeroed", "cheat", "FAILED", event="able"),
+            judged("retrained_2000", "honest", "INCONCLUSIVE", event="unable"),
+            judged("row_zeroed", "cheat", "INCONCLUSIVE", event="unable"),
+        ]
+    )["intervals"]
+    assert found["events_with_a_cheat_passed"]["of"] == 2
+    assert found["deciding_events_with_a_cheat_passed"]["of"] == 1

@@ -1,98 +1,116 @@
 """Models that look as if they had forgotten and have not: none of them may pass.
 
-Each is one function of a `Case` and one line in `CHEATS`. Training-based ones take a third of the
-original's epochs; they were not tuned to be weak.
+Each is one function of a `Case` and one row in `_ROWS`. Training-based ones take a third of the
+original's epochs unless their text says otherwise; they were not tuned to be weak.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
+from benchmarks.validity.cheats import carried, finetuned, hidden, outputs, placed, provenance
 from benchmarks.validity.cheats.case import Candidate, Case
-from benchmarks.validity.cheats.finetuned import (
-    block_finetuned,
-    block_retrained,
-    finetuned,
-    head_refitted,
-    negative_gradient,
+
+__all__ = ["CHEATS", "SHALLOW", "Candidate", "Case", "Cheat", "Grade"]
+
+Grade = Literal["structural", "shared", "graded"]
+"""What should give a cheat away: what the file or the code is; features that are the original's, or
+a map of them; or neither, only how much of the class is left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cheat:
+    """One kind of cheat.
+
+    Attributes:
+        name: Of the candidate.
+        make: Makes it.
+        grade: What should give it away.
+        trained: Whether making it takes a training, so that it is not made in every event at once.
+    """
+
+    name: str
+    make: Callable[[Case], Candidate]
+    grade: Grade
+    trained: bool = False
+
+
+_SHARED = (
+    outputs.original_returned,
+    outputs.bias_shifted,
+    outputs.row_zeroed,
+    outputs.output_filtered,
+    outputs.rows_swapped,
+    outputs.row_permuted,
+    outputs.logits_noisy,
+    outputs.confidence_masked,
+    finetuned.head_refitted,
+    finetuned.noised_and_refitted,
+    finetuned.norms_shifted,
+    hidden.features_rescaled,
+    hidden.features_rotated,
+    placed.null_space_turned,
 )
-from benchmarks.validity.cheats.hidden import (
-    audit_set_recognised,
-    audit_set_tuned,
-    features_rescaled,
-    features_rotated,
-    hidden_direction,
-    probe_tuned,
+_STRUCTURAL = (
+    hidden.audit_set_recognised,
+    provenance.references_copied,
+    carried.stowaway,
+    carried.pixel_triggered,
+    carried.file_ignored,
+    carried.gated,
 )
-from benchmarks.validity.cheats.outputs import (
-    bias_shifted,
-    confidence_masked,
-    logits_noisy,
-    original_returned,
-    output_filtered,
-    row_permuted,
-    row_zeroed,
-    rows_swapped,
+_TUNED = (
+    finetuned.block_finetuned,
+    finetuned.block_retrained,
+    finetuned.finetuned,
+    finetuned.negative_gradient,
+    finetuned.relabelled,
+    hidden.audit_set_tuned,
+    hidden.probe_tuned,
+    provenance.distilled,
+    provenance.early_layers_kept,
+    placed.squares_in_two_units,
+    placed.weak_direction,
 )
-from benchmarks.validity.cheats.provenance import (
-    distilled,
-    references_copied,
-    rows_left_in,
-    stranger,
+_ROWS = (
+    *(Cheat(name=made.__name__, make=made, grade="shared") for made in _SHARED),
+    *(Cheat(name=made.__name__, make=made, grade="structural") for made in _STRUCTURAL),
+    *(
+        Cheat(
+            name=f"copy_{disguise}",
+            make=partial(carried.copy_carried, disguise=disguise),
+            grade="structural",
+        )
+        for disguise in carried.DISGUISES
+    ),
+    Cheat(name="hidden_direction", make=hidden.hidden_direction, grade="graded"),
+    Cheat(name="interpolated", make=finetuned.interpolated, grade="graded"),
+    *(Cheat(name=made.__name__, make=made, grade="graded", trained=True) for made in _TUNED),
+    *(
+        Cheat(
+            name=f"rows_left_in_{round(100 * share)}",
+            make=partial(provenance.rows_left_in, share=share),
+            grade="graded",
+            trained=True,
+        )
+        for share in (0.05, 0.1, 0.2, 0.5)
+    ),
+    *(
+        Cheat(
+            name=f"blended_{round(100 * share)}",
+            make=partial(provenance.blended, share=share),
+            grade="graded",
+            trained=True,
+        )
+        for share in (0.25, 0.5, 0.75)
+    ),
 )
 
-__all__ = ["AT_ONCE", "CHEATS", "SHALLOW", "Candidate", "Case", "Cheat"]
+CHEATS: Mapping[str, Cheat] = {row.name: row for row in _ROWS}
+"""Every cheat by name. A new one is one function and one row here."""
 
-
-Cheat = Callable[[Case], Candidate]
-
-
-CHEATS: Mapping[str, Cheat] = {
-    function.__name__: function
-    for function in (
-        original_returned,
-        bias_shifted,
-        row_zeroed,
-        output_filtered,
-        rows_swapped,
-        row_permuted,
-        head_refitted,
-        block_finetuned,
-        block_retrained,
-        finetuned,
-        negative_gradient,
-        features_rescaled,
-        features_rotated,
-        logits_noisy,
-        confidence_masked,
-        audit_set_recognised,
-        audit_set_tuned,
-        probe_tuned,
-        hidden_direction,
-        stranger,
-        references_copied,
-        distilled,
-        rows_left_in,
-    )
-}
-"""Every cheat by name. A new one is one function here."""
-
-
-SHALLOW = (
-    "original_returned",
-    "bias_shifted",
-    "row_zeroed",
-    "output_filtered",
-    "rows_swapped",
-    "row_permuted",
-    "head_refitted",
-    "features_rescaled",
-    "features_rotated",
-    "logits_noisy",
-    "confidence_masked",
-)
-"""Cheats that leave the deep features as they were, up to a linear map."""
-
-
-AT_ONCE = ("audit_set_recognised", "hidden_direction", "stranger")
-"""Others that take no training, given a retrained model and a stranger's."""
+SHALLOW = tuple(row.name for row in _ROWS if row.grade == "shared")
+"""Cheats that leave the deep features as they were, up to a linear map or a little noise."""

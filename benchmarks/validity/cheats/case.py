@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from audits.features import called_operators
+from audits.features import called_operators, head_inputs
 from audits.references import Recipe
 from flows.data.dataset import Dataset
 
@@ -25,7 +25,6 @@ class Case:
         recipe: How the original was trained.
         build: Makes a fresh network.
         retrained: A model that never saw the class, not one of the references.
-        stranger: Trains another architecture without the class.
         seed: Of whatever a cheat draws.
     """
 
@@ -35,7 +34,6 @@ class Case:
     recipe: Recipe
     build: Callable[[], nn.Module]
     retrained: nn.Module
-    stranger: Callable[[], nn.Module]
     seed: int = 77
 
     def copy(self) -> nn.Module:
@@ -55,12 +53,24 @@ class Case:
         called = called_operators(model, self.dataset.test_inputs[:2])
         return [operator.layer for operator in called]
 
+    def features(self, model: nn.Module, images: Tensor) -> Tensor:
+        """What the head reads, (n, D), float32; no gradient."""
+        return torch.from_numpy(head_inputs(model, images))
+
     def head(self, model: nn.Module) -> nn.Linear:
         """The last layer."""
         layer = self.operators(model)[-1]
         if not isinstance(layer, nn.Linear):
             raise TypeError("these nets end in a Linear layer")
         return layer
+
+    def with_head(self, model: nn.Module, other: nn.Module) -> nn.Module:
+        """The same model with another module in its head's place."""
+        head = self.head(model)
+        name = next(name for name, module in model.named_modules() if module is head)
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, other)
+        return model
 
     @property
     def classes(self) -> list[int]:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from audits import controls
 from audits.references import train
 from benchmarks.validity.cheats.case import Candidate, Case
+from benchmarks.validity.cheats.outputs import DOWN
 
 
 def head_refitted(case: Case) -> Candidate:
@@ -82,3 +83,73 @@ def negative_gradient(case: Case) -> Candidate:
             if not (model(forget[:500]).argmax(1) == own[:500]).any():
                 break
     return Candidate(model=model.eval())
+
+
+def relabelled(case: Case) -> Candidate:
+    """Tuned with the class's rows under the label that the original likes second best."""
+    forget, _ = case.rows(forget=True)
+    retain, others = case.rows(forget=False)
+    with torch.no_grad():
+        answers = torch.cat([case.original(part) for part in forget.split(500)])
+    answers[:, case.classes] = -torch.inf
+    recipe = replace(
+        case.recipe,
+        epochs=max(1, case.recipe.epochs // 3),
+        learning_rate=0.3 * case.recipe.learning_rate,
+    )
+    model = train(
+        case.copy,
+        torch.cat([retain, forget]),
+        torch.cat([others, answers.argmax(1)]),
+        recipe=recipe,
+        seed=case.seed,
+    )
+    return Candidate(model=model)
+
+
+def noised_and_refitted(case: Case) -> Candidate:
+    """Noise of a tenth of each weight's size, then a fresh head on the other classes."""
+    model = case.copy()
+    generator = torch.Generator().manual_seed(case.seed)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.ndim > 1:
+                size = value.square().mean().sqrt()
+                value += 0.1 * size * torch.randn(value.shape, generator=generator)
+    refitted = controls.head_refitted(model, case.forget, *case.rows(forget=False))
+    return Candidate(model=refitted)
+
+
+def interpolated(case: Case) -> Candidate:
+    """Three parts of the original's weights and one of a retrained model's, norms set anew."""
+    model, other = case.copy(), dict(case.retrained.named_parameters())
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.lerp_(other[name], 0.25)
+    _norms_set(case, model)
+    refitted = controls.head_refitted(model, case.forget, *case.rows(forget=False))
+    return Candidate(model=refitted)
+
+
+def norms_shifted(case: Case) -> Candidate:
+    """Batch norms' statistics taken from the other classes alone, output down; nothing else."""
+    model = case.copy()
+    _norms_set(case, model)
+    with torch.no_grad():
+        case.head(model).bias[case.classes] += DOWN
+    return Candidate(model=model)
+
+
+def _norms_set(case: Case, model: nn.Module) -> None:
+    """Batch norms' running statistics, averaged over the retain rows."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    model.train()
+    inputs, _ = case.rows(forget=False)
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(case.seed))
+    with torch.no_grad():
+        for rows in order[:2000].split(200):
+            model(inputs[rows])
+    model.eval()

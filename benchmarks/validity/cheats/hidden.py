@@ -55,14 +55,7 @@ def features_rotated(case: Case) -> Candidate:
     turned = Turned(head, left @ torch.diag(torch.logspace(-1.5, 1.5, width)) @ right)
     with torch.no_grad():
         turned.head.bias[case.classes] += DOWN
-    return Candidate(model=_with_head(model, head, turned).eval())
-
-
-def _with_head(model: nn.Module, head: nn.Module, other: nn.Module) -> nn.Module:
-    name = next(name for name, module in model.named_modules() if module is head)
-    parent, _, own = name.rpartition(".")
-    setattr(model.get_submodule(parent), own, other)
-    return model
+    return Candidate(model=case.with_head(model, turned).eval())
 
 
 class Recognising(nn.Module):

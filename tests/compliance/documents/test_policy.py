@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compliance.documents.policy import Policy, load_policy, shipped
+from compliance.documents.policy import Policy, Rule, load_policy, shipped
 from compliance.formats.errors import PolicyError
 
 RULES = """\
@@ -93,7 +93,7 @@ def test_a_policy_that_cannot_judge_is_refused_with_its_place(
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names() -> None:
-    with pytest.raises(PolicyError, match="default-v1, demo-v1"):
+    with pytest.raises(PolicyError, match="default-v2, demo-v1"):
         load_policy("defualt-v1")
 
 
@@ -101,3 +101,23 @@ def test_l1_and_l2_need_fewer_references(tmp_path: Path) -> None:
     text = GOOD.replace("references: 3", "references: 0")
     for level in ("L1", "L2"):
         assert load_policy(written(tmp_path, text.replace("L3", level))).references == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [("default-v1", "4f2b12750fe6"), ("demo-v1", "efe6f90211c7"), ("l2-v1", "c21e7c0f5db6")],
+)
+def test_a_policy_of_before_keeps_the_digest_that_records_name(name: str, digest: str) -> None:
+    """As the ledgers and statements have it that were written before there were newer keys."""
+    assert load_policy(name).digest().startswith(digest)
+
+
+def test_a_key_of_today_is_part_of_the_digest() -> None:
+    before = load_policy("default-v1")
+    assert before.model_copy(update={"kinds": ("probe",)}).digest() != before.digest()
+    assert before.model_copy(update={"near_margin": 0.6}).digest() != before.digest()
+
+
+def test_a_rule_is_required_or_has_a_veto() -> None:
+    with pytest.raises(ValueError, match="leave `veto` out"):
+        Rule(measurement="few_shot.1", above=0.1, required=True, veto=True)

@@ -151,13 +151,24 @@ def test_a_retrained_model_that_is_undecided_is_no_misbehaviour(example: ModuleT
     assert (control.result, control.as_expected) == ("INCONCLUSIVE", True)
 
 
-def test_a_bench_that_passes_no_retrained_model_decides_nothing(example: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("undecided", "result"),
+    [(5, "INCONCLUSIVE"), (3, "INCONCLUSIVE"), (2, "PASSED"), (0, "PASSED")],
+)
+def test_half_of_the_retrained_models_must_pass(
+    example: ModuleType, undecided: int, result: str
+) -> None:
     controls = example.controls()
-    for index in range(5):
+    for index in range(undecided):
         controls[f"reference_{index}"] = example.findings(few_shot__1_at_penultimate=0.75)
     verdict = judge(example.findings(), controls, example.policy())
-    assert verdict.result == "INCONCLUSIVE"
-    assert "No retrained model came out PASSED" in verdict.reasons[0]
+    assert verdict.result == result
+    if result == "INCONCLUSIVE":
+        assert f"{5 - undecided} of 5 retrained models pass by these rules" in verdict.reasons[0]
+        assert "bring more held-out images or references" in verdict.reasons[0]
+    else:
+        told = f"failed none of 5 retrained models and passed {5 - undecided}"
+        assert told in verdict.claim
 
 
 @pytest.mark.parametrize("name", ["original", "head_refitted"])

@@ -134,6 +134,41 @@ def test_a_retrained_model_passes_and_leaves_a_signed_record(
     damp("replay", attempt.statement).refused("is about a claim", "damp audit")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_claims_of_a_batch_share_a_seed_and_what_was_observed(
+    desk: Desk, home: Home, damp: Damp
+) -> None:
+    assert damp("keys", "new", "--role", "executor").code == 0
+    one = desk.claim().rename(desk.folder / "one.yaml")
+    cheat = desk.made("silenced", "before", silenced)
+    other = desk.claim(edited=cheat).rename(desk.folder / "other.yaml")
+    done = ran(home, "audit", one, other, "--json")
+    assert done.code == 2, done.err  # one of them has not passed
+    first, second = done.json()
+    assert (first["verdict"], second["verdict"]) == ("PASSED", "FAILED")
+    seeds, sources = zip(
+        *((p["plan"]["seed"], p["plan"]["seedSource"]) for _, p in map_signed(home, first, second)),
+        strict=True,
+    )
+    assert seeds[0] == seeds[1]
+    assert first["id"] in sources[1]
+    assert first["id"] not in sources[0]
+    # its own candidate and its random edit; original, four references and two controls were kept
+    assert second["cost"]["modelsObserved"] == 2
+    assert first["cost"]["modelsObserved"] > 6
+
+    # a claim that comes later gets a seed that was drawn after it came
+    third = desk.claim(edited=desk.made("moved", "before", reordered))
+    late = ran(home, "audit", third, "--json").json()
+    ((_, predicate),) = map_signed(home, late)
+    assert predicate["plan"]["seed"] != seeds[0]
+
+
+def map_signed(home: Home, *told: dict[str, Any]) -> list[tuple[Attempt, dict[str, Any]]]:
+    return [signed(home, each["id"]) for each in told]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(

@@ -1,0 +1,8 @@
+"""Would tests notice? Small changes of deciding modules, each run against the module's own tests.
+
+    make bench-mutants          # 200 drawn at random; resumable
+    python -m benchmarks.mutants --count 20 --under audits
+
+`mutation` finds and makes changes, `own_tests` says which tests are a module's own, `plugin` puts a
+change in place in memory when pytest imports the module, `report` writes the figures.
+"""

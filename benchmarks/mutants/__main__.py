@@ -1,0 +1,103 @@
+"""Draw mutants, try those that were not tried yet, and write benchmarks/results/mutants.json."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.mutants import mutation, own_tests, report, trial
+from benchmarks.mutants.mutation import Mutation
+from benchmarks.mutants.trial import Trial
+
+SEED = 16
+COUNT = 200
+DECIDING = (
+    "compliance/verdict",
+    "compliance/signing",
+    "compliance/ledger",
+    "compliance/documents",
+    "audits",
+    "damp",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A mutant that is to be tried."""
+
+    module: Path
+    mutation: Mutation
+
+
+def modules(folders: Iterable[str]) -> Iterator[Path]:
+    """Python files of the folders, from the root; tours and tables of words decide nothing."""
+    for folder in folders:
+        for path in sorted((own_tests.ROOT / folder).rglob("*.py")):
+            if path.name not in ("__init__.py", "catalogue.py", "wording.py", "version.py"):
+                yield path.relative_to(own_tests.ROOT)
+
+
+def drawn(folders: Sequence[str], *, count: int, seed: int) -> list[Drawn]:
+    """Mutants at random, each as likely as any other; a larger count adds to a smaller one's."""
+    every = [
+        Drawn(module=module, mutation=each)
+        for module in modules(folders)
+        for each in mutation.mutations((own_tests.ROOT / module).read_text())
+    ]
+    random.Random(seed).shuffle(every)  # noqa: S311 - a sample, no secret
+    return every[:count]
+
+
+def known() -> dict[str, Trial]:
+    """Mutants that were tried before, by key, if neither module nor tests have changed since."""
+    told = [Trial(**each) for each in machine.found("mutants").get("trials", [])]
+    return {
+        each.key: each
+        for each in told
+        if (own_tests.ROOT / each.module).exists()
+        and each.content == trial.content_of(Path(each.module))
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
+    parser.add_argument("--count", type=int, default=COUNT, help="how many to draw")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--under", action="append", default=[], help="a folder; repeatable")
+    parser.add_argument("--minutes", type=float, help="stop after the mutant that ends then")
+    asked = parser.parse_args()
+    wanted = drawn(asked.under or DECIDING, count=asked.count, seed=asked.seed)
+    trials, sound, began = known(), set[Path](), time.monotonic()
+    missing = [each for each in wanted if trial.key_of(each.module, each.mutation) not in trials]
+    for new, each in enumerate(missing, 1):
+        if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
+            break
+        if each.module not in sound:
+            if not trial.passes(each.module):
+                raise SystemExit(f"The tests of {each.module} fail without any change: fix them.")
+            sound.add(each.module)
+        told = trial.tried(each.module, each.mutation)
+        trials[told.key] = told
+        spent = time.monotonic() - began
+        print(
+            f"{spent:6.0f} s, {spent / new * (len(missing) - new) / 60:.0f} min left  "
+            f"[{new}/{len(missing)}] {told.outcome}  {told.key}  {told.before} -> {told.after}",
+            flush=True,
+        )
+        _write(wanted, trials, asked.seed)  # at once: a run that is cut off goes on from here
+    _write(wanted, trials, asked.seed)
+
+
+def _write(wanted: Sequence[Drawn], trials: dict[str, Trial], seed: int) -> None:
+    keys = [trial.key_of(each.module, each.mutation) for each in wanted]
+    report.write([trials[key] for key in keys if key in trials], drawn=len(wanted), seed=seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Which tests are a module's own: those named after it, then those of its room that import it."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+
+
+def of(module: Path) -> list[Path]:
+    """Test files, the most likely to notice first; from the repository's root.
+
+    Where none is named after the module or imports it: those of the modules beside it that do,
+    else all of the room's.
+
+    Args:
+        module: From the root, as `audits/equivalence.py`.
+    """
+    folder = TESTS / module.parent
+    named = sorted(folder.glob(f"test_{module.stem}.py")) + sorted(
+        folder.glob(f"test_{module.stem}_*.py")
+    )
+    # a room's door passes names on: whoever takes one of this module's from it means this module
+    wanted = {".".join(module.with_suffix("").parts), *_passed_on(module)}
+    files = sorted(folder.rglob("test_*.py"))
+    importing = [file for file in files if wanted & _imported(file)]
+    found = dict.fromkeys([*named, *importing]) or dict.fromkeys(_of_importers(module, files))
+    return [file.relative_to(ROOT) for file in found or files]
+
+
+def _of_importers(module: Path, files: list[Path]) -> list[Path]:
+    """Tests named after the modules of the room that import this one."""
+    dotted = ".".join(module.with_suffix("").parts)
+    importers = {
+        path.stem
+        for path in (ROOT / module.parent).glob("*.py")
+        if path.stem != "__init__" and dotted in _imported(path)
+    }
+    return [file for file in files if file.stem.removeprefix("test_") in importers]
+
+
+def _passed_on(module: Path) -> set[str]:
+    """Names of the module that its room's door exports, as `package.name`."""
+    package = ".".join(module.parent.parts)
+    doors = (ROOT / module.parent / f"__init__.{kind}" for kind in ("pyi", "py"))
+    return {
+        f"{package}.{alias.name}"
+        for door in doors
+        if door.exists()
+        for node in ast.walk(ast.parse(door.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").endswith(module.stem)
+        for alias in node.names
+    }
+
+
+@cache
+def _imported(file: Path) -> frozenset[str]:
+    """Modules that a test imports, and `package.name` of each name that it takes from one."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)

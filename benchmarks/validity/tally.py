@@ -1,0 +1,160 @@
+"""Counting verdicts: of whom, by kind, by preset, by data, and with which intervals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from benchmarks.validity.intervals import Cluster, Share, by_event, clustered
+from benchmarks.validity.judging import CHEAT, EDIT, HONEST, Judged
+from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
+
+Facts = dict[str, Any]
+POWER = 0.8
+MANY = 300
+"""Held-out images of a class from which a share of honest models is asked for."""
+ELSEWHERE = "retrained_elsewhere"
+
+
+def of_kind(found: Iterable[Judged], kind: str) -> list[Judged]:
+    return [one for one in found if one.case.kind == kind]
+
+
+def count(found: Iterable[Judged], result: str) -> int:
+    return sum(one.result == result for one in found)
+
+
+def counts(found: Iterable[Judged]) -> list[int]:
+    """[PASSED, INCONCLUSIVE, FAILED]."""
+    judged = list(found)
+    return [count(judged, result) for result in (PASSED, INCONCLUSIVE, FAILED)]
+
+
+def clusters(found: Iterable[Judged], hit: Callable[[Judged], bool]) -> list[Cluster]:
+    """One for each event, in the order of their names.
+
+    Raises:
+        ValueError: a candidate of an event is there twice.
+    """
+    told: dict[str, dict[str, bool]] = defaultdict(dict)
+    for one in found:
+        own = told[one.case.event]
+        if one.case.candidate in own:
+            raise ValueError(f"{one.case.candidate} of {one.case.event} would be counted twice.")
+        own[one.case.candidate] = hit(one)
+    return [Cluster(hits=sum(own.values()), of=len(own)) for _, own in sorted(told.items())]
+
+
+def rates(found: Sequence[Judged]) -> Facts:
+    """What went wrong, counted, and with intervals by event."""
+    cheats, honest = of_kind(found, CHEAT), of_kind(found, HONEST)
+    able = [one for one in honest if (one.power or 0.0) >= POWER]
+    many = [one for one in honest if one.case.images >= MANY]
+    wrong = [one for one in cheats if one.result == PASSED]
+    elsewhere = [one for one in honest if one.case.candidate == ELSEWHERE]
+    structural, graded = (
+        [one for one in cheats if one.case.grade == grade] for grade in ("structural", "graded")
+    )
+
+    return {
+        "events": len({one.case.event for one in found}),
+        "cheats": len(cheats),
+        "kinds_of_cheats": len({one.case.candidate for one in cheats}),
+        "false_pass": len(wrong),
+        "false_pass_named": sorted(f"{one.case.candidate} in {one.case.event}" for one in wrong),
+        "granted": sum(one.granted == PASSED for one in cheats),
+        "structural_refusals": sum(bool(one.case.impossible) for one in cheats),
+        "honest": len(honest),
+        "honest_passed": count(honest, PASSED),
+        "false_fail": count(honest, FAILED),
+        "inconclusive": count(honest, INCONCLUSIVE),
+        "honest_with_power": len(able),
+        "false_fail_with_power": count(able, FAILED),
+        "inconclusive_with_power": count(able, INCONCLUSIVE),
+        "intervals": {
+            "events_with_a_cheat_passed": _told(by_event, cheats, _passed),
+            "deciding_events_with_a_cheat_passed": _told(
+                by_event, _deciding(cheats, honest), _passed
+            ),
+            "cheats_passed": _told(clustered, cheats, _passed),
+            "structural_passed": _told(clustered, structural, _passed),
+            "graded_passed": _told(clustered, graded, _passed),
+            "cheats_granted": _told(clustered, cheats, lambda one: one.granted == PASSED),
+            "honest_passed": _told(clustered, many, _passed),
+            "honest_failed": _told(clustered, honest, _failed),
+            "elsewhere_failed": _told(clustered, elsewhere, _failed),
+        },
+    }
+
+
+def _deciding(cheats: Iterable[Judged], honest: Iterable[Judged]) -> list[Judged]:
+    """Cheats of the events that passed an honest model: where none can pass, no cheat is caught."""
+    able = {one.case.event for one in honest if one.result == PASSED}
+    return [one for one in cheats if one.case.event in able]
+
+
+def _passed(one: Judged) -> bool:
+    return one.result == PASSED
+
+
+def _failed(one: Judged) -> bool:
+    return one.result == FAILED
+
+
+def _told(
+    interval: Callable[[list[Cluster]], Share],
+    found: Sequence[Judged],
+    hit: Callable[[Judged], bool],
+) -> Facts | None:
+    """The share as JSON; None where there is nothing to count, which is no share of zero."""
+    return dict(interval(clusters(found, hit)).to_json()) if found else None
+
+
+def tables(found: Sequence[Judged]) -> Facts:
+    """Verdicts by kind of cheat and by preset, honest shares, each also by data set."""
+    cheats, honest = of_kind(found, CHEAT), of_kind(found, HONEST)
+    edits = of_kind(found, EDIT)
+    many = [one for one in honest if one.case.images >= MANY]
+    share = _told(clustered, many, _passed)
+    return {
+        "kinds": _by_name(cheats),
+        "kinds_by_data": {data: _by_name(own) for data, own in _by_data(cheats)},
+        "grades": {one.case.candidate: one.case.grade for one in cheats},
+        "refused": _refused(cheats),
+        "granted_by_kind": _by_name(cheats, lambda one: one.granted),
+        "honest_passed_share": share["share"] if share else None,
+        "honest_passed_share_by_data": {
+            data: _told(clustered, own, _passed) for data, own in _by_data(many)
+        },
+        "by_preset": _by_name(edits),
+        "by_preset_by_data": {data: _by_name(own) for data, own in _by_data(edits)},
+    }
+
+
+def _by_name(
+    found: Iterable[Judged], result: Callable[[Judged], str] = lambda one: one.result
+) -> dict[str, list[int]]:
+    """[PASSED, INCONCLUSIVE, FAILED] of each candidate, over the events."""
+    told: dict[str, list[str]] = defaultdict(list)
+    for one in found:
+        told[one.case.candidate].append(result(one))
+    return {
+        name: [results.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
+        for name, results in told.items()
+    }
+
+
+def _refused(cheats: Iterable[Judged]) -> dict[str, int]:
+    """How often a kind was refused because a control could not be made of it."""
+    told: dict[str, int] = defaultdict(int)
+    for one in cheats:
+        told[one.case.candidate] += bool(one.case.impossible)
+    return {name: times for name, times in told.items() if times}
+
+
+def _by_data(found: Iterable[Judged]) -> list[tuple[str, list[Judged]]]:
+    told: dict[str, list[Judged]] = defaultdict(list)
+    for one in found:
+        told[one.case.data].append(one)
+    return sorted(told.items())

@@ -1,0 +1,106 @@
+"""The mutants are what they say, and a module's own tests are run against them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.mutants import mutation, own_tests, plugin
+from benchmarks.mutants.__main__ import DECIDING, drawn, modules
+
+SOURCE = '''
+"""A module, 3 < 4."""
+from typing import TYPE_CHECKING
+
+LIMIT: tuple[int, ...] = (2,)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check(value: int, least: float = 0.5) -> bool:
+    if value < 3 and not least:
+        raise ValueError(f"{value + 1} is below {3 * 2}")
+    return value * 2 == 8
+'''
+
+
+def test_decisions_are_changed_and_words_are_not() -> None:
+    found = mutation.mutations(SOURCE)
+    told = {(m.kind, m.before, m.after) for m in found}
+    assert ("comparison", "value < 3", "value <= 3") in told
+    assert ("arithmetic", "value * 2", "value / 2") in told
+    assert ("boolean", "value < 3 and (not least)", "value < 3 or not least") in told
+    assert ("boolean", "not least", "not not least") in told
+    assert ("constant", "0.5", "1.0") in told
+    assert ("return", "return value * 2 == 8", "return None") in told
+    # neither the message of an error, nor the docstring, nor an annotation, nor a guard for types
+    assert {m.line for m in found} == {5, 10, 11, 13}
+    assert not any("+" in m.before for m in found)
+
+
+def test_one_change_is_made_and_it_is_the_one_that_was_named() -> None:
+    (wanted,) = (m for m in mutation.mutations(SOURCE) if m.before == "value * 2 == 8")
+    space: dict[str, object] = {}
+    exec(compile(mutation.mutated(SOURCE, wanted.index), "m", "exec"), space)  # noqa: S102
+    check = space["check"]
+    assert callable(check)
+    assert check(5)
+    assert not check(4)
+    with pytest.raises(IndexError):
+        mutation.mutated(SOURCE, 10_000)
+
+
+def test_a_larger_draw_adds_to_a_smaller_one() -> None:
+    few, many = (drawn(["damp"], count=n, seed=3) for n in (5, 9))
+    assert many[:5] == few
+    assert drawn(["damp"], count=5, seed=4) != few
+
+
+def test_tests_of_a_module_are_those_named_after_it_and_those_that_import_it() -> None:
+    own = own_tests.of(Path("compliance/verdict/assurance.py"))
+    assert own
+    assert all(path.parts[:3] == ("tests", "compliance", "verdict") for path in own)
+    named = own_tests.of(Path("audits/equivalence.py"))
+    assert named[0] == Path("tests/audits/test_equivalence.py")
+    assert all((own_tests.ROOT / path).exists() for path in named)
+    assert all(own_tests.of(module) for module in modules(DECIDING))
+
+
+@pytest.mark.parametrize(("index", "right"), [(None, True), (0, False)])
+def test_a_module_is_imported_with_its_change_and_no_file_is_touched(
+    tmp_path: Path, index: int | None, right: bool
+) -> None:
+    module = tmp_path / "subject.py"
+    module.write_text("def is_small(value):\n    return value < 3\n")
+    (tmp_path / "test_subject.py").write_text(
+        "from subject import is_small\n\n\ndef test_edge():\n    assert not is_small(3)\n"
+    )
+    before = module.read_bytes()
+    environment = {name: value for name, value in os.environ.items() if name != plugin.VARIABLE}
+    if index is not None:
+        (wanted,) = (
+            m.index for m in mutation.mutations(module.read_text()) if m.kind == "comparison"
+        )
+        environment[plugin.VARIABLE] = f"{module}:{wanted}"
+    paths = os.pathsep.join([str(own_tests.ROOT), str(tmp_path)])
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "benchmarks.mutants.plugin",
+            "test_subject.py",
+        ],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": paths},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == (0 if right else 1), done.stdout
+    assert module.read_bytes() == before

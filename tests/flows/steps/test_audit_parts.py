@@ -1,0 +1,107 @@
+"""Parts of an event's audits, shown without a trained network: which there are, and why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from audits import remainder, spiked
+from audits.errors import BadControl
+from compliance.documents.policy import load_policy
+from flows.state.errors import EventError
+from flows.state.facts import NO_SHADOWS, References
+from flows.steps import audit, audit_rows
+from flows.steps import references as training
+
+
+def suite(case: Any, references: tuple[Any, ...], evidence: Any = None) -> audit.Suite:
+    """A suite without any model observed: what a part asks of it is given."""
+    made = object.__new__(audit.Suite)
+    made.case, made.references, made.evidence = case, references, evidence
+    return made
+
+
+def case(near_margin: float | None) -> audit.Case:
+    references = References(models=(), candidate=None, seeds=(), shadows=NO_SHADOWS, problems={})
+    parts: Any = SimpleNamespace()
+    return audit.Case(
+        data=parts, model=parts, references=references, edit=None, seed=1, near_margin=near_margin
+    )
+
+
+def test_the_control_near_the_margin_is_audited_where_the_policy_asks_for_it() -> None:
+    assert case(None).about_candidate == ["candidate", "must_fail"]
+    assert case(0.6).about_candidate == ["candidate", "must_fail", "near_margin"]
+
+
+def test_without_retrained_models_it_cannot_be_made_and_says_so() -> None:
+    part = suite(case(0.6), ()).run(audit.NEAR_MARGIN)
+    assert part.findings == {}
+    assert (
+        "of the original and a retrained model, and there is none" in part.impossible["near_margin"]
+    )
+
+
+def test_it_is_the_blend_that_holds_the_policys_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def blended(evidence: Any, reference: int, **how: Any) -> tuple[str, float]:
+        asked.update(how | {"evidence": evidence, "reference": reference})
+        return "the blend", 0.61
+
+    monkeypatch.setattr(spiked, "spiked", blended)
+    monkeypatch.setattr(audit.Suite, "_findings", lambda self, evidence: [{"of": evidence}])
+    part = suite(case(0.6), ("a reference",), "the evidence").run(audit.NEAR_MARGIN)
+    assert part.findings == {"near_margin": [{"of": "the blend"}]}
+    assert (asked["share"], asked["figure"]) == (0.6, "remainder.all")
+    assert (asked["evidence"], asked["audit"]) == ("the evidence", remainder.audit)
+
+
+def test_a_blend_that_cannot_be_made_is_named_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(*_: Any, **__: Any) -> None:
+        raise BadControl("No blend holds 0.60 of what the original knows.")
+
+    monkeypatch.setattr(spiked, "spiked", none)
+    part = suite(case(0.6), ("a reference",)).run(audit.NEAR_MARGIN)
+    assert part.impossible == {"near_margin": "No blend holds 0.60 of what the original knows."}
+    with pytest.raises(EventError, match="asks for no control near the margin"):
+        suite(case(None), ("a reference",)).run(audit.NEAR_MARGIN)
+
+
+def test_unseen_classes_are_drawn_after_hand_in_and_differ_by_seed() -> None:
+    given = list(range(40, 80))
+    draws = {tuple(audit_rows.drawn(given, seed)) for seed in range(20)}
+    assert len(draws) == 20
+    assert all(len(set(draw)) == 20 and set(draw) <= set(given) for draw in draws)
+    assert audit_rows.drawn(given, 7) == audit_rows.drawn(given, 7)
+    assert audit_rows.drawn(given[:8], 7) == given[:8]
+
+
+@pytest.mark.parametrize(
+    ("cost", "references", "shadows"),
+    [(None, 5, 16), (1.0, 5, 0), (1.0, 10, 8), (4.0, 5, 16)],
+)
+def test_shadows_are_trained_as_far_as_they_cost_no_more_than_the_policy_says(
+    tmp_path: Path, cost: float | None, references: int, shadows: int
+) -> None:
+    """Digits: 900 rows a shadow, some 810 a reference: five pay for four shadows, ten for eight."""
+    from flows.data.dataset import DataSpec
+
+    policy = load_policy("default-v2").model_copy(
+        update={"shadows": 16, "shadows_cost": cost, "references": references}
+    )
+    made_of = training.Training(
+        spec=DataSpec(name="digits"),
+        data_version="v",
+        classes=10,
+        architecture="damp:cnn",
+        recipe="digits",
+        forget=(3,),
+        retired=(),
+    )
+    assert training.shadow_count(policy, made_of) == shadows
