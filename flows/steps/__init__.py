@@ -32,6 +32,7 @@ What they share:
 
 __all__ = [
     "audit",
+    "audit_rows",
     "claim",
     "conclude",
     "edit",
