@@ -43,7 +43,7 @@ def test_a_claim_of_another_method_is_audited_and_does_not_pass(tmp_path: Path) 
 @pytest.mark.timeout(1800)
 def test_a_folder_of_photographs_leads_to_a_signed_report(tmp_path: Path) -> None:
     told = _typed(DOCS / "tutorial-photographs.md", tmp_path)
-    assert "5 classes, 560 training and 140 held-out images" in told
+    assert "4 classes, 352 training and 88 held-out images" in told
     assert "Preprocessing (given): 32x32, 3 channels, bilinear" in told
     assert "valid, and the verdict is" in told
     (event,) = _status(tmp_path)
