@@ -102,11 +102,11 @@ class Kept:
         import torch
 
         images = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
-        whole = memoryview(images.numpy()).cast("B")
-        size = len(whole) // max(1, len(rows))
+        flat = images.numpy().reshape(-1)
+        size = len(flat) // max(1, len(rows))
         for place, row in enumerate(rows.tolist()):
-            part = whole[place * size : (place + 1) * size]
-            if os.preadv(self.descriptor, [part], row * size) != size:
+            part = flat[place * size : (place + 1) * size]
+            if os.preadv(self.descriptor, [part.data], row * size) != size:
                 raise StoreError(
                     f"{self.path} is shorter than it was. Delete its folder; the same command "
                     "decodes the images again."
@@ -135,11 +135,12 @@ def kept(home: Home, source: Source, decode: Decode) -> Kept:
                 if not _is_whole(folder, source):
                     _fill(folder, source, decode)
         return Kept(folder / "pixels", shape)
-    except OSError as problem:
+    except (OSError, StoreError) as problem:
         done = _progress(folder) * CHUNK
+        reason = getattr(problem, "strerror", None) or str(problem).rstrip(".")
         raise StoreError(
             f"Cannot keep the decoded images of '{source.name}' in {folder}: "
-            f"{problem.strerror or problem}. {min(done, len(source.digests))} of "
+            f"{reason}. {min(done, len(source.digests))} of "
             f"{len(source.digests)} are there and stay. They take "
             f"{len(source.digests) * source.size / 1e9:.1f} GB in all: free some space or make the "
             "folder writable, then run the same command again."

@@ -86,6 +86,7 @@ def check(request: Request, dataset: Dataset, network: nn.Module, accept: Accept
         DataError, EventError: With the reason and what to do.
     """
     class_names.refuse_ambiguous(dataset.name, dataset.class_names or ())
+    _refuse_shape(network, dataset)
     limits = [
         *_left_out(dataset),
         *_duplicates(dataset, request.forget, accept),
@@ -94,6 +95,23 @@ def check(request: Request, dataset: Dataset, network: nn.Module, accept: Accept
     if request.method.preset != RETRAIN:
         limits += _uncuttable(network, dataset.train_inputs[:SEVERAL])
     return Checked(left_out=dataset.left_out, limits=tuple(limits))
+
+
+def _refuse_shape(network: nn.Module, dataset: Dataset) -> None:
+    """Refuse images of a shape that the network does not take.
+
+    Raises:
+        EventError: It raises on two of them.
+    """
+    try:
+        _answers(network, dataset.train_inputs[:2])
+    except Exception as problem:
+        shape = "x".join(map(str, dataset.input_shape))
+        words = str(problem).partition("\n")[0][:200] or type(problem).__name__
+        raise EventError(
+            f"The model does not take images of {shape} (channels, height, width): {words}. Check "
+            f"the architecture and what the model sees of an image{_preprocessing(dataset)}."
+        ) from problem
 
 
 def keep(home: Home, event: str, checked: Checked) -> None:

@@ -162,7 +162,9 @@ def inspect(
     spec = DataSpec(name=data, root=str(data_root.resolve()) if data_root else None)
     files = image_folder.of_spec(spec)
     source = _located(home, model, architecture)
-    own = preprocessing_sources.of_option(preprocessing) or (source and source.preprocessing)
+    own = preprocessing_sources.of_option(preprocessing)
+    if own is None and source is not None:
+        own = source.preprocessing
     if source is None:
         return _of_data(home, spec, files, own)
     candidates = [own] if own else _candidates(source.architecture, files)

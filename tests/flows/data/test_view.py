@@ -324,3 +324,32 @@ def test_a_disk_without_room_is_refused_before_the_first_picture(
     monkeypatch.setattr(pictures, "decoded", None)  # nothing may be decoded
     with pytest.raises(StoreError, match=r"0 of 18 are there and stay.*free some space"):
         load(photographs)
+
+
+def test_a_disk_that_fills_keeps_what_was_decoded(
+    tiny_disk: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 KiB; five images of 12 KiB each fit."""
+    from flows.state.errors import StoreError
+    from flows.state.settings import settings
+
+    monkeypatch.setenv("DAMP_HOME", str(tiny_disk / "state"))
+    settings.cache_clear()
+    monkeypatch.setattr(image_cache, "CHUNK", 1)
+    monkeypatch.setattr(image_cache, "_refuse_full", lambda folder, needed: None)
+    with pytest.raises(StoreError, match=r"[1-5] of 18 are there and stay.*free some space"):
+        load(photographs, Preprocessing(resize=(64, 64)))
+    settings.cache_clear()
+
+
+def test_a_class_with_one_photograph_is_refused(home: Home, photographs: Path) -> None:
+    photograph(photographs / "dog" / "0.jpg", 1)
+    with pytest.raises(DataError, match=r"no image in dog \(train\).*training and test images"):
+        load(photographs)
+
+
+def test_a_file_is_what_its_bytes_say_whatever_its_ending(home: Home, photographs: Path) -> None:
+    """A PNG that is called .jpg is read, as torchvision reads it."""
+    photograph(photographs / "ant" / "other.png", 50)
+    (photographs / "ant" / "other.png").rename(photographs / "ant" / "other.jpg")
+    assert len(load(photographs).train_labels) + len(load(photographs).test_labels) == 19

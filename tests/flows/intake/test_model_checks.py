@@ -342,3 +342,17 @@ def test_the_preprocessing_that_a_model_was_trained_with_is_accepted(network: nn
     seen = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
     whole = Around(network, before=lambda x: x * 0.25 + 0.5)
     assert model_checks.check(request(), seen, whole, STRICT) == model_checks.Checked()
+
+
+def test_images_of_another_shape_than_the_model_takes_are_refused(network: nn.Module) -> None:
+    def takes_eight(x: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] != 8:
+            raise AssertionError(f"Wrong image width! Expected 8 but got {x.shape[-1]}!")
+        return x
+
+    larger = Preprocessing(resize=(12, 12), channels=1)
+    seen = loaders.load(DataSpec(name="digits", preprocessing=larger))
+    with pytest.raises(EventError) as caught:
+        model_checks.check(request(), seen, Around(network, before=takes_eight), STRICT)
+    for words in ("1x12x12", "Expected 8 but got 12", "model.preprocessing", "12x12, 1 channels"):
+        assert words in str(caught.value)
