@@ -7,9 +7,11 @@ one tick of the clock would look like one. No name is written: a file's may be a
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,10 @@ from flows.state.paths import Home
 
 SETTLED = 2 * 10**9
 """Nanoseconds after which a file's times tell whether it has changed."""
+LARGE = 256 << 10
+"""Mean bytes of a file from which several are read at once."""
+AT_ONCE = 1 << 20
+"""Bytes that are read at a time."""
 PART = 4096
 """Files between two lines of progress."""
 Stamp = tuple[int, int, int]
@@ -44,14 +50,17 @@ def md5s(folder: Path, paths: Sequence[Path], home: Home) -> list[str]:
     stamps = [_stamp(path) for path in paths]
     digests = [before[key][1] if _same(before, key, stamp) else "" for key, stamp in stamps]
     missing = [number for number, digest in enumerate(digests) if not digest]
-    if missing:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(missing), PART):
-                progress.current().advance("reading files", start, len(missing))
-                part = missing[start : start + PART]
-                read = pool.map(md5_of, [paths[number] for number in part])
-                for number, digest in zip(part, read, strict=True):
-                    digests[number] = digest
+    whole = sum(stamps[number][1][0] for number in missing)
+    # threads that hash small files wait for one another more than they save
+    threads = (os.cpu_count() or 1) if whole > LARGE * len(missing) else 1
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(missing), PART):
+            progress.current().advance("reading files", start, len(missing))
+            part = missing[start : start + PART]
+            wanted = (paths[number] for number in part)
+            read = map(md5_of, wanted) if threads == 1 else pool.map(md5_of, wanted)
+            for number, digest in zip(part, read, strict=True):
+                digests[number] = digest
     kept = {
         key: (stamp, digest)
         for (key, stamp), digest in zip(stamps, digests, strict=True)
@@ -68,16 +77,20 @@ def md5_of(path: Path) -> str:
     Raises:
         DataVersionError: It is gone or cannot be read.
     """
+    total = hashlib.md5(usedforsecurity=False)
     try:
-        files.refuse_special(path)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, _md5).hexdigest()
+        # without O_NONBLOCK the opening of a pipe would wait for somebody who writes into it
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, files.SPECIAL)
+            while part := os.read(descriptor, AT_ONCE):
+                total.update(part)
+        finally:
+            os.close(descriptor)
     except OSError as problem:
         raise _unreadable(path, problem) from problem
-
-
-def _md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)
+    return total.hexdigest()
 
 
 def _stamp(path: Path) -> tuple[str, Stamp]:
