@@ -24,12 +24,29 @@ from audits.augmentation import Augmentation
 from audits.errors import BadRecipe
 from audits.images import Images
 
-Progress = Callable[[int, int, float, float], None]
-"""`progress(epoch, epochs, loss, accuracy)` after each epoch, counted from 1: both of the training
-rows as they were learned, the accuracy not a number where images are mixed."""
+Progress = Callable[[int, int, float], None]
+"""`progress(epoch, epochs, loss)` after each epoch, counted from 1."""
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("onecycle", "constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """One epoch that is done.
+
+    Attributes:
+        number: Counted from 1.
+        of: Epochs in all.
+        loss: Mean over the steps.
+        accuracy: Share of the training rows that were answered right as they were learned; not a
+            number where images are mixed.
+    """
+
+    number: int
+    of: int
+    loss: float
+    accuracy: float
 
 
 class Checkpoint(Protocol):
@@ -137,6 +154,7 @@ def train(
     exclude: Sequence[int] = (),
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    watch: Callable[[Epoch], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> nn.Module:
     """A model trained from scratch; on a CPU the same arguments give the same weights.
@@ -150,6 +168,7 @@ def train(
         exclude: Classes whose rows are left out; their outputs stay, never trained upwards.
         device: Where to train.
         progress: Told after each epoch.
+        watch: The same, with accuracy.
         checkpoint: Where to go on from, and what is left after each epoch; the weights in the end
             are those of a training that was never interrupted.
     Returns:
@@ -166,7 +185,7 @@ def train(
             model = model.to(memory_format=torch.channels_last)
             if isinstance(inputs, Tensor):
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
-        fit = _Fit(model, recipe, checkpoint, progress)
+        fit = _Fit(model, recipe, checkpoint, progress, watch)
         fit.run(inputs, labels.to(device), seed)
     return model.cpu().to(memory_format=torch.contiguous_format).eval()
 
@@ -207,9 +226,10 @@ class _Fit:
         recipe: Recipe,
         checkpoint: Checkpoint | None,
         progress: Progress | None,
+        watch: Callable[[Epoch], None] | None,
     ) -> None:
         self.model, self.recipe = model, recipe
-        self.checkpoint, self.progress = checkpoint, progress
+        self.checkpoint, self.progress, self.watch = checkpoint, progress, watch
         self.optimizer = _optimizer(model, recipe)
         self.average = _floating(model) if recipe.ema else {}
         self.schedule: LRScheduler | None = None
@@ -236,7 +256,12 @@ class _Fit:
             if self.checkpoint is not None and epoch < recipe.epochs:
                 self.checkpoint.save(partial(self._state, epoch))
             if self.progress is not None:
-                self.progress(epoch, recipe.epochs, loss / steps, right / len(labels))
+                self.progress(epoch, recipe.epochs, loss / steps)
+            if self.watch is not None:
+                share = right / len(labels)
+                epochs = recipe.epochs
+                done = Epoch(number=epoch, of=epochs, loss=loss / steps, accuracy=share)
+                self.watch(done)
         if self.average:
             self.model.load_state_dict(self.model.state_dict() | self.average)
 

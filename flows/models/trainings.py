@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from audits.images import Images
-    from audits.references import Recipe
+    from audits.references import Epoch, Recipe
 
 KEPT_EVERY = 10.0
 """Seconds between two states that are written: short trainings write none."""
@@ -221,7 +221,7 @@ def run(
         recipe=regime.recipe,
         seed=seed,
         exclude=exclude,
-        progress=shown,
+        watch=shown,
         checkpoint=checkpoint,
     )
     if checkpoint is not None:
@@ -383,18 +383,22 @@ class _Shown:
     def __init__(self, what: str) -> None:
         self.what, self.first, self.start = what, 0, time.monotonic()
 
-    def __call__(self, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
-        self.first = self.first or epoch  # a training that was resumed begins later
-        done = epoch - self.first + 1
-        left = (time.monotonic() - self.start) / done * (epochs - epoch)
-        known = f", accuracy {accuracy:.1%}" if accuracy == accuracy else ""
+    def __call__(self, epoch: Epoch) -> None:
+        self.first = self.first or epoch.number  # a training that was resumed begins later
+        done = epoch.number - self.first + 1
+        left = (time.monotonic() - self.start) / max(done, 1) * (epoch.of - epoch.number)
+        share = epoch.accuracy
+        known = f", accuracy {share:.1%}" if share == share else ""
         prefix = f"{self.what}, " if self.what else ""
-        text = f"{prefix}epoch {epoch}, loss {loss:.3f}{known}, {_in_words(left)} left"
-        progress.current().advance(text, epoch, epochs)
+        text = f"{prefix}epoch {epoch.number}, loss {epoch.loss:.3f}{known}"
+        progress.current().advance(f"{text}, {_in_words(left)} left", epoch.number, epoch.of)
 
     def user(self, epoch: int, epochs: int, loss: float, accuracy: float = float("nan")) -> None:
         """The same for a user's trainer, which may not know its accuracy."""
-        self(int(epoch), max(int(epochs), 1), float(loss), float(accuracy))
+        from audits.references import Epoch
+
+        whole = max(int(epochs), 1)
+        self(Epoch(number=int(epoch), of=whole, loss=float(loss), accuracy=float(accuracy)))
 
 
 def _in_words(seconds: float) -> str:

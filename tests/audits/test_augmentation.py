@@ -153,7 +153,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(recipe: Recipe, 
     whole = fit(recipe)
     kept = Kept()
 
-    def killed(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+    def killed(epoch: int, epochs: int, loss: float) -> None:
         if epoch == last:
             raise KilledError
 
@@ -175,11 +175,11 @@ def test_keeping_a_state_changes_nothing() -> None:
 
 def test_accuracy_is_that_of_the_rows_as_they_were_learned() -> None:
     told: list[float] = []
-    fit(Recipe(epochs=60, batch_size=4), progress=lambda e, n, loss, right: told.append(right))
+    fit(Recipe(epochs=60, batch_size=4), watch=lambda epoch: told.append(epoch.accuracy))
     assert all(0 <= each <= 1 for each in told)
     assert told[-1] == 1.0
     mixed: list[float] = []
-    fit(RICH, progress=lambda e, n, loss, right: mixed.append(right))
+    fit(RICH, watch=lambda epoch: mixed.append(epoch.accuracy))
     assert all(each != each for each in mixed)
 
 

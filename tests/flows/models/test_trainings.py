@@ -313,11 +313,11 @@ def test_a_kill_costs_one_epoch_and_no_byte(
     epochs: list[int] = []
     show = trainings._Shown.__call__
 
-    def dies(self: Any, epoch: int, *rest: Any) -> None:
-        epochs.append(epoch)
+    def dies(self: Any, epoch: Any) -> None:
+        epochs.append(epoch.number)
         if len(epochs) == 2:
             raise Killed
-        show(self, epoch, *rest)
+        show(self, epoch)
 
     monkeypatch.setattr(trainings._Shown, "__call__", dies)
     with pytest.raises(Killed):
