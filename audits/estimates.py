@@ -176,9 +176,9 @@ def compare(
     """An estimate against the mean of others that were measured on the same units.
 
     The squared standard error is the sampling variance of the estimate, paired with the others'
-    mean, plus, from two references on, the variance of these over their number. Their variance
-    holds what the images and draws do to each of them, so that this is taken from the first term:
-    it would count twice. A single reference is taken as it is: a fixed model, not a sample.
+    mean, plus, from two references on, the variance of these over their number. What images do to
+    each reference is in both; that is left so, as a reader that was fitted errs by more than its
+    images alone say. A single reference is taken as it is: a fixed model, not a sample of models.
 
     Args:
         beside: The original, for errors of shares; None where it has no such figure.
@@ -258,8 +258,7 @@ def _comparison(
 def _sampled(part: Part, baseline: Sequence[Part], beside: Beside | None, place: int) -> ErrorPart:
     """The sampling error of candidate and original against the mean of the baseline.
 
-    Unit by unit, since all models saw the same ones. What the baseline's own deviations from its
-    mean say of the error of that mean is taken away: its spread over models holds it already.
+    Unit by unit, since all models saw the same ones.
 
     Args:
         part: Of the candidate; contributions (m,).
@@ -269,33 +268,18 @@ def _sampled(part: Part, baseline: Sequence[Part], beside: Beside | None, place:
     """
     null = _stacked(baseline, part)  # (K, m)
     own = part.contributions - null.mean(0)  # (m,)
-    original, original_null = own * 0.0, null
+    candidate = float(_covariance(own, own)) / part.divisor
+    original = shared = 0.0
     if beside is not None:
         if baseline:
-            original_null = _stacked([other.parts[place] for other in beside.baseline], part)
-        original = beside.original.parts[place].contributions - original_null.mean(0)
-    within = [
-        # the error of the mean that each model's own deviations account for
-        _covariance(null - null.mean(0), other - other.mean(0)).sum() / (len(null) - 1) / len(null)
-        if len(baseline) > 1
-        else 0.0
-        for null, other in (
-            (null, null),
-            (null, original_null),
-            (original_null, original_null),
-        )
-    ]
-    candidate, shared, squared = (
-        float(_covariance(a, b)) - taken
-        for (a, b), taken in zip(
-            ((own, own), (own, original), (original, original)), within, strict=True
-        )
-    )
-    with_original = beside is not None
+            null = _stacked([other.parts[place] for other in beside.baseline], part)
+        theirs = beside.original.parts[place].contributions - null.mean(0)
+        original = max(float(_covariance(theirs, theirs)) / part.divisor, part.floor)
+        shared = float(_covariance(own, theirs)) / part.divisor
     return ErrorPart(
-        candidate=max(candidate / part.divisor, part.floor, 0.0),
-        original=max(squared / part.divisor, part.floor, 0.0) if with_original else 0.0,
-        shared=shared / part.divisor if with_original else 0.0,
+        candidate=max(candidate, part.floor),
+        original=original,
+        shared=shared,
         freedom=part.freedom,
         floor=part.floor,
     )
@@ -311,8 +295,9 @@ def _stacked(parts: Sequence[Part], like: Part) -> np.ndarray:
 def _covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Of the units in the last axis, (..., m) -> (...)."""
     centred = one - one.mean(-1, keepdims=True)
-    covariances: np.ndarray = (centred * (other - other.mean(-1, keepdims=True))).sum(-1)
-    return covariances / (one.shape[-1] - 1)
+    products = centred * (other - other.mean(-1, keepdims=True))
+    covariances: np.ndarray = products.sum(-1) / (one.shape[-1] - 1)
+    return covariances
 
 
 def _of_mean(baseline: Sequence[Estimate], beside: Beside | None, share: float) -> ErrorPart:

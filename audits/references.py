@@ -198,6 +198,8 @@ def _kept(inputs: Images, labels: Tensor, exclude: Sequence[int]) -> tuple[Image
         raise BadRecipe(
             f"Without classes {list(exclude)} fewer than two rows are left: exclude fewer."
         )
+    if bool(kept.all()):  # no copy of all rows
+        return inputs, labels
     return inputs.index_select(0, kept.nonzero().flatten()), labels[kept]
 
 

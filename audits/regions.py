@@ -8,13 +8,12 @@ difference may lie. Both one-sided tests at `alpha` make "within" (Schuirmann 19
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import stdev
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from audits.equivalence import OUTSIDE, UNDECIDED, WITHIN
 from audits.error_budget import ErrorBudget
@@ -201,22 +200,11 @@ def _limit(spreads: float, count: int, scale: float, own: float, level: float) -
 
     margin = spreads * sigma
 
-    def above(limit: float) -> float:
-        return float(special.ndtr((margin - limit) / error).mean())
+    def excess(limit: float) -> float:
+        return float(special.ndtr((margin - limit) / error).mean()) - level
 
     most = float((margin + 10 * error).max())
-    return _root(above, level, -most, most)
-
-
-def _root(falling: Callable[[float], float], level: float, low: float, high: float) -> float:
-    """Where a falling function passes a level, by bisection."""
-    for _ in range(40):
-        middle = (low + high) / 2
-        if falling(middle) > level:
-            low = middle
-        else:
-            high = middle
-    return low
+    return float(optimize.brentq(excess, -most, most, xtol=1e-6))
 
 
 def chance_within(figure: Figure, allowed: Region) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -20,7 +20,7 @@ from audits import (
     linear_probe,
     perturbation,
 )
-from audits.comparison import Models
+from audits.comparison import Models, Signal
 from audits.error_budget import combined
 from audits.errors import BadStatistic
 from audits.estimates import Beside, Estimate, Part, Units, compare
@@ -93,24 +93,24 @@ class Reading:
     models: Models
 
 
+POOLED: tuple[tuple[Callable[..., Finding], Signal, tuple[str, ...]], ...] = (
+    (linear_probe.audit, depth_probe.probed, ("folds", "shrinkage", "rows", "widest")),
+    (perturbation.audit, perturbation.perturbed, ("folds", "shrinkage")),
+    (few_shot.audit, few_shot.recognised, ("shots", "draws", "levels")),
+    (head_refit.audit, head_refit.refitted, ("shots", "draws", "penalty", "rows", "steps")),
+)
+"""The audits that are pooled, what each measures of a model, and the settings of that."""
+
+
 def _measured(evidence: Evidence) -> Iterator[tuple[Finding, Models]]:
     """The findings that are pooled, each with what they were made from: read from the memo."""
-    for run, signal, names in (
-        (linear_probe.audit, depth_probe.probed, ("folds", "shrinkage", "rows", "widest")),
-        (perturbation.audit, perturbation.perturbed, ("folds", "shrinkage")),
-        (few_shot.audit, few_shot.recognised, ("shots", "draws", "levels")),
-        (
-            head_refit.audit,
-            head_refit.refitted,
-            ("shots", "draws", "penalty", "rows", "steps"),
-        ),
-    ):
+    for run, signal, names in POOLED:
         finding = run(evidence)
         if finding.status == RUN:
             settings: dict[str, Any] = {name: finding.parameters[name] for name in names}
             # the memo's keys are hashed, and lists are not
             hashed = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-            yield finding, Models.of(evidence, signal, **hashed)
+            yield finding, Models.of(evidence, signal, by_class=False, **hashed)
 
 
 def pooled(readings: Sequence[Reading], *, seed: int, apart: float) -> Finding:

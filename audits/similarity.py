@@ -158,9 +158,9 @@ def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicate
     )
     paired = {
         name: null_of(
-            np.stack(candidate[name]),
-            np.stack(original[name]),
-            table([own[name] for own in among]),
+            np.stack(_values(candidate[name])),
+            np.stack(_values(original[name])),
+            table([_values(own[name]) for own in among]),
             units=images,
         )
         for name in candidate
@@ -176,7 +176,11 @@ def _compared(evidence: Evidence, levels: Sequence[str], *, rows: int, replicate
 def _mean(pairs: Pairs, images: int) -> Estimate | str:
     """Mean over the other models, with its bootstrap: (1 + B,) each, all images first."""
     broken = [pair for pair in pairs if isinstance(pair, str)]
-    return broken[0] if broken else mean_over_pairs(np.stack(pairs), units=images)
+    return broken[0] if broken else mean_over_pairs(np.stack(_values(pairs)), units=images)
+
+
+def _values(pairs: Pairs) -> list[np.ndarray]:
+    return [pair for pair in pairs if not isinstance(pair, str)]
 
 
 def likeness(

@@ -10,13 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Repair = Literal["recalibrate", "low_rank_update", "head_refit"]
+Repair = Literal["recalibrate", "low_rank_update", "head_refit", "natural_update"]
 """What can follow the cut: batch norms are re-estimated on retain samples; the layer before the
 head gets a low-rank term against what is left of the classes; the head is refitted to retain
-samples' original logits."""
+samples' original logits. `natural_update` stands in the place of a cut: the layers before the last
+depths write against the classes until their separability is natural, and the head is refitted."""
 
-REPAIR_PASSES: Mapping[Repair, int] = {"recalibrate": 1, "low_rank_update": 13, "head_refit": 1}
-"""Passes over the data that each repair takes at most."""
+REPAIR_PASSES: Mapping[Repair, int] = {
+    "recalibrate": 1,
+    "low_rank_update": 13,
+    "head_refit": 1,
+    "natural_update": 2,
+}
+"""Passes over the data that each repair takes at most; those of `natural_update` are over capped
+rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +38,8 @@ class PresetInfo:
         takes_gain: Whether a gain other than 1 has a meaning.
         default: Whether it is taken where none is named; true of exactly one.
         superseded_by: Name of the preset to take instead; None while it is current.
+        stand_in: Name of the preset that does its work where its own cannot be done, which the
+            edit then names; None where there is none.
     """
 
     name: str
@@ -40,10 +49,13 @@ class PresetInfo:
     takes_gain: bool = True
     default: bool = False
     superseded_by: str | None = None
+    stand_in: str | None = None
 
     @property
     def passes(self) -> int:
         """Passes over the data at most; those of `sequential` edits come on top.
+
+        Where another preset stands in, the passes of its repairs come on top as well.
 
         >>> PRESETS["mended"].passes
         3
@@ -69,13 +81,22 @@ _ROWS = (
         summary="as mixture, then refit the head to the classes to keep",
         planner="damp.mixture:plan",
         repairs=("recalibrate", "head_refit"),
-        default=True,
     ),
     PresetInfo(
         name="rewritten",
         summary="a light cut, then a low-rank update of the layer before the head and a head refit",
         planner="damp.mixture:plan_light",
         repairs=("recalibrate", "low_rank_update", "head_refit"),
+    ),
+    PresetInfo(
+        name="natural",
+        summary="leave the class the separability that a network without it would show",
+        # for predictions of costs, and where `mended` stands in: it cuts no reader itself
+        planner="damp.mixture:plan",
+        repairs=("natural_update",),
+        takes_gain=False,
+        default=True,
+        stand_in="mended",
     ),
 )
 

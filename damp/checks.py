@@ -29,7 +29,7 @@ SORTED_PURITY = 0.8
 """Chance that two samples of one batch are of one class, from which on the batches count as sorted
 by class."""
 
-REPAIRS_ON_DATA: tuple[Repair, ...] = ("low_rank_update", "head_refit")
+REPAIRS_ON_DATA: tuple[Repair, ...] = ("low_rank_update", "head_refit", "natural_update")
 """Repairs that need batches whatever the model; `recalibrate` needs them where there are norms."""
 
 PRECISIONS = (torch.float32, torch.float64)
@@ -80,12 +80,16 @@ def option_problems(preset: str, gain: float, device: Any) -> Iterator[DampError
         yield BadOption(f"Preset {preset!r} is unknown: take one of {', '.join(PRESETS)}.")
     if not (math.isfinite(gain) and gain > 0):
         yield BadOption(f"Gain {gain} is no finite number above 0.")
-    if gain != 1 and preset in PRESETS and not PRESETS[preset].takes_gain:
-        yield BadOption(
-            f"Preset {preset!r} takes no gain: leave it at 1 or take {DEFAULT_PRESET!r}."
-        )
+    elif gain != 1 and preset in PRESETS and not PRESETS[preset].takes_gain:
+        yield BadOption(f"Preset {preset!r} takes no gain: leave it at 1 or take {_with_gain()!r}.")
     if device is not None:
         yield from device_problems(device)
+
+
+def _with_gain() -> str:
+    """The preset that comes nearest to the default among those that take a gain."""
+    stand_in = PRESETS[DEFAULT_PRESET].stand_in
+    return stand_in or DEFAULT_PRESET
 
 
 def device_problems(device: Any) -> Iterator[DampError]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from damp.catalogue import Repair
+from damp.natural import NaturalEdit
 from damp.operators import Skipped
 
 
@@ -58,6 +59,10 @@ class EditedModel:
             well, where it is among the operators.
         mended: Name of the head that was refitted; None where none was.
         samples: Rows that the statistics were taken from.
+        natural: What `natural` did, with its goals; None for other presets, or where another
+            preset stood in.
+        stand_in: The preset that stood in for the one that was asked for; None where none did.
+        stand_in_reason: Why it did.
     """
 
     model: nn.Module
@@ -73,12 +78,20 @@ class EditedModel:
     samples: int
     rewritten: str | None = None
     mended: str | None = None
+    natural: NaturalEdit | None = None
+    stand_in: str | None = None
+    stand_in_reason: str | None = None
 
     @property
     def repairs(self) -> tuple[tuple[Repair, str], ...]:
         """`(kind, layer)` of each change to the weights that followed the cuts, in their order."""
+        depths = self.natural.depths if self.natural else ()
+        written: list[tuple[Repair, str]] = [
+            ("natural_update", name) for depth in depths if depth.changed for name in depth.layers
+        ]
         layers: Mapping[Repair, str | None] = {
             "low_rank_update": self.rewritten,
             "head_refit": self.mended,
         }
-        return tuple((kind, layer) for kind, layer in layers.items() if layer is not None)
+        later = [(kind, layer) for kind, layer in layers.items() if layer is not None]
+        return (*written, *later)

@@ -1,7 +1,7 @@
 """Forget whole classes: closed-form weight surgery, without gradients.
 
 check (checks, collection) -> plan (presets) -> cut (projection) -> repair (aftercare,
-low_rank_update, head_refit)
+low_rank_update, head_refit); of the preset `natural`: check -> write (natural)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from damp import aftercare, checks, projection
-from damp.catalogue import DEFAULT_PRESET
+from damp.catalogue import DEFAULT_PRESET, PRESETS
 from damp.collection import collect, collect_one
 from damp.edited import EditedModel, OperatorEdit
 from damp.errors import DampError, raise_together
@@ -22,7 +22,8 @@ from damp.head_refit import refit_head
 from damp.low_rank_update import apply_low_rank_update
 from damp.measurement import Measurement, Reader
 from damp.measuring import copy_model, preserve_state, select_operators, skip_operator, unwrap
-from damp.operators import Operator, Skipped
+from damp.natural import NaturalEdit, write_naturally
+from damp.operators import Operator, Skipped, find
 from damp.plans import OperatorPlan, PlanSettings
 from damp.presets import plan_operator
 from damp.running import Batches, exemplar
@@ -63,7 +64,8 @@ def forget(
             follow the cut and how many passes over the data it takes: see docs/method.md.
         gain: Multiplier on the separability, where the preset takes one: above 1 forgets more and
             keeps less.
-        sequential: Take the statistics again after every edit: one pass per set of inputs.
+        sequential: Take the statistics again after every cut: one pass per set of inputs.
+            `natural` looks anew at each depth in any case.
         retire: Mask the forgotten logits in `EditedModel.model`.
         skip: Layers to leave alone, by name, with all that lies inside them.
         device: Where to work; the result comes back to where the model is. None: there.
@@ -91,8 +93,7 @@ def forget(
     inner, retired = unwrap(model)
     classes, problems = checks.parse_classes(forget)
     problems += checks.request_problems(inner, preset=preset, gain=gain, skip=names, device=device)
-    recalibrates = checks.applies("recalibrate", preset) if recalibrate is None else recalibrate
-    norms, frozen = aftercare.batch_norms(inner) if recalibrates else ({}, [])
+    norms, frozen = _norms_to_recalibrate(inner, preset, recalibrate)
     problems += checks.data_problems(
         inner,
         batches,
@@ -119,7 +120,26 @@ def forget(
             ramp=ramp,
         )
         statistics, uses = _check_data(edit, measured, problems, norms=bool(norms))
-        edits, uncut = _cut_operators(edit, statistics, uses)
+        natural = _write_naturally(edit)
+        if isinstance(natural, str):
+            # what the row names does the work, on a new copy, and the result says so
+            edited = copy_model(inner, device)
+            operators, skipped = select_operators(edited, names)
+            edit = replace(
+                edit,
+                model=edited,
+                operators={operator.name: operator for operator in operators},
+                preset=PRESETS[preset].stand_in or preset,
+            )
+            # who reads what is traced on the very operators that are cut
+            uses = {name: replace(use, operator=edit.operators[name]) for name, use in uses.items()}
+            norms, frozen = _norms_to_recalibrate(inner, edit.preset, recalibrate)
+            raise_together(list(checks.order_problems(statistics, classes)) if norms else [])
+        uncut: list[Skipped] = []
+        if isinstance(natural, NaturalEdit):
+            edits = _natural_edits(edit, natural)
+        else:
+            edits, uncut = _cut_operators(edit, statistics, uses)
         # in this order: later repairs rest on the features that earlier ones leave
         recalibrated: tuple[str, ...] = ()
         if edits and norms and batches is not None:
@@ -139,9 +159,20 @@ def forget(
         sequential=sequential,
         recalibrated=recalibrated,
         rewritten=rewritten,
-        mended=mended,
+        mended=natural.head if isinstance(natural, NaturalEdit) else mended,
         samples=statistics.samples,
+        natural=natural if isinstance(natural, NaturalEdit) else None,
+        stand_in=edit.preset if isinstance(natural, str) else None,
+        stand_in_reason=natural if isinstance(natural, str) else None,
     )
+
+
+def _norms_to_recalibrate(
+    model: nn.Module, preset: str, asked: bool | None
+) -> tuple[Mapping[str, nn.Module], list[Skipped]]:
+    """Batch norms that a preset re-estimates, or the caller asked for, and those that cannot be."""
+    recalibrates = checks.applies("recalibrate", preset) if asked is None else asked
+    return aftercare.batch_norms(model) if recalibrates else ({}, [])
 
 
 def _once(*lists: Iterable[Skipped]) -> tuple[Skipped, ...]:
@@ -228,6 +259,46 @@ def _cut_operators(
     return edits, uncut
 
 
+def _write_naturally(edit: _Edit) -> NaturalEdit | str | None:
+    """Write against the classes where the preset does so; why it cannot; None for other presets."""
+    if not checks.applies("natural_update", edit.preset) or edit.batches is None:
+        return None
+    if not edit.classes:  # the copy stays bit-identical
+        return None
+    spared = [op.name for op in find(edit.model)[0] if op.name not in edit.operators]
+    return write_naturally(
+        edit.model, edit.original, edit.batches, edit.classes, edit.retired, spared
+    )
+
+
+def _natural_edits(edit: _Edit, natural: NaturalEdit) -> list[OperatorEdit]:
+    """What was done to each layer that writes a sum, and to the head."""
+    last = natural.depths[-1]
+    changed = [depth for depth in natural.depths if depth.changed]
+    layers = [(name, depth) for depth in changed for name in depth.layers]
+    return [
+        OperatorEdit(
+            name=name,
+            kind=edit.operators[name].kind,
+            strength=tuple(
+                min(max(1 - after / before, 0.0), 1.0) if before > 0 else 0.0
+                for before, after in zip(depth.before, depth.after, strict=True)
+            ),
+            separability=tuple(s**2 for s in depth.before),
+            relative_change=_moved(edit, name),
+            residual=depth.residual,
+            statistics="capped",
+        )
+        for name, depth in [*layers, (natural.head, last)]
+    ]
+
+
+def _moved(edit: _Edit, name: str) -> float:
+    """|W' - W| / |W| of a whole layer, Frobenius norms."""
+    before = edit.original.get_submodule(name).get_parameter("weight").double()  # (O, d, ...)
+    return float((edit.operators[name].parameter.to(before) - before).norm() / before.norm())
+
+
 def _update_writer(
     edit: _Edit, measured: Measurement, edits: list[OperatorEdit]
 ) -> tuple[str | None, list[Skipped]]:
@@ -245,8 +316,7 @@ def _update_writer(
     )
     if not isinstance(layer, str):
         return None, [layer]
-    before = edit.original.get_submodule(layer).get_parameter("weight").double()  # (O, d, ...)
-    moved = float((edit.operators[layer].parameter.to(before) - before).norm() / before.norm())
+    moved = _moved(edit, layer)
     edits[:] = [replace(e, relative_change=moved) if e.name == layer else e for e in edits]
     return layer, []
 

@@ -14,6 +14,14 @@ sys.path[:] = [entry for entry in sys.path if entry.startswith("/")]
 
 import os  # noqa: E402 - now that no other can be meant
 
+# an entry of PYTHONPATH that is empty or relative means the working folder too: `PYTHONPATH=:/opt`
+_MEANT = {
+    os.path.abspath(entry)
+    for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if "PYTHONPATH" in os.environ and not os.path.isabs(entry)
+}
+sys.path[:] = [entry for entry in sys.path if entry == HERE or entry not in _MEANT]
+
 from flows.state import children, interrupts  # noqa: E402 - the same
 
 INTERRUPTED = 130

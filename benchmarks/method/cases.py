@@ -55,6 +55,7 @@ class Study:
         targets: What the means are held against.
         drawn: Pictures of it: "gains" the trade-off by gain, "depth" separability by operator.
         fewer: Requests with seeds of their own, where a network takes long to train.
+        confirms: Its requests had no part in the choice of any preset's settings.
     """
 
     data: str
@@ -67,12 +68,13 @@ class Study:
     targets: Targets
     drawn: tuple[str, ...] = ()
     fewer: Mapping[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict)
+    confirms: bool = False
 
     @property
     def name(self) -> str:
         """For a file or a heading."""
         several = "" if len(self.requests[0]) == 1 else f", {len(self.requests[0])} classes"
-        return f"{self.data} {self.net}{several}"
+        return f"{self.data} {self.net}{several}{', confirmation' if self.confirms else ''}"
 
     def trained(self, request: tuple[int, ...]) -> tuple[int, ...]:
         """Seeds of the networks that never saw the classes of a request."""
@@ -142,9 +144,11 @@ METHODS: Mapping[str, Method] = {
     "mended": Method(edit=preset("mended")),
     "mended, gain chosen": Method(edit=preset("mended"), choices={"gain": GAINS}),
     "rewritten": Method(edit=preset("rewritten")),
+    "natural": Method(edit=preset("natural")),
     "mixture, one after the other": Method(edit=preset("mixture", apart=True)),
     "mended, one after the other": Method(edit=preset("mended", apart=True)),
     "rewritten, one after the other": Method(edit=preset("rewritten", apart=True)),
+    "natural, one after the other": Method(edit=preset("natural", apart=True)),
     "leace": Method(edit=baseline("leace"), code=OTHERS),
     "leace, features only": Method(edit=baseline("leace_features"), code=OTHERS),
     "kodge": Method(
@@ -155,9 +159,11 @@ METHODS: Mapping[str, Method] = {
     ),
 }
 
-APART = tuple(f"{name}, one after the other" for name in ("mixture", "mended", "rewritten"))
+APART = tuple(
+    f"{name}, one after the other" for name in ("mixture", "mended", "rewritten", "natural")
+)
 ALL = tuple(name for name in METHODS if name not in APART)
-PRESETS = ("original", "paper", "mixture", "mended", "rewritten")
+PRESETS = ("original", "paper", "mixture", "mended", "rewritten", "natural")
 CHOSEN = (*PRESETS, "mended, gain chosen")
 OURS = (*CHOSEN, *APART)
 SINGLE = ((3,), (8,), (0,))
@@ -176,6 +182,22 @@ STUDIES = (
     Study(
         data="cifar10", net="resnet", requests=SINGLE, seeds=(0, 1, 2),
         kept=300, gone=1500, methods=PRESETS, targets=PHOTOGRAPHS, drawn=("depth",),
+    ),
+    Study(
+        data="cifar10-small", net="resnet16", requests=((3,), (8,)), seeds=(0, 1),
+        kept=300, gone=1200, methods=PRESETS, targets=PHOTOGRAPHS,
+    ),
+    Study(
+        data="digits", net="cnn", requests=((5,), (1,)), seeds=(0, 1, 2),
+        kept=90, gone=90, methods=PRESETS, targets=EXACT, confirms=True,
+    ),
+    Study(
+        data="mnist", net="cnn", requests=((9,), (2,)), seeds=(0, 1, 2),
+        kept=300, gone=900, methods=PRESETS, targets=EXACT, confirms=True,
+    ),
+    Study(
+        data="cifar10-small", net="resnet16", requests=((1,), (5,)), seeds=(0, 1),
+        kept=300, gone=1200, methods=PRESETS, targets=PHOTOGRAPHS, confirms=True,
     ),
     Study(
         data="cifar10", net="vit", requests=SINGLE, seeds=(0, 1, 2),

@@ -38,6 +38,7 @@ FITTED = 250
 LAYERS: Mapping[str, Mapping[str, str]] = {
     "cnn": {"last": "fc2", "earlier": "fc1", "early": "conv3"},
     "resnet": {"last": "head", "earlier": "blocks.2.conv1", "early": "blocks.1.conv1"},
+    "resnet16": {"last": "head", "earlier": "blocks.2.conv1", "early": "blocks.1.conv1"},
     "vit": {"last": "head", "earlier": "blocks.3.qkv", "early": "blocks.2.qkv"},
 }
 """Operators whose pooled inputs are read: the head's, that of the last block, one before it."""

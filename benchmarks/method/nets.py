@@ -72,6 +72,9 @@ class ResidualBlock(nn.Module):
 NETS: Mapping[str, Callable[[int, tuple[int, int, int]], nn.Module]] = {
     "cnn": lambda classes, shape: SmallCNN(shape[0], classes),
     "resnet": lambda classes, shape: ResidualCNN(classes, pool=shape[-1] // 16),
+    "resnet16": lambda classes, shape: ResidualCNN(
+        classes, stem=16, widths=(16, 32, 64), pool=shape[-1] // 16
+    ),
     "vit": lambda classes, shape: SmallViT(shape[0], classes, shape[-1], dim=64, depth=4),
 }
 

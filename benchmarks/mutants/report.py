@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -34,7 +35,7 @@ def write(trials: Sequence[Trial], *, drawn: int, seed: int) -> None:
         "share_killed": round(killed / deciding, 4) if deciding else None,
         "trials": [asdict(trial) for trial in trials],
     }
-    machine.save("mutants", figures)
+    (machine.RESULTS / "mutants.json").write_text(json.dumps(figures, indent=1) + "\n")
     (machine.RESULTS / "mutants.md").write_text(page(figures, trials))
 
 

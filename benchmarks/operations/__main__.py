@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.operations.faults import calls, gate, kills
+from benchmarks.operations.faults import calls, claims, folders, gate, kills, origins
 from benchmarks.operations.flow import nightly, orchestration, queue
 from benchmarks.operations.office import Facts
+from benchmarks.operations.proxies import proxies
 from benchmarks.operations.workers import spread, statistics_pass
 
 RESULT = "operations"
@@ -84,6 +85,10 @@ PARTS: dict[str, Callable[[Path], Facts]] = {
     "kills": kills,
     "calls": calls,
     "gate": gate,
+    "folders": folders,
+    "claims": claims,
+    "origins": origins,
+    "proxies": proxies,
     "spread": spread,
     "statistics": statistics_pass,
 }

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import psutil
 
 from benchmarks.operations.office import Facts, Office
-from benchmarks.robustness import many_events
+from benchmarks.robustness import cross_origin, hostile_folders, many_events
 from compliance.ledger import Ledger
 from flows.servers import auth, processes
 from flows.state import journal
@@ -26,11 +26,13 @@ from flows.state.settings import prepare_environment, settings
 from flows.steps.table import STEPS
 from tests.flows import postgres
 
-VICTIMS = ("worker", "server", "database")
-POINTS = [
-    (victim, step, what) for what in ("began", "done") for victim in VICTIMS for step in STEPS
-]
-"""Whom to kill and when: each of three at the begin and at the end of each of ten steps."""
+PASSES = (
+    *(("worker", "began"), ("worker", "done"), ("server", "done"), ("database", "done")),
+    *(("server", "began"), ("database", "began")),
+)
+POINTS = [(victim, step, what) for victim, what in PASSES for step in STEPS]
+"""Whom to kill and when: each of three at the begin and at the end of each of ten steps. The ends
+come early, so that a run that is cut has killed after signing and after registration too."""
 
 
 def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) -> Facts:
@@ -68,10 +70,15 @@ def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) 
             office.damp("down")
     killing.problems += [f"outlived damp down: {command}" for command in _left(office)]
     of = dict(Counter(before["of"]) + killing.of)
+    points = before["points"] + killing.points
     return {
-        "points": before["points"] + killing.points,
+        "points": points,
         "target": len(POINTS),
         "points_are": "begin and end of each of ten steps, for each of three victims",
+        "passes_over_ten_steps": [
+            f"{victim} at {what}: {min(max(points - 10 * number, 0), 10)}"
+            for number, (victim, what) in enumerate(PASSES)
+        ],
         "kills": sum(of.values()),
         "of": of,
         "events": before["events"] + len(killing.events),
@@ -291,6 +298,34 @@ def gate(folder: Path) -> Facts:
     """Ways round the gate: each is named by the scan, and its promotion refused."""
     kept = _tests(folder, "tests/flows/registry/test_gate.py", "way_round")
     return kept | {"target": "40, all named, promotion refused"}
+
+
+def folders(folder: Path) -> Facts:
+    """Folders of strangers, with everything that is run by whoever is careless there."""
+    kept = _tests(folder, "tests/flows/test_hostile_folders.py", "all_kinds or prefect_reads")
+    return kept | {
+        "kinds": len(hostile_folders.KINDS),
+        "kinds_are": list(hostile_folders.KINDS),
+        "target": "0 executions of 20 kinds",
+    }
+
+
+def claims(folder: Path) -> Facts:
+    """Claims that name code: at each of their doors, by each command that reads them."""
+    which = "unless_it_was_allowed or any_callable or class_decides or before_anybody_was_asked"
+    kept = _tests(folder, "tests/flows/orchestration/test_claim.py", which)
+    return kept | {"target": "0 executions"}
+
+
+def origins(folder: Path) -> Facts:
+    """Requests of another origin, host or user, and a hostile page in Chromium."""
+    os.environ["DAMP_REQUIRE_BROWSER"] = "1"
+    which = "who_may_not_ask or another_origin or do_much"
+    kept = _tests(folder, "tests/flows/servers/test_guard.py", which)
+    return kept | {
+        "tries_of_one_page_in_the_browser": cross_origin.tries(3),
+        "target": "10 of a real browser, all refused",
+    }
 
 
 def _tests(folder: Path, file: str, which: str) -> Facts:

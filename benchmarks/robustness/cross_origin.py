@@ -161,3 +161,12 @@ async function all() {{
 }}
 all();
 </script>"""
+
+
+def tries(methods: int) -> int:
+    """How many requests the page makes: each way for each method by two names, a frame, a socket.
+
+    >>> tries(3)
+    32
+    """
+    return 2 * methods * page("", {}, "").count("await attempt(") + 2

@@ -34,6 +34,7 @@ FOREIGN = "tests/flows/models/test_third_party.py"
 GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_memory_is_taken"
 HOSTILE, CHILDREN = "tests/flows/test_hostile_folders.py", "tests/flows/state/test_children.py"
 GUARD, GUARD_TEST = "flows/servers/guard.py", "tests/flows/servers/test_guard.py"
+KEPT = "tests/flows/state/test_prefect_files.py"
 NETWORKS = "tests/flows/models/test_users_networks.py"
 ISOLATED = "tests/flows/servers/test_isolated.py"
 PURGE, DESK = "tests/flows/operations/test_purge.py", "tests/flows/intake/test_lifecycle.py"
@@ -108,10 +109,46 @@ DEFENCES = (
     ),
     Defence(
         "bytecode does not stand in for its source",
-        "flows/state/users_calls.py",
-        'before, sys.pycache_prefix = sys.pycache_prefix, "/nonexistent"',
-        "before = sys.pycache_prefix",
-        f"{ISOLATED}::test_bytecode_beside_the_source_is_not_what_runs",
+        "flows/state/code_files.py",
+        "            raise FileNotFoundError(path)",
+        "            return",
+        f"{ISOLATED}::test_bytecode_of_what_is_imported_late_is_not_what_runs",
+    ),
+    Defence(
+        "what allowed code imports is written down",
+        "flows/state/code_files.py",
+        'os.write(self._record, f"{line}\\n".encode())',
+        "pass",
+        f"{ISOLATED}::test_what_it_imports_from_beside_it_is_written_down",
+    ),
+    Defence(
+        "files that were read as code must be unchanged",
+        "flows/servers/isolated.py",
+        "    code_files.require(job.read)\n",
+        "",
+        f"{ISOLATED}::test_what_was_read_before_must_be_unchanged_before_anything_runs",
+    ),
+    Defence(
+        "what may run is what the ledger received",
+        "flows/state/others_code.py",
+        'if entry is not None and entry.body.get("code", {}) != found:',
+        "if False:",
+        "tests/flows/state/test_others_code.py"
+        "::test_code_that_takes_itself_off_the_record_does_not_run_beside_the_key",
+    ),
+    Defence(
+        "allowed code changes no settings, trust or events",
+        "flows/servers/isolated.py",
+        '*(_mounted(path, "ro") for path in (home, job.home.trust) if path.exists()),',
+        "",
+        f"{ISOLATED}::test_what_decides_and_what_is_started_is_out_of_its_reach",
+    ),
+    Defence(
+        "a kept result says not how it is read",
+        "flows/state/prefect_files.py",
+        "        owner.loads = reader",
+        "        pass",
+        f"{KEPT}::test_a_kept_result_runs_no_code",
     ),
     Defence(
         "code of others gets no secrets and no addresses",
@@ -119,6 +156,13 @@ DEFENCES = (
         "kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}",
         "kept = dict(os.environ)",
         f"{ISOLATED}::test_it_sees_no_key_no_passphrase_and_no_address",
+    ),
+    Defence(
+        "links that multiply are refused",
+        "flows/data/image_layout.py",
+        "if visits[real] > VISITS:",
+        "if visits[real] > VISITS**9:",
+        "tests/flows/data/test_image_folder.py::test_links_that_multiply_are_refused_at_once",
     ),
     Defence(
         "only listed kinds of pictures are opened",
@@ -518,8 +562,8 @@ DEFENCES = (
     Defence(
         "outputs alone never pass",
         "compliance/verdict/blockers.py",
-        '    if policy.assurance == "L1":',
-        "    if False:",
+        '    if policy.assurance == "L1":\n        yield L1_IS_OUTPUTS\n    elif',
+        "    if",
         f"{VERDICT}::test_outputs_alone_never_pass_a_class_erasure",
     ),
     Defence(
@@ -594,6 +638,13 @@ DEFENCES = (
         "    del sys.path[0]  # Python has put the working folder there",
         "    pass",
         f"{HOSTILE}::test_commands_in_a_folder_of_all_kinds_run_nothing",
+    ),
+    Defence(
+        "a path of Python's that means the folder is taken off",
+        "flows/__main__.py",
+        "if entry == HERE or entry not in _MEANT",
+        "if True",
+        f"{HOSTILE}::test_a_path_of_pythons_that_means_the_folder_runs_nothing",
     ),
     Defence(
         "Prefect reads no settings of the folder",

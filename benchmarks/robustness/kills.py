@@ -4,8 +4,9 @@ After every kill: a model under its final name has the bytes that it must have, 
 entry that was there still is. After the event: one of each effect, a statement that holds.
 
 Moments are drawn in two ways. Most events are killed step by step, each step at a random moment of
-its own length and on average once: the steps that move files, tags and aliases take a hundredth of
-an event's time. Every fourth event is killed at random moments of its whole time.
+its own length and on average once, those from the signature on three times: the steps that move
+files, tags and aliases take a hundredth of an event's time. Every fourth event is killed at random
+moments of its whole time.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ BY_TIME = 4
 PER_EVENT = 3
 AGAIN = 0.5
 """The chance that a step is killed, and killed once more: once on average."""
+LATE, AGAIN_LATE = ("conclude", "register", "close"), 0.75
+"""Steps that sign, register and close: three times on average."""
 
 
 @dataclass
@@ -51,6 +54,8 @@ class Killed:
         kills: SIGKILLs sent to a running event.
         events: Events carried to their end.
         steps: How many kills hit which step of the event.
+        after_signing: How many came when the ledger had a statement of the event.
+        after_registration: How many came when its version stood in the registry.
         problems: What must not be, in words.
         torn: Ledger lines cut short by a kill and repaired.
         seconds: Of an event that nobody killed.
@@ -59,6 +64,8 @@ class Killed:
     kills: int = 0
     events: int = 0
     steps: Counter[str] = field(default_factory=Counter)
+    after_signing: int = 0
+    after_registration: int = 0
     problems: list[str] = field(default_factory=list)
     torn: int = 0
     seconds: float = 0.0
@@ -69,6 +76,8 @@ class Killed:
             "kills": self.kills,
             "events": self.events,
             "kills_by_step": dict(sorted(self.steps.items())),
+            "kills_after_signing": self.after_signing,
+            "kills_after_registration": self.after_registration,
             "torn_lines_repaired": self.torn,
             "problems": self.problems,
             "seconds_of_an_undisturbed_event": round(self.seconds, 1),
@@ -120,7 +129,8 @@ def _of_its_steps(
 ) -> Iterator[Due]:
     """Moments of one step after the other, each as often as the draw has it."""
     for step in STEPS:
-        while draw.random() < AGAIN and not _notes(attempt, step, "done"):
+        again = AGAIN_LATE if step in LATE else AGAIN
+        while draw.random() < again and not _notes(attempt, step, "done"):
             yield _within(attempt, step, draw.uniform(0, 1.05 * lengths[step]))
 
 
@@ -159,6 +169,8 @@ def _one(
             break  # it was done before
         counted.kills += 1
         counted.steps[_step(attempt)] += 1
+        counted.after_signing += bool(Ledger(home.ledger).of(event, "statement_signed"))
+        counted.after_registration += bool(_notes(attempt, "register", "done"))
         lines = _lines_kept(home, lines, counted)
         _whole_or_absent(attempt.after, expected, event, counted)
     _finish(home, event, counted)

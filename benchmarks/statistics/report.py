@@ -35,8 +35,8 @@ def _lines(
     yield (
         "Size: how often a candidate exactly at the margin comes out within, at alpha .05. Honest: "
         f"how often one more training does. {draws} candidates each, so that a size of .05 has a "
-        f"standard error of {(0.05 * 0.95 / draws) ** 0.5:.4f}. K references; v/s^2 is the sampling "
-        "variance of a figure over that of trainings."
+        f"standard error of {(0.05 * 0.95 / draws) ** 0.5:.4f}. K references; v/s^2 is the "
+        "sampling variance of a figure over that of trainings."
     )
     for kind in KINDS:
         yield ""
@@ -63,20 +63,24 @@ def _lines(
     yield "# Planted leaks"
     yield ""
     yield (
-        "Power: how often the leak comes out outside five spreads (`spreads_above: 5`) of five "
-        "models that lack it. Clean: how often a sixth one of these does. Value and null are means."
+        "Refused: how often the model with the leak did not come out within, so that it cannot "
+        "pass; failed: how often it came out outside. Honest: how often the same model without the "
+        "leak came out within. Value and null are means over the worlds; five references each."
     )
     yield ""
     yield from _table(
-        ["leak", "reader", "value", "null", "power", "clean"],
+        ["leak", "reader", "rule", "value", "null", "refused", "failed", "honest", "worlds"],
         (
             [
                 each.leak,
-                each.reader,
+                f"`{each.reader}`",
+                each.rule,
                 f"{each.value:.2f}",
                 f"{each.null:.2f}",
-                f"{each.power:.2f}",
-                f"{each.clean:.2f}",
+                f"{each.refused:.2f}",
+                f"{each.failed:.2f}",
+                f"{each.honest:.2f}",
+                str(each.worlds),
             ]
             for each in seen
         ),

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import damp
-from audits import AUDITS, controls, fresh
+from audits import AUDITS, controls, fresh, remainder, spiked
 from audits.errors import BadControl, BadEvidence
 from audits.evidence import Evidence
 from audits.features import observe
@@ -31,20 +31,26 @@ from benchmarks.validity import data, kept_cheats, nets
 from benchmarks.validity.cheats import CHEATS, Candidate, Case
 from benchmarks.validity.nets import Setting
 from damp.catalogue import DEFAULT_PRESET, PRESETS
-from flows.models import statistics_cache
+from flows.models import renewal, statistics_cache
 from flows.state.files import write_atomically
 from flows.steps import audit_rows
 
-SOURCES = ("audits", "damp", "benchmarks/validity/cheats", "benchmarks/validity/bench.py")
+SOURCES = (
+    *("audits", "damp", "flows/models/renewal.py"),
+    *("benchmarks/validity/cheats", "benchmarks/validity/bench.py"),
+)
 ROOT = Path(__file__).parents[2]
 COSTLY = ("relearning",)
 """Audits that no shipped policy asks for and that take most of the time."""
 EDITS: Mapping[str, dict[str, object]] = {
     row.name: {"preset": row.name} for row in PRESETS.values() if row.superseded_by is None
 }
-"""Our own edits: every current preset, with its defaults."""
+"""Our own edits in closed form: every current preset, with its defaults."""
+RENEWED = "renewed"
+"""The one edit of ours that trains: what the shipped policies declare as the second attempt."""
 BASELINES = tuple(METHODS)
 """Closed-form methods of others, with their settings as published; on the sets of choice only."""
+NEAR_MARGIN = "near_margin"
 RANDOM = "random_direction"
 """The control that is made of the candidate, and cannot be made of every one."""
 
@@ -251,6 +257,7 @@ def candidates(bench: Bench) -> dict[str, Callable[[], Candidate]]:
         found[name] = lambda training=training: Candidate(model=training.model())
     for name, settings in EDITS.items():
         found[name] = lambda settings=settings: _edited(bench, settings)
+    found[RENEWED] = lambda: _renewed(bench)
     for name, method in METHODS.items() if bench.setting.choice else ():
         found[name] = lambda method=method: _by_others(bench, method)
     for name, cheat in CHEATS.items():
@@ -270,6 +277,19 @@ def _edited(bench: Bench, settings: dict[str, object]) -> Candidate:
     return Candidate(model=edited.unretired, retired=bench.forget)
 
 
+def _renewed(bench: Bench) -> Candidate:
+    done = renewal.renew(
+        bench.original,
+        bench.dataset,
+        bench.forget,
+        build=bench.setting.build,
+        recipe=bench.setting.recipe,
+        seed=renewal.FIRST_SEED + bench.event.seed,
+        folder=data.cache(),
+    )
+    return Candidate(model=done.network, retired=bench.forget)
+
+
 def _by_others(bench: Bench, method: Method) -> Candidate:
     batches = statistics_cache.batches(bench.dataset)
     edited = method(copy.deepcopy(bench.original), batches, forget=list(bench.forget))
@@ -286,7 +306,7 @@ def untrained(event: Event) -> set[str]:
     honest = nets.honest(event.setting, event.scope)
     others = BASELINES if event.setting.choice else ()
     cheap = (name for name, cheat in CHEATS.items() if not cheat.trained)
-    return {*honest, *EDITS, *others, *cheap}
+    return {*honest, *EDITS, RENEWED, *others, *cheap}
 
 
 def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Iterator[str]:
@@ -301,7 +321,7 @@ def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Itera
     if missing and not (folder / "_controls.json").exists():
         _keep(folder / "_controls.json", _controls(bench, made[DEFAULT_PRESET]().model))
         yield "controls"
-    own_control = {*EDITS, *nets.honest(event.setting, event.scope)}
+    own_control = {*EDITS, RENEWED, *nets.honest(event.setting, event.scope)}
     for name in missing:
         try:
             found = _candidate(bench, name, made[name](), own_control=name in own_control)
@@ -315,7 +335,7 @@ def missing_of(event: Event, audit_seed: int, *, only: set[str] | None = None) -
     """Names of candidates that were not measured yet, in the order in which they will be."""
     honest = nets.honest(event.setting, event.scope)
     others = BASELINES if event.setting.choice else ()
-    names = [*honest, *EDITS, *others, *CHEATS]
+    names = [*honest, *EDITS, RENEWED, *others, *CHEATS]
     folder = folder_of(event, audit_seed)
     return [
         name
@@ -337,7 +357,17 @@ def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
         found[f"reference_{index}"] = bench.findings(
             evidence.with_candidate(reference, references=others)
         )
-    return {"controls": found, "controls_without_references": apart}
+    told: dict[str, object] = {"controls": found, "controls_without_references": apart}
+    share = bench.setting.policy.near_margin
+    if share is not None:
+        try:
+            blended, _ = spiked.spiked(
+                evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
+            )
+            found[NEAR_MARGIN] = bench.findings(blended)
+        except BadControl as problem:
+            told["near_margin_problem"] = str(problem)
+    return told
 
 
 def _candidate(

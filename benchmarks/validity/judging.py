@@ -9,7 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from audits.finding import Finding
-from benchmarks.validity.bench import BASELINES, EDITS, RANDOM, Event, folder_of
+from benchmarks.validity.bench import (
+    BASELINES,
+    EDITS,
+    NEAR_MARGIN,
+    RANDOM,
+    RENEWED,
+    Event,
+    folder_of,
+)
 from benchmarks.validity.cheats import CHEATS
 from compliance.documents.policy import Policy
 from compliance.verdict import JudgedRow, judge, judge_rows
@@ -88,6 +96,8 @@ def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
         controls[RANDOM] = told[RANDOM]
         if f"{RANDOM}_apart" in told:
             apart[RANDOM] = told[f"{RANDOM}_apart"]
+    if "near_margin_problem" in shared:  # of the event, whoever the candidate is
+        impossible[NEAR_MARGIN] = shared["near_margin_problem"]
     name = path.stem
     return Case(
         event=event.name,
@@ -129,7 +139,7 @@ def _kind(name: str) -> str:
         return CHEAT
     if name in BASELINES:
         return BASELINE
-    return EDIT if name in EDITS else HONEST
+    return EDIT if name in EDITS or name == RENEWED else HONEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +154,8 @@ class Judged:
         granted: The verdict with the event's own control in the place of one that cannot be made
             of this candidate; the result where all could be made.
         apart: The verdict without retrained models, None where there were no unseen classes.
+        attempt: The verdict at the level of one of the policy's declared attempts; None for what is
+            no edit of ours, and where the policy declares none.
         rows: The judged rows.
         reasons: Why it is not PASSED.
     """
@@ -153,6 +165,7 @@ class Judged:
     power: float | None
     granted: str
     apart: str | None
+    attempt: str | None
     rows: tuple[JudgedRow, ...]
     reasons: tuple[str, ...]
 
@@ -172,9 +185,17 @@ def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
         power=plan_power(case, policy),
         granted=judge(case.findings, case.shared, policy).result if case.shared else verdict.result,
         apart=apart,
+        attempt=_attempt(case, policy),
         rows=verdict.rows,
         reasons=verdict.reasons,
     )
+
+
+def _attempt(case: Case, policy: Policy) -> str | None:
+    if case.kind != EDIT or not policy.attempts:
+        return None
+    level = policy.at_level(len(policy.attempts))
+    return judge(case.findings, case.controls, level, impossible=case.impossible).result
 
 
 def plan_power(case: Case, policy: Policy) -> float:

@@ -12,12 +12,18 @@ from torch.nn import functional
 
 from audits.references import Recipe, train
 from benchmarks.validity import data
+from compliance.documents.policy import Policy, load_policy
 from flows.data.dataset import Dataset
 from flows.models import architectures, weights
 
 RESIDUAL = "benchmarks.validity.nets:residual"
 CNN = "damp:cnn"
-REFERENCES = tuple(range(1000, 1005))
+FIRST_REFERENCE = 1000
+"""Seed of the first reference; the policy says how many there are."""
+SMALL_POLICY, POLICY = "demo-v2", "default-v2"
+"""By the number of held-out images of a class: the sets of 8x8 digits have some ninety."""
+MANY = 300
+"""Held-out images of a class from which `POLICY` is made for a data set."""
 HONEST = (2000, 2001)
 """Retrained models that are candidates: they must pass."""
 
@@ -63,6 +69,11 @@ class Setting:
         """Held-out images of the class that has fewest."""
         counts = self.dataset().test_labels.bincount()
         return int(counts[counts > 0].min())
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force for data of this size."""
+        return load_policy(POLICY if self.images >= MANY else SMALL_POLICY)
 
     def build(self) -> nn.Module:
         """A fresh network."""
@@ -209,8 +220,9 @@ def original(setting: Setting, seed: int) -> Training:
 
 
 def references(setting: Setting, scope: tuple[int, ...]) -> list[Training]:
-    """The yardstick of an event."""
-    return [Training(setting=setting, seed=seed, exclude=scope) for seed in REFERENCES]
+    """The yardstick of an event, as many as its policy asks for."""
+    seeds = range(FIRST_REFERENCE, FIRST_REFERENCE + setting.policy.references)
+    return [Training(setting=setting, seed=seed, exclude=scope) for seed in seeds]
 
 
 def honest(setting: Setting, scope: tuple[int, ...]) -> dict[str, Training]:

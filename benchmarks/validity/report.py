@@ -9,7 +9,7 @@ from typing import Any
 
 from audits import AUDITS
 from benchmarks import machine
-from benchmarks.validity import judging, tally
+from benchmarks.validity import judging, nets, tally
 from benchmarks.validity.bench import Event, untrained
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import BASELINE, CHEAT, EDIT, HONEST, Case, Judged
@@ -18,10 +18,6 @@ from compliance.documents.policy import Policy, Rule, load_policy
 from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
 
 Facts = dict[str, Any]
-SMALL_POLICY, POLICY = "demo-v1", "default-v1"
-"""By the number of held-out images of a class: the sets of 8x8 digits have some ninety."""
-MANY = 300
-"""Held-out images of a class from which `default-v1` is made for a data set."""
 SCALES = (0.5, 0.75, 1.0, 1.5)
 """Of the margins on the operating curve; 1 is the policy as it ships."""
 SIDE = ("accuracy", "utility")
@@ -65,12 +61,12 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
 
 
 def _policy_of(case: Case) -> str:
-    return POLICY if case.images >= MANY else SMALL_POLICY
+    return nets.POLICY if case.images >= nets.MANY else nets.SMALL_POLICY
 
 
 def _judged(case: Case, scale: float) -> Judged:
     policy = scaled(load_policy(_policy_of(case)), scale)
-    return judging.judged(case, policy, load_policy("l2-v1"))
+    return judging.judged(case, policy, load_policy("l2-v2"))
 
 
 def scaled(policy: Policy, scale: float) -> Policy:
@@ -243,8 +239,9 @@ def page(figures: Facts) -> str:
         + ", ".join(f"{name} by `{policy}`" for name, policy in figures["policies"].items())
         + ".",
         "",
-        "An event is one original model, a class to forget and five retrained references; no "
-        "trained model is shared by two events. Candidates of one event share them, so that "
+        "An event is one original model, a class to forget and as many retrained references as "
+        "the policy asks for; no trained model is shared by two events. "
+        "Candidates of one event share them, so that "
         "intervals (95%) count events: exact ones over events where one hit is enough, else at the "
         "effective number of candidates that the spread between events leaves. A target is met "
         "only where the interval's bound says so. The control of a random edit is made to the size "
@@ -455,7 +452,7 @@ def _levels(f: Facts) -> list[str]:
         "## Without retrained models",
         "",
         f"{f['levels']['compared']} candidates of {f['levels']['events']} events were judged a "
-        "second time without references, by classes that nobody was trained on (`l2-v1`); "
+        "second time without references, by classes that nobody was trained on (`l2-v2`); "
         f"{f['levels']['disagree']} verdicts differ.",
         "",
         *_table(("verdicts", "candidates"), rows),

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from benchmarks.validity.bench import RENEWED
 from benchmarks.validity.intervals import Cluster, Share, by_event, clustered
 from benchmarks.validity.judging import CHEAT, EDIT, HONEST, Judged
 from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
+from damp.catalogue import DEFAULT_PRESET
 
 Facts = dict[str, Any]
 POWER = 0.8
@@ -127,8 +129,8 @@ def tables(found: Sequence[Judged]) -> Facts:
         "honest_passed_share_by_data": {
             data: _told(clustered, own, _passed) for data, own in _by_data(many)
         },
-        "by_preset": _by_name(edits),
-        "by_preset_by_data": {data: _by_name(own) for data, own in _by_data(edits)},
+        "by_preset": _by_name(edits) | _ladder(edits),
+        "by_preset_by_data": {data: _by_name(own) | _ladder(own) for data, own in _by_data(edits)},
     }
 
 
@@ -143,6 +145,29 @@ def _by_name(
         name: [results.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
         for name, results in told.items()
     }
+
+
+LADDER = "ladder"
+RUNGS = (DEFAULT_PRESET, RENEWED)
+"""What the shipped policies declare before a full retraining."""
+
+
+def _ladder(edits: Iterable[Judged]) -> dict[str, list[int]]:
+    """What came of the declared attempts before the last one, each at its own level.
+
+    PASSED where one of them is, else the verdict on the last; none where no event has both.
+    """
+    told: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+    for one in edits:
+        if one.attempt is not None:
+            told[one.case.event, one.case.seed][one.case.candidate] = one.attempt
+    ends = [
+        PASSED if PASSED in (own[rung] for rung in RUNGS) else own[RUNGS[-1]]
+        for own in told.values()
+        if all(rung in own for rung in RUNGS)
+    ]
+    counted = [ends.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
+    return {LADDER: counted} if ends else {}
 
 
 def _refused(cheats: Iterable[Judged]) -> dict[str, int]:

@@ -3,6 +3,8 @@
     request.py    which classes of which model are to be forgotten, on what ground, by which policy
     claim.py      somebody says that a model has forgotten a class, and hands in both models
     preprocessing.py  how a model sees an image: part of the model that a request names
+    ladder.py     which attempts a policy declares for a request, and which is next; pure
+    methods.py    names of the ways to forget: the surgery's presets, and what trains
     policy.py     what must be measured, within which margins, at which level of assurance
     clock_rules.py  how long each regulation leaves, with its source
     deadlines.py  due dates, warnings, extensions; pure, the time is an argument
@@ -14,6 +16,8 @@ __all__ = [
     "claim",
     "clock_rules",
     "deadlines",
+    "ladder",
+    "methods",
     "policy",
     "preprocessing",
     "request",

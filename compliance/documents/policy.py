@@ -11,9 +11,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from audits import catalogue
+from compliance.documents.methods import METHODS, RETRAIN
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import PolicyError
 from compliance.formats.validation import Strict, check
@@ -28,6 +37,7 @@ Address = Annotated[str, AfterValidator(callback_urls.checked)]
 Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
 Role = Literal["executor", "reviewer", "auditor"]
 Assurance = Literal["L1", "L2", "L3"]
+Outcome = Literal["FAILED", "INCONCLUSIVE"]
 Kind = Literal["probe", "few_labels", "geometry", "nonlinear", "earlier"]
 """Kinds of readers, each of which sees what the others miss; docs/policies.md."""
 
@@ -35,16 +45,16 @@ Kind = Literal["probe", "few_labels", "geometry", "nonlinear", "earlier"]
 class Rule(Strict):
     """A margin for the measurements that a glob names, of one of four kinds.
 
-    `at_most`: the upper end of the value's 95% interval. `below` and `above`: the 90% interval of
-    the difference to the baseline lies between -below and +above; one left out is no limit on that
-    side. `remainder` and `overshoot`: the same, as shares of what the original differs from the
-    baseline, so that one rule fits every data set: at most this share of what the original knew
-    may remain, and at most that share may be lost beyond the baseline. Where the original itself
-    is not distinguished from the baseline by them, the measurement decides nothing.
-    `spreads_below` and `spreads_above`: as `below` and `above`, in standard deviations of the
-    baseline: not much further off than models that never saw the class are from one another. Beside
-    `below` or `above` the wider of both counts, so that five models that happen to agree narrow
-    nothing.
+    `at_most`: the value's upper bound, of a share of images at alpha. `below` and `above`: the 90%
+    interval of the difference to the baseline lies between -below and +above; one left out is no
+    limit on that side. `remainder` and `overshoot`: the same, as shares of what the original
+    differs from the baseline, so that one rule fits every data set: at most this share of what the
+    original knew may remain, and at most that share may be lost beyond the baseline. Where the
+    original itself is not distinguished from the baseline by them, the measurement decides nothing.
+    `spreads_below` and `spreads_above`: as `below` and `above`, in true standard deviations of the
+    baseline, whose uncertainty counts: not much further off than models that never saw the class
+    are from one another. Beside `below` or `above` the wider of both counts, so that five models
+    that happen to agree narrow nothing.
 
     `required`: must be within for a pass, and fails the model outside. `veto`: fails it outside
     too, and holds nothing up where the samples do not tell: for single readers beside a pooled one
@@ -104,29 +114,30 @@ class Rule(Strict):
         audit, _, depth = self.measurement.partition("@")
         return audit.split(".")[0] in catalogue.deep() and depth != "logits"
 
-    def sentence(self) -> str:
-        """The rule in words.
+    def sentence(self, confidence: float = 0.9) -> str:
+        """The rule in words; the confidence is 1 - 2 alpha, by the level of its tests.
 
         >>> Rule(measurement="few_shot.1@penultimate", below=0.2, above=0.1).sentence()
         'the 90% interval of the difference lies between -0.2 and +0.1'
         """
         only = "; outside fails, undecided holds nothing up" if self.veto else ""
-        return self._margin_sentence() + only
+        return self._margin_sentence(confidence) + only
 
-    def _margin_sentence(self) -> str:
+    def _margin_sentence(self, confidence: float) -> str:
         if self.at_most is not None:
-            return f"the upper end of the 95% interval is at most {self.at_most:g}"
+            return f"the upper end of its interval is at most {self.at_most:g}"
         if self.remainder is not None:
-            return _relative_sentence(self.remainder, self.overshoot)
+            return _relative_sentence(self.remainder, self.overshoot, confidence)
         least, most = (
             self._edge("-", self.below, self.spreads_below),
             self._edge("+", self.above, self.spreads_above),
         )
+        interval = f"the {100 * confidence:.3g}% interval of the difference lies"
         if not most:
-            return f"the 90% interval of the difference lies above {least}"
+            return f"{interval} above {least}"
         if not least:
-            return f"the 90% interval of the difference lies below {most}"
-        return f"the 90% interval of the difference lies between {least} and {most}"
+            return f"{interval} below {most}"
+        return f"{interval} between {least} and {most}"
 
     @staticmethod
     def _edge(sign: str, width: float | None, spreads: float | None) -> str:
@@ -138,11 +149,11 @@ class Rule(Strict):
         return " or ".join(widths) + wider
 
 
-def _relative_sentence(remainder: float, overshoot: float | None) -> str:
+def _relative_sentence(remainder: float, overshoot: float | None, confidence: float) -> str:
     beyond = "" if overshoot is None else f" and at most {overshoot:.0%} of it is lost beyond"
     return (
-        f"the 90% interval of the difference shows that at most {remainder:.0%} of what the "
-        f"original differs from the baseline remains{beyond}"
+        f"the {100 * confidence:.3g}% interval of the difference shows that at most "
+        f"{remainder:.0%} of what the original differs from the baseline remains{beyond}"
     )
 
 
@@ -171,6 +182,8 @@ class Policy(Strict):
     minimum_samples: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     fallback: Literal["retrain", "none"] = "none"
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
+    attempts: Annotated[tuple[Literal[METHODS], ...], Field(strict=False, max_length=10)] = ()  # type: ignore[valid-type]
+    fallback_on: Annotated[tuple[Outcome, ...], Field(strict=False, min_length=1)] = ("FAILED",)
     signoffs: Annotated[tuple[Role, ...], Field(strict=False, min_length=1)] = ("executor",)
     unknown_artefacts: Literal["report", "inconclusive"] = "report"
     identity: Literal["report", "required"] = "report"
@@ -227,6 +240,43 @@ class Policy(Strict):
             )
         return rules
 
+    @field_validator("attempts")
+    @classmethod
+    def _a_ladder(cls, attempts: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(attempts)) < len(attempts):
+            raise ValueError("a method is declared twice: the same attempt has the same outcome")
+        if RETRAIN in attempts[:-1]:
+            raise ValueError("nothing forgets more than `retrain` does: declare it last")
+        return attempts
+
+    @model_validator(mode="after")
+    def _one_way_on(self) -> Policy:
+        former = {"fallback", "max_attempts"} & self.model_fields_set
+        if self.attempts and former:
+            raise ValueError(
+                f"`attempts` says what follows what: leave out {' and '.join(sorted(former))}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_says_nothing(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys that came later are left out where they are not used: digests stay as they were."""
+        keys: dict[str, Any] = content(self)
+        if self.attempts:
+            del keys["fallback"], keys["max_attempts"]
+        else:
+            del keys["attempts"]
+        if self.fallback_on == ("FAILED",):
+            del keys["fallback_on"]
+        return keys
+
+    def at_level(self, attempts: int) -> Policy:
+        """The same rules for one of several attempts, all judged on the same rows.
+
+        The chance that any of them passes, or is failed, by mistake stays the policy's.
+        """
+        return self.model_copy(update={"alpha": self.alpha / attempts})
+
     def rule_for(self, measurement: str) -> Rule | None:
         """The first rule that names the measurement."""
         return next((rule for rule in self.rules if rule.names(measurement)), None)
@@ -246,7 +296,12 @@ class Policy(Strict):
         return strict_json.digest(_as_before(content, KEYS_SINCE))
 
 
-KEYS_SINCE = {"shadows_cost": None, "kinds": [], "near_margin": None, "unseen_classes": 0}
+KEYS_SINCE: dict[str, Any] = {
+    "shadows_cost": None,
+    "kinds": [],
+    "near_margin": None,
+    "unseen_classes": 0,
+}
 RULE_KEYS_SINCE = {"veto": False}
 """Keys that policies of before do not have, with what they mean without them: a policy that says
 nothing by them keeps the digest that is in ledgers and statements."""

@@ -10,7 +10,7 @@
     data: {name: digits}
     recipe: digits
     policy: default-v2
-    method: {preset: mended}
+    method: {preset: natural}
 
 A class is named by its index: the name of a class can be the name of a person.
 """
@@ -33,16 +33,14 @@ from pydantic import (
     model_validator,
 )
 
+from compliance.documents.methods import METHODS, RENEWED, RETRAIN
 from compliance.documents.policy import Regulation
 from compliance.documents.preprocessing import NamedOrWritten
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
-from damp.catalogue import DEFAULT_PRESET, PRESETS
+from damp.catalogue import DEFAULT_PRESET
 
-RETRAIN = "retrain"
-METHODS = (*PRESETS, RETRAIN)
-"""What `method.preset` takes: the presets of the surgery, or training anew."""
 DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
@@ -184,6 +182,10 @@ class DataSource(Strict):
     root: Text | None = None
 
 
+FORMER_DEFAULTS = ("mended",)
+"""Presets that were taken where none was named, before `DEFAULT_PRESET` was."""
+
+
 class Method(Strict):
     """How to forget: presets of the surgery, or training anew."""
 
@@ -195,8 +197,8 @@ class Method(Strict):
     @model_validator(mode="after")
     def _surgery_settings_for_surgery(self) -> Method:
         changed = self.gain != 1.0 or self.sequential or self.skip
-        if self.preset == RETRAIN and changed:
-            raise ValueError("`retrain` cuts nothing: leave out gain, sequential and skip")
+        if self.preset in (RENEWED, RETRAIN) and changed:
+            raise ValueError(f"`{self.preset}` cuts nothing: leave out gain, sequential and skip")
         return self
 
 
@@ -252,6 +254,18 @@ class Request(Versioned):
     def digest(self) -> str:
         """SHA-256 of `content`: the same request, the same digest."""
         return strict_json.digest(self.content())
+
+    def as_received(self, digest: str | None) -> Request:
+        """The request that has a digest: with the preset that was the default on that day.
+
+        A request that names no preset means what was the default when it was received. Where no
+        default gives that digest, the request as it is.
+        """
+        if digest is None or "preset" in self.method.model_fields_set:
+            return self
+        methods = (self.method.model_copy(update={"preset": name}) for name in FORMER_DEFAULTS)
+        former = (self.model_copy(update={"method": method}) for method in methods)
+        return next((request for request in former if request.digest() == digest), self)
 
 
 def load_request(path: str | Path) -> Request:

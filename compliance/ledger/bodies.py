@@ -6,7 +6,7 @@ is named here and leaves the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from compliance.signing.facts import Artefact
 
@@ -31,10 +31,27 @@ class RequestReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """Which of the declared attempts one is, as its plan fixes it."""
+
+    place: int
+    declared: tuple[str, ...]
+    level: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedAttempt:
+    """What a plan says of the attempts; nothing where its policy declares none."""
+
+    attempts: Declared | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRegistered:
-    """`plan_registered`: the audit plan, by its digest."""
+    """`plan_registered`: the audit plan, by its digest, and the attempts that it declares."""
 
     digest: str = ""
+    plan: PlannedAttempt = field(default_factory=PlannedAttempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

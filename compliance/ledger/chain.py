@@ -122,7 +122,7 @@ def opened(text: bytes, index: int, previous: str) -> tuple[Entry | None, str]:
     try:
         content = strict_json.loads(text, f"Entry {index}")
         own = _digest(text, content)
-    except (JsonError, AttributeError) as error:
+    except JsonError as error:
         return None, f"Entry {index} cannot be read: {error}"
     if not own:
         return None, f"Entry {index} was not written by this ledger: its form differs."
@@ -136,14 +136,15 @@ def opened(text: bytes, index: int, previous: str) -> tuple[Entry | None, str]:
     return entry, ""
 
 
-def _digest(text: bytes, content: Json) -> str:
+def _digest(text: bytes, content: Any) -> str:
     """The hash that a line's content has; empty where the line is not in the ledger's form.
 
     Python's own JSON writes plain ASCII entries without fractions exactly as RFC 8785 does, and
     thirty times as fast; all others take the long way.
     """
-    whole = content.keys() == FIELDS and all(type(content[n]) is _TYPES[n] for n in FIELDS)
-    if not whole:
+    if not isinstance(content, dict) or content.keys() != FIELDS:
+        return ""
+    if not all(type(content[name]) is _TYPES[name] for name in FIELDS):
         return ""
     if _is_plain(text, content):
         start = text.rindex(_HASH)  # the entry's own: what follows it holds no object

@@ -37,7 +37,12 @@ _NOTE = ("note", "{}")
 def _started(body: Body) -> str:
     """Which attempt by which method, and why, where it is not the one that was asked for."""
     method = _part(body.get("method", {}), "preset", "by {}")
-    return ", ".join(filter(None, (_part(body, *_ATTEMPT), method, _part(body, *_REASON))))
+    rung = body.get("rung") or {}
+    declared = rung.get("declared", ())
+    place = f"{rung['place']} of {len(declared)} that were declared" if declared else ""
+    skipped = ", ".join(f"{e['preset']} skipped" for e in rung.get("skipped", ()))
+    parts = (_part(body, *_ATTEMPT), method, place, skipped, _part(body, *_REASON))
+    return ", ".join(filter(None, parts))
 
 
 WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
@@ -75,6 +80,7 @@ WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
         "attempt_closed": ("Attempt closed", _all(_ATTEMPT, ("verdict", "verdict {}"))),
         "attempt_failed": ("Attempt ended by an error", _all(_ATTEMPT, _REASON)),
         "retrain_required": ("Retraining required", _all(_ATTEMPT, _REASON)),
+        "next_attempt": ("Another attempt is due", _all(_ATTEMPT, ("verdict", "verdict {}"))),
         "signed_off": ("Signed off", _all(("role", "by {}"), ("keyid", "key {}"))),
         "model_promoted": (
             "Model promoted",

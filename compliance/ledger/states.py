@@ -94,7 +94,12 @@ class Event:
             return False
         if self.state in (State.AUDITED, State.FAILED_AUDIT):
             return not self.attempt_closed
-        return self.state in WAITING or self.state is State.RETRAIN_REQUIRED
+        return self.state in WAITING or self.begins_again
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether an attempt was decided and another is due."""
+        return self.state in (State.RETRAIN_REQUIRED, State.NEXT_ATTEMPT)
 
     @property
     def ended(self) -> bool:

@@ -22,6 +22,7 @@ class State(StrEnum):
     AUDITED = "audited"
     FAILED_AUDIT = "failed_audit"
     RETRAIN_REQUIRED = "retrain_required"
+    NEXT_ATTEMPT = "next_attempt"
     APPROVED = "approved"
     DEPLOYED = "deployed"
     CLOSED = "closed"
@@ -57,6 +58,7 @@ KINDS: Mapping[str, State | None] = MappingProxyType(
         "statement_signed": State.AUDITED,  # FAILED_AUDIT where the body's verdict is FAILED
         "attempt_closed": None,  # the verdict has been dealt with; the state stays
         "retrain_required": State.RETRAIN_REQUIRED,
+        "next_attempt": State.NEXT_ATTEMPT,
         "signed_off": State.APPROVED,
         "model_promoted": State.DEPLOYED,
         "event_closed": State.CLOSED,
@@ -103,15 +105,20 @@ STATES: Mapping[State, StateInfo] = MappingProxyType(
         State.AUDITED: StateInfo(
             meaning="the last attempt has a signed statement, PASSED or INCONCLUSIVE",
             follows=_ALWAYS
-            | {State.EXECUTING, State.RETRAIN_REQUIRED}
+            | {State.EXECUTING, State.RETRAIN_REQUIRED, State.NEXT_ATTEMPT}
             | {State.APPROVED, State.DEPLOYED, State.CLOSED},
         ),
         State.FAILED_AUDIT: StateInfo(
             meaning="the last attempt has a signed statement, FAILED",
-            follows=_ALWAYS | {State.EXECUTING, State.RETRAIN_REQUIRED, State.CLOSED},
+            follows=_ALWAYS
+            | {State.EXECUTING, State.RETRAIN_REQUIRED, State.NEXT_ATTEMPT, State.CLOSED},
         ),
         State.RETRAIN_REQUIRED: StateInfo(
             meaning="no further edit is tried: the next attempt trains anew",
+            follows=_ALWAYS | _RUN | {State.CLOSED},
+        ),
+        State.NEXT_ATTEMPT: StateInfo(
+            meaning="the last attempt did not pass: the next one that was declared is due",
             follows=_ALWAYS | _RUN | {State.CLOSED},
         ),
         State.APPROVED: StateInfo(
@@ -123,7 +130,7 @@ STATES: Mapping[State, StateInfo] = MappingProxyType(
         ),
         State.ERROR: StateInfo(
             meaning="an attempt ended by an error, which a person clears",
-            follows=_ALWAYS | _RUN | {State.RETRAIN_REQUIRED, State.CLOSED},
+            follows=_ALWAYS | _RUN | {State.RETRAIN_REQUIRED, State.NEXT_ATTEMPT, State.CLOSED},
         ),
         State.PAUSED: StateInfo(
             meaning="nothing runs until it is resumed; the clock goes on",

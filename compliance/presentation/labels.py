@@ -73,6 +73,7 @@ REPAIRS: Mapping[str, str] = MappingProxyType(
     {
         "head_refit": "fitted anew, so that its rows for the classes to keep have changed as well",
         "low_rank_update": "updated against what was left of the classes",
+        "natural_update": "changed until the classes were as separable as they naturally are",
     }
 )
 

@@ -18,7 +18,7 @@ from compliance.report import (
     verdict_section,
 )
 from compliance.signing import Statement
-from compliance.signing.facts import Cost, EventFacts, Predicate
+from compliance.signing.facts import Attempts, Cost, EventFacts, Predicate
 
 Json = Mapping[str, Any]
 
@@ -157,6 +157,15 @@ def _attempts(event: EventFacts) -> dict[str, Any]:
         "this": event.attempt,
         "earlier": typed.plain(event.previous_attempts),
         "missing": max(missing, 0),
+        "declared": None if event.attempts is None else _declared(event.attempts),
+    }
+
+
+def _declared(attempts: Attempts) -> dict[str, Any]:
+    """The attempts that the policy declares, and this one among them."""
+    return typed.plain(attempts) | {
+        "of": len(attempts.declared),
+        "method": attempts.declared[attempts.place - 1],
     }
 
 

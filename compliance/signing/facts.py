@@ -58,6 +58,37 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptCost:
+    """What an attempt's model took to make, beside a full retraining."""
+
+    attempt: int
+    operations: int | None
+    retraining_operations: int
+    share: float | None
+    seconds: float | None
+    retraining_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedAttempt:
+    """An attempt that was declared and not made."""
+
+    preset: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """Which of the declared attempts one is, and at which error level it is judged."""
+
+    place: int
+    declared: tuple[str, ...]
+    level: float
+    skipped: tuple[SkippedAttempt, ...]
+    costs: tuple[AttemptCost, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventFacts:
     """Which attempt of which event, when, and where the ledger stood."""
 
@@ -69,6 +100,25 @@ class EventFacts:
     finished_at: str
     monotonic_seconds: float
     cost: Cost | None = None
+    attempts: Attempts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One training of operators that started afresh."""
+
+    start: str
+    operators: tuple[str, ...]
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewedTop:
+    """A part of the model that was trained on the rows to keep alone."""
+
+    trainings: tuple[Training, ...]
+    rows: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +209,7 @@ class Method:
     repairs: tuple[Repair, ...] = ()
     rewritten: str | None = None
     mended: str | None = None
+    renewed: RenewedTop | None = None
 
     @property
     def repaired(self) -> tuple[Repair, ...]:

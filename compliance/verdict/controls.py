@@ -13,8 +13,9 @@ from compliance.verdict.judged_row import OUTSIDE, JudgedRow
 from compliance.verdict.judging import judge_rows
 
 MUST_FAIL = ("original", "output_retired", "head_refitted", "random_direction")
-NEAR_MARGIN = "near_margin"
-"""A model that holds a little more than the margins allow: it must not pass."""
+NEAR_MARGIN, RANDOM = "near_margin", "random_direction"
+"""Models that must not pass: one that holds a little more than the margins allow, and a random
+edit, which may break any part of what the original knows and forgets nothing on purpose."""
 NOT_PASSED = "NOT_PASSED"
 MUST_PASS = "reference_"  # noqa: S105 - a prefix of names of controls
 
@@ -61,15 +62,18 @@ def judge_control(name: str, findings: Sequence[Finding], policy: Policy) -> Con
 
     By a policy that names kinds of readers, what holds the class is judged by the rows on the
     inside of the network alone: the original fails by its accuracy whatever the audits of the
-    inside can see, and a random edit by what it breaks. By others, which were written before there
+    inside can see. A random edit may break half of what is known of the class by chance: undecided
+    is a right answer to it there. By others, which were written before there
     were kinds, or which look at outputs only, by all rows.
     """
     rows = tuple(judge_rows(findings, policy))
     if name.startswith(MUST_PASS):
         return Control(name=name, expected=PASSED, result=result_of(rows), rows=rows)
-    expected = NOT_PASSED if name == NEAR_MARGIN else FAILED
     inside = [row for row in rows if row.rule is not None and row.rule.deep]
-    judged = inside if policy.kinds and policy.assurance != "L1" else rows
+    by_inside = bool(policy.kinds) and policy.assurance != "L1"
+    judged = inside if by_inside else rows
+    undecided = name == NEAR_MARGIN or (by_inside and name == RANDOM)
+    expected = NOT_PASSED if undecided else FAILED
     return Control(name=name, expected=expected, result=result_of(judged), rows=rows)
 
 

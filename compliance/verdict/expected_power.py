@@ -260,7 +260,8 @@ def _accept_all(
     """Chance of all rows at once: those with a null together, the others as the models fared."""
     from audits import forecast, regions
 
-    rows, others = [], []
+    rows: list[tuple[Sequence[float], regions.Region]] = []
+    others: list[JudgedRow] = []
     for row in deciding:
         figure = _honest(row, judged)
         allowed = (

@@ -30,7 +30,8 @@ class JudgedRow:
         outcome: "within", "outside", "undecided", "not_run" or "informational".
         reason: What the figures alone do not say.
         margins: The margins as numbers, (below, above); None where the rule has none.
-        difference_interval: 90% interval of the difference.
+        difference_interval: Of the difference, at this confidence.
+        confidence: 1 - 2 alpha, by the level of the policy's tests.
         accept_retrained: Chance that one more retrained model comes out "within".
         detect_original: Chance that a model with the original's value comes out "outside".
     """
@@ -45,6 +46,7 @@ class JudgedRow:
     difference_interval: tuple[float, float] | None = None
     accept_retrained: float | None = None
     detect_original: float | None = None
+    confidence: float = 0.9
 
     @property
     def required(self) -> bool:
@@ -66,7 +68,7 @@ class JudgedRow:
         row = {
             "audit": self.audit,
             "name": self.name,
-            "rule": self.rule.sentence() if self.rule else "",
+            "rule": self.rule.sentence(self.confidence) if self.rule else "",
             "required": self.required,
             "outcome": self.outcome,
             "reason": self.reason,

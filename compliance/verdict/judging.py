@@ -152,6 +152,7 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
         difference_interval=interval,
         accept_retrained=accept,
         detect_original=detect,
+        confidence=1 - 2 * policy.alpha,
     )
 
 

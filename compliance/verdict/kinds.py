@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from compliance.documents.policy import Kind
-from compliance.verdict.judged_row import JudgedRow
+from compliance.verdict.judged_row import INFORMATIONAL, MISSING, JudgedRow
 
 GLOBS: dict[Kind, tuple[str, ...]] = {
     "earlier": ("*@earlier",),
@@ -58,8 +58,17 @@ def of(measurement: str) -> tuple[Kind, ...]:
 
 
 def rows_of(kind: Kind, rows: Sequence[JudgedRow]) -> list[JudgedRow]:
-    """Required rows of a kind, those that cannot tell the original among them."""
-    return [r for r in rows if r.rule is not None and r.rule.required and kind in of(r.name)]
+    """Rows of a kind that the verdict may rest on, those that cannot tell the original among them.
+
+    Of a kind that may be missing also rows with a veto.
+    """
+    return [
+        row
+        for row in rows
+        if row.rule is not None
+        and (row.rule.required or (row.rule.veto and kind in MAY_LACK))
+        and kind in of(row.name)
+    ]
 
 
 def lacking(kinds: Sequence[Kind], rows: Sequence[JudgedRow]) -> Iterator[str]:
@@ -78,7 +87,8 @@ def lacking(kinds: Sequence[Kind], rows: Sequence[JudgedRow]) -> Iterator[str]:
 def absent(kinds: Sequence[Kind], rows: Sequence[JudgedRow]) -> Iterator[str]:
     """Kinds that are missing and may be, for the limits of the verdict."""
     for kind in kinds:
-        if kind not in MUST_TELL and not any(row.required for row in rows_of(kind, rows)):
+        own = rows_of(kind, rows)
+        if kind not in MUST_TELL and all(r.outcome in (INFORMATIONAL, MISSING) for r in own):
             yield (
                 f"No measurement by {WORDS[kind]} counts here, so that nothing is said of what "
                 "only they would see."

@@ -166,6 +166,12 @@ def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
             f"{row.name} has no power here: it would detect the original with a chance of "
             f"{row.detect_original:.2f} only."
         )
+    for row in rows:
+        if row.rule is not None and row.rule.veto and row.outcome == UNDECIDED:
+            yield (
+                f"{row.name} is undecided: neither within nor outside {_allowed(row)}. It fails "
+                "what lies outside and holds nothing up."
+            )
     idle = [row for row in rows if row.outcome == MISSING and not row.required]
     for row in idle:
         yield f"{row.name} was not measured. {row.reason}"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from compliance.formats.errors import LedgerError, NoteError
 from compliance.ledger import Entry, append_file, chain, checkpoint, merkle, proofs
-from compliance.ledger.bodies import PlanRegistered, StatementSigned
+from compliance.ledger.bodies import Declared, PlanRegistered, StatementSigned
 from compliance.ledger.chain import START
 from compliance.ledger.checkpoint import Checkpoint
 from compliance.signing import Statement, Trust
-from compliance.signing.facts import EventFacts, LedgerPosition, Predicate
+from compliance.signing.facts import Attempts, EventFacts, LedgerPosition, Predicate
 
 
 def problems(
@@ -131,6 +131,16 @@ def _plan(entries: Sequence[Entry], predicate: Predicate) -> Iterator[str]:
         yield f"Ledger entry {number} is not the audit plan of event {event.id}."
     elif entry.read(PlanRegistered).digest != plan.digest:
         yield f"Ledger entry {number} holds another audit plan than the statement."
+    elif _declared(entry.read(PlanRegistered).plan.attempts) != _declared(event.attempts):
+        yield (
+            f"Ledger entry {number} declares other attempts than the statement, or judges them at "
+            "another level."
+        )
+
+
+def _declared(attempts: Declared | Attempts | None) -> tuple[int, tuple[str, ...], float] | None:
+    """Which of the declared attempts, and at which error level."""
+    return None if attempts is None else (attempts.place, attempts.declared, attempts.level)
 
 
 def _attempts(earlier: Sequence[StatementSigned], event: EventFacts) -> Iterator[str]:

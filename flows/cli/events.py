@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
 @click.option("--policy", default="default-v2", show_default=True, help="Policy name or file.")
 @click.option("--regulation", default="gdpr", show_default=True, help="gdpr, ccpa, contract, ...")
-@preset("retrain")
+@preset("renewed", "retrain")
 def request(forget: tuple[str, ...], **options: Any) -> int:
     """Print a request with a new id, to look through and submit.
 
@@ -176,6 +176,8 @@ def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
     """A line for each event, and below it what can be copied or must be known."""
     from rich.text import Text
 
+    from flows.records.status import attempt_in_words
+
     if not events:
         yield "No event yet. `damp demo` makes one; `damp submit` files a request."
     for event in events:
@@ -184,7 +186,7 @@ def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
             (f"{sign} ", colour),
             f"{event.id}  {event.state}",
             (f"  {event.verdict or 'undecided'}", colour),
-            (f"  attempt {event.attempt}, due {event.due[:10]}", "dim"),
+            (f"  {attempt_in_words(event)}, due {event.due[:10]}", "dim"),
         )
         details = {"doing": event.doing, "problem": event.problem, "report": event.report}
         for name, value in details.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.cli import console
 from flows.cli.options import DONE, NOT_PASSED
-from flows.records.status import EventStatus
+from flows.records.status import EventStatus, attempt_in_words
 from flows.state.paths import Home
 from flows.state.settings import settings
 
@@ -43,7 +43,7 @@ def _panel(home: Home, outcome: EventStatus) -> None:
         console.short(folder / name) for name in ("statement.dsse.json", "after.safetensors")
     )
     facts = {
-        "event": f"{outcome.id}, attempt {outcome.attempt}, {outcome.state}",
+        "event": f"{outcome.id}, {attempt_in_words(outcome)}, {outcome.state}",
         "report": report,
     }
     if outcome.cost:

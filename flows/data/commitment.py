@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.ledger import merkle
+from flows.state import others_code
 from flows.state.errors import StoreError
 from flows.state.paths import Home
 
@@ -56,8 +57,21 @@ def commitment(rows: Sequence[bytes], key: bytes) -> Commitment:
 
 
 def forget_set(dataset: Dataset, forget: Sequence[int], home: Home) -> dict[str, int | str]:
-    """The commitment to the training records of some classes, under this home's key."""
-    return commitment(list(records(dataset, _of(dataset, forget))), forget_key(home)).to_json()
+    """The commitment to the training records of some classes, under this home's key.
+
+    Where code of the other side runs, it is the key of that event, which shows nothing of others.
+    """
+    key = others_code.event_key() or forget_key(home)
+    return commitment(list(records(dataset, _of(dataset, forget))), key).to_json()
+
+
+def event_key(home: Home, event: str) -> bytes:
+    """The key of one event, 32 bytes: HMAC-SHA256 of its id under this home's key.
+
+    Raises:
+        StoreError: This home's key cannot be made or read.
+    """
+    return hmac.digest(forget_key(home), event.encode(), "sha256")
 
 
 def retain_set(dataset: Dataset, forget: Sequence[int]) -> dict[str, int | str]:

@@ -24,6 +24,8 @@ TEST = ("test", "testing")
 VALIDATION = ("val", "valid", "validation")
 """Names of parts, in whatever case. Validation images are the test data where there are no test
 images."""
+VISITS = 20
+"""How often links may lead to one folder."""
 PROBLEMS = 5
 """Files named in one refusal."""
 PLAIN_ENDING = re.compile(r"\.[a-z0-9]{1,8}")
@@ -185,8 +187,14 @@ def _in_hidden(path: Path) -> str:
 
 
 def _files(folder: Path, listing: Listing) -> Iterator[Path]:
-    """Every file below a folder; links are followed, but never back up."""
+    """Every file below a folder; links are followed, but never back up.
+
+    Raises:
+        DataError: Links lead to one folder again and again: two in each of thirty folders would be
+            a thousand million.
+    """
     above = {os.path.realpath(folder)}
+    visits = Counter[str]()
 
     def walk(here: Path, above: set[str]) -> Iterator[Path]:
         for path in sorted(here.iterdir()):
@@ -195,6 +203,12 @@ def _files(folder: Path, listing: Listing) -> Iterator[Path]:
             elif (real := os.path.realpath(path)) in above:
                 listing.reasons["links to a folder above"] += 1
             else:
+                visits[real] += 1
+                if visits[real] > VISITS:
+                    raise DataError(
+                        f"{path} leads to {real}, as more than {VISITS} other links below {folder} "
+                        "do: its images would be read as often. Remove the links."
+                    )
                 yield from walk(path, above | {real})
 
     yield from walk(folder, above)

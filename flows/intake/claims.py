@@ -20,7 +20,7 @@ from flows.intake.receipts import Receipt
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.servers import isolated
-from flows.state import locks, others_code
+from flows.state import code_files, locks, others_code
 from flows.state.errors import DataError, EventError, ModelError
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -64,9 +64,11 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
     new = receipts.logged(home, event) is None
     warnings: tuple[str, ...] = ()
     if new:
+        read: Mapping[str, str] = {}
         if code:
             arguments = {"home": str(home.root), "file": str(file.resolve())}
-            isolated.run(isolated.Job.of(home, f"{__name__}:check_file", arguments, code))
+            job = isolated.Job.of(home, f"{__name__}:check_file", arguments, code)
+            read = isolated.run(job).read
         else:
             check(home, claim, policy, origin)
         warnings = foreseen(claim, policy, origin, others=bool(code))
@@ -81,7 +83,11 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
                     event,
                     home.claim(event),
                     file.read_bytes(),
-                    {"folder": str(origin), "files": files},
+                    {
+                        "folder": str(origin),
+                        "files": files,
+                        **({"read": dict(read)} if code else {}),
+                    },
                     document=claim.digest(files),
                     regulation="other",
                     policy=policy,
@@ -91,7 +97,7 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
                     architectures={
                         name: located[name].architecture for name in ("original", "edited")
                     },
-                    **({"code": code} if code else {}),
+                    **(_of_code(code, read) if code else {}),
                 )
     return receipts.receipt(home, event, new=new, warnings=warnings)
 
@@ -114,6 +120,11 @@ def foreseen(claim: Claim, policy: Policy, origin: Path, *, others: bool) -> tup
         files = image_folder.of_spec(spec)  # classes are counted without reading a pixel
         unseen = len(files.classes if files else loaders.load(spec).test_labels.unique())
     return tuple(blockers.foreseen(policy, references=references, unseen=unseen))
+
+
+def _of_code(code: Mapping[str, str], read: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """What a receipt says of code that ran: the modules that were allowed, the files they read."""
+    return {"code": code, "codeFiles": code_files.named(read, others_code.places(code))}
 
 
 def claim_of(home: Home, event: str) -> Claim:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance.documents.request import RETRAIN, Request
+from compliance.documents.methods import RENEWED, RETRAIN
+from compliance.documents.request import Request
 from flows.data import class_names
 from flows.data.dataset import Dataset, LeftOut
 from flows.state.errors import EventError
@@ -59,10 +60,12 @@ class Checked:
     Attributes:
         left_out: Files of its data folder that were not read.
         limits: Sentences for the statement, on these and on all that was accepted.
+        impossible: Methods that the model forbids, with the reason of each.
     """
 
     left_out: tuple[LeftOut, ...] = ()
     limits: tuple[str, ...] = ()
+    impossible: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Checked:
@@ -70,18 +73,32 @@ class Checked:
         return cls(
             left_out=tuple(LeftOut(**each) for each in content["left_out"]),
             limits=tuple(content["limits"]),
+            impossible=dict(content.get("impossible", {})),
         )
 
     def to_json(self) -> dict[str, Any]:
         return {
             "left_out": [{"reason": x.reason, "count": x.count} for x in self.left_out],
             "limits": list(self.limits),
+            "impossible": dict(self.impossible),
         }
 
 
-def check(request: Request, dataset: Dataset, network: nn.Module, accept: Acceptance) -> Checked:
+def check(
+    request: Request,
+    dataset: Dataset,
+    network: nn.Module,
+    accept: Acceptance,
+    attempts: Sequence[str] = (),
+) -> Checked:
     """Refuse a model and data that do not belong together; say what is noteworthy of others.
 
+    Args:
+        request: And its data and model.
+        dataset: Without classes that the model has retired.
+        network: The model.
+        accept: What is accepted about them.
+        attempts: That the policy declares: those that the model forbids are noted.
     Raises:
         DataError, EventError: With the reason and what to do.
     """
@@ -92,9 +109,27 @@ def check(request: Request, dataset: Dataset, network: nn.Module, accept: Accept
         *_duplicates(dataset, request.forget, accept),
         *_accuracy(network, dataset, request.forget, accept),
     ]
-    if request.method.preset != RETRAIN:
+    if request.method.preset not in (RENEWED, RETRAIN):
         limits += _uncuttable(network, dataset.train_inputs[:SEVERAL])
-    return Checked(left_out=dataset.left_out, limits=tuple(limits))
+    impossible = {}
+    if RENEWED in (request.method.preset, *attempts):
+        impossible = _impossible(network, dataset.train_inputs[:SEVERAL])
+    wanted = attempts or (request.method.preset,)
+    if request.method.preset in impossible or all(each in impossible for each in wanted):
+        raise EventError(" ".join(impossible.values()))
+    return Checked(left_out=dataset.left_out, limits=tuple(limits), impossible=impossible)
+
+
+def _impossible(network: nn.Module, images: Tensor) -> dict[str, str]:
+    """Methods that a model forbids; of those that train a part of it."""
+    from flows.models import renewal
+    from flows.state.errors import ModelError
+
+    try:
+        renewal.start_of(network, images)
+    except ModelError as reason:
+        return {RENEWED: str(reason)}
+    return {}
 
 
 def _refuse_shape(network: nn.Module, dataset: Dataset) -> None:

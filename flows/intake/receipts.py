@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from compliance.documents.policy import Policy
+from compliance.formats import files, strict_json
+from compliance.formats.errors import JsonError
 from compliance.ledger import Ledger, states
 from flows.intake.clock import Clock
+from flows.state.errors import EventError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
 
@@ -84,8 +87,20 @@ def enter(
 
 
 def origin(home: Home, event: str) -> Facts:
-    """The origin that was kept."""
-    content: Facts = json.loads(_origin(home, event).read_text())
+    """The origin that was kept.
+
+    Raises:
+        EventError: It is gone, or says something else.
+    """
+    place = _origin(home, event)
+    try:
+        content = strict_json.loads(files.read(place), str(place))
+    except (OSError, JsonError) as error:
+        raise EventError(
+            f"{place}, which says where the event's files lie, cannot be read: {error} Restore it."
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("folder"), str):
+        raise EventError(f"{place} does not say where the event's files lie: restore it.")
     return content
 
 

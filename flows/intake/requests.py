@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from compliance.documents import ladder
 from compliance.documents.policy import Policy, load_policy
 from compliance.documents.preprocessing import Preprocessing
 from compliance.documents.request import DataSource, Request, load_request
@@ -73,7 +74,7 @@ def _is_received(home: Home, request: Request) -> bool:
         EventError: Its id was received with other content.
     """
     received = receipts.logged(home, request.id)
-    if received not in (None, request.digest()):
+    if received not in (None, request.as_received(received).digest()):
         raise EventError(
             f"Request {request.id} was received before with other content (`damp ledger show "
             f"--event {request.id}`). An id names one request for ever: give this one a new UUIDv4 "
@@ -123,13 +124,14 @@ def _check(
     check_classes(dataset, list(request.forget), policy)
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
+    attempts = ladder.declared(policy, request.method)
     limits = trainings.check(
         recipe,
         architecture=model.architecture,
         classes=dataset.classes,
         input_shape=dataset.input_shape,
     )
-    checked = model_checks.check(request, dataset, network, accept)
+    checked = model_checks.check(request, dataset, network, accept, attempts)
     return replace(checked, limits=(*checked.limits, *limits))
 
 
@@ -220,8 +222,9 @@ def request_of(home: Home, event: str) -> Request:
         EventError: The file is not what the ledger says was received.
     """
     must_be_request(home, event)
-    request = load_request(home.request(event))
-    if receipts.logged(home, event) != request.digest():
+    logged = receipts.logged(home, event)
+    request = load_request(home.request(event)).as_received(logged)
+    if logged != request.digest():
         raise EventError(
             f"{home.request(event)} is not the request that the ledger received. Restore the file, "
             "or submit a new request with a new id."

@@ -14,6 +14,7 @@ a network, and refuses what does not fit before any tensor is read.
     preprocessing_sources.py  what a model sees of an image: from torchvision, timm, Hugging Face
     recipes.py             how a model is trained, one entry or one YAML file each
     trainings.py           a training as its recipe says: start, frozen parts, users' trainers
+    renewal.py             a top that starts afresh and is trained on the rows to keep alone
     statistics_cache.py    class statistics of a model on a data version, kept for later requests
     statistics_sharded.py  the same statistics in parts, on a cluster's workers
 
@@ -34,6 +35,7 @@ __all__ = [
     "preprocessing_sources",
     "read_metadata",
     "recipes",
+    "renewal",
     "retired_outputs",
     "save_weights",
     "statistics_cache",

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,10 +135,7 @@ def check(
     """
     regime = Regime.of(recipes.get(named))
     if regime.start is not None or regime.freeze:
-        network = architectures.build(architecture, classes, input_shape)
-        if regime.start is not None:
-            load_start(network, regime.start, architecture)
-        freeze(network, regime.freeze, architecture)
+        begun(regime, architecture, classes, input_shape)
     if regime.trainer is not None:
         users_calls.loaded(
             regime.trainer, RecipeError, "network", "rows", "seed", "device", "progress"
@@ -203,13 +201,7 @@ def run(
     """
     from audits.references import train
 
-    def build() -> nn.Module:
-        network = architectures.build(architecture, classes, input_shape)
-        if regime.start is not None:
-            load_start(network, regime.start, architecture)
-        freeze(network, regime.freeze, architecture)
-        return network
-
+    build = partial(begun, regime, architecture, classes, input_shape)
     shown = _Shown(what)
     if regime.trainer is not None:
         return _by_user(regime.trainer, build, inputs, labels, seed, exclude, classes, shown)
@@ -226,6 +218,22 @@ def run(
     )
     if checkpoint is not None:
         checkpoint.remove()
+    return network
+
+
+def begun(
+    regime: Regime, architecture: str, classes: int, input_shape: tuple[int, ...]
+) -> nn.Module:
+    """A network as the recipe starts it: drawn at random, or from its start, with frozen parts.
+
+    Raises:
+        ModelError: The start is of another architecture.
+        RecipeError: A frozen part is not there.
+    """
+    network = architectures.build(architecture, classes, input_shape)
+    if regime.start is not None:
+        load_start(network, regime.start, architecture)
+    freeze(network, regime.freeze, architecture)
     return network
 
 

@@ -70,7 +70,7 @@ def _for_claim(home: Home, file: Path, allow: Collection[str]) -> list[Json]:
         return train_for_claim(str(home.root), str(file))
     arguments = {"home": str(home.root), "file": str(file.resolve())}
     job = isolated.Job.of(home, f"{__name__}:train_for_claim", arguments, code)
-    trained: list[Json] = isolated.run(job)
+    trained: list[Json] = isolated.run(job).result
     return trained
 
 

@@ -98,14 +98,14 @@ def reaudit(home: Home, event: str) -> Reaudit:
             can sign.
     """
     from compliance import judge
-    from flows.steps import audit
+    from flows.steps import audit, plan
     from flows.steps.plan import seed_now
 
     key = keyring.signing_key(home, "executor")  # before minutes of audits
     seed = seed_now(Ledger(home.ledger))
     attempt, case = case_of(home, event, seed=seed)
     findings, controls = audit.audit_again(home, case)
-    verdict = judge(findings, controls, policy_of(attempt))
+    verdict = judge(findings, controls, plan.read(attempt.plan).judged_by)
     content = {
         "candidate": [finding.to_json() for finding in findings],
         "controls": {name: [f.to_json() for f in every] for name, every in controls.items()},

@@ -21,7 +21,7 @@ from compliance.signing import envelope, load_trust
 from compliance.verification.verify import INVALID, UNSUPPORTED, verify_statement
 from flows.intake import model_checks, requests
 from flows.servers import isolated
-from flows.state import keyring, others_code
+from flows.state import code_files, keyring, others_code
 from flows.state.errors import EventError
 from flows.state.files import Artifact, digest_file, write_atomically
 from flows.state.paths import Attempt, Home
@@ -135,9 +135,10 @@ def replay(
     files = [str(file.resolve()) if file else None for file in (statement, trust, before, request)]
     arguments = {"work": work, "files": files}
     job = isolated.Job.of(home, f"{__name__}:carry_out", arguments, code)
-    answer = isolated.run(job) if code else carry_out(work, files)
-    checks = [Check(**check) for check in answer]
-    write_atomically(output, envelope.sign_payload(_result(verified, checks, code), key))
+    answer = isolated.run(job) if code else isolated.Answer(result=carry_out(work, files), read={})
+    checks = [Check(**check) for check in answer.result]
+    result = _result(verified, checks, code, answer.read)
+    write_atomically(output, envelope.sign_payload(result, key))
     return {
         "same": all(check.same for check in checks),
         "checks": [check.to_json() for check in checks],
@@ -283,7 +284,12 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
     requests.submit(work, _request(work, verified, inputs), model_checks.LENIENT)
     attempt = Attempt(work, predicate["event"]["id"], predicate["event"]["attempt"])
     accepted = prepare.accept(attempt)
-    accepted = replace(accepted, policy=plan.policy, method=plan.method or accepted.method)
+    accepted = replace(
+        accepted,
+        policy=plan.policy,
+        method=plan.method or accepted.method,
+        rung=plan.attempts,
+    )
     data = prepare.version_data(attempt, accepted)
     model = prepare.pin_model(attempt, accepted, data)
     references = train_references(attempt, accepted, data, model)
@@ -303,7 +309,7 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
         data=data,
         edit=edited,
         policy=plan.policy,
-        verdict=conclude.judged(attempt, plan.policy, predicate["propagation"]),
+        verdict=conclude.judged(attempt, plan.judged_by, predicate["propagation"]),
     )
 
 
@@ -324,7 +330,9 @@ def _request(work: Home, verified: Verified, inputs: Inputs) -> Path:
     return folder / "request.yaml"
 
 
-def _result(verified: Verified, checks: list[Check], code: Mapping[str, str]) -> Json:
+def _result(
+    verified: Verified, checks: list[Check], code: Mapping[str, str], read: Mapping[str, str]
+) -> Json:
     """What came of it as an in-toto test-result about the model after."""
     return {
         "_type": "https://in-toto.io/Statement/v1",
@@ -337,6 +345,10 @@ def _result(verified: Verified, checks: list[Check], code: Mapping[str, str]) ->
                 *(
                     {"name": f"code of the other side: {name}", "digest": {"sha256": digest}}
                     for name, digest in code.items()
+                ),
+                *(
+                    {"name": f"read as code: {name}", "digest": {"sha256": digest}}
+                    for name, digest in code_files.named(read, others_code.places(code)).items()
                 ),
             ],
             "passedTests": [check.name for check in checks if check.same],

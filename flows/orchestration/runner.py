@@ -15,6 +15,9 @@ from flows.state.facts import Closed
 from flows.state.paths import Attempt, Home
 from flows.steps.table import STEPS
 
+GO_ON = ("retrain_required", "next_attempt")
+"""How an attempt ends after which another one is due."""
+
 
 def run_event(home: Home, event: str) -> Closed:
     """Carry an event through its attempts until it is decided.
@@ -31,7 +34,7 @@ def run_event(home: Home, event: str) -> Closed:
     logs.write_to(home)
     with locks.lineage(home, requests.lineage_of(home, event)):
         closed = _run_attempt(home, event)
-        while closed.ending == "retrain_required":
+        while closed.ending in GO_ON:
             closed = _run_attempt(home, event)
     return closed
 
@@ -65,5 +68,5 @@ def _flow(home: Home, event: str) -> Any:
 def attempt_due(home: Home, event: str) -> int:
     """The number of the attempt to begin or resume."""
     current = states.current(Ledger(home.ledger).entries(), event)
-    begins = current.attempt == 0 or current.state is states.State.RETRAIN_REQUIRED
+    begins = current.attempt == 0 or current.begins_again
     return current.attempt + 1 if begins else current.attempt

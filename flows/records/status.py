@@ -29,6 +29,8 @@ class EventStatus:
         state: Of the ledger's state machine.
         verdict: Of the last attempt; None before there is one.
         attempt: Number of the last attempt, 0 before the first.
+        method: By which it forgets; None before the first.
+        declared: All that its policy declares, in their order; empty where it declares none.
         due: When an answer is owed.
         pending: Whether a run has work to do.
         doing: The step that runs, and how far it is.
@@ -49,6 +51,8 @@ class EventStatus:
     state: str
     verdict: str | None
     attempt: int
+    method: str | None
+    declared: list[str]
     due: str
     pending: bool
     doing: str | None
@@ -105,6 +109,8 @@ def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatu
         state=event.state.value,
         verdict=event.verdict or None,
         attempt=event.attempt,
+        method=_method(own),
+        declared=_declared(own),
         due=event.due,
         pending=event.pending,
         doing=_doing(attempt) if event.pending else None,
@@ -116,6 +122,32 @@ def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatu
         problem=_problem(own, event),
         **_versions(attempt, predicate),
     )
+
+
+def _started(own: Sequence[Entry]) -> Mapping[str, Any]:
+    """What the last attempt's first entry holds."""
+    started = [entry.body for entry in own if entry.kind == "attempt_started"]
+    return started[-1] if started else {}
+
+
+def _method(own: Sequence[Entry]) -> str | None:
+    preset = (_started(own).get("method") or {}).get("preset")
+    return None if preset is None else str(preset)
+
+
+def _declared(own: Sequence[Entry]) -> list[str]:
+    return list((_started(own).get("rung") or {}).get("declared", ()))
+
+
+def attempt_in_words(event: EventStatus) -> str:
+    """Which attempt of an event, by which method, of how many that were declared."""
+    if not event.attempt:
+        return "no attempt yet"
+    by = f" by {event.method}" if event.method else ""
+    if event.method not in event.declared:
+        return f"attempt {event.attempt}{by}"
+    place = event.declared.index(event.method) + 1
+    return f"attempt {event.attempt}{by}, {place} of {len(event.declared)} declared"
 
 
 def _versions(attempt: Attempt, predicate: Mapping[str, Any] | None) -> dict[str, str | None]:

@@ -12,10 +12,13 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from compliance.formats import files
 from flows.state.errors import ServerError
 
 FILE = "servers.auth"
 USER = "damp"
+LONGEST = 4096
+"""Bytes of such a file at most."""
 
 
 def auth_string(home: Path) -> str:
@@ -30,7 +33,7 @@ def auth_string(home: Path) -> str:
             _make(path)
         if path.stat().st_mode & 0o077:
             raise ServerError(f"{path} is open to others: remove it, and run `damp down`.")
-        text = path.read_text().strip()
+        text = files.read(path, LONGEST).decode(errors="replace").strip()
     except OSError as error:
         raise ServerError(
             f"{path} cannot be used: {error.strerror}. Make the state folder writable for you, or "

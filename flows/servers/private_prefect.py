@@ -25,6 +25,9 @@ from flows.state.errors import ServerError
 START_SECONDS = 300.0
 """To wait for it at most; a server that ends before that is reported at once."""
 
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+"""Variables that name certificates to those who open connections."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owned(processes.Identity):
@@ -138,11 +141,20 @@ def reap(home: Path) -> list[int]:
 
 
 def refuse_unwritable() -> None:
-    """Name a folder of Prefect's that cannot be written; its server would end without a word.
+    """Name a folder of Prefect's that cannot be written, or certificates that are not there.
+
+    Its server, and every client, would end without a word that helps.
 
     Raises:
-        ServerError: `PREFECT_HOME` cannot be written.
+        ServerError: `PREFECT_HOME` cannot be written, or a variable names no certificates.
     """
+    for name in CERTIFICATES:
+        given = os.environ.get(name)
+        if given and not any(Path(each).exists() for each in given.split(os.pathsep)):
+            raise ServerError(
+                f"{name} is {given}, and nothing is there: without certificates no program of this "
+                "environment can open a connection. Correct it, or unset it."
+            )
     place = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ Kept from strangers and from those who need not know:
     children.py     how processes are started: a safe path, our folder, a bare environment
     secrets.py      passphrase and database passwords, out of the environment and in memory
     users_code.py   code of the user's own, from the one folder that was named for it
-    prefect_files.py  keeps Prefect from reading settings out of the working folder
+    prefect_files.py  keeps Prefect from settings of the working folder, and from code in results
 
 Names and refusals:
 
@@ -29,6 +29,7 @@ Names and refusals:
     import_path.py  `package.module:callable`: users' code, imported and checked before it is called
     users_calls.py  calls into such code: whatever it does, a refusal that names it comes of it
     others_code.py  code that a claim or record brings along: allowed by name, pinned by digest
+    code_files.py   every file that such code reads as code, written down as it is opened
     errors.py       what can go wrong, as errors for people; the tree is drawn at its top
 
 `__all__` lists the modules that other rooms import.
@@ -36,6 +37,7 @@ Names and refusals:
 
 __all__ = [
     "children",
+    "code_files",
     "errors",
     "event_ids",
     "facts",

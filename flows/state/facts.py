@@ -166,6 +166,35 @@ class Method(Fact):
     def retrains(self) -> bool:
         return self.preset == "retrain"
 
+    @property
+    def renews(self) -> bool:
+        return self.preset == "renewed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedRung(Fact):
+    """An attempt that was declared and is not made, with the reason."""
+
+    preset: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung(Fact):
+    """Which of the declared attempts one is.
+
+    Attributes:
+        place: Counted from 1.
+        declared: Methods, in the order in which they are tried; the last one is tried at last.
+        level: Error level of this attempt, the policy's over the number that was declared.
+        skipped: Attempts before this one that were not made.
+    """
+
+    place: int
+    declared: tuple[str, ...]
+    level: float
+    skipped: tuple[SkippedRung, ...]
+
 
 UNKNOWN_METHOD: Json = {
     "preset": "unknown",
@@ -211,6 +240,11 @@ class _Terms(Fact):
     started: str
     previous: tuple[PreviousAttempt, ...]
 
+    @property
+    def judged_by(self) -> Policy:
+        """The policy at the error level of this attempt."""
+        return self.policy
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedRequest(_Terms):
@@ -219,16 +253,28 @@ class AcceptedRequest(_Terms):
     Attributes:
         request: Verified against the ledger.
         recipe: A recipe's name, or the absolute path of its file.
-        method: That which was asked for, or retraining.
+        method: That which was asked for, or that is due.
+        rung: Which of the attempts that were declared; None where the policy declares none.
     """
 
     request: Request
     recipe: str
     method: Method
+    rung: Rung | None = None
+
+    @property
+    def judged_by(self) -> Policy:
+        """The policy at the error level of this attempt."""
+        return at_level(self.policy, self.rung)
 
     def method_json(self) -> Json:
         """As ledger, plan and statement hold it."""
         return self.method.to_json()
+
+
+def at_level(policy: Policy, rung: Rung | None) -> Policy:
+    """A policy at the error level of one of the attempts that it declares."""
+    return policy if rung is None else policy.at_level(len(rung.declared))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,7 +493,8 @@ class Closed(Fact):
 
     Attributes:
         attempt: Its number.
-        ending: The ledger's entry: "event_closed", "attempt_closed" or "retrain_required".
+        ending: The ledger's entry: "event_closed", "attempt_closed", "retrain_required"
+            or "next_attempt".
         verdict: On it.
         reasons: Why, where it is not PASSED.
         statement: And `report`: where they lie.

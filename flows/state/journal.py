@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from compliance.formats import files
 from flows.state import logs, progress
 from flows.state.paths import Attempt
 
@@ -74,14 +75,21 @@ def read(attempt: Attempt) -> list[dict[str, Any]]:
     """
     if not attempt.journal.exists():
         return []
-    notes = []
-    for line in attempt.journal.read_text(errors="replace").splitlines():
-        try:
-            note = json.loads(line)
-        except json.JSONDecodeError:  # the process died while writing it: it says nothing
-            continue
-        notes.append(note if "title" in note else note | _label(FORMER[note["step"]]))
-    return notes
+    lines = files.read(attempt.journal).decode(errors="replace").splitlines()
+    return [note for line in lines if (note := _note_of(line)) is not None]
+
+
+def _note_of(line: str) -> dict[str, Any] | None:
+    """What a line says; None where a process died while writing it, or wrote something else."""
+    try:
+        note = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(note, dict) or not isinstance(note.get("step"), str):
+        return None
+    if "title" in note:
+        return note
+    return note | _label(FORMER[note["step"]]) if note["step"] in FORMER else None
 
 
 def _label(step: Label) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
-from flows.state import import_path
+from compliance.ledger import Ledger
+from flows.state import code_files, import_path, users_code
 from flows.state.errors import EventError
-from flows.state.files import digest_file
+from flows.state.files import digest_file, write_atomically
 from flows.state.paths import Home
 
 OURS = frozenset({"damp", "torchvision", "timm", "hf", "imagefolder"})
@@ -26,6 +28,10 @@ OURS = frozenset({"damp", "torchvision", "timm", "hf", "imagefolder"})
 """
 INSIDE = "DAMP_ALLOWED_CODE"
 """Set in a process that runs such code (`flows.servers.isolated`): the modules, by comma."""
+RECORD = "DAMP_CODE_READ"
+"""Set there too: the file that is written to when code is read (`code_files.Watch`)."""
+EVENT_KEY = "DAMP_EVENT_KEY"
+"""And there, for one event: what its rows are committed to with, in place of the home's key."""
 KEY = "code:"
 """Begins the name of a module among the files of a claim that are pinned by their digests."""
 
@@ -78,6 +84,25 @@ def refuse_in_here(module: str) -> None:
         )
 
 
+def places(named: Iterable[str]) -> tuple[Path, ...]:
+    """Where the code of those modules lies: the folder of `damp --code`, and each one's own."""
+    return code_files.places({name: file_of(name) for name in named}, users_code.folder())
+
+
+def event_key() -> bytes | None:
+    """The key for commitments in a process for such code; None anywhere else."""
+    given = os.environ.get(EVENT_KEY) if INSIDE in os.environ else None
+    return bytes.fromhex(given) if given else None
+
+
+@cache
+def watch_in_here() -> None:
+    """In a process for such code, begin to write down what is read as code; to its end."""
+    if record := os.environ.get(RECORD):
+        named = filter(None, os.environ.get(INSIDE, "").split(","))
+        sys.addaudithook(code_files.Watch(places(named), Path(record)))
+
+
 def require_unchanged(digests: Mapping[str, str]) -> None:
     """Refuse modules whose files are not those that were allowed.
 
@@ -94,10 +119,50 @@ def require_unchanged(digests: Mapping[str, str]) -> None:
 
 
 def of_event(home: Home, event: str) -> dict[str, str]:
-    """Digests of the modules that were allowed for an event's claim; none of a request's own."""
+    """Digests of the modules that were allowed for an event's claim; none of a request's own.
+
+    Raises:
+        EventError: They are others than the ledger received, or than this process has seen: code
+            that is no longer named there would run where the keys are.
+    """
     place = home.event(event) / "origin.json"
-    files = json.loads(place.read_text()).get("files", {}) if place.exists() else {}
-    return in_files(files)
+    if not home.claim(event).exists():
+        found: dict[str, str] = {}
+    else:
+        found = in_files(json.loads(place.read_text()).get("files", {}))
+        entry = Ledger(home.ledger).find("request_received", event, "receipt")
+        if entry is not None and entry.body.get("code", {}) != found:
+            raise EventError(f"{place} names other code than the ledger received: restore it.")
+    if _first.setdefault((home.root, event), found) != found:
+        raise EventError(f"{place} or the claim beside it has changed while the event ran.")
+    return found
+
+
+_first: dict[tuple[Path, str], dict[str, str]] = {}
+"""What `of_event` gave first in this process."""
+
+
+def read_before(home: Home, event: str) -> dict[str, str]:
+    """Digests of the files that an event's code has read as code so far, by path."""
+    place = home.event(event) / "origin.json"
+    origin: dict[str, str] = json.loads(place.read_text()).get("read", {})
+    record = _record(home, event)
+    later: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    return origin | later
+
+
+def keep_read(home: Home, event: str, read: Mapping[str, str]) -> None:
+    """Keep what was read as code, for the next steps and for the statement."""
+    write_atomically(_record(home, event), json.dumps(dict(read), indent=1).encode())
+
+
+def _record(home: Home, event: str) -> Path:
+    return home.event(event) / "code.json"
+
+
+def read_named(home: Home, event: str) -> dict[str, str]:
+    """The same by names for a record: each starts where the code lies."""
+    return code_files.named(read_before(home, event), places(of_event(home, event)))
 
 
 def in_files(files: Mapping[str, str]) -> dict[str, str]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import MutableMapping
 from functools import lru_cache
 from pathlib import Path
 
+from compliance.formats import files, strict_json
+from compliance.formats.errors import JsonError
 from flows.state.errors import SettingsError
 
 POINTER = "DAMP_SECRETS"
@@ -83,17 +84,16 @@ def _read(path: str) -> dict[str, str]:
     """The names and values of such a file."""
     remedy = f"Correct {POINTER}: it names a file of mode 0600 with one JSON object."
     try:
-        with Path(path).open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(LONGEST) if stat.S_ISREG(mode) else b""
+        content = files.read(Path(path), LONGEST)
+        mode = Path(path).stat().st_mode
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}. {remedy}") from error
     by_systemd = os.environ.get("CREDENTIALS_DIRECTORY")  # read by its group, which is the user's
     if mode & (0o037 if by_systemd and Path(path).is_relative_to(by_systemd) else 0o077):
         raise SettingsError(f"{path} is open to others: chmod 600 {path}.")
     try:
-        secrets = json.loads(content)
-    except ValueError:
+        secrets = strict_json.loads(content)
+    except JsonError:
         raise SettingsError(f"{path} holds no JSON. {remedy}") from None  # without what it holds
     good = isinstance(secrets, dict) and all(isinstance(each, str) for each in secrets.values())
     if not good or not secrets.keys() <= set(NAMES):

@@ -164,6 +164,11 @@ def _refuse_unknown_keys(file: Path) -> None:
             raise SettingsError(
                 f"DAMP_SETTINGS names {file}, which is no file. Correct or unset it."
             )
+        if os.path.lexists(file):
+            raise SettingsError(
+                f"{file} is a folder, a pipe, or a link that leads nowhere: without it, "
+                "a team's settings would not count. Bring it back, or remove it."
+            )
         return
     try:
         keys = tomllib.loads(file.read_text())

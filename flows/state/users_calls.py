@@ -6,7 +6,6 @@ of that may end a command of ours: exit code 2 means that an audit was done and 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
@@ -39,7 +38,8 @@ def loaded(text: str, error: type[FlowError], *keywords: str) -> Callable[..., A
         error: It cannot be imported, or cannot be called like that.
     """
     others_code.refuse_in_here(text.partition(":")[0])
-    with _compiled_anew(), guarded(text, error, "while it was imported"):
+    others_code.watch_in_here()
+    with guarded(text, error, "while it was imported"):
         function = import_path.load(text, error)
     with guarded(text, error, "when its signature was read"):
         import_path.check_parameters(text, function, error, *keywords)
@@ -74,22 +74,6 @@ def guarded(text: str, error: type[FlowError], when: str) -> Iterator[None]:
         raise error(f"'{text}' raised {_in_words(problem)} {when}. Fix it there.") from problem
     finally:
         sys.argv = before
-
-
-@contextmanager
-def _compiled_anew() -> Iterator[None]:
-    """Where others' code runs, what runs is the source whose digest was pinned.
-
-    A `__pycache__` beside it may hold anything.
-    """
-    if others_code.INSIDE not in os.environ:
-        yield
-        return
-    before, sys.pycache_prefix = sys.pycache_prefix, "/nonexistent"
-    try:
-        yield
-    finally:
-        sys.pycache_prefix = before
 
 
 def _is_real() -> bool:

@@ -24,6 +24,7 @@ The steps:
 What they share:
 
     audit_rows.py   the rows that the audits use of a data set
+    method_cost.py  what a method costs beside a full retraining: operations and seconds
     shadows.py      shadow models: trained on random halves of all rows, to calibrate attacks
     predicate.py    the statement, from the facts
 

@@ -43,6 +43,8 @@ from flows.steps import references as training
 if TYPE_CHECKING:
     from torch import nn
 
+SHOWN = 5
+"""Files of the claimant's code in a sentence; the method lists them all."""
 ORIGINAL, EDITED, REFERENCE = "original", "edited", "reference_"
 """The models of a claim by name: the first, the second, and what was handed in beside them."""
 
@@ -249,7 +251,7 @@ def conclude(
 ) -> Record:
     """Judge, report and sign, as an unlearning event is; the claim's own limits are named."""
     propagation = _propagation(attempt, accepted, data, model)
-    limits = _limits(accepted) + _architecture_limit(model, edit)
+    limits = _limits(attempt, accepted) + _architecture_limit(model, edit)
     policy = accepted.policy.model_copy(update={"limits": limits})
     verdict = concluding.judged(attempt, policy, propagation)
     write_atomically(attempt.reproduce, _reproduction(attempt, accepted))
@@ -268,12 +270,12 @@ def conclude(
     return concluding.sign(attempt, statement, verdict, accepted.policy.signoffs)
 
 
-def _limits(accepted: AcceptedClaim) -> tuple[str, ...]:
+def _limits(attempt: Attempt, accepted: AcceptedClaim) -> tuple[str, ...]:
     """The policy's limits, and what this claim could not bring."""
     from flows.models import trainings
 
     limits = ["How the edited model was made is not known: only what it shows was measured."]
-    limits += _code_limits(accepted)
+    limits += _code_limits(attempt, accepted)
     if accepted.recipe is not None and accepted.claim.references is None:
         limits += trainings.limits(accepted.recipe)
     if accepted.recipe is None and accepted.claim.references is None:
@@ -299,8 +301,8 @@ def _architecture_limit(model: Model, edit: Edit) -> tuple[str, ...]:
     )
 
 
-def _code_limits(accepted: AcceptedClaim) -> list[str]:
-    """That code of the claimant's ran, which, and what it could have reached."""
+def _code_limits(attempt: Attempt, accepted: AcceptedClaim) -> list[str]:
+    """That code of the claimant's ran, which, what it read, and what it could have reached."""
     code = others_code.in_files(accepted.files)
     if not code:
         return []
@@ -311,8 +313,16 @@ def _code_limits(accepted: AcceptedClaim) -> list[str]:
         else "without addresses or a path to a signing key, but on the same network and as the "
         "same user"
     )
+    read = others_code.read_named(attempt.home, attempt.event)
+    files = ", ".join(f"{name} (sha256 {digest})" for name, digest in list(read.items())[:SHOWN])
+    more = (
+        f" and {len(read) - SHOWN} more, in the method's `claimantFiles`"
+        if len(read) > SHOWN
+        else ""
+    )
     return [
-        f"Code of the claimant's ran: {modules}. It ran in processes of its own, {reach}. The "
+        f"Code of the claimant's ran: {modules}. Files that it read as code: {files}{more}. It ran "
+        f"in processes of its own, {reach}. The "
         "networks are that code: that they hold the files' tensors was checked, and that nothing "
         "else in it shapes the answers is known only to whoever has read it."
     ]
@@ -333,11 +343,18 @@ def _method(attempt: Attempt, accepted: AcceptedClaim, edit: Edit) -> Json:
             "relativeChange": list(changed.values()),
             "otherTensors": record["otherTensors"],
             "editedArchitecture": str(edit.architecture),
-            "claimantCode": [f"{name} sha256:{digest}" for name, digest in code.items()],
+            "claimantCode": _listed(code),
+            "claimantFiles": _listed(others_code.read_named(attempt.home, attempt.event))
+            if code
+            else [],
         },
         **editing.no_edit(),
         "headOnly": record["headOnly"],
     }
+
+
+def _listed(digests: Mapping[str, str]) -> list[str]:
+    return [f"{name} sha256:{digest}" for name, digest in digests.items()]
 
 
 def _propagation(attempt: Attempt, accepted: AcceptedClaim, data: Data, model: Model) -> list[Json]:

@@ -79,7 +79,8 @@ def conclude(
     """Judge the findings by the registered policy; write report and signed statement."""
     propagation = predicate.propagation_of(attempt, accepted, data, model)
     limits = model_checks.kept(attempt.home, attempt.event).limits
-    policy = accepted.policy.model_copy(update={"limits": (*accepted.policy.limits, *limits)})
+    rules = accepted.judged_by
+    policy = rules.model_copy(update={"limits": (*rules.limits, *limits)})
     verdict = judged(attempt, policy, propagation)
     write_atomically(attempt.reproduce, _reproduction(accepted, data, model))
     statement = predicate.statement_of(

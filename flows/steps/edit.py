@@ -1,9 +1,10 @@
-"""Step 6: edit the classes out of the model, or take the retrained model instead."""
+"""Step 6: edit the classes out of the model, renew its top, or take the retrained model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from flows.state.errors import EventError
 from flows.state.facts import AcceptedRequest, Data, Edit, Json, Method, Model, References
 from flows.state.files import Artifact, write_atomically
 from flows.state.paths import Attempt
+from flows.steps import method_cost
+from flows.steps.method_cost import MethodCost
 from flows.steps.step import step
 
 if TYPE_CHECKING:
@@ -28,17 +31,25 @@ def edit(
 ) -> Edit:
     """Make the model after, under its final name in one rename, with the record of what changed."""
     retired = sorted(model.retired + accepted.forget)
+    began = time.monotonic()
+    seed = references.seeds[-1] if references.candidate else None
     if accepted.method.retrains:
         record = _take_retrained(attempt, data, model, references, retired)
+    elif accepted.method.renews:
+        seed = renewal_seed(attempt)
+        record = _renew(attempt, accepted, data, model, retired, seed)
     else:
         record = _edit(attempt, accepted, data, model, retired)
+    seconds = round(time.monotonic() - began, 3)
+    cost = _cost(attempt, accepted, data, model, references, record, seconds)
+    record |= {"cost": cost.to_json()}
     write_atomically(attempt.edit, json.dumps(record, indent=2).encode())
     root = attempt.home.root
     return Edit(
         after=Artifact.of(root, attempt.after),
         record=Artifact.of(root, attempt.edit),
         retired=tuple(retired),
-        seed=references.seeds[-1] if references.candidate else None,
+        seed=seed,
         architecture=None,
     )
 
@@ -79,6 +90,102 @@ def _edit(
         edited = forget_classes(network, dataset, accepted.forget, accepted.method, statistics)
     weights.save_weights(edited.unretired, attempt.after, _metadata(retired))
     return describe(edited)
+
+
+def renewal_seed(attempt: Attempt) -> int:
+    """Of a renewed top: another for each attempt, and never that of a reference or base model."""
+    from flows.models import renewal
+
+    return renewal.FIRST_SEED + attempt.number
+
+
+def _renew(
+    attempt: Attempt,
+    accepted: AcceptedRequest,
+    data: Data,
+    model: Model,
+    retired: Sequence[int],
+    seed: int,
+) -> Json:
+    """The top trained afresh; a step that is killed meanwhile begins again, with the same end."""
+    from flows.data import loaders
+    from flows.models import held_tensors, recipes, renewal, weights
+    from flows.state import progress
+    from flows.state.settings import settings
+
+    dataset = loaders.learned(data, model)
+    network, _ = weights.load_weights(
+        attempt.home.root / model.file.path,
+        architecture=model.architecture,
+        classes=data.classes,
+        input_shape=dataset.input_shape,
+    )
+    attempt.folder.mkdir(parents=True, exist_ok=True)
+    progress.current().advance("training a fresh top", 0, 1)
+    with held_tensors.unchanged(network, f"The network '{model.architecture}'"):
+        renewed = renewal.renew(
+            network,
+            dataset,
+            accepted.forget,
+            build=_build(data, model, dataset.input_shape, accepted.recipe),
+            recipe=recipes.get(accepted.recipe).training,
+            seed=seed,
+            folder=attempt.folder,
+            device=settings().device,
+        )
+    weights.save_weights(renewed.network, attempt.after, _metadata(retired))
+    record = renewed.record
+    return no_edit() | {
+        "recalibrated": list(record.recalibrated),
+        "renewed": record.to_json(),
+        "samples": record.rows,
+        "headOnly": False,
+    }
+
+
+def _build(
+    data: Data, model: Model, shape: tuple[int, ...], recipe: str
+) -> Callable[[], nn.Module]:
+    """Makes the network as its recipe starts it."""
+    from flows.models import recipes, trainings
+
+    regime = trainings.Regime.of(recipes.get(recipe))
+    return partial(trainings.begun, regime, model.architecture, data.classes, shape)
+
+
+def _cost(
+    attempt: Attempt,
+    accepted: AcceptedRequest,
+    data: Data,
+    model: Model,
+    references: References,
+    record: Json,
+    seconds: float,
+) -> MethodCost:
+    """What the attempt's model took, beside a full retraining."""
+    from flows.data import loaders
+    from flows.models import recipes
+
+    dataset = loaders.learned(data, model)
+    build = _build(data, model, dataset.input_shape, accepted.recipe)
+    recipe = recipes.get(accepted.recipe).training
+    whole = method_cost.retraining(build, dataset, accepted.forget, recipe)
+    trained = method_cost.of_references(attempt.home, references)
+    if accepted.method.retrains:
+        operations, seconds_of_it = whole, trained
+    elif accepted.method.renews:
+        operations, seconds_of_it = record["renewed"]["operations"], seconds
+    elif accepted.method.sequential:  # its passes depend on the model
+        operations, seconds_of_it = None, seconds
+    else:
+        operations = method_cost.surgery(build, dataset, accepted.method.preset)
+        seconds_of_it = seconds
+    return MethodCost(
+        operations=operations,
+        retraining=whole,
+        seconds=seconds_of_it,
+        retraining_seconds=trained,
+    )
 
 
 def forget_classes(
@@ -123,8 +230,28 @@ def describe(edited: damp.EditedModel) -> Json:
         "recalibrated": list(edited.recalibrated),
         "repairs": [{"kind": kind, "layer": layer} for kind, layer in edited.repairs],
         "samples": edited.samples,
+        **_natural(edited),
         "headOnly": bool(changed) and all(o.name == edited.operators[-1].name for o in changed),
     }
+
+
+def _natural(edited: damp.EditedModel) -> Json:
+    """The goals of `natural`, or which preset stood in for it and why; nothing for others."""
+    if edited.natural is not None:
+        return {
+            "goals": [
+                {
+                    "layers": list(depth.layers),
+                    "before": list(depth.before),
+                    "goal": list(depth.goal),
+                    "after": list(depth.after),
+                }
+                for depth in edited.natural.depths
+            ]
+        }
+    if edited.stand_in is not None:
+        return {"standIn": {"preset": edited.stand_in, "reason": edited.stand_in_reason}}
+    return {}
 
 
 def no_edit() -> Json:

@@ -27,6 +27,8 @@ from flows.state.facts import (
     Model,
     Plan,
     References,
+    Rung,
+    at_level,
 )
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
 from flows.state.paths import Attempt
@@ -61,6 +63,12 @@ class RegisteredPlan(Fact):
     forget: tuple[int, ...]
     method: Method | None
     seed: int
+    attempts: Rung | None = None
+
+    @property
+    def judged_by(self) -> Policy:
+        """The policy at the error level of this attempt."""
+        return at_level(self.policy, self.attempts)
 
     @classmethod
     def of(cls, content: Json) -> RegisteredPlan:
@@ -158,9 +166,10 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, baseline: J
         **_preprocessing(data),
         "method": accepted.method_json(),
         **_claimed(accepted),
+        **_rung(accepted),
         "seed": seed.value,
         "seedSource": seed.source,
-        "expectedPower": _expected_power(accepted.policy, data, baseline),
+        "expectedPower": _expected_power(accepted.judged_by, data, baseline),
     }
 
 
@@ -168,6 +177,13 @@ def _preprocessing(data: Data) -> Json:
     """By digest, where the model sees more than the images as they are."""
     seen = data.spec.preprocessing
     return {"preprocessing": seen.digest()} if seen else {}
+
+
+def _rung(accepted: Accepted) -> Json:
+    """Which of the attempts that the policy declares; nothing where it declares none."""
+    if not isinstance(accepted, AcceptedRequest) or accepted.rung is None:
+        return {}
+    return {"attempts": accepted.rung.to_json()}
 
 
 def _claimed(accepted: Accepted) -> Json:

@@ -23,6 +23,7 @@ from flows.state.facts import (
 )
 from flows.state.journal import read
 from flows.state.paths import Attempt
+from flows.steps.method_cost import MethodCost
 
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy
@@ -93,7 +94,46 @@ def _event(attempt: Attempt, accepted: Accepted, now: datetime) -> Json:
         "finishedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "monotonicSeconds": _seconds(attempt),
         "cost": audit_cost.of_attempt(attempt),
+        **_attempts(attempt, accepted),
     }
+
+
+def _attempts(attempt: Attempt, accepted: Accepted) -> Json:
+    """Which of the declared attempts this is, and what each took; nothing where none are."""
+    if not isinstance(accepted, AcceptedRequest) or accepted.rung is None:
+        return {}
+    rung = accepted.rung
+    numbers = [earlier.attempt for earlier in accepted.previous] + [attempt.number]
+    return {
+        "attempts": {
+            "place": rung.place,
+            "declared": list(rung.declared),
+            "level": rung.level,
+            "skipped": [each.to_json() for each in rung.skipped],
+            "costs": [
+                cost
+                for number in numbers
+                for cost in _cost(Attempt(attempt.home, attempt.event, number))
+            ],
+        }
+    }
+
+
+def _cost(attempt: Attempt) -> Iterator[Json]:
+    """What an attempt's model took to make; nothing where that was not kept."""
+    if not attempt.edit.exists():
+        return
+    kept = json.loads(attempt.edit.read_text()).get("cost")
+    if kept is not None:
+        cost = MethodCost.from_json(kept)
+        yield {
+            "attempt": attempt.number,
+            "operations": cost.operations,
+            "retrainingOperations": cost.retraining,
+            "share": cost.share,
+            "seconds": cost.seconds,
+            "retrainingSeconds": cost.retraining_seconds,
+        }
 
 
 def _previous(earlier: PreviousAttempt) -> Json:
@@ -203,7 +243,7 @@ def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
     record = json.loads(attempt.edit.read_text())
     parts = ("operators", "skipped", "recalibrated", "headOnly")
     return {
-        "name": "retrain" if accepted.method.retrains else "damp",
+        "name": accepted.method.preset if _trains(accepted) else "damp",
         "version": __version__,
         "parameters": {
             "retire": True,
@@ -212,8 +252,14 @@ def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
             "seed": edit.seed,
         },
         **{part: record[part] for part in parts},
+        **({"renewed": record["renewed"]} if "renewed" in record else {}),
         "repairs": record["repairs"] if "repairs" in record else _former_repairs(record),
+        **{part: record[part] for part in ("goals", "standIn") if part in record},
     }
+
+
+def _trains(accepted: AcceptedRequest) -> bool:
+    return accepted.method.retrains or accepted.method.renews
 
 
 def _former_repairs(record: Json) -> list[Json]:

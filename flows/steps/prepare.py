@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance.documents import deadlines
+from compliance.documents import deadlines, ladder
+from compliance.documents.methods import RETRAIN
 from compliance.documents.policy import load_policy
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import Ledger, states
 from compliance.verdict import FAILED
 from flows.data.dataset import DataSpec
-from flows.intake import requests
+from flows.intake import model_checks, requests
 from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.facts import (
@@ -27,6 +28,8 @@ from flows.state.facts import (
     PreviousAttempt,
     RegisteredModel,
     RetainSet,
+    Rung,
+    SkippedRung,
 )
 from flows.state.files import Artifact, aside
 from flows.state.paths import Attempt, Home
@@ -65,6 +68,7 @@ def accept(attempt: Attempt) -> AcceptedRequest:
         recipe=requests.recipe_source(request.recipe, origin),
         policy=policy,
         method=Method.from_json(entry.body["method"]),
+        rung=Rung.from_json(entry.body["rung"]) if "rung" in entry.body else None,
         started=entry.time,
         previous=_previous(attempt),
     )
@@ -76,24 +80,72 @@ def _start(attempt: Attempt, request: Request, policy: Policy, event: states.Eve
     entry = ledger.find("attempt_started", attempt.event, key)
     if entry is not None:
         return entry
-    why = _why_retrain(ledger, policy, event)
-    method = _method(request, retrain=bool(why))
-    body = {"attempt": attempt.number, "method": method.to_json()}
-    return ledger.append_once(
-        "attempt_started",
-        attempt.event,
-        key,
-        body | ({"reason": why} if why else {}),
-        checked=True,
+    rung = next_rung(attempt, request, policy)
+    if rung is not None:
+        preset, why = rung.declared[rung.place - 1], ""
+    else:
+        why = _why_retrain(ledger, policy, event)
+        preset = RETRAIN if why else request.method.preset
+    body: Json = {"attempt": attempt.number, "method": _method(request, preset).to_json()}
+    body |= ({"reason": why} if why else {}) | ({"rung": rung.to_json()} if rung else {})
+    return ledger.append_once("attempt_started", attempt.event, key, body, checked=True)
+
+
+def next_rung(attempt: Attempt, request: Request, policy: Policy) -> Rung | None:
+    """The attempt that comes after those that were made; None where the policy declares none.
+
+    Raises:
+        EventError: All that were declared have been made, or this model forbids them.
+    """
+    ledger = Ledger(attempt.home.ledger)
+    started = ledger.of(attempt.event, "attempt_started")
+    earlier = [entry for entry in started if "rung" in entry.body]
+    if started and not earlier:  # begun when policies declared none: it ends as it began
+        return None
+    # declared before the first was made: a policy that was changed since adds and takes none
+    attempts = (
+        tuple(earlier[0].body["rung"]["declared"])
+        if earlier
+        else ladder.declared(policy, request.method)
     )
+    if not attempts:
+        return None
+    chosen = ladder.following(
+        attempts,
+        earlier[-1].body["rung"]["place"] if earlier else 0,
+        impossible=model_checks.kept(attempt.home, attempt.event).impossible,
+        can_reach=can_reach(ledger, attempt.event),
+        hurry=_hurry(ledger, states.current(ledger.entries(), attempt.event)),
+    )
+    if chosen is None:
+        raise EventError(
+            f"No attempt of {attempt.event} is left of those that policy '{policy.name}' declares: "
+            f"{', '.join(attempts)}. Close it, or file a request by another method."
+        )
+    return Rung(
+        place=chosen.place,
+        declared=attempts,
+        level=policy.alpha / len(attempts),
+        skipped=tuple(SkippedRung(preset=p, reason=reason) for p, reason in chosen.skipped),
+    )
+
+
+def can_reach(ledger: Ledger, event: str) -> bool:
+    """Whether the last plan expects that a pass can be reached; so before there is one."""
+    plans = ledger.of(event, "plan_registered")
+    power = plans[-1].body["plan"].get("expectedPower", {}) if plans else {}
+    return bool(power.get("canReach", True))
 
 
 def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
     """Why this attempt trains anew whatever the request asked for; empty where it does not."""
     if event.state is states.State.RETRAIN_REQUIRED:
         return "the attempt before has failed"
-    if policy.fallback != "retrain":
-        return ""
+    return _hurry(ledger, event) if policy.fallback == "retrain" else ""
+
+
+def _hurry(ledger: Ledger, event: states.Event) -> str:
+    """Why there is no time or trust for another edit; empty where there is."""
     failed = [e for e in ledger.of(event.id, "statement_signed") if e.body["verdict"] == FAILED]
     due = parse_utc(event.due)
     if not deadlines.must_retrain(due, datetime.now(UTC), len(failed)):
@@ -102,11 +154,11 @@ def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
     return f"{len(failed)} failed attempts, {left} days left: no time or trust for another edit"
 
 
-def _method(request: Request, *, retrain: bool) -> Method:
-    """The preset that was asked for, or retraining."""
+def _method(request: Request, preset: str) -> Method:
+    """The preset that is due, with the settings that were asked for."""
     asked = request.method
     return Method(
-        preset="retrain" if retrain else asked.preset,
+        preset=preset,
         gain=asked.gain,
         sequential=asked.sequential,
         skip=asked.skip,

@@ -27,7 +27,7 @@ from flows.state.facts import (
 )
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact, write_atomically
 from flows.state.paths import Attempt, Home
-from flows.steps import shadows
+from flows.steps import method_cost, shadows
 from flows.steps.step import step
 
 if TYPE_CHECKING:
@@ -331,6 +331,7 @@ def _train(job: Job) -> Artifact:
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.shadow:
         inputs, labels = shadows.half(dataset.without(job.exclude), job.seed)
+    began = time.monotonic()
     path = job.path
     trained = trainings.run(
         trainings.Regime.from_json(job.regime),
@@ -345,7 +346,8 @@ def _train(job: Job) -> Artifact:
         what=f"seed {job.seed}",
     )
     sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})
-    note = json.dumps(job.content() | {"spec": job.spec.to_json()}, sort_keys=True)
+    seconds = {method_cost.SECONDS: round(time.monotonic() - began, 3)}
+    note = json.dumps(job.content() | seconds | {"spec": job.spec.to_json()}, sort_keys=True)
     write_atomically(path.with_suffix(".json"), note.encode())
     write_atomically(path.with_suffix(".sha256"), sha256.encode())
     return Artifact(path=job.home.relative(path), sha256=sha256)

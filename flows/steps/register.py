@@ -17,6 +17,9 @@ from flows.state.facts import (
 from flows.state.paths import Attempt
 from flows.steps.step import step
 
+CLOSED = "attempt_closed"
+"""The entry of an attempt that was dealt with and is followed by none."""
+
 
 @step("Register the model")
 def register(
@@ -171,9 +174,34 @@ def closed(
 
 
 def _ending(attempt: Attempt, accepted: AcceptedRequest, verdict: str) -> str:
-    """PASSED and signed off fulfils the request; FAILED is retrained while attempts are left."""
+    """PASSED and signed off fulfils the request; else the next attempt, where one is left."""
     policy = accepted.policy
     if verdict == "PASSED":
         return "attempt_closed" if _awaited(attempt, accepted) else "event_closed"
+    if policy.attempts:
+        return _next(attempt, accepted, verdict)
     again = policy.fallback == "retrain" and attempt.number < policy.max_attempts
-    return "retrain_required" if verdict == "FAILED" and again else "attempt_closed"
+    return "retrain_required" if verdict in policy.fallback_on and again else "attempt_closed"
+
+
+def _next(attempt: Attempt, accepted: AcceptedRequest, verdict: str) -> str:
+    """Whether another of the declared attempts is due, and whether it trains the whole anew."""
+    from compliance.documents import ladder
+    from compliance.documents.methods import RETRAIN
+    from compliance.ledger import Ledger
+    from flows.intake import model_checks
+    from flows.steps.prepare import can_reach
+
+    rung = accepted.rung
+    if rung is None:  # begun when policies declared none: retrained once, after FAILED
+        begun = verdict == "FAILED" and attempt.number == 1
+        return "retrain_required" if begun and accepted.policy.attempts[-1] == RETRAIN else CLOSED
+    reach = can_reach(Ledger(attempt.home.ledger), attempt.event)
+    if not ladder.goes_on(accepted.policy, verdict, can_reach=reach):
+        return CLOSED
+    impossible = model_checks.kept(attempt.home, attempt.event).impossible
+    chosen = ladder.following(rung.declared, rung.place, impossible=impossible, can_reach=reach)
+    if chosen is None:
+        return CLOSED
+    last = rung.declared[chosen.place - 1] == RETRAIN
+    return "retrain_required" if last else "next_attempt"

@@ -13,6 +13,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
+from flows.data import commitment
 from flows.servers import isolated
 from flows.state import journal, others_code
 from flows.state.errors import EventError
@@ -54,8 +55,8 @@ class Step(Generic[P, R]):
             if result is not None:
                 return result
         with journal.entered(attempt, self.label):
-            code = others_code.of_event(attempt.home, attempt.event) if self.runs_models else {}
-            if code:
+            code = others_code.of_event(attempt.home, attempt.event)
+            if code and self.runs_models:
                 return self._apart(attempt, code, args, facts)
             try:
                 return self.function(attempt, *args, **facts)
@@ -78,8 +79,19 @@ class Step(Generic[P, R]):
             "number": attempt.number,
             "inputs": {name: encode(each) for name, each in inputs.items()},
         }
-        job = isolated.Job.of(attempt.home, f"{__name__}:carry_out", arguments, code)
-        result: R = decode(self.hints["return"], isolated.run(job))
+        home, event = attempt.home, attempt.event
+        job = isolated.Job.of(
+            home,
+            f"{__name__}:carry_out",
+            arguments,
+            code,
+            read=others_code.read_before(home, event),
+            attempt=attempt.folder,
+            event_key=commitment.event_key(home, event),
+        )
+        answer = isolated.run(job)
+        result: R = decode(self.hints["return"], answer.result)
+        others_code.keep_read(home, event, answer.read)
         return result
 
     @property

@@ -98,3 +98,8 @@ def test_two_references_are_too_few_and_nan_is_named(world, with_nan):
     assert "2 retrained references were given and 3 are needed" in finding.reason
     finding = routing.audit(world.evidence(original=with_nan(world.model("original", knows=True))))
     assert "The logits of the original hold NaN" in finding.reason
+
+
+@pytest.mark.parametrize(("images", "status"), [(10, "RUN"), (9, "NOT_RUN")])
+def test_ten_images_of_the_class_are_enough_and_nine_are_not(make_world, images, status):
+    assert routing.audit(make_world(images).evidence()).status == status

@@ -103,3 +103,46 @@ def test_what_cannot_be_compared_is_named(world, with_nan):
     flat = replace(model, digest="flat", features={**model.features, "body": np.ones((360, 8))})
     left_out = similarity.audit(world.evidence(flat)).parameters["left_out"]
     assert "the same for every image" in left_out["similarity.cka@body"]
+
+
+def with_width(model, width: int):
+    """The model with more features in its body: another architecture."""
+    body = np.random.default_rng(width).normal(size=(len(model.features["body"]), width))
+    return replace(
+        model, digest=f"{model.digest} {width}", features={**model.features, "body": body}
+    )
+
+
+def test_a_candidate_of_another_architecture_is_measured_and_decides_nothing(world, figures):
+    other = with_width(world.model("retrained", knows=False), 12)
+    measured = figures(similarity.audit(world.evidence(other)))["similarity.cka@penultimate"]
+    assert "another architecture" in measured.aside
+    alike = figures(similarity.audit(world.evidence()))["similarity.cka@penultimate"]
+    assert alike.aside == ""
+
+
+def test_references_of_several_architectures_are_no_null(world):
+    references = tuple(world.model(f"reference {i}", knows=False) for i in range(5))
+    mixed = (with_width(references[0], 12), *references[1:])
+    finding = similarity.audit(world.evidence(references=mixed))
+    assert finding.status == "NOT_RUN"
+    assert "several architectures" in finding.reason
+    assert "one recipe" in finding.reason
+
+
+def test_the_references_are_counted_as_the_candidate_is(world, figures):
+    """The null's mean is that over all pairs, its spread that of one more model's likeness."""
+    evidence = world.evidence()
+    measured = figures(similarity.audit(evidence))["similarity.cka@penultimate"]
+    settings = {"levels": ("body", "penultimate", "logits"), "rows": 600, "replicates": 200}
+    values = np.zeros((5, 5))
+    for i, one in enumerate(evidence.references):
+        for j, other in enumerate(evidence.references):
+            if i != j:
+                pair = evidence.between(similarity.likeness, one, other, **settings)
+                values[i, j] = pair["similarity.cka@penultimate"][0]
+    pairs = values[np.triu_indices(5, 1)]
+    assert np.mean(measured.null) == pytest.approx(pairs.mean())
+    left_out = values.sum(1) / 4
+    spread = np.std(left_out, ddof=1) * 4 / 3
+    assert np.std(measured.null, ddof=1) == pytest.approx(spread)

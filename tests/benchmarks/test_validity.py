@@ -37,7 +37,14 @@ def judged(candidate: str, kind: str, result: str, **more: Any) -> Judged:
     power, apart = more.get("power"), more.get("apart")
     granted = more.get("granted", result)
     return Judged(
-        case=case, result=result, power=power, granted=granted, apart=apart, rows=(), reasons=()
+        case=case,
+        result=result,
+        power=power,
+        granted=granted,
+        apart=apart,
+        attempt=more.get("attempt"),
+        rows=(),
+        reasons=(),
     )
 
 
@@ -63,6 +70,26 @@ def test_an_event_of_which_a_candidate_lacks_is_told_to_be_cut_short() -> None:
     found = [judged(name, "edit", "FAILED", event=whole.name) for name in bench.untrained(whole)]
     found.append(judged("mixture", "edit", "FAILED", event=cut.name))
     assert report.partly([whole, cut, unseen], found) == [cut.name]
+
+
+def test_the_ladder_passes_where_a_rung_does_and_needs_both() -> None:
+    def edit(candidate: str, event: str, attempt: str) -> Judged:
+        return judged(candidate, "edit", "PASSED", event=event, attempt=attempt)
+
+    told = tally.tables(
+        [
+            edit("natural", "first", "PASSED"),
+            edit("renewed", "first", "FAILED"),
+            edit("natural", "second", "FAILED"),
+            edit("renewed", "second", "PASSED"),
+            edit("natural", "neither", "FAILED"),
+            edit("renewed", "neither", "INCONCLUSIVE"),
+            edit("natural", "cut short", "PASSED"),
+        ]
+    )
+    assert told["by_preset"]["ladder"] == [2, 1, 0]
+    assert told["by_preset_by_data"]["digits"]["ladder"] == [2, 1, 0]
+    assert "ladder" not in tally.tables([judged("natural", "edit", "PASSED")])["by_preset"]
 
 
 def test_flips_are_pairs_of_one_candidate_under_two_seeds() -> None:

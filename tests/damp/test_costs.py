@@ -42,7 +42,7 @@ def test_every_class_with_samples_has_a_cost(measured):
 def test_the_disturbance_is_the_share_of_retained_variance_that_goes(clouds, split):
     inputs, labels = clouds(0, 4, (6,), samples=400)
     measured = damp.measure(nn.Linear(6, 4).double(), split(inputs, labels))
-    (cost,) = damp.costs(measured, classes=1, gain=1e12)
+    (cost,) = damp.costs(measured, classes=1, preset="mixture", gain=1e12)
     assert cost.operators[0].disturbance == pytest.approx(1 / 6)
     assert cost.operators[0].strength == pytest.approx(1)
 

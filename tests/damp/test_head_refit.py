@@ -203,7 +203,7 @@ def test_statistics_alone_are_not_enough(net, clouds, split):
     with pytest.raises(
         BadBatches, match=r"'mended' takes the data after the cut too \(head_refit\)"
     ):
-        damp.forget(net, None, forget=1, measured=measured)
+        damp.forget(net, None, forget=1, preset="mended", measured=measured)
     assert damp.forget(net, None, forget=1, preset="mixture", measured=measured).operators
 
 

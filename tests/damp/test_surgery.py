@@ -44,7 +44,7 @@ def test_digits_are_forgotten_and_the_others_kept(digits, digit_net, split, forg
 
 
 def test_mixture_cuts_deeper_where_the_class_is_easier_to_tell(digits, digit_net, split):
-    edited = damp.forget(digit_net, split(*digits[0], 100), forget=3)
+    edited = damp.forget(digit_net, split(*digits[0], 100), forget=3, preset="mixture")
     strengths = {edit.name: edit.strength[0] for edit in edited.operators}
     assert strengths["0"] < 0.3 < strengths["4"] < strengths["11"]
     assert strengths["11"] > 0.9
@@ -144,7 +144,7 @@ def test_sequential_edits_take_the_statistics_anew(cnn, batches):
 
 
 def test_the_report_tells_what_was_done(cnn, batches):
-    edited = damp.forget(cnn(), batches, forget=[2, 1], gain=2.0)
+    edited = damp.forget(cnn(), batches, forget=[2, 1], preset="mended", gain=2.0)
     assert [(edit.name, edit.kind) for edit in edited.operators] == [
         ("0", "Conv2d"),
         ("3", "Conv2d"),

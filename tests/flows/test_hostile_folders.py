@@ -73,6 +73,21 @@ def test_commands_in_a_folder_of_all_kinds_run_nothing(
     assert executed(marker) == []
 
 
+@pytest.mark.parametrize("path", [":/opt", "."])
+def test_a_path_of_pythons_that_means_the_folder_runs_nothing(
+    tmp_path: Path, marker: Path, path: str
+) -> None:
+    """What Python itself runs at its start, `sitecustomize` there, nobody after it can stop."""
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    for kind in ("click.py", "torch.py", "prefect.py", "dvc.py", "pydantic.py", "uvicorn.py"):
+        lay(kind, folder, marker)
+    for arguments in QUICK:
+        done = typed(folder, *arguments, PYTHONPATH=f"{path}:{Path(__file__).parents[2]}")
+        assert "Traceback" not in done.stderr
+    assert executed(marker) == []
+
+
 @pytest.mark.parametrize("kind", [".env", "prefect.toml", "pyproject.toml"])
 def test_prefect_reads_no_settings_of_the_folder(tmp_path: Path, marker: Path, kind: str) -> None:
     lay(kind, tmp_path, marker)

@@ -9,6 +9,7 @@ import pytest
 
 from compliance.documents.request import Request, load_request, parse_request
 from compliance.formats.errors import RequestError
+from damp.catalogue import DEFAULT_PRESET
 
 GOOD = """\
 apiVersion: damp/v1
@@ -56,7 +57,7 @@ def test_a_request_survives_json() -> None:
         ("08:00:00Z", "10:00:00+02:00"),
         ("08:00:00Z", "08:00:00.000Z"),
         ("{index: 3}", "{indices: [3]}"),
-        ("method: {preset: mended}\n", ""),
+        ("{preset: mended}", "{preset: mended, sequential: false}"),
         ("{preset: mended}", "{gain: 1, preset: mended}"),
         ("recipe: digits\npolicy: default-v1", "policy: default-v1\nrecipe: digits"),
         ("gdpr", "'gdpr'   # the ground"),
@@ -64,6 +65,24 @@ def test_a_request_survives_json() -> None:
 )
 def test_the_same_content_has_the_same_digest(old: str, new: str) -> None:
     assert parse_request(changed(old, new)).digest() == parse_request(GOOD).digest()
+
+
+def test_a_request_without_a_preset_means_the_default_of_the_day_it_was_received() -> None:
+    named = parse_request(GOOD)
+    without = parse_request(changed("{preset: mended}", "{sequential: false}"))
+    assert without.digest() != named.digest()
+    assert without.as_received(named.digest()) == named
+    assert without.as_received(without.digest()) == without
+    assert without.as_received(None) == without
+    # a preset that is named is not another one, whatever was received
+    other = parse_request(changed("mended", "paper"))
+    assert other.as_received(named.digest()) == other
+
+
+def test_a_request_that_names_no_method_takes_the_default() -> None:
+    without = parse_request(changed("method: {preset: mended}\n", ""))
+    named = changed("{preset: mended}", f"{{preset: {DEFAULT_PRESET}}}")
+    assert without.digest() == parse_request(named).digest()
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,19 @@ def test_a_layer_repaired_beside_the_cuts_is_shown_in_every_form(
     assert words not in statement_in_every_form(statement, example)
 
 
+def test_a_preset_that_stood_in_is_named_with_its_reason_in_every_form(
+    example: ModuleType,
+) -> None:
+    statement = PAGES.passed(example)
+    assert "stood in" not in statement_in_every_form(statement, example)
+    reason = "class 3 has 9 rows, too few"
+    statement["predicate"]["method"]["standIn"] = {"preset": "mended", "reason": reason}
+    words = f"stood in for the one that was asked for, because {reason}"
+    shown = statement_in_every_form(statement, example)
+    assert f"preset mended {words}" in shown
+    assert f"Preset `mended` {words}" in shown
+
+
 def statement_in_every_form(statement: Any, example: ModuleType) -> str:
     page = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
     return Reader(render(statement, example)).text + render_markdown(page)
@@ -370,6 +383,56 @@ def test_a_model_whose_layers_are_not_listed_is_not_said_to_be_unchanged(
     statement = PAGES.passed(example)
     statement["predicate"]["method"] |= {"name": method, "operators": []}
     assert words in Reader(render(statement, example)).text
+
+
+RENEWED = {
+    "trainings": [
+        {"start": "conv2", "operators": ["conv2", "fc1", "fc2"], "epochs": 10, "operations": 9},
+        {"start": "fc1", "operators": ["fc1", "fc2"], "epochs": 30, "operations": 1},
+    ],
+    "skips": False, "recalibrated": ["bn1"], "seed": 3002, "rows": 807, "augmentation": "none",
+    "operations": 10, "retraining": 40, "accuracy": [0.99, 0.985], "share": 0.25,
+}  # fmt: skip
+ATTEMPTS = {
+    "place": 3,
+    "declared": ["mended", "renewed", "retrain"],
+    "level": 0.05 / 3,
+    "skipped": [{"preset": "renewed", "reason": "The model has 2 layers that mix features."}],
+    "costs": [
+        {"attempt": 1, "operations": 4, "retrainingOperations": 40, "share": 0.1, "seconds": 2.5,
+         "retrainingSeconds": None},
+        {"attempt": 2, "operations": None, "retrainingOperations": 40, "share": None,
+         "seconds": 3.5, "retrainingSeconds": 9.0},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("markdown", [False, True])
+def test_the_attempts_that_were_declared_are_told_with_what_each_took(
+    example: ModuleType, markdown: bool
+) -> None:
+    def page_of(statement: Any) -> str:
+        if markdown:
+            given = {"findings": PAGES.findings(example), **PAGES.COMMANDS}
+            return render_markdown(report_json(statement, **given))
+        return Reader(render(statement, example)).text
+
+    statement = PAGES.passed(example)
+    statement["predicate"]["event"]["attempts"] = ATTEMPTS
+    page = page_of(statement)
+    assert "mended, renewed, retrain" in page
+    assert "number 3" in page
+    assert "The model has 2 layers that mix features." in page
+    assert "not counted" in page
+    assert "policy declared" not in page_of(PAGES.passed(example))
+
+
+def test_a_renewed_top_is_told_in_a_sentence(example: ModuleType) -> None:
+    statement = PAGES.passed(example)
+    statement["predicate"]["method"] |= {"name": "renewed", "operators": [], "renewed": RENEWED}
+    text = Reader(render(statement, example)).text
+    assert "on the 807 rows to keep for 10 epochs from conv2 on, then 30 epochs from fc1 on" in text
+    assert "no row to forget gave a gradient" in text
 
 
 def test_signatures_and_awaited_ones_are_told_apart(example: ModuleType) -> None:

@@ -183,6 +183,19 @@ def test_a_broken_findings_file_is_refused(tmp_path: Any, text: str) -> None:
         load_findings(file)
 
 
+def test_goals_and_whoever_stood_in_are_part_of_a_valid_statement(example: ModuleType) -> None:
+    made = small(example)
+    method = made["predicate"]["method"]
+    method["goals"] = [{"layers": ["fc1"], "before": [9.1], "goal": [4.6], "after": [4.7]}]
+    method["standIn"] = {"preset": "mended", "reason": "too few rows"}
+    statement.validate(made)
+    del method["standIn"]["reason"]
+    assert "reason" in refused(made)
+    method["standIn"]["reason"] = "too few rows"
+    method["goals"][0]["goal"] = [-1.0]
+    assert "goal" in refused(made)
+
+
 def test_repairs_are_read_from_statements_of_before_and_of_now(example: ModuleType) -> None:
     older, newer = example.parts(), example.parts()
     older["method"] |= {"rewritten": "fc1", "mended": "fc2"}

@@ -64,6 +64,16 @@ def test_what_holds_more_than_the_margin_must_not_pass(
         assert "holds more of the class than the margins allow" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(("value", "as_expected"), [(0.56, False), (0.75, True), (0.92, True)])
+def test_a_random_edit_must_not_pass_and_need_not_fail(
+    example: ModuleType, value: float, as_expected: bool
+) -> None:
+    """It may break half of what is known of the class by chance."""
+    found = example.findings(few_shot__1_at_penultimate=value)
+    control = judge_control("random_direction", found, near(example, kinds=["few_labels"]))
+    assert (control.expected, control.as_expected) == ("NOT_PASSED", as_expected)
+
+
 def test_a_policy_that_asks_for_it_misses_the_control_near_the_margin(example: ModuleType) -> None:
     rules = near(example, near_margin=0.6)
     verdict = judge(example.findings(), example.controls(), rules)

@@ -181,6 +181,7 @@ def test_few_images_are_said_to_lack_images_and_few_models_models() -> None:
 def test_as_many_models_as_a_row_is_said_to_need_suffice() -> None:
     """Brute force: many events of so many retrained models, with the spread that was shown."""
     (few,) = plan_of(budgeted(0.0004, (-0.3, 0.0, 0.3)), 3).rows
+    assert few.references is not None
     generator = np.random.default_rng(3)
     within = []
     for _ in range(2000):

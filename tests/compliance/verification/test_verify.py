@@ -244,6 +244,9 @@ def test_the_model_must_be_the_one_after(record: Any, example: ModuleType, tmp_p
     )
 
 
+THIRD = {"place": 3, "declared": ["mended", "renewed", "retrain"], "level": 0.05 / 3}
+
+
 @pytest.fixture
 def booked(record: Any, example: ModuleType) -> Callable[..., Ledger]:
     """Books the example's event in a ledger as an event is; writes the statement that fits."""
@@ -255,6 +258,10 @@ def booked(record: Any, example: ModuleType) -> Callable[..., Ledger]:
         parts = example.parts()
         ledger.append("request_received", event, {"due": "2026-10-20T08:00:00Z"})
         plan = {"attempt": 1, "digest": changes.get("plan", parts["auditPlan"]["digest"])}
+        if "declared" in changes:
+            plan |= {"plan": {"attempts": changes["declared"] | {"skipped": []}}}
+        if "stated" in changes:
+            parts["event"]["attempts"] = changes["stated"] | {"skipped": [], "costs": []}
         entry = ledger.append("plan_registered", changes.get("plan_event", event), plan)
         parts["auditPlan"]["ledgerSequence"] = entry["seq"]
         if "hidden" in changes:
@@ -278,6 +285,13 @@ def test_a_ledger_that_holds_plan_and_statement_bears_it_out(
     assert verify_statement(record.statement, record.trust, ledger=ledger.path).exit_code == 0
 
 
+def test_a_ledger_that_declares_the_attempts_bears_them_out(
+    record: Any, booked: Callable[..., Ledger]
+) -> None:
+    ledger = booked(declared=THIRD, stated=THIRD)
+    assert verify_statement(record.statement, record.trust, ledger=ledger.path).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -287,6 +301,8 @@ def test_a_ledger_that_holds_plan_and_statement_bears_it_out(
         ({"signed": {"statement": "c" * 64}}, "does not hold this statement"),
         ({"signed": {"verdict": "FAILED"}}, "another verdict"),
         ({"hidden": True}, "1 earlier attempts"),
+        ({"declared": THIRD}, "declares other attempts"),
+        ({"declared": THIRD, "stated": THIRD | {"level": 0.05}}, "declares other attempts"),
         ({"position": {"origin": "ledger-other"}}, "belongs to ledger-other"),
         ({"position": {"previous": "d" * 64}}, "is not the one that the statement was written"),
         ({"position": {"sequence": 9}}, "its tail was cut off"),

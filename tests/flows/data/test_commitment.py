@@ -14,6 +14,7 @@ import torch
 
 from flows.data import commitment
 from flows.data.dataset import Dataset
+from flows.state import others_code
 from flows.state.errors import StoreError
 from flows.state.paths import Home
 
@@ -126,3 +127,16 @@ def test_a_damaged_key_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"short")
     with pytest.raises(StoreError, match="holds 5 bytes"):
         commitment.forget_key(Home(tmp_path))
+
+
+def test_where_code_of_others_runs_the_key_is_that_of_one_event(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HMAC-SHA256 of the event's id, by Python's own: the home's key is not seen there."""
+    own = hmac.new(commitment.forget_key(home), b"event", hashlib.sha256).digest()
+    assert commitment.event_key(home, "event") == own
+    assert others_code.event_key() is None
+    monkeypatch.setenv(others_code.EVENT_KEY, own.hex())
+    assert others_code.event_key() is None  # a variable alone changes nothing
+    monkeypatch.setenv(others_code.INSIDE, "theirs")
+    assert others_code.event_key() == own

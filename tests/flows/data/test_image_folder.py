@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import tarfile
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -429,6 +430,21 @@ def test_what_torchvision_would_have_read_is_refused_by_name(pictures: Path, whe
         path.write_bytes((pictures / "ant" / "0.png").read_bytes())
     with pytest.raises(DataError, match=where.replace(".", r"\.")):
         load(pictures)
+
+
+def test_links_that_multiply_are_refused_at_once(pictures: Path) -> None:
+    """Two links in each of thirty folders lead to the next: a thousand million ways down."""
+    chain = pictures.parent / "chain"
+    for number in range(30):
+        (chain / str(number)).mkdir(parents=True)
+        for link in ("one", "two"):
+            (chain / str(number) / link).symlink_to(chain / str(number + 1))
+    (chain / "30").mkdir()
+    (pictures / "ant" / "more").symlink_to(chain / "0")
+    began = time.monotonic()
+    with pytest.raises(DataError, match="Remove the links"):
+        load(pictures)
+    assert time.monotonic() - began < 20
 
 
 def test_a_link_back_up_is_no_endless_walk(pictures: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from compliance.formats.errors import StateError
 from compliance.ledger import Ledger, entry_text, states
 from compliance.verification.verify import verify_statement
+from damp.catalogue import DEFAULT_PRESET
 from flows.intake import lifecycle, requests, signoff
 from flows.state import event_ids, keyring, locks
 from flows.state.errors import BusyError, EventError
@@ -188,11 +189,11 @@ def test_a_clock_that_went_back_warns_of_nothing_twice(home: Home) -> None:
 @pytest.mark.parametrize(
     ("fallback", "days", "failed", "preset", "why"),
     [
-        pytest.param("retrain", 1, 0, "mended", "", id="in-time"),
+        pytest.param("retrain", 1, 0, DEFAULT_PRESET, "", id="in-time"),
         pytest.param("retrain", 24, 0, "retrain", "0 failed attempts, 5 days left", id="late"),
         pytest.param("retrain", 40, 0, "retrain", "0 failed attempts, 0 days left", id="too-late"),
         pytest.param("retrain", 1, 2, "retrain", "2 failed attempts, 28 days left", id="twice"),
-        pytest.param("none", 24, 2, "mended", "", id="not-by-this-policy"),
+        pytest.param("none", 24, 2, DEFAULT_PRESET, "", id="not-by-this-policy"),
     ],
 )
 def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_why(
@@ -206,6 +207,42 @@ def test_without_time_or_trust_only_retraining_is_started_and_the_ledger_says_wh
     started = Ledger(home.ledger).of(event, "attempt_started")[-1]
     words = f"attempt {failed + 1}, by {preset}"
     assert entry_text.words(started)[1].startswith(f"{words}, reason: {why}" if why else words)
+
+
+LADDER = ["mended", "renewed", "retrain"]
+
+
+@pytest.mark.parametrize(
+    ("days", "place", "preset", "skipped"),
+    [(1, 1, "mended", []), (24, 3, "retrain", ["mended", "renewed"])],
+)
+def test_of_declared_attempts_the_first_is_started_or_in_a_hurry_the_last(
+    home: Home, days: int, place: int, preset: str, skipped: list[str]
+) -> None:
+    received = datetime.now(UTC) - timedelta(days=days, hours=1)
+    event = RECORDS.put(home, received=received, attempts=LADDER)
+    accepted = prepare.accept(Attempt(home, event, 1))
+    assert accepted.method.preset == preset
+    assert accepted.rung is not None
+    assert (accepted.rung.place, accepted.rung.declared) == (place, tuple(LADDER))
+    assert [each.preset for each in accepted.rung.skipped] == skipped
+    assert all("5 days left" in each.reason for each in accepted.rung.skipped)
+    assert accepted.judged_by.alpha == pytest.approx(accepted.policy.alpha / 3)
+    started = Ledger(home.ledger).of(event, "attempt_started")[-1]
+    assert f"{place} of 3 that were declared" in entry_text.words(started)[1]
+    # begun again after a kill it is what it was, whatever the clock says by then
+    assert prepare.accept(Attempt(home, event, 1)) == accepted
+
+
+def test_an_event_begun_before_policies_declared_attempts_ends_as_it_began(home: Home) -> None:
+    event = RECORDS.put(home, attempts=LADDER)
+    RECORDS.decide(home, event, verdict="FAILED")  # its entry says nothing of attempts
+    Ledger(home.ledger).append_once(
+        "retrain_required", event, "attempt-1", {"attempt": 1}, checked=True
+    )
+    accepted = prepare.accept(Attempt(home, event, 2))
+    assert (accepted.rung, accepted.method.preset) == (None, "retrain")
+    assert accepted.judged_by == accepted.policy
 
 
 # Names of events

@@ -532,7 +532,7 @@ def test_what_was_allowed_is_pinned_and_stands_in_ledger_and_event(
     assert Ledger(home.ledger).entries()[-1]["body"]["code"] == code
     at = Attempt(home, event, 1)
     accepted = claim_steps.accept(at)
-    (limit,) = claim_steps._code_limits(accepted)
+    (limit,) = claim_steps._code_limits(at, accepted)
     assert f"{module} (sha256 {code[module]})" in limit
     data = claim_steps.version_data(at, accepted)
     assert data.classes == 10
@@ -561,6 +561,64 @@ def test_a_claim_that_was_received_before_anybody_was_asked_does_not_run(
     with pytest.raises(EventError, match=f"--allow-code {module}"):
         claim_steps.version_data(at, replace(accepted, claim=claim))
     assert not mark.exists()
+
+
+APART = (
+    """
+from {beside} import wide
+from torch import nn
+from flows.models.small_nets import SmallCNN
+"""
+    + TWINS.format(count=0)
+    + """
+def net(classes, input_shape):
+    return SmallCNN(input_shape[0], classes, width=wide())
+"""
+)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_whole_claim_with_code_of_the_claimants_is_signed_and_names_what_ran(
+    desk: Desk, home: Home, damp: Damp, users_module: Callable[[str], str]
+) -> None:
+    from flows.intake import claims
+    from flows.state.files import digest_file
+
+    beside = users_module("def wide():\n    return 16\n")
+    module = users_module(APART.replace("{beside}", beside))
+    code = Path(os.environ["DAMP_CODE"])
+    edited = {"file": "retrained4.safetensors", "architecture": f"{module}:net"}
+    file = desk.claim(edited=edited, data={"name": f"{module}:data"})
+    for role in ("executor", "auditor"):
+        assert damp("keys", "new", "--role", role).code == 0
+    damp("audit", file).refused(f"--allow-code {module}")
+    done = ran(home, "audit", file, "--allow-code", module, "--json")
+    assert done.code == 0, done.err
+    assert done.json()["verdict"] == "PASSED"
+
+    attempt, predicate = signed(home, done.json()["id"])
+    digests = {name: digest_file(code / f"{name}.py") for name in (module, beside)}
+    (limit,) = [one for one in predicate["verdict"]["limits"] if "Code of the claimant's" in one]
+    assert f"ran: {module} (sha256 {digests[module]})" in limit
+    assert f"{beside}.py (sha256 {digests[beside]})" in limit
+    parameters = predicate["method"]["parameters"]
+    assert parameters["claimantCode"] == [f"{module} sha256:{digests[module]}"]
+    files = [f"{name}.py sha256:{digest}" for name, digest in digests.items()]
+    assert parameters["claimantFiles"] == sorted(files)
+    receipt = next(e for e in Ledger(home.ledger).entries() if e["kind"] == "request_received")
+    assert receipt["body"]["codeFiles"] == {f"{n}.py": digest for n, digest in digests.items()}
+    assert digests[beside] in attempt.report.read_text()
+
+    valid = ("--trust", home.trust, "--ledger", home.ledger, "--model", attempt.after)
+    assert damp("verify", attempt.statement, *valid).code == 0
+    damp("replay", attempt.statement, "--allow-code", module).refused("is about a claim")
+    # what `replay` names in its place: the same bytes, in another state folder
+    other = Home(home.root.parent / "auditor")
+    again = attempt.folder / "reproduce.yaml"
+    refusal = Office(other).damp("audit", again)
+    assert (refusal.returncode, f"--allow-code {module}" in refusal.stderr) == (1, True)
+    assert claims.file_claim(other, again, allow=[module]).new  # it can be audited as it stands
 
 
 KEEPS = """

@@ -127,43 +127,52 @@ class Shop(ABC):
         return path
 
     def successor(self, key: SigningKey, weights: Path, signoffs: list[str]) -> int:
-        """A second attempt with all that belongs to it, its plan asking for these roles."""
+        """One attempt more with all that belongs to it, its plan asking for these roles."""
         ledger, statement = Ledger(self.home.ledger), self.world.statement
         predicate = statement["predicate"]
-        (first,) = ledger.of(EVENT, "statement_signed")
+        number = self.world.attempts + 1
+        first = ledger.of(EVENT, "statement_signed")[-1]
         plan = {"policy": {"signoffs": signoffs}, "modelBefore": digest_file(self.weights(1))}
         digest = digest_bytes(canonical(plan))
         entry = ledger.append(
-            "plan_registered", EVENT, {"plan": plan, "digest": digest, "attempt": 2}
+            "plan_registered", EVENT, {"plan": plan, "digest": digest, "attempt": number}
         )
-        earlier = {"attempt": 1, "statementDigest": first.body["statement"], "verdict": "PASSED"}
-        predicate["event"] |= {"attempt": 2, "previousAttempts": [earlier]}
+        earlier = [
+            *predicate["event"]["previousAttempts"],
+            {
+                "attempt": number - 1,
+                "statementDigest": first.body["statement"],
+                "verdict": "PASSED",
+            },
+        ]
+        predicate["event"] |= {"attempt": number, "previousAttempts": earlier}
         predicate["event"]["ledger"] = ledger.position()
         predicate["auditPlan"] |= {"digest": digest, "ledgerSequence": entry.seq}
         statement["subject"][0]["digest"]["sha256"] = digest_file(weights)
         path = self.aside(STATEMENT)
         path.write_bytes(signing.sign(statement, key))
-        body = {"attempt": 2, "verdict": "PASSED", "statement": signing.digest(path.read_bytes())}
-        ledger.append("statement_signed", EVENT, body)
-        version = self.registered(attempt=2, weights=weights, statement=path, move_alias=False)
+        signed = {"verdict": "PASSED", "statement": signing.digest(path.read_bytes())}
+        ledger.append("statement_signed", EVENT, {"attempt": number} | signed)
+        version = self.registered(attempt=number, weights=weights, statement=path, move_alias=False)
         self.alias("champion", version)
-        self.promotion(version, attempt=2)
+        self.promotion(version, attempt=number)
         return version
 
-    def promotion(self, version: int, *, attempt: int = 1) -> None:
+    def promotion(self, version: int, *, attempt: int | None = None) -> None:
         """An entry that says so, and nothing more."""
-        body = {"attempt": attempt, "name": NAME, "version": str(version), "alias": "champion"}
+        number = self.world.attempts if attempt is None else attempt
+        body = {"attempt": number, "name": NAME, "version": str(version), "alias": "champion"}
         Ledger(self.home.ledger).append("model_promoted", EVENT, body)
 
     def promoted_by_an_earlier_damp(self) -> dict[str, Any]:
         """The promotion as it was entered before the digest over all files stood with it."""
         ledger = Ledger(self.home.ledger)
-        entry = ledger.find("model_promoted", EVENT, "attempt-1")
+        entry = ledger.find("model_promoted", EVENT, f"attempt-{self.world.attempts}")
         assert entry is not None
         lines = self.home.ledger.read_text().splitlines(keepends=True)
         self.home.ledger.write_text("".join(lines[: entry.seq]))
         kept = {name: entry.body[name] for name in ("attempt", "name", "version", "alias", "model")}
-        ledger.append_once("model_promoted", EVENT, "attempt-1", kept)
+        ledger.append_once("model_promoted", EVENT, f"attempt-{self.world.attempts}", kept)
         return kept
 
     def registered(self, *, attempt: int, weights: Path, statement: Path, move_alias: bool) -> int:
@@ -355,7 +364,8 @@ def filled(shop: Shop) -> Shop:
     home, world = shop.home, shop.world
     shutil.copy(world.home.trust, home.trust)
     lines = world.home.ledger.read_text().splitlines(keepends=True)
-    home.ledger.write_text("".join(lines[:5]))  # the promotion is of the version made below
+    signed = 1 + max(n for n, kind in enumerate(world.kinds()) if kind == "statement_signed")
+    home.ledger.write_text("".join(lines[:signed]))  # the promotion is of the version made below
     shutil.copytree(world.home.keys, home.keys)
     attempt = world.attempt
     registration.register_base(
@@ -364,11 +374,14 @@ def filled(shop: Shop) -> Shop:
         data_version=world.predicate["inputs"]["dataBefore"]["version"],
         **MODEL,
     )
-    shop.registered(attempt=1, weights=attempt.after, statement=attempt.statement, move_alias=True)
+    number = world.attempts
+    shop.registered(
+        attempt=number, weights=attempt.after, statement=attempt.statement, move_alias=True
+    )
     with shop.registry() as registry:
         promotions.enter(home, registry, version_of(registry, NAME, 2))
-    closed = {"attempt": 1, "verdict": "PASSED"}
-    Ledger(home.ledger).append_once("event_closed", EVENT, "attempt-1", closed)
+    closed = {"attempt": number, "verdict": "PASSED"}
+    Ledger(home.ledger).append_once("event_closed", EVENT, f"attempt-{number}", closed)
     return shop
 
 
@@ -636,7 +649,8 @@ def an_alias_of_a_version_that_is_gone(shop: Shop) -> int:
 
 
 def reaudit(shop: Shop, verdict: str, signature: str = "") -> dict[str, Any]:
-    body: dict[str, Any] = {"attempt": 1, "verdict": verdict, "findings": "ab" * 32}
+    number = shop.world.attempts
+    body: dict[str, Any] = {"attempt": number, "verdict": verdict, "findings": "ab" * 32}
     Ledger(shop.home.ledger).append("reaudited", EVENT, body | {"signed": signature})
     return body
 
@@ -648,7 +662,7 @@ def a_failed_reaudit_that_an_appended_pass_hides(shop: Shop) -> int:
 
 
 def a_failed_reaudit_that_a_pass_signed_before_hides(shop: Shop) -> int:
-    body = {"attempt": 1, "verdict": "PASSED", "findings": "ab" * 32}
+    body = {"attempt": shop.world.attempts, "verdict": "PASSED", "findings": "ab" * 32}
     earlier = reaudits.sign(shop.home, EVENT, shop.key(), model="cd" * 32, body=body)
     reaudit(shop, "FAILED")
     reaudit(shop, "PASSED", earlier)
@@ -737,7 +751,7 @@ def with_one_tensor_more_and_one_changed(shop: Shop) -> tuple[str, int]:
 
 
 def behind_a_second_plan_about_another_model(shop: Shop) -> tuple[str, int]:
-    body = {"plan": {"modelBefore": "ab" * 32}, "digest": "cd" * 32, "attempt": 1}
+    body = {"plan": {"modelBefore": "ab" * 32}, "digest": "cd" * 32, "attempt": shop.world.attempts}
     Ledger(shop.home.ledger).append("plan_registered", EVENT, body)
     return elsewhere(shop, str(shop.weights(1).parent))
 
@@ -946,7 +960,7 @@ def test_a_version_without_its_promotion_in_the_ledger_is_entered_by_promote(sho
 
 def test_a_signature_that_came_later_is_brought_to_the_registry(shop: Shop) -> None:
     reviewer = keyring.new(shop.home, role="reviewer", days=30, demo=True)
-    here = Attempt(shop.home, EVENT, 1).statement
+    here = Attempt(shop.home, EVENT, shop.world.attempts).statement
     here.parent.mkdir(parents=True)
     here.write_bytes(signing.countersign(shop.world.attempt.statement.read_bytes(), reviewer))
     assert promote.promote(shop.home, NAME, 2).problems == ()
@@ -955,7 +969,7 @@ def test_a_signature_that_came_later_is_brought_to_the_registry(shop: Shop) -> N
 
 
 def test_a_statement_of_another_event_is_not_brought_along(shop: Shop) -> None:
-    here = Attempt(shop.home, EVENT, 1).statement
+    here = Attempt(shop.home, EVENT, shop.world.attempts).statement
     here.parent.mkdir(parents=True)
 
     def longer(statement: dict[str, Any]) -> None:
@@ -1061,7 +1075,8 @@ def test_serving_code_that_an_earlier_damp_wrote_is_accepted(
 def test_lineage_is_read_from_the_tags(shop: Shop) -> None:
     first, second = lineage.nodes(shop.home, NAME)
     assert (first.version, first.parent, first.event, first.retired) == (1, None, "", ())
-    assert (second.version, second.parent, second.event, second.attempt) == (2, 1, EVENT, 1)
+    number = shop.world.attempts
+    assert (second.version, second.parent, second.event, second.attempt) == (2, 1, EVENT, number)
     assert (second.verdict, second.retired, second.aliases) == ("PASSED", (3,), ("champion",))
     with pytest.raises(RegistryError, match="No model 'nothing' is registered"):
         lineage.nodes(shop.home, "nothing")

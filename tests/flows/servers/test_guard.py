@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -278,3 +279,9 @@ def test_that_page_can_do_much_to_a_server_without_a_guard() -> None:
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_pipe_in_place_of_the_password_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / auth.FILE, 0o600)
+    with pytest.raises(ServerError, match="no regular file"):
+        auth.auth_string(tmp_path)

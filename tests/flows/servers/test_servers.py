@@ -194,6 +194,17 @@ def test_a_folder_of_prefects_that_cannot_be_written_is_named(
         local_services.up(Home(tmp_path / "state"), {})
 
 
+@pytest.mark.parametrize("name", private_prefect.CERTIFICATES)
+def test_certificates_that_are_not_there_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "gone.pem"))
+    with pytest.raises(ServerError, match=rf"{name} is .*gone\.pem.*unset it"):
+        private_prefect.launch(tmp_path / "state")
+    with pytest.raises(ServerError, match=rf"{name} is .*gone\.pem.*unset it"):
+        local_services.up(Home(tmp_path / "state"), {})
+
+
 def test_a_cache_of_dvc_that_cannot_be_used_is_named(
     tmp_path: Path, below_a_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

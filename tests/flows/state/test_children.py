@@ -155,6 +155,7 @@ def test_no_secret_is_to_be_read_in_proc_of_a_real_child(tmp_path: Path) -> None
         ("not json " + SECRET, 0o600, "no JSON"),
         ('{"OTHER": "' + SECRET + '"}', 0o600, "other things"),
         ('{"DAMP_KEY_PASSPHRASE": 3}', 0o600, "other things"),
+        (f'{{"DAMP_LOCKS_URL": "a", "DAMP_LOCKS_URL": "{SECRET}"}}', 0o600, "no JSON"),
         (None, 0o600, "cannot be read"),
     ],
 )

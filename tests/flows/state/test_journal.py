@@ -57,3 +57,14 @@ def test_an_older_journal_goes_on_in_the_form_of_today(attempt: Attempt) -> None
     with journal.entered(attempt, journal.Label(name="edit", number=6, of=10, title="Edit")):
         pass
     assert [note["step"] for note in journal.read(attempt)] == ["edit"] * 3
+
+
+def test_lines_of_somebody_else_are_left_out_and_a_pipe_is_refused(home: Home) -> None:
+    attempt = Attempt(home, "5f0c7c2e-0000-4000-8000-000000000000", 1)
+    attempt.folder.mkdir(parents=True)
+    attempt.journal.write_bytes(b'[]\nnull\n7\n"\xff"\n{"step": 3}\n{"step": "no such"}\n[[[\n')
+    assert journal.read(attempt) == []
+    attempt.journal.unlink()
+    os.mkfifo(attempt.journal)
+    with pytest.raises(OSError, match="no regular file"):
+        journal.read(attempt)

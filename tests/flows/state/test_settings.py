@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -208,4 +209,26 @@ def test_a_registry_and_a_data_version_lie_in_a_folder_of_an_odd_name(
     dvc_workspace.add(Home(place), [folder])
     assert dvc_workspace.recorded(folder) is not None
     assert [path.name for path in tmp_path.iterdir()] == [place.name]
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("what", ["a link that leads nowhere", "a pipe", "a folder"])
+def test_settings_that_are_no_file_are_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A team's settings on a file system that is not mounted: its own engines would be used."""
+    home = tmp_path / "state"
+    home.mkdir()
+    monkeypatch.setenv("DAMP_HOME", str(home))
+    monkeypatch.delenv("DAMP_SETTINGS", raising=False)
+    place = home / "settings.toml"
+    if what == "a pipe":
+        os.mkfifo(place)
+    elif what == "a folder":
+        place.mkdir()
+    else:
+        place.symlink_to(tmp_path / "not-mounted" / "settings.toml")
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"settings\.toml is a folder, a pipe, or a link"):
+        settings()
     settings.cache_clear()

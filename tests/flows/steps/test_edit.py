@@ -41,3 +41,25 @@ def test_a_layer_that_was_rewritten_is_named_and_its_change_told_whole() -> None
     (line,) = [operator for operator in record["operators"] if operator["name"] == "fc1"]
     moved = float((after - before).norm() / before.norm())
     assert abs(line["relative_change"] - moved) < 1e-6
+
+
+def test_goals_are_recorded_and_so_is_who_stood_in() -> None:
+    torch.manual_seed(0)
+    network = architectures.build("damp:cnn", 4, (1, 8, 8)).eval()
+    labels = torch.arange(160) % 4
+    images = torch.randn(4, 1, 8, 8)[labels] + 0.3 * torch.randn(160, 1, 8, 8)
+    record = edit.describe(damp.forget(network, [(images, labels)], forget=3, preset="natural"))
+    (goal,) = record["goals"]
+    assert goal["layers"] == ["fc1"]
+    assert goal["goal"][0] < goal["before"][0]
+    assert "standIn" not in record
+    assert record["repairs"] == [
+        {"kind": "natural_update", "layer": "fc1"},
+        {"kind": "head_refit", "layer": "fc2"},
+    ]
+    few = (labels != 3) | (torch.arange(160) < 40)
+    rows = [(images[few], labels[few])]
+    record = edit.describe(damp.forget(network, rows, forget=3, preset="natural"))
+    assert record["standIn"]["preset"] == "mended"
+    assert "too few" in record["standIn"]["reason"]
+    assert "goals" not in record

@@ -1,0 +1,94 @@
+"""Which attempts a policy declares for a request, and which of them is next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from compliance.documents.methods import RETRAIN
+from compliance.documents.request import Method
+
+if TYPE_CHECKING:
+    from compliance.documents.policy import Policy
+
+NO_POWER = (
+    "none of the retrained models passes when judged by the others, so that no edit can be "
+    "expected to pass"
+)
+"""Why attempts between the first and the last are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """The attempt that is due.
+
+    Attributes:
+        place: Among those that were declared, counted from 1.
+        skipped: `(method, reason)` of those that are left out before it.
+    """
+
+    place: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+def declared(policy: Policy, asked: Method) -> tuple[str, ...]:
+    """The methods that are tried for a request, in their order; none where a policy has no ladder.
+
+    A request that names no preset, or the default one, gets the policy's. Another takes the first
+    one's place; what stands before it in the policy is left out.
+
+    Args:
+        policy: With its `attempts`.
+        asked: `method` of the request.
+    """
+    if not policy.attempts or asked == Method():
+        return policy.attempts
+    if asked.preset == RETRAIN:
+        return (RETRAIN,)
+    if asked.preset in policy.attempts:
+        return policy.attempts[policy.attempts.index(asked.preset) :]
+    return (asked.preset, *policy.attempts[1:])
+
+
+def following(
+    attempts: Sequence[str],
+    place: int,
+    *,
+    impossible: Mapping[str, str],
+    can_reach: bool = True,
+    hurry: str = "",
+) -> Next | None:
+    """The attempt after `place`, None where there is none.
+
+    Args:
+        attempts: That were declared.
+        place: Of the last one that was made; 0 before the first.
+        impossible: Methods that this model forbids, with the reason of each.
+        can_reach: Whether the audit plan expects that a pass can be reached at all.
+        hurry: Why there is no time or trust for anything but retraining; "" where there is.
+
+    >>> following(("mended", "renewed", "retrain"), 1, impossible={"renewed": "no waist"})
+    Next(place=3, skipped=(('renewed', 'no waist'),))
+    """
+    skipped: list[tuple[str, str]] = []
+    for index in range(place, len(attempts)):
+        method, last = attempts[index], index == len(attempts) - 1
+        reason = impossible.get(method, "")
+        if not reason and not last and hurry and attempts[-1] == RETRAIN:
+            reason = hurry
+        if not reason and not last and place and not can_reach:
+            reason = NO_POWER
+        if not reason:
+            return Next(place=index + 1, skipped=tuple(skipped))
+        skipped.append((method, reason))
+    return None
+
+
+def goes_on(policy: Policy, verdict: str, *, can_reach: bool = True) -> bool:
+    """Whether a verdict leads to the next attempt, where one was declared.
+
+    Where no pass can be reached by anybody, retraining would end INCONCLUSIVE as well: it is made
+    after FAILED alone.
+    """
+    return verdict in policy.fallback_on and (can_reach or verdict == "FAILED")

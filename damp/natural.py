@@ -1,0 +1,407 @@
+"""The preset `natural`: leave a class where a network that never saw it would leave it.
+
+Two steps on capped rows, after the statistics. On the original: how separable the class naturally
+is at each depth that decides, carried as an absolute goal. Then, in forward order, the layers that
+write the sums before those depths are changed until the goal is met, and the head is refitted to
+the classes to keep. No reader is cut, no gradient is taken.
+
+Source: docs/method.md, `natural`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from damp.dense_writer import DenseMove, move_layer
+from damp.head_refit import RegressionSums
+from damp.natural_share import Goal, RowGeometry, cells_of, natural_goals
+from damp.operators import find
+from damp.residuals import whitened_subspace
+from damp.rows import CappedRows, capped_rows
+from damp.running import Batches, exemplar, read_batches
+from damp.sum_writers import SumRows, alternate, find_writing, fold_writing, middle_inputs
+from damp.sums import Sum, find_sums, with_writers
+from damp.tracing import OperatorUse, trace
+from damp.whitening import WIDEST
+
+FEWEST = 24
+"""Rows of a class to forget below which its natural share is not estimated."""
+
+FOLLOWED = 2
+"""Depths at which the class is written against: the head's input, and one before it."""
+
+HEAD_CUT = 0.75
+"""Share of the residual that the refitted head's rows lose, behind a linear layer."""
+
+TOLERANCE = 0.1
+"""Share of its goal by which a class may lie above it however near the goal was before."""
+
+HALVINGS = 12
+"""Of the interval in which the share of a linear layer's move is sought."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NaturalDepth:
+    """One sum that was written against the classes.
+
+    Attributes:
+        layers: Those that write it.
+        before: s of each class behind it, in the original.
+        goal: s*, what a network without the class would show by estimate.
+        after: s after the edit, on rows that chose no direction where a sum was written, on all
+            rows where a linear layer was moved.
+        residual: |d_f| / |mu_f| behind the sum before the edit, the largest over the classes.
+        changed: Whether the layers were changed: not where the class was at its goal already.
+    """
+
+    layers: tuple[str, ...]
+    before: tuple[float, ...]
+    goal: tuple[float, ...]
+    after: tuple[float, ...]
+    residual: float
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NaturalEdit:
+    """What was done.
+
+    Attributes:
+        depths: In forward order.
+        head: Name of the refitted head.
+        rows: Capped rows that were read.
+        passes: Passes over them.
+    """
+
+    depths: tuple[NaturalDepth, ...]
+    head: str
+    rows: int
+    passes: int
+
+
+def write_naturally(
+    model: nn.Module,
+    original: nn.Module,
+    batches: Batches,
+    forget: Sequence[int],
+    retired: Sequence[int] = (),
+    skip: Sequence[str] = (),
+) -> NaturalEdit | str:
+    """Edit a network in place.
+
+    Args:
+        model: A copy of `original`, which may be one that was edited before.
+        original: It stays as it is; the head is refitted to its logits.
+        batches: Pairs of inputs and labels; the first rows of each class are taken.
+        forget: Classes to forget, each with samples.
+        retired: Classes whose samples are passed over.
+        skip: Names of operators that stay as they are.
+    Returns:
+        What was done; or why it cannot be done: the model may then have changed in part, and is
+        to be thrown away.
+    """
+    stream = read_batches(batches, exemplar(model), retired)
+    inputs, labels = next(stream)
+    uses = trace(model, find(model)[0], inputs).uses
+    head = next(reversed(uses.values()))
+    reason = _head_obstacle(head, skip)
+    if reason is not None:
+        return reason
+    sums = find_sums(model, head, inputs, FOLLOWED + 1)
+    if isinstance(sums, str):
+        return sums
+    free = {name: use for name, use in uses.items() if name not in skip}
+    last = with_writers(model, sums[-1], head, free, inputs)
+    if isinstance(last, str):
+        return f"the sum that {head.operator.name!r} reads: {last}"
+    dense = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
+    earlier = None
+    # its own goal comes from the sum before it: the first sum has none
+    if not dense and len(sums) > FOLLOWED:
+        found = with_writers(model, sums[-2], head, free, inputs)
+        earlier = found if isinstance(found, Sum) else None
+    case = _Case(
+        model=model,
+        original=original,
+        head=head,
+        batches=batches,
+        forget=tuple(forget),
+        retired=tuple(retired),
+        sums=sums,
+        last=last,
+        earlier=earlier,
+        dense=dense,
+    )
+    # the first batch goes on into the first pass over capped rows
+    return _edit(case, chain([(inputs, labels)], stream))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Case:
+    """What to edit, on which data.
+
+    Attributes:
+        sums: In forward order; the first is where natural shares start from.
+        last, earlier: With their writers; the latter where it is written against.
+        dense: The last sum is written by one linear layer.
+    """
+
+    model: nn.Module
+    original: nn.Module
+    head: OperatorUse
+    batches: Batches
+    forget: tuple[int, ...]
+    retired: tuple[int, ...]
+    sums: Sequence[Sum]
+    last: Sum
+    earlier: Sum | None
+    dense: bool
+
+    def rows(
+        self, batches: Iterable[tuple[Tensor, Tensor]], sums: Sequence[Sum], written: Sum
+    ) -> CappedRows:
+        """One pass over capped rows: sums, and what the writers of one of them read."""
+        operators = [writer.operator for writer in written.writers]
+        # batches may come in another order each time: the logits are those of these very rows
+        return capped_rows(
+            self.model,
+            self.original,
+            batches,
+            self.forget,
+            self.retired,
+            sums=sums,
+            operators=operators,
+            classes=self.head.operator.outputs,
+        )
+
+
+def _head_obstacle(head: OperatorUse, skip: Sequence[str]) -> str | None:
+    operator = head.operator
+    if operator.name in skip:
+        return "its last layer is named in `skip`"
+    if not isinstance(operator.layer, nn.Linear) or operator.sharing or head.calls > 1:
+        return "its last layer is no linear map of its own"
+    if not bool(head.bias_applied.all()):
+        return "the bias of its last layer is not applied unmodified in forward()"
+    if operator.features > WIDEST:
+        return f"its last layer reads {operator.features} features, above {WIDEST}"
+    if operator.features < operator.outputs:
+        return (
+            f"its last layer reads {operator.features} features, fewer than the "
+            f"{operator.outputs} classes: a mixture of the others explains any class there"
+        )
+    return None
+
+
+def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit | str:
+    first = case.last if case.earlier is None else case.earlier
+    rows = case.rows(stream, case.sums, first)
+    reason = _rows_obstacle(case, rows)
+    if reason is not None:
+        return reason
+    goals = _goals(case, rows)
+    if not goals:
+        return "there is one sum only before its last layer: no depth to estimate a share from"
+    reason = _goal_obstacle(goals[-1], case.forget)
+    if reason is not None:
+        return reason
+    depths: list[NaturalDepth] = []
+    passes = 1
+    if case.earlier is not None:
+        depths.append(_write(case, case.earlier, rows, goals[-2])[0])
+        # what lies between is not linear: the last sum is looked at once more
+        again = read_batches(case.batches, exemplar(case.model), case.retired)
+        rows, passes = case.rows(again, [case.last], case.last), 2
+    if case.dense:
+        depth, features = _move_dense(case, rows, goals[-1])
+    else:
+        depth, features = _write(case, case.last, rows, goals[-1])
+    reason = _missed(depth, case.forget)
+    if reason is not None:
+        return reason
+    _fit_head(case, features, rows.labels, rows.logits, cut=HEAD_CUT if case.dense else 0.0)
+    return NaturalEdit(
+        depths=(*depths, depth),
+        head=case.head.operator.name,
+        rows=len(rows.labels),
+        passes=passes,
+    )
+
+
+def _missed(depth: NaturalDepth, forget: Sequence[int]) -> str | None:
+    """Why a depth counts as not reached: a class is nearer to where it was than to its goal."""
+    pairs = zip(forget, depth.before, depth.goal, depth.after, strict=True)
+    for label, before, goal, after in pairs:
+        if after - goal > max((before - goal) / 2, TOLERANCE * goal):
+            return (
+                f"class {label} could not be brought near its natural separability before the last "
+                f"layer (s {before:.2f}, goal {goal:.2f}, reached {after:.2f})"
+            )
+    return None
+
+
+def _rows_obstacle(case: _Case, rows: CappedRows) -> str | None:
+    forget = case.forget
+    for label in forget:
+        count = int((rows.labels == label).sum())
+        if count < FEWEST:
+            return (
+                f"class {label} has {count} rows, too few to estimate how separable it naturally "
+                f"is: {FEWEST} or more are needed"
+            )
+    gone = torch.isin(rows.labels, torch.tensor(list(forget)))
+    kept = rows.labels[~gone]
+    if len(kept) < FEWEST or int(kept.unique(return_counts=True)[1].min()) < 2:
+        return f"the classes to keep have {len(kept)} rows, too few to estimate their spread"
+    features = case.last.pooled(rows.sums[-1])
+    spread = features[~gone].double().var(0).mean()
+    # of large constants rounding leaves a variance too
+    if not float(spread) > 1e-10 * float(features.double().square().mean()):
+        return "the samples to keep are all alike before the last layer"
+    layer = case.head.operator.layer
+    given = features.to(exemplar(case.model)) @ layer.get_parameter("weight").T
+    if layer._parameters.get("bias") is not None:
+        given = given + layer.get_parameter("bias")
+    if not torch.allclose(given.cpu(), rows.logits, rtol=1e-3, atol=1e-3 * float(given.std())):
+        return "what its last layer gives are not the logits themselves"
+    return None
+
+
+def _goals(case: _Case, rows: CappedRows) -> list[Goal]:
+    """Goals of all sums but the first; where there is one sum only, there is none."""
+    maps = [
+        cells_of(place.rectifier(values)).double()
+        for place, values in zip(case.sums, rows.sums, strict=True)
+    ]
+    pooled = [
+        place.pooled(values).double() for place, values in zip(case.sums, rows.sums, strict=True)
+    ]
+    return natural_goals(maps, pooled, rows.labels, case.forget)
+
+
+def _goal_obstacle(goal: Goal, forget: Sequence[int]) -> str | None:
+    for label, before, noise in zip(forget, goal.before, goal.noise, strict=True):
+        if not float(before) > float(noise):
+            return (
+                f"class {label} is not separable beyond noise before the last layer "
+                f"(s {float(before):.2f}, noise {float(noise):.2f}): there is no share to estimate"
+            )
+    return None
+
+
+def _write(case: _Case, place: Sum, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth, Tensor]:
+    """Write against the classes at one sum; also what is behind it afterwards, (n, C)."""
+    values = rows.sums[rows.places.index(place.place)]
+    held = SumRows(
+        values=values,
+        inputs=tuple(
+            middle_inputs(writer.operator.layer, rows.inputs[writer.operator.name])
+            for writer in place.writers
+        ),
+        labels=rows.labels,
+    )
+    writing = find_writing(place, held, case.forget, goal.goal)
+    fold_writing(place.writers, writing)
+    depth = NaturalDepth(
+        layers=tuple(writer.operator.name for writer in place.writers),
+        before=tuple(goal.before.tolist()),
+        goal=tuple(goal.goal.tolist()),
+        after=tuple(writing.after.tolist()),
+        residual=goal.residual,
+        changed=writing.rounds > 0,
+    )
+    return depth, place.pooled(writing.values)
+
+
+def _move_dense(case: _Case, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth, Tensor]:
+    """Move the classes at the last linear layer, as far as the goal allows."""
+    (writer,) = case.last.writers
+    operator = writer.operator
+    operator.ensure_biases()
+    h = rows.inputs[operator.name].double()  # (n, D)
+    weight = operator.weight()[..., 0].cpu().double()  # (O, D)
+    (bias,) = operator.biases()
+    assert bias is not None  # noqa: S101 - `ensure_biases` has just given it one
+    before = bias.cpu().double()
+    # z = factor * (W h + b) + rest, the rest being what a norm in between adds
+    z = rows.sums[-1].double()
+    rest = z[0] - writer.factor * (weight @ h[0] + before)  # (O,)
+
+    def features(now: Tensor, shift: Tensor) -> Tensor:
+        return case.last.pooled(writer.factor * (h @ now.T + shift) + rest)
+
+    halves = alternate(rows.labels)
+    shares = []
+    for part in (halves, ~halves):
+        move = move_layer(h[part], rows.labels[part], weight, before, case.forget)
+
+        def excess(share: float, move: DenseMove = move, part: Tensor = part) -> float:
+            moved = features(*move.partly(weight, before, share))
+            found = RowGeometry.from_rows(moved[~part], rows.labels[~part], case.forget)
+            return float((found.separability / goal.goal.clamp_min(1e-6)).log().mean())
+
+        shares.append(_share(excess))
+    whole = move_layer(h, rows.labels, weight, before, case.forget)
+    now, shift = whole.partly(weight, before, sum(shares) / 2)
+    moved = features(now, shift)
+    operator.weight()[..., 0].copy_(now)
+    bias.copy_(shift)
+    after = RowGeometry.from_rows(moved, rows.labels, case.forget).separability
+    depth = NaturalDepth(
+        layers=(operator.name,),
+        before=tuple(goal.before.tolist()),
+        goal=tuple(goal.goal.tolist()),
+        after=tuple(after.tolist()),
+        residual=goal.residual,
+        changed=True,
+    )
+    return depth, moved
+
+
+def _share(excess: Callable[[float], float]) -> float:
+    """The share of a move at which the separability is its goal; 1 where it stays above."""
+    if excess(1.0) >= 0:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return (low + high) / 2
+
+
+def _fit_head(case: _Case, features: Tensor, labels: Tensor, logits: Tensor, *, cut: float) -> None:
+    """Refit the head to retain rows' original logits; forget rows become the mean of the others'.
+
+    Args:
+        features: What the head reads now, (n, D), float64.
+        labels: (n,).
+        logits: Of the original, (n, C).
+        cut: Share of the classes' residuals that the rows to keep lose after the fit.
+    """
+    operator = case.head.operator
+    operator.ensure_biases()
+    gone = torch.isin(labels, torch.tensor(list(case.forget)))
+    weight = operator.weight()[..., 0].cpu().double()  # (C, D)
+    (bias,) = operator.biases()
+    assert bias is not None  # noqa: S101 - `ensure_biases` has just given it one
+    shift = bias.cpu().double()
+    sums = RegressionSums()
+    sums.add(features[~gone], logits[~gone].double() - (features[~gone] @ weight.T + shift))
+    more, lift = sums.regression()
+    weight, shift = weight + more, shift + lift
+    kept = [c for c in range(len(weight)) if c not in (*case.forget, *case.retired)]
+    mean_weight, mean_shift = weight[kept].mean(0), shift[kept].mean(0)
+    if cut:
+        geometry = RowGeometry.from_rows(features, labels, case.forget)
+        subspace = whitened_subspace(geometry.residuals, geometry.metric)
+        removed = cut * (weight @ subspace.basis) @ subspace.dual.T  # W T
+        weight, shift = weight - removed, shift + removed @ geometry.reference
+    own = operator.weight()[..., 0]
+    own[kept], bias[kept] = weight[kept].to(own), shift[kept].to(bias)
+    for label in case.forget:
+        own[label], bias[label] = mean_weight.to(own), mean_shift.to(bias)

@@ -1,0 +1,205 @@
+"""How much of a class is natural: the separability that a network without it would show.
+
+A retrained network does not make the class inseparable; it keeps what follows from features that
+other classes have taught. That share is estimated from the original alone: a ridge regression on
+retain samples predicts the features of one depth from those of the depth before. What it does not
+predict of the forget prototype was learnt for the class. With the prototype where it is predicted,
+the class is as separable as it naturally is.
+
+Source: docs/method.md, "The natural share".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from damp.residuals import mixture_weights, relative
+from damp.whitening import Metric, Whole, ridged
+
+WIDEST_MAP = 2048
+"""Features of a map that the regression reads at most: coarser cells where it has more."""
+
+MAP_RIDGE = 0.01
+"""Added to the diagonal of the map's covariance, as a share of its mean diagonal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RowGeometry:
+    """Where the classes to forget lie among rows of features.
+
+    Attributes:
+        targets: Their prototypes, (f, D).
+        retain: Prototypes of the classes to keep, (r, D).
+        residuals: What the nearest mixtures do not explain, (f, D).
+        metric: The one in which retain rows are round.
+        squared: s^2 of each class less what the noise of its mean adds, at least 0, (f,).
+        noise: What the noise of a mean adds to s^2, tr(S^-1 S_f) / n_f, (f,).
+    """
+
+    targets: Tensor
+    retain: Tensor
+    residuals: Tensor
+    metric: Metric
+    squared: Tensor
+    noise: Tensor
+
+    @property
+    def reference(self) -> Tensor:
+        """m, the mean of the retain prototypes, (D,)."""
+        return self.retain.mean(0)
+
+    @property
+    def separability(self) -> Tensor:
+        """s of each class, (f,)."""
+        return self.squared.sqrt()
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Tensor,
+        labels: Tensor,
+        forget: Sequence[int],
+        *,
+        targets: Tensor | None = None,
+    ) -> RowGeometry:
+        """From features (n, D), float64, and labels (n,).
+
+        Args:
+            rows: Features.
+            labels: Of all rows; every class to forget has some.
+            forget: Classes to forget.
+            targets: Prototypes to take in the place of the forget rows' means, (f, D); those have
+                no noise.
+        """
+        gone = torch.isin(labels, torch.tensor(list(forget)))  # (n,)
+        kept = labels[~gone].unique().tolist()
+        retain = torch.stack([rows[labels == label].mean(0) for label in kept])  # (r, D)
+        metric = Whole(matrix=torch.cov(rows[~gone].T, correction=0)).metric()
+        own = [rows[labels == label] for label in forget]
+        means = torch.stack([part.mean(0) for part in own])
+        noise = torch.stack(
+            [
+                metric.whiten(part - part.mean(0)).square().sum(1).mean() / (len(part) - 1)
+                for part in own
+            ]
+        )  # (f,)
+        if targets is not None:
+            means, noise = targets, torch.zeros_like(noise)
+        residuals = means - mixture_weights(means, retain, metric) @ retain  # (f, D)
+        squared = metric.whiten(residuals).square().sum(1)  # (f,)
+        return cls(
+            targets=means,
+            retain=retain,
+            residuals=residuals,
+            metric=metric,
+            squared=(squared - noise).clamp_min(0),
+            noise=noise,
+        )
+
+
+def cells_of(features: Tensor) -> Tensor:
+    """Features as vectors: maps in cells as fine as `WIDEST_MAP` allows.
+
+    >>> cells_of(torch.ones(2, 64, 8, 8)).shape, cells_of(torch.ones(2, 64)).shape
+    (torch.Size([2, 1024]), torch.Size([2, 64]))
+    """
+    if features.ndim == 2:
+        return features
+    side = features.shape[-1]
+    while side > 1 and features.shape[1] * side * side > WIDEST_MAP:
+        side = (side + 1) // 2
+    return functional.adaptive_avg_pool2d(features, side).flatten(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinearMap:
+    """y = (x - centre) weights + offset, from one depth's features to the next one's."""
+
+    weights: Tensor
+    centre: Tensor
+    offset: Tensor
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Predicted features, (n, E)."""
+        return (rows - self.centre) @ self.weights + self.offset
+
+    @classmethod
+    def fitted(cls, features: Tensor, targets: Tensor) -> LinearMap:
+        """Ridge regression of targets (n, E) on features (n, D), both float64.
+
+        Source: ridge regression, A. Hoerl and R. Kennard 1970.
+        """
+        centre, offset = features.mean(0), targets.mean(0)
+        x, y = features - centre, targets - offset
+        spread = ridged(x.T @ x / len(x), MAP_RIDGE)  # (D, D)
+        # features that do not vary predict nothing but the mean
+        if not float(spread.diagonal().sum()) > 0:
+            weights = torch.zeros(x.shape[1], y.shape[1], dtype=x.dtype, device=x.device)
+        else:
+            weights = torch.cholesky_solve(x.T @ y / len(x), torch.linalg.cholesky(spread))
+        return cls(weights=weights, centre=centre, offset=offset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Goal:
+    """What a class is to be at one depth, carried as an absolute value.
+
+    Attributes:
+        before: s of the original, (f,).
+        goal: s*, what a network without the class would show by estimate, at most `before`, (f,).
+        noise: What the noise of the class's mean would show as s by itself, (f,).
+        residual: |d_f| / |mu_f|, the largest over the classes.
+    """
+
+    before: Tensor
+    goal: Tensor
+    noise: Tensor
+    residual: float
+
+    @property
+    def share(self) -> Tensor:
+        """s* / s, (f,)."""
+        return self.goal / self.before.clamp_min(torch.finfo(self.before.dtype).tiny)
+
+
+def natural_goals(
+    maps: Sequence[Tensor], pooled: Sequence[Tensor], labels: Tensor, forget: Sequence[int]
+) -> list[Goal]:
+    """Goals of every depth but the first, in forward order, once and on the original.
+
+    The forget prototype of the first depth is taken as it is; at each later depth it is where the
+    map from the depth before puts the prototype that was predicted *there*: so what was learnt for
+    the class at one depth has no part in what is natural at the next.
+
+    Args:
+        maps: Features of each depth as vectors, (n, D_l), float64: what the maps read and give.
+        pooled: The same pooled, in which s is measured, (n, E_l); None where nothing is asked.
+        labels: (n,).
+        forget: Classes to forget.
+    Returns:
+        One goal for each of `maps[1:]`.
+    """
+    gone = torch.isin(labels, torch.tensor(list(forget)))
+    # (f, D): the mean of each class where no map has been applied yet
+    predicted = torch.stack([maps[0][labels == label].mean(0) for label in forget])
+    goals = []
+    for place in range(1, len(maps)):
+        to_map = LinearMap.fitted(maps[place - 1][~gone], maps[place][~gone])
+        to_pooled = LinearMap.fitted(maps[place - 1][~gone], pooled[place][~gone])
+        now = RowGeometry.from_rows(pooled[place], labels, forget)
+        natural = RowGeometry.from_rows(pooled[place], labels, forget, targets=to_pooled(predicted))
+        goals.append(
+            Goal(
+                before=now.separability,
+                goal=torch.minimum(natural.separability, now.separability),
+                noise=now.noise.sqrt(),
+                residual=float(relative(now.residuals, now.targets).max()),
+            )
+        )
+        predicted = to_map(predicted)
+    return goals

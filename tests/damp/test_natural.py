@@ -1,0 +1,282 @@
+"""The preset `natural`, as a whole."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import nn
+
+import damp
+from damp import natural
+from damp.catalogue import PRESETS
+from tests.damp.test_sum_writers import Residual
+
+
+def same(first, second):
+    pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
+@pytest.fixture
+def residual(seeded, clouds):
+    """A residual net trained for a moment on four classes of pictures, and its batches."""
+    inputs, labels = clouds(0, 4, (2, 8, 8), 60, 4.0)
+    inputs = inputs.float()
+
+    def train():
+        model = Residual()
+        optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+        for _ in range(40):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            optimiser.step()
+        return model.eval()
+
+    return seeded(train), list(zip(inputs.split(32), labels.split(32), strict=True))
+
+
+@pytest.mark.parametrize("forget", [[3], [1, 6]])
+def test_a_dense_net_forgets_at_its_goal_and_keeps_the_others(digits, digit_net, split, forget):
+    (inputs, labels), (tests, answers) = digits
+    edited = damp.forget(digit_net, split(inputs, labels, 100), forget=forget, preset="natural")
+    assert edited.stand_in is None
+    (depth,) = edited.natural.depths
+    assert depth.layers == ("9",)
+    for before, goal, after in zip(depth.before, depth.goal, depth.after, strict=True):
+        assert goal < before
+        assert after == pytest.approx(goal, rel=0.35)
+    gone = torch.isin(answers, torch.tensor(forget))
+    was, now = digit_net(tests), edited.unretired(tests)
+    assert float((now.argmax(1) == answers)[gone].float().mean()) < 0.1
+    was[:, forget] = now[:, forget] = -torch.inf
+    kept = [(logits.argmax(1) == answers)[~gone].float().mean() for logits in (was, now)]
+    assert kept[1] > kept[0] - 0.02
+    assert edited.repairs == (("natural_update", "9"), ("head_refit", "11"))
+
+
+@pytest.mark.parametrize("forget", [[1], [0, 2]])
+def test_a_residual_net_is_written_at_its_last_two_sums(residual, forget):
+    model, batches = residual
+    edited = damp.forget(model, batches, forget=forget, preset="natural")
+    assert [depth.layers for depth in edited.natural.depths] == [
+        ("blocks.1.conv2", "blocks.1.skip"),
+        ("blocks.2.conv2",),
+    ]
+    for depth in edited.natural.depths:
+        for before, goal, after in zip(depth.before, depth.goal, depth.after, strict=True):
+            assert abs(after - goal) <= abs(before - goal)
+    # a depth that an earlier one has brought to its goal stays as it is
+    changed = [name for depth in edited.natural.depths if depth.changed for name in depth.layers]
+    assert "blocks.1.conv2" in changed
+    assert [operator.name for operator in edited.operators] == [*changed, "head"]
+    assert all(operator.relative_change > 0 for operator in edited.operators)
+    assert edited.repairs == (
+        *(("natural_update", name) for name in changed),
+        ("head_refit", "head"),
+    )
+    untouched = ("stem.weight", "blocks.0.conv1.weight", "blocks.2.conv1.weight")
+    before, after = model.state_dict(), edited.unretired.state_dict()
+    assert {name for name in untouched if not torch.equal(before[name], after[name])} == set()
+
+
+def test_the_passes_are_those_of_its_row(residual):
+    model, batches = residual
+
+    class Counted(list):
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            return super().__iter__()
+
+    counted = Counted(batches)
+    edited = damp.forget(model, counted, forget=1, preset="natural")
+    assert counted.passes == PRESETS["natural"].passes == 3
+    assert edited.natural.passes == 2
+    counted.passes = 0
+    damp.forget(model, counted, forget=1, preset="natural", measured=damp.measure(model, batches))
+    assert counted.passes == 2
+
+
+def test_the_same_bits_twice_and_in_other_batches(residual, split):
+    model, batches = residual
+    one = damp.forget(model, batches, forget=1, preset="natural").unretired
+    other = damp.forget(model, batches, forget=1, preset="natural").unretired
+    assert same(one, other)
+    inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    third = damp.forget(model, split(inputs, labels, 60), forget=1, preset="natural").unretired
+    for (name, a), b in zip(one.state_dict().items(), third.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_batches_that_come_in_another_order_each_time_do_no_harm(residual):
+    """Rows of a later pass are others, and are held against the original's own logits of them."""
+    model, batches = residual
+    inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+
+    class Shuffled(list):
+        generator = torch.Generator().manual_seed(5)
+
+        def __iter__(self):
+            order = torch.randperm(len(labels), generator=self.generator)
+            pairs = zip(inputs[order].split(32), labels[order].split(32), strict=True)
+            return iter(list(pairs))
+
+    kept = labels != 1
+    for given in (batches, Shuffled([0])):
+        edited = damp.forget(model, given, forget=1, preset="natural").unretired
+        before, after = model(inputs)[kept], edited(inputs)[kept]
+        before[:, 1] = after[:, 1] = -torch.inf
+        assert float((before.argmax(1) == after.argmax(1)).float().mean()) > 0.9
+
+
+def test_the_model_that_is_passed_stays_bit_identical(residual):
+    model, batches = residual
+    before = copy.deepcopy(model)
+    damp.forget(model, batches, forget=1, preset="natural")
+    assert same(model, before)
+
+
+def test_a_second_request_works_on_what_the_first_one_made(residual):
+    model, batches = residual
+    first = damp.forget(model, batches, forget=1, preset="natural")
+    second = damp.forget(first.model, batches, forget=2, preset="natural")
+    assert second.stand_in is None
+    # rows of the class that went before have no part in it
+    assert second.natural.rows == 3 * 60
+    assert bool(second.model(batches[0][0])[:, [1, 2]].isneginf().all())
+
+
+def test_float32_and_float64_agree(residual):
+    model, batches = residual
+    wide = [(inputs.double(), labels) for inputs, labels in batches]
+    one = damp.forget(model, batches, forget=1, preset="natural").unretired
+    other = damp.forget(copy.deepcopy(model).double(), wide, forget=1, preset="natural").unretired
+    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(a.double(), b.double(), rtol=1e-2, atol=1e-3, msg=name)
+
+
+def stood_in(model, batches, reason, **options):
+    """What another preset makes in its place is what that preset makes by itself, bit for bit."""
+    edited = damp.forget(model, batches, forget=1, preset="natural", **options)
+    assert edited.stand_in == PRESETS["natural"].stand_in == "mended"
+    assert reason in edited.stand_in_reason
+    assert edited.preset == "natural"
+    assert edited.natural is None
+    other = damp.forget(model, batches, forget=1, preset="mended", **options)
+    assert same(edited.unretired, other.unretired)
+    assert [asdict(op) for op in edited.operators] == [asdict(op) for op in other.operators]
+    assert edited.repairs == other.repairs
+
+
+class Pooled(nn.Module):
+    """A convolution, a rectifier, and a head over pooled features: one sum only."""
+
+    def __init__(self, width=8, classes=4):
+        super().__init__()
+        self.conv = nn.Conv2d(2, width, 3, padding=1)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images):
+        return self.head(torch.relu(self.conv(images)).mean((2, 3)))
+
+
+class Deeper(Pooled):
+    """Another convolution before it."""
+
+    def __init__(self, width=8, classes=4):
+        super().__init__(width, classes)
+        self.stem = nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, images):
+        return super().forward(torch.relu(self.stem(images)))
+
+
+class Scaled(Deeper):
+    """A head whose outputs are not the logits themselves."""
+
+    def forward(self, images):
+        return 2 * super().forward(images)
+
+
+class Standardised(nn.Conv2d):
+    """A convolution whose weight is standardised in each forward pass."""
+
+    def forward(self, inputs):
+        weight = self.weight
+        axes = (1, 2, 3)
+        weight = (weight - weight.mean(axes, keepdim=True)) / weight.std(axes, keepdim=True)
+        return self._conv_forward(inputs, weight, self.bias)
+
+
+class WeightStandardised(Deeper):
+    def __init__(self):
+        super().__init__()
+        self.conv = Standardised(2, 8, 3, padding=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (Pooled, "one sum only"),
+        (lambda: Deeper(width=3), "fewer than"),
+        (Scaled, "not the logits"),
+        (WeightStandardised, "no layer of its own"),
+    ],
+)
+def test_another_preset_stands_in_where_it_cannot_work(seeded, clouds, split, make, reason):
+    inputs, labels = clouds(0, 4, (2, 8, 8), 60)
+    stood_in(seeded(make).eval(), split(inputs.float(), labels), reason)
+
+
+def test_another_preset_stands_in_for_a_head_that_reads_no_pooled_rectifier(cnn, batches):
+    stood_in(cnn(), batches, "does not read the pooled output of one rectifier")
+
+
+def test_another_preset_stands_in_where_a_class_has_too_few_rows(seeded, clouds, split):
+    inputs, labels = clouds(0, 4, (2, 8, 8), 60)
+    kept = (labels != 1) | (torch.arange(len(labels)) < 40)
+    stood_in(seeded(Deeper).eval(), split(inputs[kept].float(), labels[kept]), "too few")
+
+
+def test_another_preset_stands_in_where_a_class_is_not_separable(seeded, split):
+    generator = torch.Generator().manual_seed(0)
+    inputs, labels = torch.randn(240, 2, 8, 8, generator=generator), torch.arange(240) % 4
+    edited = damp.forget(seeded(Deeper).eval(), split(inputs, labels), forget=1, preset="natural")
+    assert edited.stand_in == "mended"
+    assert "not separable beyond noise" in edited.stand_in_reason
+
+
+def test_a_skipped_head_or_writer_is_left_alone(residual):
+    model, batches = residual
+    stood_in(model, batches, "named in `skip`", skip=["head"])
+    stood_in(model, batches, "no layer of its own", skip=["blocks.2.conv2"])
+
+
+def test_no_class_to_forget_leaves_every_bit(residual):
+    model, batches = residual
+    edited = damp.forget(model, batches, forget=[], preset="natural")
+    assert same(edited.unretired, model)
+    assert edited.stand_in is None
+
+
+@pytest.mark.parametrize(
+    ("before", "goal", "after", "reached"),
+    [
+        (10.0, 4.0, 4.5, True),
+        (10.0, 4.0, 9.0, False),
+        (10.0, 4.0, 2.0, True),  # beyond the goal is no reason to do something coarser
+        (4.1, 4.0, 4.3, True),  # near from the first: within a tenth is as good as noise
+        (4.1, 4.0, 4.6, False),
+    ],
+)
+def test_a_goal_that_is_not_nearly_reached_is_said_not_to_be(before, goal, after, reached):
+    depth = natural.NaturalDepth(
+        layers=("fc",), before=(before,), goal=(goal,), after=(after,), residual=0.5, changed=True
+    )
+    reason = natural._missed(depth, (7,))
+    assert (reason is None) == reached
+    assert reached or "class 7 could not be brought near" in reason
