@@ -3,6 +3,7 @@
 The door is lazy: `compliance` imports `audits.finding` and must not pay for torch or scikit-learn.
 
     evidence.py, observation.py     what is put before the audits
+    images.py                       images as they are read: a tensor, or batch by batch
     features.py, feature_map.py     read it off a model, once
     weight_record.py, triggers.py   read off what its file holds, and its answers to triggers
     weight_likeness.py              whether one weight was made from another
@@ -12,6 +13,7 @@ The door is lazy: `compliance` imports `audits.finding` and must not pay for tor
     depth_probe.py, discriminant.py, whitening.py  how probes read them
     statistics.py, estimates.py, equivalence.py    the numerics
     references.py, controls.py      the baseline, and the models that must fail
+    augmentation.py                 what training does to images at random
     spiked.py                       models just beyond a margin
     finding.py                      what an audit hands over
 """

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from audits import logistic
 from audits.errors import BadControl, NotConverged
 from audits.features import called_operators, head_inputs
+from audits.images import Images, at_once
 from damp.operators import add_bias, add_missing_biases
 
 SHIFT = -1e9
@@ -36,7 +37,7 @@ def must_fail(
     candidate: nn.Module,
     *,
     forget: Sequence[int],
-    inputs: Tensor,
+    inputs: Images,
     labels: Tensor,
     seed: int,
 ) -> dict[str, nn.Module]:
@@ -71,7 +72,7 @@ def possible(
     candidate: nn.Module,
     *,
     forget: Sequence[int],
-    inputs: Tensor,
+    inputs: Images,
     labels: Tensor,
     seed: int,
 ) -> tuple[dict[str, nn.Module], dict[str, str]]:
@@ -80,7 +81,9 @@ def possible(
     builders: dict[str, Callable[[], nn.Module]] = {
         "original": lambda: copy.deepcopy(original).eval(),
         "output_retired": lambda: output_retired(original, forget, inputs[:2]),
-        "head_refitted": lambda: head_refitted(original, forget, inputs[kept], labels[kept]),
+        "head_refitted": lambda: head_refitted(
+            original, forget, inputs.index_select(0, kept.nonzero().flatten()), labels[kept]
+        ),
         "random_direction": lambda: random_edit(
             original, candidate, forget=forget, inputs=inputs, seed=seed
         ),
@@ -95,7 +98,7 @@ def possible(
     return models, problems
 
 
-def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -> nn.Module:
+def output_retired(original: nn.Module, forget: Sequence[int], inputs: Images) -> nn.Module:
     """The original with the forgotten outputs' biases shifted by -1e9 and nothing else."""
     model = copy.deepcopy(original).eval()
     head = _head(model, inputs, forget)
@@ -108,7 +111,7 @@ def output_retired(original: nn.Module, forget: Sequence[int], inputs: Tensor) -
 def head_refitted(
     original: nn.Module,
     forget: Sequence[int],
-    inputs: Tensor,
+    inputs: Images,
     labels: Tensor,
     *,
     steps: int = logistic.STEPS,
@@ -161,7 +164,7 @@ def random_edit(
     candidate: nn.Module,
     *,
     forget: Sequence[int],
-    inputs: Tensor,
+    inputs: Images,
     seed: int,
 ) -> nn.Module:
     """The random edit that suits the candidate: of equal norm, or of equal effect on the answers.
@@ -187,7 +190,7 @@ def random_in_function_space(
     candidate: nn.Module,
     *,
     forget: Sequence[int],
-    inputs: Tensor,
+    inputs: Images,
     seed: int,
 ) -> nn.Module:
     """The original changed at random until its answers are as far from its own as the candidate's.
@@ -230,7 +233,8 @@ def random_in_function_space(
 
 def _answers(model: nn.Module, rows: Tensor) -> Tensor:
     with torch.inference_mode():
-        answers: Tensor = model(rows).double()
+        parts = [model(part) for part in rows.split(at_once(rows, len(rows)))]
+        answers: Tensor = torch.cat(parts).double()
     return answers
 
 
@@ -328,9 +332,9 @@ def _named(names: Iterable[str]) -> str:
     return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
 
 
-def _head(model: nn.Module, inputs: Tensor, forget: Sequence[int]) -> nn.Linear:
+def _head(model: nn.Module, inputs: Images, forget: Sequence[int]) -> nn.Linear:
     """The model's last Linear layer, with a bias and an output for every class to forget."""
-    operator = called_operators(model, inputs)[-1]
+    operator = called_operators(model, inputs[:2])[-1]
     layer = operator.layer
     if not isinstance(layer, nn.Linear) or layer.out_features <= max(forget):
         raise BadControl(

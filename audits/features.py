@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from audits import feature_map, finetuning
 from audits.errors import BadEvidence
+from audits.images import Images, at_once
 from audits.observation import PENULTIMATE, Head, Observation, Readout, from_arrays, to_arrays
 from audits.tuning import Tuning
 from damp.errors import Unsupported
@@ -33,16 +34,16 @@ Pooled = dict[str, list[np.ndarray]]
 
 def observe(
     model: nn.Module,
-    train_inputs: Tensor,
-    test_inputs: Tensor,
+    train_inputs: Images,
+    test_inputs: Images,
     *,
     depths: int = 5,
     batch_size: int = 512,
     device: str | torch.device | None = None,
     retired: Sequence[int] = (),
     digest: str,
-    fresh: Tensor | None = None,
-    unseen: Tensor | None = None,
+    fresh: Images | None = None,
+    unseen: Images | None = None,
     tuning: Tuning | None = None,
     weights: bool = False,
 ) -> Observation:
@@ -55,7 +56,7 @@ def observe(
         depths: Operators whose inputs are kept, evenly spaced in the order of the forward pass;
             the head's is always among them. The first operator reads the image itself, the same
             for every model, and is left out.
-        batch_size: Rows per forward pass.
+        batch_size: Rows per forward pass; fewer where images are large.
         device: Where to run; by default where the model is.
         retired: Outputs that the deployed model masks.
         digest: Identity of the weights.
@@ -141,7 +142,7 @@ def _dead_head(trace_of_rows: Trace) -> OperatorUse | None:
     )
 
 
-def head_inputs(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> np.ndarray:
+def head_inputs(model: nn.Module, inputs: Images, batch_size: int = 512) -> np.ndarray:
     """Pooled inputs of the head, (n, D), float32. The model must be in evaluation mode."""
     chosen = {PENULTIMATE: _readings(model, inputs[:2])[-1]}
     return _readout(model, inputs, batch_size, chosen).features[PENULTIMATE]
@@ -160,7 +161,7 @@ def _spread(called: Sequence[OperatorUse], depths: int) -> dict[str, OperatorUse
 
 
 def _readout(
-    model: nn.Module, inputs: Tensor, batch_size: int, chosen: dict[str, OperatorUse]
+    model: nn.Module, inputs: Images, batch_size: int, chosen: dict[str, OperatorUse]
 ) -> Readout:
     features: Pooled = {name: [] for name in chosen}
     logits = _logits(model, inputs, batch_size, chosen, features)
@@ -171,7 +172,7 @@ def _readout(
 
 def _logits(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Images,
     batch_size: int,
     chosen: dict[str, OperatorUse] | None = None,
     features: Pooled | None = None,
@@ -184,7 +185,7 @@ def _logits(
         calls[name].append(pooled)
 
     parts = []
-    for batch in inputs.split(batch_size):
+    for batch in inputs.split(at_once(inputs, batch_size)):
         with capture_inputs((chosen or {}).values(), len(batch), keep):
             parts.append(_forward(model, batch))  # (b, C)
         for name, depth in depth_of.items():

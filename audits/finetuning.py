@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from audits.images import Images, at_once
 from audits.tuning import FEW, RETAIN, Tuning
 from damp.operators import Operator
 
@@ -21,7 +22,7 @@ Curves = dict[str, np.ndarray]
 
 
 def curves(
-    model: nn.Module, head: Operator, inputs: Tensor, tuning: Tuning | None
+    model: nn.Module, head: Operator, inputs: Images, tuning: Tuning | None
 ) -> tuple[Curves, int]:
     """Both curves of a model, and what they cost in rows passed forward.
 
@@ -78,7 +79,7 @@ def _fresh_rows(model: nn.Module, name: str, tuning: Tuning) -> bool:
 
 def _tuned(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Images,
     support: np.ndarray,
     asked: np.ndarray,
     tuning: Tuning,
@@ -103,17 +104,25 @@ def _tuned(
             if step < max(tuning.steps):
                 model.train()
                 optimizer.zero_grad(set_to_none=True)
-                # (s, live): a retired output takes no part
-                logits = model(images)[:, list(tuning.live)]
-                functional.cross_entropy(logits, classes).backward()
+                _learn(model, images, classes, tuning.live)
                 optimizer.step()
     return np.array(hits, dtype=np.float64)
+
+
+def _learn(model: nn.Module, images: Tensor, classes: Tensor, live: Sequence[int]) -> None:
+    """Gradients of the mean loss; of large images over parts, each normalised by itself."""
+    size = at_once(images, len(images))
+    for part, truth in zip(images.split(size), classes.split(size), strict=True):
+        # (s, live): a retired output takes no part
+        loss = functional.cross_entropy(model(part)[:, list(live)], truth)
+        (loss if len(part) == len(images) else loss * (len(part) / len(images))).backward()
 
 
 def _predicted(model: nn.Module, queries: Tensor, live: Sequence[int]) -> np.ndarray:
     """Position among the live classes that each query goes to."""
     model.eval()
     with torch.no_grad():
-        logits = model(queries)[:, list(live)]
+        parts = queries.split(at_once(queries, len(queries)))
+        logits = torch.cat([model(part) for part in parts])[:, list(live)]
     positions: np.ndarray = logits.argmax(1).cpu().numpy()
     return positions

@@ -13,37 +13,61 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audits.images import Images, at_once
+
 PATCH = 0.2
 """Side of a patch, as a share of the image's."""
 SHIFT = 0.5
 """A constant shift, as a share of the range of all pixels."""
 
 
-def answers(model: nn.Module, inputs: Tensor, batch_size: int = 512) -> dict[str, np.ndarray]:
+def answers(
+    model: nn.Module, inputs: Images, device: torch.device, batch_size: int = 512
+) -> dict[str, np.ndarray]:
     """Logits (m, C) by trigger, of rows (m, ...) that carry it. The model must be in evaluation."""
     if not len(inputs):
         return {}
-    shown = {}
-    for name, marked in marked_images(inputs).items():
-        with torch.inference_mode():
-            parts = [model(batch) for batch in marked.split(batch_size)]
-        shown[name] = torch.cat(parts).double().cpu().numpy()
-    return shown
+    size = at_once(inputs, batch_size)
+    extremes = _extremes(inputs, size)
+    shown: dict[str, list[np.ndarray]] = {}
+    for batch in inputs.split(size):
+        for name, marked in marked_images(batch.to(device), extremes).items():
+            with torch.inference_mode():
+                shown.setdefault(name, []).append(model(marked).double().cpu().numpy())
+    return {name: np.concatenate(parts) for name, parts in shown.items()}
 
 
-def marked_images(inputs: Tensor) -> Mapping[str, Tensor]:
+Extremes = tuple[Tensor, Tensor]
+"""The least and the greatest value of each channel, to be broadcast over a row."""
+
+
+def _extremes(inputs: Images, size: int) -> Extremes:
+    """Of all rows, so many at a time."""
+    parts = [_of_batch(batch) for batch in inputs.split(size)]
+    least, greatest = (torch.stack(kind) for kind in zip(*parts, strict=True))
+    return least.amin(0), greatest.amax(0)
+
+
+def _of_batch(inputs: Tensor) -> Extremes:
+    channels = inputs.shape[1] if inputs.ndim == 4 else 1
+    whole = inputs.reshape(len(inputs), channels, -1)
+    shape = (channels, 1, 1) if inputs.ndim == 4 else (1,) * (inputs.ndim - 1)
+    return whole.amin((0, 2)).reshape(shape), whole.amax((0, 2)).reshape(shape)
+
+
+def marked_images(inputs: Tensor, extremes: Extremes | None = None) -> Mapping[str, Tensor]:
     """The rows under each trigger, by its name.
 
     Rows of images, (m, C, H, W), get patches and colours; rows of anything else shifts only.
 
+    Args:
+        inputs: The rows.
+        extremes: Of all rows that these are some of; None where these are all.
+
     >>> list(marked_images(torch.rand(2, 5)))
     ['brighter', 'darker', 'inverted']
     """
-    channels = inputs.shape[1] if inputs.ndim == 4 else 1
-    whole = inputs.reshape(len(inputs), channels, -1)
-    shape = (channels, 1, 1) if inputs.ndim == 4 else (1,) * (inputs.ndim - 1)
-    least = whole.amin((0, 2)).reshape(shape)
-    greatest = whole.amax((0, 2)).reshape(shape)
+    least, greatest = (x.to(inputs) for x in extremes or _of_batch(inputs))
     reach = SHIFT * (greatest - least)
     marked = {
         "brighter": inputs + reach,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from audits import triggers
+from audits.images import Images, at_once
 from audits.observation import WeightRecord
 
 ROWS = 128
@@ -26,7 +27,7 @@ PROJECTIONS = 2
 
 def record(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Images,
     *,
     shown: Sequence[int],
     device: str | torch.device | None = None,
@@ -51,7 +52,9 @@ def record(
             name: _array(value) for name, value in copied.state_dict().items() if _held(value)
         },
         effects=_effects(copied, inputs[spaced].to(place), seed),
-        triggered=triggers.answers(copied, inputs[list(shown)].to(place)),
+        triggered=triggers.answers(
+            copied, inputs.index_select(0, torch.tensor(list(shown), dtype=torch.int64)), place
+        ),
     )
 
 
@@ -89,17 +92,23 @@ def _effects(model: nn.Module, rows: Tensor, seed: int) -> dict[str, np.ndarray]
     vanish for a whole tensor, by changing it: a step that no gradient passes may hide an effect.
     """
     tensors = _floating(model)
-    with torch.no_grad():
-        before = model(rows)  # (b, C)
+    before = _outputs(model, rows, {})  # (b, C)
     spread = float(before.double().std(0).mean())
     if not np.isfinite(spread) or spread <= 0:
         return {name: np.zeros(_units(value)) for name, value in tensors.items()}
-    effects = _by_gradients(model, rows, tensors, spread, seed)
+    effects = _by_gradients(model, rows, tensors, before, spread, seed)
     generator = torch.Generator().manual_seed(seed)
     for name, value in tensors.items():
         if not (effects[name] > 0).any():
             effects[name][:] = _by_change(model, rows, name, value, before, generator) / spread
     return effects
+
+
+def _outputs(model: nn.Module, rows: Tensor, changed: dict[str, Tensor]) -> Tensor:
+    """Outputs, (b, C), with some tensors in place of the model's own."""
+    with torch.no_grad():
+        parts = rows.split(at_once(rows, len(rows)))
+        return torch.cat([functional_call(model, changed, (part,)) for part in parts])
 
 
 def _units(value: Tensor) -> int:
@@ -108,7 +117,12 @@ def _units(value: Tensor) -> int:
 
 
 def _by_gradients(
-    model: nn.Module, rows: Tensor, tensors: dict[str, Tensor], spread: float, seed: int
+    model: nn.Module,
+    rows: Tensor,
+    tensors: dict[str, Tensor],
+    before: Tensor,
+    spread: float,
+    seed: int,
 ) -> dict[str, np.ndarray]:
     """Root mean square change of an output when a unit changes by its tensor's own size."""
     learned = [name for name, _ in model.named_parameters() if name in tensors]
@@ -117,21 +131,36 @@ def _by_gradients(
     for _ in range(PROJECTIONS):
         # buffers are moved instead: normalisation has no gradient for its running statistics
         leaves = {name: tensors[name].clone().requires_grad_() for name in learned}
-        outputs = functional_call(model, leaves, (rows,))  # (b, C)
-        signs = torch.randint(0, 2, outputs.shape, generator=generator).to(outputs) * 2 - 1
+        drawn = torch.randint(0, 2, before.shape, generator=generator) * 2 - 1
+        signs = drawn.to(before)  # (b, C)
         # each entry's gradient is a random sum over rows and outputs: its mean square is the sum
         # of their squares
-        gradients = torch.autograd.grad(
-            (outputs * signs).sum(), list(leaves.values()), allow_unused=True
-        )
+        gradients = _gradients(model, rows, leaves, signs)
         for name, gradient in zip(learned, gradients, strict=True):
             if gradient is not None:
                 value = tensors[name]
                 size = _size(value)
                 units = gradient.double().nan_to_num().reshape(_units(value), -1)
-                moved = units.square().sum(1) * size**2 / outputs.numel()
+                moved = units.square().sum(1) * size**2 / before.numel()
                 squares[name] += moved.cpu().numpy() / PROJECTIONS
     return {name: np.sqrt(value) / spread for name, value in squares.items()}
+
+
+def _gradients(
+    model: nn.Module, rows: Tensor, leaves: dict[str, Tensor], signs: Tensor
+) -> list[Tensor | None]:
+    """Gradients of the signed sum of the outputs by each leaf, summed over parts of the rows."""
+    size = at_once(rows, len(rows))
+    sums: list[Tensor | None] = [None] * len(leaves)
+    for part, part_signs in zip(rows.split(size), signs.split(size), strict=True):
+        outputs = functional_call(model, leaves, (part,))  # (b, C)
+        gradients = torch.autograd.grad(
+            (outputs * part_signs).sum(), list(leaves.values()), allow_unused=True
+        )
+        for place, gradient in enumerate(gradients):
+            total = sums[place]
+            sums[place] = gradient if total is None or gradient is None else total + gradient
+    return sums
 
 
 def _size(value: Tensor) -> float:
@@ -149,8 +178,7 @@ def _by_change(
 ) -> float:
     """Root mean square change of the outputs when noise of a tensor's own size is added to it."""
     noise = torch.randn(value.shape, generator=generator).to(value) * _size(value)
-    with torch.no_grad():
-        after = functional_call(model, {name: value + noise}, (rows,))
+    after = _outputs(model, rows, {name: value + noise})
     change = float((after - before).double().square().mean().sqrt())
     # not a number: a change as large as can be, so that the tensor has an effect
     return change if np.isfinite(change) else float(before.double().std(0).mean())

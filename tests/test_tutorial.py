@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from compliance.signing.envelope import decoded
+
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"```(sh|python|yaml)\n(.*?)```", flags=re.DOTALL)
 
@@ -35,6 +37,25 @@ def test_a_claim_of_another_method_is_audited_and_does_not_pass(tmp_path: Path) 
     (event,) = _status(tmp_path)
     assert (event["verdict"], event["state"]) == ("INCONCLUSIVE", "closed")
     assert "damp" not in "".join((tmp_path / f).read_text() for f in ("theirs.py", "forget.py"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_folder_of_photographs_leads_to_a_signed_report(tmp_path: Path) -> None:
+    told = _typed(DOCS / "tutorial-photographs.md", tmp_path)
+    assert "4 classes, 352 training and 88 held-out images" in told
+    assert "Preprocessing (given): 32x32, 3 channels, bilinear" in told
+    assert "valid, and the verdict is" in told
+    (event,) = _status(tmp_path)
+    assert event["verdict"] in {"PASSED", "FAILED", "INCONCLUSIVE"}
+    (envelope,) = (tmp_path / ".damp" / "events").glob("*/attempt-1/statement.dsse.json")
+    predicate = decoded(envelope)["predicate"]
+    seen = predicate["inputs"]["modelBefore"]["preprocessing"]
+    assert (seen["spec"]["resize"], seen["spec"]["crop"]) == (36, 32)
+    assert any(
+        "start from the weights pretrained" in each for each in predicate["verdict"]["limits"]
+    )
+    assert any(each["artefact"] == "decoded images" for each in predicate["propagation"])
 
 
 def _typed(page: Path, tmp_path: Path) -> str:

@@ -166,7 +166,7 @@ DEFENCES = (
     ),
     Defence(
         "only listed kinds of pictures are opened",
-        "flows/data/image_folder.py",
+        "flows/data/pictures.py",
         'FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")',
         "FORMATS = None",
         "tests/flows/models/test_third_party_files.py::"

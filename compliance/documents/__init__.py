@@ -2,6 +2,7 @@
 
     request.py    which classes of which model are to be forgotten, on what ground, by which policy
     claim.py      somebody says that a model has forgotten a class, and hands in both models
+    preprocessing.py  how a model sees an image: part of the model that a request names
     ladder.py     which attempts a policy declares for a request, and which is next; pure
     methods.py    names of the ways to forget: the surgery's presets, and what trains
     policy.py     what must be measured, within which margins, at which level of assurance
@@ -18,5 +19,6 @@ __all__ = [
     "ladder",
     "methods",
     "policy",
+    "preprocessing",
     "request",
 ]

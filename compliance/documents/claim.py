@@ -69,6 +69,11 @@ class Claim(Versioned):
         one, other = self.original, self.edited
         if (one.registry, one.file) == (other.registry, other.file):
             raise ValueError("`original` and `edited` are one and the same: name both models")
+        if None not in (one.file, other.file) and one.preprocessing != other.preprocessing:
+            raise ValueError(
+                "`original` and `edited` name two preprocessings: they are compared on the same "
+                "images, so both must see them alike"
+            )
         return self
 
     @property
@@ -80,6 +85,8 @@ class Claim(Versioned):
         """The claim in one form, whatever order or defaults it was written with."""
         claim = self.model_dump(mode="json")
         claim["scope"]["selector"] = {"indices": list(self.forget)}
+        for name, source in (("original", self.original), ("edited", self.edited)):
+            claim[name] = source.without_absent(claim[name])
         return claim
 
     def digest(self, files: Mapping[str, str]) -> str:

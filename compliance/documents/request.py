@@ -35,6 +35,7 @@ from pydantic import (
 
 from compliance.documents.methods import METHODS, RENEWED, RETRAIN
 from compliance.documents.policy import Regulation
+from compliance.documents.preprocessing import NamedOrWritten
 from compliance.formats import callback_urls, strict_json, yaml_reader
 from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
@@ -138,6 +139,7 @@ class ModelSource(Strict):
     registry: Annotated[str, AfterValidator(_registered)] | None = None
     file: Text | None = None
     architecture: Text | None = None
+    preprocessing: NamedOrWritten | None = None
 
     @field_validator("file")
     @classmethod
@@ -152,7 +154,13 @@ class ModelSource(Strict):
             raise ValueError('give either `registry: "name@alias"`, or `file` and `architecture`')
         if (self.file is None) != (self.architecture is None):
             raise ValueError("`file` and `architecture` belong together: weights do not say how")
+        if self.preprocessing is not None and self.file is None:
+            raise ValueError("a registered model has its preprocessing: leave it out")
         return self
+
+    def without_absent(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Its content without the keys that came later, where they are absent: digests stay."""
+        return {k: v for k, v in content.items() if k != "preprocessing" or v is not None}
 
 
 class RequestedModel(ModelSource):
@@ -238,6 +246,7 @@ class Request(Versioned):
         for optional in ("callback", "unseen"):
             if request[optional] is None:
                 del request[optional]
+        request["model"] = self.model.without_absent(request["model"])
         if self.model.name is None:
             del request["model"]["name"]
         return request

@@ -53,11 +53,16 @@ def check(kind: type[M], document: Document, refusal: type[DocumentError]) -> M:
             model = kind.model_validate(document.content)
         except ValidationError as error:
             for mistake in error.errors():
-                wrong.setdefault(mistake["loc"], _reason(kind, mistake))
+                wrong.setdefault(_keys(mistake["loc"]), _reason(kind, mistake))
     if model is None or wrong:
         order = sorted(wrong, key=document.place)
         raise refusal([document.problem(keys, wrong[keys]) for keys in order])
     return model
+
+
+def _keys(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where a mistake is in the file: pydantic names the branch of a union too, `<branch>` here."""
+    return tuple(part for part in location if not str(part).startswith("<"))
 
 
 def _reason(kind: type[BaseModel], error: Mapping[str, Any]) -> str:

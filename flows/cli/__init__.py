@@ -19,6 +19,7 @@ The commands, by the sections of `damp --help`:
     requests.py    Requests: the inbox, and each change of a request's state
     signoff.py     Requests, the record: approve and sign
     audits.py      Audits: of a claim made elsewhere, and the retrained references
+    inspection.py  Models and data: the first look at both
     models.py      Models and data: classes, train, adopt, cost
     report.py      The record: the report, comparisons, the index
     copies.py      The record: declare and purge what still holds the class

@@ -25,6 +25,7 @@ from flows.cli import (
     doctor,
     events,
     export,
+    inspection,
     keys,
     ledger,
     models,
@@ -107,7 +108,9 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
         *(requests.retry, signoff.approve, requests.close),
     ),
     "Audits": (audits.audit, audits.references),
-    "Models and data": (models.classes, models.train, models.adopt, models.cost),
+    "Models and data": (
+        *(inspection.inspect, models.classes, models.train, models.adopt, models.cost),
+    ),
     "The record": (
         *(report.report, copies.declare, copies.purge, export.stats, export.export),
         *(statements.verify, signoff.sign, statements.replay, keys.keys, ledger.ledger),

@@ -22,6 +22,7 @@ from flows.cli.options import (
     data_root,
     intervals,
     model,
+    preprocessing,
     preset,
     time_of,
 )
@@ -45,6 +46,7 @@ REGULATIONS = ("gdpr", "ccpa", "contract", "recall", "other")
 @architecture
 @data
 @data_root
+@preprocessing
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
 @click.option("--policy", default="default-v2", show_default=True, help="Policy name or file.")
 @click.option(

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.cli import console
-from flows.cli.options import DONE, architecture, as_json, data, data_root, model, preset
+from flows.cli.options import (
+    DONE,
+    architecture,
+    as_json,
+    data,
+    data_root,
+    model,
+    preprocessing,
+    preset,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from flows.data.dataset import Dataset
+    from flows.data.image_folder import Files
     from flows.operations.cost import Forecast
 
 COLUMNS = 6
@@ -30,6 +41,7 @@ DESTINATIONS = 3
 @click.option("--name", required=True, help="Name of the model in the registry.")
 @click.option("--recipe", help="How to train; default: the recipe of the data set.")
 @click.option("--architecture", help="Instead of the recipe's: torchvision:resnet18, ...")
+@preprocessing
 @click.option("--seed", default=0, show_default=True, help="Initialisation and shuffling.")
 @as_json
 def train(as_json: bool, **options: Any) -> int:
@@ -109,14 +121,29 @@ def classes(data: str, data_root: Path | None, as_json: bool) -> int:
       damp classes imagefolder:photos
       damp classes mnist --data-root ../shared/data --json
     """
-    from flows.data import class_names, loaders
+    from flows.data import class_names, image_folder, loaders
 
-    dataset = loaders.load(class_names.spec(data, data_root))
-    rows = _class_rows(dataset)
-    left_out = (f"Left out, {each.reason}: {each.count}" for each in dataset.left_out)
+    spec = class_names.spec(data, data_root)
+    files = image_folder.of_spec(spec)  # counted without reading a pixel
+    shown = loaders.load(spec) if files is None else files
+    rows = _file_rows(files) if files is not None else _class_rows(loaders.load(spec))
+    left_out = (f"Left out, {each.reason}: {each.count}" for each in shown.left_out)
     lines: list[Table | str] = [_class_table(rows), *left_out]
     console.answer(rows, lines, as_json=as_json)
     return DONE
+
+
+def _file_rows(files: Files) -> list[dict[str, Any]]:
+    counted = Counter((image.part, image.label) for image in files.images)
+    return [
+        {
+            "index": index,
+            "folder": folder,
+            "train": counted["train", index],
+            "test": counted["test", index],
+        }
+        for index, folder in enumerate(files.classes)
+    ]
 
 
 def _class_rows(dataset: Dataset) -> list[dict[str, Any]]:

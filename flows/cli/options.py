@@ -40,6 +40,10 @@ event = click.argument("event")
 model = click.option(
     "--model", required=True, help="NAME@ALIAS or NAME/VERSION, or a .safetensors file."
 )
+preprocessing = click.option(
+    "--preprocessing",
+    help="What it sees of an image: torchvision:WEIGHTS, timm:FILE, hf:FILE, or a YAML file.",
+)
 trust = click.option(
     "--trust", type=FILE, help="Trusted keys. [default: trust.json of the state folder]"
 )

@@ -6,19 +6,28 @@ to these rows that shows none of them.
 
 Reading:
 
-    dataset.py           a data set in memory, and how a request names one
+    dataset.py           a data set as a model sees it, and how a request names one
     loaders.py           the table of names, two small sets that libraries ship, users' functions
     torchvision_sets.py  MNIST, CIFAR-10 and CIFAR-100, downloaded once or read where they lie
     image_folder.py      images on disk: a folder per class, or Tiny ImageNet's layout
     image_layout.py      which files are images of which class; what is left out, by reason
+    users_pictures.py    torch data sets of users' own: pictures, bytes or floats
     class_names.py       which index a class has that is named by its folder
     not_pulled.py        a folder that DVC keeps and that is not here yet
     leakage.py           images that are there twice: in two parts, or in two classes
+
+Images that stay on disk:
+
+    view.py              stored images as a model sees them, batch by batch
+    pictures.py          one picture file: opened safely, modes and orientation understood
+    geometry.py          resize and crop of a preprocessing, by torchvision
+    image_cache.py       images decoded once, into one file of bytes
 
 Versions:
 
     versions.py          the version of a data set, and its successor without some classes' rows
     file_digests.py      the files of a data set with their digests, and DVC's digest of a folder
+    digest_store.py      digests of many files, each read once
     shards.py            data in memory as files: equal rows give equal bytes
     shard_store.py       these files in one folder per version, hard-linked, each whole or not there
     dvc_workspace.py     DVC's workspace under the state folder: add, push, collect; its own cache
@@ -38,8 +47,11 @@ __all__ = [
     "dataset",
     "dvc_metadata",
     "dvc_workspace",
+    "image_folder",
     "leakage",
     "loaders",
     "not_pulled",
+    "pictures",
     "versions",
+    "view",
 ]

@@ -90,16 +90,25 @@ def retain_digest(dataset: Dataset, forget: Sequence[int]) -> str:
 def records(dataset: Dataset, chosen: np.ndarray) -> Iterator[bytes]:
     """Training rows as bytes: inputs in row-major order, then the label as 64 bits; little-endian.
 
+    Inputs are float32, before any preprocessing. Of image files that a preprocessing resizes they
+    are the pixels at the model's size, uint8.
+
     Args:
         dataset: Where they are from.
         chosen: (n,) bool.
     """
     import numpy as np
 
-    inputs = dataset.train_inputs.numpy().astype("<f4", copy=False)
+    from flows.data.view import View
+
+    images = dataset.rows().train_inputs
     labels = dataset.train_labels.numpy().astype("<i8", copy=False)
-    for row in np.flatnonzero(chosen):
-        yield inputs[row].tobytes() + labels[row].tobytes()
+    for row in np.flatnonzero(chosen).tolist():
+        if isinstance(images, View):
+            pixels = images.row_bytes(row)
+        else:
+            pixels = images[row].numpy().astype("<f4", copy=False).tobytes()
+        yield pixels + labels[row].tobytes()
 
 
 def forget_key(home: Home) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from flows.data import dvc_workspace
-from flows.data.file_digests import md5_of
+from flows.data.digest_store import md5_of
 from flows.state.paths import Home
 
 Holder = tuple[Path, bool]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance.formats import files
-from flows.data import shards
-from flows.state.errors import DataVersionError
+from flows.data import digest_store, shards
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 if TYPE_CHECKING:
     from flows.data.dataset import Dataset
@@ -45,9 +43,12 @@ def listing(dataset: Dataset) -> list[Listed]:
             Listed(relpath=shards.name(part, label), md5=shards.md5(shard), part=part, label=label)
             for part, label, shard in shards.shards(dataset)
         ]
+    home = Home(settings().home)
+    paths = [dataset.folder / relpath for relpath, _, _ in dataset.files]
+    digests = digest_store.md5s(dataset.folder, paths, home)
     return [
-        Listed(relpath=relpath, md5=md5_of(dataset.folder / relpath), part=part, label=label)
-        for relpath, part, label in dataset.files
+        Listed(relpath=relpath, md5=md5, part=part, label=label)
+        for (relpath, part, label), md5 in zip(dataset.files, digests, strict=True)
     ]
 
 
@@ -72,24 +73,3 @@ def dir_digest(entries: Iterable[dict[str, str]]) -> str:
 def digest(listed: Iterable[Listed]) -> str:
     """The version, `<md5>.dir`, of a folder that holds exactly these files."""
     return dir_digest({"md5": file.md5, "relpath": file.relpath} for file in listed)
-
-
-def md5_of(path: Path) -> str:
-    """md5 of a file's bytes.
-
-    Raises:
-        DataVersionError: It is gone or cannot be read.
-    """
-    try:
-        files.refuse_special(path)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, _md5).hexdigest()
-    except OSError as problem:
-        raise DataVersionError(
-            f"Cannot read {path}: {problem.strerror or problem}. A data version needs every file "
-            "of the data set; bring it back, or load the data set again."
-        ) from problem
-
-
-def _md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance.formats import files
-from flows.data import image_layout, not_pulled
-from flows.data.dataset import Dataset, LeftOut
+from flows.data import image_layout, not_pulled, pictures
+from flows.data.dataset import Dataset, DataSpec, LeftOut
 from flows.data.image_layout import SUFFIXES, Image, Parts
 from flows.state.errors import DataError, first_few
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image as Picture
-    from PIL.ImageFile import ImageFile
+    from torch import Tensor
+
+    from audits.images import Images
+    from compliance.documents.preprocessing import Preprocessing
+    from flows.data.view import View
 
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")
-"""What Pillow may take a file for, whatever its ending says: left to itself it goes by the first
-bytes, and starts Ghostscript on PostScript that is named .png."""
 SIDE_LIMIT = 1024
-"""Pixels of a side at most: larger images are for a data set of the user's own."""
-MEMORY_LIMIT = 4 << 30
-"""Bytes of float32 images at most: the data set is held in memory."""
+"""Pixels of a side at most where no preprocessing says what the model sees of larger images."""
+MEMORY_LIMIT = 1 << 30
+"""Bytes of float32 images that are held in memory; more are decoded into a file and read there."""
 LISTED = 5
 """Problems in one message."""
 HELD_OUT = 0.2
@@ -35,27 +35,81 @@ GREY = {"1", "L", "I", "I;16", "I;16B"}
 """Pillow's modes of pictures without colours."""
 
 
-def load(name: str, folder: Path) -> Dataset:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The image files of a data set, each with its part and class; no pixel is read for it.
+
+    Attributes:
+        name: Of the data set.
+        folder: Where they lie.
+        classes: Names of the class folders, in the order of their indices.
+        images: The files.
+        left_out: Files there that are not read.
+    """
+
+    name: str
+    folder: Path
+    classes: tuple[str, ...]
+    images: tuple[Image, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def load(name: str, folder: Path, preprocessing: Preprocessing | None = None) -> Dataset:
     """`folder/train/<class>/**` and `folder/test/<class>/**`, or `folder/<class>/**` and a split.
 
-    The parts may be called otherwise: `image_layout` lists the names.
+    The parts may be called otherwise: `image_layout` lists the names. With a preprocessing the
+    images may have any size; without one all must have the same.
 
     Raises:
         DataError: No such folder, fewer than two classes, unreadable or unequal images.
+    """
+    return _dataset(listed(name, folder), preprocessing)
+
+
+def listed(name: str, folder: Path) -> Files:
+    """The files that `load` would read.
+
+    Raises:
+        DataError: No such folder, fewer than two classes, or files that cannot be images.
     """
     classes = class_folders(name, folder)
     parts = image_layout.parts(name, folder)
     if parts is None:
         listing = image_layout.listed(folder, classes, "train").checked(name)
-        return _dataset(name, folder, classes, _split(listing.images), listing.left_out())
-    _refuse_unknown(name, parts, classes)
-    listing = image_layout.listed(parts.train, classes, "train")
-    held_out = image_layout.listed(parts.test, classes, "test")
-    listing.images += held_out.images
-    listing.problems += held_out.problems
-    listing.reasons += held_out.reasons + image_layout.outside(folder, parts)
-    images = listing.checked(name).images
-    return _dataset(name, folder, classes, images, listing.left_out())
+        listing.images = _split(listing.images)
+    else:
+        _refuse_unknown(name, parts, classes)
+        listing = image_layout.listed(parts.train, classes, "train")
+        held_out = image_layout.listed(parts.test, classes, "test")
+        listing.images += held_out.images
+        listing.problems += held_out.problems
+        listing.reasons += held_out.reasons + image_layout.outside(folder, parts)
+    return _files(name, folder, classes, listing.checked(name))
+
+
+def of_spec(spec: DataSpec) -> Files | None:
+    """The image files of a data set that lies on disk as files, with nothing of them read.
+
+    Raises:
+        DataError: No such folder, or another layout.
+    """
+    family, _, rest = spec.name.partition(":")
+    if family == "imagefolder" and rest:
+        return listed(spec.name, Path(rest).expanduser())
+    if spec.name == "tiny-imagenet" and spec.root is not None:
+        return listed_tiny_imagenet(spec.name, Path(spec.root))
+    return None
+
+
+def _files(name: str, folder: Path, classes: list[str], listing: image_layout.Listing) -> Files:
+    _refuse_empty(name, folder, classes, listing.images)
+    return Files(
+        name=name,
+        folder=folder,
+        classes=tuple(classes),
+        images=tuple(listing.images),
+        left_out=listing.left_out(),
+    )
 
 
 def class_folders(name: str, folder: Path) -> list[str]:
@@ -72,11 +126,22 @@ def class_folders(name: str, folder: Path) -> list[str]:
     return _classes(name, folder if parts is None else parts.train)
 
 
-def load_tiny_imagenet(name: str, folder: Path) -> Dataset:
+def load_tiny_imagenet(
+    name: str, folder: Path, preprocessing: Preprocessing | None = None
+) -> Dataset:
     """Tiny ImageNet: `train/<wnid>/images/*` and `val/images/*` with `val/val_annotations.txt`.
 
     Raises:
         DataError: The layout is another, or images cannot be read.
+    """
+    return _dataset(listed_tiny_imagenet(name, folder), preprocessing)
+
+
+def listed_tiny_imagenet(name: str, folder: Path) -> Files:
+    """The files that `load_tiny_imagenet` would read.
+
+    Raises:
+        DataError: The layout is another.
     """
     notes = folder / "val" / "val_annotations.txt"
     if not (folder / "train").is_dir() or not notes.is_file():
@@ -87,16 +152,15 @@ def load_tiny_imagenet(name: str, folder: Path) -> Dataset:
     classes = _classes(name, folder / "train")
     number = {wnid: index for index, wnid in enumerate(classes)}
     listing = image_layout.listed(folder / "train", classes, "train").checked(name)
-    images = listing.images
     annotations = _annotations(name, notes)
-    images += [
+    listing.images += [
         Image(folder / "val" / "images" / file, "test", number[wnid])
         for file, wnid in annotations
         if wnid in number
     ]
     if unknown := sum(wnid not in number for _, wnid in annotations):
         listing.reasons["validation images of classes that train/ lacks"] = unknown
-    return _dataset(name, folder, classes, images, listing.left_out())
+    return _files(name, folder, classes, listing)
 
 
 def _annotations(name: str, notes: Path) -> list[tuple[str, str]]:
@@ -146,35 +210,97 @@ def _split(images: list[Image]) -> list[Image]:
     return sorted(parts, key=lambda image: (image.part, image.label, image.path))
 
 
-def _dataset(
-    name: str,
-    folder: Path,
-    classes: list[str],
-    images: list[Image],
-    left_out: tuple[LeftOut, ...],
-) -> Dataset:
+def _dataset(files: Files, preprocessing: Preprocessing | None) -> Dataset:
     import torch
 
-    _refuse_empty(name, folder, classes, images)
-    pixels = _read(name, images)
-    part = {p: [n for n, image in enumerate(images) if image.part == p] for p in ("train", "test")}
+    images = files.images
+    inputs = _inputs(files, preprocessing)
+    rows = {
+        p: torch.tensor([n for n, image in enumerate(images) if image.part == p])
+        for p in ("train", "test")
+    }
     labels = torch.tensor([image.label for image in images])
-    inputs = torch.from_numpy(pixels)
     return Dataset(
-        name=name,
-        train_inputs=inputs[part["train"]],
-        train_labels=labels[part["train"]],
-        test_inputs=inputs[part["test"]],
-        test_labels=labels[part["test"]],
-        classes=len(classes),
-        description=f"{len(images)} image files in {len(classes)} folders",
+        name=files.name,
+        train_inputs=inputs.index_select(0, rows["train"]),
+        train_labels=labels[rows["train"]],
+        test_inputs=inputs.index_select(0, rows["test"]),
+        test_labels=labels[rows["test"]],
+        classes=len(files.classes),
+        description=f"{len(images)} image files in {len(files.classes)} folders",
         files=tuple(
-            (image.path.relative_to(folder).as_posix(), image.part, image.label) for image in images
+            (image.path.relative_to(files.folder).as_posix(), image.part, image.label)
+            for image in images
         ),
-        folder=folder,
-        left_out=left_out,
-        class_names=tuple(classes),
+        folder=files.folder,
+        left_out=files.left_out,
+        class_names=files.classes,
+        preprocessing=preprocessing,
     )
+
+
+def _inputs(files: Files, preprocessing: Preprocessing | None) -> Images:
+    """All images: in memory where they are few and of one size, else from a cache on disk."""
+    import torch
+
+    if preprocessing is not None:
+        return _cached(files, preprocessing.shape, preprocessing)
+    images = files.images
+    grey = not any(_is_coloured(image.path) for image in images)
+    first = _pixels(images[0].path, None, grey=grey)
+    if isinstance(first, str):
+        raise DataError(f"'{files.name}': {first}")
+    if first.nbytes * len(images) <= MEMORY_LIMIT:
+        return torch.from_numpy(_read(files.name, images, first, grey=grey))
+    return _cached(files, first.shape, None)
+
+
+def _cached(files: Files, shape: tuple[int, int, int], preprocessing: Preprocessing | None) -> View:
+    """Images decoded into bytes on disk; what the model sees is made of a batch when it is read."""
+    import torch
+
+    from flows.data import digest_store, image_cache
+    from flows.data.view import View, normalised, scaled
+    from flows.state.paths import Home
+    from flows.state.settings import settings
+
+    home, images = Home(settings().home), files.images
+    geometry = image_cache.geometry_of(preprocessing) if preprocessing else {}
+    source = image_cache.Source(
+        name=files.name,
+        digests=digest_store.md5s(files.folder, [image.path for image in images], home),
+        shape=shape,
+        geometry=geometry,
+    )
+
+    def decode(number: int) -> Tensor | str:
+        path = images[number].path
+        return pictures.decoded(path, preprocessing) if preprocessing else _bytes(path, shape)
+
+    def seen(batch: Tensor) -> Tensor:
+        return normalised(scaled(batch), preprocessing) if preprocessing else scaled(batch)
+
+    return View(
+        image_cache.kept(home, source, decode),
+        torch.arange(len(images)),
+        seen,
+        shape,
+        whole=preprocessing is not None,
+    )
+
+
+def _bytes(path: Path, shape: tuple[int, int, int]) -> Tensor | str:
+    """One image of many equal ones as bytes, (1 or 3, height, width), or in words why not."""
+    import torch
+
+    pixels = _pixels(path, shape, grey=shape[0] == 1)
+    if isinstance(pixels, str):
+        return pixels
+    held = torch.from_numpy(pixels)
+    whole = (held * 255).round()
+    if not torch.equal(whole / 255, held):
+        return f"{path} has more than 8 bits a channel: name the model's preprocessing."
+    return whole.byte()
 
 
 def _refuse_empty(name: str, folder: Path, classes: list[str], images: Iterable[Image]) -> None:
@@ -192,20 +318,10 @@ def _refuse_empty(name: str, folder: Path, classes: list[str], images: Iterable[
         )
 
 
-def _read(name: str, images: list[Image]) -> np.ndarray:
+def _read(name: str, images: Sequence[Image], first: np.ndarray, *, grey: bool) -> np.ndarray:
     """All images as (n, 3 or 1, height, width), float32 in [0, 1]; all problems in one message."""
     import numpy as np
 
-    grey = not any(_is_coloured(image.path) for image in images)
-    first = _pixels(images[0].path, None, grey=grey)
-    if isinstance(first, str):
-        raise DataError(f"'{name}': {first}")
-    if first.nbytes * len(images) > MEMORY_LIMIT:
-        raise DataError(
-            f"'{name}': {len(images)} images of {first.shape} need more than "
-            f"{MEMORY_LIMIT >> 30} GiB of memory. Make them smaller, or bring a function of your "
-            "own that returns fewer."
-        )
     held = np.empty((len(images), *first.shape), dtype=np.float32)
     problems = []
     for number, image in enumerate(images):
@@ -225,7 +341,7 @@ def _is_coloured(path: Path) -> bool:
     from PIL import Image as Pillow
 
     try:
-        with _opened(path) as image:
+        with pictures.opened(path) as image:
             return image.mode not in GREY
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
         return False  # `_pixels` says what is wrong with it
@@ -236,29 +352,22 @@ def _pixels(path: Path, shape: tuple[int, ...] | None, *, grey: bool) -> np.ndar
     from PIL import Image as Pillow
 
     try:
-        with _opened(path) as image:
+        with pictures.opened(path) as image:
             if max(image.size) > SIDE_LIMIT:
                 return (
-                    f"{path} is {image.size[0]}x{image.size[1]}; {SIDE_LIMIT} a side is the most: "
-                    "make it smaller, or remove it."
+                    f"{path} is {image.size[0]}x{image.size[1]}; {SIDE_LIMIT} a side is the most "
+                    "without a preprocessing: make it smaller, or name the model's preprocessing."
                 )
             pixels = _scaled(image, grey=grey)
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as problem:
         return f"{path} cannot be read as an image ({type(problem).__name__}): fix or remove it."
     if shape is not None and pixels.shape != shape:
         size, first = (f"{s[2]}x{s[1]}" for s in (pixels.shape, shape))
-        return f"{path} is {size}, the first image is {first}: bring all to one size."
+        return (
+            f"{path} is {size}, the first image is {first}: name the model's preprocessing "
+            "(docs/record.md), or bring all to one size."
+        )
     return pixels
-
-
-def _opened(path: Path) -> ImageFile:
-    """The file with its header read; of large pictures `SIDE_LIMIT` warns, not Pillow."""
-    from PIL import Image as Pillow
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-        files.refuse_special(path)
-        return Pillow.open(path, formats=FORMATS)
 
 
 def _scaled(image: Picture, *, grey: bool) -> np.ndarray:

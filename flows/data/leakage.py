@@ -12,8 +12,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from audits.images import Images
     from flows.data.dataset import Dataset
 
 
@@ -37,6 +36,15 @@ def in_two_classes(dataset: Dataset) -> Counter[tuple[int, int]]:
     )
 
 
-def _digests(inputs: Tensor) -> list[bytes]:
+def _digests(inputs: Images) -> list[bytes]:
     """sha256 of each row's pixels; adding 0 makes -0 and 0, which are equal, the same bytes."""
-    return [hashlib.sha256((row + 0.0).tobytes()).digest() for row in inputs.numpy()]
+    from flows.data.view import View
+
+    if isinstance(inputs, View):
+        rows = map(inputs.stored_bytes, range(len(inputs)))
+        return [hashlib.sha256(row).digest() for row in rows]
+    return [
+        hashlib.sha256((row + 0.0).tobytes()).digest()
+        for part in inputs.split(1000)
+        for row in part.numpy()
+    ]

@@ -6,7 +6,7 @@ number: its name is shown by `damp classes` alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,10 @@ from flows.state import import_path, users_calls
 from flows.state.errors import DataError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from audits.images import Images
+    from compliance.documents.preprocessing import Preprocessing
     from flows.state.facts import Data, Model
 
 SPLIT_SEED = 0
@@ -32,16 +36,43 @@ def load(spec: DataSpec) -> Dataset:
     """
     family, _, rest = spec.name.partition(":")
     if spec.name in LOADERS:
-        return _checked(LOADERS[spec.name].load(spec))
+        return _as_seen(_checked(LOADERS[spec.name].load(spec)), spec)
     if family == "imagefolder" and rest:
         from flows.data import image_folder
 
-        return _checked(image_folder.load(spec.name, Path(rest).expanduser()))
+        folder = Path(rest).expanduser()
+        return _checked(image_folder.load(spec.name, folder, spec.preprocessing))
     if import_path.is_import_path(spec.name):
-        return _checked(_users(spec.name))
+        return _as_seen(_checked(_users(spec.name, spec.preprocessing)), spec)
     raise DataError(
         f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, or a "
         "function of your own as package.module:callable."
+    )
+
+
+def _as_seen(dataset: Dataset, spec: DataSpec) -> Dataset:
+    """Arrays as the model sees them; pictures were preprocessed when they were decoded."""
+    wanted = spec.preprocessing
+    if wanted is None or dataset.preprocessing is not None:
+        return dataset
+    from torch import Tensor
+
+    from flows.data import view
+
+    seen = []
+    for rows in (dataset.train_inputs, dataset.test_inputs):
+        try:
+            if not isinstance(rows, Tensor):
+                raise ValueError("its images were decoded for another preprocessing")
+            seen.append(view.of_arrays(rows, wanted))
+        except ValueError as problem:
+            raise DataError(
+                f"Data set '{spec.name}' does not fit the model's preprocessing: {problem}. "
+                "Correct the preprocessing, or bring images that it takes."
+            ) from problem
+    train, test = seen
+    return replace(
+        dataset, train_inputs=train, test_inputs=test, preprocessing=wanted, unprocessed=dataset
     )
 
 
@@ -119,7 +150,7 @@ def _tiny_imagenet(spec: DataSpec) -> Dataset:
             "Data set 'tiny-imagenet' must lie on this machine in its official layout: name its "
             "folder (the one that holds train/ and val/) with --data-root or `root:`."
         )
-    return image_folder.load_tiny_imagenet(spec.name, Path(spec.root))
+    return image_folder.load_tiny_imagenet(spec.name, Path(spec.root), spec.preprocessing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +176,13 @@ LOADERS: Mapping[str, Loader] = {
 """Data sets by name."""
 
 
-def _users(name: str) -> Dataset:
+def _users(name: str, preprocessing: Preprocessing | None) -> Dataset:
     """A data set from a function of the user's own."""
+    from flows.data import users_pictures
+
     result = users_calls.call(name, DataError)
+    if users_pictures.are_datasets(result):
+        return users_pictures.load(name, result, preprocessing)
     if isinstance(result, Dataset):
         x = result.train_inputs, result.test_inputs
         arrays = _from_users(name, (x[0], result.train_labels, x[1], result.test_labels))
@@ -163,7 +198,8 @@ def _users(name: str) -> Dataset:
     if not isinstance(result, tuple) or len(result) != 4:
         raise DataError(
             f"'{name}' returned a {type(result).__name__}. It must return (train_inputs, "
-            "train_labels, test_inputs, test_labels), or a flows.data.dataset.Dataset."
+            "train_labels, test_inputs, test_labels), two torch.utils.data.Dataset (train, test), "
+            "or a flows.data.dataset.Dataset."
         )
     return _from_users(name, result)
 
@@ -191,6 +227,13 @@ def _from_users(name: str, arrays: Sequence[Any]) -> Dataset:
     return _from_arrays(name, (train_x.float(), test_x.float(), train_y, test_y), f"By {name}")
 
 
+def _whole(images: Images) -> Iterable[Tensor]:
+    """All of a tensor; nothing of a view: bytes are finite."""
+    from flows.data.view import View
+
+    return () if isinstance(images, View) else (images[:],)
+
+
 def _checked(dataset: Dataset) -> Dataset:
     """The data set, if it is one that a classifier can be trained and audited on."""
     problems = []
@@ -198,14 +241,14 @@ def _checked(dataset: Dataset) -> Dataset:
         ("training", dataset.train_inputs, dataset.train_labels),
         ("test", dataset.test_inputs, dataset.test_labels),
     ):
-        if x.ndim != 4 or y.ndim != 1 or len(x) != len(y) or len(y) == 0:
+        if len(x.shape) != 4 or y.ndim != 1 or len(x) != len(y) or len(y) == 0:
             problems.append(
                 f"its {part} inputs are {tuple(x.shape)} for {len(y)} labels, not (n, channels, "
                 "height, width) with one label each"
             )
-        elif x.numel() == 0:
+        elif 0 in x.shape:
             problems.append(f"its {part} inputs are {tuple(x.shape)}: there is no pixel in them")
-        elif not x.isfinite().all():
+        elif not all(part.isfinite().all() for part in _whole(x)):
             problems.append(f"its {part} inputs hold values that are not finite")
         elif y.min() < 0 or y.max() >= dataset.classes:
             problems.append(f"its {part} labels are not all in 0..{dataset.classes - 1}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.data import file_digests, shards
+from flows.data import digest_store, shards
 from flows.data.file_digests import Listed
 from flows.state.errors import StoreError
 
@@ -47,7 +47,7 @@ def is_placed(folder: Path, files: Sequence[Listed]) -> bool:
         return False
     if {path.name for path in folder.iterdir()} != {file.relpath for file in files}:
         return False
-    return all(file_digests.md5_of(folder / file.relpath) == file.md5 for file in files)
+    return all(digest_store.md5_of(folder / file.relpath) == file.md5 for file in files)
 
 
 def _paths(folder: Path, files: Sequence[Listed]) -> dict[str, Path]:

@@ -20,15 +20,24 @@ NO_DATE = (1980, 1, 1, 0, 0, 0)
 def shards(dataset: Dataset) -> Iterator[tuple[str, int, bytes]]:
     """Part, class and bytes of each shard, one at a time.
 
-    A shard holds `inputs` (n, channels, height, width) float32, `labels` (n,) int64 and `rows`
+    A shard holds `inputs` (n, channels, height, width) float32 (of a user's pictures the decoded
+    bytes, uint8), `labels` (n,) int64 and `rows`
     (n,) int64, the rows' numbers within their part, so that their order can be restored.
     """
+    import torch
+
+    from flows.data.view import View
+
+    held = dataset.rows()
     for part, inputs, labels in (
-        ("train", dataset.train_inputs, dataset.train_labels),
-        ("test", dataset.test_inputs, dataset.test_labels),
+        ("train", held.train_inputs, held.train_labels),
+        ("test", held.test_inputs, held.test_labels),
     ):
         for label, rows in rows_by_class(labels.numpy()).items():
-            content = {"inputs": inputs.numpy()[rows], "labels": labels.numpy()[rows], "rows": rows}
+            numbers = torch.from_numpy(rows)
+            kept = inputs.stored(numbers) if isinstance(inputs, View) else inputs[numbers]
+            pixels = kept.numpy()
+            content = {"inputs": pixels, "labels": labels.numpy()[rows], "rows": rows}
             yield part, label, archive(content)
 
 

@@ -109,7 +109,7 @@ def foreseen(claim: Claim, policy: Policy, origin: Path, *, others: bool) -> tup
         others: Whether the claim names code of the other side, which is not run for this.
     """
     from compliance.verdict import blockers
-    from flows.data import loaders
+    from flows.data import image_folder, loaders
 
     references = len(claim.references or ()) or (policy.references if claim.recipe else 0)
     unseen: int | None = None
@@ -117,7 +117,8 @@ def foreseen(claim: Claim, policy: Policy, origin: Path, *, others: bool) -> tup
         unseen = 0
     elif not others:
         spec = requests.spec_of(claim.unseen, origin)
-        unseen = len(loaders.load(spec).test_labels.unique())
+        files = image_folder.of_spec(spec)  # classes are counted without reading a pixel
+        unseen = len(files.classes if files else loaders.load(spec).test_labels.unique())
     return tuple(blockers.foreseen(policy, references=references, unseen=unseen))
 
 
@@ -154,7 +155,7 @@ def code_of(home: Home, claim: Claim, origin: Path) -> list[str]:
     return [
         claim.data.name,
         *([claim.unseen.name] if claim.unseen else []),
-        *([recipes.get(recipe).architecture] if recipe else []),
+        *(recipes.code_of(recipe) if recipe else []),
         *(source.architecture for source in sources(home, claim, origin).values()),
     ]
 
@@ -227,7 +228,8 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     recipe = recipe_source(claim, origin)
     if recipe is not None:
         recipes.get(recipe)
-    dataset = loaders.load(requests.spec_of(claim.data, origin))
+    seen = model_source.locate(home, claim.original, origin).preprocessing
+    dataset = loaders.load(requests.spec_of(claim.data, origin, seen))
     requests.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
     located = sources(home, claim, origin)

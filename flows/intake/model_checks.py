@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,14 @@ from flows.state.paths import Home
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from compliance.documents.preprocessing import Preprocessing
+
 ROWS, MOST_ROWS = 20, 4000
 """Training images that the model is asked about: of each class, and in all."""
 BETTER = 0.15
 """By how much more accuracy on images scaled otherwise shows that the scaling is wrong."""
+VALUES = 512 * 3 * 224 * 224
+"""Numbers in these images at most: fewer rows where they are large."""
 SEVERAL = 8
 """Images on which it is seen what the surgery can cut."""
 OVERLAP = 0.01
@@ -98,6 +103,7 @@ def check(
         DataError, EventError: With the reason and what to do.
     """
     class_names.refuse_ambiguous(dataset.name, dataset.class_names or ())
+    _refuse_shape(network, dataset)
     limits = [
         *_left_out(dataset),
         *_duplicates(dataset, request.forget, accept),
@@ -124,6 +130,23 @@ def _impossible(network: nn.Module, images: Tensor) -> dict[str, str]:
     except ModelError as reason:
         return {RENEWED: str(reason)}
     return {}
+
+
+def _refuse_shape(network: nn.Module, dataset: Dataset) -> None:
+    """Refuse images of a shape that the network does not take.
+
+    Raises:
+        EventError: It raises on two of them.
+    """
+    try:
+        _answers(network, dataset.train_inputs[:2])
+    except Exception as problem:
+        shape = "x".join(map(str, dataset.input_shape))
+        words = str(problem).partition("\n")[0][:200] or type(problem).__name__
+        raise EventError(
+            f"The model does not take images of {shape} (channels, height, width): {words}. Check "
+            f"the architecture and what the model sees of an image{_preprocessing(dataset)}."
+        ) from problem
 
 
 def keep(home: Home, event: str, checked: Checked) -> None:
@@ -179,7 +202,7 @@ def _duplicates(dataset: Dataset, forget: Sequence[int], accept: Acceptance) -> 
 def _accuracy(
     network: nn.Module, dataset: Dataset, forget: Sequence[int], accept: Acceptance
 ) -> Iterator[str]:
-    rows = _some_rows(dataset.train_labels)
+    rows = _some_rows(dataset.train_labels, prod(dataset.input_shape))
     images, labels = dataset.train_inputs[rows], dataset.train_labels[rows]
     answers = _answers(network, images)
     if _constant(answers):
@@ -198,7 +221,7 @@ def _accuracy(
         instead, share = _usual(given[labels == c])
         if instead != c:
             problems.append(f"it answers class {instead} to {share:.0%} of class {c}'s images")
-    for scaling, scaled in _scalings(images):
+    for scaling, scaled in _scalings(images, dataset.preprocessing):
         better = _balanced(_answers(network, scaled).argmax(1), labels, classes)
         if better > accuracy + BETTER:
             problems.append(
@@ -209,19 +232,29 @@ def _accuracy(
     if problems and not accept.low_accuracy:
         raise EventError(
             f"The model does not fit its data: {'; '.join(problems)}. Check the weights, the "
-            f"scaling of the images, and the order of the classes{_order(given, labels, classes)} "
+            f"scaling of the images{_preprocessing(dataset)}, and the order of the "
+            f"classes{_order(given, labels, classes)} "
             "(`damp classes` lists it). If it is meant to be so, submit with "
             "--accept-low-accuracy: the statement then says so."
         )
     yield from (f"When the request was submitted, of the model before: {p}." for p in problems)
 
 
-def _some_rows(labels: Tensor) -> Tensor:
-    """Indices of some rows of every class, spread over the data."""
+def _preprocessing(dataset: Dataset) -> str:
+    """What the request says of it."""
+    seen = dataset.preprocessing
+    if seen is None:
+        return " (`model: {preprocessing: ...}` says it; this request names none)"
+    return f" (`model.preprocessing`, now {seen.in_words()})"
+
+
+def _some_rows(labels: Tensor, size: int) -> Tensor:
+    """Indices of some rows of every class, spread over the data; `size` numbers a row."""
     import torch
 
     classes = labels.unique().tolist()
-    each = max(1, min(ROWS, MOST_ROWS // len(classes)))
+    most = min(MOST_ROWS, VALUES // size)
+    each = max(1, min(ROWS, most // len(classes)))
     chosen = []
     for c in classes:
         mine = (labels == c).nonzero().flatten()
@@ -234,9 +267,11 @@ def _answers(network: nn.Module, images: Tensor) -> Tensor:
     """Outputs of the network, (n, classes)."""
     import torch
 
+    from audits.images import at_once
+
     network.eval()
     with torch.inference_mode():
-        return torch.cat([network(part) for part in images.split(200)])
+        return torch.cat([network(part) for part in images.split(at_once(images, 200))])
 
 
 def _constant(answers: Tensor) -> bool:
@@ -257,10 +292,14 @@ def _usual(given: Tensor) -> tuple[int, float]:
     return int(values[first]), float(counts[first]) / len(given)
 
 
-def _scalings(images: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """The images as other libraries scale them."""
+def _scalings(images: Tensor, seen: Preprocessing | None) -> Iterator[tuple[str, Tensor]]:
+    """The images as other libraries scale them; of preprocessed ones from [0, 1] again."""
     import torch
 
+    if seen is not None:
+        shape = (1, -1, 1, 1)
+        images = images * torch.tensor(seen.std).view(shape) + torch.tensor(seen.mean).view(shape)
+        yield "pixels in [0, 1], without mean and std", images
     yield "x * 255", images * 255
     yield "x / 255", images / 255
     yield "(x - 0.5) / 0.5", (images - 0.5) / 0.5

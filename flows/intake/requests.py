@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from compliance.documents import ladder
 from compliance.documents.policy import Policy, load_policy
+from compliance.documents.preprocessing import Preprocessing
 from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls, files
 from compliance.ledger import Ledger, states
@@ -110,18 +112,27 @@ def _check(
 ) -> Checked:
     """Whether the request can be carried out on its data and model at all."""
     from flows.data import loaders
-    from flows.models import recipes
+    from flows.models import recipes, trainings
 
     check_callback(request, policy)
-    recipes.get(recipe_source(request.recipe, origin))
+    recipe = recipe_source(request.recipe, origin)
+    recipes.get(recipe)
     model = model_source.locate(home, request.model, origin)
     retired = model.retired()
-    dataset = loaders.load(data_spec(request, origin)).without(retired)
+    spec = spec_of(request.data, origin, model.preprocessing)
+    dataset = loaders.load(spec).without(retired)
     check_classes(dataset, list(request.forget), policy)
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
     attempts = ladder.declared(policy, request.method)
-    return model_checks.check(request, dataset, network, accept, attempts)
+    limits = trainings.check(
+        recipe,
+        architecture=model.architecture,
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+    )
+    checked = model_checks.check(request, dataset, network, accept, attempts)
+    return replace(checked, limits=(*checked.limits, *limits))
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
@@ -166,23 +177,36 @@ def check_callback(request: Request, policy: Policy) -> None:
         )
 
 
-def data_spec(request: Request, origin: Path) -> DataSpec:
-    """The request's data, with paths made absolute from the folder the request was in."""
-    return spec_of(request.data, origin)
+def data_spec(home: Home, request: Request, origin: Path) -> DataSpec:
+    """The request's data as its model sees them, with paths made absolute from its folder."""
+    model = model_source.locate(home, request.model, origin)
+    return spec_of(request.data, origin, model.preprocessing)
 
 
-def spec_of(source: DataSource, origin: Path) -> DataSpec:
-    """A data source with its paths made absolute."""
+def spec_of(
+    source: DataSource, origin: Path, preprocessing: Preprocessing | None = None
+) -> DataSpec:
+    """A data source with its paths made absolute.
+
+    Args:
+        source: As a document names it.
+        origin: The folder that the document was in.
+        preprocessing: What the model sees of its images.
+    """
     name, root = source.name, source.root
     family, _, path = name.partition(":")
     if family == "imagefolder":
         name = f"imagefolder:{(origin / Path(path).expanduser()).resolve()}"
-    return DataSpec(name=name, root=str((origin / root).resolve()) if root else None)
+    return DataSpec(
+        name=name,
+        root=str((origin / root).resolve()) if root else None,
+        preprocessing=preprocessing,
+    )
 
 
 def source_of(home: Home, event: str) -> str:
     """Where the event's data are read from, in words."""
-    spec = data_spec(request_of(home, event), origin_of(home, event))
+    spec = spec_of(request_of(home, event).data, origin_of(home, event))
     return f"{spec.name}{f' in {spec.root}' if spec.root else ''}"
 
 
@@ -269,12 +293,18 @@ def must_be_request(home: Home, event: str) -> None:
 
 
 def placed(request: Request, origin: Path) -> Facts:
-    """The request's content for another folder: data, policy and recipe by absolute paths."""
+    """The request's content for another folder: data, policy and recipe by absolute paths, the
+    model's preprocessing written out."""
+    from flows.models import preprocessing_sources
+
     content = request.content() | {
-        "data": _source(data_spec(request, origin)),
+        "data": _source(spec_of(request.data, origin)),
         "policy": str(policy_source(request.policy, origin)),
         "recipe": recipe_source(request.recipe, origin),
     }
+    written = preprocessing_sources.resolve(request.model.preprocessing, origin)
+    if written is not None:
+        content["model"] = content["model"] | {"preprocessing": written.content()}
     if request.unseen is not None:
         content["unseen"] = _source(spec_of(request.unseen, origin))
     return content
@@ -283,6 +313,17 @@ def placed(request: Request, origin: Path) -> Facts:
 def _source(spec: DataSpec) -> Facts:
     """How a request names these data."""
     return {"name": spec.name} | ({"root": spec.root} if spec.root else {})
+
+
+def _written(preprocessing: str) -> str:
+    """As a request holds what the command line names: a source, or the keys of a file."""
+    from compliance.documents.preprocessing import SOURCES
+    from flows.models import preprocessing_sources
+
+    if preprocessing.startswith(SOURCES):
+        return json.dumps(preprocessing)
+    seen = preprocessing_sources.of_option(preprocessing)
+    return json.dumps(seen.content() if seen else None)
 
 
 def template(
@@ -298,12 +339,15 @@ def template(
     policy: str,
     regulation: str,
     preset: str,
+    preprocessing: str | None = None,
 ) -> str:
     """A request file with a new id, ready to be looked through and submitted."""
     from flows.models import recipes
 
     if model.endswith(".safetensors"):
-        source = f"{{file: {json.dumps(model)}, architecture: {json.dumps(architecture or '')}}}"
+        seen = f", preprocessing: {_written(preprocessing)}" if preprocessing else ""
+        named = f"file: {json.dumps(model)}, architecture: {json.dumps(architecture or '')}"
+        source = f"{{{named}{seen}}}"
     else:
         source = f"{{registry: {json.dumps(model)}}}"
     root = f", root: {json.dumps(str(data_root))}" if data_root else ""

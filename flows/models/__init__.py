@@ -11,7 +11,9 @@ a network, and refuses what does not fit before any tensor is read.
                            against the architecture before loading
     tensor_names.py        which tensor of a file is which of a network, behind wrappers' prefixes
     held_tensors.py        what a network runs with, held against its file bit for bit
+    preprocessing_sources.py  what a model sees of an image: from torchvision, timm, Hugging Face
     recipes.py             how a model is trained, one entry or one YAML file each
+    trainings.py           a training as its recipe says: start, frozen parts, users' trainers
     renewal.py             a top that starts afresh and is trained on the rows to keep alone
     statistics_cache.py    class statistics of a model on a data version, kept for later requests
     statistics_sharded.py  the same statistics in parts, on a cluster's workers
@@ -30,6 +32,7 @@ __all__ = [
     "build",
     "held_tensors",
     "load_weights",
+    "preprocessing_sources",
     "read_metadata",
     "recipes",
     "renewal",
@@ -37,5 +40,6 @@ __all__ = [
     "save_weights",
     "statistics_cache",
     "statistics_sharded",
+    "trainings",
     "weights",
 ]

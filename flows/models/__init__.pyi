@@ -1,10 +1,12 @@
 from . import (
     architectures,
     held_tensors,
+    preprocessing_sources,
     recipes,
     renewal,
     statistics_cache,
     statistics_sharded,
+    trainings,
     weights,
 )
 from .architectures import build
@@ -15,6 +17,7 @@ __all__ = [
     "build",
     "held_tensors",
     "load_weights",
+    "preprocessing_sources",
     "read_metadata",
     "recipes",
     "renewal",
@@ -22,5 +25,6 @@ __all__ = [
     "save_weights",
     "statistics_cache",
     "statistics_sharded",
+    "trainings",
     "weights",
 ]

@@ -6,18 +6,24 @@ architecture: shop:network      # damp:cnn, torchvision:NAME, package.module:cal
 epochs: 30
 batch_size: 64
 learning_rate: 0.005
+schedule: cosine
+warmup: 2
+augmentation: {flip: true, crop: 4}
+start: pretrained.safetensors   # or none: from random weights
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from compliance.formats.validation import Strict
+from flows.state import import_path
 from flows.state.errors import RecipeError, RecipeFileError
 
 if TYPE_CHECKING:
@@ -26,8 +32,35 @@ if TYPE_CHECKING:
 ENDINGS = (".yaml", ".yml")
 
 
+def _safe_start(given: str) -> str:
+    if not given.endswith(".safetensors"):
+        raise ValueError("only .safetensors files are read: a pickle can run code")
+    return given
+
+
+def _importable(given: str) -> str:
+    if not import_path.is_import_path(given):
+        raise ValueError("a trainer of your own is named as package.module:callable")
+    return given
+
+
+class AugmentationKeys(Strict):
+    """What is done to images at random; `audits.augmentation.Augmentation` explains the keys."""
+
+    flip: bool = False
+    crop: Annotated[int, Field(ge=0)] = 0
+    resized_crop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rand_augment: Annotated[int, Field(ge=0, le=30)] = 0
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+
+
 class NamedRecipe(Strict):
-    """An architecture and how it is trained; `audits.references.Recipe` explains the settings."""
+    """An architecture and how it is trained; `audits.references.Recipe` explains the settings.
+
+    `start` (a safetensors file), `freeze` (patterns of parameters' names) and `train` (the user's
+    own trainer) are those of `flows.models.trainings`.
+    """
 
     architecture: Annotated[str, Field(min_length=1)]
     epochs: Annotated[int, Field(gt=0)]
@@ -35,15 +68,25 @@ class NamedRecipe(Strict):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    schedule: Literal["onecycle", "constant"] = "onecycle"
+    schedule: Literal["onecycle", "constant", "cosine"] = "onecycle"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = True
+    warmup: Annotated[int, Field(ge=0)] = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augmentation: AugmentationKeys | None = None
+    start: Annotated[str, AfterValidator(_safe_start)] | None = None
+    freeze: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    train: Annotated[str, AfterValidator(_importable)] | None = None
 
     @property
     def training(self) -> Recipe:
         """The settings without the architecture, as the audits' trainer takes them."""
         from audits.references import Recipe
 
-        return Recipe(**self.model_dump(include=set(NamedRecipe.model_fields) - {"architecture"}))
+        settings = {field.name for field in fields(Recipe)}
+        return Recipe.of_content(self.model_dump(include=settings))
 
 
 class RecipeFile(NamedRecipe):
@@ -93,6 +136,12 @@ def is_file(name: str) -> bool:
     return name.endswith(ENDINGS)
 
 
+def code_of(name: str) -> list[str]:
+    """What a recipe names that may be somebody's code: its architecture and its trainer."""
+    recipe = get(name)
+    return [recipe.architecture, *([recipe.train] if recipe.train else [])]
+
+
 def of_data(data: str) -> str:
     """The recipe that belongs to a data set: the one of its name, else `default`."""
     return data if data in RECIPES else "default"
@@ -108,4 +157,8 @@ def _read(path: Path) -> NamedRecipe:
         _ = recipe.training  # the trainer has rules of its own
     except BadRecipe as error:
         raise RecipeError(f"{path}: {error}") from error
-    return recipe
+    if recipe.start is None:
+        return recipe
+    # from the recipe's folder: whoever reads it may work in another
+    start = str((path.parent / recipe.start).resolve())
+    return recipe.model_copy(update={"start": start})

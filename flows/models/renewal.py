@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from audits.images import Images
     from audits.references import Recipe
     from damp.waist import Waist
     from flows.data.dataset import Dataset
@@ -195,7 +196,9 @@ def renew(
         BadRecipe: Fewer than two rows are left, or the training diverges.
     """
     inputs, labels = rows_to_keep(dataset, forget)
-    start = start_of(network, inputs)
+    # features cannot be flipped or mixed as images are: the top is trained on them as they are
+    recipe = replace(recipe, augmentation=None)
+    start = start_of(network, inputs[:COUNTED])
     below, norms = _below(network, dataset, forget)
     recalibrated = tuple(name for name in norms if name not in start.waist.layers)
     counted = _recalibration(below, dataset) if recalibrated else 0
@@ -234,15 +237,17 @@ SECOND_DRAW = 1_000_000
 """Added to the seed where the last layers start afresh once more, so that they are other draws."""
 
 
-def rows_to_keep(dataset: Dataset, forget: Sequence[int]) -> tuple[Tensor, Tensor]:
+def rows_to_keep(dataset: Dataset, forget: Sequence[int]) -> tuple[Images, Tensor]:
     """Training rows of the classes that stay, and their classes: all that a renewed top sees."""
     import torch
 
+    from flows.data.view import chosen
+
     kept = ~torch.isin(dataset.train_labels, torch.tensor(list(forget)))  # (n,)
-    return dataset.train_inputs[kept], dataset.train_labels[kept]
+    return chosen(dataset.train_inputs, kept), dataset.train_labels[kept]
 
 
-def retraining_operations(build: Build, inputs: Tensor, labels: Tensor, recipe: Recipe) -> int:
+def retraining_operations(build: Build, inputs: Images, labels: Tensor, recipe: Recipe) -> int:
     """Multiply-adds of training a whole network on these rows by its recipe."""
     import torch
 
@@ -278,14 +283,14 @@ def _recalibration(network: nn.Module, dataset: Dataset) -> int:
     from damp import multiply_adds
     from flows.models import statistics_cache
 
-    sizes = [len(labels) for _, labels in statistics_cache.batches(dataset)]
+    sizes = map(len, statistics_cache.batches(dataset).rows)
     return multiply_adds.forward(network, dataset.train_inputs[:1]) * sum(sizes)
 
 
 def _fresh(
     below: nn.Module,
     waist: Waist,
-    inputs: Tensor,
+    inputs: Images,
     labels: Tensor,
     *,
     build: Build,
@@ -337,7 +342,7 @@ def _with_below(fresh: nn.Module, below: nn.Module, waist: Waist) -> nn.Module:
 
 
 @contextmanager
-def _features(network: nn.Module, waist: Waist, inputs: Tensor, folder: Path) -> Iterator[Tensor]:
+def _features(network: nn.Module, waist: Waist, inputs: Images, folder: Path) -> Iterator[Tensor]:
     """What the part below a waist makes of the rows, (n, ...), in memory or in a mapped file."""
     from damp.waist import features
 
@@ -378,7 +383,7 @@ def _step_share(network: nn.Module, waist: Waist, inputs: Tensor) -> float:
     return multiply_adds.training_step(top, features(whole, waist.name, rows), labels) / all_of_it
 
 
-def _accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+def _accuracy(network: nn.Module, inputs: Images, labels: Tensor) -> float:
     """Share of rows that are answered right."""
     import torch
 

@@ -6,27 +6,60 @@ them with the old model (`flows.records.inventory` lists them).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.state.files import canonical, digest_bytes, load_arrays, save_arrays
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from audits.images import Images
     from damp import Measurement
     from flows.data.dataset import Dataset
 
 SAMPLES_PER_CLASS = 1000
 """Training rows of each class that the statistics are taken from."""
 BATCH = 256
+FEWEST = 32
+"""Rows of a batch of large images at least: batch norms are re-estimated on them."""
 ORDER_SEED = 0
 """Of the order of these rows; part of the method, so not a setting."""
 
 
-def batches(dataset: Dataset) -> list[tuple[Any, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batches:
+    """Batches of some rows, made one at a time whenever they are asked for.
+
+    Attributes:
+        inputs: All training rows.
+        labels: Their classes, (n,).
+        rows: Numbers of each batch's rows.
+    """
+
+    inputs: Images
+    labels: Tensor
+    rows: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        rows = self.rows[number]
+        return self.inputs[rows], self.labels[rows]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (self[number] for number in range(len(self)))
+
+    def part(self, number: int, of: int) -> Batches:
+        """Every `of`-th batch from `number` on."""
+        return replace(self, rows=self.rows[number::of])
+
+
+def batches(dataset: Dataset) -> Batches:
     """The rows that the statistics see: the first of each class, mixed in a fixed order.
 
     Mixed, because batch norms are re-estimated batch by batch, and a batch of one class says
@@ -34,12 +67,15 @@ def batches(dataset: Dataset) -> list[tuple[Any, Any]]:
     """
     import torch
 
+    from audits.images import at_once
+
     labels = dataset.train_labels
     rows = torch.cat(
         [torch.nonzero(labels == c).flatten()[:SAMPLES_PER_CLASS] for c in labels.unique()]
     )
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(ORDER_SEED))]
-    return [(dataset.train_inputs[part], labels[part]) for part in rows.split(BATCH)]
+    size = max(FEWEST, at_once(dataset.train_inputs, BATCH))
+    return Batches(inputs=dataset.train_inputs, labels=labels, rows=tuple(rows.split(size)))
 
 
 def measured(
@@ -71,6 +107,8 @@ def measured(
     from flows.state.settings import settings
 
     method = [SAMPLES_PER_CLASS, BATCH, ORDER_SEED, damp.__version__]
+    if dataset.preprocessing is not None:
+        method.append(dataset.preprocessing.digest())
     key = digest_bytes(canonical([weights, data_version, sorted(retired), *method]))
     path = home.statistics / f"{key}.safetensors"
     if path.exists():

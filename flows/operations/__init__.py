@@ -3,6 +3,7 @@
 Before an event:
 
     adopt.py               Take in a model that another pipeline has registered
+    inspection.py          Look at data and a model: what they are, what a request would take
     train_base.py          Train a base model by a recipe and register it
     prepare_references.py  Train the retrained references before anybody waits for them
     cost.py                Forecast what forgetting each class would take
@@ -28,6 +29,7 @@ __all__ = [
     "adopt",
     "cost",
     "doctor",
+    "inspection",
     "prepare_references",
     "promote",
     "purge",

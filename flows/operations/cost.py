@@ -82,7 +82,7 @@ def cost(
     source = _source(home, model, architecture)
     retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
-    whole = loaders.load(DataSpec(name=data, root=root))
+    whole = loaders.load(DataSpec(name=data, root=root, preprocessing=source.preprocessing))
     statistics = statistics_cache.measured(
         home,
         source.load(whole),

@@ -51,7 +51,7 @@ def train_for_file(home: Home, file: Path, *, allow: Collection[str] = ()) -> li
     model = model_source.described(home, request.model, origin)
     return train(
         home,
-        spec=requests.data_spec(request, origin),
+        spec=requests.data_spec(home, request, origin),
         recipe=requests.recipe_source(request.recipe, origin),
         architecture=model.architecture,
         forget=list(request.forget),
@@ -111,7 +111,7 @@ def _train_for_claim(home: Home, file: Path, claim: Claim) -> list[Json]:
     source = model_source.described(home, claim.original, origin)
     return train(
         home,
-        spec=requests.spec_of(claim.data, origin),
+        spec=requests.spec_of(claim.data, origin, source.preprocessing),
         recipe=recipe,
         architecture=source.architecture,
         forget=list(claim.forget),

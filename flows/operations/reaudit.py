@@ -213,7 +213,7 @@ def _data(
     from flows.state.facts import Data, ForgetSet, RetainSet
     from flows.steps.prepare import unseen_spec
 
-    spec = requests.data_spec(request, attempt.folder)
+    spec = requests.data_spec(attempt.home, request, attempt.folder)
     dataset = loaders.load(spec)
     before, after = versions.before_and_after(dataset, plan.forget, attempt.home, retired=retired)
     if (before.version, after.version) != (plan.data_before, plan.data_after):
@@ -230,5 +230,5 @@ def _data(
         after=after,
         forget_set=ForgetSet.from_json(inputs["forgetSet"]),
         retain_set=RetainSet.from_json(inputs["retainSet"]),
-        unseen=unseen_spec(request.unseen, attempt.folder),
+        unseen=unseen_spec(request.unseen, attempt.folder, spec.preprocessing),
     )

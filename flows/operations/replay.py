@@ -172,7 +172,7 @@ def _code_of(verified: Verified, inputs: Inputs) -> list[str | None]:
         verified.predicate["inputs"]["modelBefore"]["architecture"],
         request["data"]["name"],
         (request.get("unseen") or {}).get("name"),
-        recipes.get(request["recipe"]).architecture,
+        *recipes.code_of(request["recipe"]),
     ]
 
 
@@ -317,9 +317,12 @@ def _request(work: Home, verified: Verified, inputs: Inputs) -> Path:
     """The request for the replay's folder: its own copy of the model, the plan's policy beside."""
     folder = work.root / "request"
     write_atomically(folder / "policy.yaml", json.dumps(inputs.plan["policy"]).encode())
-    architecture = verified.predicate["inputs"]["modelBefore"]["architecture"]
+    before = verified.predicate["inputs"]["modelBefore"]
+    model = {"file": str(inputs.model), "architecture": before["architecture"]}
+    if "preprocessing" in before:
+        model["preprocessing"] = before["preprocessing"]["spec"]
     content = inputs.request | {
-        "model": {"file": str(inputs.model), "architecture": architecture},
+        "model": model,
         "policy": "policy.yaml",
     }
     content.pop("callback", None)  # nobody is called back about a replay

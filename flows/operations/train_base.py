@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import Dataset, DataSpec
-from flows.state import progress
+from flows.state.files import canonical, digest_bytes
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
@@ -48,18 +48,21 @@ def base_model(
     recipe: str | None,
     architecture: str | None,
     seed: int,
+    preprocessing: str | None = None,
 ) -> BaseModel:
     """Train a classifier and register it; its alias `champion` is set where the name has none."""
     from flows import models
     from flows.data import loaders, versions
-    from flows.models import recipes
+    from flows.models import preprocessing_sources, recipes
     from flows.registry import registration
 
+    seen = preprocessing_sources.of_option(preprocessing)
     chosen = recipes.get(recipe or recipes.of_data(data))
     architecture = architecture or chosen.architecture
     root = str(data_root.resolve()) if data_root else None
-    dataset = loaders.load(DataSpec(name=data, root=root))
-    network = _trained(dataset, chosen, architecture, seed)
+    dataset = loaders.load(DataSpec(name=data, root=root, preprocessing=seen))
+    version = versions.version(dataset, home).version
+    network = _trained(home, dataset, version, chosen, architecture, seed)
     weights = home.models / f"{name}-seed-{seed}.safetensors"
     sha256 = models.save_weights(network, weights, {"damp.seed": str(seed)})
     registered = registration.register_base(
@@ -69,8 +72,9 @@ def base_model(
         architecture=architecture,
         classes=dataset.classes,
         input_shape=dataset.input_shape,
-        data_version=versions.version(dataset, home).version,
+        data_version=version,
         data_name=data.partition(":")[0],
+        preprocessing=seen,
     )
     return BaseModel(
         name=registered.name,
@@ -81,20 +85,29 @@ def base_model(
     )
 
 
-def _trained(dataset: Dataset, recipe: NamedRecipe, architecture: str, seed: int) -> nn.Module:
-    """A classifier trained from scratch."""
-    from audits.references import train
-    from flows import models
+def _trained(
+    home: Home,
+    dataset: Dataset,
+    version: str,
+    recipe: NamedRecipe,
+    architecture: str,
+    seed: int,
+) -> nn.Module:
+    """A classifier trained as the recipe says; a training that was killed goes on."""
+    from flows.models import trainings
 
-    return train(
-        lambda: models.build(architecture, dataset.classes, dataset.input_shape),
-        dataset.train_inputs,
-        dataset.train_labels,
-        recipe=recipe.training,
+    regime = trainings.Regime.of(recipe)
+    seen = dataset.preprocessing.digest() if dataset.preprocessing else None
+    identity = [version, seen, architecture, regime.recipe.content(), regime.content(), seed]
+    return trainings.run(
+        regime,
+        architecture=architecture,
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+        inputs=dataset.train_inputs,
+        labels=dataset.train_labels,
         seed=seed,
-        progress=lambda epoch, epochs, loss: progress.current().advance(
-            f"epoch {epoch}, loss {loss:.3f}", epoch, epochs
-        ),
+        kept=home.trainings / f"base-{digest_bytes(canonical(identity))}.pt",
     )
 
 
@@ -102,7 +115,10 @@ def accuracy(network: nn.Module, dataset: Dataset) -> float:
     """Share of the test rows that it classifies correctly."""
     import torch
 
+    from audits.images import at_once
+
     with torch.inference_mode():
-        parts = zip(dataset.test_inputs.split(1000), dataset.test_labels.split(1000), strict=True)
+        size = at_once(dataset.test_inputs, 1000)
+        parts = zip(dataset.test_inputs.split(size), dataset.test_labels.split(size), strict=True)
         right = sum(int((network(x).argmax(1) == y).sum()) for x, y in parts)
     return right / len(dataset.test_labels)

@@ -106,6 +106,7 @@ def inventory(home: Home, scope: Scope) -> list[Artefact]:
         *_statistics(home, scope),
         *shadow_models(home, scope.data_before),
         *_other_references(home, scope),
+        *decoded_images(home),
         *_data(home, scope),
         *declared(home, scope.event),
     ]
@@ -121,6 +122,7 @@ def of_claim(home: Home, scope: Scope) -> list[Artefact]:
         *_observations(home, scope),
         *_statistics(home, scope),
         *shadow_models(home, scope.data_before),
+        *decoded_images(home),
     ]
 
 
@@ -280,6 +282,25 @@ def shadow_models(home: Home, version: str) -> Iterator[Artefact]:
             note="Trained to calibrate attacks on membership, each on half of all rows, the "
             "forgotten ones too; made again when they are needed. `damp purge` deletes them.",
             files=files,
+        )
+
+
+def decoded_images(home: Home) -> Iterator[Artefact]:
+    """Images at a model's size, the class's among them, and digests of the files they are from."""
+    if files := tuple(path for path in sorted(home.images.glob("*/*")) if path.is_file()):
+        yield Artefact(
+            artefact="decoded images",
+            location=f"{home.relative(home.images)}, {len({f.parent for f in files})} caches",
+            note="Copies of images at a model's size, made again when they are needed, from the "
+            "files that are there then. `damp purge` deletes them.",
+            files=files,
+        )
+    if digests := tuple(sorted(home.digests.glob("*.json"))):
+        yield Artefact(
+            artefact="digests of image files",
+            location=home.relative(home.digests),
+            note="Without names; they save reading every file again. `damp purge` deletes them.",
+            files=digests,
         )
 
 

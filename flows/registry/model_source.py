@@ -11,6 +11,7 @@ from flows.state.paths import Home
 if TYPE_CHECKING:
     from torch import nn
 
+    from compliance.documents.preprocessing import Preprocessing
     from compliance.documents.request import ModelSource
     from flows.data.dataset import Dataset
 
@@ -25,6 +26,7 @@ class Located:
         registry: `name` and `version` of a registered model, None for a file.
         sha256: What the registry says of the bytes, None for a file.
         gone: Classes that the registry says have left the label space, None for a file.
+        preprocessing: What the model sees of an image; None where it sees it as it is.
     """
 
     path: Path
@@ -32,6 +34,7 @@ class Located:
     registry: dict[str, str] | None = None
     sha256: str | None = None
     gone: tuple[int, ...] | None = None
+    preprocessing: Preprocessing | None = None
 
     def retired(self) -> list[int]:
         """Classes that have left the label space, by the registry or by the file itself.
@@ -63,10 +66,21 @@ class Located:
 
 
 def locate(home: Home, named: ModelSource, origin: Path) -> Located:
-    """The model that a document names; files are looked for from the folder it came from."""
+    """The model that a document names; files are looked for from the folder it came from.
+
+    Raises:
+        ModelError: Its preprocessing cannot be read.
+        RegistryError: There is no such model in the registry.
+    """
+    from flows.models import preprocessing_sources
+
     if named.registry is not None:
         return registered(home, named.registry)
-    return Located(path=(origin / str(named.file)).resolve(), architecture=str(named.architecture))
+    return Located(
+        path=(origin / str(named.file)).resolve(),
+        architecture=str(named.architecture),
+        preprocessing=preprocessing_sources.resolve(named.preprocessing, origin),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,4 +136,5 @@ def registered(home: Home, reference: str) -> Located:
         registry={"name": model.name, "version": str(model.version)},
         sha256=model.sha256,
         gone=tuple(model.retired),
+        preprocessing=model.preprocessing,
     )

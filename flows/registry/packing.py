@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compliance.documents.preprocessing import Preprocessing
 from flows.state.errors import RegistryError
 from flows.state.files import canonical, digest_bytes, digest_file
 
@@ -30,16 +31,25 @@ class Spec:
         classes: Outputs, the retired ones included.
         input_shape: (channels, height, width).
         retired: Classes whose outputs are masked.
+        preprocessing: What the model sees of an image; None where it sees it as it is.
     """
 
     architecture: str
     classes: int
     input_shape: tuple[int, ...]
     retired: tuple[int, ...] = ()
+    preprocessing: Preprocessing | None = None
 
     def to_json(self) -> dict[str, Any]:
-        shape, retired = list(self.input_shape), sorted(set(self.retired))
-        return asdict(self) | {"input_shape": shape, "retired": retired}
+        """As `spec.json` holds it; one without preprocessing as it was before there was any."""
+        content = {
+            "architecture": self.architecture,
+            "classes": self.classes,
+            "input_shape": list(self.input_shape),
+            "retired": sorted(set(self.retired)),
+        }
+        seen = self.preprocessing
+        return content | ({"preprocessing": seen.content()} if seen is not None else {})
 
 
 def write_files(folder: Path, weights: Path, spec: Spec) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compliance.documents.preprocessing import Preprocessing
 from flows.registry.backend import open_registry, read_registry, registry_exists
 from flows.registry.interface import ModelVersion, NewVersion, Registry
 from flows.registry.packing import Spec
@@ -73,6 +74,7 @@ def register_base(
     data_version: str,
     data_name: str,
     retired: Sequence[int] = (),
+    preprocessing: Preprocessing | None = None,
 ) -> Registered:
     """Register a model that no event made; the same bytes on the same data are found again.
 
@@ -82,7 +84,7 @@ def register_base(
         RegistryError: A name that cannot be one, or MLflow refused.
     """
     _check_name(name)
-    spec = _spec(architecture, classes, input_shape, retired)
+    spec = _spec(architecture, classes, input_shape, retired, preprocessing)
     identity = VersionTags(
         kind="base", weights_sha256=digest_file(weights), data_version=data_version
     )
@@ -123,6 +125,7 @@ def register_successor(
     input_shape: Sequence[int],
     retired: Sequence[int],
     move_alias: bool,
+    preprocessing: Preprocessing | None = None,
     metrics: Mapping[str, float] | None = None,
     description: str = "",
 ) -> Registered:
@@ -130,6 +133,7 @@ def register_successor(
 
     Args:
         parent_version: The version that it was made from.
+        preprocessing: What the model sees of an image.
         move_alias: Whether it becomes `champion`; only a PASSED one may.
         metrics: Figures of its audits, by name.
         description: For people, Markdown.
@@ -143,7 +147,7 @@ def register_successor(
             f"The verdict on event {event}, attempt {attempt} is {verdict}: its model cannot "
             f"become '{CHAMPION}'. Only {PASSED} moves the alias."
         )
-    spec = _spec(architecture, classes, input_shape, retired)
+    spec = _spec(architecture, classes, input_shape, retired, preprocessing)
     with open_registry(home) as registry:
         parent = version_of(registry, name, int(parent_version))
         tags = VersionTags(
@@ -227,15 +231,23 @@ def _described(tags: VersionTags, spec: Spec) -> VersionTags:
         classes=spec.classes,
         input_shape=spec.input_shape,
         retired=spec.retired,
+        preprocessing=spec.preprocessing,
     )
 
 
-def _spec(architecture: str, classes: int, shape: Sequence[int], retired: Sequence[int]) -> Spec:
+def _spec(
+    architecture: str,
+    classes: int,
+    shape: Sequence[int],
+    retired: Sequence[int],
+    preprocessing: Preprocessing | None,
+) -> Spec:
     return Spec(
         architecture=architecture,
         classes=classes,
         input_shape=tuple(shape),
         retired=tuple(sorted(set(retired))),
+        preprocessing=preprocessing,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from compliance.documents.preprocessing import Preprocessing
 from flows.registry.backend import read_registry, registry_exists
 from flows.registry.interface import (
     LoggedModel,
@@ -47,6 +48,7 @@ class Resolved:
         data_version: `<md5>.dir` of the data that it is registered with.
         retired: Classes whose outputs are masked.
         model_id: Of the logged model that holds the files.
+        preprocessing: What the model sees of an image; None where it sees it as it is.
     """
 
     name: str
@@ -59,10 +61,12 @@ class Resolved:
     data_version: str
     retired: tuple[int, ...]
     model_id: str
+    preprocessing: Preprocessing | None = None
 
     def to_json(self) -> dict[str, Any]:
         lists = {"input_shape": list(self.input_shape), "retired": list(self.retired)}
-        return asdict(self) | lists | {"weights": str(self.weights)}
+        seen = self.preprocessing.content() if self.preprocessing else None
+        return asdict(self) | lists | {"weights": str(self.weights), "preprocessing": seen}
 
 
 def resolve(home: Home, reference: str) -> Resolved:
@@ -261,6 +265,7 @@ def _resolved(
         data_version=_present(tags, "data_version"),
         retired=spec.retired,
         model_id=model.model_id,
+        preprocessing=spec.preprocessing,
     )
 
 

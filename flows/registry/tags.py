@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compliance.documents.preprocessing import Preprocessing
 from compliance.formats import strict_json
 from compliance.formats.errors import JsonError
 from flows.registry.packing import Spec
@@ -43,6 +44,7 @@ class VersionTags:
         classes: Outputs, the retired ones included.
         input_shape: (channels, height, width).
         retired: Classes whose outputs are masked.
+        preprocessing: What the model sees of an image; None where it sees it as it is.
         purged: Whether `damp purge` has deleted its weights.
     """
 
@@ -59,6 +61,7 @@ class VersionTags:
     classes: int | None = None
     input_shape: tuple[int, ...] | None = None
     retired: tuple[int, ...] | None = None
+    preprocessing: Preprocessing | None = None
     purged: bool | None = None
 
     @classmethod
@@ -104,6 +107,7 @@ class VersionTags:
             classes=self.classes,
             input_shape=self.input_shape,
             retired=self.retired,
+            preprocessing=self.preprocessing,
         )
 
 
@@ -140,6 +144,11 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(values)
 
 
+def _preprocessing(text: str) -> Preprocessing:
+    strict_json.loads(text)  # no key twice
+    return Preprocessing.model_validate_json(text)
+
+
 def _sorted(values: Sequence[int]) -> str:
     return json.dumps(sorted(set(values)))
 
@@ -166,6 +175,11 @@ TAGS: Mapping[str, Tag] = {
         key="damp.input_shape", read=_numbers, write=lambda shape: json.dumps(list(shape))
     ),
     "retired": Tag(key="damp.retired", read=_numbers, write=_sorted),
+    "preprocessing": Tag(
+        key="damp.preprocessing",
+        read=_preprocessing,
+        write=lambda seen: strict_json.canonical(seen.content()).decode(),
+    ),
     "purged": Tag(key="damp.purged", read=_true, write=lambda purged: str(purged).lower()),
 }
 """Field of `VersionTags` to key and form."""

@@ -5,6 +5,7 @@ FlowError                 exit code 1
 ├── FactsError            what a step left behind cannot be read
 ├── DataError             a data set cannot be used
 ├── ModelError            a model file or architecture cannot be used
+│   └── PreprocessingError  a preprocessing file with mistakes; `problems` has line, column, key
 ├── RecipeError           a training recipe is unknown or incomplete
 │   └── RecipeFileError   a recipe file with mistakes; `problems` has line, column, key
 ├── DataVersionError      DVC refused
@@ -51,6 +52,10 @@ class DataError(FlowError):
 
 class ModelError(FlowError):
     """A model file or an architecture cannot be used."""
+
+
+class PreprocessingError(ModelError, DocumentError):
+    """A preprocessing file with mistakes, all of them listed."""
 
 
 class RecipeError(FlowError):

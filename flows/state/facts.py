@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from compliance.documents.claim import Claim
 from compliance.documents.policy import Policy
+from compliance.documents.preprocessing import Preprocessing
 from compliance.documents.request import Request
 from flows.state.errors import FactsError
 from flows.state.files import Artifact
@@ -97,10 +98,17 @@ class DataSpec(Fact):
     Attributes:
         name: As the request names it.
         root: Where files lie that are not to be downloaded.
+        preprocessing: What is done to the images before the model sees them.
     """
 
     name: str
     root: str | None = None
+    preprocessing: Preprocessing | None = None
+
+    def to_json(self) -> Json:
+        """As it was before there was preprocessing, where there is none: digests rest on it."""
+        content: Json = encode(self)
+        return {k: v for k, v in content.items() if k != "preprocessing" or v is not None}
 
     def in_words(self) -> str:
         """Where the data are read from."""

@@ -63,6 +63,21 @@ class Home:
         return self.root / "statistics"
 
     @property
+    def images(self) -> Path:
+        """Decoded images at a model's size, named by the content of their files."""
+        return self.root / "images"
+
+    @property
+    def digests(self) -> Path:
+        """Digests of the files of data folders, so that none is read twice."""
+        return self.root / "digests"
+
+    @property
+    def trainings(self) -> Path:
+        """Trainings that are not over: what each needs to go on from its last epoch."""
+        return self.root / "trainings"
+
+    @property
     def models(self) -> Path:
         """Base models that `damp train` has trained."""
         return self.root / "models"

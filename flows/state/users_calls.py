@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,14 +26,24 @@ def call(text: str, error: type[FlowError], **arguments: Any) -> Any:
     Raises:
         error: It cannot be imported, cannot be called like that, raises, or ends the process.
     """
+    function = loaded(text, error, *arguments)
+    with guarded(text, error, "when it was called"):
+        return function(**arguments)
+
+
+def loaded(text: str, error: type[FlowError], *keywords: str) -> Callable[..., Any]:
+    """The callable `package.module:callable`, which can be called with these keywords.
+
+    Raises:
+        error: It cannot be imported, or cannot be called like that.
+    """
     others_code.refuse_in_here(text.partition(":")[0])
     others_code.watch_in_here()
     with guarded(text, error, "while it was imported"):
         function = import_path.load(text, error)
     with guarded(text, error, "when its signature was read"):
-        import_path.check_parameters(text, function, error, *arguments)
-    with guarded(text, error, "when it was called"):
-        return function(**arguments)
+        import_path.check_parameters(text, function, error, *keywords)
+    return function
 
 
 @contextmanager

@@ -33,6 +33,7 @@ What they share:
 
 __all__ = [
     "audit",
+    "audit_rows",
     "claim",
     "conclude",
     "edit",

@@ -11,6 +11,7 @@ from flows.state.files import canonical, digest_bytes
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from audits.images import Images
     from audits.tuning import Tuning
     from flows.state.facts import Data, Model
 
@@ -44,9 +45,9 @@ class AuditRows:
             given.
     """
 
-    train_inputs: Tensor
+    train_inputs: Images
     train_labels: Tensor
-    test_inputs: Tensor
+    test_inputs: Images
     test_labels: Tensor
     fresh_inputs: Tensor
     fresh_labels: Tensor
@@ -55,7 +56,7 @@ class AuditRows:
     train_places: Tensor
     test_places: Tensor
     counted: tuple[int, int]
-    unseen_inputs: Tensor | None = None
+    unseen_inputs: Images | None = None
     unseen_labels: Tensor | None = None
 
     @property
@@ -72,6 +73,7 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
     from audits import fresh
     from audits.tuning import Tuning
     from flows.data import loaders
+    from flows.data.view import chosen
 
     dataset = loaders.learned(data, model)
     forget = set(data.forget)
@@ -82,6 +84,7 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
     moved = fresh.choose(dataset.train_labels, sorted(forget), seed=seed)
     unseen = data.unseen.to_json() if data.unseen else None
     version, scope = data.before.version, [sorted(forget), model.retired, sorted(caps.items())]
+    seen = [data.spec.preprocessing.digest()] if data.spec.preprocessing else []
     tuning = Tuning(
         labels=dataset.test_labels[test].numpy(),
         forget=tuple(sorted(forget)),
@@ -89,14 +92,14 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
         seed=seed,
     )
     return AuditRows(
-        train_inputs=dataset.train_inputs[train],
+        train_inputs=chosen(dataset.train_inputs, train),
         train_labels=dataset.train_labels[train],
-        test_inputs=dataset.test_inputs[test],
+        test_inputs=chosen(dataset.test_inputs, test),
         test_labels=dataset.test_labels[test],
         fresh_inputs=fresh.perturbed(dataset.train_inputs[moved], seed=seed),
         fresh_labels=dataset.train_labels[moved],
         tuning=tuning,
-        key=digest_bytes(canonical([version, *scope, TEST, seed, FORMAT, unseen])),
+        key=digest_bytes(canonical([version, *scope, TEST, seed, FORMAT, unseen, *seen])),
         train_places=train,
         test_places=test,
         counted=(len(dataset.train_labels), len(dataset.test_labels)),
@@ -134,7 +137,7 @@ def drawn(classes: Sequence[int], seed: int) -> list[int]:
     return sorted(random.Random(f"unseen {seed}").sample(list(classes), count))  # noqa: S311
 
 
-def _unseen(data: Data, seed: int) -> tuple[Tensor, Tensor] | None:
+def _unseen(data: Data, seed: int) -> tuple[Images, Tensor] | None:
     """Held-out rows of classes that nobody was trained on, as many of each as of a test class.
 
     Args:
@@ -143,6 +146,7 @@ def _unseen(data: Data, seed: int) -> tuple[Tensor, Tensor] | None:
         DataError: They cannot be read, or do not have the shape of the event's images.
     """
     from flows.data import loaders
+    from flows.data.view import chosen
     from flows.state.errors import DataError
 
     if data.unseen is None:
@@ -154,9 +158,9 @@ def _unseen(data: Data, seed: int) -> tuple[Tensor, Tensor] | None:
             f"The unseen classes of '{dataset.name}' are {dataset.input_shape}, the model takes "
             f"{shape}. Give rows of the same kind, resized alike."
         )
-    chosen = drawn(dataset.test_labels.unique().tolist(), seed)
-    rows = _sample(dataset.test_labels, dict.fromkeys(chosen, TEST))
-    return dataset.test_inputs[rows], dataset.test_labels[rows]
+    classes = drawn(dataset.test_labels.unique().tolist(), seed)
+    rows = _sample(dataset.test_labels, dict.fromkeys(classes, TEST))
+    return chosen(dataset.test_inputs, rows), dataset.test_labels[rows]
 
 
 def _sample(labels: Tensor, caps: dict[int, int]) -> Tensor:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compliance.documents.policy import load_policy
 from compliance.ledger import Ledger, states
@@ -86,13 +86,15 @@ def version_data(attempt: Attempt, accepted: AcceptedClaim) -> Data:
     """The data that the models were trained and edited on, and the rows nobody was trained on."""
     claim, origin = accepted.claim, Path(accepted.origin)
     claims.require_allowed(attempt.home, claim, origin, accepted.files)
+    original = model_source.locate(attempt.home, claim.original, origin)
     return prepare.versions_of(
         attempt.home,
         source=claim.data,
         unseen=claim.unseen,
         origin=origin,
         forget=accepted.forget,
-        retired=model_source.locate(attempt.home, claim.original, origin).retired(),
+        retired=original.retired(),
+        preprocessing=original.preprocessing,
     )
 
 
@@ -270,8 +272,12 @@ def conclude(
 
 def _limits(attempt: Attempt, accepted: AcceptedClaim) -> tuple[str, ...]:
     """The policy's limits, and what this claim could not bring."""
+    from flows.models import trainings
+
     limits = ["How the edited model was made is not known: only what it shows was measured."]
     limits += _code_limits(attempt, accepted)
+    if accepted.recipe is not None and accepted.claim.references is None:
+        limits += trainings.limits(accepted.recipe)
     if accepted.recipe is None and accepted.claim.references is None:
         limits.append(
             "The claim brings neither retrained models nor a recipe to train them: it cannot reach "
@@ -392,10 +398,11 @@ def _reproduction(attempt: Attempt, accepted: AcceptedClaim) -> bytes:
     """The same claim about the pinned bytes, for another state folder. JSON is YAML."""
     claim, origin = accepted.claim, Path(accepted.origin)
     sources = claims.sources(attempt.home, claim, origin)
-    spec, unseen = requests.spec_of(claim.data, origin), prepare.unseen_spec(claim.unseen, origin)
+    spec = requests.spec_of(claim.data, origin)
+    unseen = prepare.unseen_spec(claim.unseen, origin, None)
     content = claim.content() | {
         "original": _file(attempt.before, sources[ORIGINAL]),
-        "edited": _file(attempt.after, sources[EDITED]) | {"retired": list(claim.edited.retired)},
+        "edited": _file(attempt.after, sources[EDITED], retired=list(claim.edited.retired)),
         "data": _without_none(spec.to_json()),
         "policy": str(requests.policy_source(claim.policy, origin)),
         "recipe": accepted.recipe,
@@ -410,8 +417,10 @@ def _reproduction(attempt: Attempt, accepted: AcceptedClaim) -> bytes:
     return json.dumps(_without_none(content), indent=2).encode() + b"\n"
 
 
-def _file(pinned: Path, source: Located) -> Json:
-    return {"file": pinned.name, "architecture": source.architecture}
+def _file(pinned: Path, source: Located, **more: Any) -> Json:
+    seen = source.preprocessing.content() if source.preprocessing else None
+    content = {"file": pinned.name, "architecture": source.architecture, "preprocessing": seen}
+    return _without_none(content | more)
 
 
 def _without_none(content: Json) -> Json:

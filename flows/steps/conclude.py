@@ -82,7 +82,7 @@ def conclude(
     rules = accepted.judged_by
     policy = rules.model_copy(update={"limits": (*rules.limits, *limits)})
     verdict = judged(attempt, policy, propagation)
-    write_atomically(attempt.reproduce, _reproduction(accepted, model))
+    write_atomically(attempt.reproduce, _reproduction(accepted, data, model))
     statement = predicate.statement_of(
         attempt,
         accepted,
@@ -98,14 +98,15 @@ def conclude(
     return sign(attempt, statement, verdict, accepted.policy.signoffs)
 
 
-def _reproduction(accepted: AcceptedRequest, model: Model) -> bytes:
+def _reproduction(accepted: AcceptedRequest, data: Data, model: Model) -> bytes:
     """The request about `before.safetensors` beside it, for another state folder. JSON is YAML.
 
     On the same kind of machine it leads to a model after with the same digest.
     """
-    content = requests.placed(accepted.request, Path(accepted.origin)) | {
-        "model": {"file": "before.safetensors", "architecture": model.architecture},
-    }
+    named: Json = {"file": "before.safetensors", "architecture": model.architecture}
+    if data.spec.preprocessing is not None:
+        named["preprocessing"] = data.spec.preprocessing.content()
+    content = requests.placed(accepted.request, Path(accepted.origin)) | {"model": named}
     return json.dumps(content, indent=2).encode() + b"\n"
 
 

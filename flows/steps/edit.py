@@ -127,7 +127,7 @@ def _renew(
             network,
             dataset,
             accepted.forget,
-            build=_build(data, model, dataset.input_shape),
+            build=_build(data, model, dataset.input_shape, accepted.recipe),
             recipe=recipes.get(accepted.recipe).training,
             seed=seed,
             folder=attempt.folder,
@@ -143,10 +143,14 @@ def _renew(
     }
 
 
-def _build(data: Data, model: Model, shape: tuple[int, ...]) -> Callable[[], nn.Module]:
-    from flows.models import architectures
+def _build(
+    data: Data, model: Model, shape: tuple[int, ...], recipe: str
+) -> Callable[[], nn.Module]:
+    """Makes the network as its recipe starts it."""
+    from flows.models import recipes, trainings
 
-    return partial(architectures.build, model.architecture, data.classes, shape)
+    regime = trainings.Regime.of(recipes.get(recipe))
+    return partial(trainings.begun, regime, model.architecture, data.classes, shape)
 
 
 def _cost(
@@ -163,7 +167,7 @@ def _cost(
     from flows.models import recipes
 
     dataset = loaders.learned(data, model)
-    build = _build(data, model, dataset.input_shape)
+    build = _build(data, model, dataset.input_shape, accepted.recipe)
     recipe = recipes.get(accepted.recipe).training
     whole = method_cost.retraining(build, dataset, accepted.forget, recipe)
     trained = method_cost.of_references(attempt.home, references)

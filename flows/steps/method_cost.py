@@ -63,7 +63,7 @@ def surgery(build: Build, dataset: Dataset, preset: str) -> int:
 
     with torch.random.fork_rng(devices=[]):
         network = build()
-    rows = sum(len(labels) for _, labels in statistics_cache.batches(dataset))
+    rows = sum(map(len, statistics_cache.batches(dataset).rows))
     return PRESETS[preset].passes * rows * multiply_adds.forward(network, dataset.train_inputs[:1])
 
 

@@ -163,6 +163,7 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, baseline: J
         "dataBefore": data.before.version,
         "dataAfter": data.after.version,
         "forget": list(accepted.forget),
+        **_preprocessing(data),
         "method": accepted.method_json(),
         **_claimed(accepted),
         **_rung(accepted),
@@ -170,6 +171,12 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, baseline: J
         "seedSource": seed.source,
         "expectedPower": _expected_power(accepted.judged_by, data, baseline),
     }
+
+
+def _preprocessing(data: Data) -> Json:
+    """By digest, where the model sees more than the images as they are."""
+    seen = data.spec.preprocessing
+    return {"preprocessing": seen.digest()} if seen else {}
 
 
 def _rung(accepted: Accepted) -> Json:

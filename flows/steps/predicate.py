@@ -173,6 +173,7 @@ def _inputs(data: Data, model: Model) -> Json:
             "registry": model.registry.to_json() if model.registry else None,
             "architecture": model.architecture,
             "parameters": model.parameters,
+            **_preprocessing(data),
         },
         "dataBefore": version(data.before),
         "dataAfter": version(data.after),
@@ -182,6 +183,12 @@ def _inputs(data: Data, model: Model) -> Json:
         "environment": provenance.environment(),
         "device": provenance.device(settings().device),
     }
+
+
+def _preprocessing(data: Data) -> Json:
+    """What the model saw of each image, where that was not the image as it is."""
+    seen = data.spec.preprocessing
+    return {"preprocessing": {"spec": seen.content(), "sha256": seen.digest()}} if seen else {}
 
 
 def _plan(policy: Policy, plan: Plan) -> Json:

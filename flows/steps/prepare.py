@@ -37,6 +37,7 @@ from flows.steps.step import step
 
 if TYPE_CHECKING:
     from compliance.documents.policy import Policy
+    from compliance.documents.preprocessing import Preprocessing
     from compliance.documents.request import DataSource, Request
     from compliance.ledger.chain import Entry
 
@@ -212,13 +213,15 @@ def _previous(attempt: Attempt) -> tuple[PreviousAttempt, ...]:
 def version_data(attempt: Attempt, accepted: AcceptedRequest) -> Data:
     """The data version that the model was trained on, and its successor without the class."""
     request, origin = accepted.request, Path(accepted.origin)
+    model = model_source.locate(attempt.home, request.model, origin)
     return versions_of(
         attempt.home,
         source=request.data,
         unseen=request.unseen,
         origin=origin,
         forget=accepted.forget,
-        retired=model_source.locate(attempt.home, request.model, origin).retired(),
+        retired=model.retired(),
+        preprocessing=model.preprocessing,
     )
 
 
@@ -230,6 +233,7 @@ def versions_of(
     origin: Path,
     forget: Sequence[int],
     retired: Sequence[int],
+    preprocessing: Preprocessing | None,
 ) -> Data:
     """Versions before and after, forget and retain sets of some data.
 
@@ -240,10 +244,11 @@ def versions_of(
         origin: The folder from which their paths go.
         forget: Classes to forget.
         retired: Classes that earlier events took out.
+        preprocessing: What the model sees of their images.
     """
     from flows.data import commitment, dvc_workspace, loaders, versions
 
-    spec = requests.spec_of(source, origin)
+    spec = requests.spec_of(source, origin, preprocessing)
     whole = loaders.load(spec)
     before, after = versions.before_and_after(whole, forget, home, retired=retired)
     dvc_workspace.push(home, after.path)
@@ -257,13 +262,15 @@ def versions_of(
         after=after,
         forget_set=ForgetSet.from_json(commitment.forget_set(dataset, forget, home)),
         retain_set=RetainSet.from_json(commitment.retain_set(dataset, forget)),
-        unseen=unseen_spec(unseen, origin),
+        unseen=unseen_spec(unseen, origin, preprocessing),
     )
 
 
-def unseen_spec(source: DataSource | None, origin: Path) -> DataSpec | None:
+def unseen_spec(
+    source: DataSource | None, origin: Path, preprocessing: Preprocessing | None
+) -> DataSpec | None:
     """Where rows of classes that nobody was trained on lie; None where none are named."""
-    return requests.spec_of(source, origin) if source else None
+    return requests.spec_of(source, origin, preprocessing) if source else None
 
 
 @step("Pin the model")

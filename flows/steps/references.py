@@ -8,13 +8,14 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.presentation import numbers
 from flows.servers import cluster
 from flows.state import interrupts, progress
+from flows.state.errors import RecipeError
 from flows.state.facts import (
     AcceptedRequest,
     Data,
@@ -32,7 +33,6 @@ from flows.steps import method_cost, shadows
 from flows.steps.step import step
 
 if TYPE_CHECKING:
-    from audits.references import Progress
     from compliance.documents.policy import Policy
 
 FIRST_SEED = 1000
@@ -84,7 +84,7 @@ class Training:
         return self._job(home, seed, sorted(self.retired), shadow=True)
 
     def _job(self, home: Home, seed: int, exclude: list[int], *, shadow: bool) -> Job:
-        from flows.models import recipes
+        from flows.models import recipes, trainings
 
         return Job(
             home=home,
@@ -92,7 +92,7 @@ class Training:
             data_version=self.data_version,
             classes=self.classes,
             architecture=self.architecture,
-            recipe=asdict(recipes.get(self.recipe).training),
+            regime=trainings.Regime.of(recipes.get(self.recipe)).to_json(),
             exclude=tuple(exclude),
             seed=seed,
             shadow=shadow,
@@ -108,7 +108,7 @@ class Job:
     data_version: str
     classes: int
     architecture: str
-    recipe: Json
+    regime: Json
     exclude: tuple[int, ...]
     seed: int
     shadow: bool
@@ -120,9 +120,20 @@ class Job:
             "classes": self.classes,
             "exclude": list(self.exclude),
             "data": self.data_version,
-            "recipe": self.recipe,
+            "recipe": self.regime["recipe"],
             "seed": self.seed,
-        } | ({"shadow": True} if self.shadow else {})
+        } | self._further()
+
+    def _further(self) -> Json:
+        """What came later, where it is there: the names of models of before stay."""
+        from flows.models import trainings
+
+        seen = self.spec.preprocessing
+        return (
+            ({"shadow": True} if self.shadow else {})
+            | ({"preprocessing": seen.digest()} if seen else {})
+            | trainings.Regime.from_json(self.regime).content()
+        )
 
     @property
     def path(self) -> Path:
@@ -197,7 +208,9 @@ def train(
         edited: The method by which the audits edit copies of the shadow models, where they do.
     """
     seeds = tuple(FIRST_SEED + index for index in range(references + candidate))
-    models = _train_all([training.reference(home, seed) for seed in seeds], "references")
+    jobs = [training.reference(home, seed) for seed in seeds]
+    models = _train_all(jobs, "references")
+    _refuse_equal(jobs, models)
     return References(
         models=models[:references],
         candidate=models[references] if candidate else None,
@@ -231,36 +244,46 @@ def _train_all(jobs: Sequence[Job], what: str) -> tuple[Artifact, ...]:
         if seconds > WORTH_A_PROCESS and len(jobs) - number > 1 and _workers() > 1:
             return (*models, *_train_in_processes(jobs[number:], done=number, total=len(jobs)))
         start = time.monotonic()
-        models.append(train_one(job, _epochs(jobs, number, what)))
+        later = sum(cached(other) is None for other in jobs[number + 1 :])
+        models.append(train_one(job, f"{what}: model {number + 1} of {len(jobs)}", later))
         seconds = time.monotonic() - start
         progress.current().advance(f"{what}: seed {job.seed} is there", number + 1, len(jobs))
     progress.current().advance(f"all {what} are there", len(jobs), len(jobs))
     return tuple(models)
 
 
-def _epochs(jobs: Sequence[Job], number: int, what: str) -> Progress:
-    """Shows each epoch of a training, and the time that this and the later ones will take.
-
-    Args:
-        jobs: All of them.
-        number: Which one is trained, from 0.
-        what: For people.
-    """
-    began = time.monotonic()
-    later = sum(cached(job) is None for job in jobs[number + 1 :])
-
-    def show(epoch: int, epochs: int, loss: float) -> None:
-        one = (time.monotonic() - began) / epoch * epochs
-        left = numbers.duration(one * (1 - epoch / epochs) + one * later)
-        words = f"{what}: model {number + 1} of {len(jobs)}, epoch {epoch} of {epochs}, {left} left"
-        progress.current().advance(words, number, len(jobs))
-
-    return show
-
-
 def _workers() -> int:
     """Processes that train beside one another: the setting, else one for each core."""
     return settings().workers or os.cpu_count() or 1
+
+
+def _refuse_equal(jobs: Sequence[Job], models: Sequence[Artifact]) -> None:
+    """Refuse users' trainings whose seeds made no difference: one model, and no baseline.
+
+    Raises:
+        RecipeError: Two are equal, byte by byte.
+    """
+    by_digest: dict[str, int] = {}
+    for job, model in zip(jobs, models, strict=True):
+        if job.regime["trainer"] is None:
+            continue
+        digest = _of_tensors(job.home.root / model.path)
+        if digest in by_digest:
+            raise RecipeError(
+                f"Trainings with seeds {by_digest[digest]} and {job.seed} gave the same "
+                "weights: the trainer ignores its seed. References are compared with one another, "
+                "so each must be a training of its own: let order, initialisation or augmentation "
+                "depend on `seed`."
+            )
+        by_digest[digest] = job.seed
+
+
+def _of_tensors(path: Path) -> str:
+    """sha256 of the values in a weights file: its metadata names the seed."""
+    from safetensors.numpy import load_file
+
+    tensors = sorted(load_file(path).items())
+    return digest_bytes(b"".join(name.encode() + value.tobytes() for name, value in tensors))
 
 
 def _train_in_processes(jobs: Sequence[Job], *, done: int, total: int) -> list[Artifact]:
@@ -296,15 +319,16 @@ def _tie(owner: int) -> None:
     die_with(owner)
 
 
-def train_one(job: Job, shown: Progress | None = None) -> Artifact:
+def train_one(job: Job, what: str = "", later: int = 0) -> Artifact:
     """One model: from the cache, else trained and kept.
 
     Args:
         job: What it is made of.
-        shown: Is told each epoch.
+        what: For progress: "references: model 1 of 5"; its seed where nothing is said.
+        later: Trainings like it that follow, for the time left.
     """
     model = cached(job)
-    return model if model is not None else _train(job, shown)
+    return model if model is not None else _train(job, what, later)
 
 
 def cached(job: Job) -> Artifact | None:
@@ -321,26 +345,29 @@ def intact(home: Home, path: Path) -> Artifact | None:
     return model if is_intact(home.root, model) else None
 
 
-def _train(job: Job, shown: Progress | None) -> Artifact:
-    from audits.references import Recipe, train
+def _train(job: Job, what: str, later: int) -> Artifact:
     from flows.data import loaders
-    from flows.models import architectures, weights
+    from flows.models import trainings, weights
 
     dataset = loaders.load(job.spec)
     inputs, labels = dataset.train_inputs, dataset.train_labels
     if job.shadow:
         inputs, labels = shadows.half(dataset.without(job.exclude), job.seed)
     began = time.monotonic()
-    trained = train(
-        lambda: architectures.build(job.architecture, job.classes, dataset.input_shape),
-        inputs,
-        labels,
-        recipe=Recipe(**job.recipe),
+    path = job.path
+    trained = trainings.run(
+        trainings.Regime.from_json(job.regime),
+        architecture=job.architecture,
+        classes=job.classes,
+        input_shape=dataset.input_shape,
+        inputs=inputs,
+        labels=labels,
         seed=job.seed,
         exclude=job.exclude,
-        progress=shown,
+        kept=job.home.trainings / f"{path.stem}.pt",
+        what=what or f"seed {job.seed}",
+        later=later,
     )
-    path = job.path
     sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})
     seconds = {method_cost.SECONDS: round(time.monotonic() - began, 3)}
     note = json.dumps(job.content() | seconds | {"spec": job.spec.to_json()}, sort_keys=True)

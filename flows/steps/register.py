@@ -58,6 +58,7 @@ def register(
         classes=data.classes,
         input_shape=model.input_shape,
         retired=edit.retired,
+        preprocessing=data.spec.preprocessing,
         move_alias=moves,
         metrics=metrics,
         description=description,
@@ -130,6 +131,7 @@ def _parent(attempt: Attempt, data: Data, model: Model) -> RegisteredModel:
         data_version=data.before.version,
         data_name=data.name,
         retired=model.retired,
+        preprocessing=data.spec.preprocessing,
     )
     return RegisteredModel(name=base.name, version=str(base.version))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from audits.evidence import Shadow
+    from audits.images import Images
     from flows.data.dataset import Dataset
     from flows.state.facts import Method
     from flows.steps.audit_rows import AuditRows
@@ -71,13 +72,15 @@ def inside(train: int, test: int, seed: int) -> tuple[Tensor, Tensor]:
     return parts[0], parts[1]
 
 
-def half(dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
+def half(dataset: Dataset, seed: int) -> tuple[Images, Tensor]:
     """The rows that a shadow is trained on, and their classes."""
     import torch
 
+    from flows.data.view import chosen, joined
+
     train, test = inside(len(dataset.train_labels), len(dataset.test_labels), seed)
     return (
-        torch.cat([dataset.train_inputs[train], dataset.test_inputs[test]]),
+        joined([chosen(dataset.train_inputs, train), chosen(dataset.test_inputs, test)]),
         torch.cat([dataset.train_labels[train], dataset.test_labels[test]]),
     )
 

@@ -109,7 +109,7 @@ def test_every_mistake_in_a_recipe_is_told_at_once():
             epochs=0,
             learning_rate=0.0,
             optimizer="lion",
-            schedule="cosine",
+            schedule="sawtooth",
             label_smoothing=1,
             precision="fp8",
         )
@@ -117,7 +117,7 @@ def test_every_mistake_in_a_recipe_is_told_at_once():
         "0 epochs",
         "learning rate",
         "'lion'",
-        "'cosine'",
+        "'sawtooth'",
         "Label smoothing is 1",
         "'fp8'",
     ):

@@ -319,14 +319,6 @@ def test_a_place_that_is_no_folder_is_refused(place: str, pictures: Path, refuse
         load(pictures.parent / place)
 
 
-def test_more_images_than_memory_holds_are_refused_before_they_are_read(
-    pictures: Path, refused: Refusal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(image_folder, "MEMORY_LIMIT", 1000)
-    with refused(DataError, "15 images", "memory", "Make them smaller"):
-        load(pictures)
-
-
 def test_an_unreadable_folder_is_one_message(home: Home, below_a_file: Path) -> None:
     with pytest.raises(DataError, match="no folder"):
         load(below_a_file)

@@ -19,7 +19,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from flows.data import dvc_workspace, file_digests, shards, versions
+from flows.data import digest_store, dvc_workspace, file_digests, shards, versions
 from flows.data.dataset import Dataset
 from flows.state.errors import DataVersionError
 from flows.state.paths import Home
@@ -205,8 +205,8 @@ def test_the_successor_is_pushed_and_the_forgotten_rows_are_not(
     settings.cache_clear()
     dvc_workspace.push(home, after.path)
     there = {path.parent.name + path.name for path in (tmp_path / "remote").rglob("*/*")}
-    kept = {file_digests.md5_of(file) for file in after.path.iterdir()}
-    gone = {file_digests.md5_of(file) for file in before.path.iterdir()} - kept
+    kept = {digest_store.md5_of(file) for file in after.path.iterdir()}
+    gone = {digest_store.md5_of(file) for file in before.path.iterdir()} - kept
     assert kept <= there
     assert gone
     assert not gone & there

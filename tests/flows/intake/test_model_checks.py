@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from compliance.documents.preprocessing import Preprocessing
 from compliance.documents.request import Request, parse_request
 from flows.data import loaders
 from flows.data.dataset import Dataset, DataSpec
@@ -329,3 +330,37 @@ def test_classes_prints_index_folder_and_count(damp: Damp, tmp_path: Path) -> No
     ]
     assert "folder" in damp("classes", f"imagefolder:{folder}").out
     assert damp("classes", "digits", "--json").json()[3]["folder"] is None
+
+
+SCALED = Preprocessing(resize=(8, 8), channels=1, mean=(0.5,), std=(0.25,))
+
+
+def test_a_wrong_preprocessing_shows_and_the_scaling_that_fits_is_named(
+    network: nn.Module,
+) -> None:
+    """The network was trained on pixels in [0, 1]."""
+    seen = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
+    with pytest.raises(EventError) as caught:
+        model_checks.check(request(), seen, network, STRICT)
+    for words in ("model.preprocessing", "8x8, 1 channels", "without mean and std"):
+        assert words in str(caught.value)
+
+
+def test_the_preprocessing_that_a_model_was_trained_with_is_accepted(network: nn.Module) -> None:
+    seen = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
+    whole = Around(network, before=lambda x: x * 0.25 + 0.5)
+    assert model_checks.check(request(), seen, whole, STRICT) == model_checks.Checked()
+
+
+def test_images_of_another_shape_than_the_model_takes_are_refused(network: nn.Module) -> None:
+    def takes_eight(x: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] != 8:
+            raise AssertionError(f"Wrong image width! Expected 8 but got {x.shape[-1]}!")
+        return x
+
+    larger = Preprocessing(resize=(12, 12), channels=1)
+    seen = loaders.load(DataSpec(name="digits", preprocessing=larger))
+    with pytest.raises(EventError) as caught:
+        model_checks.check(request(), seen, Around(network, before=takes_eight), STRICT)
+    for words in ("1x12x12", "Expected 8 but got 12", "model.preprocessing", "12x12, 1 channels"):
+        assert words in str(caught.value)

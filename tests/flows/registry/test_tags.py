@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from compliance.documents.preprocessing import Preprocessing
 from flows.registry.tags import PREFIX, TAGS, TagError, VersionTags
 
 WHOLE = VersionTags(
@@ -22,6 +23,7 @@ WHOLE = VersionTags(
     classes=10,
     input_shape=(1, 8, 8),
     retired=(3, 8),
+    preprocessing=Preprocessing(resize=9, crop=8, channels=1, mean=(0.5,), std=(0.25,)),
     purged=True,
 )
 
