@@ -179,7 +179,7 @@ def check_callback(request: Request, policy: Policy) -> None:
 
 def data_spec(home: Home, request: Request, origin: Path) -> DataSpec:
     """The request's data as its model sees them, with paths made absolute from its folder."""
-    model = model_source.locate(home, request.model, origin)
+    model = model_source.described(home, request.model, origin)
     return spec_of(request.data, origin, model.preprocessing)
 
 

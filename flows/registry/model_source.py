@@ -91,11 +91,13 @@ class Described:
         architecture: How the network is built.
         retired: Classes that have left its label space.
         assumed: Why `retired` is taken for granted; empty where registry or file say it.
+        preprocessing: What the model sees of an image; None where it sees it as it is.
     """
 
     architecture: str
     retired: tuple[int, ...]
     assumed: str = ""
+    preprocessing: Preprocessing | None = None
 
 
 def described(home: Home, named: ModelSource, origin: Path) -> Described:
@@ -109,13 +111,20 @@ def described(home: Home, named: ModelSource, origin: Path) -> Described:
         from flows.registry import resolve
 
         spec = resolve.spec_of(home, named.registry)
-        return Described(architecture=spec.architecture, retired=spec.retired)
+        return Described(
+            architecture=spec.architecture, retired=spec.retired, preprocessing=spec.preprocessing
+        )
     located = locate(home, named, origin)
     if located.path.exists():
-        return Described(architecture=located.architecture, retired=tuple(located.retired()))
+        return Described(
+            architecture=located.architecture,
+            retired=tuple(located.retired()),
+            preprocessing=located.preprocessing,
+        )
     return Described(
         architecture=located.architecture,
         retired=(),
+        preprocessing=located.preprocessing,
         assumed=f"{located.path} is not there, so no earlier event is taken to have retired a "
         "class of it. If one has, its references are others: run this again beside the file.",
     )

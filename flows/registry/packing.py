@@ -48,8 +48,8 @@ class Spec:
             "input_shape": list(self.input_shape),
             "retired": sorted(set(self.retired)),
         }
-        seen = self.preprocessing
-        return content | ({"preprocessing": seen.content()} if seen is not None else {})
+        view = self.preprocessing
+        return content | ({"preprocessing": view.content()} if view is not None else {})
 
 
 def write_files(folder: Path, weights: Path, spec: Spec) -> None:

@@ -65,8 +65,8 @@ class Resolved:
 
     def to_json(self) -> dict[str, Any]:
         lists = {"input_shape": list(self.input_shape), "retired": list(self.retired)}
-        seen = self.preprocessing.content() if self.preprocessing else None
-        return asdict(self) | lists | {"weights": str(self.weights), "preprocessing": seen}
+        view = self.preprocessing.content() if self.preprocessing else None
+        return asdict(self) | lists | {"weights": str(self.weights), "preprocessing": view}
 
 
 def resolve(home: Home, reference: str) -> Resolved:
