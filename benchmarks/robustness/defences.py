@@ -382,7 +382,7 @@ DEFENCES = (
     Defence(
         "what does not hold is not signed",
         "flows/intake/signoff.py",
-        "    if verification.exit_code in (INVALID, UNSUPPORTED):",
+        "    if verification.exit_code not in (VALID_AND_PASSED, NOT_PASSED):",
         "    if False:",
         f"{DESK}::test_a_statement_that_does_not_hold_is_not_signed",
     ),

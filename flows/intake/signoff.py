@@ -14,7 +14,12 @@ from compliance.formats.errors import EnvelopeError
 from compliance.ledger import Ledger, states
 from compliance.ledger.append_file import must_read
 from compliance.signing import Trust, envelope, load_trust
-from compliance.verification.verify import Verification, verify_statement
+from compliance.verification.verify import (
+    NOT_PASSED,
+    VALID_AND_PASSED,
+    Verification,
+    verify_statement,
+)
 from flows.state import event_ids, keyring
 from flows.state.errors import EventError
 from flows.state.files import write_atomically
@@ -146,7 +151,7 @@ def _signer(content: bytes, trust: Trust, role: str) -> str | None:
 
 
 def _holding(verification: Verification, statement: Path) -> Verification:
-    if verification.statement is None:
+    if verification.exit_code not in (VALID_AND_PASSED, NOT_PASSED):
         raise EventError(
             f"{statement} does not hold, so it is not signed: {' '.join(verification.problems)}"
         )
