@@ -33,7 +33,6 @@ from flows.cli import (
     report,
     requests,
     servers,
-    signoff,
     statements,
 )
 from flows.cli.options import DONE, FOLDER, INTERRUPTED, INVALID
@@ -105,7 +104,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Requests": (
         *(requests.inbox, requests.verify_identity, requests.extend, requests.pause),
         *(requests.resume, requests.deny, requests.duplicate, requests.cancel),
-        *(requests.retry, signoff.approve, requests.close),
+        *(requests.retry, statements.approve, requests.close),
     ),
     "Audits": (audits.audit, audits.references),
     "Models and data": (
@@ -113,7 +112,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
     ),
     "The record": (
         *(report.report, copies.declare, copies.purge, export.stats, export.export),
-        *(statements.verify, signoff.sign, statements.replay, keys.keys, ledger.ledger),
+        *(statements.verify, statements.sign, statements.replay, keys.keys, ledger.ledger),
     ),
     "Operations": (
         *(registry.lineage, registry.promote, registry.audit_registry),

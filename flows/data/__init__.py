@@ -10,10 +10,9 @@ Reading:
     loaders.py           the table of names, two small sets that libraries ship, users' functions
     torchvision_sets.py  MNIST, CIFAR-10 and CIFAR-100, downloaded once or read where they lie
     image_folder.py      images on disk: a folder per class, or Tiny ImageNet's layout
-    image_layout.py      which files are images of which class; what is left out, by reason
+    image_layout.py      which files are images of which class; what is left out, or not pulled
     users_pictures.py    torch data sets of users' own: pictures, bytes or floats
     class_names.py       which index a class has that is named by its folder
-    not_pulled.py        a folder that DVC keeps and that is not here yet
     leakage.py           images that are there twice: in two parts, or in two classes
 
 Images that stay on disk:
@@ -48,9 +47,9 @@ __all__ = [
     "dvc_metadata",
     "dvc_workspace",
     "image_folder",
+    "image_layout",
     "leakage",
     "loaders",
-    "not_pulled",
     "pictures",
     "versions",
     "view",

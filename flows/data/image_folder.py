@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.data import image_layout, not_pulled, pictures
+from flows.data import image_layout, pictures
 from flows.data.dataset import Dataset, DataSpec, LeftOut
 from flows.data.image_layout import SUFFIXES, Image, Parts
 from flows.state.errors import DataError, first_few
@@ -119,7 +119,7 @@ def class_folders(name: str, folder: Path) -> list[str]:
         DataError: No such folder, half a layout, or fewer than two classes.
     """
     if not folder.is_dir():
-        pull = not_pulled.remedy(folder)
+        pull = image_layout.pull_remedy(folder)
         how = pull or "Name one that holds a folder per class."
         raise DataError(f"'{name}': {folder} is no folder. {how}")
     parts = image_layout.parts(name, folder)

@@ -220,3 +220,24 @@ def _ending(path: Path) -> str:
         return "hidden files"
     suffix = path.suffix.lower()
     return f"ending {suffix}" if PLAIN_ENDING.fullmatch(suffix) else "other endings or none"
+
+
+def pull_remedy(missing: Path) -> str:
+    """How to get a path that is not there; empty where no DVC file beside its place names it.
+
+    A repository that uses DVC holds `photos.dvc` beside a folder that a fresh clone lacks; the file
+    may be of a folder further up: `data.dvc` brings `data/photos`. Nothing is fetched here: whose
+    remote it is, and what a pull costs, is for the person to decide.
+    """
+    for note in _notes(missing):
+        if note.is_file():
+            return f"DVC keeps it and it is not here yet: run `dvc pull {note}`."
+    return ""
+
+
+def _notes(missing: Path) -> Iterator[Path]:
+    """DVC files that would bring the path: of itself, then of each folder above that is missing."""
+    place = missing.absolute()
+    while not place.exists() and place != place.parent:
+        yield place.with_name(f"{place.name}.dvc")
+        place = place.parent
