@@ -233,7 +233,7 @@ def versions_of(
     origin: Path,
     forget: Sequence[int],
     retired: Sequence[int],
-    preprocessing: Preprocessing | None,
+    preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Versions before and after, forget and retain sets of some data.
 

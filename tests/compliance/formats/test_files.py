@@ -22,7 +22,7 @@ from compliance.formats.errors import ComplianceError, SigningError
 from compliance.ledger import Ledger, checkpoint, verify
 from compliance.signing import Trust, keys, load_trust
 from compliance.verdict import load_findings
-from compliance.verification.verify import verify_statement
+from compliance.verification.verify import CANNOT_JUDGE, verify_statement
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "request": load_request,
@@ -60,7 +60,7 @@ def test_a_pipe_or_a_device_is_refused_at_once(name: str, special: Path) -> None
 @pytest.mark.timeout(30)
 def test_a_statement_and_a_model_that_are_no_files_are_refused(special: Path, record: Any) -> None:
     verification = verify_statement(special, record.trust)
-    assert verification.exit_code == 1
+    assert verification.exit_code == CANNOT_JUDGE
     assert "no regular file" in verification.problems[0]
     verification = verify_statement(record.statement, record.trust, model=special)
     assert "no regular file" in verification.problems[0]

@@ -148,7 +148,10 @@ def test_claims_of_a_batch_share_a_seed_and_what_was_observed(
     first, second = done.json()
     assert (first["verdict"], second["verdict"]) == ("PASSED", "FAILED")
     seeds, sources = zip(
-        *((p["plan"]["seed"], p["plan"]["seedSource"]) for _, p in map_signed(home, first, second)),
+        *(
+            (p["auditPlan"]["seed"], p["auditPlan"]["seedSource"])
+            for _, p in map_signed(home, first, second)
+        ),
         strict=True,
     )
     assert seeds[0] == seeds[1]

@@ -202,5 +202,5 @@ def test_a_pickle_that_mlflow_itself_has_logged_is_to_be_exported_as_safetensors
     with pytest.raises(RegistryError) as caught:
         registration.resolve(registry, "theirs/1")
     assert "gone" not in str(caught.value)
-    for word in ("is a pickle", "safetensors where it is trusted", "name that file"):
+    for word in ("damp adopt", "save_model(", "damp request --model model.safetensors"):
         assert word in str(caught.value)
