@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,16 +55,18 @@ def plan(*, quick: bool, settings: list[str]) -> list[Job]:
     chosen = tuple(s for s in nets.SETTINGS if not settings or s.name in settings)
     measured = bench.events(tuple(s for s in chosen if not s.choice))
     choice = bench.events(tuple(s for s in chosen if s.choice))
+    everyone = [*measured, *choice]
     if quick:
         first = (measured or choice)[:QUICK]
         return [_job(event, SEEDS[0], bench.untrained(event)) for event in first]
     turns = [
         [
             _job(event, SEEDS[0], _turn(event, number + more))
-            for number, event in enumerate([*measured, *choice])
+            for number, event in enumerate(everyone)
         ]
         for more in range(TURNS)
     ]
+    turns[0] = [_job(job.event, job.seed, job.names | _always(job.event)) for job in turns[0]]
     again = [
         _job(event, SEEDS[1], bench.untrained(event) - set(CHEATS)) for event in measured[:AGAIN]
     ]
@@ -72,13 +74,18 @@ def plan(*, quick: bool, settings: list[str]) -> list[Job]:
 
 
 def _turn(event: bench.Event, turn: int) -> set[str]:
-    """The honest models and declared attempts of an event, and a part of everything else."""
-    always = {*nets.honest(event.setting, event.scope), *tally.RUNGS}
+    """A part of the other edits and of the cheats."""
+    always = _always(event)
     others = [name for name in bench.everybody(event) if name not in always]
-    return always | set(others[turn % TURNS :: TURNS])
+    return set(others[turn % TURNS :: TURNS])
 
 
-def _job(event: bench.Event, seed: int, names: set[str]) -> Job:
+def _always(event: bench.Event) -> set[str]:
+    """The honest models and the declared attempts of an event."""
+    return {*nets.honest(event.setting, event.scope), *tally.RUNGS}
+
+
+def _job(event: bench.Event, seed: int, names: Collection[str]) -> Job:
     return Job(event=event, seed=seed, names=frozenset(names))
 
 

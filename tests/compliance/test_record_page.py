@@ -56,7 +56,7 @@ def test_openssl_refuses_a_changed_statement_by_the_same_lines(record: Any) -> N
 
 
 def test_the_request_and_the_policy_of_the_page_are_valid() -> None:
-    request, policy = blocks("yaml")
+    request, _preprocessing, policy = blocks("yaml")
     assert parse_request(request).forget == (3,)
     assert (
         check(Policy, yaml_reader.parse(policy, "page", PolicyError), PolicyError).name == "own-v1"

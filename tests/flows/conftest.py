@@ -20,6 +20,7 @@ from unittest import mock
 
 import pytest
 
+from flows.cli.options import NOT_PASSED
 from flows.data import loaders
 from flows.registry import open_registry
 from flows.state import users_code
@@ -188,15 +189,30 @@ def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return run
 
 
+TRIES = 3
+"""Demos at most: the seed of an audit is drawn anew each time, and undecided is an honest answer to
+a good edit now and then. What looks at the demo's event needs one that passed."""
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """`damp demo` in an empty folder, with HOME and the folder for temporary files empty too."""
-    folder = tmp_path_factory.mktemp("world")
+    for _ in range(TRIES):
+        folder = tmp_path_factory.mktemp("world")
+        result = _demo(folder)
+        if result.returncode != NOT_PASSED:
+            break
+        shutil.rmtree(folder, ignore_errors=True)
+    yield World(folder, result)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _demo(folder: Path) -> subprocess.CompletedProcess[str]:
     for name in ("work", "home", "tmp"):
         (folder / name).mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     plain = kept | {"HOME": str(folder / "home")}
-    result = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "flows", "demo", "--json"],
         cwd=folder / "work",
         env=plain | {"TMPDIR": str(folder / "tmp")},
@@ -204,8 +220,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         text=True,
         check=False,  # how long it may take, pytest's own limit says
     )
-    yield World(folder, result)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
