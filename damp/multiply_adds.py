@@ -36,8 +36,8 @@ def training_step(model: nn.Module, inputs: Tensor, labels: Tensor) -> int:
         labels: (B,), int64.
 
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
-    >>> training_step(net, torch.ones(1, 4), torch.tensor([0]))
-    48
+    >>> training_step(net, torch.ones(1, 4), torch.tensor([0]))  # 12 + 12 and 6 + 6 + 6
+    42
     """
 
     def step() -> None:
