@@ -165,7 +165,7 @@ def test_claims_of_a_batch_share_a_seed_and_what_was_observed(
     third = desk.claim(edited=desk.made("moved", "before", reordered))
     late = ran(home, "audit", third, "--json").json()
     ((_, predicate),) = map_signed(home, late)
-    assert predicate["plan"]["seed"] != seeds[0]
+    assert predicate["auditPlan"]["seed"] != seeds[0]
 
 
 def map_signed(home: Home, *told: dict[str, Any]) -> list[tuple[Attempt, dict[str, Any]]]:
