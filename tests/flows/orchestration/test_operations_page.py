@@ -29,7 +29,8 @@ def sections() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for part in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
         blocks = re.findall(r"```console\n(.*?)```", part, flags=re.DOTALL)
-        whole = [block.replace("\\\n", "") for block in blocks]  # a command may go on in a line below
+        # a command may go on in the line below
+        whole = [block.replace("\\\n", "") for block in blocks]
         lines = [line.removeprefix("$ ") for block in whole for line in block.splitlines()]
         found[part.splitlines()[0]] = lines
     return found
