@@ -108,8 +108,8 @@ class Recipe:
     def of_content(cls, content: Mapping[str, Any]) -> Recipe:
         """What `content` gave."""
         given = content.get("augmentation")
-        made = Augmentation(**given) if given else None
-        return cls(**{**content, "augmentation": made})
+        changes = Augmentation(**given) if given else None
+        return cls(**{**content, "augmentation": changes})
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))

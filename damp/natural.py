@@ -123,8 +123,8 @@ def write_naturally(
     earlier = None
     # its own goal comes from the sum before it: the first sum has none
     if not dense and len(sums) > FOLLOWED:
-        found = with_writers(model, sums[-2], head, free, inputs)
-        earlier = found if isinstance(found, Sum) else None
+        written = with_writers(model, sums[-2], head, free, inputs)
+        earlier = written if isinstance(written, Sum) else None
     case = _Case(
         model=model,
         original=original,
@@ -342,8 +342,8 @@ def _move_dense(case: _Case, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth
 
         def excess(share: float, move: DenseMove = move, part: Tensor = part) -> float:
             moved = features(*move.partly(weight, before, share))
-            found = RowGeometry.from_rows(moved[~part], rows.labels[~part], case.forget)
-            return float((found.separability / goal.goal.clamp_min(1e-6)).log().mean())
+            geometry = RowGeometry.from_rows(moved[~part], rows.labels[~part], case.forget)
+            return float((geometry.separability / goal.goal.clamp_min(1e-6)).log().mean())
 
         shares.append(_share(excess))
     whole = move_layer(h, rows.labels, weight, before, case.forget)

@@ -157,17 +157,17 @@ def layer_inputs(
     model: nn.Module, operator: Operator, batches: Batches, retired: Sequence[int] = ()
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """An operator's inputs and their labels, batch by batch; each forward pass ends there."""
-    seen: list[Tensor] = []
+    captured: list[Tensor] = []
 
     def keep(_: Operator, inputs: Tensor, __: Tensor | None) -> None:
-        seen.append(inputs.detach())
+        captured.append(inputs.detach())
         raise _StopForward
 
     with evaluating(model), torch.no_grad():
         for inputs, labels in read_batches(batches, exemplar(model), retired):
             with Watch([operator], keep), suppress(_StopForward):
                 model(inputs)
-            yield seen.pop(), labels
+            yield captured.pop(), labels
 
 
 def patches_in_quarters(layer: nn.Module, inputs: Tensor) -> Tensor:

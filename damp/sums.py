@@ -162,24 +162,24 @@ def find_sums(model: nn.Module, head: OperatorUse, inputs: Tensor, count: int) -
         others, goal = _run(model, head, turned)
         if torch.allclose(pooled, goal):
             return f"what {name!r} reads does not depend on the samples"
-        found: list[Sum] = []
+        sums: list[Sum] = []
         for place in sorted(calls, reverse=True):
             call = calls[place]
-            if not found and not _feeds(call, pooled):
+            if not sums and not _feeds(call, pooled):
                 continue
-            if found:
+            if sums:
                 swapped = (place, others[place].values)
-                _, seen = _run(model, head, rows, Rectifiers(replaced=swapped))
-                if not _alike(seen, goal):
+                _, output = _run(model, head, rows, Rectifiers(replaced=swapped))
+                if not _alike(output, goal):
                     continue
             if call.values.ndim in (2, 4):
                 channels = call.values.shape[1]
-                found.append(Sum(place=place, rectifier=call.rectifier, channels=channels))
-            if len(found) == count:
+                sums.append(Sum(place=place, rectifier=call.rectifier, channels=channels))
+            if len(sums) == count:
                 break
-    if not found:
+    if not sums:
         return f"{name!r} does not read the pooled output of one rectifier"
-    return found[::-1]
+    return sums[::-1]
 
 
 @torch.no_grad()

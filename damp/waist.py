@@ -95,14 +95,14 @@ def waists(model: nn.Module, inputs: Tensor) -> tuple[Waist, ...]:
     """
     rows = inputs[:ROWS]
     operators = [operator.name for operator in find(model)[0]]
-    found: list[Waist] = []
+    tops: list[Waist] = []
     with evaluating(model), _trainable(model):
         expected = _logits(model, rows).detach()  # (B, C)
         for name in _candidates(model, rows, operators):
             waist = _waist(model, name, rows, expected, operators)
             if waist is not None:
-                found.append(waist)
-    return tuple(found)
+                tops.append(waist)
+    return tuple(tops)
 
 
 def features(model: nn.Module, name: str, inputs: Tensor) -> Tensor:
@@ -190,14 +190,15 @@ def _candidates(model: nn.Module, rows: Tensor, operators: Sequence[str]) -> lis
         for handle in handles:
             handle.remove()
     chosen: list[str] = []
-    seen: list[Tensor] = []
+    distinct: list[Tensor] = []
     for name, own in calls.items():
         value = own[0]
         if len(own) > 1 or value is None or not _holds(name, operators):
             continue
-        if not any(value is other for other in seen):  # a container and its first layer read one
+        # a container and its first layer read one
+        if not any(value is other for other in distinct):
             chosen.append(name)
-            seen.append(value)
+            distinct.append(value)
     return chosen
 
 

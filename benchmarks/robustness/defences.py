@@ -131,7 +131,7 @@ DEFENCES = (
     Defence(
         "what may run is what the ledger received",
         "flows/state/others_code.py",
-        'if entry is not None and entry.body.get("code", {}) != found:',
+        'if entry is not None and entry.body.get("code", {}) != pinned:',
         "if False:",
         "tests/flows/state/test_others_code.py"
         "::test_code_that_takes_itself_off_the_record_does_not_run_beside_the_key",

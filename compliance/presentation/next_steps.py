@@ -272,8 +272,8 @@ def _further(statement: Predicate, where: Situation) -> Iterator[NextStep]:
             command=f"damp retry {where.event} --preset {RETRAIN}",
         )
     if not where.left:
-        made = statement.method.parameters.get("preset")
-        after = " after training anew" if made == RETRAIN else ""
+        preset = statement.method.parameters.get("preset")
+        after = " after training anew" if preset == RETRAIN else ""
         yield NextStep(
             kind="close",
             text=f"The policy allows no further attempt{after}. Bring more held-out images, "

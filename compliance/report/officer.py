@@ -261,10 +261,10 @@ def _holds(page: _Page) -> Json:
 def _row(page: _Page, row: tuple[str, ...], count: int) -> Json:
     name, status, owner, until = row
     _, tone, icon = labels.PROPAGATION.get(status, (status, "open", "question"))
-    known = f"state.{status}" in catalogue(DEFAULT)
+    worded = f"state.{status}" in catalogue(DEFAULT)
     return {
         "what": name if count == 1 else f"{name} ({count})",
-        "state": page.say(f"state.{status}") if known else status,
+        "state": page.say(f"state.{status}") if worded else status,
         "tone": tone,
         "icon": icon,
         "owner": owner,

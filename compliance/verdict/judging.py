@@ -122,7 +122,7 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
 
     Args:
         audit: Name of the audit.
-        seen: The measurement.
+        figure: The measurement.
         policy: The rules.
         tests: Required tests at once, for what comes out "outside".
     """

@@ -41,15 +41,15 @@ def claim(
     """
     required = [row for row in rows if row.required]
     if result == "PASSED":
-        told = sum(row.counts for row in required)
-        others = len(required) - told
+        counted = sum(row.counts for row in required)
+        others = len(required) - counted
         further = (
             f", and in {others} further required ones, which could not show it, within theirs"
             if others
             else ""
         )
         return (
-            f"In all {told} required measurements that could have shown the original the edited "
+            f"In all {counted} required measurements that could have shown the original the edited "
             f"model lies within the margins of policy {policy.name} {_baseline(required)}{further}."
             f"{_excluded(rows, policy)}{_of_references(controls)} This is {BOUND}."
         )

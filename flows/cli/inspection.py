@@ -86,9 +86,9 @@ def _size_lines(result: Inspection) -> Iterator[str]:
 
 
 def _model_lines(result: Inspection) -> Iterator[str]:
-    seen = result.preprocessing.in_words() if result.preprocessing else "images as they are"
+    applied = result.preprocessing.in_words() if result.preprocessing else "images as they are"
     how = "guessed" if result.guessed else "given"
-    yield f"Preprocessing ({how}): {seen}."
+    yield f"Preprocessing ({how}): {applied}."
     if len(result.tried) > 1:
         every = "; ".join(
             f"{accuracy:.0%} with {words}" for words, accuracy in result.tried.items()

@@ -277,13 +277,13 @@ def _cached(files: Files, shape: tuple[int, int, int], preprocessing: Preprocess
         path = images[number].path
         return pictures.decoded(path, preprocessing) if preprocessing else _bytes(path, shape)
 
-    def seen(batch: Tensor) -> Tensor:
+    def transform(batch: Tensor) -> Tensor:
         return normalised(scaled(batch), preprocessing) if preprocessing else scaled(batch)
 
     return View(
         image_cache.kept(home, source, decode),
         torch.arange(len(images)),
-        seen,
+        transform,
         shape,
         whole=preprocessing is not None,
     )

@@ -59,18 +59,18 @@ def _as_seen(dataset: Dataset, spec: DataSpec) -> Dataset:
 
     from flows.data import view
 
-    seen = []
+    halves = []
     for rows in (dataset.train_inputs, dataset.test_inputs):
         try:
             if not isinstance(rows, Tensor):
                 raise ValueError("its images were decoded for another preprocessing")
-            seen.append(view.of_arrays(rows, wanted))
+            halves.append(view.of_arrays(rows, wanted))
         except ValueError as problem:
             raise DataError(
                 f"Data set '{spec.name}' does not fit the model's preprocessing: {problem}. "
                 "Correct the preprocessing, or bring images that it takes."
             ) from problem
-    train, test = seen
+    train, test = halves
     return replace(
         dataset, train_inputs=train, test_inputs=test, preprocessing=wanted, unprocessed=dataset
     )

@@ -119,12 +119,12 @@ def _of_pictures(
             )
         return pixels
 
-    def seen(batch: Tensor) -> Tensor:
+    def transform(batch: Tensor) -> Tensor:
         return normalised(scaled(batch), preprocessing) if preprocessing else scaled(batch)
 
     store = image_cache.kept(home, source, decode)
     views = [
-        View(store, torch.arange(start, stop), seen, shape, whole=True)
+        View(store, torch.arange(start, stop), transform, shape, whole=True)
         for start, stop in ((0, count[0]), (count[0], sum(count)))
     ]
     labels = torch.tensor(every.labels)

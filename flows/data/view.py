@@ -50,7 +50,7 @@ class View:
     Args:
         store: All rows.
         places: Which of them, (n,), int64.
-        seen: From a batch as it is stored to what the model sees.
+        transform: From a batch as it is stored to what the model sees.
         shape: (channels, height, width) of that.
         whole: Whether the bytes of a row, where it is named by them, are those that are stored;
             else those of what the model sees.
@@ -63,12 +63,12 @@ class View:
         self,
         store: Store,
         places: Tensor,
-        seen: Callable[[Tensor], Tensor],
+        transform: Callable[[Tensor], Tensor],
         shape: tuple[int, int, int],
         *,
         whole: bool,
     ) -> None:
-        self.store, self.places, self.seen = store, places, seen
+        self.store, self.places, self.transform = store, places, transform
         self.shape = (len(places), *shape)
         self.whole = whole
 
@@ -78,10 +78,10 @@ class View:
     def __getitem__(self, rows: Any) -> Tensor:
         places = self.places[rows]
         if places.ndim == 0:
-            return self.seen(self.store.read(places[None]))[0]
+            return self.transform(self.store.read(places[None]))[0]
         if not len(places):
             return torch.empty((0, *self.shape[1:]))
-        return self.seen(self.store.read(places))
+        return self.transform(self.store.read(places))
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[row] for row in range(len(self)))
@@ -94,7 +94,7 @@ class View:
         """These rows, changed at random as they are stored, then as the model sees them."""
         from audits.augmentation import changed
 
-        return self.seen(changed(self.store.read(self.places[rows]), augmentation))
+        return self.transform(changed(self.store.read(self.places[rows]), augmentation))
 
     def index_select(self, dim: int, index: Tensor) -> View:
         """The view of some rows, in the given order.
@@ -119,7 +119,9 @@ class View:
     def row_bytes(self, row: int) -> bytes:
         """What a row is named by in digests: its bytes as stored, or as float32 in [0, 1]."""
         stored = self.store.read(self.places[row : row + 1])
-        return bytes((stored if self.whole else self.seen(stored)).contiguous().numpy().tobytes())
+        return bytes(
+            (stored if self.whole else self.transform(stored)).contiguous().numpy().tobytes()
+        )
 
     def stored(self, rows: Tensor) -> Tensor:
         """Some rows as they are stored."""
@@ -130,7 +132,7 @@ class View:
         return bytes(self.store.read(self.places[row : row + 1]).numpy().tobytes())
 
     def _of(self, places: Tensor) -> View:
-        return View(self.store, places, self.seen, self.shape[1:], whole=self.whole)
+        return View(self.store, places, self.transform, self.shape[1:], whole=self.whole)
 
 
 def chosen(images: Images, rows: Tensor) -> Images:
@@ -188,8 +190,8 @@ def of_arrays(rows: Tensor, preprocessing: Preprocessing) -> View:
         )
     geometry.refuse_smaller(preprocessing, height, width)
 
-    def seen(batch: Tensor) -> Tensor:
+    def transform(batch: Tensor) -> Tensor:
         coloured = batch.expand(-1, preprocessing.channels, -1, -1)
         return normalised(geometry.applied(coloured, preprocessing), preprocessing)
 
-    return View(InMemory(rows), torch.arange(len(rows)), seen, preprocessing.shape, whole=True)
+    return View(InMemory(rows), torch.arange(len(rows)), transform, preprocessing.shape, whole=True)

@@ -228,8 +228,8 @@ def check(home: Home, claim: Claim, policy: Policy, origin: Path) -> None:
     recipe = recipe_source(claim, origin)
     if recipe is not None:
         recipes.get(recipe)
-    seen = model_source.locate(home, claim.original, origin).preprocessing
-    dataset = loaders.load(requests.spec_of(claim.data, origin, seen))
+    applied = model_source.locate(home, claim.original, origin).preprocessing
+    dataset = loaders.load(requests.spec_of(claim.data, origin, applied))
     requests.check_classes(dataset, list(claim.forget), policy)
     _refuse_overlap(dataset)
     located = sources(home, claim, origin)

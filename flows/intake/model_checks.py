@@ -242,10 +242,10 @@ def _accuracy(
 
 def _preprocessing(dataset: Dataset) -> str:
     """What the request says of it."""
-    seen = dataset.preprocessing
-    if seen is None:
+    applied = dataset.preprocessing
+    if applied is None:
         return " (`model: {preprocessing: ...}` says it; this request names none)"
-    return f" (`model.preprocessing`, now {seen.in_words()})"
+    return f" (`model.preprocessing`, now {applied.in_words()})"
 
 
 def _some_rows(labels: Tensor, size: int) -> Tensor:
@@ -292,13 +292,15 @@ def _usual(given: Tensor) -> tuple[int, float]:
     return int(values[first]), float(counts[first]) / len(given)
 
 
-def _scalings(images: Tensor, seen: Preprocessing | None) -> Iterator[tuple[str, Tensor]]:
+def _scalings(images: Tensor, applied: Preprocessing | None) -> Iterator[tuple[str, Tensor]]:
     """The images as other libraries scale them; of preprocessed ones from [0, 1] again."""
     import torch
 
-    if seen is not None:
+    if applied is not None:
         shape = (1, -1, 1, 1)
-        images = images * torch.tensor(seen.std).view(shape) + torch.tensor(seen.mean).view(shape)
+        images = images * torch.tensor(applied.std).view(shape) + torch.tensor(applied.mean).view(
+            shape
+        )
         yield "pixels in [0, 1], without mean and std", images
     yield "x * 255", images * 255
     yield "x / 255", images / 255

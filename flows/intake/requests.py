@@ -322,8 +322,8 @@ def _written(preprocessing: str) -> str:
 
     if preprocessing.startswith(SOURCES):
         return json.dumps(preprocessing)
-    seen = preprocessing_sources.of_option(preprocessing)
-    return json.dumps(seen.content() if seen else None)
+    applied = preprocessing_sources.of_option(preprocessing)
+    return json.dumps(applied.content() if applied else None)
 
 
 def template(
@@ -345,9 +345,9 @@ def template(
     from flows.models import recipes
 
     if model.endswith(".safetensors"):
-        seen = f", preprocessing: {_written(preprocessing)}" if preprocessing else ""
+        applied = f", preprocessing: {_written(preprocessing)}" if preprocessing else ""
         named = f"file: {json.dumps(model)}, architecture: {json.dumps(architecture or '')}"
-        source = f"{{{named}{seen}}}"
+        source = f"{{{named}{applied}}}"
     else:
         source = f"{{registry: {json.dumps(model)}}}"
     root = f", root: {json.dumps(str(data_root))}" if data_root else ""

@@ -105,12 +105,12 @@ def _safetensors(registry: Registry, version: ModelVersion, folder: Path) -> Pat
         RegistryError: It holds none, or several.
     """
     files = registry.files(registry.location(version), folder)
-    found = sorted(each for each in files if each.endswith(ENDING))
-    if len(found) == 1:
-        return files[found[0]]
-    if found:
+    candidates = sorted(each for each in files if each.endswith(ENDING))
+    if len(candidates) == 1:
+        return files[candidates[0]]
+    if candidates:
         raise RegistryError(
-            f"{version.title} holds several weights: {', '.join(found)}. Fetch the one that "
+            f"{version.title} holds several weights: {', '.join(candidates)}. Fetch the one that "
             "counts, and name it as a file: `damp request --model FILE --architecture ...`."
         )
     raise RegistryError(f"{version.title} holds no {ENDING} file. {resolving.export_hint(version)}")

@@ -137,8 +137,8 @@ class Inspection:
     left_out: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        seen = self.preprocessing.content() if self.preprocessing else None
-        return asdict(replace(self, preprocessing=None)) | {"preprocessing": seen}
+        applied = self.preprocessing.content() if self.preprocessing else None
+        return asdict(replace(self, preprocessing=None)) | {"preprocessing": applied}
 
 
 def inspect(
@@ -168,7 +168,7 @@ def inspect(
     if source is None:
         return _of_data(home, spec, files, own)
     candidates = [own] if own else _candidates(source.architecture, files)
-    dataset, seen, tried = _best(spec, source, candidates)
+    dataset, applied, tried = _best(spec, source, candidates)
     network = source.load(dataset)
     seconds = _seconds(network, dataset)
     rows, accuracy = _accuracies(network, dataset)
@@ -176,12 +176,12 @@ def inspect(
         data=data,
         classes=rows,
         sizes=_sizes(files) if files else None,
-        preprocessing=seen,
-        guessed=own is None and seen is not None,
+        preprocessing=applied,
+        guessed=own is None and applied is not None,
         tried=tried,
         accuracy=accuracy,
         reach=_reach(network, dataset),
-        disk=_disk(dataset, seen),
+        disk=_disk(dataset, applied),
         free=_free(home),
         supports=tuple(_supports(rows, seconds, recipe or "default")),
         left_out={each.reason: each.count for each in dataset.left_out},
@@ -290,10 +290,10 @@ def _candidates(architecture: str, files: Files | None) -> list[Preprocessing | 
     low, high = _sizes(files).least, _sizes(files).greatest
     if low == high:
         candidates.insert(0, None)
-    plain = [seen for seen in candidates if seen is not None]
+    plain = [applied for applied in candidates if applied is not None]
     # the same sizes with pixels in [0, 1]: many train without mean and std
     bare = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
-    candidates += [seen.model_copy(update=bare) for seen in plain]
+    candidates += [applied.model_copy(update=bare) for applied in plain]
     if not candidates:
         side = min(224, min(low))
         candidates = [Preprocessing(resize=side, crop=side)]
@@ -308,12 +308,12 @@ def _best(
 
     best: tuple[float, Dataset, Preprocessing | None] | None = None
     tried: dict[str, float] = {}
-    for seen in candidates:
-        dataset = loaders.load(replace(spec, preprocessing=seen))
+    for applied in candidates:
+        dataset = loaders.load(replace(spec, preprocessing=applied))
         _, accuracy = _accuracies(source.load(dataset), dataset)
-        tried[seen.in_words() if seen else "images as they are"] = accuracy
+        tried[applied.in_words() if applied else "images as they are"] = accuracy
         if best is None or accuracy > best[0]:
-            best = accuracy, dataset, seen
+            best = accuracy, dataset, applied
     if best is None:
         raise ModelError("There is no preprocessing to try: name one with --preprocessing.")
     return best[1], best[2], tried
@@ -344,8 +344,8 @@ def _accuracies(network: nn.Module, dataset: Dataset) -> tuple[tuple[ClassRow, .
                     accuracy=right / len(shown) if len(shown) else None,
                 )
             )
-    known = [row.accuracy for row in rows if row.accuracy is not None]
-    return tuple(rows), sum(known) / len(known)
+    measured = [row.accuracy for row in rows if row.accuracy is not None]
+    return tuple(rows), sum(measured) / len(measured)
 
 
 def _reach(network: nn.Module, dataset: Dataset) -> Reach:
@@ -374,14 +374,14 @@ def _seconds(network: nn.Module, dataset: Dataset) -> float:
     return (time.perf_counter() - start) / len(images)
 
 
-def _disk(dataset: Dataset, seen: Preprocessing | None) -> int:
+def _disk(dataset: Dataset, applied: Preprocessing | None) -> int:
     """Bytes of the decoded images, where they lie on disk."""
     from flows.data.view import View
 
     if not isinstance(dataset.train_inputs, View) or dataset.unprocessed is not None:
         return 0
     images = len(dataset.train_labels) + len(dataset.test_labels)
-    return images * prod(seen.shape if seen else dataset.input_shape)
+    return images * prod(applied.shape if applied else dataset.input_shape)
 
 
 def _free(home: Home) -> int:

@@ -56,11 +56,11 @@ def base_model(
     from flows.models import preprocessing_sources, recipes
     from flows.registry import registration
 
-    seen = preprocessing_sources.of_option(preprocessing)
+    applied = preprocessing_sources.of_option(preprocessing)
     chosen = recipes.get(recipe or recipes.of_data(data))
     architecture = architecture or chosen.architecture
     root = str(data_root.resolve()) if data_root else None
-    dataset = loaders.load(DataSpec(name=data, root=root, preprocessing=seen))
+    dataset = loaders.load(DataSpec(name=data, root=root, preprocessing=applied))
     version = versions.version(dataset, home).version
     network = _trained(home, dataset, version, chosen, architecture, seed)
     weights = home.models / f"{name}-seed-{seed}.safetensors"
@@ -74,7 +74,7 @@ def base_model(
         input_shape=dataset.input_shape,
         data_version=version,
         data_name=data.partition(":")[0],
-        preprocessing=seen,
+        preprocessing=applied,
     )
     return BaseModel(
         name=registered.name,
@@ -97,8 +97,8 @@ def _trained(
     from flows.models import trainings
 
     regime = trainings.Regime.of(recipe)
-    seen = dataset.preprocessing.digest() if dataset.preprocessing else None
-    identity = [version, seen, architecture, regime.recipe.content(), regime.content(), seed]
+    applied = dataset.preprocessing.digest() if dataset.preprocessing else None
+    identity = [version, applied, architecture, regime.recipe.content(), regime.content(), seed]
     return trainings.run(
         regime,
         architecture=architecture,

@@ -95,5 +95,5 @@ def _retrain_seconds(predicate: Predicate) -> float | None:
     """What one full training took, as the statement says; None where it does not."""
     declared = predicate.event.attempts
     measured = [cost.retraining_seconds for cost in declared.costs] if declared else []
-    known = [seconds for seconds in measured if seconds is not None]
-    return known[-1] if known else None
+    timed = [seconds for seconds in measured if seconds is not None]
+    return timed[-1] if timed else None

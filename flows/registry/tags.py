@@ -178,7 +178,7 @@ TAGS: Mapping[str, Tag] = {
     "preprocessing": Tag(
         key="damp.preprocessing",
         read=_preprocessing,
-        write=lambda seen: strict_json.canonical(seen.content()).decode(),
+        write=lambda applied: strict_json.canonical(applied.content()).decode(),
     ),
     "purged": Tag(key="damp.purged", read=_true, write=lambda purged: str(purged).lower()),
 }

@@ -160,13 +160,13 @@ def _folders(job: Job) -> Iterator[None]:
     Where no attempt is worked on, a document is checked: what stayed empty is taken away again.
     """
     wanted = [job.home.root / name for name in WORKED_IN] if has_walls() else []
-    made = [folder for folder in wanted if not folder.exists()]
-    for folder in (*made, *([job.attempt] if job.attempt else [])):
+    created = [folder for folder in wanted if not folder.exists()]
+    for folder in (*created, *([job.attempt] if job.attempt else [])):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        for folder in [] if job.attempt else made:
+        for folder in [] if job.attempt else created:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 

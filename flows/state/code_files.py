@@ -43,16 +43,16 @@ def places(modules: Mapping[str, Path], folder: Path | None) -> tuple[Path, ...]
     """
     shared = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")}
     shared |= {Path(sysconfig.get_path("platlib")), ROOMS}
-    found = [folder.absolute()] if folder else []
+    folders = [folder.absolute()] if folder else []
     for name, file in modules.items():
         first, *deeper = name.split(".")
         root = file.absolute().parents[len(deeper) + (file.stem == "__init__")]
         if root in shared:
             package = root / first
-            found.append(package if package.is_dir() else file.absolute())
+            folders.append(package if package.is_dir() else file.absolute())
         else:
-            found.append(root)
-    return tuple(dict.fromkeys(found))
+            folders.append(root)
+    return tuple(dict.fromkeys(folders))
 
 
 def below(path: str, within: Iterable[Path]) -> bool:
@@ -167,12 +167,12 @@ def named(read: Mapping[str, str], within: tuple[Path, ...]) -> dict[str, str]:
     >>> named({"/a/theirs/net.py": "00ff"}, (Path("/a"),))
     {'theirs/net.py': '00ff'}
     """
-    told: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for path, digest in sorted(read.items()):
         place = next((p for p in within if Path(path).is_relative_to(p)), Path(path))
         root = place.parent if Path(path) == place else place
         name = Path(path).relative_to(root).as_posix()
-        if name in told:  # another place has one of this name
+        if name in digests:  # another place has one of this name
             name = f"{root.name}/{name}"
-        told[name] = digest
-    return told
+        digests[name] = digest
+    return digests

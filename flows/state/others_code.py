@@ -127,15 +127,15 @@ def of_event(home: Home, event: str) -> dict[str, str]:
     """
     place = home.event(event) / "origin.json"
     if not home.claim(event).exists():
-        found: dict[str, str] = {}
+        pinned: dict[str, str] = {}
     else:
-        found = in_files(json.loads(place.read_text()).get("files", {}))
+        pinned = in_files(json.loads(place.read_text()).get("files", {}))
         entry = Ledger(home.ledger).find("request_received", event, "receipt")
-        if entry is not None and entry.body.get("code", {}) != found:
+        if entry is not None and entry.body.get("code", {}) != pinned:
             raise EventError(f"{place} names other code than the ledger received: restore it.")
-    if _first.setdefault((home.root, event), found) != found:
+    if _first.setdefault((home.root, event), pinned) != pinned:
         raise EventError(f"{place} or the claim beside it has changed while the event ran.")
-    return found
+    return pinned
 
 
 _first: dict[tuple[Path, str], dict[str, str]] = {}

@@ -84,7 +84,7 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
     moved = fresh.choose(dataset.train_labels, sorted(forget), seed=seed)
     unseen = data.unseen.to_json() if data.unseen else None
     version, scope = data.before.version, [sorted(forget), model.retired, sorted(caps.items())]
-    seen = [data.spec.preprocessing.digest()] if data.spec.preprocessing else []
+    applied = [data.spec.preprocessing.digest()] if data.spec.preprocessing else []
     tuning = Tuning(
         labels=dataset.test_labels[test].numpy(),
         forget=tuple(sorted(forget)),
@@ -99,7 +99,7 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
         fresh_inputs=fresh.perturbed(dataset.train_inputs[moved], seed=seed),
         fresh_labels=dataset.train_labels[moved],
         tuning=tuning,
-        key=digest_bytes(canonical([version, *scope, TEST, seed, FORMAT, unseen, *seen])),
+        key=digest_bytes(canonical([version, *scope, TEST, seed, FORMAT, unseen, *applied])),
         train_places=train,
         test_places=test,
         counted=(len(dataset.train_labels), len(dataset.test_labels)),

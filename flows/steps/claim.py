@@ -418,8 +418,8 @@ def _reproduction(attempt: Attempt, accepted: AcceptedClaim) -> bytes:
 
 
 def _file(pinned: Path, source: Located, **more: Any) -> Json:
-    seen = source.preprocessing.content() if source.preprocessing else None
-    content = {"file": pinned.name, "architecture": source.architecture, "preprocessing": seen}
+    applied = source.preprocessing.content() if source.preprocessing else None
+    content = {"file": pinned.name, "architecture": source.architecture, "preprocessing": applied}
     return _without_none(content | more)
 
 

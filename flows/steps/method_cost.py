@@ -70,8 +70,8 @@ def surgery(build: Build, dataset: Dataset, preset: str) -> int:
 def training_seconds(home: Home, models: Sequence[Artifact]) -> float | None:
     """Mean seconds of the trainings of models that this state folder has trained."""
     notes = [(home.root / model.path).with_suffix(".json") for model in models]
-    known = [json.loads(note.read_bytes()).get(SECONDS) for note in notes if note.exists()]
-    measured = [float(seconds) for seconds in known if seconds is not None]
+    timed = [json.loads(note.read_bytes()).get(SECONDS) for note in notes if note.exists()]
+    measured = [float(seconds) for seconds in timed if seconds is not None]
     return round(sum(measured) / len(measured), 3) if measured else None
 
 

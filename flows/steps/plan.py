@@ -175,8 +175,8 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, baseline: J
 
 def _preprocessing(data: Data) -> Json:
     """By digest, where the model sees more than the images as they are."""
-    seen = data.spec.preprocessing
-    return {"preprocessing": seen.digest()} if seen else {}
+    applied = data.spec.preprocessing
+    return {"preprocessing": applied.digest()} if applied else {}
 
 
 def _rung(accepted: Accepted) -> Json:

@@ -187,8 +187,12 @@ def _inputs(data: Data, model: Model) -> Json:
 
 def _preprocessing(data: Data) -> Json:
     """What the model saw of each image, where that was not the image as it is."""
-    seen = data.spec.preprocessing
-    return {"preprocessing": {"spec": seen.content(), "sha256": seen.digest()}} if seen else {}
+    applied = data.spec.preprocessing
+    return (
+        {"preprocessing": {"spec": applied.content(), "sha256": applied.digest()}}
+        if applied
+        else {}
+    )
 
 
 def _plan(policy: Policy, plan: Plan) -> Json:

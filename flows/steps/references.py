@@ -128,10 +128,10 @@ class Job:
         """What came later, where it is there: the names of models of before stay."""
         from flows.models import trainings
 
-        seen = self.spec.preprocessing
+        applied = self.spec.preprocessing
         return (
             ({"shadow": True} if self.shadow else {})
-            | ({"preprocessing": seen.digest()} if seen else {})
+            | ({"preprocessing": applied.digest()} if applied else {})
             | trainings.Regime.from_json(self.regime).content()
         )
 
