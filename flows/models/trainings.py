@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance.presentation import numbers
 from flows.models import architectures, recipes, tensor_names
 from flows.state import others_code, progress, users_calls
 from flows.state.errors import ModelError, RecipeError, first_few
@@ -399,10 +400,10 @@ class _Shown:
         each = (time.monotonic() - self.start) / max(done, 1)
         left = each * (epoch.of - epoch.number + epoch.of * self.later)
         share = epoch.accuracy
-        known = f", accuracy {share:.1%}" if share == share else ""
+        correct = f", accuracy {share:.1%}" if share == share else ""
         prefix = f"{self.what}, " if self.what else ""
-        text = f"{prefix}epoch {epoch.number} of {epoch.of}, loss {epoch.loss:.3f}{known}"
-        progress.current().advance(f"{text}, {_in_words(left)} left", epoch.number, epoch.of)
+        text = f"{prefix}epoch {epoch.number} of {epoch.of}, loss {epoch.loss:.3f}{correct}"
+        progress.current().advance(f"{text}, {numbers.duration(left)} left", epoch.number, epoch.of)
 
     def user(self, epoch: int, epochs: int, loss: float, accuracy: float = float("nan")) -> None:
         """The same for a user's trainer, which may not know its accuracy."""
@@ -410,17 +411,6 @@ class _Shown:
 
         whole = max(int(epochs), 1)
         self(Epoch(number=int(epoch), of=whole, loss=float(loss), accuracy=float(accuracy)))
-
-
-def _in_words(seconds: float) -> str:
-    """A time to wait.
-
-    >>> _in_words(20), _in_words(200), _in_words(20000)
-    ('20 s', '3 min', '5.6 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class _Kept:
