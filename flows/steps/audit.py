@@ -44,6 +44,7 @@ class Case:
         edit: The candidate; None where there is none yet.
         seed: The plan's.
         near_margin: The share of what the original knows that a control holds; None for none.
+        alone: Whether it is judged under a qualification, without a baseline.
     """
 
     data: Data
@@ -52,6 +53,7 @@ class Case:
     edit: Edit | None
     seed: int
     near_margin: float | None = None
+    alone: bool = False
 
     @property
     def baseline(self) -> list[str]:
@@ -226,6 +228,7 @@ class Suite:
             ),
             # those that a claimant handed in have no seeds: they may be copies
             trained_here=bool(case.references.seeds),
+            alone=case.alone,
         )
 
     def run(self, part: str) -> PartResult:
