@@ -324,7 +324,8 @@ class Policy(Strict):
 
         A qualification names it: events under it are judged as its study was.
         """
-        content = self.model_dump(mode="json", include=DECIDING)
+        whole = self.model_dump(mode="json")
+        content = {key: value for key, value in whole.items() if key in DECIDING}
         content["rules"] = [_as_before(rule, RULE_KEYS_SINCE) for rule in content["rules"]]
         return strict_json.digest(content)
 

@@ -17,7 +17,7 @@ from compliance.formats import files, strict_json
 from compliance.formats.errors import EnvelopeError, JsonError, TrustError
 from compliance.formats.timestamps import parse_utc
 from compliance.signing import Opened, Signature, Statement, Trust, envelope, load_trust, statement
-from compliance.signing.facts import Predicate
+from compliance.signing.facts import Predicate, QualifiedBy
 from compliance.verification import against_ledger
 from damp.version import __version__
 
@@ -84,6 +84,7 @@ class _Against:
     ledger: Path | None
     checkpoint: Path | None
     proof: Path | None
+    qualification: Path | None = None
 
 
 def verify_statement(
@@ -94,6 +95,7 @@ def verify_statement(
     ledger: str | Path | None = None,
     checkpoint: str | Path | None = None,
     proof: str | Path | None = None,
+    qualification: str | Path | None = None,
     roles: Sequence[str] = ("executor",),
 ) -> Verification:
     """Check a statement's file.
@@ -105,6 +107,8 @@ def verify_statement(
         ledger: The ledger that must hold the statement, and its plan before it.
         checkpoint: A signed checkpoint of that ledger, which it must continue.
         proof: Instead of the ledger, the proof that its entry stands behind a checkpoint.
+        qualification: The qualification that it rests on, or a folder of them; else the one beside
+            the statement. Only where it rests on one.
         roles: Roles that must have signed.
     """
     if checkpoint is not None and ledger is None:
@@ -126,8 +130,11 @@ def verify_statement(
         return replace(result, problems=tuple(problems))
     paths = (None if path is None else Path(path) for path in (model, ledger, checkpoint, proof))
     names = ("model", "ledger", "checkpoint", "proof")
-    against = _Against(**dict(zip(names, paths, strict=True)))
-    return _content(result, opened, trusted, against)
+    against = _Against(
+        **dict(zip(names, paths, strict=True)),
+        qualification=None if qualification is None else Path(qualification),
+    )
+    return _content(result, opened, trusted, against, Path(path))
 
 
 def _unreadable(path: str | Path, error: OSError | TrustError) -> str:
@@ -151,7 +158,9 @@ def _signature_problems(signatures: Sequence[Signature], roles: Sequence[str]) -
     return problems
 
 
-def _content(result: Verification, opened: Opened, trust: Trust, against: _Against) -> Verification:
+def _content(
+    result: Verification, opened: Opened, trust: Trust, against: _Against, path: Path
+) -> Verification:
     """The statement itself, whose signatures hold, and what was given to check it against."""
     try:
         content = strict_json.loads(opened.payload, "The statement")
@@ -173,7 +182,29 @@ def _content(result: Verification, opened: Opened, trust: Trust, against: _Again
     ]
     if problems:
         return replace(result, problems=tuple(problems))
+    basis = facts.predicate.qualification
+    if basis is not None:
+        lacking, problems = _qualified(facts, basis, trust, against, path)
+        if lacking:
+            return replace(result, exit_code=CANNOT_JUDGE, problems=(lacking,))
+        if problems:
+            return replace(result, problems=tuple(problems))
     return _concluded(replace(result, statement=content), facts.predicate)
+
+
+def _qualified(
+    facts: Statement, basis: QualifiedBy, trust: Trust, against: _Against, path: Path
+) -> tuple[str, list[str]]:
+    """Why the chain to its qualification cannot be followed, and what speaks against it there."""
+    from compliance.verification import qualified  # brings the policy's reader: for these alone
+
+    file = qualified.source_of(path, against.qualification, basis.statement)
+    if file is None or not file.exists():
+        return (
+            f"It rests on qualification {basis.statement[:16]}, which is not beside it: give its "
+            "file, --qualification qualification.dsse.json."
+        ), []
+    return "", qualified.problems(file, facts, trust, ledger=against.ledger)
 
 
 def _concluded(result: Verification, predicate: Predicate) -> Verification:
@@ -183,6 +214,13 @@ def _concluded(result: Verification, predicate: Predicate) -> Verification:
     notes = [
         f"Key {s.keyid[:16]} is not in the trust file." for s in result.signatures if not s.role
     ]
+    if predicate.qualification is not None:
+        basis = predicate.qualification
+        notes.append(
+            f"No model was retrained: it rests on qualification {basis.name}, of whose "
+            f"{basis.classes} classes {basis.passed} passed against retrained models; this class "
+            "itself was not compared with retrained models."
+        )
     if predicate.demo_key:
         notes.append("Signed with a demo key: it shows how things work, and vouches for nothing.")
     return replace(result, exit_code=code, verdict=verdict, notes=tuple(notes))

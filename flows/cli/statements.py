@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--ledger", type=FILE, help="The ledger that must hold the statement.")
 @click.option("--checkpoint", type=FILE, help="A checkpoint that the ledger must continue.")
 @click.option("--proof", type=FILE, help="Instead of the ledger: `damp ledger prove --statement`.")
+@click.option("--qualification", type=FILE, help="That it rests on. [default: beside it]")
 @as_json
 def verify(statement: Path, trust: Path | None, as_json: bool, **against: Any) -> int:
     """Check a signed statement offline.

@@ -93,6 +93,11 @@ class Home:
         return self.root / "fetched"
 
     @property
+    def qualifications(self) -> Path:
+        """Qualifications by the digest of their statement, and a folder for each study."""
+        return self.root / "qualifications"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 
@@ -164,6 +169,11 @@ class Attempt:
     @property
     def plan(self) -> Path:
         return self.folder / "plan.json"
+
+    @property
+    def qualification(self) -> Path:
+        """A copy of the qualification that the statement beside it rests on."""
+        return self.folder / "qualification.dsse.json"
 
     @property
     def baseline(self) -> Path:

@@ -111,6 +111,7 @@ def audit(
         edit=edit,
         seed=plan.seed,
         near_margin=policy.get("near_margin"),
+        alone=bool(policy.get("yardstick")),
     )
     return audit_candidate(attempt, case, plan.baseline)
 
@@ -137,14 +138,20 @@ def audit_candidate(attempt: Attempt, case: Case, baseline: Artifact) -> Finding
 
 
 def audit_baseline(
-    attempt: Attempt, data: Data, model: Model, references: References, seed: int
+    attempt: Attempt,
+    data: Data,
+    model: Model,
+    references: References,
+    seed: int,
+    *,
+    alone: bool = False,
 ) -> dict[str, list[Json]]:
     """Findings on the original and on each reference compared with the others.
 
     No candidate is there yet. They are the controls of the audit to come and what the plan's power
     is worked out from.
     """
-    case = Case(data=data, model=model, references=references, edit=None, seed=seed)
+    case = Case(data=data, model=model, references=references, edit=None, seed=seed, alone=alone)
     parts, cost = _run(attempt.home, case, case.baseline)
     audit_cost.keep(attempt, "yardstick", cost)
     findings = _merged(parts)
