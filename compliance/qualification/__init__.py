@@ -15,6 +15,7 @@ Events under it:
     standing.py       whether it holds at one moment: date, edits, suspension, spot checks
     lineage.py        how many edits a model has seen since the qualified one
     checking.py       the check of its envelope, offline
+    rules.py          the policy of such events: what needs no model to compare with
     judging.py        the verdict on an event under it
 
 Pure but for `checking`, which reads files. `__all__` is the door: what other rooms import.
@@ -29,6 +30,7 @@ __all__ = [
     "kept",
     "lineage",
     "qualification",
+    "rules",
     "standing",
     "study",
     "thresholds",

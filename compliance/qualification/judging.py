@@ -180,9 +180,7 @@ def _missing(controls: Sequence[Control], impossible: Mapping[str, str]) -> Iter
         yield f"Controls are missing: {', '.join(absent)}. Run them."
 
 
-def _claim(
-    result: str, rows: Sequence[JudgedRow], policy: Policy, standing: Standing
-) -> str:
+def _claim(result: str, rows: Sequence[JudgedRow], policy: Policy, standing: Standing) -> str:
     content = standing.qualification
     if result == PASSED:
         return (

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from audits.finding import Finding
 
 NAME = "qualified.kept"
-LABEL = "Share of what the original knows of the class that is still readable, five readers together"
+LABEL = (
+    "Share of what the original knows of the class that is still readable, five readers together"
+)
 READERS = (
     "linear_probe.dprime@penultimate",
     "linear_probe.dprime@logits",

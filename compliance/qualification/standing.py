@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from compliance.formats.timestamps import parse_utc
+from compliance.ledger import reaudits
 from compliance.ledger.bodies import StatementSigned
 from compliance.ledger.chain import Entry
 from compliance.qualification import bounds
 from compliance.qualification.qualification import Qualification
+from compliance.signing import Trust
 
 REGISTERED, SIGNED = "family_registered", "qualification_signed"
 SUSPENDED, CHECKED = "qualification_suspended", "spot_checked"
 """Kinds of ledger entries. The first two and a suspension are of no event; a check is."""
+TYPE = "application/vnd.damp.spot-check+json"
+"""Payload type: the signature of a spot check is none of a re-audit, nor of a statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +65,30 @@ def suspended(entries: Sequence[Entry], digest: str) -> Entry | None:
     )
 
 
-def checks(entries: Sequence[Entry], digest: str) -> list[SpotCheck]:
-    """The spot checks of a qualification's events, the first of each event: none is made twice."""
+def checks(entries: Sequence[Entry], digest: str, trust: Trust) -> list[SpotCheck]:
+    """The spot checks of a qualification's events, the first of each event: none is made twice.
+
+    One that did not pass is believed unsigned. One that passed counts only if a trusted executor
+    has signed it, about this event and this qualification, at this place of this ledger.
+    """
     every: dict[str, SpotCheck] = {}
     for entry in entries:
         if entry.kind == CHECKED and entry.body.get("qualification") == digest:
+            if entry.body.get("verdict") == "PASSED" and not holds(entry, entries, trust):
+                continue
             check = SpotCheck(
                 event=entry.event, seq=entry.seq, verdict=str(entry.body.get("verdict", ""))
             )
             every.setdefault(entry.event, check)
     return list(every.values())
+
+
+def holds(entry: Entry, entries: Sequence[Entry], trust: Trust) -> bool:
+    """Whether a trusted executor has signed a spot check as it was entered."""
+    place = reaudits.signed_at(
+        entry, entries, trust, payload_type=TYPE, names=(*reaudits.NAMES, "qualification")
+    )
+    return place is not None
 
 
 def runs(entries: Sequence[Entry], digest: str) -> list[Run]:
@@ -91,7 +109,7 @@ def runs(entries: Sequence[Entry], digest: str) -> list[Run]:
     return closed
 
 
-def in_doubt(entries: Sequence[Entry], digest: str) -> list[str]:
+def in_doubt(entries: Sequence[Entry], digest: str, trust: Trust) -> list[str]:
     """Events under a suspended qualification that ended since the last good check, and after it.
 
     A check is good for what ended before the event that it is about; the failed one's own event is
@@ -103,7 +121,7 @@ def in_doubt(entries: Sequence[Entry], digest: str) -> list[str]:
     places = {run.event: run.seq for run in runs(entries, digest)}
     good = [
         places[check.event]
-        for check in checks(entries, digest)
+        for check in checks(entries, digest, trust)
         if check.verdict == "PASSED" and check.seq < end.seq and check.event in places
     ]
     failed = places.get(str(end.body.get("event", "")), -1)
@@ -120,25 +138,43 @@ class Bounds:
         failed: Of them.
         undecided: Of them, neither passed nor failed.
         at_most: Upper bound of the rate of failures, at every look at once.
+        not_passed_at_least: Lower bound of the rate of those that did not pass, in the same way.
     """
 
     checked: int
     failed: int
     undecided: int
     at_most: float
+    not_passed_at_least: float
 
 
-def bounds_of(entries: Sequence[Entry], digest: str) -> Bounds:
+def bounds_of(entries: Sequence[Entry], digest: str, trust: Trust) -> Bounds:
     """The bounds as they are after every check so far."""
-    verdicts = [check.verdict for check in checks(entries, digest)]
-    failed = verdicts.count("FAILED")
-    decided = failed + verdicts.count("PASSED")
+    verdicts = [check.verdict for check in checks(entries, digest, trust)]
+    failed, passed = verdicts.count("FAILED"), verdicts.count("PASSED")
     return Bounds(
         checked=len(verdicts),
         failed=failed,
-        undecided=len(verdicts) - decided,
-        at_most=bounds.anytime(failed, decided),
+        undecided=len(verdicts) - failed - passed,
+        at_most=bounds.anytime(failed, failed + passed),
+        not_passed_at_least=bounds.anytime_least(len(verdicts) - passed, len(verdicts)),
     )
+
+
+def must_suspend(now: Bounds, promised: float) -> str:
+    """Why the spot checks so far end a qualification; empty where they do not.
+
+    One that failed ends it at once. Those that end undecided are no failures of a model: they end
+    it when they show, at whatever look, that more of them do not pass than was promised.
+    """
+    if now.failed:
+        return "an event that had passed under it fails against retrained models"
+    if now.not_passed_at_least > promised:
+        return (
+            f"{now.undecided} of {now.checked} spot checks did not pass: their rate is above the "
+            f"{promised:g} that was promised, by a sequential test at 5%"
+        )
+    return ""
 
 
 def problems(
@@ -209,10 +245,10 @@ def registered_problems(
     tries = [
         e.read(StatementSigned).statement
         for e in entries[:number]
-        if e.kind == SIGNED and e.body.get("familyDigest") == content.family.digest()
+        if e.kind == SIGNED and e.body.get("model") == content.family.model
     ]
     if tries != [earlier.statement for earlier in content.earlier]:
         yield (
-            f"The ledger holds {len(tries)} earlier studies of this family, {content.title} lists "
+            f"The ledger holds {len(tries)} earlier studies of this model, {content.title} lists "
             f"{len(content.earlier)}, and they are not the same."
         )

@@ -78,7 +78,5 @@ def of(scores: Sequence[Score]) -> Thresholds | None:
     if not inside:
         return None
     most = (inside[-1] + above[0]) / 2
-    least = (
-        (inside[0] + below[-1]) / 2 if below else inside[0] - (inside[-1] - inside[0]) / 2
-    )
+    least = (inside[0] + below[-1]) / 2 if below else inside[0] - (inside[-1] - inside[0]) / 2
     return Thresholds(least=least, most=most, fails=max(most, passed[-1]))

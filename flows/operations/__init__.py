@@ -6,6 +6,8 @@ Before an event:
     inspection.py          Look at data and a model: what they are, what a request would take
     train_base.py          Train a base model by a recipe and register it
     prepare_references.py  Train the retrained references before anybody waits for them
+    qualify.py             Qualify a ladder of cuts on drawn classes, against retrained models
+    studied_class.py       One class of such a study
     cost.py                Forecast what forgetting each class would take
     doctor.py              Check what would keep an event from running here
 
@@ -14,6 +16,7 @@ After it:
     promote.py             Move the alias to a version, past every check of the gate
     purge.py               Delete what still holds the class and is damp's own; list what is left
     reaudit.py             Audit a finished event again: when it is due, or the audits have changed
+    spot_checks.py         Audit drawn events under a qualification against retrained models
     replay.py              Run an attempt again from its pinned inputs, and compare
 
 For other pipelines:
@@ -33,7 +36,9 @@ __all__ = [
     "prepare_references",
     "promote",
     "purge",
+    "qualify",
     "reaudit",
     "replay",
+    "spot_checks",
     "train_base",
 ]

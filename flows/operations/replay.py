@@ -341,7 +341,7 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
             verdict=conclude.judged(attempt, plan.judged_by, predicate["propagation"]),
         )
     basis, family, facts = qualified.given(
-        accepted, data, model, work, verified.qualification, predicate
+        qualified.Asked.of(accepted), data, model, work, verified.qualification, predicate
     )
     verdict = qualified.judged(attempt, plan.judged_by, basis, predicate["propagation"])
     return Outcome(

@@ -51,7 +51,9 @@ def code() -> str:
 def _of_sources(folders: Sequence[str]) -> str:
     root = Path(__file__).resolve().parents[2]
     files = sorted(file for folder in folders for file in (root / folder).rglob("*.py"))
-    return digest_bytes(canonical([[f.relative_to(root).as_posix(), digest_file(f)] for f in files]))
+    return digest_bytes(
+        canonical([[f.relative_to(root).as_posix(), digest_file(f)] for f in files])
+    )
 
 
 def path(home: Home, digest: str) -> Path:

@@ -124,7 +124,7 @@ class LedgerFacts:
             erased=erased,
             purged=_models_before(plan for plan in plans if plan.attempt[0] in gone),
             problems=tuple(_rewritten(home, trust, entries, lines)),
-            in_doubt=frozenset(_in_doubt(entries)),
+            in_doubt=frozenset(_in_doubt(entries, trust)),
         )
 
     def last(self, name: str) -> Promotion | None:
@@ -170,12 +170,12 @@ def _rewritten(
             yield from against_ledger.against(held, lines, entries)
 
 
-def _in_doubt(entries: Sequence[Entry]) -> Iterator[str]:
+def _in_doubt(entries: Sequence[Entry], trust: Trust) -> Iterator[str]:
     """Events whose qualification was suspended, as no good spot check covers them."""
     for digest in dict.fromkeys(
         str(body.get("qualification", "")) for _, body in _of_kind(entries, standing.SUSPENDED)
     ):
-        yield from standing.in_doubt(entries, digest)
+        yield from standing.in_doubt(entries, digest, trust)
 
 
 def _of_kind(entries: Sequence[Entry], kind: str) -> Iterator[tuple[Entry, Mapping[str, Any]]]:

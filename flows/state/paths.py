@@ -194,3 +194,15 @@ class Attempt:
     def progress(self) -> Path:
         """How far the running step is: its last part."""
         return self.folder / "progress.json"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCase(Attempt):
+    """The folder of one cut of one class of a study, which is no event.
+
+    Its `event` is the study's id with the class, "ID/class-3".
+    """
+
+    @property
+    def folder(self) -> Path:
+        return self.home.qualifications / self.event / f"attempt-{self.number}"

@@ -281,10 +281,10 @@ class Suite:
     def _result(
         self, evidence: Mapping[str, Evidence], impossible: dict[str, str] | None = None
     ) -> PartResult:
-        findings = {name: self._findings(each) for name, each in evidence.items()}
+        findings = {name: self.findings(each) for name, each in evidence.items()}
         return PartResult(findings=findings, impossible=impossible or {})
 
-    def _findings(self, evidence: Evidence) -> list[Json]:
+    def findings(self, evidence: Evidence) -> list[Json]:
         """Of every audit, each timed: the first that asks pays for what all share."""
         from audits import AUDITS
 

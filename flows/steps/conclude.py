@@ -85,7 +85,9 @@ def conclude(
     if policy.yardstick is None:
         verdict = judged(attempt, policy, propagation)
     else:
-        basis, family, facts = qualified.standing_of(attempt, accepted, data, model)
+        basis, family, facts = qualified.standing_of(
+            attempt.home, qualified.Asked.of(accepted), data, model
+        )
         verdict = qualified.judged(attempt, policy, basis, propagation)
         qualification = qualified.part(basis, family, facts, verdict)
         qualified.keep_beside(attempt, basis.digest)

@@ -206,7 +206,7 @@ def _under_qualification(
     attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model
 ) -> Json:
     """What a qualification lets expect of this event, and what of it is not covered."""
-    basis, _, _ = qualified.standing_of(attempt, accepted, data, model)
+    basis, _, _ = qualified.standing_of(attempt.home, qualified.Asked.of(accepted), data, model)
     power = qualified.expected_power(accepted.judged_by, data, basis)
     progress.current().advance(str(power["told"]), 1, 1)
     return power

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from compliance.documents.policy import Policy
 from compliance.formats import files, strict_json
 from compliance.formats.timestamps import parse_utc
 from compliance.ledger import Ledger
@@ -27,12 +28,45 @@ from flows.state.files import canonical, digest_bytes, write_atomically
 from flows.state.paths import Attempt, Home
 
 if TYPE_CHECKING:
-    from compliance.documents.policy import Policy
     from compliance.verdict import Verdict
     from flows.data.dataset import Dataset
+    from flows.steps.plan import RegisteredPlan
 
 RANGE = "mixture"
 """The preset by whose separability classes are compared: squared distances, whatever cuts later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What of an attempt a qualification is about.
+
+    Attributes:
+        forget: Classes.
+        recipe: A recipe's name, or its file.
+        policy: With its yardstick.
+        ladder: The declared attempts with the request's settings.
+    """
+
+    forget: tuple[int, ...]
+    recipe: str
+    policy: Policy
+    ladder: tuple[Rung, ...]
+
+    @classmethod
+    def of(cls, attempt: AcceptedRequest | RegisteredPlan) -> Asked:
+        """Of an attempt that is carried out, or by its plan."""
+        planned = not isinstance(attempt, AcceptedRequest)
+        rung = attempt.attempts if planned else attempt.rung
+        method = attempt.method
+        if method is None:
+            raise EventError("How a claimed model was made is not known: nothing qualifies it.")
+        declared = rung.declared if rung else (method.preset,)
+        return cls(
+            forget=attempt.forget,
+            recipe=attempt.recipe,
+            policy=attempt.policy,
+            ladder=tuple(replace(rung_of(method), preset=preset) for preset in declared),
+        )
 
 
 def class_facts(
@@ -128,21 +162,18 @@ def family_of(
 
 
 def standing_of(
-    attempt: Attempt,
-    accepted: AcceptedRequest,
-    data: Data,
-    model: Model,
-    *,
-    now: datetime | None = None,
+    home: Home, asked: Asked, data: Data, model: Model, *, at: datetime | None = None
 ) -> tuple[Standing, Family, ClassFacts]:
     """The qualification of an event, with all that it does not cover.
 
+    Args:
+        at: The moment; None for now.
     Raises:
         EventError: It cannot be believed at all.
     """
     from flows.data import loaders
 
-    policy, home = accepted.policy, attempt.home
+    policy = asked.policy
     if policy.yardstick is None:
         raise EventError(f"Policy '{policy.name}' names no qualification.")
     digest = policy.yardstick.qualification
@@ -158,18 +189,18 @@ def standing_of(
     own = family_of(
         data=data,
         model=model,
-        recipe=accepted.recipe,
-        ladder=_ladder(accepted),
+        recipe=asked.recipe,
+        ladder=asked.ladder,
         rules=policy.rules_digest(),
         policy=content.family.policy,
     )
-    facts = class_facts(home, dataset, data, model, accepted.forget)[accepted.forget[0]]
+    facts = class_facts(home, dataset, data, model, asked.forget)[asked.forget[0]]
     edits = qualifications.edits_of(entries, content, digest, (own.model, own.data))
-    moment = now or datetime.now(UTC)
+    moment = at or datetime.now(UTC)
     problems = [
-        *_scope(accepted.forget),
+        *_scope(asked.forget),
         *standing.problems(content, digest, at=moment, edits=edits, entries=entries),
-        *not_covered(content, own, accepted.forget[0], facts),
+        *not_covered(content, own, asked.forget[0], facts),
     ]
     basis = Standing(
         qualification=content,
@@ -182,7 +213,7 @@ def standing_of(
 
 
 def given(
-    accepted: AcceptedRequest,
+    asked: Asked,
     data: Data,
     model: Model,
     home: Home,
@@ -195,7 +226,7 @@ def given(
     before, a suspension) is taken from there.
 
     Args:
-        accepted: The attempt, again.
+        asked: Of the attempt, again.
         home: The state folder of whoever runs it again.
         file: The qualification beside the statement.
         predicate: Of the statement.
@@ -214,19 +245,19 @@ def given(
     own = family_of(
         data=data,
         model=model,
-        recipe=accepted.recipe,
-        ladder=_ladder(accepted),
-        rules=accepted.policy.rules_digest(),
+        recipe=asked.recipe,
+        ladder=asked.ladder,
+        rules=asked.policy.rules_digest(),
         policy=content.family.policy,
     )
-    facts = class_facts(home, loaders.learned(data, model), data, model, accepted.forget)
-    own_facts = facts[accepted.forget[0]]
+    facts = class_facts(home, loaders.learned(data, model), data, model, asked.forget)
+    own_facts = facts[asked.forget[0]]
     basis = Standing(
         qualification=content,
         digest=opened.digest,
         edits=stated["edits"],
         problems=(
-            *_scope(accepted.forget),
+            *_scope(asked.forget),
             *standing.problems(
                 content,
                 opened.digest,
@@ -234,7 +265,7 @@ def given(
                 edits=stated["edits"],
                 entries=None,
             ),
-            *not_covered(content, own, accepted.forget[0], own_facts),
+            *not_covered(content, own, asked.forget[0], own_facts),
         ),
         cost_of_l3=cost_of_l3(content),
     )
@@ -261,21 +292,6 @@ def _scope(forget: Sequence[int]) -> list[str]:
     if len(forget) == 1:
         return []
     return ["A qualification is of single classes, and this event is about several at once."]
-
-
-def _ladder(accepted: AcceptedRequest) -> list[Rung]:
-    """The declared attempts with the request's settings; another method as it is."""
-    declared = accepted.rung.declared if accepted.rung else (accepted.method.preset,)
-    method = accepted.method
-    return [
-        Rung(
-            preset=preset,
-            gain=float(method.gain),
-            sequential=method.sequential,
-            skip=tuple(method.skip),
-        )
-        for preset in declared
-    ]
 
 
 def cost_of_l3(content: qualification.Qualification) -> str:
@@ -363,14 +379,3 @@ def keep_beside(attempt: Attempt, digest: str) -> None:
     """Copy the qualification beside the attempt's statement, so that it can be followed there."""
     content = qualifications.path(attempt.home, digest).read_bytes()
     write_atomically(attempt.qualification, content)
-
-
-def is_qualified(plan: Mapping[str, Any]) -> bool:
-    """Whether a plan, as JSON, names a qualification as its yardstick."""
-    return bool(plan["policy"].get("yardstick"))
-
-
-def read_plan(file: Any) -> Json:
-    """A plan's file."""
-    content: Json = json.loads(file.read_bytes())
-    return content
