@@ -14,9 +14,9 @@ A walk through the rooms, in the order of an event:
     formats/       strict JSON, YAML with line numbers, times, errors: what all rooms stand on
 
 Imports go down only: report > charts > presentation | verification > qualification > verdict |
-ledger > signing | documents > formats. The names below are the ones that most callers need; each room has a door of
-its own with more. No network, no torch. Nothing heavy is imported before it is used: checking a
-statement takes a fraction of a second.
+ledger > signing | documents > formats. The names below are the ones that most callers need; each
+room has a door of its own with more. No network, no torch. Nothing heavy is imported before it is
+used: checking a statement takes a fraction of a second.
 """
 
 import lazy_loader

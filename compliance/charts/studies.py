@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from compliance.charts.picture import MODEL, ORIGINAL, RETRAINED, Picture, picture
 from compliance.presentation.palette import COLOURS
-from compliance.qualification.study import CUT, RETRAINED as NEVER_TRAINED
-from compliance.qualification.study import StudiedClass
+from compliance.qualification.study import CUT, StudiedClass
+from compliance.qualification.study import RETRAINED as NEVER_TRAINED
 from compliance.qualification.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def picture_of(classes: Sequence[StudiedClass], thresholds: Thresholds | None) -
         size=(7.2, 1.2 + 0.34 * len(classes)),
         title="What is still readable of each class",
         caption="0 is nothing, 1 what the original knows. Diamonds: cuts as events make them. "
-        "Circles: models that never saw the class. Squares: models that must not pass; filled where "
-        "retrained models fail them. Shaded: shares that pass without retrained models.",
+        "Circles: models that never saw the class. Squares: models that must not pass, filled "
+        "where retrained models fail them. Shaded: shares that pass without retrained models.",
         header=("Class", "Model", "Kind", "Against retrained models", "Still readable"),
         rows=rows,
     )

@@ -58,7 +58,7 @@ def check(path: Path, trust: Trust, *, entries: Sequence[Entry] | None = None) -
         s.holds is False for s in signatures
     ):
         whose = ", ".join(s.keyid[:16] for s in signatures)
-        why = f"No trusted executor has signed the qualification, or a signature does not hold: {whose}."
+        why = f"No trusted executor has signed it, or a signature does not hold: {whose}."
         return replace(unsigned, problems=(why,))
     return _content(unsigned, opened.payload, trust, entries)
 

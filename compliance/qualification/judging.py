@@ -17,8 +17,16 @@ from compliance.documents.policy import Policy, Rule
 from compliance.formats.errors import FindingsError
 from compliance.qualification import kept
 from compliance.qualification.thresholds import FAILED, INCONCLUSIVE, PASSED
-from compliance.verdict import MUST_FAIL, Control, JudgedRow, Verdict, blockers, judge_rows
-from compliance.verdict import result_of, wording
+from compliance.verdict import (
+    MUST_FAIL,
+    Control,
+    JudgedRow,
+    Verdict,
+    blockers,
+    judge_rows,
+    result_of,
+    wording,
+)
 
 if TYPE_CHECKING:
     from compliance.qualification.qualification import Qualification
@@ -223,8 +231,8 @@ def limits(standing: Standing) -> Iterator[str]:
     content, outcome = standing.qualification, standing.qualification.outcome
     yield (
         f"This class was not compared with retrained models. The verdict rests on {content.title}, "
-        f"a study of {outcome.passed.trials} randomly drawn classes of the same model, data, ladder "
-        f"of cuts and code, of which {outcome.passed.events} passed (at least "
+        f"a study of {outcome.passed.trials} randomly drawn classes of the same model, data, "
+        f"ladder of cuts and code, of which {outcome.passed.events} passed (at least "
         f"{outcome.passed.at_least:.0%} of such classes at 95%)."
     )
     yield (

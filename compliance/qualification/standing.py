@@ -92,7 +92,7 @@ def holds(entry: Entry, entries: Sequence[Entry], trust: Trust) -> bool:
 
 
 def runs(entries: Sequence[Entry], digest: str) -> list[Run]:
-    """Events that were closed as PASSED under a qualification, by the plan that they ended under."""
+    """Events that were closed as PASSED under a qualification, by their last plan."""
     planned: dict[str, str] = {}
     closed: list[Run] = []
     for entry in entries:

@@ -148,7 +148,10 @@ def _kept(predicate: Predicate, basis: QualifiedBy, content: Qualification) -> I
         yield str(error)
         return
     if basis.kept is None or abs(share - basis.kept) > TOLERANCE:
-        yield f"What it says is kept of the class ({basis.kept}) is not what its rows say ({share:.6f})."
+        yield (
+            f"What it says is kept of the class ({basis.kept}) is not what its rows say "
+            f"({share:.6f})."
+        )
     thresholds = content.outcome.thresholds
     if thresholds is None or thresholds.answer(share) != PASSED:
         yield f"By the thresholds of its qualification a share of {share:.3f} does not pass."

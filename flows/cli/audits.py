@@ -126,10 +126,10 @@ def references(
 def qualify(file: Path | None, again: str, as_json: bool) -> int:
     """Qualify a ladder of cuts on one model, against retrained models of drawn classes.
 
-    Events whose policy names the qualification then train none. The study names model, data, recipe,
-    policy and how many classes; which classes is drawn by the ledger. A study that is killed goes on
-    by the same command. Without a file: the qualifications that there are. Exit codes: 0 qualified,
-    2 not.
+    Events whose policy names the qualification then train none. The study names model, data,
+    recipe, policy and how many classes; which classes is drawn by the ledger. A study that is
+    killed goes on by the same command. Without a file: the qualifications that there are. Exit
+    codes: 0 qualified, 2 not.
 
     \b
     Examples:

@@ -1,8 +1,8 @@
-"""Spot checks: events that were closed under a qualification, audited against retrained models later.
+"""Spot checks: events closed under a qualification, audited against retrained models later.
 
-Which events these are follows from the hash of the entry that closed each, which nobody knew when it
-was carried out. The check is the full audit, by the policy of the study, with references trained for
-this class alone. One that fails suspends the qualification and names the events in doubt.
+Which events these are follows from the hash of the entry that closed each, which nobody knew when
+it was carried out. The check is the full audit, by the policy of the study, with references trained
+for this class alone. One that fails suspends the qualification and names the events in doubt.
 """
 
 from __future__ import annotations

@@ -117,7 +117,8 @@ def spot_check_run(home: str) -> list[Json]:
         raise GateError(
             f"Spot checks of {', '.join(each.event for each in bad)} have suspended their "
             f"qualification. In doubt are the events since the last good check: "
-            f"{', '.join(doubt)}. Audit each against retrained models, or take its model out of use."
+            f"{', '.join(doubt)}. Audit each against retrained models, or take its model out of "
+            "use."
         )
     return rows
 

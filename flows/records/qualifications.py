@@ -77,8 +77,8 @@ def load(home: Home, digest: str, entries: Sequence[Entry] | None = None) -> Che
     file = path(home, digest)
     if not file.exists():
         why = (
-            f"There is no qualification {digest[:16]} in {home.qualifications}: run `damp qualify`, "
-            "or bring its file back."
+            f"There is no qualification {digest[:16]} in {home.qualifications}: run "
+            "`damp qualify`, or bring its file back."
         )
         return Checked(problems=(why,))
     given = Ledger(home.ledger).entries() if entries is None else entries

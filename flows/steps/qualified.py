@@ -1,10 +1,11 @@
-"""What an event under a qualification needs in steps 5 and 8: its family, its class, its standing."""
+"""What an event under a qualification needs: its family, its class, its standing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,7 @@ def _by_depth(values: Sequence[float]) -> tuple[float, ...]:
     """
     count = len(values)
     edges = [round(third * count / 3) for third in range(4)]
-    parts = [values[a:b] or values[-1:] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [values[a:b] or values[-1:] for a, b in pairwise(edges)]
     return tuple(float(median(part)) for part in parts)
 
 
@@ -316,8 +317,8 @@ def expected_power(policy: Policy, data: Data, basis: Standing) -> Json:
     sentence = (
         f"No pass can be reached: {' '.join(out_of_reach)}"
         if out_of_reach
-        else f"Judged under {basis.qualification.title}, without retrained models: of its cuts that "
-        f"passed against retrained models {decided.events} of {decided.trials} were decided."
+        else f"Judged under {basis.qualification.title}, without retrained models: of its cuts "
+        f"that passed against retrained models {decided.events} of {decided.trials} were decided."
     )
     return powers.Forecast(
         rows=(),
