@@ -23,6 +23,8 @@ FILE = "qualification.dsse.json"
 """How the envelope is called beside a statement that rests on it."""
 SUBJECT = "family"
 TOLERANCE = 1e-9
+DEPTHS = 3
+"""Of a class: the first, middle and last third of the layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +181,21 @@ def of(content: Any) -> Qualification:
 
 def contradictions(content: Qualification) -> list[str]:
     """Where it says what does not follow from what it holds; empty where all of it does."""
-    return list(_contradictions(content))
+    return list(_malformed(content)) or list(_contradictions(content))
+
+
+def _malformed(content: Qualification) -> Iterator[str]:
+    """What cannot even be computed with."""
+    every = [*content.frame.values(), *(each.facts for each in content.classes)]
+    if any(len(facts.separability) != DEPTHS for facts in every):
+        yield f"A class has no separability at {DEPTHS} depths."
+    if any(not label.isdecimal() for label in content.frame):
+        yield "A class of its frame is no index."
+    if any(str(each.label) not in content.frame for each in content.classes):
+        yield "A class that was studied could not have been drawn."
+    rungs = range(1, len(content.family.ladder) + 1)
+    if any(each.rung is not None and each.rung not in rungs for each in content.classes):
+        yield "A class passed by a cut that is not in the ladder."
 
 
 def _contradictions(content: Qualification) -> Iterator[str]:

@@ -82,6 +82,8 @@ def _problems(
     yield from _of_this_event(predicate, own)
     if (basis.classes, basis.passed) != _counts(content):
         yield "It says something else of the classes of its qualification than that does."
+    if (basis.name, basis.valid_until) != (content.name, content.valid_until):
+        yield "It says another name or date of its qualification than that does."
     if predicate.verdict.result != PASSED:
         return  # it claims nothing that the qualification would have to bear
     finished = parse_utc(predicate.event.finished_at)

@@ -25,7 +25,7 @@ def test_one_class_of_each_stratum_is_drawn_and_everybody_draws_the_same(
     drawn = drawing.classes(measure, count, head=head(text))
     groups = drawing.strata(measure, count)
     assert drawn == drawing.classes(dict(reversed(measure.items())), count, head=head(text))
-    assert sorted(sum(groups, [])) == sorted(measure)
+    assert sorted(label for group in groups for label in group) == sorted(measure)
     assert all(len(set(drawn) & set(group)) == 1 for group in groups)
 
 

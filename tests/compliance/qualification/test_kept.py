@@ -14,7 +14,7 @@ POSITIVE = st.floats(0.01, 10)
 
 
 def finding(**values: tuple[float, float | None]) -> list[Finding]:
-    figures = {name: (0.5, 1.0) for name in kept.READERS} | {
+    figures = dict.fromkeys(kept.READERS, (0.5, 1.0)) | {
         name.replace("__", ".").replace("_at_", "@"): pair for name, pair in values.items()
     }
     measured = tuple(
@@ -27,7 +27,7 @@ def finding(**values: tuple[float, float | None]) -> list[Finding]:
 
 
 def test_the_original_keeps_all_and_half_of_each_reader_is_a_half() -> None:
-    whole = {name: (1.5, 1.5) for name in kept.READERS}
+    whole = dict.fromkeys(kept.READERS, (1.5, 1.5))
     assert kept.of_figures(whole) == 1.0
     assert kept.share(finding()) == 0.5
 

@@ -10,9 +10,7 @@ from compliance.qualification.thresholds import FAILED, INCONCLUSIVE, PASSED, Sc
 
 SHARES = st.floats(-1, 2, allow_nan=False)
 SCORES = st.lists(
-    st.builds(
-        Score, kept=SHARES, result=st.sampled_from([PASSED, FAILED, INCONCLUSIVE])
-    ),
+    st.builds(Score, kept=SHARES, result=st.sampled_from([PASSED, FAILED, INCONCLUSIVE])),
     max_size=30,
 )
 
@@ -30,12 +28,8 @@ def test_no_model_that_failed_passes_by_thresholds_that_it_has_set(every: list[S
     if limits is None:
         return
     assert limits.least <= limits.most <= limits.fails
-    assert not any(
-        limits.answer(score.kept) == PASSED for score in every if score.result == FAILED
-    )
-    assert not any(
-        limits.answer(score.kept) == FAILED for score in every if score.result == PASSED
-    )
+    assert not any(limits.answer(score.kept) == PASSED for score in every if score.result == FAILED)
+    assert not any(limits.answer(score.kept) == FAILED for score in every if score.result == PASSED)
 
 
 def test_models_that_lost_too_much_set_the_lower_end() -> None:
