@@ -16,6 +16,7 @@ Events under it:
     lineage.py        how many edits a model has seen since the qualified one
     checking.py       the check of its envelope, offline
     rules.py          the policy of such events: what needs no model to compare with
+    costing.py        what requests cost by three ways, and from how many on a study pays
     judging.py        the verdict on an event under it
 
 Pure but for `checking`, which reads files. `__all__` is the door: what other rooms import.
@@ -24,6 +25,7 @@ Pure but for `checking`, which reads files. `__all__` is the door: what other ro
 __all__ = [
     "bounds",
     "checking",
+    "costing",
     "drawing",
     "family",
     "judging",

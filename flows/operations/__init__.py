@@ -8,6 +8,7 @@ Before an event:
     prepare_references.py  Train the retrained references before anybody waits for them
     qualify.py             Qualify a ladder of cuts on drawn classes, against retrained models
     studied_class.py       One class of such a study
+    request_costs.py       What requests have cost here: retraining, L3, under a qualification
     cost.py                Forecast what forgetting each class would take
     doctor.py              Check what would keep an event from running here
 
@@ -39,6 +40,7 @@ __all__ = [
     "qualify",
     "reaudit",
     "replay",
+    "request_costs",
     "spot_checks",
     "train_base",
 ]

@@ -157,3 +157,28 @@ def studies(home: Home) -> list[tuple[str, Checked]]:
     entries = Ledger(home.ledger).entries()
     digests = [str(e.body.get("statement", "")) for e in entries if e.kind == standing.SIGNED]
     return [(each, load(home, each, entries)) for each in digests]
+
+
+def weight(home: Home, content: Qualification, checked: Checked, *, same: bool) -> str:
+    """What a claimant's qualification weighs for an auditor: whose key, whose data.
+
+    Args:
+        content: Of the qualification.
+        checked: By the keys that the claimant named.
+        same: Whether it is of the original of the claim.
+    """
+    own = trusted(home).keys
+    keys = ", ".join(
+        f"{s.keyid[:16]}, which is {'' if s.keyid in own else 'not '}in the auditor's trust file"
+        for s in checked.signatures
+    )
+    passed = content.outcome.passed
+    return (
+        f"The claimant handed in {content.title} ({checked.digest[:16]}), signed by key {keys}. It "
+        f"says that {passed.events} of {passed.trials} classes passed against retrained models, on "
+        f"data version {content.family.data}, of "
+        f"{'the original of this claim' if same else 'another model than the original here'}. "
+        "Models, data, draw and retrainings were theirs: it is their word, weighs nothing in this "
+        "verdict, and holds for no other model. The figures here were measured by the auditor; a "
+        "policy of level L3 compares with models that the auditor has retrained."
+    )
