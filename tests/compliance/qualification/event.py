@@ -176,6 +176,7 @@ class Changes:
     after: Callable[[Ledger, str], None] = lambda ledger, digest: None
     sign_with: str = "executor"
     started: datetime = STARTED
+    picked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ def _qualification(ledger: Ledger, changes: Changes) -> Qualification:
         },
     )
     measure = {int(c): qualification.measure_of(f) for c, f in FRAME.items()}
-    drawn = drawing.classes(measure, terms.classes, head=entry.hash)
+    drawn = changes.picked or drawing.classes(measure, terms.classes, head=entry.hash)
     classes = tuple(studied(label, FRAME[str(label)]) for label in drawn)
     where = ledger.position()
     return Qualification(

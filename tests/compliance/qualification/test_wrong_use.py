@@ -113,6 +113,7 @@ WRONG: dict[str, Any] = {
     "forged key": Changes(sign_with="stranger"),
     "an edited outcome": Changes(qualification=changed(*Q, "outcome", "passed", "events", to=4)),
     "classes that were picked": Changes(qualification=changed(*Q, "classes", 0, "label", to=99)),
+    "classes that suit": Changes(picked=(9, 0, 1, 2, 3)),
     "wider thresholds": Changes(
         qualification=changed(*Q, "outcome", "thresholds", "most", to=0.99)
     ),
