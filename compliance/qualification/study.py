@@ -27,13 +27,22 @@ class StudiedModel:
         name: The preset of a cut; what else was done.
         kind: `CUT`, `RETRAINED` or `MUST_FAIL`.
         result: Against retrained models: "PASSED", "FAILED" or "INCONCLUSIVE".
+        rules: By the rules of events, which need no retrained model.
         kept: Its share, see `kept`; None where it could not be read.
     """
 
     name: str
     kind: str
     result: str
+    rules: str
     kept: float | None
+
+    @property
+    def score(self) -> Score | None:
+        """For thresholds; None where it could not be read."""
+        if self.kept is None:
+            return None
+        return Score(kept=self.kept, result=self.result, rules=self.rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,24 +85,17 @@ class StudiedClass:
     @property
     def scores(self) -> list[Score]:
         """Of its models, those that could be read."""
-        return [Score(kept=m.kept, result=m.result) for m in self.models if m.kept is not None]
+        return [score for model in self.models if (score := model.score) is not None]
 
     @property
-    def passing(self) -> list[float]:
-        """Shares of its cuts that passed."""
-        return self._of(CUT, PASSED)
+    def passing(self) -> list[Score]:
+        """Its cuts that passed."""
+        cuts = (m.score for m in self.models if (m.kind, m.result) == (CUT, PASSED))
+        return [score for score in cuts if score is not None]
 
-    @property
-    def failing(self) -> list[float]:
-        """Shares of all of its models that failed, whatever they are."""
-        return [m.kept for m in self.models if m.result == FAILED and m.kept is not None]
-
-    def _of(self, kind: str, result: str) -> list[float]:
-        return [
-            m.kept
-            for m in self.models
-            if (m.kind, m.result) == (kind, result) and m.kept is not None
-        ]
+    def with_result(self, result: str) -> list[Score]:
+        """Its models that came out so, whatever they are."""
+        return [score for score in self.scores if score.result == result]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +118,8 @@ class Rate:
     def of(cls, events: int, trials: int) -> Rate:
         """With exact bounds.
 
-        >>> Rate.of(3, 3).at_least
-        0.36840314986403866
+        >>> round(Rate.of(3, 3).at_least, 6)
+        0.368403
         """
         return cls(
             events=events,
@@ -217,12 +219,9 @@ def left_out(classes: Sequence[StudiedClass]) -> Iterator[LeftOut]:
         own = [each for each in classes if each.label == label]
         others = [each for each in classes if each.label != label]
         limits = thresholds.of([score for each in others for score in each.scores])
-        failing = _answers(limits, (kept for each in own for kept in each.failing))
-        passing = _answers(limits, (kept for each in own for kept in each.passing))
-        undecided = _answers(
-            limits,
-            (s.kept for each in own for s in each.scores if s.result == INCONCLUSIVE),
-        )
+        failing = _answers(limits, (s for each in own for s in each.with_result(FAILED)))
+        passing = _answers(limits, (s for each in own for s in each.passing))
+        undecided = _answers(limits, (s for each in own for s in each.with_result(INCONCLUSIVE)))
         yield LeftOut(
             label=label,
             wrong=PASSED in failing if failing else None,
@@ -232,8 +231,8 @@ def left_out(classes: Sequence[StudiedClass]) -> Iterator[LeftOut]:
         )
 
 
-def _answers(limits: Thresholds | None, every: Iterable[float]) -> list[str]:
-    return [INCONCLUSIVE if limits is None else limits.answer(kept) for kept in every]
+def _answers(limits: Thresholds | None, every: Iterable[Score]) -> list[str]:
+    return [INCONCLUSIVE if limits is None else limits.of_model(score) for score in every]
 
 
 def _rate(answers: Sequence[LeftOut], name: str) -> Rate:

@@ -20,10 +20,12 @@ class Score:
     Attributes:
         kept: Its share, see `kept`.
         result: What it came out against retrained models: "PASSED", "FAILED" or "INCONCLUSIVE".
+        rules: What it came out by the rules that need none.
     """
 
     kept: float
     result: str
+    rules: str = PASSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,18 @@ class Thresholds:
             return FAILED
         return PASSED if self.least <= kept <= self.most else INCONCLUSIVE
 
+    def of_model(self, score: Score) -> str:
+        """What a model comes out without retrained models: by its share, and by the rules.
+
+        >>> thresholds = Thresholds(least=0.3, most=0.6, fails=0.8)
+        >>> thresholds.of_model(Score(kept=0.5, result="PASSED", rules="INCONCLUSIVE"))
+        'INCONCLUSIVE'
+        """
+        answers = (self.answer(score.kept), score.rules)
+        if FAILED in answers:
+            return FAILED
+        return PASSED if answers == (PASSED, PASSED) else INCONCLUSIVE
+
 
 def of(scores: Sequence[Score]) -> Thresholds | None:
     """The thresholds that scores with known results support; None where they support none.
@@ -59,19 +73,22 @@ def of(scores: Sequence[Score]) -> Thresholds | None:
     b the highest among those that passed below f. A model passes up to (b + f) / 2: half of the
     distance to the nearest that failed is kept as a reserve. It fails above whatever passed. The
     lower end has the same reserve to those that failed because too much was lost; where there are
-    none, half of the width of what passed.
+    none, half of the width of what passed. What fails by the rules alone, as a random edit does,
+    says nothing of how much may be lost.
 
     >>> honest = [Score(kept=k, result="PASSED") for k in (0.4, 0.5)]
-    >>> of([*honest, Score(kept=0.9, result="FAILED")])
-    Thresholds(least=0.35, most=0.7, fails=0.7)
+    >>> limits = of([*honest, Score(kept=0.9, result="FAILED")])
+    >>> round(limits.least, 9), limits.most, limits.fails
+    (0.35, 0.7, 0.7)
     """
     passed = sorted(score.kept for score in scores if score.result == PASSED)
     failed = sorted(score.kept for score in scores if score.result == FAILED)
+    by_share = sorted(s.kept for s in scores if s.result == FAILED != s.rules)
     if not passed:
         return None
     middle = passed[len(passed) // 2]
     above = [kept for kept in failed if kept > middle]
-    below = [kept for kept in failed if kept <= middle]
+    below = [kept for kept in by_share if kept <= middle]
     if not above:
         return None
     inside = [kept for kept in passed if kept < above[0] and (not below or kept > below[-1])]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.formats import typed
 from compliance.formats.errors import FindingsError
-from compliance.qualification import kept
+from compliance.qualification import kept, rules
 from compliance.qualification.study import CUT, MUST_FAIL, RETRAINED, StudiedClass, StudiedModel
 from flows.state import progress
 from flows.state.facts import AcceptedRequest, Edit, Json, Method, Model, Rung
@@ -62,6 +62,13 @@ class Subject:
     recipe: str
     policy: Policy
     preprocessing: Preprocessing | None
+
+    @property
+    def rules(self) -> Policy:
+        """By which events will be judged beside the share that is kept, at the same level."""
+        study = self.study
+        policy = rules.policy_of(study.name, self.policy, study.attempts)
+        return policy.at_level(len(study.attempts))
 
     @property
     def judged_by(self) -> Policy:
@@ -285,12 +292,15 @@ class _Work:
         """Enter a model with what it came out, by the rows alone where it is no candidate."""
         from compliance.verdict import judge_rows, result_of
 
-        by_rows = result or result_of(judge_rows(findings, self.subject.judged_by))
+        against = result or result_of(judge_rows(findings, self.subject.judged_by))
+        alone = result_of(judge_rows(findings, self.subject.rules))
         try:
             share: float | None = kept.share(findings)
         except FindingsError:
             share = None
-        self.models.append(StudiedModel(name=name, kind=kind, result=by_rows, kept=share))
+        self.models.append(
+            StudiedModel(name=name, kind=kind, result=against, rules=alone, kept=share)
+        )
 
     def _must_fail(self, edit: Edit) -> None:
         """Models that hold the class behind some disguise, beside the controls."""

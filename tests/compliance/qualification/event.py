@@ -98,10 +98,14 @@ FRAME = {
 def studied(label: int, facts: ClassFacts) -> StudiedClass:
     shift = 0.004 * label
     models = (
-        StudiedModel(name="natural", kind=CUT, result="PASSED", kept=0.62 + shift),
-        StudiedModel(name="reference_0", kind=RETRAINED, result="PASSED", kept=0.6 + shift),
-        StudiedModel(name="original", kind=MUST_FAIL, result="FAILED", kept=1.0),
-        StudiedModel(name="paper", kind=MUST_FAIL, result="FAILED", kept=0.9 + shift),
+        StudiedModel(name="natural", kind=CUT, result="PASSED", rules="PASSED", kept=0.62 + shift),
+        StudiedModel(
+            name="reference_0", kind=RETRAINED, result="PASSED", rules="PASSED", kept=0.6 + shift
+        ),
+        StudiedModel(name="original", kind=MUST_FAIL, result="FAILED", rules="PASSED", kept=1.0),
+        StudiedModel(
+            name="paper", kind=MUST_FAIL, result="FAILED", rules="PASSED", kept=0.9 + shift
+        ),
     )
     return StudiedClass(
         label=label,

@@ -29,10 +29,10 @@ def of(
     rung: int | None = 1,
 ) -> StudiedClass:
     models = (
-        StudiedModel(name="natural", kind=CUT, result=result, kept=cut),
-        StudiedModel(name="reference_0", kind=RETRAINED, result="PASSED", kept=0.5),
-        StudiedModel(name="original", kind=MUST_FAIL, result="FAILED", kept=1.0),
-        StudiedModel(name="paper", kind=MUST_FAIL, result="FAILED", kept=cheat),
+        StudiedModel(name="natural", kind=CUT, result=result, rules="PASSED", kept=cut),
+        StudiedModel(name="reference_0", kind=RETRAINED, result="PASSED", rules="PASSED", kept=0.5),
+        StudiedModel(name="original", kind=MUST_FAIL, result="FAILED", rules="PASSED", kept=1.0),
+        StudiedModel(name="paper", kind=MUST_FAIL, result="FAILED", rules="PASSED", kept=cheat),
     )
     return StudiedClass(
         label=label,

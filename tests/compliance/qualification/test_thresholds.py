@@ -53,6 +53,15 @@ def test_between_models_that_passed_and_failed_side_by_side_nothing_is_decided()
     assert limits.answer(0.75) == INCONCLUSIVE
 
 
+def test_a_model_that_fails_by_rules_alone_says_nothing_of_how_much_may_be_lost() -> None:
+    """A random edit reads as an honest one does, and answers for the class as before."""
+    random = Score(kept=0.5, result=FAILED, rules=FAILED)
+    limits = thresholds.of([*scores([0.4, 0.6], [0.9]), random])
+    assert limits is not None
+    assert (round(limits.least, 9), round(limits.most, 9)) == (0.3, 0.75)
+    assert limits.of_model(random) == FAILED
+
+
 def test_without_either_kind_there_are_none() -> None:
     assert thresholds.of(scores([], [0.9])) is None
     assert thresholds.of(scores([0.5], [])) is None
