@@ -5,8 +5,8 @@
 
 For each data set: a base model, a study, an event for each class by itself on the base model under
 the qualification, and an audit against retrained models of every event that PASSED (a spot check of
-all of them). Killed anywhere, the same command goes on: everything is read from the state folder, which is
-given by `--home`. Results: benchmarks/results/qualify.json and qualify.md.
+all of them). Killed anywhere, the same command goes on: everything is read from the state folder,
+which is given by `--home`. Results: benchmarks/results/qualify.json and qualify.md.
 """
 
 from __future__ import annotations
@@ -265,8 +265,8 @@ def _page(results: Json) -> Iterator[str]:
     yield (
         "From `python -m benchmarks.qualify`; every event that PASSED under its qualification was "
         "audited against retrained models afterwards. Times are of a machine with other work: read "
-        "ratios. Events are on the base model, one class each; those on studied classes are counted "
-        "apart, as the thresholds were set on them."
+        "ratios. Events are on the base model, one class each; those on studied classes are "
+        "counted apart, as the thresholds were set on them."
     )
     for name, figures in results["sets"].items():
         yield ""
