@@ -38,6 +38,7 @@ __all__ = [
     "claim",
     "conclude",
     "edit",
+    "method_cost",
     "plan",
     "prepare",
     "qualified",
