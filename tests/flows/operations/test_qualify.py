@@ -194,7 +194,7 @@ def test_busy_is_the_exit_code_of_busy() -> None:
     ("changes", "error", "words"),
     [
         ({"classes": 11}, EventError, "11 classes are to be studied, and 10 can be drawn"),
-        ({"more": "least_rows: 91\n"}, EventError, "held-out rows of 91"),
+        ({"more": "least_rows: 95\n"}, EventError, "held-out rows of 95"),
         ({"policy": "l2-v2"}, EventError, "of level L2"),
         ({"attempts": "natural, retrain"}, StudyError, "leave `retrain` out"),
         ({"attempts": "natural, natural"}, StudyError, "declared twice"),
