@@ -129,7 +129,8 @@ def _check(
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
     attempts = ladder.declared(policy, request.method)
-    check_qualification(home, policy, request, attempts, model, spec)
+    if not accept.qualification:
+        check_qualification(home, policy, request, attempts, model, spec)
     limits = trainings.check(
         recipe,
         architecture=model.architecture,

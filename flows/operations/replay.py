@@ -307,7 +307,7 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
 
     predicate = verified.predicate
     plan = RegisteredPlan.of(inputs.plan)
-    requests.submit(work, _request(work, verified, inputs), model_checks.LENIENT)
+    requests.submit(work, _request(work, verified, inputs), model_checks.REPLAYED)
     attempt = Attempt(work, predicate["event"]["id"], predicate["event"]["attempt"])
     accepted = prepare.accept(attempt)
     accepted = replace(
