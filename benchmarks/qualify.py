@@ -42,6 +42,9 @@ Json = dict[str, Any]
 def main() -> None:
     """Go on where it stopped; write the results after each part."""
     options = _options()
+    if options.picture:
+        _picture()
+        return
     home_path = (options.home / options.data).absolute()
     os.environ["DAMP_HOME"] = str(home_path)
     os.environ.setdefault("DAMP_KEYS", str(home_path / "keys-of-bench"))
@@ -81,7 +84,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--attempts", default="natural")
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--sequence", type=int, default=1)
+    parser.add_argument("--picture", action="store_true", help="Only docs/qualification-bounds.svg")
     return parser.parse_args()
+
+
+def _picture() -> None:
+    """The bound against spot checks without a failure, for docs/qualification.md."""
+    from compliance.charts import studies
+    from compliance.qualification import bounds
+    from compliance.report.qualified import LOOKS
+
+    drawn = studies.bounds_picture(LOOKS, [bounds.anytime(0, n) for n in LOOKS])
+    named = str(drawn.svg).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    docs = Path(__file__).parents[1] / "docs"
+    (docs / "qualification-bounds.svg").write_text(named + "\n")
 
 
 def _base(home: Any, options: argparse.Namespace) -> Path:

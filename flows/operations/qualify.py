@@ -117,11 +117,12 @@ def qualify(home: Home, file: Path, *, again: str = "") -> Studied:
                 "Another study runs in this state folder. Two at once would share its trainings "
                 "and its draw: wait for it, then run this one."
             )
-        ready = _ready(home, study, origin)
-        entry, begun_before = _registered(ready, again)
-        if begun_before is not None:
-            return begun_before
-        return _carried_out(ready, entry)
+        try:
+            ready = _ready(home, study, origin)
+            entry, ended_before = _registered(ready, again)
+            return ended_before or _carried_out(ready, entry)
+        finally:
+            _tidy(home)
 
 
 def _ready(home: Home, study: Study, origin: Path) -> _Ready:
@@ -449,6 +450,22 @@ def _signed(
     body = _end_body(ready, entry.key, digest, result)
     ledger.append_once(standing.SIGNED, "", entry.key, body)
     return of_ended(home, digest)
+
+
+def _tidy(home: Home) -> None:
+    """Delete the models of studies that have ended: they hold what these were about.
+
+    Those of a study that was killed stay until it goes on, as its ledger entry has no end. The
+    retrained models stay, as those of events do: they never saw the class.
+    """
+    entries = Ledger(home.ledger).entries()
+    ended = {entry.key for entry in entries if entry.kind == standing.SIGNED}
+    begun = {e.key: str(e.body.get("model")) for e in entries if e.kind == standing.REGISTERED}
+    running = {study: model for study, model in begun.items() if study not in ended}
+    for file in home.qualifications.rglob("*.safetensors"):
+        folder = file.relative_to(home.qualifications).parts[0]
+        if folder not in running and file.stem not in running.values():
+            file.unlink()
 
 
 def _position(ledger: Ledger) -> LedgerPosition:

@@ -87,6 +87,7 @@ def test_a_study_leaves_statement_page_policy_and_two_entries(place: Place) -> N
     assert "http" not in page.replace("http-equiv", "")
     assert "<script" not in page
     assert len(page) < 1_000_000
+    assert not list(home.qualifications.rglob("*.safetensors"))
     assert json.loads(studied.policy.read_text())["yardstick"] == {"qualification": studied.digest}
 
 
