@@ -112,6 +112,9 @@ WRONG: dict[str, Any] = {
     # the qualification itself
     "forged key": Changes(sign_with="stranger"),
     "an edited outcome": Changes(qualification=changed(*Q, "outcome", "passed", "events", to=4)),
+    "a smaller bound": Changes(
+        qualification=changed(*Q, "outcome", "falsePass", "atMost", to=0.01)
+    ),
     "classes that were picked": Changes(qualification=changed(*Q, "classes", 0, "label", to=99)),
     "classes that suit": Changes(picked=(9, 0, 1, 2, 3)),
     "wider thresholds": Changes(
