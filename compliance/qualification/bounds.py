@@ -7,6 +7,7 @@ observations.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 CONFIDENCE = 0.95
 """Of each bound, one-sided; stated wherever a bound is."""
@@ -48,12 +49,12 @@ def _tail(events: int, trials: int, rate: float) -> float:
     )
 
 
-def _quantile(chance: object, level: float) -> float:
+def _quantile(chance: Callable[[float], float], level: float) -> float:
     """Where a falling chance of a rate comes down to a level."""
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if chance(middle) > level else (low, middle)  # type: ignore[operator]
+        low, high = (middle, high) if chance(middle) > level else (low, middle)
     return (low + high) / 2
 
 

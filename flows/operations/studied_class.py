@@ -10,9 +10,10 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from flows.steps import method_cost, prepare, qualified
 from flows.steps import references as training
 
 if TYPE_CHECKING:
+    from audits.evidence import Evidence
     from audits.finding import Finding
     from compliance.documents.policy import Policy
     from compliance.documents.preprocessing import Preprocessing
@@ -316,24 +318,25 @@ class _Work:
             self.seconds[AUDITS] += time.monotonic() - began
             self._note(name, MUST_FAIL, findings)
 
-    def _disguises(self, edit: Edit) -> Iterator[tuple[str, Any]]:
+    def _disguises(self, edit: Edit) -> Iterator[tuple[str, Callable[[], Evidence | None]]]:
         """Name of each, and what makes its evidence; None from it where it cannot be made."""
         study = self.subject.study
         if PAPER not in study.attempts:
-            yield PAPER, lambda: self._of_file(self._paper(edit), edit.retired)
+            yield PAPER, partial(self._of_file, self._paper, edit.retired)
         for share in study.near_margin:
-            yield f"blend that holds {share:g}", lambda share=share: self._blend(share)
+            yield f"blend that holds {share:g}", partial(self._blend, share)
         for share in study.partly:
+            trained = partial(self._partly, share)
             yield (
                 f"retrained on {share:g} of its rows",
-                lambda share=share: self._of_file(self._partly(share), edit.retired),
+                partial(self._of_file, trained, edit.retired),
             )
 
-    def _of_file(self, file: Artifact, retired: Sequence[int]) -> Any:
-        observed = self.suite.observe.model(file, retired=retired)
+    def _of_file(self, file: Callable[[], Artifact], retired: Sequence[int]) -> Evidence:
+        observed = self.suite.observe.model(file(), retired=retired)
         return self.suite.evidence.with_candidate(observed)
 
-    def _blend(self, share: float) -> Any:
+    def _blend(self, share: float) -> Evidence | None:
         from audits import remainder, spiked
         from audits.errors import BadControl
 
@@ -349,7 +352,7 @@ class _Work:
         folder = self.home.qualifications / self.subject.id
         return folder / f"class-{self.label}-after-{len(self.model.retired)}" / name
 
-    def _paper(self, edit: Edit) -> Artifact:
+    def _paper(self) -> Artifact:
         from flows.data import loaders
         from flows.models import weights
         from flows.steps.edit import forget_classes
