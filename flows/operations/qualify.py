@@ -269,6 +269,7 @@ def _registered(ready: _Ready, again: str) -> tuple[Entry, Studied | None]:
     entries = ledger.entries()
     earlier = [e for e in entries if e.kind == standing.REGISTERED and _same_cuts(e, ready)]
     ended = {e.key: e for e in entries if e.kind == standing.SIGNED}
+    _refuse_edited(ready, [e for e in entries if e.kind == standing.REGISTERED], ended, again)
     wanted = _identity(ready)
     for entry in reversed(earlier):
         end = ended.get(entry.key)
@@ -302,6 +303,26 @@ def _registered(ready: _Ready, again: str) -> tuple[Entry, Studied | None]:
         **({"reason": again} if again else {}),
     }
     return ledger.append_once(standing.REGISTERED, "", key, body), None
+
+
+def _refuse_edited(
+    ready: _Ready, begun: Sequence[Entry], ended: Mapping[str, Entry], again: str
+) -> None:
+    """Refuse a study that was begun on a model which its alias points to no longer.
+
+    Raises:
+        EventError: With what to do.
+    """
+    for entry in begun:
+        same_name = entry.body.get("name") == ready.subject.study.name
+        model = str(entry.body.get("model"))
+        if same_name and entry.key not in ended and model != ready.family.model and not again:
+            raise EventError(
+                f"The model was edited since study '{ready.subject.study.name}' was begun on "
+                f"{model[:16]} (ledger entry {entry.seq}). To finish it, name that version, as in "
+                '`model: {registry: "name/1"}`; for a study of the model as it is now, take '
+                "another name."
+            )
 
 
 def _identity(ready: _Ready) -> Json:

@@ -152,6 +152,17 @@ def test_a_study_that_was_begun_with_other_terms_is_finished_or_given_up(place: 
     assert [e.qualifies for e in studied.content.earlier] == [False]
 
 
+def test_a_model_that_was_edited_since_is_refused_with_what_to_do(place: Place) -> None:
+    """The study was begun on another model: its entry says so."""
+    home, folder = place
+    file = studies.asked(folder)
+    begun = studies.ready(home, file)
+    body = {"study": "x", "name": "small", "model": "f" * 64, "family": begun.family.to_json()}
+    Ledger(home.ledger).append_once(standing.REGISTERED, "", "x", body)
+    with pytest.raises(EventError, match="was edited since"):
+        qualify.qualify(home, file)
+
+
 def test_a_class_that_is_done_is_not_done_again(place: Place) -> None:
     """Its file is there: nothing is trained, whatever was killed since."""
     home, folder = place
