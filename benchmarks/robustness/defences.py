@@ -814,7 +814,7 @@ DEFENCES = (
     ),
     Defence(
         "cuts that did not qualify are not silently tried again",
-        "flows/operations/qualify.py",
+        "flows/operations/study_ledger.py",
         'elif end.body.get("result") != QUALIFIED and not again:',
         "elif False:",
         f"{QUALIFY}::test_a_study_that_did_not_qualify_is_entered_and_not_silently_run_again",

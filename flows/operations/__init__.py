@@ -7,7 +7,10 @@ Before an event:
     train_base.py          Train a base model by a recipe and register it
     prepare_references.py  Train the retrained references before anybody waits for them
     qualify.py             Qualify a ladder of cuts on drawn classes, against retrained models
-    studied_class.py       One class of such a study
+    study_setup.py         What it needs before it begins, and what is refused
+    study_ledger.py        Which studies the ledger holds, and which may begin
+    studied_class.py       One class of it, cut and compared with retrained models
+    study_disguises.py     Models of that class that must fail
     request_costs.py       What requests have cost here: retraining, L3, under a qualification
     cost.py                Forecast what forgetting each class would take
     doctor.py              Check what would keep an event from running here

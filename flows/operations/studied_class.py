@@ -10,10 +10,9 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,24 +22,19 @@ from compliance.qualification import kept, rules
 from compliance.qualification.study import CUT, MUST_FAIL, RETRAINED, StudiedClass, StudiedModel
 from flows.state import progress
 from flows.state.facts import AcceptedRequest, Edit, Json, Method, Model, Rung
-from flows.state.files import Artifact, write_atomically
+from flows.state.files import write_atomically
 from flows.state.paths import Home, StudyCase
 from flows.steps import method_cost, prepare, qualified
 from flows.steps import references as training
 
 if TYPE_CHECKING:
-    from audits.evidence import Evidence
     from audits.finding import Finding
     from compliance.documents.policy import Policy
     from compliance.documents.preprocessing import Preprocessing
     from compliance.documents.study import Study
     from flows.steps.audit import Suite
 
-PAPER = "paper"
-"""A preset that leaves most of what is known: it must fail."""
 TRAININGS, CUTS, AUDITS = "trainings", "cuts", "audits"
-PARTLY_SEED = 7000
-"""Seeds of partly retrained models from here on: none of a reference, a shadow or a base model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,8 +301,16 @@ class _Work:
     def _must_fail(self, edit: Edit) -> None:
         """Models that hold the class behind some disguise, beside the controls."""
         from audits.finding import Finding
+        from flows.operations import study_disguises
 
-        for name, observe in self._disguises(edit):
+        disguises = study_disguises.Disguises(
+            subject=self.subject,
+            suite=self.suite,
+            label=self.label,
+            retired=edit.retired,
+            seconds=self.seconds,
+        )
+        for name, observe in disguises.every():
             progress.current().advance(f"class {self.label}: {name}", 0, 1)
             evidence = observe()
             if evidence is None:
@@ -317,83 +319,6 @@ class _Work:
             findings = [Finding.from_json(each) for each in self.suite.findings(evidence)]
             self.seconds[AUDITS] += time.monotonic() - began
             self._note(name, MUST_FAIL, findings)
-
-    def _disguises(self, edit: Edit) -> Iterator[tuple[str, Callable[[], Evidence | None]]]:
-        """Name of each, and what makes its evidence; None from it where it cannot be made."""
-        study = self.subject.study
-        if PAPER not in study.attempts:
-            yield PAPER, partial(self._of_file, self._paper, edit.retired)
-        for share in study.near_margin:
-            yield f"blend that holds {share:g}", partial(self._blend, share)
-        for share in study.partly:
-            trained = partial(self._partly, share)
-            yield (
-                f"retrained on {share:g} of its rows",
-                partial(self._of_file, trained, edit.retired),
-            )
-
-    def _of_file(self, file: Callable[[], Artifact], retired: Sequence[int]) -> Evidence:
-        observed = self.suite.observe.model(file(), retired=retired)
-        return self.suite.evidence.with_candidate(observed)
-
-    def _blend(self, share: float) -> Evidence | None:
-        from audits import remainder, spiked
-        from audits.errors import BadControl
-
-        try:
-            blended, _ = spiked.spiked(
-                self.suite.evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
-            )
-        except BadControl:
-            return None
-        return blended
-
-    def _file(self, name: str) -> Path:
-        folder = self.home.qualifications / self.subject.id
-        return folder / f"class-{self.label}-after-{len(self.model.retired)}" / name
-
-    def _paper(self) -> Artifact:
-        from flows.data import loaders
-        from flows.models import weights
-        from flows.steps.edit import forget_classes
-
-        dataset = loaders.learned(self.data, self.model)
-        network, _ = weights.load_weights(
-            self.home.root / self.model.file.path,
-            architecture=self.model.architecture,
-            classes=self.data.classes,
-            input_shape=dataset.input_shape,
-        )
-        edited = forget_classes(network, dataset, [self.label], method_of(PAPER))
-        path = self._file("paper.safetensors")
-        weights.save_weights(edited.unretired, path, {})
-        return Artifact.of(self.home.root, path)
-
-    def _partly(self, share: float) -> Artifact:
-        """Retrained with a part of the class's rows left in; kept, as trainings are dear."""
-        from audits import spiked
-        from flows.data import loaders
-        from flows.models import recipes, trainings, weights
-
-        path = self._file(f"partly-{share:g}.safetensors")
-        if not path.exists():
-            dataset = loaders.learned(self.data, self.model)
-            regime = trainings.Regime.of(recipes.get(self.subject.recipe))
-            began = time.monotonic()
-            trained = spiked.partly_retrained(
-                lambda: trainings.begun(
-                    regime, self.model.architecture, self.data.classes, dataset.input_shape
-                ),
-                dataset.train_inputs,
-                dataset.train_labels,
-                recipe=regime.recipe,
-                seed=PARTLY_SEED + self.label,
-                forget=[self.label],
-                share=share,
-            )
-            self.seconds[TRAININGS] += time.monotonic() - began
-            weights.save_weights(trained, path, {})
-        return Artifact.of(self.home.root, path)
 
 
 def method_of(preset: str) -> Method:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from compliance.documents.study import load_study
 from compliance.formats import typed
 from compliance.qualification import drawing, qualification
 from compliance.qualification.study import (
@@ -21,7 +22,7 @@ from compliance.qualification.study import (
     StudiedClass,
     StudiedModel,
 )
-from flows.operations import qualify, studied_class, train_base
+from flows.operations import qualify, studied_class, study_ledger, study_setup, train_base
 from flows.operations.qualify import Studied
 from flows.state import keyring
 from flows.state.paths import Home
@@ -73,13 +74,13 @@ def asked(folder: Path, **changes: Any) -> Path:
 
 def ready(home: Home, file: Path) -> Any:
     """The study as it would begin."""
-    return qualify._ready(home, qualify.load_study(file), file.parent)
+    return study_setup.ready(home, load_study(file), file.parent)
 
 
 def put_results(home: Home, file: Path, *, result: str = "PASSED", again: str = "") -> str:
     """Register the study, and leave whole results of every class that is drawn; the study's id."""
     begun = ready(home, file)
-    entry, _ = qualify._registered(begun, again)
+    entry, _ = study_ledger.registered(begun, again)
     subject = replace(begun.subject, id=entry.key)
     measure = {c: qualification.measure_of(facts) for c, facts in begun.frame.items()}
     drawn = drawing.classes(measure, begun.terms.classes, head=entry.hash)
