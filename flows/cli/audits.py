@@ -202,7 +202,7 @@ def _qualifications(home: Home) -> list[dict[str, Any]]:
                 "state": " ".join(problems) or "holds",
                 "passed": f"{content.outcome.passed.events} of {content.outcome.passed.trials}",
                 "until": content.valid_until[:10],
-                "events": len(standing.runs(entries, digest)),
+                "events": str(len(standing.runs(entries, digest))),
             }
         )
     return rows

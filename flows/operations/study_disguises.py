@@ -18,6 +18,8 @@ from flows.operations.studied_class import TRAININGS, Subject
 from flows.state.files import Artifact
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from audits.evidence import Evidence
     from flows.state.facts import Data, Model
     from flows.state.paths import Home
@@ -113,26 +115,35 @@ class Disguises:
 
     def _partly(self, share: float) -> Artifact:
         """Retrained with a part of the class's rows left in; kept, as trainings are dear."""
-        from audits import spiked
-        from flows.data import loaders
+        from flows.data import loaders, view
         from flows.models import recipes, trainings, weights
 
         path = self._file(f"partly-{share:g}.safetensors")
         if not path.exists():
             dataset = loaders.learned(self.data, self.model)
-            regime = trainings.Regime.of(recipes.get(self.subject.recipe))
+            kept = self._kept_rows(dataset.train_labels, share)
             began = time.monotonic()
-            trained = spiked.partly_retrained(
-                lambda: trainings.begun(
-                    regime, self.model.architecture, self.data.classes, dataset.input_shape
-                ),
-                dataset.train_inputs,
-                dataset.train_labels,
-                recipe=regime.recipe,
+            trained = trainings.run(
+                trainings.Regime.of(recipes.get(self.subject.recipe)),
+                architecture=self.model.architecture,
+                classes=self.data.classes,
+                input_shape=dataset.input_shape,
+                inputs=view.chosen(dataset.train_inputs, kept),
+                labels=dataset.train_labels[kept],
                 seed=PARTLY_SEED + self.label,
-                forget=[self.label],
-                share=share,
+                what=f"class {self.label}, {share:g} of its rows left in",
             )
             self.seconds[TRAININGS] += time.monotonic() - began
             weights.save_weights(trained, path, {})
         return Artifact.of(self.home.root, path)
+
+    def _kept_rows(self, labels: Tensor, share: float) -> Tensor:
+        """All rows of the other classes, and this share of its own, (n,), bool."""
+        import torch
+
+        generator = torch.Generator().manual_seed(PARTLY_SEED + self.label)
+        kept = labels != self.label
+        own = torch.nonzero(labels == self.label).flatten()
+        left_in = max(1, round(share * len(own)))
+        kept[own[torch.randperm(len(own), generator=generator)[:left_in]]] = True
+        return kept

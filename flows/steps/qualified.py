@@ -56,8 +56,7 @@ class Asked:
     @classmethod
     def of(cls, attempt: AcceptedRequest | RegisteredPlan) -> Asked:
         """Of an attempt that is carried out, or by its plan."""
-        planned = not isinstance(attempt, AcceptedRequest)
-        rung = attempt.attempts if planned else attempt.rung
+        rung = attempt.rung if isinstance(attempt, AcceptedRequest) else attempt.attempts
         method = attempt.method
         if method is None:
             raise EventError("How a claimed model was made is not known: nothing qualifies it.")
