@@ -79,7 +79,7 @@ def test_a_study_that_is_killed_goes_on_where_it_stopped(tmp_path: Path) -> None
             time.sleep(0.2)
         assert first.poll() is None, first.communicate()
         first.send_signal(signal.SIGKILL)
-        first.wait()
+        first.communicate()  # reads and closes its pipes
         before = digests(home)
         second = damp(home, file)
         out, err = second.communicate()
