@@ -150,7 +150,7 @@ def qualify(file: Path | None, again: str, as_json: bool) -> int:
 
     with console.bars(steps=0):
         studied = studies.qualify(home, file, again=again)
-    console.answer(studied.to_json(), _ended(studied), as_json=as_json)
+    console.answer(studied.to_json(), _ended(home, studied), as_json=as_json)
     return DONE if studied.content.outcome.qualifies else NOT_PASSED
 
 
@@ -208,14 +208,15 @@ def _qualifications(home: Home) -> list[dict[str, Any]]:
     return rows
 
 
-def _ended(studied: Studied) -> Iterator[Text | str]:
+def _ended(home: Home, studied: Studied) -> Iterator[Text | str]:
     """What came of a study, and what to do with it."""
-    from flows.operations.qualify import details
+    from flows.operations.qualify import details, why_not
 
     outcome = studied.content.outcome
     words = "qualified" if outcome.qualifies else "not qualified"
     yield console.mark(good=outcome.qualifies, words=words, rest=f"  {studied.content.name}")
     yield from (f"  {reason}" for reason in outcome.reasons)
+    yield from (f"  {line}" for line in why_not(home, studied.content))
     yield from (f"  {name:<26} {value}" for name, value in details(studied.content))
     yield f"Report: {console.short(studied.report)}"
     yield f"Statement: {console.short(studied.statement)}"

@@ -236,6 +236,18 @@ def _utc(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def why_not(home: Home, content: Qualification) -> Iterator[str]:
+    """Of each class on which no cut passed, the first reason of each cut."""
+    folder = home.qualifications / content.study
+    for each in content.classes:
+        file = folder / f"class-{each.label}-after-{each.edits}.json"
+        if each.rung is not None or not file.exists():
+            continue
+        reasons = json.loads(file.read_bytes()).get("reasons", {})
+        for preset, every in reasons.items():
+            yield f"class {each.label}, {preset}: {every[0]}"
+
+
 def of_ended(home: Home, digest: str) -> Studied:
     """What a study that has ended amounts to; its pages are written where they are not there.
 

@@ -79,10 +79,12 @@ class Cut:
     Attributes:
         studied: What came of it.
         model: For the next edit in sequence; None where no cut passed.
+        reasons: Why each cut that did not pass did not, by its preset.
     """
 
     studied: StudiedClass
     model: Model | None
+    reasons: Mapping[str, tuple[str, ...]]
 
 
 def kept_file(subject: Subject, label: int, edits: int) -> Path:
@@ -107,6 +109,7 @@ def study_class(subject: Subject, model: Model, label: int, *, head: str) -> Cut
     content = {
         "studied": typed.plain(cut.studied),
         "model": cut.model.to_json() if cut.model else None,
+        "reasons": {preset: list(every) for preset, every in cut.reasons.items()},
     }
     write_atomically(file, json.dumps(content, indent=1).encode())
     return cut
@@ -115,7 +118,8 @@ def study_class(subject: Subject, model: Model, label: int, *, head: str) -> Cut
 def _kept(subject: Subject, model: Model, label: int, content: Json) -> Cut:
     studied = typed.read(StudiedClass, content["studied"])
     after = Model.from_json(content["model"]) if content["model"] else None
-    return Cut(studied=studied, model=after)
+    reasons = {preset: tuple(every) for preset, every in content.get("reasons", {}).items()}
+    return Cut(studied=studied, model=after, reasons=reasons)
 
 
 class _Work:
@@ -137,6 +141,7 @@ class _Work:
         self.seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
         self.models: list[StudiedModel] = []
         self.baseline: dict[str, list[Finding]] = {}
+        self.reasons: dict[str, tuple[str, ...]] = {}
         self.seconds = dict.fromkeys((TRAININGS, CUTS, AUDITS), 0.0)
 
     def carried_out(self) -> Cut:
@@ -169,7 +174,7 @@ class _Work:
         after = None
         if rung is not None:
             after = replace(self.model, file=edit.after, retired=edit.retired, registry=None)
-        return Cut(studied=studied, model=after)
+        return Cut(studied=studied, model=after, reasons=self.reasons)
 
     def _cuts(self) -> tuple[int | None, Edit]:
         """The ladder's cuts in their order, until one passes."""
@@ -276,6 +281,8 @@ class _Work:
             self.baseline = {n: f for n, f in findings.items() if n in case.baseline}
         controls = self.baseline | findings
         verdict = judge(candidate, controls, self.subject.judged_by, impossible=impossible)
+        if verdict.reasons:
+            self.reasons[preset] = verdict.reasons
         self._note(preset, CUT, candidate, verdict.result)
         for name, own in controls.items() if first else findings.items():
             kind = RETRAINED if name.startswith(audit.REFERENCE) else MUST_FAIL
