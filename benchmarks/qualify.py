@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -44,6 +45,9 @@ def main() -> None:
     options = _options()
     if options.picture:
         _picture()
+        return
+    if options.so_far:
+        _so_far(options)
         return
     home_path = (options.home / options.data).absolute()
     os.environ["DAMP_HOME"] = str(home_path)
@@ -84,8 +88,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--attempts", default="natural")
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--sequence", type=int, default=1)
+    parser.add_argument("--so-far", action="store_true", help="Write what a study has so far")
     parser.add_argument("--picture", action="store_true", help="Only docs/qualification-bounds.svg")
     return parser.parse_args()
+
+
+def _so_far(options: argparse.Namespace) -> None:
+    """What an unfinished study has measured: its classes, nothing that would follow from all."""
+    folder = options.home / options.data / "qualifications"
+    files = sorted(folder.glob("*/class-*.json"))
+    classes = [json.loads(file.read_text())["studied"] for file in files]
+    file = RESULTS / "qualify.json"
+    results: Json = json.loads(file.read_text()) if file.exists() else {"sets": {}}
+    results["sets"][options.data] = {"unfinished": classes, "wanted": options.classes}
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "qualify.md").write_text("\n".join(_page(results)) + "\n")
 
 
 def _picture() -> None:
@@ -106,6 +123,7 @@ def _base(home: Any, options: argparse.Namespace) -> Path:
     note = home.root / "bench-base.json"
     if note.exists():
         return Path(json.loads(note.read_text())["weights"])
+    began = time.process_time()
     trained = train_base.base_model(
         home,
         name=options.data,
@@ -115,7 +133,8 @@ def _base(home: Any, options: argparse.Namespace) -> Path:
         architecture=None,
         seed=0,
     )
-    note.write_text(json.dumps(trained.to_json()))
+    cpu = round(time.process_time() - began, 2)
+    note.write_text(json.dumps(trained.to_json() | {"processorSeconds": cpu}))
     return Path(trained.weights)
 
 
@@ -176,7 +195,7 @@ def _event(home: Any, options: argparse.Namespace, studied: Any, weights: Path, 
     if not home.request(identity).exists():
         file.write_text(json.dumps(request))
     requests.submit(home, file, model_checks.LENIENT)
-    closed = _carried_out(home, identity)
+    closed, cpu = _carried_out(home, identity)
     note.parent.mkdir(exist_ok=True)
     note.write_text(
         json.dumps(
@@ -186,31 +205,40 @@ def _event(home: Any, options: argparse.Namespace, studied: Any, weights: Path, 
                 "verdict": closed.verdict,
                 "attempts": closed.attempt,
                 "reasons": list(closed.reasons),
+                "processorSeconds": cpu,
             }
         )
     )
 
 
-def _carried_out(home: Any, event: str) -> Any:
-    """Every attempt that is due."""
+def _carried_out(home: Any, event: str) -> tuple[Any, Json]:
+    """Every attempt that is due; how the last ended, and processor seconds of cuts and audits."""
     from flows.orchestration.runner import GO_ON, attempt_due
     from flows.state.paths import Attempt
     from flows.steps import audit, conclude, edit, plan, prepare, references, register
 
+    cpu = {"cut": 0.0, "audit": 0.0, "all": 0.0}
     while True:
+        began = time.process_time()
         at = Attempt(home, event, attempt_due(home, event))
         accepted = prepare.accept(at)
         data = prepare.version_data(at, accepted)
         model = prepare.pin_model(at, accepted, data)
         trained = references.train_references(at, accepted, data, model)
+        before = time.process_time()
         planned = plan.register_plan(at, accepted, data, model, trained)
+        cut_from = time.process_time()
         edited = edit.edit(at, accepted, data, model, trained)
+        cut_to = time.process_time()
         findings = audit.audit(at, data, model, trained, planned, edited)
+        cpu["cut"] += cut_to - cut_from
+        cpu["audit"] += time.process_time() - cut_to + cut_from - before
         record = conclude.conclude(at, accepted, data, model, planned, edited, findings)
         registration = register.register(at, accepted, data, model, edited, record)
         closed = register.close(at, accepted, record, registration)
+        cpu["all"] += time.process_time() - began
         if closed.ending not in GO_ON:
-            return closed
+            return closed, {name: round(value, 2) for name, value in cpu.items()}
 
 
 def _write(options: argparse.Namespace, home: Any, studied: Any) -> None:
@@ -272,6 +300,7 @@ def _figures(home: Any, studied: Any) -> Json:
             for event in events
         ],
         "seconds": measured.to_json(),
+        "training": json.loads((home.root / "bench-base.json").read_text()).get("processorSeconds"),
     }
 
 
@@ -288,7 +317,25 @@ def _page(results: Json) -> Iterator[str]:
         yield ""
         yield f"## {name}"
         yield ""
-        yield from _table(figures)
+        yield from _unfinished(figures) if "unfinished" in figures else _table(figures)
+
+
+def _unfinished(figures: Json) -> Iterator[str]:
+    classes = figures["unfinished"]
+    yield (
+        f"**Not finished**: {len(classes)} of {figures['wanted']} classes were studied, no event "
+        "was run. Run the command to go on."
+    )
+    yield ""
+    yield "| class | model | kind | against retrained models | kept |"
+    yield "|---|---|---|---|---|"
+    for each in classes:
+        for model in each["models"]:
+            kept = "-" if model["kept"] is None else f"{model['kept']:.3f}"
+            yield (
+                f"| {each['label']} | {model['name']} | {model['kind']} | {model['result']} | "
+                f"{kept} |"
+            )
 
 
 def _table(figures: Json) -> Iterator[str]:
@@ -296,7 +343,6 @@ def _table(figures: Json) -> Iterator[str]:
     passed = [e for e in events if e["verdict"] == "PASSED"]
     fresh = [e for e in events if not e["studied"]]
     checked = [e for e in passed if e["level3"]]
-    seconds = figures["seconds"]
     state = "qualified" if figures["qualified"] else "not qualified"
     wrong = figures["wrong"]
     yield "| figure | value |"
@@ -325,11 +371,13 @@ def _table(figures: Json) -> Iterator[str]:
         f"| of {len(checked)} of these, at L3 afterwards | {counts['PASSED']} PASSED, "
         f"{counts['FAILED']} FAILED, {counts['INCONCLUSIVE']} INCONCLUSIVE |"
     )
-    if None not in (seconds["training"], seconds["cut"], seconds["alone"]):
-        share = (seconds["cut"] + seconds["alone"]) / seconds["training"]
+    spent = [event["processorSeconds"] for event in events if "processorSeconds" in event]
+    if spent and figures.get("training"):
+        cut, audit = (fmean(each[name] for each in spent) for name in ("cut", "audit"))
+        share = (cut + audit) / figures["training"]
         yield (
-            f"| cut and audit under the qualification, in full trainings | {share:.2f} "
-            f"({seconds['cut']} s + {seconds['alone']} s of {seconds['training']} s) |"
+            f"| cut and audit under the qualification, in full trainings, by processor time | "
+            f"{share:.2f} ({cut:.1f} s + {audit:.1f} s of {figures['training']:.1f} s) |"
         )
     for kind in ("cut", "retrained", "must fail"):
         shares = [
