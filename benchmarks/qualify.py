@@ -84,7 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--recipe", default=None)
-    parser.add_argument("--policy", default="demo-v1")
+    parser.add_argument("--policy", default=str(Path(__file__).with_name("qualify_l3.yaml")))
     parser.add_argument("--attempts", default="natural")
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--sequence", type=int, default=1)
