@@ -2,6 +2,7 @@
 
     statement.py    what an attempt amounts to: an in-toto Statement v1, checked by a strict schema
     facts.py        the same as frozen, typed facts, for everybody who reads a statement
+    input_facts.py  those of what an attempt started from
     envelope.py     the signed file around it (DSSE): sign, countersign, merge, verify
     keys.py         Ed25519 keys as files, `<id>.pem`, readable by their owner alone
     trust.py        `trust.json`: which key may sign in which role, and from when to when
