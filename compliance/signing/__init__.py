@@ -5,6 +5,8 @@
     input_facts.py  those of what an attempt started from
     envelope.py     the signed file around it (DSSE): sign, countersign, merge, verify
     keys.py         Ed25519 keys as files, `<id>.pem`, readable by their owner alone
+    tokens.py       the same keys on a PKCS#11 token, which they never leave
+    time_stamp.py   RFC 3161: a third party's word for when a statement was there
     trust.py        `trust.json`: which key may sign in which role, and from when to when
     signed_note.py  a few lines of text with signatures beneath, for checkpoints of the ledger
 
@@ -43,6 +45,8 @@ __all__ = [
     "sign_payload",
     "signed_note",
     "statement",
+    "time_stamp",
+    "tokens",
     "trust",
     "verify_signatures",
 ]

@@ -1,4 +1,4 @@
-from . import envelope, facts, keys, signed_note, statement, trust
+from . import envelope, facts, keys, signed_note, statement, time_stamp, tokens, trust
 from .envelope import (
     LARGEST,
     PAYLOAD_TYPE,
@@ -46,6 +46,8 @@ __all__ = [
     "sign_payload",
     "signed_note",
     "statement",
+    "time_stamp",
+    "tokens",
     "trust",
     "verify_signatures",
 ]

@@ -14,6 +14,7 @@ After it:
     promote.py             Move the alias to a version, past every check of the gate
     purge.py               Delete what still holds the class and is damp's own; list what is left
     reaudit.py             Audit a finished event again: when it is due, or the audits have changed
+    time_stamps.py         Ask a time-stamp authority when a statement was there
     replay.py              Run an attempt again from its pinned inputs, and compare
 
 For other pipelines:
@@ -35,5 +36,6 @@ __all__ = [
     "purge",
     "reaudit",
     "replay",
+    "time_stamps",
     "train_base",
 ]
