@@ -4,8 +4,8 @@
     iso-42001   controls of Annex A of ISO/IEC 42001:2023
 
 Each point holds what the signed statement says of it, or says that the statement has nothing: then
-whoever writes the documentation has to. A view never says that a duty is met. How the points were
-read stands in docs/mappings.md; a lawyer checks them.
+whoever writes the documentation has to. A view never says that a duty is met. The points were read
+in secondary copies, as docs/mappings.md has them; a lawyer checks them.
 """
 
 from __future__ import annotations
