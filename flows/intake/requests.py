@@ -317,13 +317,13 @@ def _source(spec: DataSpec) -> Facts:
 
 def _written(preprocessing: str) -> str:
     """As a request holds what the command line names: a source, or the keys of a file."""
-    from compliance.documents.preprocessing import SOURCES
+    from compliance.documents.preprocessing import SOURCES, content_of
     from flows.models import preprocessing_sources
 
     if preprocessing.startswith(SOURCES):
         return json.dumps(preprocessing)
     applied = preprocessing_sources.of_option(preprocessing)
-    return json.dumps(applied.content() if applied else None)
+    return json.dumps(content_of(applied))
 
 
 def template(

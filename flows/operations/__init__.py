@@ -3,6 +3,7 @@
 Before an event:
 
     adopt.py               Take in a model that another pipeline has registered
+    inspection_facts.py    What `damp inspect` says, as typed facts
     inspection.py          Look at data and a model: what they are, what a request would take
     train_base.py          Train a base model by a recipe and register it
     prepare_references.py  Train the retrained references before anybody waits for them

@@ -122,7 +122,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-BY_TOKEN = """
+SIGNING_EVENT = """
 import runpy, sys
 from flows.state import keyring
 from flows.state.settings import settings
@@ -146,7 +146,7 @@ def test_a_key_on_a_token_signs_statements_and_is_rotated(desk: None, home: Home
     (row,) = json.loads(run("-m", "flows", "keys", "list", "--json"))
     assert row["signs_here"]
     decided = str(Path(__file__).parents[1] / "decided.py")
-    statement = run("-c", BY_TOKEN, decided).strip()
+    statement = run("-c", SIGNING_EVENT, decided).strip()
     verified = verify_statement(statement, home.trust)
     assert verified.exit_code == 0
     assert [each.keyid for each in verified.signatures] == [row["keyid"]]
