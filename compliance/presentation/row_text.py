@@ -70,6 +70,12 @@ def weak(row: AuditRow) -> bool:
     return is_finite(detect) and detect < LEAST_POWER and not side_effect(row)
 
 
+def counted(row: AuditRow) -> bool:
+    """Whether it could have shown the original: the claim counts these, and so does every page."""
+    detect = row.power.detect_original
+    return row.required and is_finite(detect) and detect >= LEAST_POWER
+
+
 def side_effect(row: AuditRow) -> bool:
     """Whether a row is about what must stay as it was; the original is no case to notice there."""
     return any(fnmatchcase(str(row.name), glob) for glob in wording.SIDE_EFFECTS)

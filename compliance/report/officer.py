@@ -229,8 +229,9 @@ def _deadline(page: _Page) -> str:
 
 def _limits(page: _Page) -> Iterator[str]:
     required = page.own.required
-    if weak := sum(row_text.weak(row) for row in required):
-        yield page.say("limit.weak", weak=weak, total=len(required))
+    able = sum(row_text.counted(row) for row in required)
+    if others := len(required) - able:
+        yield page.say("limit.weak", able=able, total=len(required), others=others)
     for key in ("attacks", "persons", "copies", "law"):
         yield page.say(f"limit.{key}")
 

@@ -327,9 +327,27 @@ def test_the_verdict_box_says_how_many_measurements_could_have_noticed(
         row["power"]["detectOriginal"] = 0.9
     rows[-1]["power"]["detectOriginal"] = 0.2
     text = Reader(render(statement, example)).text
-    able = len(rows) - 2  # one weak, and accuracy.retain is no case for the original
-    assert f"Of the {able + 1} required measurements that look for the class, {able} can" in text
-    assert f"1 hardly can : {rows[-1]['label']}" in text
+    able, total = len(rows) - 1, len(rows)
+    assert f"{able} of the {total} required measurements could have shown the original" in text
+    assert f"1 looks for the class and hardly could : {rows[-1]['label']}" in text
+
+
+@pytest.mark.parametrize("weak", [0, 1, 3])
+def test_claim_first_page_and_annex_count_the_same_measurements(
+    example: ModuleType, weak: int
+) -> None:
+    statement = PAGES.passed(example)
+    required = [r for r in statement["predicate"]["audits"] if r.get("required")]
+    for row in required:
+        row["power"]["detectOriginal"] = 0.95
+    for row in required[:weak]:
+        row["power"]["detectOriginal"] = 0.1
+    able, total = len(required) - weak, len(required)
+    text = Reader(render(statement, example)).text
+    assert f"{able} of the {total} required measurements could have shown the original" in text
+    first = f"{able} of the {total} required measurements could have recognised a model"
+    assert (first in text) is (weak > 0)
+    assert f"{total} of {total} within their margin" in text
 
 
 @pytest.mark.parametrize(
