@@ -21,7 +21,8 @@ from typing import Any
 from compliance.ledger import Entry
 from compliance.report import pages, templates
 from compliance.signing import Statement
-from compliance.signing.facts import DataVersion, Predicate
+from compliance.signing.facts import Predicate
+from compliance.signing.input_facts import DataVersion
 
 Json = dict[str, Any]
 Decoded = Mapping[str, Any]
