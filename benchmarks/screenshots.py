@@ -68,7 +68,7 @@ def _prefect(url: str, event: str) -> Image.Image:
         found: list[dict[str, str]] = httpx.post(f"{url}/api/{what}/filter", json={}).json()
         return found
 
-    run = next(each for each in asked("flow_runs") if each["name"].startswith(event))
+    run = next(each for each in asked("flow_runs") if f"event {event[:8]}" in each["tags"])
     told = next(each for each in asked("artifacts") if each["key"].startswith(f"verdict-{event}"))
     above = served(f"{url}/runs/flow-run/{run['id']}", 1400, 600)
     below = served(f"{url}/artifacts/artifact/{told['id']}", 1400, 450)

@@ -46,10 +46,11 @@ class Acceptance:
 
     low_accuracy: bool = False
     duplicates: bool = False
+    hopeless: bool = False
 
 
 STRICT = Acceptance()
-LENIENT = Acceptance(low_accuracy=True, duplicates=True)
+LENIENT = Acceptance(low_accuracy=True, duplicates=True, hopeless=True)
 """For a request that was accepted before, and is carried out again."""
 
 

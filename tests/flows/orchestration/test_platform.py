@@ -106,9 +106,15 @@ def test_an_event_on_the_servers_leaves_pages_that_read_well(platform: Office) -
     assert {"name", "outcome"} <= rows[0].keys()
     assert "/#/models/digits/versions/" in shown[f"report-{event}-1"]["data"]
     (run,) = [
-        r for r in asked(platform, f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)
+        r
+        for r in asked(platform, f"{api}/flow_runs/filter", {})
+        if f"event {event[:8]}" in r["tags"]
     ]
     assert run["state_name"] == "Completed"
+    assert run["name"] == f"digits@champion: forget class 3, attempt 1 ({event[:8]})"
+    lines = [line["message"] for line in asked(platform, f"{api}/logs/filter", {})]
+    assert any(line.startswith("3 of 10: ") for line in lines)
+    assert any(line.startswith(f"{state_of(platform, event)['verdict']}: ") for line in lines)
     written = (platform.home.root / "logs" / "damp.jsonl").read_text()
     log = [json.loads(line) for line in written.splitlines()]
     assert {"step", "attempt"} <= next(line for line in log if line["event"] == event).keys()
@@ -142,7 +148,9 @@ def test_a_server_that_dies_under_a_run_is_told_and_the_event_goes_on(platform: 
 
 def runs(platform: Office, api: str, event: str) -> list[dict[str, Any]]:
     return [
-        r for r in asked(platform, f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)
+        r
+        for r in asked(platform, f"{api}/flow_runs/filter", {})
+        if f"event {event[:8]}" in r["tags"]
     ]
 
 
