@@ -530,6 +530,20 @@ DEFENCES = (
         "        elif failure is not None:\n",
         "tests/flows/registry/test_gate.py::test_only_a_signed_reaudit_takes_back_one_that_did_not_pass",
     ),
+    Defence(
+        "a time stamp counts below a trusted root, over these very bytes",
+        "compliance/signing/time_stamp.py",
+        "        verifier.verify_message(response, payload)\n",
+        "        pass\n",
+        "tests/compliance/signing/test_time_stamp.py::test_an_authority_below_no_trusted_root_counts_for_nothing",
+    ),
+    Defence(
+        "what no model can pass waits for --go-on",
+        "flows/intake/forecasts.py",
+        "    if foreseen.hopeless:\n",
+        "    if False:\n",
+        "tests/flows/intake/test_forecasts.py::test_sizes_that_rule_a_pass_out_are_said_and_refused",
+    ),
     # the verdict
     Defence(
         "the plan stands in the ledger first",

@@ -139,8 +139,8 @@ def _claim(metric: str, comparator: str, threshold: float, value: float | None) 
 
 def _fewest_images(own: Predicate) -> int:
     """Held-out images of the forgotten class, of the row that has fewest; 0 where none has any."""
-    sizes = [row.sizes["forget_test"] for row in own.required if "forget_test" in (row.sizes or {})]
-    return min(sizes, default=0)
+    sizes = [row.sizes for row in own.required if row.sizes]
+    return min((each["forget_test"] for each in sizes if "forget_test" in each), default=0)
 
 
 def preregistration(statement: Decoded) -> Json:

@@ -114,8 +114,8 @@ def test_a_model_card_is_read_by_hugging_faces_library(example: ModuleType, kind
         for row in statement["predicate"]["audits"]
         if row.get("required") and row["status"] == "RUN"
     ]
-    told = {(result.metric_type, result.metric_value) for result in results}
-    assert told == {(row["name"], row["value"]) for row in rows}
+    names = {(result.metric_type, result.metric_value) for result in results}
+    assert names == {(row["name"], row["value"]) for row in rows}
     assert {result.task_type for result in results} == {"image-classification"}
 
 
@@ -155,9 +155,9 @@ def test_no_cell_is_a_formula(text: str) -> None:
 
 
 def test_the_columns_are_explained_beside_the_file() -> None:
-    told = exports.csv_metadata("ledger.csv")
-    assert told["@context"] == "http://www.w3.org/ns/csvw"
-    assert [c["name"] for c in told["tableSchema"]["columns"]] == list(exports.COLUMNS)
+    metadata = exports.csv_metadata("ledger.csv")
+    assert metadata["@context"] == "http://www.w3.org/ns/csvw"
+    assert [c["name"] for c in metadata["tableSchema"]["columns"]] == list(exports.COLUMNS)
 
 
 # CycloneDX 1.6, by what its schema asks of each part
