@@ -34,6 +34,7 @@ __all__ = [
     "envelope",
     "facts",
     "generate",
+    "input_facts",
     "keys",
     "load",
     "load_trust",

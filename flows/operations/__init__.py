@@ -32,6 +32,7 @@ __all__ = [
     "cost",
     "doctor",
     "inspection",
+    "inspection_facts",
     "prepare_references",
     "promote",
     "purge",
