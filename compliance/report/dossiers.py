@@ -16,7 +16,7 @@ from typing import Any
 
 from compliance.formats.plain_text import bare
 from compliance.formats.plain_text import markdown as md
-from compliance.presentation import labels, numbers
+from compliance.presentation import labels, numbers, row_text
 from compliance.signing import Statement
 from compliance.signing.facts import AuditRow, Predicate
 
@@ -167,7 +167,7 @@ def _figure(row: AuditRow) -> str:
 
 
 def _limits(own: Predicate) -> Lines:
-    yield from map(md, own.verdict.limits)
+    yield from map(md, row_text.limits_once(own.verdict.limits))
 
 
 def _stay(own: Predicate) -> Lines:
