@@ -19,8 +19,9 @@ from benchmarks.validity.bench import (
     folder_of,
 )
 from benchmarks.validity.cheats import CHEATS
+from compliance.documents import ladder
 from compliance.documents.policy import Policy
-from compliance.verdict import JudgedRow, judge, judge_rows
+from compliance.verdict import MUST_PASS, JudgedRow, expected_power, judge
 
 HONEST, EDIT, CHEAT, BASELINE = "honest", "edit", "cheat", "baseline"
 Findings = tuple[Finding, ...]
@@ -149,15 +150,16 @@ class Judged:
     Attributes:
         case: As it was measured.
         result: PASSED, FAILED or INCONCLUSIVE.
-        power: Chance that an honest model passes all required rows, from the retrained spread and
-            the original alone, taking rows for independent; None at L2.
+        power: Chance that an honest model passes all required rows, as the plan says it from the
+            retrained models and the original alone; None where these do not say.
         granted: The verdict with the event's own control in the place of one that cannot be made
             of this candidate; the result where all could be made.
         apart: The verdict without retrained models, None where there were no unseen classes.
-        attempt: The verdict at the level of one of the policy's declared attempts; None for what is
-            no edit of ours, and where the policy declares none.
+        attempt: The verdict at the level of the policy's declared attempt by this method; None for
+            what is none of them.
         rows: The judged rows.
         reasons: Why it is not PASSED.
+        stated: Share of what the original knows that the policy lets remain.
     """
 
     case: Case
@@ -168,6 +170,26 @@ class Judged:
     attempt: str | None
     rows: tuple[JudgedRow, ...]
     reasons: tuple[str, ...]
+    stated: float | None = None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of what the original knows that the pooled readers show."""
+        return {
+            row.name: row.measurement.value
+            for row in self.rows
+            if row.name in POOLED and row.measurement is not None
+        }
+
+
+POOLED = ("remainder.probes", "remainder.few_labels")
+"""Figures by which it is measured how much a cheat holds."""
+
+
+def stated(policy: Policy) -> float | None:
+    """The least share that a required rule of the policy allows; None where none is a share."""
+    shares = [r.remainder for r in policy.rules if r.required and r.remainder is not None]
+    return min(shares, default=None)
 
 
 def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
@@ -188,20 +210,19 @@ def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
         attempt=_attempt(case, policy),
         rows=verdict.rows,
         reasons=verdict.reasons,
+        stated=stated(policy),
     )
 
 
 def _attempt(case: Case, policy: Policy) -> str | None:
-    if case.kind != EDIT or not policy.attempts:
+    if case.candidate not in policy.attempts:
         return None
-    level = policy.at_level(len(policy.attempts))
+    place = policy.attempts.index(case.candidate)
+    level = policy.at_level(ladder.levels(policy, policy.attempts)[place])
     return judge(case.findings, case.controls, level, impossible=case.impossible).result
 
 
-def plan_power(case: Case, policy: Policy) -> float:
-    """What the plan expects before a candidate is looked at: the product over required rows."""
-    chance = 1.0
-    for row in judge_rows(case.controls["original"], policy):
-        if row.required and row.accept_retrained is not None:
-            chance *= row.accept_retrained
-    return chance
+def plan_power(case: Case, policy: Policy) -> float | None:
+    """What the plan expects before a candidate is looked at: the chance of all rows at once."""
+    references = {n: f for n, f in case.controls.items() if n.startswith(MUST_PASS)}
+    return expected_power.expected(case.controls["original"], references, policy).accept_all

@@ -318,13 +318,31 @@ def _targets(f: Facts) -> list[str]:
             none_of(told["cheats_passed"]),
         ),
         (
-            "of them structural ones, which no reader of features has to see",
+            f"cheats beyond the policy's share ({_stated(f)}) PASSED",
+            _interval(told["cheats_beyond_passed"]),
+            "0",
+            none_of(told["cheats_beyond_passed"]),
+        ),
+        (
+            "events in which one of those PASSED",
+            _interval(told["events_with_a_cheat_beyond_passed"]),
+            "0",
+            none_of(told["events_with_a_cheat_beyond_passed"]),
+        ),
+        (
+            "cheats within what the policy states PASSED: it lets so much remain",
+            _interval(told["cheats_within_passed"]),
+            "none set",
+            "",
+        ),
+        (
+            "of all, structural ones, which no reader of features has to see",
             _interval(told["structural_passed"]),
             "0",
             none_of(told["structural_passed"]),
         ),
         (
-            "of them graded ones",
+            "of all, graded ones",
             _interval(told["graded_passed"]),
             "0",
             none_of(told["graded_passed"]),
@@ -370,9 +388,24 @@ def _targets(f: Facts) -> list[str]:
         (*row[:3], ("met" if row[3] else "**missed**") if row[3] in (True, False) else row[3])
         for row in rows
     ]
-    named = [f"- {name}" for name in f["false_pass_named"]]
-    cheats = ["Cheats that passed:", "", *named] if named else ["No cheat passed."]
-    return ["## Targets", "", *_table(("figure", "measured", "target", ""), shown), "", *cheats]
+    lists = (
+        ("Cheats beyond the policy's share that passed:", f["beyond_share_passed_named"]),
+        ("Cheats within what the policy states that passed:", f["within_share_passed_named"]),
+    )
+    cheats = [
+        line for title, names in lists if names for line in (title, "", *(f"- {n}" for n in names), "")
+    ]
+    return [
+        "## Targets",
+        "",
+        *_table(("figure", "measured", "target", ""), shown),
+        "",
+        *(cheats[:-1] or ["No cheat passed."]),
+    ]
+
+
+def _stated(f: Facts) -> str:
+    return ", ".join(f"{share:g}" for share in f["stated_shares"]) or "none"
 
 
 def _by_data(f: Facts) -> list[str]:
@@ -400,6 +433,7 @@ def _kinds(f: Facts) -> list[str]:
             f["grades"][kind],
             *counts,
             f["refused"].get(kind, 0),
+            _held(f["held"][kind]),
             "; ".join(
                 f"{data} {'/'.join(map(str, told[kind]))}"
                 for data, told in f["kinds_by_data"].items()
@@ -408,16 +442,25 @@ def _kinds(f: Facts) -> list[str]:
         )
         for kind, counts in f["kinds"].items()
     ]
-    head = ("cheat", "grade", PASSED, INCONCLUSIVE, FAILED, "a control missing", "by data")
+    head = ("cheat", "grade", PASSED, INCONCLUSIVE, FAILED, "a control missing", "holds", "by data")
     return [
         "## Kinds of cheats",
         "",
         "Structural ones are given away by what the file or the code is, shared ones by features "
-        "that are the original's, graded ones only by how much of the class is left. The last "
-        "column but one counts refusals because a control cannot be made.",
+        "that are the original's, graded ones only by how much of the class is left. A column "
+        "counts refusals because a control cannot be made. What a kind holds of what the original "
+        "knows is known from the way it is made, or measured in the other events by probes and by "
+        "readers of a few labels, whichever show more; the event's own audit has no say in it. A "
+        "policy that states a share lets less than that remain, so that those within it are no "
+        "error of the audits; where nothing says what a kind holds, it counts as beyond.",
         "",
         *_table(head, rows),
     ]
+
+
+def _held(told: Facts) -> str:
+    share = "not known" if told["share"] is None else f"{told['share']:.2f}"
+    return f"{share} (by {', '.join(told['by'])})"
 
 
 def _choice(f: Facts) -> list[str]:
