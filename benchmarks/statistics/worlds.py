@@ -103,7 +103,11 @@ def attempts(
             Estimate(value=float(row.mean()), parts=(images(row),))
             for row in levels[:, None] + common + noise
         ]
-        first, original, others = estimates[: len(truths)], estimates[len(truths)], estimates[-count:]
+        first, original, others = (
+            estimates[: len(truths)],
+            estimates[len(truths)],
+            estimates[-count:],
+        )
         yield tuple(
             measure(
                 nothing,

@@ -83,6 +83,11 @@ class Event:
         return self.setting.small and self.scope == self.setting.scopes[0]
 
     @property
+    def choice(self) -> bool:
+        """Whether margins were, or could have been, chosen by it: it is counted apart."""
+        return self.setting.choice or self.name in nets.SEEN
+
+    @property
     def name(self) -> str:
         return f"{self.setting.name}-{'+'.join(map(str, self.scope))}-seed{self.seed}"
 

@@ -35,7 +35,7 @@ class Case:
         event: The event's name.
         setting: Its data and network.
         data: The data alone.
-        choice: Whether margins were set on this data.
+        choice: Whether margins were, or could have been, chosen by this event.
         images: Held-out images of the class to forget.
         seed: Of the audit.
         candidate: Name of the candidate.
@@ -104,7 +104,7 @@ def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
         event=event.name,
         setting=event.setting.name,
         data=event.setting.data,
-        choice=event.setting.choice,
+        choice=event.choice,
         images=int(event.setting.images),
         seed=seed,
         candidate=name,
@@ -151,7 +151,8 @@ class Judged:
         case: As it was measured.
         result: PASSED, FAILED or INCONCLUSIVE.
         power: Chance that an honest model passes all required rows, as the plan says it from the
-            retrained models and the original alone; None where these do not say.
+            retrained models and the original alone; None where these do not say, and for what is
+            no honest model.
         granted: The verdict with the event's own control in the place of one that cannot be made
             of this candidate; the result where all could be made.
         apart: The verdict without retrained models, None where there were no unseen classes.
@@ -204,7 +205,7 @@ def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
     return Judged(
         case=case,
         result=verdict.result,
-        power=plan_power(case, policy),
+        power=plan_power(case, policy) if case.kind == HONEST else None,
         granted=judge(case.findings, case.shared, policy).result if case.shared else verdict.result,
         apart=apart,
         attempt=_attempt(case, policy),

@@ -62,8 +62,7 @@ def levels(policy: Policy, attempts: Sequence[str]) -> tuple[float, ...]:
 
     Args:
         policy: With its `attempts` and `levels`.
-        attempts: Of `declared`: a tail of the policy's, the first replaced by another, or retraining
-            alone.
+        attempts: As `declared` gives them.
     """
     if not policy.levels:
         return (policy.alpha / len(attempts),) * len(attempts)
