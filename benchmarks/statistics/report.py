@@ -74,8 +74,8 @@ def _lines(
     yield (
         "All attempts are held against the same references on the same images, by half of what the "
         "original knows. Size: how often any of them came out within, all exactly at the margin. "
-        "Honest: how often the last one did, one more training, at its own level. The last lines "
-        "are what it would be if no attempt paid for another."
+        "Honest: how often one more training did, at the level of the second attempt (of the only "
+        "one). The last lines are what it would be if no attempt paid for another."
     )
     yield ""
     yield from _table(

@@ -22,6 +22,7 @@ from benchmarks.validity.cheats import CHEATS
 from compliance.documents import ladder
 from compliance.documents.policy import Policy
 from compliance.verdict import MUST_PASS, JudgedRow, expected_power, judge
+from compliance.verdict.judged_row import INFORMATIONAL
 
 HONEST, EDIT, CHEAT, BASELINE = "honest", "edit", "cheat", "baseline"
 Findings = tuple[Finding, ...]
@@ -175,15 +176,20 @@ class Judged:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of what the original knows that the pooled readers show."""
-        return {
-            row.name: row.measurement.value
+        """Share of what the original knows by each of the readers that tell the original."""
+        told = (
+            (row.name, row.measurement)
             for row in self.rows
-            if row.name in POOLED and row.measurement is not None
+            if row.name in HOLDING and row.measurement and row.outcome != INFORMATIONAL
+        )
+        return {
+            name: figure.difference / figure.gap
+            for name, figure in told
+            if figure.gap and figure.difference is not None
         }
 
 
-POOLED = ("remainder.probes", "remainder.few_labels")
+HOLDING = ("remainder.probes", "remainder.few_labels", "linear_probe.dprime@earlier")
 """Figures by which it is measured how much a cheat holds."""
 
 

@@ -75,14 +75,14 @@ class Held:
 def held(cheats: Sequence[Judged]) -> dict[tuple[str, str], Held]:
     """What each cheat holds, by event and name; its own event's audit has no say in it.
 
-    By the way it is made where that says it. Else by what the pooled readers, the larger one, show
-    of the same kind in the other events: an oracle of other originals, more retrained models and
-    more rows than the event's audit has.
+    By the way it is made where that says it. Else by what probes, readers of a few labels and those
+    of the earlier depth show of the same kind in the other events, the largest of their means: an
+    oracle of other originals, more retrained models and more rows than the event's audit has.
     """
-    measured: dict[str, dict[str, float]] = defaultdict(dict)
+    measured: dict[str, dict[str, Mapping[str, float]]] = defaultdict(dict)
     for one in cheats:
         if one.shares:
-            measured[one.case.candidate][one.case.event] = max(one.shares.values())
+            measured[one.case.candidate][one.case.event] = one.shares
     return {
         (one.case.event, one.case.candidate): _held(
             one.case.candidate, one.case.event, measured[one.case.candidate]
@@ -91,14 +91,17 @@ def held(cheats: Sequence[Judged]) -> dict[tuple[str, str], Held]:
     }
 
 
-def _held(name: str, event: str, measured: Mapping[str, float]) -> Held:
+def _held(name: str, event: str, measured: Mapping[str, Mapping[str, float]]) -> Held:
     by_construction = CHEATS[name].holds if name in CHEATS else None
     if by_construction is not None:
         return Held(share=by_construction, by="construction")
-    others = [share for other, share in measured.items() if other != event]
-    if len(others) < LEAST_OTHERS:
+    others = [shares for other, shares in measured.items() if other != event]
+    readers = {reader for shares in others for reader in shares}
+    shown = [[shares[reader] for shares in others if reader in shares] for reader in readers]
+    enough = [fmean(shares) for shares in shown if len(shares) >= LEAST_OTHERS]
+    if not enough:
         return Held(share=None, by="nothing")
-    return Held(share=fmean(others), by="other events")
+    return Held(share=max(enough), by="other events")
 
 
 def by_share(cheats: Sequence[Judged]) -> tuple[list[Judged], list[Judged]]:

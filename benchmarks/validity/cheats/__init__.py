@@ -74,9 +74,10 @@ _TUNED = (
     hidden.audit_set_tuned,
     hidden.probe_tuned,
     provenance.distilled,
+    provenance.early_layers_kept,
 )
-_PLACED = (provenance.early_layers_kept, placed.squares_in_two_units, placed.weak_direction)
-"""The original's early layers bit for bit; the class from a detector that knows more of it."""
+_PLACED = (placed.squares_in_two_units, placed.weak_direction)
+"""The class from a detector that knows more of it than the original."""
 _ROWS = (
     *(Cheat(name=made.__name__, make=made, grade="shared", holds=1.0) for made in _SHARED),
     *(Cheat(name=made.__name__, make=made, grade="structural", holds=1.0) for made in _STRUCTURAL),
