@@ -18,7 +18,7 @@ from compliance.documents.policy import Policy, Rule, load_policy
 from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
 
 Facts = dict[str, Any]
-SCALES = (0.5, 0.75, 1.0, 1.5)
+SCALES = (0.6, 0.8, 1.0, 1.5)
 """Of the margins on the operating curve; 1 is the policy as it ships."""
 SIDE = ("accuracy", "utility")
 """Audits of outputs and damage, whose limits stay as they are."""
@@ -70,14 +70,19 @@ def _judged(case: Case, scale: float) -> Judged:
 
 
 def scaled(policy: Policy, scale: float) -> Policy:
-    """The policy with the margins that compare with retrained models made wider or narrower."""
+    """The policy with the margins that compare with retrained models made wider or narrower.
+
+    A share cannot reach what the original knows: at most .95 of it.
+    """
     return policy.model_copy(update={"rules": tuple(_scaled(r, scale) for r in policy.rules)})
 
 
 def _scaled(rule: Rule, scale: float) -> Rule:
     audit = rule.measurement.split(".")[0]
-    if rule.relative or rule.at_most is not None or audit in SIDE:
+    if rule.at_most is not None or audit in SIDE:
         return rule
+    if rule.remainder is not None:
+        return rule.model_copy(update={"remainder": min(rule.remainder * scale, 0.95)})
     kinds = ("below", "above", "spreads_below", "spreads_above")
     sides = {name: getattr(rule, name) for name in kinds}
     return rule.model_copy(update={n: v if v is None else v * scale for n, v in sides.items()})
@@ -452,8 +457,8 @@ def _kinds(f: Facts) -> list[str]:
         "Structural ones are given away by what the file or the code is, shared ones by features "
         "that are the original's, graded ones only by how much of the class is left. A column "
         "counts refusals because a control cannot be made. What a kind holds of what the original "
-        "knows is known from the way it is made, or measured in the other events by probes and by "
-        "readers of a few labels, whichever show more; the event's own audit has no say in it. A "
+        "knows is known from the way it is made, or measured in the other events by probes, by "
+        "readers of a few labels and before the last features, whichever show most; the event's own audit has no say in it. A "
         "policy that states a share lets less than that remain, so that those within it are no "
         "error of the audits; where nothing says what a kind holds, it counts as beyond.",
         "",

@@ -343,8 +343,12 @@ def of_share(candidate: str, event: str, share: float, result: str = "PASSED") -
         value=share,
         interval=(share, share),
         null=(0.0, 0.0),
+        original=1.0,
+        difference=share,
     )
-    row = JudgedRow(audit="remainder", name="remainder.probes", measurement=figure)
+    row = JudgedRow(
+        audit="remainder", name="remainder.probes", measurement=figure, outcome="within"
+    )
     return replace(judged(candidate, "cheat", result, event=event), rows=(row,), stated=0.5)
 
 
