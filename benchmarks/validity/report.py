@@ -457,10 +457,11 @@ def _kinds(f: Facts) -> list[str]:
         "Structural ones are given away by what the file or the code is, shared ones by features "
         "that are the original's, graded ones only by how much of the class is left. A column "
         "counts refusals because a control cannot be made. What a kind holds of what the original "
-        "knows is known from the way it is made, or measured in the other events by probes, by "
-        "readers of a few labels and before the last features, whichever show most; the event's own audit has no say in it. A "
-        "policy that states a share lets less than that remain, so that those within it are no "
-        "error of the audits; where nothing says what a kind holds, it counts as beyond.",
+        "knows follows from the way it is made, or is measured in other events by probes, by "
+        "readers of a few labels and before the last features, whichever show most; the event's "
+        "own audit has no say in it. A policy that states a share lets less than that remain, so "
+        "that those within it are no error of the audits; where nothing says what a kind holds, "
+        "it counts as beyond.",
         "",
         *_table(head, rows),
     ]
