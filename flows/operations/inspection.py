@@ -305,7 +305,7 @@ def _supports(rows: Sequence[ClassRow], seconds: float | None, recipe: str) -> I
         if seconds is not None:
             epochs = recipes.get(recipe).epochs
             models = policy.references + policy.shadows
-            observed = min(test, audit_rows.TEST * len(rows)) + min(
+            observed = min(test, audit_rows.RETAIN_TEST * len(rows)) + min(
                 train, audit_rows.RETAIN_TRAIN * len(rows) + audit_rows.FORGET_TRAIN
             )
             # the original, the candidate, four controls and each reference are observed

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from compliance.documents.policy import load_policy
 from compliance.ledger import Ledger
 from flows.cli import demo
 from flows.state import journal
@@ -197,9 +198,12 @@ def test_report_and_findings_are_the_ones_that_the_statement_names(world: World)
 def test_every_control_came_out_as_it_must(world: World) -> None:
     by_name = {control["name"]: control for control in world.predicate["controls"]}
     assert {"original", "output_retired", "head_refitted", "random_direction"} <= by_name.keys()
-    assert sum(name.startswith("reference_") for name in by_name) == 5
-    for control in by_name.values():  # a retrained model may be undecided by so few images
-        assert (control["found"] == "FAILED") is (control["expected"] == "FAILED")
+    policy = load_policy(demo.POLICY)
+    assert sum(name.startswith("reference_") for name in by_name) == policy.references
+    # a retrained model, and one near the margin, may be undecided by so few images
+    never = {"FAILED": {"PASSED", "INCONCLUSIVE"}, "PASSED": {"FAILED"}, "NOT_PASSED": {"PASSED"}}
+    for control in by_name.values():
+        assert control["found"] not in never[control["expected"]]
         assert control["asExpected"]
 
 
@@ -218,7 +222,7 @@ def test_the_statement_verifies_with_model_and_ledger(world: World, damp: Damp) 
 def test_a_tampered_statement_is_invalid(world: World, damp: Damp, tmp_path: Path) -> None:
     envelope = json.loads(world.attempt.statement.read_text())
     payload = base64.b64decode(envelope["payload"])
-    better = payload.replace(b'"retained":', b'"Retained":').replace(b"demo-v1", b"demo-v2")
+    better = payload.replace(b'"retained":', b'"Retained":').replace(b"demo-v3", b"demo-v9")
     assert better != payload
     envelope["payload"] = base64.b64encode(better).decode()
     forged = tmp_path / "forged.json"

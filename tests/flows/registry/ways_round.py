@@ -81,7 +81,7 @@ def statement_gone(shop: Shop) -> int:
 def statement_with_a_changed_verdict(shop: Shop) -> int:
     kept = shop.statement(2)
     envelope = json.loads(kept.read_text())
-    payload = base64.b64decode(envelope["payload"]).replace(b"demo-v1", b"best-v9")
+    payload = base64.b64decode(envelope["payload"]).replace(b"demo-v3", b"best-v9")
     envelope["payload"] = base64.b64encode(payload).decode()
     kept.write_text(json.dumps(envelope))
     return 2
