@@ -8,6 +8,7 @@
     controls_section.py  the controls: models whose right answer is known
     coverage_section.py  what the audits looked at, and what they did not
     mappings.py          which duties the record supports, by clause
+    qualified.py         the page about a qualification
     index.py             an index of all events, and attempts side by side
     pages.py             what those pages read of each report.json, as typed facts
     exports.py           OpenLineage, CycloneDX, model card, CSV
@@ -24,5 +25,6 @@ __all__ = [
     "exports",
     "index",
     "officer",
+    "qualified",
     "render",
 ]

@@ -330,6 +330,81 @@ class Artefact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """One way to cut, with its settings."""
+
+    preset: str
+    gain: float
+    sequential: bool
+    skip: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyFacts:
+    """What an event was made of, as a qualification names it; every part by its digest."""
+
+    model: str
+    architecture: str
+    recipe: str
+    data: str
+    preprocessing: str
+    ladder: tuple[Preset, ...]
+    rules: str
+    policy: str
+    suite: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudiedRange:
+    """What is compared with the classes that were studied."""
+
+    separability: tuple[float, ...]
+    train: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Within which shares a model passes, and above which it fails."""
+
+    least: float
+    most: float
+    fails: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualifiedBy:
+    """The qualification that a verdict rests on where no model was retrained.
+
+    Attributes:
+        statement: SHA-256 of its signed bytes.
+        name: What people call it.
+        classes: That it has studied, `passed` of which passed against retrained models.
+        passed: See there.
+        family: Of the event.
+        edits: That the model had seen under it before; None where it does not come from its.
+        range: Of the event's class.
+        kept: What is still readable of the class; None where that could not be read.
+        thresholds: The study's.
+        valid_until: The date.
+        problems: What it does not cover.
+    """
+
+    statement: str
+    name: str
+    classes: int
+    passed: int
+    family: FamilyFacts
+    edits: int | None
+    range: StudiedRange
+    kept: float | None
+    thresholds: Shares | None
+    valid_until: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predicate:
     """The statement's content."""
 
@@ -345,6 +420,7 @@ class Predicate:
     demo_key: bool
     retention: Retention
     registration: RegisteredAs | None = None
+    qualification: QualifiedBy | None = None
 
     @property
     def required(self) -> tuple[AuditRow, ...]:

@@ -26,7 +26,7 @@ from compliance.signing import (
     statement,
 )
 from compliance.signing import time_stamp as stamps
-from compliance.signing.facts import Predicate
+from compliance.signing.facts import Predicate, QualifiedBy
 from compliance.verification import against_ledger
 from damp.version import __version__
 
@@ -95,6 +95,7 @@ class _Against:
     proof: Path | None
     time_stamp: Path | None
     tsa_roots: Path | None
+    qualification: Path | None
 
 
 def verify_statement(
@@ -107,6 +108,7 @@ def verify_statement(
     proof: str | Path | None = None,
     time_stamp: str | Path | None = None,
     tsa_roots: str | Path | None = None,
+    qualification: str | Path | None = None,
     roles: Sequence[str] = ("executor",),
 ) -> Verification:
     """Check a statement's file.
@@ -120,6 +122,8 @@ def verify_statement(
         proof: Instead of the ledger, the proof that its entry stands behind a checkpoint.
         time_stamp: An RFC 3161 answer over the signed bytes, which must hold.
         tsa_roots: Certificates (PEM) of the roots that its authority must lie below.
+        qualification: The qualification that it rests on, or a folder of them; else the one beside
+            the statement. Only where it rests on one.
         roles: Roles that must have signed.
     """
     if checkpoint is not None and ledger is None:
@@ -145,11 +149,11 @@ def verify_statement(
     problems = _signature_problems(signatures, roles)
     if problems:
         return replace(result, problems=tuple(problems))
-    given = (model, ledger, checkpoint, proof, time_stamp, tsa_roots)
+    given = (model, ledger, checkpoint, proof, time_stamp, tsa_roots, qualification)
     paths = (None if path is None else Path(path) for path in given)
-    names = ("model", "ledger", "checkpoint", "proof", "time_stamp", "tsa_roots")
+    names = ("model", "ledger", "checkpoint", "proof", "time_stamp", "tsa_roots", "qualification")
     against = _Against(**dict(zip(names, paths, strict=True)))
-    return _content(result, opened, trusted, against)
+    return _content(result, opened, trusted, against, Path(path))
 
 
 def _unreadable(path: str | Path, error: OSError | TrustError) -> str:
@@ -173,7 +177,9 @@ def _signature_problems(signatures: Sequence[Signature], roles: Sequence[str]) -
     return problems
 
 
-def _content(result: Verification, opened: Opened, trust: Trust, against: _Against) -> Verification:
+def _content(
+    result: Verification, opened: Opened, trust: Trust, against: _Against, path: Path
+) -> Verification:
     """The statement itself, whose signatures hold, and what was given to check it against."""
     try:
         content = strict_json.loads(opened.payload, "The statement")
@@ -196,6 +202,13 @@ def _content(result: Verification, opened: Opened, trust: Trust, against: _Again
     stamped, refused = _time_stamp(opened.payload, against)
     if problems := [*problems, *refused]:
         return replace(result, problems=tuple(problems))
+    basis = facts.predicate.qualification
+    if basis is not None:
+        lacking, problems = _qualified(facts, basis, trust, against, path)
+        if lacking:
+            return replace(result, exit_code=CANNOT_JUDGE, problems=(lacking,))
+        if problems:
+            return replace(result, problems=tuple(problems))
     concluded = _concluded(replace(result, statement=content), facts.predicate)
     return replace(concluded, notes=(*concluded.notes, *stamped))
 
@@ -214,6 +227,21 @@ def _time_stamp(payload: bytes, against: _Against) -> tuple[list[str], list[str]
     return [f"Time-stamped {stamp.time:%Y-%m-%dT%H:%M:%SZ} by {stamp.authority}."], []
 
 
+def _qualified(
+    facts: Statement, basis: QualifiedBy, trust: Trust, against: _Against, path: Path
+) -> tuple[str, list[str]]:
+    """Why the chain to its qualification cannot be followed, and what speaks against it there."""
+    from compliance.verification import qualified  # brings the policy's reader: for these alone
+
+    file = qualified.source_of(path, against.qualification, basis.statement)
+    if file is None or not file.exists():
+        return (
+            f"It rests on qualification {basis.statement[:16]}, which is not beside it: give its "
+            "file, --qualification qualification.dsse.json."
+        ), []
+    return "", qualified.problems(file, facts, trust, ledger=against.ledger)
+
+
 def _concluded(result: Verification, predicate: Predicate) -> Verification:
     """A valid statement's exit code, and what a reader should know all the same."""
     verdict = predicate.verdict.result
@@ -221,6 +249,13 @@ def _concluded(result: Verification, predicate: Predicate) -> Verification:
     notes = [
         f"Key {s.keyid[:16]} is not in the trust file." for s in result.signatures if not s.role
     ]
+    if predicate.qualification is not None:
+        basis = predicate.qualification
+        notes.append(
+            f"No model was retrained: it rests on qualification {basis.name}, of whose "
+            f"{basis.classes} classes {basis.passed} passed against retrained models; this class "
+            "itself was not compared with retrained models."
+        )
     if predicate.demo_key:
         notes.append("Signed with a demo key: it shows how things work, and vouches for nothing.")
     return replace(result, exit_code=code, verdict=verdict, notes=tuple(notes))

@@ -106,7 +106,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
         *(requests.resume, requests.deny, requests.duplicate, requests.cancel),
         *(requests.retry, statements.approve, requests.close),
     ),
-    "Audits": (audits.audit, audits.references),
+    "Audits": (audits.audit, audits.references, audits.qualify, audits.spot_check),
     "Models and data": (
         *(inspection.inspect, models.classes, models.train, models.adopt, models.cost),
     ),

@@ -33,6 +33,7 @@ tsa_roots = click.option(
 @click.option("--proof", type=FILE, help="Instead of the ledger: `damp ledger prove --statement`.")
 @click.option("--time-stamp", type=FILE, help="What `damp stamp` wrote, which must hold.")
 @tsa_roots
+@click.option("--qualification", type=FILE, help="That it rests on. [default: beside it]")
 @as_json
 def verify(statement: Path, trust: Path | None, as_json: bool, **against: Any) -> int:
     """Check a signed statement offline.

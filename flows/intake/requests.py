@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,9 @@ from flows.intake.clock import Clock
 from flows.intake.forecasts import Foreseen
 from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.intake.receipts import Receipt
+from flows.records import qualifications
 from flows.registry import model_source
+from flows.registry.model_source import Located
 from flows.state import locks
 from flows.state.errors import EventError
 from flows.state.files import digest_file
@@ -133,6 +136,8 @@ def _check(
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
     attempts = ladder.declared(policy, request.method)
+    if not accept.qualification:
+        check_qualification(home, policy, request, attempts, model, spec)
     limits = trainings.check(
         recipe,
         architecture=model.architecture,
@@ -169,6 +174,35 @@ def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
         problems.append("at least two classes must stay, or there is nothing to compare with")
     if problems:
         raise EventError(f"The scope cannot be carried out: {'; '.join(problems)}.")
+
+
+def check_qualification(
+    home: Home,
+    policy: Policy,
+    request: Request,
+    attempts: Sequence[str],
+    model: Located,
+    spec: DataSpec,
+) -> None:
+    """Refuse a request under a qualification that does not hold, or not for this model.
+
+    Raises:
+        EventError: With every problem.
+    """
+    from flows.data import loaders, versions
+
+    if policy.yardstick is None:
+        return
+    data = versions.version_of(loaders.load(spec), model.retired())
+    problems = list(
+        qualifications.problems(
+            home, policy, ladder=attempts, model=digest_file(model.path), data=data
+        )
+    )
+    if len(request.forget) != 1:
+        problems.append("A qualification is of single classes: file a request for each.")
+    if problems:
+        raise EventError(" ".join(problems))
 
 
 def check_callback(request: Request, policy: Policy) -> None:
