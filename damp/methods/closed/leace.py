@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from damp.collection import collect
 from damp.grouping import for_request
+from damp.methods.job import Job
 from damp.operators import find
 from damp.plans import OperatorPlan
 from damp.projection import cut
@@ -49,6 +50,16 @@ def forget(
                 blocks = [of_statistics(block, forget) for block in _blocks(seen.of(reader))]
                 cut(operators[reader.name], blocks, reader.bias_mask())
     return edited
+
+
+def run(job: Job) -> nn.Module:
+    """The same, of a job, at the input of every operator."""
+    return forget(job.model, job.batches(), forget=list(job.forget))
+
+
+def run_on_features(job: Job) -> nn.Module:
+    """The same, of a job, at the input of the last operator."""
+    return forget(job.model, job.batches(), forget=list(job.forget), only_features=True)
 
 
 def _blocks(seen: Statistics) -> list[Statistics]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
+from damp.methods.job import Job
 from damp.operators import Operator, find
 from damp.running import Batches, evaluating, exemplar, read_batches
 
@@ -55,6 +56,17 @@ def forget(
                 rows = weight.flatten(1)
                 weight.copy_((rows.to(kept) @ kept.T).reshape(weight.shape))
     return edited
+
+
+def run(job: Job, *, alpha_retain: float = 100.0, alpha_forget: float = 3.0) -> nn.Module:
+    """The same, of a job."""
+    return forget(
+        job.model,
+        job.batches(),
+        forget=list(job.forget),
+        alpha_retain=alpha_retain,
+        alpha_forget=alpha_forget,
+    )
 
 
 def _is_known(operator: Operator) -> bool:
