@@ -137,9 +137,14 @@ def run(
         forward=done.passes.forward,
         backward=done.passes.backward,
         changed=_changed(network, done.model, name),
-        code=team and {key: value for key, value in asdict(team).items() if key != "name"},
+        code=_whose(team) if team else None,
     )
     return done.model, record
+
+
+def _whose(team: TeamMethod) -> dict[str, str]:
+    """The package that it came with, and the digest of its source."""
+    return {key: value for key, value in asdict(team).items() if key != "name"}
 
 
 def _run_team(team: TeamMethod, job: Any, settings: Mapping[str, float]) -> Forgotten:

@@ -40,7 +40,7 @@ def run(job: Job, *, alpha: float = 1e-6) -> nn.Module:
     with torch.no_grad():
         for name, value in edited.named_parameters():
             spread = variance(information[name], alpha, head=id(value) in own).sqrt()
-            value += spread * torch.randn(value.shape, generator=generator).to(value)
+            value.add_(spread * torch.randn(value.shape, generator=generator).to(value))
         for tensor in (head.weight, *([] if head.bias is None else [head.bias])):
             rows = tensor[list(job.forget)]
             drawn = torch.randn(rows.shape, generator=generator).to(rows)

@@ -141,6 +141,8 @@ def _summing(operators: Sequence[Operator], sums: dict[str, Tensor]) -> Iterator
 def activations(layer: nn.Module, inputs: Tensor) -> Tensor:
     """What a row of the layer's weight is multiplied with, (n, D): tokens, or patches."""
     if isinstance(layer, nn.Conv2d):
+        if isinstance(layer.padding, str):
+            raise TypeError("Kodge's method knows convolutions whose padding is a number.")
         patches = unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         return patches.movedim(1, -1).flatten(0, 1)
     if isinstance(layer, nn.Linear):

@@ -83,7 +83,10 @@ def spans(model: nn.Module, job: Job, energy: float) -> Bases:
     finally:
         for handle in handles:
             handle.remove()
-    return {layer: spanning(total, energy).float() for layer, total in sums.items()}
+    return {
+        layer: spanning(total, energy).to(layer.get_parameter("weight"))
+        for layer, total in sums.items()
+    }
 
 
 def spanning(products: Tensor, energy: float) -> Tensor:
