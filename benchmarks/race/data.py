@@ -140,12 +140,12 @@ def _parts(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Arrays:
 
 
 def _cifar10() -> Arrays:
-    """CIFAR-10 (a JPEG copy), 32x32: 400 a class to train on, 100 to choose on, 120 test images."""
+    """CIFAR-10 (a JPEG copy), 32x32: 300 a class to train on, 60 to choose on, 100 test images."""
 
     def place(path: tuple[str, ...]) -> tuple[str, str] | None:
         return (path[0], path[1]) if len(path) == 3 else None
 
-    return _photographs("cifar10.tar.xz", place, train=400, choice=100, test=120)
+    return _photographs("cifar10.tar.xz", place, train=300, choice=60, test=100)
 
 
 FIRST_OF_100 = 20
@@ -153,7 +153,7 @@ FIRST_OF_100 = 20
 
 
 def _cifar100() -> Arrays:
-    """20 classes of CIFAR-100: 200 a class to train on, 50 to choose on, the 100 test images."""
+    """20 classes of CIFAR-100: 150 a class to train on, 40 to choose on, the 100 test images."""
     with tarfile.open(SHARED / "cifar100.tar.xz") as archive:
         file = archive.extractfile("cifar100/coarse.txt")
         if file is None:
@@ -164,11 +164,11 @@ def _cifar100() -> Arrays:
     def place(path: tuple[str, ...]) -> tuple[str, str] | None:
         return (path[1], path[2]) if len(path) == 4 and path[2] in chosen else None
 
-    return _photographs("cifar100.tar.xz", place, train=200, choice=50, test=100)
+    return _photographs("cifar100.tar.xz", place, train=150, choice=40, test=100)
 
 
 def _tiny() -> Arrays:
-    """20 classes of Tiny ImageNet, halved to 32x32: 250 a class, 50 to choose on, 110 held out.
+    """20 classes of Tiny ImageNet, halved to 32x32: 150 a class, 40 to choose on, 100 held out.
 
     All come from the training part: the official test part has 50 a class.
     """
@@ -176,7 +176,7 @@ def _tiny() -> Arrays:
     def place(path: tuple[str, ...]) -> tuple[str, str] | None:
         return ("train", path[2]) if len(path) == 5 and path[1] == "train" else None
 
-    return _photographs("tiny-imagenet-20.tar.xz", place, train=250, choice=50, test=110, one=True)
+    return _photographs("tiny-imagenet-20.tar.xz", place, train=150, choice=40, test=100, one=True)
 
 
 def _photographs(

@@ -64,7 +64,7 @@ def _race(track: Json) -> str:
                 str(len(outside)) if outside else "",
             )
         )
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _grids(track: Json) -> str:
@@ -89,7 +89,7 @@ def _grids(track: Json) -> str:
                 f"{passes['forward']:.1f}, {passes['backward']:.1f}",
             )
         )  # fmt: skip
-    return "### Settings\n\n" + _table(head, lines)
+    return "### Settings\n\n" + table(head, lines)
 
 
 def _setting(note: Json, *, chosen: bool) -> str:
@@ -112,7 +112,7 @@ def _depth(track: Json) -> str:
         "### What is left of the class in depth\n\n"
         "Separability (d') beyond retrained models as a share of the original's: 0 retrained,\n"
         "1 the original, empty where the original lies within two spreads of them.\n\n"
-        + _table(("method", *depths), lines)
+        + table(("method", *depths), lines)
     )
 
 
@@ -131,7 +131,7 @@ def _published(track: Json) -> str:
     return (
         "### Figures that papers print\n\n"
         "For information; formulas in `benchmarks/race/metrics.py`.\n\n"
-        + _table(("method", *PUBLISHED.values()), lines)
+        + table(("method", *PUBLISHED.values()), lines)
     )
 
 
@@ -150,6 +150,6 @@ def _ordered(methods: Iterable[Json]) -> list[Json]:
     )
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"

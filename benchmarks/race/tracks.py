@@ -68,24 +68,24 @@ def _single(*classes: int) -> tuple[Event, ...]:
 TRACKS = (
     Track(
         name="digits", title="8x8 digits, CNN", data="digits", net="cnn",
-        recipe=Recipe(epochs=20, learning_rate=5e-3), policy="demo-v2", events=_single(3, 8, 0),
+        recipe=Recipe(epochs=20, learning_rate=5e-3), policy="demo-v2", events=_single(3, 8),
     ),
     Track(
         name="mnist", title="MNIST, CNN", data="mnist", net="cnn",
         recipe=Recipe(epochs=6, learning_rate=5e-3, precision="bfloat16"),
-        policy="default-v2", events=_single(3, 8),
+        policy="default-v2", events=_single(3),
     ),
     Track(
         name="cifar10", title="CIFAR-10, residual net", data="cifar10", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(8, 1),
+        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(8),
     ),
     Track(
         name="cifar10-vit", title="CIFAR-10, transformer", data="cifar10", net="vit",
-        recipe=TOKENS, policy="default-v2", events=_single(8, 1),
+        recipe=TOKENS, policy="default-v2", events=_single(8),
     ),
     Track(
         name="cifar100", title="CIFAR-100 (20 classes), one class", data="cifar100", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(0, 8),
+        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(0),
     ),
     Track(
         name="cifar100-ten", title="CIFAR-100 (20 classes), ten classes", data="cifar100",
@@ -94,7 +94,7 @@ TRACKS = (
     ),
     Track(
         name="tiny", title="Tiny ImageNet (20 classes)", data="tiny", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(0, 4),
+        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(0),
     ),
 )  # fmt: skip
 

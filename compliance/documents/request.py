@@ -218,9 +218,10 @@ class Method(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> Method:
-        surgery = {"preset", "gain", "sequential", "skip"} & self.model_fields_set
+        plain = {"preset": DEFAULT_PRESET, "gain": 1.0, "sequential": False, "skip": ()}
+        surgery = [key for key, value in plain.items() if getattr(self, key) != value]
         if self.name is not None and surgery:
-            raise ValueError(f"`name` is another method: leave out {', '.join(sorted(surgery))}")
+            raise ValueError(f"`name` is another method: leave out {', '.join(surgery)}")
         if self.name is None and self.settings:
             raise ValueError("`settings` are of a method by `name`: name one")
         return self

@@ -61,7 +61,7 @@ def test_a_method_leaves_the_original_and_comes_out_the_same_twice(
     name: str, job: methods.Job
 ) -> None:
     before, random = state(job.model), torch.get_rng_state()
-    settings = METHODS[name].grid[-1]  # of SSD the one that dampens a class in three
+    settings = METHODS[name].grid[-1 if name == "ssd" else 0]  # one that does something here
     one, again = methods.run(name, job, settings), methods.run(name, job, settings)
     assert all(torch.equal(value, before[key]) for key, value in job.model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
