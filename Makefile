@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # `long` tests need minutes: servers, kill loops, schedules, databases. A landing does not wait for
 # them; run them on a quiet machine.
 .PHONY: demo test test-long check format bench bench-method bench-operations bench-robustness \
-        bench-validity bench-statistics bench-mutants bench-size results lock check-ranges clean
+        bench-validity bench-race bench-statistics bench-mutants bench-size results lock check-ranges clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
 	$(BIN)/damp demo
@@ -43,6 +43,9 @@ bench-robustness: $(STAMP) ## fuzzing, kills, races, forgeries: benchmarks/resul
 
 bench-validity: $(STAMP)  ## how often verdicts are wrong; resumable, ARGS=--quick for a first look
 	$(BIN)/python -m benchmarks.validity $(ARGS)
+
+bench-race: $(STAMP)      ## methods of others against ours; resumable (ARGS=--quick: ten minutes)
+	$(BIN)/python -m benchmarks.race $(ARGS)
 
 bench-size: $(STAMP)      ## memory and throughput at the size of photographs (ARGS=--quick: minutes)
 	$(BIN)/python -m benchmarks.size $(ARGS)

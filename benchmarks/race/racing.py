@@ -20,7 +20,7 @@ from benchmarks.race.trainings import original, trained
 from damp import methods
 from damp.errors import DampError
 from damp.methods import presets
-from damp.methods.catalogue import Settings
+from damp.methods.catalogue import METHODS, Settings
 from flows.models import renewal
 
 MOST_LOST = 0.005
@@ -111,16 +111,23 @@ class Race:
             return model, self._cost(passes, passes) | {"seconds": seconds}
         if entrant.name == RENEWED:
             return self._renewed(before)
+        images = self.rows.train[0]
+        row = METHODS.get(entrant.name)
+        half = self.track.half and row is not None and row.function.startswith("trained.")
+        if half:  # as the recipe trains: eight times as fast on a CPU
+            before = before.to(memory_format=torch.channels_last)
+            images = images.contiguous(memory_format=torch.channels_last)
         job = methods.Job(
             model=before,
-            inputs=self.rows.train[0],
+            inputs=images,
             labels=self.rows.train[1],
             forget=self.event.forget,
             seed=self.event.seed,
             build=self.build,
         )
         if entrant.kind == OTHERS:
-            done = methods.run(entrant.name, job, settings)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                done = methods.run(entrant.name, job, settings)
         else:
             done = methods.forgotten(presets.run, entrant.name, job, {"preset": entrant.name})  # type: ignore[dict-item]
         rows = len(self.rows.train[1])

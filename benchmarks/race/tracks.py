@@ -42,6 +42,7 @@ class Track:
         recipe: How originals and retrained models are trained.
         policy: By which verdicts are made.
         events: Settings are chosen on the first.
+        half: Whether methods that train run their forward passes in bfloat16, as the recipe does.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Track:
     recipe: Recipe
     policy: str
     events: tuple[Event, ...]
+    half: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What decides its networks."""
@@ -73,7 +75,7 @@ TRACKS = (
     Track(
         name="mnist", title="MNIST, CNN", data="mnist", net="cnn",
         recipe=Recipe(epochs=6, learning_rate=5e-3, precision="bfloat16"),
-        policy="default-v2", events=_single(3),
+        policy="default-v2", events=_single(3), half=True,
     ),
     Track(
         name="cifar10", title="CIFAR-10, residual net", data="cifar10", net="resnet",

@@ -97,7 +97,7 @@ _ROWS = (
     ),
     MethodInfo(
         name="fisher", title="Fisher", source="1911.04933", function="closed.fisher:run",
-        grid=tuple({"alpha": a} for a in (1e-6, 1e-5, 1e-7)), reads="retain",
+        grid=tuple({"alpha": a} for a in (1e-6, 1e-5)), reads="retain",
     ),
     MethodInfo(
         name="fine_tune", title="fine-tune", source="2108.11577",

@@ -61,7 +61,8 @@ def test_a_method_of_the_table_is_run_audited_and_signed(office: Office) -> None
     assert method["other"]["changed"] == ["fc2.weight"]
     assert "code" not in method["other"]
     verified = office.damp("verify", Attempt(office.home, event, 1).statement)
-    assert verified.returncode == 0, verified.stderr + verified.stdout
+    assert verified.returncode == 2, verified.stderr  # signed and valid, and not PASSED
+    assert "valid, and the verdict is" in verified.stdout
     page = Attempt(office.home, event, 1).report.read_text()
     assert "by the method <code>esc</code>" in page
 
