@@ -157,7 +157,7 @@ def _run_team(team: TeamMethod, job: Any, settings: Mapping[str, float]) -> Forg
 
 def _loaded(team: TeamMethod) -> Any:
     """Its function; refused in a process that runs a claimant's code."""
-    return users_calls.loaded(team.target, ModelError)
+    return users_calls.loaded(team.target, ModelError, "job")
 
 
 def _pinned(name: str, code: str | None) -> TeamMethod:
