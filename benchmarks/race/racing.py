@@ -22,6 +22,7 @@ from damp.errors import DampError
 from damp.methods import presets
 from damp.methods.catalogue import METHODS, Settings
 from flows.models import renewal
+from flows.state.errors import FlowError
 
 MOST_LOST = 0.005
 """Retain accuracy on the rows to choose on that a setting may cost."""
@@ -89,7 +90,7 @@ class Race:
         began = time.process_time()
         try:
             model, cost = self._forgotten(entrant, settings)
-        except DampError as problem:
+        except (DampError, FlowError) as problem:
             return Run(model=None, problem=str(problem), cost={})
         seconds = round(time.process_time() - began, 3)
         return Run(model=model, problem="", cost={"seconds": seconds, **cost})

@@ -9,11 +9,11 @@ from typing import Any
 
 from benchmarks.race import distance
 from benchmarks.race.data import Rows
-from benchmarks.race.entrants import ENTRANTS, ORIGINAL, OTHERS, OURS, RETRAINED, Entrant
+from benchmarks.race.entrants import ENTRANTS, ORIGINAL, OTHERS, OURS, Entrant
 from benchmarks.race.exam import as_findings, asked, facts_of
 from benchmarks.race.racing import MOST_LOST, Race, chosen
 from benchmarks.race.store import Store
-from benchmarks.race.tracks import Event, Track
+from benchmarks.race.tracks import Track
 from benchmarks.race.trainings import reference_seeds
 from compliance.documents.policy import load_policy
 from compliance.verdict import judge
@@ -242,10 +242,4 @@ def _answers(methods: Sequence[Json]) -> Json:
             else None,
         },
         "shallow_passed": passed,
-        "retrained_kinds": [m["name"] for m in methods if m["kind"] == RETRAINED],
     }
-
-
-def event_of(track: Track, number: int) -> Event:
-    """By its place."""
-    return track.events[number]

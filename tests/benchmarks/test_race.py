@@ -27,6 +27,14 @@ def test_every_method_and_every_preset_takes_part() -> None:
     assert len(METHODS) >= 20
 
 
+def test_the_page_lists_every_method_with_its_source() -> None:
+    page_text = (Path(__file__).parents[2] / "docs" / "race.md").read_text()
+    for row in METHODS.values():
+        (line,) = [each for each in page_text.splitlines() if each.startswith(f"| `{row.name}` |")]
+        assert row.source in line
+        assert f"| {row.reads} | {row.norms} |" in line
+
+
 def test_the_default_is_a_policy_that_ships() -> None:
     assert {track.policy for track in TRACKS} == {"demo-v2", "default-v2"}
     assert all(load_policy(track.policy).kinds for track in TRACKS)

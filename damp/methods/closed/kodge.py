@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
+from damp.methods.errors import BadJob
 from damp.methods.job import Job
 from damp.operators import Operator, find
 from damp.running import Batches, evaluating, exemplar, read_batches
@@ -142,9 +143,9 @@ def activations(layer: nn.Module, inputs: Tensor) -> Tensor:
     """What a row of the layer's weight is multiplied with, (n, D): tokens, or patches."""
     if isinstance(layer, nn.Conv2d):
         if isinstance(layer.padding, str):
-            raise TypeError("Kodge's method knows convolutions whose padding is a number.")
+            raise BadJob("Kodge's method knows convolutions whose padding is a number.")
         patches = unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         return patches.movedim(1, -1).flatten(0, 1)
     if isinstance(layer, nn.Linear):
         return inputs.flatten(0, -2)
-    raise TypeError(f"Kodge's method knows Linear and Conv2d, not {type(layer).__name__}.")
+    raise BadJob(f"Kodge's method knows Linear and Conv2d, not {type(layer).__name__}.")

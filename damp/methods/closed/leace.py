@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from damp.collection import collect
 from damp.grouping import for_request
+from damp.methods.errors import BadJob
 from damp.methods.job import Job
 from damp.operators import find
 from damp.plans import OperatorPlan
@@ -70,7 +71,7 @@ def of_statistics(seen: Statistics, forget: list[int]) -> OperatorPlan:
     """The eraser of one block of features, which leaves the mean of all samples in place."""
     covariance = seen.covariance(seen.present)
     if not isinstance(covariance, Whole):
-        raise TypeError("LEACE needs whole covariance matrices: leave the widest layers out.")
+        raise BadJob("LEACE needs whole covariance matrices: leave the widest layers out.")
     mean = seen.mean(seen.present)
     shares = (seen.counts[forget] / seen.counts.sum()).to(mean.device)
     cross = shares[:, None] * (seen.prototypes(forget) - mean)
