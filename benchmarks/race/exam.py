@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from audits import AUDITS, controls, fresh, remainder, spiked
-from audits.errors import BadControl, BadEvidence
+from audits.errors import AuditError, BadControl
 from audits.evidence import Evidence
 from audits.features import observe
 from audits.finding import Finding
@@ -168,9 +168,9 @@ class Exam:
         """Findings on a candidate, and what papers print of it."""
         try:
             seen = self.observed(model, name, self.forget)
-        except BadEvidence as problem:
+            found = self.findings(self.evidence.with_candidate(seen))
+        except AuditError as problem:  # as an event would be refused: a row without figures
             return {"refused": str(problem)}
-        found = self.findings(self.evidence.with_candidate(seen))
         return {"findings": found, "published": self.published(model, seen)}
 
     def published(self, model: nn.Module, seen: Observation) -> dict[str, float | None]:
