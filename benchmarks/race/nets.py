@@ -47,6 +47,7 @@ def small_vit(channels: int, classes: int) -> nn.Module:
 
 NETS: Mapping[str, Callable[[int, int], nn.Module]] = {
     "cnn": SmallCNN,
+    "cnn8": lambda channels, classes: SmallCNN(channels, classes, width=8),
     "resnet": SmallResidual,
     "vit": small_vit,
 }

@@ -158,7 +158,9 @@ def _figures(race: Race, entrant: Entrant, settings: Json, found: Json) -> Json:
     figures = {f.name: f for finding in findings for f in finding.measurements}
     rows = distance.by_row(findings, policy)
     retain = figures["accuracy.retain"]
-    before = retain.original if retain.original is not None else retain.value
+    # whose forgotten outputs are retired as well: else it can answer the class for others' images
+    hidden = as_findings(kept["findings"]["output_retired"])
+    (before,) = [f.value for each in hidden for f in each.measurements if f.name == retain.name]
     outside = [row.name for row in verdict.rows if row.required and row.outcome == "outside"]
     return named | {
         "retain": retain.value,

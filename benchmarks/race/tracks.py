@@ -69,7 +69,7 @@ def _single(*classes: int) -> tuple[Event, ...]:
 
 TRACKS = (
     Track(
-        name="digits", title="8x8 digits, CNN", data="digits", net="cnn",
+        name="digits", title="8x8 digits, CNN", data="digits", net="cnn8",
         recipe=Recipe(epochs=20, learning_rate=5e-3), policy="demo-v2", events=_single(3, 8),
     ),
     Track(

@@ -103,7 +103,7 @@ def few_digits() -> dict[str, np.ndarray]:
 
 
 TINY = Track(
-    name="few", title="few digits", data="few", net="cnn",
+    name="few", title="few digits", data="few", net="cnn8",
     recipe=Recipe(epochs=6, learning_rate=5e-3), policy="demo-v2",
     events=(Event(forget=(3,), seed=0),),
 )  # fmt: skip

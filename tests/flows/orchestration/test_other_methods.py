@@ -89,7 +89,7 @@ def test_a_teams_own_method_is_pinned_by_the_digest_of_its_source(office: Office
     assert done.returncode == 1
     assert "not a torch module" in done.stderr
     installed(site)
-    done = office.damp("resume", "--event", again)
+    done = office.damp("resume", again)
     assert done.returncode == 1
     assert "the attempt began with" in done.stderr
 
