@@ -11,6 +11,8 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 Json = dict[str, Any]
 COLOURS = {"ours": "#0b6e4f", "others": "#8a5a00", "retrained": "#1f4e9e", "original": "#a11d33"}
@@ -20,19 +22,17 @@ WORDS = {
     "original": "the original",
 }  # fmt: skip
 WORST = -6.0
-"""Points of lost accuracy below which a mark stands at the edge, with an arrow in its label."""
-NAMED = 4
-"""Marks of others that get a name in each panel, the nearest to retrained ones."""
+"""Points of lost accuracy below which a mark stands at the lower edge."""
 
 
 def draw(content: Json, path: Path) -> None:
-    """Write the picture, a panel per track."""
+    """Write the picture, a panel per track; marks of others carry their rank in the table."""
     tracks = content["tracks"]
-    columns = min(3, len(tracks))
+    columns = min(2, len(tracks))
     lines = -(-len(tracks) // columns)
-    with mpl.rc_context({"svg.hashsalt": "race", "font.size": 8, "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": "race", "font.size": 9, "svg.fonttype": "path"}):
         figure, panels = plt.subplots(
-            lines, columns, figsize=(4.2 * columns, 3.4 * lines), squeeze=False
+            lines, columns, figsize=(6.4 * columns, 4.2 * lines + 0.9), squeeze=False
         )
         for place, axes in enumerate(panels.flat):
             if place < len(tracks):
@@ -40,42 +40,50 @@ def draw(content: Json, path: Path) -> None:
             else:
                 axes.axis("off")
         handles = [
-            plt.Line2D([], [], marker=MARKS[kind], color=COLOURS[kind], linestyle="", label=words)
+            Line2D([], [], marker=MARKS[kind], color=COLOURS[kind], linestyle="", label=words)
             for kind, words in WORDS.items()
         ]
-        figure.legend(handles=handles, loc="lower right", frameon=False)
-        figure.supxlabel("distance to retrained models, in their spreads (log): left is closer")
-        figure.supylabel("retain accuracy against the original, points: up is better")
-        figure.tight_layout()
-        figure.savefig(path, metadata={"Date": None})
+        figure.legend(handles=handles, loc="lower center", ncol=len(handles), frameon=False)
+        figure.tight_layout(rect=(0.0, 0.9 / (4.2 * lines + 0.9) * 0.5, 1.0, 1.0))
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         plt.close(figure)
 
 
 def _panel(axes: Axes, track: Json) -> None:
     measured = [method for method in track["methods"] if method["events"]]
     for method in measured:
-        kept = -100 * method["lost"]
+        kept = max(-100 * method["lost"], WORST)
         axes.scatter(
             method["distance"],
-            max(kept, WORST),
-            s=14 + 160 * min(method["cost"]["share"], 1.0),
+            kept,
+            s=30 + 220 * min(method["cost"]["share"], 1.0),
             color=COLOURS[method["kind"]],
             marker=MARKS[method["kind"]],
-            alpha=0.75,
+            alpha=0.7,
             linewidths=0,
         )
-    axes.axvline(track["retrained_distance"], color="#1f4e9e", linewidth=0.8, linestyle=":")
-    axes.axhline(-0.5, color="#777777", linewidth=0.6, linestyle="--")
-    axes.set_xscale("log")
-    axes.set_ylim(WORST - 0.6, None)
-    axes.set_title(track["title"], fontsize=9)
-    near = sorted(
-        (m for m in measured if m["kind"] == "others" and m.get("rank")), key=lambda m: m["rank"]
-    )
-    for turn, method in enumerate([*near[:NAMED], *(m for m in measured if m["kind"] == "ours")]):
-        up = 5 if turn % 2 else -9
+        if method["kind"] == "others" and method.get("rank"):
+            axes.annotate(
+                str(method["rank"]), (method["distance"], kept), fontsize=6, color="white",
+                ha="center", va="center",
+            )  # fmt: skip
+    ours = [method for method in measured if method["kind"] == "ours"]
+    for turn, method in enumerate(sorted(ours, key=lambda m: m["lost"])):
         axes.annotate(
-            method["title"].replace("`", ""),
+            method["title"].replace("`", "").removeprefix("damp "),
             (method["distance"], max(-100 * method["lost"], WORST)),
-            textcoords="offset points", xytext=(3, up), fontsize=6, color=COLOURS[method["kind"]],
-        )  # fmt: skip
+            textcoords="offset points",
+            xytext=(4, 7 if turn % 2 else -13),
+            fontsize=8,
+            color=COLOURS["ours"],
+        )
+    axes.axvline(track["retrained_distance"], color=COLOURS["retrained"], lw=0.8, ls=":")
+    axes.axhline(-0.5, color="#777777", lw=0.6, ls="--")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(WORST - 0.6, None)
+    axes.set_title(track["title"], fontsize=10)
+    axes.set_xlabel("distance to retrained models, in their spreads")
+    axes.set_ylabel("retain accuracy kept, points")
