@@ -8,8 +8,8 @@ STAMP  := $(VENV)/.installed
 # `long` tests need minutes: servers, kill loops, schedules, databases. A landing does not wait for
 # them; run them on a quiet machine.
 .PHONY: demo test test-long check format bench bench-method bench-operations bench-robustness \
-        bench-validity bench-qualify bench-statistics bench-mutants bench-size results lock \
-        check-ranges docs clean
+        bench-validity bench-qualify bench-race bench-statistics bench-mutants bench-size results \
+        lock check-ranges docs clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
 	$(BIN)/damp demo
@@ -48,6 +48,9 @@ bench-validity: $(STAMP)  ## how often verdicts are wrong; resumable, ARGS=--qui
 
 bench-qualify: $(STAMP)   ## a qualification, events under it, all of them checked: resumable (ARGS="--data mnist5k")
 	$(BIN)/python -m benchmarks.qualify $(ARGS)
+
+bench-race: $(STAMP)      ## methods of others against ours; resumable (ARGS=--quick: ten minutes)
+	$(BIN)/python -m benchmarks.race $(ARGS)
 
 bench-size: $(STAMP)      ## memory and throughput at the size of photographs (ARGS=--quick: minutes)
 	$(BIN)/python -m benchmarks.size $(ARGS)

@@ -35,6 +35,7 @@ GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_me
 HOSTILE, CHILDREN = "tests/flows/test_hostile_folders.py", "tests/flows/state/test_children.py"
 GUARD, GUARD_TEST = "flows/servers/guard.py", "tests/flows/servers/test_guard.py"
 KEPT = "tests/flows/state/test_prefect_files.py"
+OTHER_METHODS = "tests/flows/models/test_other_methods.py"
 NETWORKS = "tests/flows/models/test_users_networks.py"
 ISOLATED = "tests/flows/servers/test_isolated.py"
 PURGE, DESK = "tests/flows/operations/test_purge.py", "tests/flows/intake/test_lifecycle.py"
@@ -94,6 +95,13 @@ DEFENCES = (
         "    except SystemExit as end:",
         "    except ZeroDivisionError as end:",
         f"{NETWORKS}::test_a_data_set_that_ends_the_process_is_refused",
+    ),
+    Defence(
+        "a team's method is what it was when its attempt began",
+        "flows/models/other_methods.py",
+        "    if team.sha256 != code:",
+        "    if False:",
+        f"{OTHER_METHODS}::test_a_method_whose_source_has_changed_is_not_run",
     ),
     # code of the other side
     Defence(

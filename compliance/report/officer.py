@@ -212,6 +212,9 @@ def _done(page: _Page) -> str:
         return page.say("done.claimed")
     if method.renewed is not None:
         return page.say("done.renewed")
+    if method.other is not None:
+        name, tensors = method.other.name, len(method.other.changed)
+        return page.say("done.other", name=name, tensors=tensors)
     if not method.operators:
         return page.say("done.retrain")
     return page.say("done.damp", layers=len(method.operators))

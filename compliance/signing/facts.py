@@ -151,6 +151,28 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MethodCode:
+    """Whose code a team's own method is."""
+
+    distribution: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherMethod:
+    """A method of others, or a team's own."""
+
+    name: str
+    settings: Mapping[str, Any]
+    rows: int
+    forward: int
+    backward: int
+    changed: tuple[str, ...]
+    code: MethodCode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """How the model was changed."""
 
@@ -162,6 +184,7 @@ class Method:
     rewritten: str | None = None
     mended: str | None = None
     renewed: RenewedTop | None = None
+    other: OtherMethod | None = None
 
     @property
     def repaired(self) -> tuple[Repair, ...]:

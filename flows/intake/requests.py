@@ -119,9 +119,11 @@ def _check(
 ) -> tuple[Checked, Foreseen]:
     """Whether the request can be carried out on its data and model at all; what to expect of it."""
     from flows.data import loaders
-    from flows.models import recipes, trainings
+    from flows.models import other_methods, recipes, trainings
 
     check_callback(request, policy)
+    if request.method.name is not None:
+        other_methods.check(request.method.name, request.method.settings)
     recipe = recipe_source(request.recipe, origin)
     recipes.get(recipe)
     model = model_source.locate(home, request.model, origin)
