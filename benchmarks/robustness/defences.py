@@ -43,7 +43,7 @@ KILLS = "tests/flows/orchestration/test_kills.py"
 GATE_LEDGER = "tests/flows/registry/test_gate_ledger.py"
 WRONG_USE = "tests/compliance/qualification/test_wrong_use.py"
 STANDING = "tests/compliance/qualification/test_standing.py"
-QUALIFY = "tests/flows/operations/test_qualify.py"
+QUALIFY = "tests/flows/qualification/test_qualify.py"
 
 DEFENCES = (
     # foreign files
@@ -836,7 +836,7 @@ DEFENCES = (
     ),
     Defence(
         "cuts that did not qualify are not silently tried again",
-        "flows/operations/study_ledger.py",
+        "flows/qualification/study_ledger.py",
         'elif end.body.get("result") != QUALIFIED and not again:',
         "elif False:",
         f"{QUALIFY}::test_a_study_that_did_not_qualify_is_entered_and_not_silently_run_again",

@@ -308,7 +308,7 @@ class _Work:
     def _must_fail(self, edit: Edit) -> None:
         """Models that hold the class behind some disguise, beside the controls."""
         from audits.finding import Finding
-        from flows.operations import study_disguises
+        from flows.qualification import study_disguises
 
         disguises = study_disguises.Disguises(
             subject=self.subject,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from compliance.ledger import Ledger
 from compliance.qualification import standing
 from compliance.qualification.qualification import EarlierTry
-from flows.operations.study_setup import Ready
+from flows.qualification.study_setup import Ready
 from flows.state.errors import EventError
 from flows.state.facts import Json
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from compliance.ledger import Ledger
 from compliance.qualification import drawing, standing
-from flows.operations import qualify, reaudit
+from flows.operations import reaudit
+from flows.qualification import qualify
 from flows.records import qualifications
 from flows.registry import reaudits
 from flows.state import keyring, logs

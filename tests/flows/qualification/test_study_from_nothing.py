@@ -20,7 +20,7 @@ import pytest
 from compliance.ledger import Ledger
 from compliance.qualification import standing
 from flows.data import loaders
-from flows.operations import qualify
+from flows.qualification import qualify
 from flows.records import qualifications
 from flows.state.paths import Home
 from flows.state.settings import prepared, settings

@@ -17,7 +17,7 @@ from compliance.formats.errors import StudyError
 from compliance.ledger import Ledger
 from compliance.qualification import standing
 from flows.data import loaders
-from flows.operations import qualify
+from flows.qualification import qualify
 from flows.records import qualifications
 from flows.state import locks
 from flows.state.errors import BusyError, EventError, RecipeError
@@ -184,7 +184,7 @@ def _in_another_process(home: Home, file: Path) -> str:
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from flows.operations import qualify; "
+        "import sys; from pathlib import Path; from flows.qualification import qualify; "
         "from flows.state.paths import Home\n"
         "try: qualify.qualify(Home(Path(sys.argv[1])), Path(sys.argv[2]))\n"
         "except Exception as error: print(type(error).__name__)"

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.operations import studied_class
-from flows.operations.studied_class import TRAININGS, Subject
+from flows.qualification import studied_class
+from flows.qualification.studied_class import TRAININGS, Subject
 from flows.state.files import Artifact
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from compliance.qualification.family import Family
 from compliance.qualification.qualification import Terms
 from compliance.qualification.study import ClassFacts
 from flows.intake import requests
-from flows.operations import studied_class
-from flows.operations.studied_class import Subject
+from flows.qualification import studied_class
+from flows.qualification.studied_class import Subject
 from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.facts import Data, Model

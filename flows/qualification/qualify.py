@@ -25,9 +25,9 @@ from compliance.qualification.qualification import Cost, Qualification
 from compliance.qualification.study import StudiedClass
 from compliance.signing import envelope
 from compliance.signing.facts import LedgerPosition
-from flows.operations import studied_class, study_ledger, study_setup
-from flows.operations.studied_class import Subject
-from flows.operations.study_setup import Ready
+from flows.qualification import studied_class, study_ledger, study_setup
+from flows.qualification.studied_class import Subject
+from flows.qualification.study_setup import Ready
 from flows.records import qualifications
 from flows.state import keyring, locks, progress
 from flows.state.errors import BusyError, EventError, is_refusal

@@ -22,8 +22,9 @@ from compliance.qualification.study import (
     StudiedClass,
     StudiedModel,
 )
-from flows.operations import qualify, studied_class, study_ledger, study_setup, train_base
-from flows.operations.qualify import Studied
+from flows.operations import train_base
+from flows.qualification import qualify, studied_class, study_ledger, study_setup
+from flows.qualification.qualify import Studied
 from flows.state import keyring
 from flows.state.paths import Home
 

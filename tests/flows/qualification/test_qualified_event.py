@@ -22,8 +22,8 @@ from compliance.qualification import kept, standing
 from compliance.signing import envelope
 from compliance.verification.verify import verify_statement
 from flows.data import loaders
-from flows.operations import spot_checks
-from flows.operations.qualify import Studied
+from flows.qualification import spot_checks
+from flows.qualification.qualify import Studied
 from flows.records import qualifications
 from flows.state.errors import EventError, GateError
 from flows.state.paths import Attempt, Home
