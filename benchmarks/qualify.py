@@ -70,7 +70,7 @@ def main() -> None:
         print("event: class", label)
         _event(home, options, studied, weights, label)
         _write(options, home, studied)
-    from flows.operations import spot_checks
+    from flows.qualification import spot_checks
 
     for event, digest in spot_checks.due(home):
         print("check:", event)
@@ -139,7 +139,7 @@ def _base(home: Any, options: argparse.Namespace) -> Path:
 
 
 def _study(home: Any, options: argparse.Namespace) -> Any:
-    from flows.operations import qualify
+    from flows.qualification import qualify
 
     root = f", root: {options.data_root.resolve()}" if options.data_root else ""
     file = home.root / "study.yaml"

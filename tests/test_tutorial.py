@@ -107,5 +107,5 @@ def _typed(page: Path, tmp_path: Path, *, may_end: str = "") -> str:
 def _status(folder: Path) -> list[dict[str, object]]:
     command = [sys.executable, "-m", "flows", "--home", str(folder / ".damp"), "status"]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    found: list[dict[str, object]] = json.loads(done.stdout)
-    return found
+    content: list[dict[str, object]] = json.loads(done.stdout)
+    return content

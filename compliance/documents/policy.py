@@ -5,6 +5,7 @@ It is fixed, and its digest written into the ledger, before an audit runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -33,6 +34,7 @@ LEAST_SHADOWS = 8
 
 Share = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(gt=0)]
+Level = Annotated[float, Field(gt=0)]
 Address = Annotated[str, AfterValidator(callback_urls.checked)]
 Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
 Role = Literal["executor", "reviewer", "auditor"]
@@ -172,7 +174,8 @@ class Policy(Strict):
     `kinds`: kinds of readers of which a row each must have decided. `near_margin`: the share of
     what the original knows that a control holds, which must not pass. `unseen_classes`: how many
     classes that nobody was trained on an L2 verdict needs. `shadows_cost`: shadow models are
-    trained only as far as they cost at most this many times what the references cost.
+    trained only as far as they cost at most this many times what the references cost. `levels`:
+    the error level of each of the attempts, alpha in equal parts where they say nothing.
     `yardstick`: a qualification of the procedure, under which no reference is trained.
     """
 
@@ -194,6 +197,7 @@ class Policy(Strict):
     fallback: Literal["retrain", "none"] = "none"
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
     attempts: Annotated[tuple[Literal[METHODS], ...], Field(strict=False, max_length=10)] = ()  # type: ignore[valid-type]
+    levels: Annotated[tuple[Level, ...], Field(strict=False)] = ()
     fallback_on: Annotated[tuple[Outcome, ...], Field(strict=False, min_length=1)] = ("FAILED",)
     signoffs: Annotated[tuple[Role, ...], Field(strict=False, min_length=1)] = ("executor",)
     unknown_artefacts: Literal["report", "inconclusive"] = "report"
@@ -262,6 +266,23 @@ class Policy(Strict):
         return attempts
 
     @model_validator(mode="after")
+    def _levels_of_attempts(self) -> Policy:
+        if not self.levels:
+            return self
+        if len(self.levels) != len(self.attempts):
+            raise ValueError(
+                f"`levels` names one error level for each of the attempts: {len(self.attempts)}, "
+                f"not {len(self.levels)}"
+            )
+        # decimal parts of alpha need not add up to it in binary
+        if math.fsum(self.levels) > self.alpha * (1 + 1e-9):
+            raise ValueError(
+                f"`levels` add up to {math.fsum(self.levels):g}, more than alpha ({self.alpha:g}): "
+                "the chance that any attempt passes by mistake is their sum"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_way_on(self) -> Policy:
         former = {"fallback", "max_attempts"} & self.model_fields_set
         if self.attempts and former:
@@ -294,18 +315,17 @@ class Policy(Strict):
             del keys["fallback"], keys["max_attempts"]
         else:
             del keys["attempts"]
+        if not self.levels:
+            del keys["levels"]
         if self.fallback_on == ("FAILED",):
             del keys["fallback_on"]
         if self.yardstick is None:
             del keys["yardstick"]
         return keys
 
-    def at_level(self, attempts: int) -> Policy:
-        """The same rules for one of several attempts, all judged on the same rows.
-
-        The chance that any of them passes, or is failed, by mistake stays the policy's.
-        """
-        return self.model_copy(update={"alpha": self.alpha / attempts})
+    def at_level(self, level: float) -> Policy:
+        """The same rules at the error level of one of several attempts."""
+        return self.model_copy(update={"alpha": level})
 
     def rule_for(self, measurement: str) -> Rule | None:
         """The first rule that names the measurement."""
@@ -339,6 +359,7 @@ class Policy(Strict):
 DECIDING = {"assurance", "references", "alpha", "rules", "kinds", "near_margin", "minimum_samples"}
 """Keys that decide what figures mean."""
 KEYS_SINCE: dict[str, Any] = {
+    "levels": [],
     "shadows_cost": None,
     "kinds": [],
     "near_margin": None,

@@ -212,6 +212,9 @@ def _done(page: _Page) -> str:
         return page.say("done.claimed")
     if method.renewed is not None:
         return page.say("done.renewed")
+    if method.other is not None:
+        name, tensors = method.other.name, len(method.other.changed)
+        return page.say("done.other", name=name, tensors=tensors)
     if not method.operators:
         return page.say("done.retrain")
     return page.say("done.damp", layers=len(method.operators))
@@ -236,8 +239,9 @@ def _deadline(page: _Page) -> str:
 
 def _limits(page: _Page) -> Iterator[str]:
     required = page.own.required
-    if weak := sum(row_text.weak(row) for row in required):
-        yield page.say("limit.weak", weak=weak, total=len(required))
+    able = sum(row_text.counted(row) for row in required)
+    if others := len(required) - able:
+        yield page.say("limit.weak", able=able, total=len(required), others=others)
     for key in ("attacks", "persons", "copies", "law"):
         yield page.say(f"limit.{key}")
 

@@ -11,13 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compliance.formats import typed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digest:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
-
-    sha256: str
+from compliance.signing.input_facts import Digest, Inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,48 +132,6 @@ class RequestFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """A version in a model registry."""
-
-    name: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelBefore:
-    """The model that was to forget."""
-
-    digest: Digest
-    registry: Registered | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataVersion:
-    """One version of a data set."""
-
-    name: str
-    version: str
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
-    """The version of damp that did it."""
-
-    version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What the attempt started from, and the data version it left."""
-
-    model_before: ModelBefore
-    data_before: DataVersion
-    data_after: DataVersion
-    code: Code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One layer that was cut."""
 
@@ -199,6 +151,28 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MethodCode:
+    """Whose code a team's own method is."""
+
+    distribution: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherMethod:
+    """A method of others, or a team's own."""
+
+    name: str
+    settings: Mapping[str, Any]
+    rows: int
+    forward: int
+    backward: int
+    changed: tuple[str, ...]
+    code: MethodCode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """How the model was changed."""
 
@@ -210,6 +184,7 @@ class Method:
     rewritten: str | None = None
     mended: str | None = None
     renewed: RenewedTop | None = None
+    other: OtherMethod | None = None
 
     @property
     def repaired(self) -> tuple[Repair, ...]:
@@ -268,6 +243,8 @@ class Plan:
 
     digest: str
     ledger_sequence: int
+    registered_at: str
+    seed: int
     policy: PolicyName
     expected_power: ExpectedPower | None = None
 
@@ -350,6 +327,14 @@ class VerdictFacts:
     claim: str
     reasons: tuple[str, ...]
     limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Until when the record is kept, and when a PASSED model is audited again."""
+
+    keep_until: str | None
+    reaudit_due: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,6 +441,7 @@ class Predicate:
     verdict: VerdictFacts
     propagation: tuple[Artefact, ...]
     demo_key: bool
+    retention: Retention
     registration: RegisteredAs | None = None
     qualification: QualifiedBy | None = None
 

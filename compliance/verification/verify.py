@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from compliance.formats import files, strict_json
-from compliance.formats.errors import EnvelopeError, JsonError, TrustError
+from compliance.formats.errors import EnvelopeError, JsonError, SigningError, TrustError
 from compliance.formats.timestamps import parse_utc
-from compliance.signing import Opened, Signature, Statement, Trust, envelope, load_trust, statement
+from compliance.signing import (
+    Opened,
+    Signature,
+    Statement,
+    Trust,
+    envelope,
+    load_trust,
+    statement,
+)
+from compliance.signing import time_stamp as stamps
 from compliance.signing.facts import Predicate, QualifiedBy
 from compliance.verification import against_ledger
 from damp.version import __version__
@@ -84,7 +93,9 @@ class _Against:
     ledger: Path | None
     checkpoint: Path | None
     proof: Path | None
-    qualification: Path | None = None
+    time_stamp: Path | None
+    tsa_roots: Path | None
+    qualification: Path | None
 
 
 def verify_statement(
@@ -95,6 +106,8 @@ def verify_statement(
     ledger: str | Path | None = None,
     checkpoint: str | Path | None = None,
     proof: str | Path | None = None,
+    time_stamp: str | Path | None = None,
+    tsa_roots: str | Path | None = None,
     qualification: str | Path | None = None,
     roles: Sequence[str] = ("executor",),
 ) -> Verification:
@@ -107,12 +120,20 @@ def verify_statement(
         ledger: The ledger that must hold the statement, and its plan before it.
         checkpoint: A signed checkpoint of that ledger, which it must continue.
         proof: Instead of the ledger, the proof that its entry stands behind a checkpoint.
+        time_stamp: An RFC 3161 answer over the signed bytes, which must hold.
+        tsa_roots: Certificates (PEM) of the roots that its authority must lie below.
         qualification: The qualification that it rests on, or a folder of them; else the one beside
             the statement. Only where it rests on one.
         roles: Roles that must have signed.
     """
     if checkpoint is not None and ledger is None:
         why = "A checkpoint says nothing without its ledger: give both, or a proof of the entry."
+        return Verification(exit_code=CANNOT_JUDGE, problems=(why,))
+    if (time_stamp is None) != (tsa_roots is None):
+        why = "A time stamp is judged by the roots of its authority: give both files, or neither."
+        return Verification(exit_code=CANNOT_JUDGE, problems=(why,))
+    if time_stamp is not None and not stamps.can_judge():
+        why = "Time stamps need rfc3161-client: pip install 'damp-unlearning[timestamps]'."
         return Verification(exit_code=CANNOT_JUDGE, problems=(why,))
     try:
         content = files.read(Path(path), envelope.LARGEST + 1)
@@ -128,12 +149,10 @@ def verify_statement(
     problems = _signature_problems(signatures, roles)
     if problems:
         return replace(result, problems=tuple(problems))
-    paths = (None if path is None else Path(path) for path in (model, ledger, checkpoint, proof))
-    names = ("model", "ledger", "checkpoint", "proof")
-    against = _Against(
-        **dict(zip(names, paths, strict=True)),
-        qualification=None if qualification is None else Path(qualification),
-    )
+    given = (model, ledger, checkpoint, proof, time_stamp, tsa_roots, qualification)
+    paths = (None if path is None else Path(path) for path in given)
+    names = ("model", "ledger", "checkpoint", "proof", "time_stamp", "tsa_roots", "qualification")
+    against = _Against(**dict(zip(names, paths, strict=True)))
     return _content(result, opened, trusted, against, Path(path))
 
 
@@ -180,7 +199,8 @@ def _content(
         *_model_problems(facts, against.model),
         *_ledger_problems(facts, opened.digest, trust, against),
     ]
-    if problems:
+    stamped, refused = _time_stamp(opened.payload, against)
+    if problems := [*problems, *refused]:
         return replace(result, problems=tuple(problems))
     basis = facts.predicate.qualification
     if basis is not None:
@@ -189,7 +209,22 @@ def _content(
             return replace(result, exit_code=CANNOT_JUDGE, problems=(lacking,))
         if problems:
             return replace(result, problems=tuple(problems))
-    return _concluded(replace(result, statement=content), facts.predicate)
+    concluded = _concluded(replace(result, statement=content), facts.predicate)
+    return replace(concluded, notes=(*concluded.notes, *stamped))
+
+
+def _time_stamp(payload: bytes, against: _Against) -> tuple[list[str], list[str]]:
+    """When an authority saw the signed bytes, as a note; or what is wrong with its stamp."""
+    if against.time_stamp is None or against.tsa_roots is None:
+        return [], []
+    try:
+        roots = stamps.certificates(files.read(against.tsa_roots), str(against.tsa_roots))
+        stamp = stamps.check(files.read(against.time_stamp), payload, roots)
+    except OSError as error:
+        return [], [f"{error.filename}: cannot be read: {error.strerror}."]
+    except SigningError as error:
+        return [], [str(error)]
+    return [f"Time-stamped {stamp.time:%Y-%m-%dT%H:%M:%SZ} by {stamp.authority}."], []
 
 
 def _qualified(

@@ -23,7 +23,7 @@ The commands, by the sections of `damp --help`:
     report.py      The record: the report, comparisons, the index
     copies.py      The record: declare and purge what still holds the class
     export.py      The record: stats, export
-    statements.py  Requests, the record: verify, replay, approve and sign a statement
+    statements.py  Requests, the record: verify, replay, stamp, approve and sign
     keys.py        The record: signing keys and trust
     ledger.py      The record: the ledger, checkpoints and proofs
     registry.py    Operations: lineage, promotion, the audit of all versions

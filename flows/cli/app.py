@@ -112,7 +112,8 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
     ),
     "The record": (
         *(report.report, copies.declare, copies.purge, export.stats, export.export),
-        *(statements.verify, statements.sign, statements.replay, keys.keys, ledger.ledger),
+        *(statements.verify, statements.sign, statements.stamp, statements.replay),
+        *(keys.keys, ledger.ledger),
     ),
     "Operations": (
         *(registry.lineage, registry.promote, registry.audit_registry),

@@ -14,8 +14,8 @@ from flows.cli.options import DONE, FILE, NOT_PASSED, allow_code, as_json, data_
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from flows.operations.qualify import Studied
-    from flows.operations.spot_checks import SpotCheck
+    from flows.qualification.qualify import Studied
+    from flows.qualification.spot_checks import SpotCheck
     from flows.state.paths import Home
 
 
@@ -146,7 +146,7 @@ def qualify(file: Path | None, again: str, as_json: bool) -> int:
         )
         console.answer(rows, lines, as_json=as_json)
         return DONE
-    from flows.operations import qualify as studies
+    from flows.qualification import qualify as studies
 
     with console.bars(steps=0):
         studied = studies.qualify(home, file, again=again)
@@ -169,7 +169,7 @@ def spot_check(event: str | None, as_json: bool) -> int:
       damp spot-check
       damp spot-check 5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11
     """
-    from flows.operations import spot_checks
+    from flows.qualification import spot_checks
     from flows.state.settings import prepared
 
     home = prepared()
@@ -210,7 +210,7 @@ def _qualifications(home: Home) -> list[dict[str, Any]]:
 
 def _ended(home: Home, studied: Studied) -> Iterator[Text | str]:
     """What came of a study, and what to do with it."""
-    from flows.operations.qualify import details, why_not
+    from flows.qualification.qualify import details, why_not
 
     outcome = studied.content.outcome
     words = "qualified" if outcome.qualifies else "not qualified"

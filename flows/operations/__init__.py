@@ -3,14 +3,10 @@
 Before an event:
 
     adopt.py               Take in a model that another pipeline has registered
+    inspection_facts.py    What `damp inspect` says, as typed facts
     inspection.py          Look at data and a model: what they are, what a request would take
     train_base.py          Train a base model by a recipe and register it
     prepare_references.py  Train the retrained references before anybody waits for them
-    qualify.py             Qualify a ladder of cuts on drawn classes, against retrained models
-    study_setup.py         What it needs before it begins, and what is refused
-    study_ledger.py        Which studies the ledger holds, and which may begin
-    studied_class.py       One class of it, cut and compared with retrained models
-    study_disguises.py     Models of that class that must fail
     request_costs.py       What requests have cost here: retraining, L3, under a qualification
     cost.py                Forecast what forgetting each class would take
     doctor.py              Check what would keep an event from running here
@@ -20,7 +16,7 @@ After it:
     promote.py             Move the alias to a version, past every check of the gate
     purge.py               Delete what still holds the class and is damp's own; list what is left
     reaudit.py             Audit a finished event again: when it is due, or the audits have changed
-    spot_checks.py         Audit drawn events under a qualification against retrained models
+    time_stamps.py         Ask a time-stamp authority when a statement was there
     replay.py              Run an attempt again from its pinned inputs, and compare
 
 For other pipelines:
@@ -37,13 +33,13 @@ __all__ = [
     "cost",
     "doctor",
     "inspection",
+    "inspection_facts",
     "prepare_references",
     "promote",
     "purge",
-    "qualify",
     "reaudit",
     "replay",
     "request_costs",
-    "spot_checks",
+    "time_stamps",
     "train_base",
 ]

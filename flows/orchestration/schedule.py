@@ -17,9 +17,10 @@ from prefect.types.entrypoint import EntrypointType
 
 from compliance.formats.plain_text import markdown, visible
 from flows.intake import batches, lifecycle, requests, webhooks
-from flows.operations import reaudit, spot_checks
+from flows.operations import reaudit
 from flows.orchestration import reconcile
 from flows.orchestration.parking import Row, decide
+from flows.qualification import spot_checks
 from flows.state import interrupts, locks, progress
 from flows.state.errors import GateError
 from flows.state.facts import Json

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance.documents.policy import load_policy
+from compliance.documents.preprocessing import content_of
 from compliance.ledger import Ledger, states
 from flows.intake import claims, requests
 from flows.records import checkpoints, event_index, qualifications
@@ -445,7 +446,7 @@ def _reproduction(attempt: Attempt, accepted: AcceptedClaim) -> bytes:
 
 
 def _file(pinned: Path, source: Located, **more: Any) -> Json:
-    applied = source.preprocessing.content() if source.preprocessing else None
+    applied = content_of(source.preprocessing)
     content = {"file": pinned.name, "architecture": source.architecture, "preprocessing": applied}
     return _without_none(content | more)
 
