@@ -356,7 +356,16 @@ class Policy(Strict):
         return strict_json.digest(_as_before(content, KEYS_SINCE))
 
 
-DECIDING = {"assurance", "references", "alpha", "rules", "kinds", "near_margin", "minimum_samples"}
+DECIDING = {
+    "assurance",
+    "references",
+    "alpha",
+    "levels",
+    "rules",
+    "kinds",
+    "near_margin",
+    "minimum_samples",
+}
 """Keys that decide what figures mean."""
 KEYS_SINCE: dict[str, Any] = {
     "levels": [],

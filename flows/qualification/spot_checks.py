@@ -107,7 +107,8 @@ def check(home: Home, event: str, digest: str) -> SpotCheck:
     references = training.train(home, made_of, references=policy.references)
     case = replace(case, references=references, alone=False, near_margin=policy.near_margin)
     findings, controls = audit.audit_again(home, case)
-    verdict = judge(findings, controls, policy.at_level(len(content.family.ladder)))
+    level = policy.alpha / len(content.family.ladder)
+    verdict = judge(findings, controls, policy.at_level(level))
     path = attempt.folder / "spot-checks" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
     kept = {
         "candidate": [finding.to_json() for finding in findings],

@@ -60,16 +60,21 @@ class Subject:
     preprocessing: Preprocessing | None
 
     @property
+    def level(self) -> float:
+        """Error level of one of the attempts: equal parts, as those of events under it have."""
+        return self.policy.alpha / len(self.study.attempts)
+
+    @property
     def rules(self) -> Policy:
         """By which events will be judged beside the share that is kept, at the same level."""
         study = self.study
         policy = rules.policy_of(study.name, self.policy, study.attempts)
-        return policy.at_level(len(study.attempts))
+        return policy.at_level(self.level)
 
     @property
     def judged_by(self) -> Policy:
         """At the level of one of the attempts, as an event's are judged."""
-        return self.policy.at_level(len(self.study.attempts))
+        return self.policy.at_level(self.level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -402,3 +402,22 @@ def test_a_claimants_qualification_is_verified_and_weighs_nothing(place: Place) 
     (folder / "theirs.dsse.json").write_text(text.replace('"payload": "e', '"payload": "f', 1))
     with pytest.raises(EventError, match="does not hold"):
         claims.theirs_of(claim, folder)
+
+
+def test_each_attempt_is_judged_at_its_part_of_the_error_level(place: Place) -> None:
+    """As an event's: alpha over the number of attempts, never above alpha."""
+    home, folder = place
+    file = studies.asked(folder, attempts="natural, mixture")
+    subject = studies.ready(home, file).subject
+    assert subject.judged_by.alpha == pytest.approx(subject.policy.alpha / 2)
+    assert subject.rules.alpha == pytest.approx(subject.policy.alpha / 2)
+
+
+def test_levels_of_attempts_are_part_of_the_rules() -> None:
+    """A policy that gives one attempt more of the error level has other rules."""
+    from compliance.documents.policy import Policy, load_policy
+    from compliance.qualification import rules
+
+    policy = rules.policy_of("any", load_policy("demo-v1"), ("natural", "mixture"))
+    content = policy.model_dump(mode="json") | {"levels": [0.049, 0.001]}
+    assert Policy.model_validate(content).rules_digest() != policy.rules_digest()
