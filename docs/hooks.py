@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TWO_WORDS = re.compile(r"^```(\w+) \w+$", flags=re.MULTILINE)
-"""A block with a second word for the tests: MkDocs takes none for a fence, and swallows the page."""
+"""A block with a second word for the tests, which MkDocs takes for no fence at all."""
 TARGET = re.compile(r"\]\(([^)\s]+)\)")
 
 
