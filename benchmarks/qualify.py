@@ -323,8 +323,8 @@ def _page(results: Json) -> Iterator[str]:
 def _unfinished(figures: Json) -> Iterator[str]:
     classes = figures["unfinished"]
     yield (
-        f"**Not finished**: {len(classes)} classes of studies of {figures['wanted']} were studied, no "
-        "event was run. Classes 6 and 7 of the digits were judged by demo-v1, the others by "
+        f"**Not finished**: {len(classes)} classes of studies of {figures['wanted']} were studied, "
+        "no event was run. Classes 6 and 7 of the digits were judged by demo-v1, the others by "
         "benchmarks/qualify_l3.yaml. Run the command to go on."
     )
     yield ""
