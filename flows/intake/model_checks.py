@@ -43,15 +43,22 @@ CUTTABLE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """What the person who submits accepts although it would be refused."""
+    """What the person who submits accepts although it would be refused.
+
+    `qualification`: that of its policy is not looked for, as it is of somebody else's ledger.
+    """
 
     low_accuracy: bool = False
     duplicates: bool = False
+    hopeless: bool = False
+    qualification: bool = False
 
 
 STRICT = Acceptance()
-LENIENT = Acceptance(low_accuracy=True, duplicates=True)
+LENIENT = Acceptance(low_accuracy=True, duplicates=True, hopeless=True)
 """For a request that was accepted before, and is carried out again."""
+REPLAYED = Acceptance(low_accuracy=True, duplicates=True, hopeless=True, qualification=True)
+"""The same in another state folder, which checks what the request rests on by the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ a network, and refuses what does not fit before any tensor is read.
     preprocessing_sources.py  what a model sees of an image: from torchvision, timm, Hugging Face
     recipes.py             how a model is trained, one entry or one YAML file each
     trainings.py           a training as its recipe says: start, frozen parts, users' trainers
+    users_trainers.py      a training by a user's own function, checked
     renewal.py             a top that starts afresh and is trained on the rows to keep alone
     other_methods.py       methods of others, and a team's own, as a request names them
     statistics_cache.py    class statistics of a model on a data version, kept for later requests

@@ -206,7 +206,7 @@ class Rung(Fact):
     Attributes:
         place: Counted from 1.
         declared: Methods, in the order in which they are tried; the last one is tried at last.
-        level: Error level of this attempt, the policy's over the number that was declared.
+        level: Error level of this attempt: all of them add up to at most the policy's.
         skipped: Attempts before this one that were not made.
     """
 
@@ -294,7 +294,7 @@ class AcceptedRequest(_Terms):
 
 def at_level(policy: Policy, rung: Rung | None) -> Policy:
     """A policy at the error level of one of the attempts that it declares."""
-    return policy if rung is None else policy.at_level(len(rung.declared))
+    return policy if rung is None else policy.at_level(rung.level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

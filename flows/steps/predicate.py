@@ -47,6 +47,7 @@ def statement_of(
     method: Json,
     propagation: Sequence[Json],
     byproducts: Sequence[Json],
+    qualification: Json | None = None,
 ) -> Json:
     """The statement about the model after, valid by its schema.
 
@@ -56,6 +57,7 @@ def statement_of(
         method: What was done to the weights.
         propagation: What still holds the classes.
         byproducts: Files that it names by digest.
+        qualification: What it rests on, where no model was retrained.
     Raises:
         StatementError: A part contradicts another.
     """
@@ -79,6 +81,7 @@ def statement_of(
         retention=_retention(now, accepted.policy),
         byproducts=byproducts,
         demoKey=keyring.signing_key(attempt.home, "executor").demo,
+        qualification=qualification,
     )
 
 

@@ -132,7 +132,7 @@ def next_rung(attempt: Attempt, request: Request, policy: Policy) -> Rung | None
     return Rung(
         place=chosen.place,
         declared=attempts,
-        level=policy.alpha / len(attempts),
+        level=ladder.levels(policy, attempts)[chosen.place - 1],
         skipped=tuple(SkippedRung(preset=p, reason=reason) for p, reason in chosen.skipped),
     )
 
@@ -156,7 +156,7 @@ def _rung_of(policy: Policy, attempts: Sequence[str], place: int, asked: str) ->
     return Rung(
         place=number,
         declared=tuple(attempts),
-        level=policy.alpha / len(attempts),
+        level=ladder.levels(policy, attempts)[number - 1],
         skipped=tuple(
             SkippedRung(preset=each, reason=passed_over) for each in attempts[place : number - 1]
         ),
