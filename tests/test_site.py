@@ -84,6 +84,16 @@ def test_a_page_that_asks_another_host_would_be_seen() -> None:
 
 
 @pytest.mark.slow
+def test_every_heading_of_a_page_is_a_heading_of_the_site(site: Path) -> None:
+    """A fence that is not understood swallows what follows it."""
+    for page in (ROOT / "docs").glob("*.md"):
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        written = len(re.findall(r"^#{1,4} ", text, flags=re.MULTILINE))
+        shown = (site / page.with_suffix(".html").name).read_text()
+        assert len(re.findall(r"<h[1-4] id=", shown)) == written, page.name
+
+
+@pytest.mark.slow
 def test_the_api_pages_have_the_docstrings(site: Path) -> None:
     for name, words in (
         ("damp", "Predicted strengths per class and operator"),
