@@ -1,4 +1,4 @@
-"""What the state folder keeps to save time, and which may hold the class: made again when needed."""
+"""What the state folder keeps to save time and may hold a class: made again when needed."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
 
 
 def _kill_a_training(home: Home, weights: Path) -> None:
-    """Leave the state of a training behind, as `damp train` does that is killed at its last epoch."""
+    """Leave the state of a training behind, as one that is killed at its last epoch does."""
     kept = trainings._Kept(home.trainings / "base-0.pt")
     kept.last = float("-inf")
     kept.save(lambda: {"epoch": 1, "model": load_file(weights)})
