@@ -94,7 +94,8 @@ def test_the_passes_are_those_of_its_row(residual):
 
     counted = Counted(batches)
     edited = damp.forget(model, counted, forget=1, preset="natural")
-    assert counted.passes == PRESETS["natural"].passes == 3
+    # the statistics and the first capped rows share one
+    assert counted.passes == PRESETS["natural"].passes - 1 == 2
     assert edited.natural.passes == 2
     counted.passes = 0
     damp.forget(model, counted, forget=1, preset="natural", measured=damp.measure(model, batches))
