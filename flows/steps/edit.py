@@ -210,7 +210,7 @@ def forget_classes(
 
     return damp.forget(
         network,
-        statistics_cache.batches(dataset),
+        statistics_cache.read_ahead(statistics_cache.batches(dataset)),
         forget=forget,
         preset=method.preset,
         gain=method.gain,
