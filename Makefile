@@ -1,6 +1,7 @@
 # Each target needs nothing but python3, make and git; the first one run makes the environment.
 PYTHON ?= python3
 VENV   ?= .venv
+WORKERS ?= 2
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
@@ -13,7 +14,7 @@ demo: $(STAMP)            ## one unlearning event on real data, with a signed re
 	$(BIN)/damp demo
 
 test: $(STAMP)            ## the suite, doctests included, without what takes minutes
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile
 
 test-long: $(STAMP)       ## what takes minutes: servers, kill loops, schedules, databases
 	$(BIN)/python -m pytest -m long --timeout 1800
