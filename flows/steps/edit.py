@@ -245,6 +245,8 @@ def _natural(edited: damp.EditedModel) -> Json:
                     "before": list(depth.before),
                     "goal": list(depth.goal),
                     "after": list(depth.after),
+                    "noise": list(depth.noise),
+                    "rows": edited.natural.rows,
                 }
                 for depth in edited.natural.depths
             ]
