@@ -20,7 +20,7 @@ BLOCK = 4_000_000
 """Distances held in memory at once."""
 
 
-def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int = 100) -> Finding:
+def audit(evidence: Evidence, *, shots: Sequence[int] = (1, 5, 20), draws: int = 200) -> Finding:
     """Nearest-prototype accuracy on the forgotten class, frozen features, all classes to choose.
 
     Prototypes are means of `shots` test images a class, drawn many times; the other test images of

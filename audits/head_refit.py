@@ -20,7 +20,7 @@ def audit(
     evidence: Evidence,
     *,
     shots: int = 10,
-    draws: int = 10,
+    draws: int = 20,
     penalty: float = 1.0,
     rows: int = 4000,
     steps: int = logistic.STEPS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
@@ -19,6 +19,7 @@ from audits import (
     head_refit,
     linear_probe,
     perturbation,
+    second_moments,
 )
 from audits.comparison import Models, Signal
 from audits.error_budget import combined
@@ -42,14 +43,21 @@ READERS: Mapping[str, tuple[str, ...]] = {
         "few_shot.5@logits",
         "head_refit.forget",
     ),
+    "nonlinear": ("second_moments.dprime@penultimate",),
 }
-"""Figures by kind of reader: what all labels show, and what a few do."""
+"""Figures by kind of reader: what all labels show, what a few do, and what is no matter of means.
+
+A small network (`mlp_probe`) has no share: it reads a model that was trained longer, without the
+class, as it reads the original."""
+BOTH = ("probes", "few_labels")
+"""Kinds of which `all` is the mean."""
 LABELS = {
     "all": "Share of what the original knows of the class that remains, mean over both kinds of "
     "readers",
     "probes": "Share of what the original knows of the class that remains, by probes",
     "few_labels": "Share of what the original knows of the class that remains, by readers of a few "
     "labels",
+    "nonlinear": "Share of what the original knows of the class that remains, by nonlinear readers",
 }
 
 
@@ -61,8 +69,11 @@ def audit(evidence: Evidence, *, apart: float = 2.0) -> Finding:
     reader has a say: figures of a kind are averaged first, then the kinds.
 
     Counted are the figures by which the original stands apart from the retrained models; that is
-    known before a candidate is looked at. Where no figure of a kind counts, there is no mean over
-    the kinds: nothing is left that could have told the original to such a reader.
+    known before a candidate is looked at. Where no figure of probes or of few labels counts, there
+    is no mean over the kinds: nothing is left that could have told the original to such a reader.
+    The nonlinear readers stand by themselves: where the original is not told by them, their share
+    says nothing and decides nothing, and whether a model shows them what no retrained one shows is
+    asked of each by itself.
 
     Args:
         apart: Distance of the original from the retrained mean that a figure needs to be counted,
@@ -98,6 +109,7 @@ POOLED: tuple[tuple[Callable[..., Finding], Signal, tuple[str, ...]], ...] = (
     (perturbation.audit, perturbation.perturbed, ("folds", "shrinkage")),
     (few_shot.audit, few_shot.recognised, ("shots", "draws", "levels")),
     (head_refit.audit, head_refit.refitted, ("shots", "draws", "penalty", "rows", "steps")),
+    (second_moments.audit, second_moments.squared, ("levels", *second_moments.SETTINGS)),
 )
 """The audits that are pooled, what each measures of a model, and the settings of that."""
 
@@ -125,12 +137,16 @@ def pooled(readings: Sequence[Reading], *, seed: int, apart: float) -> Finding:
                 shares[kind].append(share)
             else:
                 left_out[f"share of {name}"] = share
-    groups = {"all": list(shares.values())} | {kind: [own] for kind, own in shares.items()}
+    groups = {"all": [shares[kind] for kind in BOTH]} | {kind: [shares[kind]] for kind in READERS}
     # a kind without figures would make `all` the mean of the other kind alone
-    silent = [kind for kind, own in shares.items() if not own]
+    silent = [kind for kind in BOTH if not shares[kind]]
     for group in ("all", *silent) if silent else ():
         left_out[f"{AUDIT}.{group}"] = f"no figure counts of: {', '.join(silent)}"
     means = [_mean(group, kinds) for group, kinds in groups.items() if all(kinds)]
+    if not shares["nonlinear"]:
+        blind = _blind(by_name)
+        means += [] if blind is None else [blind]
+        left_out |= {f"{AUDIT}.nonlinear": "no figure was measured"} if blind is None else {}
     parameters: dict[str, JSON] = {"apart": apart, "left_out": left_out}
     question = catalogue.AUDITS[AUDIT].question
     if not means:
@@ -154,6 +170,24 @@ def pooled(readings: Sequence[Reading], *, seed: int, apart: float) -> Finding:
         seed=seed,
         series={"shares": counted},
     )
+
+
+NOT_APART = (
+    "No nonlinear reader tells the original from the retrained models here, so that there is "
+    "nothing of which a share could remain by them."
+)
+
+
+def _blind(by_name: Mapping[str, Reading]) -> Figure | None:
+    """The nonlinear share where the original stands apart by no reader: shown, set aside.
+
+    None where none of them was measured, or the original is just like the retrained models.
+    """
+    every = [_share(by_name.get(name), 0.0) for name in READERS["nonlinear"]]
+    measured = [share for share in every if isinstance(share, Share) and share.gap != 0]
+    if not measured:
+        return None
+    return replace(_mean("nonlinear", [measured]), aside=NOT_APART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

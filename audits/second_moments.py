@@ -8,12 +8,14 @@ import numpy as np
 
 from audits import comparison, depths, discriminant, earlier, gates, sampling, whitening
 from audits.comparison import Models
-from audits.estimates import Estimate
+from audits.estimates import TEST_ROWS, Estimate
 from audits.evidence import Evidence
 from audits.finding import JSON, Finding
 from audits.observation import LOGITS, PENULTIMATE, Observation
 
 AUDIT = "second_moments"
+SETTINGS = ("folds", "shrinkage", "rows", "most")
+"""Of `squared`, beside its levels."""
 FIGURES = {
     "dprime": "Distance d' of the forgotten class from the others, by means and squares of the "
     "features at {}",
@@ -72,7 +74,7 @@ def audit(
         AUDIT,
         evidence,
         measurements,
-        parameters=parameters | {earlier.NAME: before},
+        parameters=parameters | {earlier.NAME: before, "levels": list(levels)},
         left_out=left_out,
         series=comparison.side_by_side(models, [name for name in labels if name not in left_out]),
     )
@@ -104,6 +106,9 @@ def squared(
         basis = whitening.components(features[parts.basis])
         both = with_squares(whitening.whitened(basis, features[parts.read], most))
         at_depth = discriminant.figures(evidence, both, labels, fold, (shrinkage,))
+        at_depth["dprime"] = discriminant.of_rows(
+            at_depth["dprime"], evidence, labels, TEST_ROWS, parts.read
+        )
         figures |= {f"{AUDIT}.{figure}@{depth}": at_depth[figure] for figure in FIGURES}
     return figures
 

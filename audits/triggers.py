@@ -7,7 +7,7 @@ excludes them and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,20 @@ PATCH = 0.2
 """Side of a patch, as a share of the image's."""
 SHIFT = 0.5
 """A constant shift, as a share of the range of all pixels."""
+MOST = 300
+"""Rows that are shown with triggers at most: a share is known to three in a hundred then, and there
+are up to sixteen triggers, each of which is a pass of its own."""
+
+
+def shown(rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Those of some rows that are shown with triggers: all of few, evenly spaced ones of many.
+
+    >>> shown(range(3)).tolist(), len(shown(range(1000)))
+    ([0, 1, 2], 300)
+    """
+    every = np.asarray(rows, dtype=np.int64)
+    places = np.linspace(0, len(every) - 1, min(MOST, len(every))).round().astype(np.int64)
+    return every[places]
 
 
 def answers(

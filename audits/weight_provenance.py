@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from audits import comparison, depths, gates, weight_likeness
+from audits import comparison, depths, gates, triggers, weight_likeness
 from audits.comparison import Models
 from audits.estimates import Estimate
 from audits.evidence import Evidence
@@ -117,7 +117,7 @@ def carried(evidence: Evidence, observation: Observation) -> dict[str, Estimate 
 def _triggered(evidence: Evidence, observation: Observation) -> Estimate | str:
     """Accuracy on the forgotten classes' test rows under the trigger where it is highest."""
     shown = _record(observation).triggered
-    rows = evidence.test_rows(evidence.forget)
+    rows = triggers.shown(evidence.test_rows(evidence.forget))
     if not shown or any(len(logits) != len(rows) for logits in shown.values()):
         return "no trigger was shown on the forgotten classes' test rows: record them again"
     live = np.array(evidence.live)

@@ -53,7 +53,7 @@ def record(
         },
         effects=_effects(copied, inputs[spaced].to(place), seed),
         triggered=triggers.answers(
-            copied, inputs.index_select(0, torch.tensor(list(shown), dtype=torch.int64)), place
+            copied, inputs.index_select(0, torch.from_numpy(triggers.shown(shown))), place
         ),
     )
 

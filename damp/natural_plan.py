@@ -7,7 +7,8 @@ from itertools import chain
 
 from torch import Tensor, nn
 
-from damp.natural import NaturalCase, NaturalEdit, plan_naturally, write_naturally
+from damp.natural import NaturalCase, plan_naturally, write_naturally
+from damp.natural_edit import NaturalEdit
 from damp.rows import RowKeeper, capped_rows
 from damp.running import Batches, exemplar, read_batches
 

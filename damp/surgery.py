@@ -22,7 +22,7 @@ from damp.head_refit import refit_head
 from damp.low_rank_update import apply_low_rank_update
 from damp.measurement import Measurement, Reader
 from damp.measuring import copy_model, preserve_state, select_operators, skip_operator, unwrap
-from damp.natural import NaturalEdit
+from damp.natural_edit import NaturalEdit
 from damp.natural_plan import NaturalPlan
 from damp.operators import Operator, Skipped, find
 from damp.plans import OperatorPlan, PlanSettings

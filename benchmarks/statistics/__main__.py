@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.statistics import leaks, report, rules
+from benchmarks.statistics import families, leaks, report, rules
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -32,11 +32,18 @@ def main() -> None:
         measured |= {"alpha": rules.ALPHA, "draws": chosen.draws}
         measured["rules"] = [asdict(each) for each in rules.table(draws=chosen.draws)]
         measured["limits"] = [asdict(each) for each in rules.limits()]
+        measured["families"] = [asdict(each) for each in families.table(draws=chosen.draws)]
     if chosen.only != "rules":
         seen = leaks.table(worlds=chosen.worlds, wide=chosen.wide)
         measured["leaks"] = [asdict(each) for each in seen]
     file = RESULTS / "statistics.json"
-    content: dict[str, Any] = {"rules": [], "limits": [], "leaks": [], "draws": chosen.draws}
+    content: dict[str, Any] = {
+        "rules": [],
+        "limits": [],
+        "families": [],
+        "leaks": [],
+        "draws": chosen.draws,
+    }
     # read last, so that the halves may run side by side
     content |= (json.loads(file.read_text()) if file.exists() else {}) | measured
     file.write_text(json.dumps(content, indent=1) + "\n")
@@ -44,6 +51,7 @@ def main() -> None:
         report.markdown(
             [rules.Rates(**each) for each in content["rules"]],
             [rules.Limit(**each) for each in content["limits"]],
+            [families.Family(**each) for each in content["families"]],
             [leaks.Seen(**each) for each in content["leaks"]],
             content["draws"],
         )

@@ -7,7 +7,7 @@ of its own, which leaves the figure a sampling variance `v`. All in units of `s`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,24 +72,56 @@ def figures(
         draws: How many figures.
         generator: Of all that is drawn.
     """
+    for (figure,) in attempts(world, [candidate], draws=draws, generator=generator):
+        yield figure
+
+
+def attempts(
+    world: World,
+    candidates: Sequence[float | None],
+    *,
+    draws: int,
+    generator: np.random.Generator,
+) -> Iterator[tuple[Figure, ...]]:
+    """Figures of several candidates that are held against the same references on the same images.
+
+    Args:
+        candidates: True values, in s above the trainings' mean; None for one more training.
+        draws: How many such sets.
+        generator: Of all that is drawn.
+    """
     nothing = evidence()
     count = world.references
     for _ in range(draws):
         own = generator.standard_normal(count)  # (K,), what each training came to
-        truth = generator.standard_normal() if candidate is None else candidate
+        truths = [generator.standard_normal() if c is None else c for c in candidates]
         common = generator.standard_normal(IMAGES) * np.sqrt(world.sampling * COMMON * IMAGES)
-        noise = generator.standard_normal((count + 2, IMAGES))
+        noise = generator.standard_normal((count + 1 + len(truths), IMAGES))
         noise *= np.sqrt(world.sampling * IMAGES)
-        values = np.array([truth, world.gap, *own])[:, None] + common + noise  # (K + 2, images)
-        first, second, *others = (
-            Estimate(value=float(row.mean()), parts=(images(row),)) for row in values
+        levels = np.array([*truths, world.gap, *own])  # (candidates + 1 + K,)
+        estimates = [
+            Estimate(value=float(row.mean()), parts=(images(row),))
+            for row in levels[:, None] + common + noise
+        ]
+        first, original, others = (
+            estimates[: len(truths)],
+            estimates[len(truths)],
+            estimates[-count:],
         )
-        models = Models(
-            candidate={NAME: first},
-            original={NAME: second},
-            references=tuple({NAME: other} for other in others),
+        yield tuple(
+            measure(
+                nothing,
+                Models(
+                    candidate={NAME: each},
+                    original={NAME: original},
+                    references=tuple({NAME: other} for other in others),
+                ),
+                NAME,
+                NAME,
+                sizes={},
+            )
+            for each in first
         )
-        yield measure(nothing, models, NAME, NAME, sizes={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

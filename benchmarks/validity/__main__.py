@@ -20,9 +20,9 @@ QUICK = 3
 """Events of a quick run."""
 AGAIN = 8
 """Events that are audited under the second seed as well, on candidates that take no training."""
-TURNS = 4
-"""Cheats and other edits are dealt out: each event has every fourth at first, the rest when all
-events are there."""
+TURNS = 6
+"""Cheats and other edits are dealt out: each event has every sixth at first, the rest when all
+events are there, so that six events in a row have met every kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +48,14 @@ class Job:
 def plan(*, quick: bool, settings: list[str]) -> list[Job]:
     """What is measured, in this order: a run that is cut short has a bit of everything.
 
-    First every event with its honest models, the attempts that the policies declare and a quarter
-    of the other edits and of the cheats, another quarter in the next event; then the other
-    quarters; then honest models and edits of some events under another seed.
+    First every event with its honest models, the attempts that the policies declare and a sixth
+    of the other edits and of the cheats, another sixth in the next event; then the other
+    sixths; then honest models and edits of some events under another seed.
     """
     chosen = tuple(s for s in nets.SETTINGS if not settings or s.name in settings)
-    measured = bench.events(tuple(s for s in chosen if not s.choice))
-    choice = bench.events(tuple(s for s in chosen if s.choice))
+    every = bench.events(chosen)
+    measured = [event for event in every if not event.choice]
+    choice = [event for event in every if event.choice]
     everyone = [*measured, *choice]
     if quick:
         first = (measured or choice)[:QUICK]

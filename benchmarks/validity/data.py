@@ -78,14 +78,14 @@ def cifar() -> Dataset:
 
 @lru_cache(maxsize=1)
 def cifar10() -> Dataset:
-    """CIFAR-10: 400 images of each class to train on, 400 held out."""
-    return _fewer(_centred("cifar10", _cifar10(), classes=10), train=400, test=400)
+    """CIFAR-10: 400 images of each class to train on, 1,000 held out: all of them."""
+    return _fewer(_centred("cifar10", _cifar10(), classes=10), train=400, test=1000)
 
 
 @lru_cache(maxsize=1)
 def cifar100() -> Dataset:
-    """Ten superclasses of CIFAR-100: 400 images of each to train on, 400 held out."""
-    return _fewer(_centred("cifar100", _cifar100(), classes=10), train=400, test=400)
+    """Ten superclasses of CIFAR-100: 400 images of each to train on, 500 held out: all of them."""
+    return _fewer(_centred("cifar100", _cifar100(), classes=10), train=400, test=500)
 
 
 @lru_cache(maxsize=1)
@@ -137,11 +137,16 @@ def _fewer(dataset: Dataset, *, train: int, test: int) -> Dataset:
     kept = [_first(dataset.train_labels, train), _first(dataset.test_labels, test)]
     return replace(
         dataset,
-        train_inputs=dataset.train_inputs[kept[0]],
+        train_inputs=_laid_out(dataset.train_inputs[kept[0]]),
         train_labels=dataset.train_labels[kept[0]],
-        test_inputs=dataset.test_inputs[kept[1]],
+        test_inputs=_laid_out(dataset.test_inputs[kept[1]]),
         test_labels=dataset.test_labels[kept[1]],
     )
+
+
+def _laid_out(images: Tensor) -> Tensor:
+    """The same images with their channels side by side: a forward pass takes .6 of the time."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _first(labels: Tensor, count: int) -> Tensor:

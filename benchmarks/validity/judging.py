@@ -19,8 +19,10 @@ from benchmarks.validity.bench import (
     folder_of,
 )
 from benchmarks.validity.cheats import CHEATS
+from compliance.documents import ladder
 from compliance.documents.policy import Policy
-from compliance.verdict import JudgedRow, judge, judge_rows
+from compliance.verdict import MUST_PASS, JudgedRow, expected_power, judge
+from compliance.verdict.judged_row import INFORMATIONAL
 
 HONEST, EDIT, CHEAT, BASELINE = "honest", "edit", "cheat", "baseline"
 Findings = tuple[Finding, ...]
@@ -34,7 +36,7 @@ class Case:
         event: The event's name.
         setting: Its data and network.
         data: The data alone.
-        choice: Whether margins were set on this data.
+        choice: Whether margins were, or could have been, chosen by this event.
         images: Held-out images of the class to forget.
         seed: Of the audit.
         candidate: Name of the candidate.
@@ -103,7 +105,7 @@ def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
         event=event.name,
         setting=event.setting.name,
         data=event.setting.data,
-        choice=event.setting.choice,
+        choice=event.choice,
         images=int(event.setting.images),
         seed=seed,
         candidate=name,
@@ -149,15 +151,17 @@ class Judged:
     Attributes:
         case: As it was measured.
         result: PASSED, FAILED or INCONCLUSIVE.
-        power: Chance that an honest model passes all required rows, from the retrained spread and
-            the original alone, taking rows for independent; None at L2.
+        power: Chance that an honest model passes all required rows, as the plan says it from the
+            retrained models and the original alone; None where these do not say, and for what is
+            no honest model.
         granted: The verdict with the event's own control in the place of one that cannot be made
             of this candidate; the result where all could be made.
         apart: The verdict without retrained models, None where there were no unseen classes.
-        attempt: The verdict at the level of one of the policy's declared attempts; None for what is
-            no edit of ours, and where the policy declares none.
+        attempt: The verdict at the level of the policy's declared attempt by this method; None for
+            what is none of them.
         rows: The judged rows.
         reasons: Why it is not PASSED.
+        stated: Share of what the original knows that the policy lets remain.
     """
 
     case: Case
@@ -168,6 +172,31 @@ class Judged:
     attempt: str | None
     rows: tuple[JudgedRow, ...]
     reasons: tuple[str, ...]
+    stated: float | None = None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of what the original knows by each of the readers that tell the original."""
+        told = (
+            (row.name, row.measurement)
+            for row in self.rows
+            if row.name in HOLDING and row.measurement and row.outcome != INFORMATIONAL
+        )
+        return {
+            name: figure.difference / figure.gap
+            for name, figure in told
+            if figure.gap and figure.difference is not None
+        }
+
+
+HOLDING = ("remainder.probes", "remainder.few_labels", "linear_probe.dprime@earlier")
+"""Figures by which it is measured how much a cheat holds."""
+
+
+def stated(policy: Policy) -> float | None:
+    """The least share that a required rule of the policy allows; None where none is a share."""
+    shares = [r.remainder for r in policy.rules if r.required and r.remainder is not None]
+    return min(shares, default=None)
 
 
 def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
@@ -182,26 +211,25 @@ def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
     return Judged(
         case=case,
         result=verdict.result,
-        power=plan_power(case, policy),
+        power=plan_power(case, policy) if case.kind == HONEST else None,
         granted=judge(case.findings, case.shared, policy).result if case.shared else verdict.result,
         apart=apart,
         attempt=_attempt(case, policy),
         rows=verdict.rows,
         reasons=verdict.reasons,
+        stated=stated(policy),
     )
 
 
 def _attempt(case: Case, policy: Policy) -> str | None:
-    if case.kind != EDIT or not policy.attempts:
+    if case.candidate not in policy.attempts:
         return None
-    level = policy.at_level(len(policy.attempts))
+    place = policy.attempts.index(case.candidate)
+    level = policy.at_level(ladder.levels(policy, policy.attempts)[place])
     return judge(case.findings, case.controls, level, impossible=case.impossible).result
 
 
-def plan_power(case: Case, policy: Policy) -> float:
-    """What the plan expects before a candidate is looked at: the product over required rows."""
-    chance = 1.0
-    for row in judge_rows(case.controls["original"], policy):
-        if row.required and row.accept_retrained is not None:
-            chance *= row.accept_retrained
-    return chance
+def plan_power(case: Case, policy: Policy) -> float | None:
+    """What the plan expects before a candidate is looked at: the chance of all rows at once."""
+    references = {n: f for n, f in case.controls.items() if n.startswith(MUST_PASS)}
+    return expected_power.expected(case.controls["original"], references, policy).accept_all

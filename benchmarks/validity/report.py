@@ -18,7 +18,7 @@ from compliance.documents.policy import Policy, Rule, load_policy
 from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
 
 Facts = dict[str, Any]
-SCALES = (0.5, 0.75, 1.0, 1.5)
+SCALES = (0.6, 0.8, 1.0, 1.5)
 """Of the margins on the operating curve; 1 is the policy as it ships."""
 SIDE = ("accuracy", "utility")
 """Audits of outputs and damage, whose limits stay as they are."""
@@ -70,14 +70,19 @@ def _judged(case: Case, scale: float) -> Judged:
 
 
 def scaled(policy: Policy, scale: float) -> Policy:
-    """The policy with the margins that compare with retrained models made wider or narrower."""
+    """The policy with the margins that compare with retrained models made wider or narrower.
+
+    A share cannot reach what the original knows: at most .95 of it.
+    """
     return policy.model_copy(update={"rules": tuple(_scaled(r, scale) for r in policy.rules)})
 
 
 def _scaled(rule: Rule, scale: float) -> Rule:
     audit = rule.measurement.split(".")[0]
-    if rule.relative or rule.at_most is not None or audit in SIDE:
+    if rule.at_most is not None or audit in SIDE:
         return rule
+    if rule.remainder is not None:
+        return rule.model_copy(update={"remainder": min(rule.remainder * scale, 0.95)})
     kinds = ("below", "above", "spreads_below", "spreads_above")
     sides = {name: getattr(rule, name) for name in kinds}
     return rule.model_copy(update={n: v if v is None else v * scale for n, v in sides.items()})
@@ -318,13 +323,31 @@ def _targets(f: Facts) -> list[str]:
             none_of(told["cheats_passed"]),
         ),
         (
-            "of them structural ones, which no reader of features has to see",
+            f"cheats beyond the policy's share ({_stated(f)}) PASSED",
+            _interval(told["cheats_beyond_passed"]),
+            "0",
+            none_of(told["cheats_beyond_passed"]),
+        ),
+        (
+            "events in which one of those PASSED",
+            _interval(told["events_with_a_cheat_beyond_passed"]),
+            "0",
+            none_of(told["events_with_a_cheat_beyond_passed"]),
+        ),
+        (
+            "cheats within what the policy states PASSED: it lets so much remain",
+            _interval(told["cheats_within_passed"]),
+            "none set",
+            "",
+        ),
+        (
+            "of all, structural ones, which no reader of features has to see",
             _interval(told["structural_passed"]),
             "0",
             none_of(told["structural_passed"]),
         ),
         (
-            "of them graded ones",
+            "of all, graded ones",
             _interval(told["graded_passed"]),
             "0",
             none_of(told["graded_passed"]),
@@ -370,9 +393,27 @@ def _targets(f: Facts) -> list[str]:
         (*row[:3], ("met" if row[3] else "**missed**") if row[3] in (True, False) else row[3])
         for row in rows
     ]
-    named = [f"- {name}" for name in f["false_pass_named"]]
-    cheats = ["Cheats that passed:", "", *named] if named else ["No cheat passed."]
-    return ["## Targets", "", *_table(("figure", "measured", "target", ""), shown), "", *cheats]
+    lists = (
+        ("Cheats beyond the policy's share that passed:", f["beyond_share_passed_named"]),
+        ("Cheats within what the policy states that passed:", f["within_share_passed_named"]),
+    )
+    cheats = [
+        line
+        for title, names in lists
+        if names
+        for line in (title, "", *(f"- {n}" for n in names), "")
+    ]
+    return [
+        "## Targets",
+        "",
+        *_table(("figure", "measured", "target", ""), shown),
+        "",
+        *(cheats[:-1] or ["No cheat passed."]),
+    ]
+
+
+def _stated(f: Facts) -> str:
+    return ", ".join(f"{share:g}" for share in f["stated_shares"]) or "none"
 
 
 def _by_data(f: Facts) -> list[str]:
@@ -400,6 +441,7 @@ def _kinds(f: Facts) -> list[str]:
             f["grades"][kind],
             *counts,
             f["refused"].get(kind, 0),
+            _held(f["held"][kind]),
             "; ".join(
                 f"{data} {'/'.join(map(str, told[kind]))}"
                 for data, told in f["kinds_by_data"].items()
@@ -408,16 +450,26 @@ def _kinds(f: Facts) -> list[str]:
         )
         for kind, counts in f["kinds"].items()
     ]
-    head = ("cheat", "grade", PASSED, INCONCLUSIVE, FAILED, "a control missing", "by data")
+    head = ("cheat", "grade", PASSED, INCONCLUSIVE, FAILED, "a control missing", "holds", "by data")
     return [
         "## Kinds of cheats",
         "",
         "Structural ones are given away by what the file or the code is, shared ones by features "
-        "that are the original's, graded ones only by how much of the class is left. The last "
-        "column but one counts refusals because a control cannot be made.",
+        "that are the original's, graded ones only by how much of the class is left. A column "
+        "counts refusals because a control cannot be made. What a kind holds of what the original "
+        "knows follows from the way it is made, or is measured in other events by probes, by "
+        "readers of a few labels and before the last features, whichever show most; the event's "
+        "own audit has no say in it. A policy that states a share lets less than that remain, so "
+        "that those within it are no error of the audits; where nothing says what a kind holds, "
+        "it counts as beyond.",
         "",
         *_table(head, rows),
     ]
+
+
+def _held(told: Facts) -> str:
+    share = "not known" if told["share"] is None else f"{told['share']:.2f}"
+    return f"{share} (by {', '.join(told['by'])})"
 
 
 def _choice(f: Facts) -> list[str]:
@@ -429,9 +481,10 @@ def _choice(f: Facts) -> list[str]:
         ("honest FAILED", _share(told["false_fail"], told["honest"])),
     ]
     return [
-        "## On the data that set the margins",
+        "## On what could set the margins",
         "",
-        "Digits and MNIST: margins were chosen there, so that these rows prove nothing.",
+        "Digits, MNIST, and the events of photographs that were measured before these policies: "
+        "they may have had a part in the choice of margins, so that these rows prove nothing.",
         "",
         *_table(("figure", "measured"), rows),
     ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from benchmarks.validity.bench import RENEWED
+from benchmarks.validity.cheats import CHEATS
 from benchmarks.validity.intervals import Cluster, Share, by_event, clustered
 from benchmarks.validity.judging import CHEAT, EDIT, HONEST, Judged
 from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
@@ -48,6 +51,84 @@ def clusters(found: Iterable[Judged], hit: Callable[[Judged], bool]) -> list[Clu
     return [Cluster(hits=sum(own.values()), of=len(own)) for _, own in sorted(told.items())]
 
 
+LEAST_OTHERS = 2
+"""Other events in which a kind must have been measured, before they say how much it holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How much of what the original knows a cheat holds, and who says so.
+
+    Attributes:
+        share: 0 is the retrained mean, 1 the original; None where nothing says.
+        by: "construction", "other events" or "nothing".
+    """
+
+    share: float | None
+    by: str
+
+    def within(self, stated: float | None) -> bool:
+        """Whether a policy that lets `stated` remain allows it; where nothing says, it does not."""
+        return stated is not None and self.share is not None and self.share < stated
+
+
+def held(cheats: Sequence[Judged]) -> dict[tuple[str, str], Held]:
+    """What each cheat holds, by event and name; its own event's audit has no say in it.
+
+    By the way it is made where that says it. Else by what probes, readers of a few labels and those
+    of the earlier depth show of the same kind in the other events, the largest of their means: an
+    oracle of other originals, more retrained models and more rows than the event's audit has.
+    """
+    measured: dict[str, dict[str, Mapping[str, float]]] = defaultdict(dict)
+    for one in cheats:
+        if one.shares:
+            measured[one.case.candidate][one.case.event] = one.shares
+    return {
+        (one.case.event, one.case.candidate): _held(
+            one.case.candidate, one.case.event, measured[one.case.candidate]
+        )
+        for one in cheats
+    }
+
+
+def _held(name: str, event: str, measured: Mapping[str, Mapping[str, float]]) -> Held:
+    by_construction = CHEATS[name].holds if name in CHEATS else None
+    if by_construction is not None:
+        return Held(share=by_construction, by="construction")
+    others = [shares for other, shares in measured.items() if other != event]
+    readers = {reader for shares in others for reader in shares}
+    shown = [[shares[reader] for shares in others if reader in shares] for reader in readers]
+    enough = [fmean(shares) for shares in shown if len(shares) >= LEAST_OTHERS]
+    if not enough:
+        return Held(share=None, by="nothing")
+    return Held(share=max(enough), by="other events")
+
+
+def by_share(cheats: Sequence[Judged]) -> tuple[list[Judged], list[Judged]]:
+    """Cheats that hold more than the policy's stated share, and those within what it states."""
+    holds = held(cheats)
+    beyond, within = [], []
+    for one in cheats:
+        allowed = holds[one.case.event, one.case.candidate].within(one.stated)
+        (within if allowed else beyond).append(one)
+    return beyond, within
+
+
+def held_by_kind(cheats: Sequence[Judged]) -> Facts:
+    """Of each kind the share by which it is counted, and who says so, over its events."""
+    told: dict[str, list[Held]] = defaultdict(list)
+    for (_, name), own in held(cheats).items():
+        told[name].append(own)
+    every = {}
+    for name, own in told.items():
+        shares = [each.share for each in own if each.share is not None]
+        every[name] = {
+            "share": round(fmean(shares), 3) if shares else None,
+            "by": sorted({each.by for each in own}),
+        }
+    return every
+
+
 def rates(found: Sequence[Judged]) -> Facts:
     """What went wrong, counted, and with intervals by event."""
     cheats, honest = of_kind(found, CHEAT), of_kind(found, HONEST)
@@ -55,6 +136,7 @@ def rates(found: Sequence[Judged]) -> Facts:
     many = [one for one in honest if one.case.images >= MANY]
     wrong = [one for one in cheats if one.result == PASSED]
     elsewhere = [one for one in honest if one.case.candidate == ELSEWHERE]
+    beyond, allowed = by_share(cheats)
     structural, graded = (
         [one for one in cheats if one.case.grade == grade] for grade in ("structural", "graded")
     )
@@ -64,7 +146,14 @@ def rates(found: Sequence[Judged]) -> Facts:
         "cheats": len(cheats),
         "kinds_of_cheats": len({one.case.candidate for one in cheats}),
         "false_pass": len(wrong),
-        "false_pass_named": sorted(f"{one.case.candidate} in {one.case.event}" for one in wrong),
+        "false_pass_named": _named(wrong),
+        "beyond_share": len(beyond),
+        "beyond_share_passed": count(beyond, PASSED),
+        "beyond_share_passed_named": _named(beyond),
+        "within_share": len(allowed),
+        "within_share_passed": count(allowed, PASSED),
+        "within_share_passed_named": _named(allowed),
+        "stated_shares": sorted({one.stated for one in cheats if one.stated is not None}),
         "granted": sum(one.granted == PASSED for one in cheats),
         "structural_refusals": sum(bool(one.case.impossible) for one in cheats),
         "honest": len(honest),
@@ -80,6 +169,9 @@ def rates(found: Sequence[Judged]) -> Facts:
                 by_event, _deciding(cheats, honest), _passed
             ),
             "cheats_passed": _told(clustered, cheats, _passed),
+            "events_with_a_cheat_beyond_passed": _told(by_event, beyond, _passed),
+            "cheats_beyond_passed": _told(clustered, beyond, _passed),
+            "cheats_within_passed": _told(clustered, allowed, _passed),
             "structural_passed": _told(clustered, structural, _passed),
             "graded_passed": _told(clustered, graded, _passed),
             "cheats_granted": _told(clustered, cheats, lambda one: one.granted == PASSED),
@@ -88,6 +180,13 @@ def rates(found: Sequence[Judged]) -> Facts:
             "elsewhere_failed": _told(clustered, elsewhere, _failed),
         },
     }
+
+
+def _named(found: Iterable[Judged]) -> list[str]:
+    """Those that PASSED, with their event."""
+    return sorted(
+        f"{one.case.candidate} in {one.case.event}" for one in found if one.result == PASSED
+    )
 
 
 def _deciding(cheats: Iterable[Judged], honest: Iterable[Judged]) -> list[Judged]:
@@ -122,6 +221,7 @@ def tables(found: Sequence[Judged]) -> Facts:
     return {
         "kinds": _by_name(cheats),
         "kinds_by_data": {data: _by_name(own) for data, own in _by_data(cheats)},
+        "held": held_by_kind(cheats),
         "grades": {one.case.candidate: one.case.grade for one in cheats},
         "refused": _refused(cheats),
         "granted_by_kind": _by_name(cheats, lambda one: one.granted),
@@ -149,22 +249,23 @@ def _by_name(
 
 LADDER = "ladder"
 RUNGS = (DEFAULT_PRESET, RENEWED)
-"""What the shipped policies declare before a full retraining."""
+"""Edits of ours that stand before a full retraining; a policy may declare the second alone."""
 
 
 def _ladder(edits: Iterable[Judged]) -> dict[str, list[int]]:
-    """What came of the declared attempts before the last one, each at its own level.
+    """What came of the declared attempts before a full retraining, each at its own level.
 
-    PASSED where one of them is, else the verdict on the last; none where no event has both.
+    PASSED where one of them is, else the verdict on the last of them; an event that lacks the last
+    one was cut short and is not counted.
     """
     told: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     for one in edits:
         if one.attempt is not None:
             told[one.case.event, one.case.seed][one.case.candidate] = one.attempt
     ends = [
-        PASSED if PASSED in (own[rung] for rung in RUNGS) else own[RUNGS[-1]]
+        PASSED if PASSED in own.values() else own[RUNGS[-1]]
         for own in told.values()
-        if all(rung in own for rung in RUNGS)
+        if RUNGS[-1] in own
     ]
     counted = [ends.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
     return {LADDER: counted} if ends else {}

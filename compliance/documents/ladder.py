@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,11 +45,30 @@ def declared(policy: Policy, asked: Method) -> tuple[str, ...]:
     """
     if not policy.attempts or asked == Method():
         return policy.attempts
-    if asked.preset == RETRAIN:
+    if asked.chosen == RETRAIN:
         return (RETRAIN,)
-    if asked.preset in policy.attempts:
-        return policy.attempts[policy.attempts.index(asked.preset) :]
-    return (asked.preset, *policy.attempts[1:])
+    if asked.chosen in policy.attempts:
+        return policy.attempts[policy.attempts.index(asked.chosen) :]
+    return (asked.chosen, *policy.attempts[1:])
+
+
+def levels(policy: Policy, attempts: Sequence[str]) -> tuple[float, ...]:
+    """The error level of each of the attempts that were declared for a request.
+
+    All are judged on the same rows, so that the chance that any of them passes by mistake is at
+    most the sum of their levels, which is at most the policy's (Bonferroni; in unequal parts:
+    Rosenthal and Rubin 1983). An attempt that the request leaves out before the first is made
+    leaves its level to that one: what was asked for hangs on no row.
+
+    Args:
+        policy: With its `attempts` and `levels`.
+        attempts: As `declared` gives them.
+    """
+    if not policy.levels:
+        return (policy.alpha / len(attempts),) * len(attempts)
+    own = policy.levels[len(policy.levels) - len(attempts) :]
+    left_out = policy.levels[: len(policy.levels) - len(attempts)]
+    return (math.fsum([*left_out, own[0]]), *own[1:])
 
 
 def following(

@@ -5,6 +5,7 @@ It is fixed, and its digest written into the ledger, before an audit runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -33,6 +34,7 @@ LEAST_SHADOWS = 8
 
 Share = Annotated[float, Field(ge=0)]
 Days = Annotated[int, Field(gt=0)]
+Level = Annotated[float, Field(gt=0)]
 Address = Annotated[str, AfterValidator(callback_urls.checked)]
 Regulation = Literal["gdpr", "ccpa", "contract", "recall", "other"]
 Role = Literal["executor", "reviewer", "auditor"]
@@ -157,13 +159,24 @@ def _relative_sentence(remainder: float, overshoot: float | None, confidence: fl
     )
 
 
+class Yardstick(Strict):
+    """What takes the place of retrained models: a qualification, by the digest of its statement.
+
+    By nothing else: a name could come to mean another one.
+    """
+
+    qualification: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Policy(Strict):
     """What the verdict rests on. docs/record.md explains each key.
 
     `kinds`: kinds of readers of which a row each must have decided. `near_margin`: the share of
     what the original knows that a control holds, which must not pass. `unseen_classes`: how many
     classes that nobody was trained on an L2 verdict needs. `shadows_cost`: shadow models are
-    trained only as far as they cost at most this many times what the references cost.
+    trained only as far as they cost at most this many times what the references cost. `levels`:
+    the error level of each of the attempts, alpha in equal parts where they say nothing.
+    `yardstick`: a qualification of the procedure, under which no reference is trained.
     """
 
     apiVersion: Literal["damp/v1"] = "damp/v1"  # noqa: N815 - the key in the file
@@ -175,6 +188,7 @@ class Policy(Strict):
     edited_shadows: bool = False
     shadows_cost: Annotated[float, Field(gt=0)] | None = None
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
+    yardstick: Yardstick | None = None
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
     kinds: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
     near_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -183,6 +197,7 @@ class Policy(Strict):
     fallback: Literal["retrain", "none"] = "none"
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
     attempts: Annotated[tuple[Literal[METHODS], ...], Field(strict=False, max_length=10)] = ()  # type: ignore[valid-type]
+    levels: Annotated[tuple[Level, ...], Field(strict=False)] = ()
     fallback_on: Annotated[tuple[Outcome, ...], Field(strict=False, min_length=1)] = ("FAILED",)
     signoffs: Annotated[tuple[Role, ...], Field(strict=False, min_length=1)] = ("executor",)
     unknown_artefacts: Literal["report", "inconclusive"] = "report"
@@ -232,7 +247,8 @@ class Policy(Strict):
                         f"the rule for {rule.measurement} is never reached, as the one for "
                         f"{earlier.measurement} stands before it: put it first"
                     )
-        deep = any(rule.required and rule.deep for rule in rules)
+        qualified = info.data.get("yardstick") is not None  # which looks inside for all of them
+        deep = qualified or any(rule.required and rule.deep for rule in rules)
         if info.data.get("assurance") in ("L2", "L3") and not deep:
             raise ValueError(
                 "assurance L2 and L3 need a required rule on the inside of the network: "
@@ -250,11 +266,44 @@ class Policy(Strict):
         return attempts
 
     @model_validator(mode="after")
+    def _levels_of_attempts(self) -> Policy:
+        if not self.levels:
+            return self
+        if len(self.levels) != len(self.attempts):
+            raise ValueError(
+                f"`levels` names one error level for each of the attempts: {len(self.attempts)}, "
+                f"not {len(self.levels)}"
+            )
+        # decimal parts of alpha need not add up to it in binary
+        if math.fsum(self.levels) > self.alpha * (1 + 1e-9):
+            raise ValueError(
+                f"`levels` add up to {math.fsum(self.levels):g}, more than alpha ({self.alpha:g}): "
+                "the chance that any attempt passes by mistake is their sum"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_way_on(self) -> Policy:
         former = {"fallback", "max_attempts"} & self.model_fields_set
         if self.attempts and former:
             raise ValueError(
                 f"`attempts` says what follows what: leave out {' and '.join(sorted(former))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_yardstick(self) -> Policy:
+        if self.yardstick is None:
+            return self
+        if self.assurance != "L2" or self.references or self.shadows or self.unseen_classes:
+            raise ValueError(
+                "under a qualification no model is trained to compare with: write `assurance: L2` "
+                "and `references: 0`, without `shadows` and `unseen_classes`"
+            )
+        if not self.attempts or RETRAIN in self.attempts:
+            raise ValueError(
+                "a qualification is of a ladder of cuts: give it as `attempts`, without `retrain`, "
+                "which asks for a policy with retrained models"
             )
         return self
 
@@ -266,16 +315,17 @@ class Policy(Strict):
             del keys["fallback"], keys["max_attempts"]
         else:
             del keys["attempts"]
+        if not self.levels:
+            del keys["levels"]
         if self.fallback_on == ("FAILED",):
             del keys["fallback_on"]
+        if self.yardstick is None:
+            del keys["yardstick"]
         return keys
 
-    def at_level(self, attempts: int) -> Policy:
-        """The same rules for one of several attempts, all judged on the same rows.
-
-        The chance that any of them passes, or is failed, by mistake stays the policy's.
-        """
-        return self.model_copy(update={"alpha": self.alpha / attempts})
+    def at_level(self, level: float) -> Policy:
+        """The same rules at the error level of one of several attempts."""
+        return self.model_copy(update={"alpha": level})
 
     def rule_for(self, measurement: str) -> Rule | None:
         """The first rule that names the measurement."""
@@ -289,6 +339,16 @@ class Policy(Strict):
         """Days by which the due date may be moved, once; 0 where it may not."""
         return self.extensions.get(regulation, 0)  # type: ignore[call-overload]
 
+    def rules_digest(self) -> str:
+        """SHA-256 of what decides about figures alone, whatever the policy is called and asks else.
+
+        A qualification names it: events under it are judged as its study was.
+        """
+        whole = self.model_dump(mode="json")
+        content = {key: value for key, value in whole.items() if key in DECIDING}
+        content["rules"] = [_as_before(rule, RULE_KEYS_SINCE) for rule in content["rules"]]
+        return strict_json.digest(content)
+
     def digest(self) -> str:
         """SHA-256 of the content in canonical form: the same rules, the same digest."""
         content = self.model_dump(mode="json")
@@ -296,7 +356,10 @@ class Policy(Strict):
         return strict_json.digest(_as_before(content, KEYS_SINCE))
 
 
+DECIDING = {"assurance", "references", "alpha", "rules", "kinds", "near_margin", "minimum_samples"}
+"""Keys that decide what figures mean."""
 KEYS_SINCE: dict[str, Any] = {
+    "levels": [],
     "shadows_cost": None,
     "kinds": [],
     "near_margin": None,

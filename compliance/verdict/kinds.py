@@ -28,7 +28,10 @@ GLOBS: dict[Kind, tuple[str, ...]] = {
     "probe": ("linear_probe.*", "perturbation.dprime*", "remainder.probes", "remainder.all"),
     "few_labels": ("few_shot.*", "head_refit.*", "remainder.few_labels", "remainder.all"),
     "geometry": ("similarity.*",),
-    "nonlinear": ("second_moments.*", "mlp_probe.*", "unit_pairs.*", "spatial_pattern.*"),
+    "nonlinear": (
+        *("second_moments.*", "mlp_probe.*", "unit_pairs.*", "spatial_pattern.*"),
+        "remainder.nonlinear",
+    ),
 }
 """Measurements of each kind; what is of an earlier depth is of that kind alone."""
 MUST_TELL: tuple[Kind, ...] = ("probe", "few_labels")

@@ -13,7 +13,7 @@ from flows.cli import console
 from flows.cli.options import as_json
 from flows.state.paths import Home
 
-MODEL, POLICY, DIGIT = "digits", "demo-v1", 3
+MODEL, POLICY, DIGIT = "digits", "demo-v3", 3
 
 REQUEST = """\
 # The request that `damp demo` files. `damp request` prints one for a model of your own.

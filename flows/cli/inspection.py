@@ -13,7 +13,7 @@ from flows.cli.options import DONE, architecture, as_json, data, data_root, prep
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from flows.operations.inspection import Inspection, Support
+    from flows.operations.inspection_facts import Inspection, Support
 
 SHOWN = 40
 """Classes in the table; `--json` has them all."""

@@ -13,6 +13,7 @@
     inventory.py    What derives from the old weights or holds the forgotten rows, by its bytes
     provenance.py   Where a statement was made: code, environment, device
     metrics.py      What Prometheus reads: events by state, days left, durations
+    qualifications.py  Qualifications kept here, found by digest; the code's own digests
     audit_cost.py   Processor seconds and forward passes of an event's audits
 
 Everything is read from the ledger, the signed statements and the files beside them; nothing here
@@ -31,6 +32,7 @@ __all__ = [
     "metrics",
     "next_steps",
     "provenance",
+    "qualifications",
     "reports",
     "status",
 ]

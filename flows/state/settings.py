@@ -68,6 +68,9 @@ class Settings(BaseSettings):
         system: What the model is used in, likewise.
         operator: The role that runs damp and deletes what it can delete, as in ml-platform.
         data_owner: The role that keeps the data sets.
+        pkcs11_module: Library of a PKCS#11 token that holds signing keys, made by
+            `damp keys new --token`.
+        pkcs11_token: The token's label. Its PIN is `DAMP_PKCS11_PIN`.
     """
 
     model_config = SettingsConfigDict(env_prefix="DAMP_", frozen=True, extra="ignore")
@@ -91,6 +94,8 @@ class Settings(BaseSettings):
     system: str = Field(default="", max_length=200)
     operator: str = Field(default="", max_length=200)
     data_owner: str = Field(default="", max_length=200)
+    pkcs11_module: str | None = None
+    pkcs11_token: str = "damp"  # noqa: S105 - a label
 
     @field_validator("time_zone")
     @classmethod

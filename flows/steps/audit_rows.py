@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from audits.tuning import Tuning
     from flows.state.facts import Data, Model
 
-FORGET_TRAIN, RETAIN_TRAIN, TEST = 2000, 200, 1000
-"""Rows per class at most: of the forgotten classes' and the retain classes' training data, and of
-the test data. Membership of the forgotten class is the audit that needs the most."""
+FORGET_TRAIN, RETAIN_TRAIN = 2000, 200
+"""Training rows per class at most, of the forgotten classes and of the others. Membership of the
+forgotten class is the audit that needs the most."""
+FORGET_TEST, RETAIN_TEST = 2000, 1000
+"""Held-out rows per class at most. The forgotten class's are what sampling errors come from: the
+others are pooled, so that a thousand of each leave next to nothing."""
 SPLIT_SEED = 20260416
 """Fixed, so that a model's observation can be kept and used by the next event on the same data."""
 
 
 UNSEEN = 8
 """Classes that nobody was trained on, from which their spread is known well enough to decide by."""
-FORMAT = 4
+FORMAT = 5
 """Of what is kept of an observation: one kept in another form is made again."""
 
 
@@ -79,11 +82,13 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
     forget = set(data.forget)
     caps = {c: FORGET_TRAIN if c in forget else RETAIN_TRAIN for c in range(dataset.classes)}
     train = _sample(dataset.train_labels, caps)
-    test = _sample(dataset.test_labels, dict.fromkeys(range(dataset.classes), TEST))
+    held_out = {c: FORGET_TEST if c in forget else RETAIN_TEST for c in range(dataset.classes)}
+    test = _sample(dataset.test_labels, held_out)
     further = _unseen(data, seed)
     moved = fresh.choose(dataset.train_labels, sorted(forget), seed=seed)
     unseen = data.unseen.to_json() if data.unseen else None
-    version, scope = data.before.version, [sorted(forget), model.retired, sorted(caps.items())]
+    version = data.before.version
+    scope = [sorted(forget), model.retired, sorted(caps.items()), sorted(held_out.items())]
     applied = [data.spec.preprocessing.digest()] if data.spec.preprocessing else []
     tuning = Tuning(
         labels=dataset.test_labels[test].numpy(),
@@ -99,7 +104,7 @@ def for_audit(data: Data, model: Model, *, seed: int) -> AuditRows:
         fresh_inputs=fresh.perturbed(dataset.train_inputs[moved], seed=seed),
         fresh_labels=dataset.train_labels[moved],
         tuning=tuning,
-        key=digest_bytes(canonical([version, *scope, TEST, seed, FORMAT, unseen, *applied])),
+        key=digest_bytes(canonical([version, *scope, FORGET_TEST, seed, FORMAT, unseen, *applied])),
         train_places=train,
         test_places=test,
         counted=(len(dataset.train_labels), len(dataset.test_labels)),
@@ -115,7 +120,7 @@ def smallest(data: Data) -> dict[str, int]:
     dataset = loaders.load(data.spec)
     counted = {
         "forget_train": (dataset.train_labels, FORGET_TRAIN),
-        "forget_test": (dataset.test_labels, TEST),
+        "forget_test": (dataset.test_labels, FORGET_TEST),
     }
     return {
         name: min(cap, *(int((labels == c).sum()) for c in data.forget))
@@ -159,7 +164,7 @@ def _unseen(data: Data, seed: int) -> tuple[Images, Tensor] | None:
             f"{shape}. Give rows of the same kind, resized alike."
         )
     classes = drawn(dataset.test_labels.unique().tolist(), seed)
-    rows = _sample(dataset.test_labels, dict.fromkeys(classes, TEST))
+    rows = _sample(dataset.test_labels, dict.fromkeys(classes, FORGET_TEST))
     return chosen(dataset.test_inputs, rows), dataset.test_labels[rows]
 
 

@@ -8,6 +8,8 @@ from audits import few_shot, head_refit, linear_probe, perturbation, remainder
 from audits.comparison import Models, measure
 from audits.errors import BadStatistic
 from audits.estimates import TEST_ROWS, Estimate, Units, compare, images
+from compliance.documents.policy import Policy, Rule
+from compliance.verdict import judge_row
 
 PROBES, FEW = remainder.READERS["probes"], remainder.READERS["few_labels"]
 SHIFTS = (-0.02, 0.0, -0.01, 0.01, 0.02)
@@ -79,7 +81,7 @@ def test_it_is_the_mean_of_the_shares_of_the_other_audits_figures(world, figures
     assert shares["remainder.few_labels"].value == pytest.approx(mean(FEW))
     assert shares["remainder.all"].value == pytest.approx((mean(PROBES) + mean(FEW)) / 2)
     assert shares["remainder.all"].original == pytest.approx(1.0)
-    assert shares["remainder.all"].sizes["figures"] == len(counted)
+    assert shares["remainder.all"].sizes["figures"] == len({*PROBES, *FEW} & {*counted})
     assert fmean(shares["remainder.all"].null) == pytest.approx(0.0, abs=1e-9)
 
 
@@ -208,3 +210,42 @@ def test_broken_features_leave_their_figures_out(world):
     finding = remainder.audit(world.evidence(replace(model, digest="nan", features=features)))
     assert "was not measured" in finding.parameters["left_out"]["share of head_refit.forget"]
     assert all(np.isfinite(m.value) for m in finding.measurements)
+
+
+SQUARES = remainder.READERS["nonlinear"][0]
+
+
+def nonlinear(readings, share: float, **original: float):
+    """Probes and few labels that show nothing, second moments that show a share."""
+    others = [readings.reading(name, 0.0) for name in (*PROBES, *FEW)]
+    finding = remainder.pooled(
+        [*others, readings.reading(SQUARES, share, **original)], seed=1, apart=2.0
+    )
+    return {figure.name: figure for figure in finding.measurements}
+
+
+def test_second_moments_have_a_share_of_their_own(readings):
+    shares = nonlinear(readings, 0.8)
+    assert shares["remainder.nonlinear"].value == pytest.approx(0.8)
+    assert shares["remainder.nonlinear"].aside == ""
+    assert shares["remainder.all"].value == pytest.approx(0.0)
+
+
+def test_they_decide_nothing_where_they_do_not_tell_the_original(readings):
+    """Five retrained models within .02 of .5, and an original at .505."""
+    blind = nonlinear(readings, 9.0, original=0.505)["remainder.nonlinear"]
+    assert blind.aside == remainder.NOT_APART
+    rule = Rule(measurement="remainder.nonlinear", remainder=0.5, overshoot=2.0, veto=True)
+    policy = Policy(name="p", assurance="L1", references=5, rules=(REQUIRED, rule))
+    assert judge_row("remainder", blind, policy).outcome == "informational"
+
+
+def test_without_second_moments_there_is_no_share_by_them_and_a_reason(readings):
+    finding = remainder.pooled(
+        [readings.reading(name, 0.0) for name in (*PROBES, *FEW)], seed=1, apart=2.0
+    )
+    assert "remainder.nonlinear" not in {figure.name for figure in finding.measurements}
+    assert finding.parameters["left_out"]["remainder.nonlinear"] == "no figure was measured"
+
+
+REQUIRED = Rule(measurement="accuracy.retain", below=0.1, required=True)

@@ -11,6 +11,7 @@ import pytest
 from audits.equivalence import WITHIN
 from audits.finding import Figure
 from audits.regions import Bounds
+from benchmarks.statistics.families import family
 from benchmarks.statistics.rules import limits, outcomes, rule, simulated
 from benchmarks.statistics.worlds import World
 
@@ -70,6 +71,20 @@ def test_figures_of_pairs_are_held_though_pairs_share_members(kind: str, referen
 
 def test_the_wider_of_a_number_and_spreads_is_held_where_both_are_alike() -> None:
     assert size("number or spreads", 5, 0.5) <= 0.06 + ERROR
+
+
+@pytest.mark.parametrize("levels", [(0.03, 0.02), (0.01, 0.025, 0.015)])
+def test_attempts_by_their_own_levels_pass_by_mistake_no_more_than_alpha(
+    levels: tuple[float, ...],
+) -> None:
+    """All of them exactly at the margin, on the same images, by the same references."""
+    told = family(levels, World(references=10, sampling=0.5), draws=DRAWS)
+    assert 0.02 < told.size <= 0.05 + ERROR
+
+
+def test_attempts_that_pay_nothing_for_one_another_pass_too_often() -> None:
+    told = family((0.05, 0.05, 0.05), World(references=10, sampling=0.5), draws=DRAWS)
+    assert told.size > 0.05 + 2 * ERROR
 
 
 def of_before(figures: Iterator[Figure]) -> Iterator[Figure]:

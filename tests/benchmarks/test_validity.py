@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks.validity.__main__ import part_of, plan
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import Case, Judged
 from compliance.documents.policy import load_policy
+from compliance.verdict import JudgedRow
 
 
 def judged(candidate: str, kind: str, result: str, **more: Any) -> Judged:
@@ -150,11 +152,12 @@ def test_margins_move_and_limits_do_not() -> None:
         assert wide[kept] == told[kept]
 
 
-def test_the_plan_has_thirty_events_that_set_no_margin_and_more_than_thirty_two_cheats() -> None:
+def test_the_plan_has_events_that_set_no_margin_and_more_than_thirty_two_cheats() -> None:
     jobs = plan(quick=False, settings=[])
     events = {job.event.name: job.event for job in jobs}
-    assert sum(not event.setting.choice for event in events.values()) >= 30
-    assert {e.setting.data for e in events.values() if not e.setting.choice} == {
+    assert sum(not event.choice for event in events.values()) >= 26
+    assert sum(event.choice for event in events.values()) >= 6
+    assert {e.setting.data for e in events.values() if not e.choice} == {
         "cifar10",
         "cifar100",
         "tiny",
@@ -330,3 +333,59 @@ def test_events_that_can_pass_nobody_do_not_speak_for_the_bench() -> None:
     )["intervals"]
     assert found["events_with_a_cheat_passed"]["of"] == 2
     assert found["deciding_events_with_a_cheat_passed"]["of"] == 1
+
+
+def of_share(candidate: str, event: str, share: float, result: str = "PASSED") -> Judged:
+    """A cheat whose pooled readers show a share, by a policy that lets half remain."""
+    figure = Figure(
+        name="remainder.probes",
+        label="share",
+        value=share,
+        interval=(share, share),
+        null=(0.0, 0.0),
+        original=1.0,
+        difference=share,
+    )
+    row = JudgedRow(
+        audit="remainder", name="remainder.probes", measurement=figure, outcome="within"
+    )
+    return replace(judged(candidate, "cheat", result, event=event), rows=(row,), stated=0.5)
+
+
+def test_what_a_cheat_holds_follows_from_how_it_is_made_or_from_other_events() -> None:
+    found = [
+        of_share("blended_25", "a", 0.9),
+        of_share("blended_50", "a", 0.1),
+        of_share("stowaway", "a", 0.0),
+        of_share("rows_left_in_10", "a", 0.9),
+        of_share("rows_left_in_10", "b", 0.2),
+        of_share("rows_left_in_10", "c", 0.4),
+        of_share("distilled", "a", 0.1),
+    ]
+    told = tally.held(found)
+    assert told["a", "blended_25"] == tally.Held(share=0.25, by="construction")
+    # its own event shows .9, and has no say
+    own = told["a", "rows_left_in_10"]
+    assert (own.share, own.by) == (pytest.approx(0.3), "other events")
+    assert told["b", "rows_left_in_10"].share == pytest.approx(0.65)
+    assert told["a", "distilled"] == tally.Held(share=None, by="nothing")
+    rates = tally.rates(found)
+    assert rates["within_share_passed_named"] == [
+        "blended_25 in a",
+        "rows_left_in_10 in a",
+    ]
+    # c's others show .55; half is no less than half; nothing says what `distilled` holds
+    assert rates["beyond_share_passed_named"] == [
+        "blended_50 in a",
+        "distilled in a",
+        "rows_left_in_10 in b",
+        "rows_left_in_10 in c",
+        "stowaway in a",
+    ]
+    assert rates["false_pass"] == 7
+    assert rates["stated_shares"] == [0.5]
+
+
+def test_structural_and_shared_cheats_hold_all_by_the_way_they_are_made() -> None:
+    assert all(c.holds == 1.0 for c in CHEATS.values() if c.grade != "graded")
+    assert {c.name for c in CHEATS.values() if c.holds is None} >= {"distilled", "rows_left_in_5"}

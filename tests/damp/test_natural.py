@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import damp
-from damp import natural
+from damp import natural, natural_edit
 from damp.catalogue import PRESETS
 from tests.damp.test_sum_writers import Residual
 
@@ -318,7 +318,7 @@ def test_no_class_to_forget_leaves_every_bit(residual):
     ],
 )
 def test_a_goal_that_is_not_nearly_reached_is_said_not_to_be(before, goal, after, reached):
-    depth = natural.NaturalDepth(
+    depth = natural_edit.NaturalDepth(
         layers=("fc",),
         before=(before,),
         goal=(goal,),

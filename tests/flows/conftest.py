@@ -20,7 +20,6 @@ from unittest import mock
 
 import pytest
 
-from flows.cli.options import NOT_PASSED
 from flows.data import loaders
 from flows.registry import open_registry
 from flows.state import users_code
@@ -189,21 +188,11 @@ def damp(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return run
 
 
-TRIES = 3
-"""Demos at most: the seed of an audit is drawn anew each time, and undecided is an honest answer to
-a good edit now and then. What looks at the demo's event needs one that passed."""
-
-
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """`damp demo` in an empty folder, with HOME and the folder for temporary files empty too."""
-    for _ in range(TRIES):
-        folder = tmp_path_factory.mktemp("world")
-        result = _demo(folder)
-        if result.returncode != NOT_PASSED:
-            break
-        shutil.rmtree(folder, ignore_errors=True)
-    yield World(folder, result)
+    folder = tmp_path_factory.mktemp("world")
+    yield World(folder, _demo(folder))
     shutil.rmtree(folder, ignore_errors=True)
 
 

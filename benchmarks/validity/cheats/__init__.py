@@ -30,12 +30,15 @@ class Cheat:
         make: Makes it.
         grade: What should give it away.
         trained: Whether making it takes a training, so that it is not made in every event at once.
+        holds: Share of what the original knows that it holds by the way it is made; None where
+            only measuring says.
     """
 
     name: str
     make: Callable[[Case], Candidate]
     grade: Grade
     trained: bool = False
+    holds: float | None = None
 
 
 _SHARED = (
@@ -72,23 +75,28 @@ _TUNED = (
     hidden.probe_tuned,
     provenance.distilled,
     provenance.early_layers_kept,
-    placed.squares_in_two_units,
-    placed.weak_direction,
 )
+_PLACED = (placed.squares_in_two_units, placed.weak_direction)
+"""The class from a detector that knows more of it than the original."""
 _ROWS = (
-    *(Cheat(name=made.__name__, make=made, grade="shared") for made in _SHARED),
-    *(Cheat(name=made.__name__, make=made, grade="structural") for made in _STRUCTURAL),
+    *(Cheat(name=made.__name__, make=made, grade="shared", holds=1.0) for made in _SHARED),
+    *(Cheat(name=made.__name__, make=made, grade="structural", holds=1.0) for made in _STRUCTURAL),
     *(
         Cheat(
             name=f"copy_{disguise}",
             make=partial(carried.copy_carried, disguise=disguise),
             grade="structural",
+            holds=1.0,
         )
         for disguise in carried.DISGUISES
     ),
-    Cheat(name="hidden_direction", make=hidden.hidden_direction, grade="graded"),
+    Cheat(name="hidden_direction", make=hidden.hidden_direction, grade="graded", holds=1.0),
     Cheat(name="interpolated", make=finetuned.interpolated, grade="graded"),
     *(Cheat(name=made.__name__, make=made, grade="graded", trained=True) for made in _TUNED),
+    *(
+        Cheat(name=made.__name__, make=made, grade="graded", trained=True, holds=1.0)
+        for made in _PLACED
+    ),
     *(
         Cheat(
             name=f"rows_left_in_{round(100 * share)}",
@@ -104,6 +112,7 @@ _ROWS = (
             make=partial(provenance.blended, share=share),
             grade="graded",
             trained=True,
+            holds=share,
         )
         for share in (0.25, 0.5, 0.75)
     ),

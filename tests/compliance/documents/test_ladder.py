@@ -18,9 +18,20 @@ def policy(**changed: object) -> Policy:
     return Policy.model_validate(KEYS | {"rules": RULES} | changed)
 
 
-@pytest.mark.parametrize("name", ["default-v2", "demo-v2"])
-def test_the_shipped_policies_declare_three(name: str) -> None:
-    assert load_policy(name).attempts == ("natural", "renewed", "retrain")
+@pytest.mark.parametrize(
+    ("name", "attempts"),
+    [
+        ("default-v2", ("natural", "renewed", "retrain")),
+        ("default-v3", ("natural", "renewed", "retrain")),
+        ("demo-v3", ("natural", "renewed", "retrain")),
+    ],
+)
+def test_the_shipped_policies_declare_attempts_within_their_level(
+    name: str, attempts: tuple[str, ...]
+) -> None:
+    shipped = load_policy(name)
+    assert shipped.attempts == attempts
+    assert sum(ladder.levels(shipped, attempts)) == pytest.approx(shipped.alpha)
 
 
 def test_a_policy_of_before_keeps_its_content_and_digest() -> None:
@@ -45,6 +56,10 @@ def test_a_ladder_comes_back_from_its_own_content() -> None:
         ({"attempts": ["sponge"]}, "Input should be"),
         ({"attempts": THREE, "fallback": "retrain"}, "leave out fallback"),
         ({"attempts": THREE, "max_attempts": 3}, "leave out max_attempts"),
+        ({"attempts": THREE, "levels": [0.02, 0.02, 0.02]}, "add up to 0.06, more than alpha"),
+        ({"attempts": THREE, "levels": [0.02, 0.02]}, "3, not 2"),
+        ({"attempts": THREE, "levels": [0.03, 0.02, 0.0]}, "greater than 0"),
+        ({"levels": [0.05]}, "0, not 1"),
         ({"fallback_on": []}, "at least 1 item"),
         ({"fallback_on": ["PASSED"]}, "Input should be"),
     ],
@@ -105,5 +120,33 @@ def test_in_a_hurry_only_retraining_is_tried() -> None:
 
 def test_each_attempt_is_judged_at_its_share_of_the_level() -> None:
     own = policy(attempts=THREE, alpha=0.06)
-    assert own.at_level(3).alpha == pytest.approx(0.02)
-    assert "96% interval" in own.rules[0].sentence(1 - 2 * own.at_level(3).alpha)
+    levels = ladder.levels(own, THREE)
+    assert levels == pytest.approx((0.02, 0.02, 0.02))
+    assert own.at_level(levels[0]).alpha == pytest.approx(0.02)
+    assert "96% interval" in own.rules[0].sentence(1 - 2 * own.at_level(levels[0]).alpha)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, (0.01, 0.025, 0.015)),
+        ({"preset": "paper"}, (0.01, 0.025, 0.015)),
+        ({"preset": "renewed"}, (0.035, 0.015)),
+        ({"preset": "retrain"}, (0.05,)),
+    ],
+)
+def test_what_a_request_leaves_out_leaves_its_level_to_the_first(
+    asked: dict[str, object], expected: tuple[float, ...]
+) -> None:
+    own = policy(attempts=THREE, levels=[0.01, 0.025, 0.015])
+    attempts = ladder.declared(own, Method(**asked))
+    assert ladder.levels(own, attempts) == pytest.approx(expected)
+
+
+def test_levels_are_part_of_the_digest_and_come_back() -> None:
+    plain = policy(attempts=THREE)
+    own = policy(attempts=THREE, levels=[0.01, 0.025, 0.015])
+    again = Policy.model_validate(own.model_dump(mode="json"))
+    assert (again, again.digest()) == (own, own.digest())
+    assert own.digest() != plain.digest()
+    assert "levels" not in plain.model_dump(mode="json")

@@ -93,7 +93,7 @@ def test_a_policy_that_cannot_judge_is_refused_with_its_place(
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names() -> None:
-    with pytest.raises(PolicyError, match="default-v2, demo-v1"):
+    with pytest.raises(PolicyError, match="default-v3, demo-v1"):
         load_policy("defualt-v1")
 
 
@@ -105,7 +105,14 @@ def test_l1_and_l2_need_fewer_references(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "digest"),
-    [("default-v1", "4f2b12750fe6"), ("demo-v1", "efe6f90211c7"), ("l2-v1", "c21e7c0f5db6")],
+    [
+        ("default-v1", "4f2b12750fe6"),
+        ("demo-v1", "efe6f90211c7"),
+        ("l2-v1", "c21e7c0f5db6"),
+        ("default-v2", "64a0d1616cd1"),
+        ("demo-v2", "36b622fe0199"),
+        ("l2-v2", "f6a8e920fa90"),
+    ],
 )
 def test_a_policy_of_before_keeps_the_digest_that_records_name(name: str, digest: str) -> None:
     """As the ledgers and statements have it that were written before there were newer keys."""

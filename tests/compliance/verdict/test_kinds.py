@@ -43,7 +43,7 @@ def findings(
 ) -> list[Finding]:
     """The example's, with one row more of each kind that it lacks."""
     known = {} if original is None else original
-    found = [
+    rows = [
         replace(f, measurements=tuple(_known(m, known) for m in f.measurements))
         for f in example.findings(kind, **values)
     ]
@@ -61,7 +61,7 @@ def findings(
                     audit=name.split(".")[0], question="?", status="RUN", measurements=(figure,)
                 )
             )
-    return [*found, *more]
+    return [*rows, *more]
 
 
 def _known(figure: Figure, known: dict[str, float]) -> Figure:
@@ -82,7 +82,7 @@ def test_each_measurement_is_of_the_kind_that_reads_it() -> None:
     assert kinds.of("accuracy.retain") == ()
 
 
-@pytest.mark.parametrize("name", ["default-v2", "demo-v2"])
+@pytest.mark.parametrize("name", ["default-v2", "demo-v2", "default-v3", "demo-v3"])
 def test_a_shipped_policy_requires_a_rule_of_each_kind_that_it_names(name: str) -> None:
     shipped = load_policy(name)
     assert shipped.kinds == EVERY

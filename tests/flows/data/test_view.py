@@ -146,20 +146,20 @@ def test_rows_of_a_class_are_left_out_without_being_read(home: Home, photographs
 
 def test_arrays_are_preprocessed_and_versioned_as_they_were(home: Home) -> None:
     wanted = Preprocessing(resize=(16, 16), channels=3, mean=(0.5,) * 3, std=(0.2,) * 3)
-    seen = loaders.load(DataSpec(name="digits", preprocessing=wanted))
+    loaded = loaders.load(DataSpec(name="digits", preprocessing=wanted))
     plain = loaders.load(DataSpec(name="digits"))
-    assert seen.input_shape == (3, 16, 16)
-    assert file_digests.listing(seen) == file_digests.listing(plain)
-    assert commitment.retain_set(seen, [3]) == commitment.retain_set(plain, [3])
-    assert commitment.retain_set(seen.without([2]), [3]) == commitment.retain_set(
+    assert loaded.input_shape == (3, 16, 16)
+    assert file_digests.listing(loaded) == file_digests.listing(plain)
+    assert commitment.retain_set(loaded, [3]) == commitment.retain_set(plain, [3])
+    assert commitment.retain_set(loaded.without([2]), [3]) == commitment.retain_set(
         plain.without([2]), [3]
     )
-    assert leakage.shared_rows(seen) == leakage.shared_rows(plain)
+    assert leakage.shared_rows(loaded) == leakage.shared_rows(plain)
     # independently: torch's own interpolation, which torchvision calls
     rows = plain.train_inputs[:5]
     resized = torch.nn.functional.interpolate(rows, (16, 16), mode="bilinear", antialias=True)
     expected = ((resized - 0.5) / 0.2).expand(-1, 3, -1, -1)
-    assert torch.allclose(seen.train_inputs[:5], expected, atol=1e-6)
+    assert torch.allclose(loaded.train_inputs[:5], expected, atol=1e-6)
 
 
 UNFIT = {

@@ -25,8 +25,10 @@ def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:
         statistics_cache.batches(digits), statistics_cache.batches(other), strict=True
     ):
         assert torch.equal(one, two)
-    seen = {row.numpy().tobytes() for batch, _ in statistics_cache.batches(digits) for row in batch}
-    assert seen <= {row.numpy().tobytes() for row in digits.train_inputs}
+    names = {
+        row.numpy().tobytes() for batch, _ in statistics_cache.batches(digits) for row in batch
+    }
+    assert names <= {row.numpy().tobytes() for row in digits.train_inputs}
     moved = replace(digits, train_inputs=digits.train_inputs + 1.0)
     assert not torch.equal(
         statistics_cache.batches(moved)[0][0], statistics_cache.batches(digits)[0][0]

@@ -75,8 +75,8 @@ def test_an_event_says_what_its_audits_cost_and_they_keep_their_budget(
     cost = world.predicate["event"]["cost"]
     assert set(cost["cpuSeconds"]) == {audit_cost.OBSERVE, *AUDITS}
     assert sum(cost["candidateForwardPasses"].values()) <= 12
-    # original, five references, candidate and three controls, each looked at once
-    assert (cost["modelsObserved"], cost["modelsKept"]) == (10, 6)
+    # original, seven references, candidate and three controls, each looked at once
+    assert (cost["modelsObserved"], cost["modelsKept"]) == (12, 8)
     assert "cpuSeconds" not in world.attempt.findings.read_text()
     (event,) = damp("--home", world.home.root, "status", "--json").json()
     assert event["cost"] == cost
