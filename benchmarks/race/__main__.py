@@ -159,6 +159,7 @@ def write(options: Options, tracks: Sequence[Track]) -> None:
         "command": f"python -m benchmarks.race{' --quick' if options.name != 'race' else ''}",
         "what": "distance to retrained models, kept accuracy and cost of methods of forgetting",
         "tracks": [track for track in found if track],
+        "not_run": [t.title for t, made in zip(tracks, found, strict=True) if not made],
     }
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.name}.json"

@@ -19,6 +19,8 @@ def written(content: Json) -> str:
     ]
     for track in content["tracks"]:
         parts += [_heading(track), _race(track), _grids(track), _depth(track), _published(track)]
+    if content["not_run"]:
+        parts.append(f"Tracks that were not run yet: {', '.join(content['not_run'])}.\n")
     return "\n".join(parts)
 
 
@@ -40,6 +42,8 @@ def _heading(track: Json) -> str:
             f"{event['retain_original']:.3f} (retrained {event['retain_retrained']:.3f}), forget "
             f"{event['forget_original']:.3f}; verdicts on the retrained models: {verdicts}"
         )
+    if track["not_run"]:
+        lines.append(f"- not run yet: {', '.join(track['not_run'])}")
     return "\n".join(lines) + "\n"
 
 
@@ -57,7 +61,7 @@ def _race(track: Json) -> str:
                 str(method.get("rank", "")),
                 method["title"],
                 f"{method['distance']:.2f}",
-                f"{-100 * method['lost']:+.2f}",
+                f"{0.0 - 100 * method['lost']:+.2f}",
                 f"{method['forget']:.3f}",
                 f"{method['cost']['share']:.3f}",
                 verdicts,
@@ -98,7 +102,7 @@ def _setting(note: Json, *, chosen: bool) -> str:
     values = f"**{values}**" if chosen else values
     if "problem" in note:
         return f"{values} ({_short(note['problem'])})"
-    return f"{values} ({-100 * note['lost']:+.1f}, {note['forget']:.2f})"
+    return f"{values} ({0.0 - 100 * note['lost']:+.1f}, {note['forget']:.2f})"
 
 
 def _depth(track: Json) -> str:

@@ -81,17 +81,13 @@ def test_a_teams_own_method_is_pinned_by_the_digest_of_its_source(office: Office
     assert other["changed"] == ["fc2.bias"]
     page = Attempt(office.home, event, 1).report.read_text()
     assert other["code"]["sha256"] in page
-    # another source under the same name and version does not pass for it
+    # one that gives no network is refused by what it is, and the event stays where it was
     again = submitted(office, 5, method={"name": "ours"})
-    broken = SOURCE.replace("return model", "return None")
-    installed(site, broken)
+    installed(site, SOURCE.replace("return model", "return None"))
     done = office.damp("run", "--event", again)
+    installed(site)
     assert done.returncode == 1
     assert "not a torch module" in done.stderr
-    installed(site)
-    done = office.damp("resume", again)
-    assert done.returncode == 1
-    assert "the attempt began with" in done.stderr
 
 
 @pytest.mark.slow
