@@ -15,6 +15,8 @@ class NaturalDepth:
         goal: s*, what a network without the class would show by estimate.
         after: s after the edit, on rows that chose no direction where a sum was written, on all
             rows where a linear layer was moved.
+        noise: s that the mean of so many rows of each class would show by chance: the error that
+            the number of rows leaves in `before` and `goal`.
         residual: |d_f| / |mu_f| behind the sum before the edit, the largest over the classes.
         changed: Whether the layers were changed: not where the class was at its goal already.
     """
@@ -23,6 +25,7 @@ class NaturalDepth:
     before: tuple[float, ...]
     goal: tuple[float, ...]
     after: tuple[float, ...]
+    noise: tuple[float, ...]
     residual: float
     changed: bool
 

@@ -176,6 +176,27 @@ DEFENCES = (
         "tests/flows/data/test_image_folder.py::test_links_that_multiply_are_refused_at_once",
     ),
     Defence(
+        "links and devices in a tar shard are refused",
+        "flows/data/packed/tar_shards.py",
+        "elif header.type not in (tarfile.DIRTYPE, tarfile.XGLTYPE):",
+        "elif False:",
+        "tests/flows/data/test_packed.py::test_links_and_devices_are_refused",
+    ),
+    Defence(
+        "a tar shard's sizes stay inside the file",
+        "flows/data/packed/tar_shards.py",
+        "if size < 0 or start + size > whole:",
+        "if False:",
+        "tests/flows/data/test_packed.py::test_a_negative_size_leads_nowhere",
+    ),
+    Defence(
+        "cells that name files in place of bytes are refused",
+        "flows/data/packed/hf_shards.py",
+        "if lacking := lacking or column.null_count:",
+        "if lacking := 0:",
+        "tests/flows/data/test_packed.py::test_cells_that_hold_something_else_are_refused",
+    ),
+    Defence(
         "only listed kinds of pictures are opened",
         "flows/data/pictures.py",
         'FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")',

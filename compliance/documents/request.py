@@ -41,7 +41,10 @@ from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
 from damp.catalogue import DEFAULT_PRESET
 
-DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
+DATA = (
+    r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|(imagefolder|webdataset|hf):.+"
+    r"|[\w.]+:[A-Za-z_]\w*)"
+)
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
 
@@ -77,7 +80,8 @@ def _source(given: str) -> str:
     if not re.fullmatch(DATA, given):
         raise ValueError(
             "no known data set: digits, mnist, mnist5k, cifar10, cifar100, tiny-imagenet, "
-            "imagefolder:PATH, or a callable of your own as package.module:name"
+            "imagefolder:PATH, webdataset:PATH, hf:PATH, or a callable of your own as "
+            "package.module:name"
         )
     return given
 

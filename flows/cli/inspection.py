@@ -63,6 +63,12 @@ def _lines(result: Inspection) -> Iterator[Table | str]:
         yield (
             f"Decoded images take {_bytes(result.disk)} under the state folder, where "
             f"{_bytes(result.free)} are free."
+            + (
+                " That is too little: images would be decoded anew in every pass, which gives the "
+                "same result and takes longer."
+                if result.disk > result.free
+                else ""
+            )
         )
     for support in result.supports:
         yield _policy_line(support, len(rows))

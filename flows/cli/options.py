@@ -33,7 +33,9 @@ architecture = click.option(
     "--architecture", help="For a file: damp:cnn, torchvision:resnet18, ..."
 )
 data = click.option(
-    "--data", required=True, help="Data set: digits, mnist, imagefolder:PATH, package.module:name."
+    "--data",
+    required=True,
+    help="Data set: digits, imagefolder:PATH, webdataset:PATH, hf:PATH, package.module:name.",
 )
 data_root = click.option("--data-root", type=FOLDER, help="Where the data set's files lie.")
 event = click.argument("event")

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.data import packed
 from flows.data.dataset import Dataset, DataSpec
 from flows.state import import_path, users_calls
 from flows.state.errors import DataError
@@ -44,11 +45,16 @@ def load(spec: DataSpec) -> Dataset:
 
         folder = Path(rest).expanduser()
         return _checked(image_folder.load(spec.name, folder, spec.preprocessing))
+    if family in packed.FAMILIES and rest:
+        from flows.data import image_folder
+
+        files = image_folder.listed_packed(spec.name)
+        return _checked(image_folder.dataset_of(files, spec.preprocessing))
     if import_path.is_import_path(spec.name):
         return _as_seen(_checked(_users(spec.name, spec.preprocessing)), spec)
     raise DataError(
-        f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, or a "
-        "function of your own as package.module:callable."
+        f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, "
+        "webdataset:PATH, hf:PATH, or a function of your own as package.module:callable."
     )
 
 

@@ -239,8 +239,8 @@ def spec_of(
     """
     name, root = source.name, source.root
     family, _, path = name.partition(":")
-    if family == "imagefolder":
-        name = f"imagefolder:{(origin / Path(path).expanduser()).resolve()}"
+    if family in ("imagefolder", "webdataset", "hf"):
+        name = f"{family}:{(origin / Path(path).expanduser()).resolve()}"
     return DataSpec(
         name=name,
         root=str((origin / root).resolve()) if root else None,

@@ -203,6 +203,7 @@ def run(
         RecipeError: The user's trainer raises, or gives no such network.
     """
     from audits.references import train
+    from flows.state.settings import settings
 
     build = partial(begun, regime, architecture, classes, input_shape)
     shown = _Shown(what, later)
@@ -218,6 +219,7 @@ def run(
         recipe=regime.recipe,
         seed=seed,
         exclude=exclude,
+        device=settings().device,
         watch=shown,
         checkpoint=checkpoint,
     )

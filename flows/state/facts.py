@@ -94,7 +94,7 @@ def artifacts(fact: Any) -> Iterator[Artifact]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSpec(Fact):
-    """Which data: a name of `LOADERS`, `imagefolder:PATH` or `package.module:callable`.
+    """Which data: a name of `LOADERS`, a family with a path, or `package.module:callable`.
 
     Attributes:
         name: As the request names it.

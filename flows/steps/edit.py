@@ -258,7 +258,7 @@ def forget_classes(
 
     return damp.forget(
         network,
-        statistics_cache.batches(dataset),
+        statistics_cache.read_ahead(statistics_cache.batches(dataset)),
         forget=forget,
         preset=method.preset,
         gain=method.gain,
@@ -293,6 +293,8 @@ def _natural(edited: damp.EditedModel) -> Json:
                     "before": list(depth.before),
                     "goal": list(depth.goal),
                     "after": list(depth.after),
+                    "noise": list(depth.noise),
+                    "rows": edited.natural.rows,
                 }
                 for depth in edited.natural.depths
             ]
