@@ -8,7 +8,8 @@ STAMP  := $(VENV)/.installed
 # `long` tests need minutes: servers, kill loops, schedules, databases. A landing does not wait for
 # them; run them on a quiet machine.
 .PHONY: demo test test-long check format bench bench-method bench-operations bench-robustness \
-        bench-validity bench-statistics bench-mutants bench-size results lock check-ranges clean
+        bench-validity bench-qualify bench-race bench-statistics bench-mutants bench-size results \
+        lock check-ranges docs clean
 
 demo: $(STAMP)            ## one unlearning event on real data, with a signed report
 	$(BIN)/damp demo
@@ -45,6 +46,12 @@ bench-robustness: $(STAMP) ## fuzzing, kills, races, forgeries: benchmarks/resul
 bench-validity: $(STAMP)  ## how often verdicts are wrong; resumable, ARGS=--quick for a first look
 	$(BIN)/python -m benchmarks.validity $(ARGS)
 
+bench-qualify: $(STAMP)   ## a qualification, events under it, all of them checked: resumable (ARGS="--data mnist5k")
+	$(BIN)/python -m benchmarks.qualify $(ARGS)
+
+bench-race: $(STAMP)      ## methods of others against ours; resumable (ARGS=--quick: ten minutes)
+	$(BIN)/python -m benchmarks.race $(ARGS)
+
 bench-size: $(STAMP)      ## memory and throughput at the size of photographs (ARGS=--quick: minutes)
 	$(BIN)/python -m benchmarks.size $(ARGS)
 
@@ -63,6 +70,9 @@ lock: $(STAMP)            ## requirements.lock from pyproject.toml, without addr
 
 check-ranges: $(STAMP)    ## both ends of the ranges in pyproject.toml: an hour, 6 GB (ARGS=lowest)
 	$(BIN)/python -m benchmarks.compatibility $(ARGS)
+
+docs: $(STAMP)            ## the pages of docs/ as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:                    ## the environment and all state of the demo
 	rm -rf $(VENV) .damp build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

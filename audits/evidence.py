@@ -60,6 +60,8 @@ class Evidence:
         shadows: Models for the calibrated attacks on membership.
         trained_here: Whether the references were trained by whoever runs the audits, so that their
             provenance, not their answers, says that they are trainings of their own.
+        alone: Whether figures stand without a baseline where there is none, on candidate and
+            original side by side: a qualification of the procedure says what they mean.
     """
 
     original: Observation
@@ -76,6 +78,7 @@ class Evidence:
     tuning: Tuning | None = None
     shadows: tuple[Shadow, ...] = ()
     trained_here: bool = False
+    alone: bool = False
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))

@@ -39,7 +39,7 @@ def obstacle(
     novel_class_null = needs == "or_novel_classes"
     obstacles = list(_few_rows(evidence, forget_train, forget_test, retain_test))
     if needs != "optional" and not (
-        novel_class_null and len(evidence.novel_classes) >= LEAST_NOVEL_CLASSES
+        novel_class_null and (evidence.alone or len(evidence.novel_classes) >= LEAST_NOVEL_CLASSES)
     ):
         obstacles += _few_references(evidence, novel_class_null)
     broken = [

@@ -49,3 +49,10 @@ def at_once(images: Images, most: int) -> int:
     (512, 41)
     """
     return min(most, max(FEWEST, VALUES // max(1, prod(images.shape[1:]))))
+
+
+def on_device(batch: Tensor, like: Tensor) -> Tensor:
+    """A batch where another tensor is; to a GPU from pinned memory, so that none waits for it."""
+    if like.device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(like.device, non_blocking=True)
+    return batch.to(like.device)

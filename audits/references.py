@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from audits import augmentation
 from audits.augmentation import Augmentation
 from audits.errors import BadRecipe
-from audits.images import Images
+from audits.images import Images, on_device
 
 Progress = Callable[[int, int, float], None]
 """`progress(epoch, epochs, loss)` after each epoch, counted from 1."""
@@ -210,13 +210,18 @@ def _seeded(seed: int, device: str | torch.device | None) -> Iterator[None]:
     flags = torch.backends.cudnn
     # global to the process: put back for whoever trains next
     before = (flags.deterministic, flags.benchmark)
+    strict = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[torch.device(device)] if on_cuda and device else []):
         torch.manual_seed(seed)
         flags.deterministic, flags.benchmark = True, False
+        if on_cuda:  # what a GPU cannot do twice alike is warned of, and done
+            torch.use_deterministic_algorithms(True, warn_only=True)
         try:
             yield
         finally:
             flags.deterministic, flags.benchmark = before
+            if on_cuda:
+                torch.use_deterministic_algorithms(strict)
 
 
 class _Fit:
@@ -247,7 +252,7 @@ class _Fit:
         for epoch in range(self._resumed() + 1, recipe.epochs + 1):
             loss, right = 0.0, 0.0
             for rows in _batches(len(inputs), recipe.batch_size, self.order):
-                batch = augmentation.read(inputs, rows, recipe.augmentation).to(labels.device)
+                batch = on_device(augmentation.read(inputs, rows, recipe.augmentation), labels)
                 step = self._step(batch, labels[rows])
                 loss, right = loss + step[0], right + step[1]
             if not loss < float("inf"):  # false for NaN as well

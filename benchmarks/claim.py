@@ -92,11 +92,11 @@ def audited(claims: Sequence[Facts]) -> Facts:
             files.append(office.folder / f"claim{number}.yaml")
             files[-1].write_text(json.dumps(claim))
         began, spent = time.perf_counter(), _of_children()
-        told = json.loads(office.damp("audit", *files, "--allow-code", CODE, "--json"))
+        content = json.loads(office.damp("audit", *files, "--allow-code", CODE, "--json"))
         return {
             "seconds": round(time.perf_counter() - began, 1),
             "cpu_seconds": round(_of_children() - spent, 1),
-            "claims": told if isinstance(told, list) else [told],
+            "claims": content if isinstance(content, list) else [content],
         }
 
 

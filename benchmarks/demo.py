@@ -56,16 +56,16 @@ def main() -> None:
 
 def _demo(home: Path) -> tuple[float, Facts]:
     began = time.perf_counter()
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "flows", "--home", str(home), "demo", "--json"],
         capture_output=True,
         text=True,
         check=False,
     )
     seconds = time.perf_counter() - began
-    if told.returncode not in (0, 2):
-        raise SystemExit(f"damp demo failed:\n{told.stderr}")
-    return seconds, json.loads(told.stdout)
+    if result.returncode not in (0, 2):
+        raise SystemExit(f"damp demo failed:\n{result.stderr}")
+    return seconds, json.loads(result.stdout)
 
 
 def _lines(home: Path) -> int:
@@ -74,15 +74,15 @@ def _lines(home: Path) -> int:
 
 def _plainly(home: Path) -> dict[str, float]:
     """Seconds of the same functions in a fresh process of their own, called one after the other."""
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "benchmarks.plain", str(home)],
         capture_output=True,
         text=True,
         check=True,
         env=os.environ | {"DAMP_HOME": str(home)},
     )
-    found: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
-    return found
+    content: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
+    return content
 
 
 def _light(home: Path, statement: Path) -> Facts:

@@ -48,8 +48,8 @@ def keep(
         order: Of all parts.
         page: Makes the Markdown of all of them.
     """
-    known = found(name) | {part: figures}
-    ordered = {each: known[each] for each in order if each in known}
+    by_name = found(name) | {part: figures}
+    ordered = {each: by_name[each] for each in order if each in by_name}
     (RESULTS / f"{name}.json").write_text(json.dumps(ordered, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(page(ordered))
 

@@ -29,8 +29,8 @@ def main() -> None:
     """Count and measure."""
     torch.set_num_threads(1)
     found = {name: _measured(name) for name in MODELS}
-    told = {"command": "python -m benchmarks.scale", "machine": described(), "batch": BATCH}
-    save("scale", told | found)
+    by_name = {"command": "python -m benchmarks.scale", "machine": described(), "batch": BATCH}
+    save("scale", by_name | found)
 
 
 def _measured(name: str) -> Facts:

@@ -36,13 +36,13 @@ def main() -> None:
     home, (first, *others) = Home(Path(sys.argv[1]).absolute()), sys.argv[2:] or [""]
     events = sorted(home.events.iterdir()) if not first else [home.event(first)]
     report = max(events[0].glob("attempt-*/report.html"))
-    told = {
+    query = {
         "report": report.read_text(encoding="utf-8"),
         "index": event_index.write(home).read_text(encoding="utf-8"),
         "comparison": compared(home, others or [_with_several(home)]),
     }
     for name, (page, _, _) in PICTURES.items():
-        print(take(told[page], name, DOCS))
+        print(take(query[page], name, DOCS))
     for name, picture in (("prefect", _prefect), ("mlflow", _mlflow)):
         if (service := local_services.running(home, name)) is not None:
             with relay.with_password(service.url, auth.auth_string(home.root)) as url:
@@ -65,10 +65,10 @@ def _prefect(url: str, event: str) -> Image.Image:
     """The run of an event, and below it the artifact with its verdict."""
 
     def asked(what: str) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = httpx.post(f"{url}/api/{what}/filter", json={}).json()
-        return found
+        answer: list[dict[str, str]] = httpx.post(f"{url}/api/{what}/filter", json={}).json()
+        return answer
 
-    run = next(each for each in asked("flow_runs") if each["name"].startswith(event))
+    run = next(each for each in asked("flow_runs") if f"event {event[:8]}" in each["tags"])
     told = next(each for each in asked("artifacts") if each["key"].startswith(f"verdict-{event}"))
     above = served(f"{url}/runs/flow-run/{run['id']}", 1400, 600)
     below = served(f"{url}/artifacts/artifact/{told['id']}", 1400, 450)
@@ -80,9 +80,9 @@ def _prefect(url: str, event: str) -> Image.Image:
 
 def _mlflow(url: str, event: str) -> Image.Image:
     """The version that an event has made, without the assistant that MLflow puts beside it."""
-    told = {"filter": f"tags.`damp.event_id` = '{event}'"}
+    query = {"filter": f"tags.`damp.event_id` = '{event}'"}
     path = "api/2.0/mlflow/model-versions/search"
-    version = httpx.get(f"{url}/{path}", params=told).json()["model_versions"][0]
+    version = httpx.get(f"{url}/{path}", params=query).json()["model_versions"][0]
     address = f"{url}/#/models/{version['name']}/versions/{version['version']}"
     return served(address, 1700, 850).crop((0, 0, 1262, 850))
 

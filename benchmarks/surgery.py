@@ -95,7 +95,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def measure(case: Case, *, repeats: int, device: torch.device) -> dict[str, object]:
     """Seconds and ratios of one case."""
     model, batches = case.model(device), case.batches(device)
-    known = damp.measure(model, batches)
+    measured = damp.measure(model, batches)
 
     def forward() -> None:
         with torch.no_grad():
@@ -114,15 +114,15 @@ def measure(case: Case, *, repeats: int, device: torch.device) -> dict[str, obje
         "natural": cut(),
         "rewritten": cut(preset="rewritten"),
         "paper": cut(preset="paper"),
-        "next request": cut(preset="mixture", recalibrate=False, measured=known),
+        "next request": cut(preset="mixture", recalibrate=False, measured=measured),
     }
     if case.sequential:
         works["sequential"] = cut(preset="mixture", recalibrate=False, sequential=True)
     rounds = _in_turn(works, repeats, device)
     return {
         **asdict(case),
-        "operators": len(known.readers),
-        "inputs": len(known.statistics),
+        "operators": len(measured.readers),
+        "inputs": len(measured.statistics),
         "forward_seconds": statistics.median(times["forward"] for times in rounds),
         "ratios": {name: _ratio(rounds, name) for name in works if name != "forward"},
     }
@@ -140,8 +140,8 @@ def _in_turn(
 
 def _ratio(rounds: list[dict[str, float]], name: str) -> dict[str, float]:
     ratios = [times[name] / times["forward"] for times in rounds]
-    found = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
-    return {key: round(value, 2) for key, value in found.items()}
+    figures = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+    return {key: round(value, 2) for key, value in figures.items()}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ are checked on the way, so that checking before the first cut costs no pass of i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +22,7 @@ from damp.hooks import Watch, version
 from damp.measurement import Measurement, Reader, ranges
 from damp.operators import Operator, Skipped
 from damp.outputs import logits_of
+from damp.rows import RowKeeper
 from damp.running import Batches, evaluating, exemplar, read_batches
 from damp.statistics import Groups, Statistics
 from damp.tracing import OperatorUse, trace
@@ -49,6 +50,7 @@ def collect(
     grouping: Grouping,
     *,
     ignore: Sequence[int] = (),
+    beside: Callable[[Tensor], RowKeeper | None] | None = None,
 ) -> Collection:
     """Run the model once over the data and add up what its operators see.
 
@@ -58,11 +60,13 @@ def collect(
         batches: Pairs of inputs and labels.
         grouping: Which classes share a second moment, once it is known how many there are.
         ignore: Classes whose samples are passed over.
+        beside: Given the first batch, says what else is kept of rows on this pass.
     Raises:
         BadBatches: the data cannot be read, or there is none.
         Unsupported: the model cannot be called with a batch, or gives no logits.
     """
     sums: _Collector | None = None
+    keeper: RowKeeper | None = None
     missing: tuple[Skipped, ...] = ()
     with evaluating(model), torch.no_grad():
         for inputs, labels in read_batches(batches, exemplar(model), ignore):
@@ -73,7 +77,8 @@ def collect(
                 first = [traced.uses[name] for name in traced.input_groups]
                 groups = grouping(first, traced.classes)
                 sums = _Collector(uses=traced.uses, classes=traced.classes, groups=groups)
-            sums.add_batch(model, inputs, labels)
+                keeper = beside(inputs) if beside is not None else None
+            sums.add_batch(model, inputs, labels, keeper)
     if sums is None:
         raise BadBatches("There is no batch: give at least one pair (inputs, labels).")
     return sums.freeze(missing)
@@ -140,13 +145,30 @@ class _Collector:
         self.together = torch.zeros(self.classes, self.classes, dtype=torch.float64)
         self.followers = Counter(u.input_group for n, u in self.uses.items() if u.input_group != n)
 
-    def add_batch(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> None:
-        """One batch: its pooled inputs are added up, unless its labels are beyond the head."""
+    def add_batch(
+        self, model: nn.Module, inputs: Tensor, labels: Tensor, keeper: RowKeeper | None = None
+    ) -> None:
+        """One batch: its pooled inputs are added up, unless its labels are beyond the head.
+
+        Args:
+            model: It runs once.
+            inputs: (B, ...).
+            labels: (B,).
+            keeper: Keeps more of some rows; the model is still the original.
+        """
         self.rows = len(labels)
         self.pooled, self.calls, self.shared = {}, {}, {}
         watch = Watch([use.operator for use in self.uses.values()], self._record)
-        with watch, suppress(_StopForward):
-            self._check(logits_of(model(inputs), self.rows))
+        chosen = keeper.choose(labels) if keeper is not None and not keeper.full else None
+        if keeper is None or chosen is None or not bool(chosen.any()):
+            with watch, suppress(_StopForward):
+                self._check(logits_of(model(inputs), self.rows))
+        else:
+            with keeper.watching(chosen), watch:
+                logits = logits_of(model(inputs), self.rows)
+            self._check(logits)
+            rows = chosen.to(inputs.device)
+            keeper.add(inputs[rows], labels[chosen], logits[rows])
         valid = (labels >= 0) & (labels < self.classes)  # (B,)
         self.outside.update(labels[~valid].tolist())
         histogram = torch.bincount(labels[valid], minlength=self.classes)  # (C,)

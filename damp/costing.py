@@ -70,7 +70,9 @@ def costs(
     Args:
         measured: What `measure` gave.
         classes: Classes to ask about, each by itself. None: all that have samples.
-        preset, gain, ramp: As `forget` takes them.
+        preset: As `forget` takes it.
+        gain: As `forget` takes it.
+        ramp: As `forget` takes it.
     Raises:
         DampError: a setting without meaning, a class without samples, or nothing left to keep.
 
@@ -80,8 +82,11 @@ def costs(
     >>> labels = torch.arange(60) % 3
     >>> inputs = torch.randn(60, 4) + 3 * torch.eye(4)[labels]
     >>> predicted = costs(measure(torch.nn.Linear(4, 3), [(inputs, labels)]))
-    >>> [(cost.forget, cost.samples, round(cost.operators[0].strength, 2)) for cost in predicted]
-    [(0, 20, 0.95), (1, 20, 0.94), (2, 20, 0.92)]
+    >>> for cost in predicted:
+    ...     print(cost.forget, cost.samples, round(cost.operators[0].strength, 2))
+    0 20 0.95
+    1 20 0.94
+    2 20 0.92
     """
     problems: list[DampError] = list(checks.option_problems(preset, gain, None))
     present = tuple(int(label) for label in measured.counts.nonzero().flatten())

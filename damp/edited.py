@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from damp.catalogue import Repair
-from damp.natural import NaturalEdit
+from damp.natural_edit import NaturalEdit
 from damp.operators import Skipped
 
 

@@ -10,19 +10,19 @@ Source: docs/method.md, `natural`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from damp.dense_writer import DenseMove, move_layer
 from damp.head_refit import RegressionSums
+from damp.natural_edit import NaturalDepth, NaturalEdit
 from damp.natural_share import Goal, RowGeometry, cells_of, natural_goals
 from damp.operators import find
 from damp.residuals import whitened_subspace
-from damp.rows import CappedRows, capped_rows
+from damp.rows import Answers, CappedRows, RowKeeper, capped_rows
 from damp.running import Batches, exemplar, read_batches
 from damp.sum_writers import SumRows, alternate, find_writing, fold_writing, middle_inputs
 from damp.sums import Sum, find_sums, with_writers
@@ -45,68 +45,28 @@ HALVINGS = 12
 """Of the interval in which the share of a linear layer's move is sought."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NaturalDepth:
-    """One sum that was written against the classes.
-
-    Attributes:
-        layers: Those that write it.
-        before: s of each class behind it, in the original.
-        goal: s*, what a network without the class would show by estimate.
-        after: s after the edit, on rows that chose no direction where a sum was written, on all
-            rows where a linear layer was moved.
-        residual: |d_f| / |mu_f| behind the sum before the edit, the largest over the classes.
-        changed: Whether the layers were changed: not where the class was at its goal already.
-    """
-
-    layers: tuple[str, ...]
-    before: tuple[float, ...]
-    goal: tuple[float, ...]
-    after: tuple[float, ...]
-    residual: float
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NaturalEdit:
-    """What was done.
-
-    Attributes:
-        depths: In forward order.
-        head: Name of the refitted head.
-        rows: Capped rows that were read.
-        passes: Passes over them.
-    """
-
-    depths: tuple[NaturalDepth, ...]
-    head: str
-    rows: int
-    passes: int
-
-
-def write_naturally(
+def plan_naturally(
     model: nn.Module,
     original: nn.Module,
     batches: Batches,
+    inputs: Tensor,
     forget: Sequence[int],
     retired: Sequence[int] = (),
     skip: Sequence[str] = (),
-) -> NaturalEdit | str:
-    """Edit a network in place.
+) -> NaturalCase | str:
+    """What is to be written, and where: by a few samples, before any pass.
 
     Args:
         model: A copy of `original`, which may be one that was edited before.
         original: It stays as it is; the head is refitted to its logits.
         batches: Pairs of inputs and labels; the first rows of each class are taken.
+        inputs: Of the first of them, (B, ...).
         forget: Classes to forget, each with samples.
         retired: Classes whose samples are passed over.
         skip: Names of operators that stay as they are.
     Returns:
-        What was done; or why it cannot be done: the model may then have changed in part, and is
-        to be thrown away.
+        The case; or why it cannot be done.
     """
-    stream = read_batches(batches, exemplar(model), retired)
-    inputs, labels = next(stream)
     uses = trace(model, find(model)[0], inputs).uses
     head = next(reversed(uses.values()))
     reason = _head_obstacle(head, skip)
@@ -125,9 +85,9 @@ def write_naturally(
     if not dense and len(sums) > FOLLOWED:
         written = with_writers(model, sums[-2], head, free, inputs)
         earlier = written if isinstance(written, Sum) else None
-    case = _Case(
+    return NaturalCase(
         model=model,
-        original=original,
+        answers=Answers(original),
         head=head,
         batches=batches,
         forget=tuple(forget),
@@ -137,22 +97,63 @@ def write_naturally(
         earlier=earlier,
         dense=dense,
     )
-    # the first batch goes on into the first pass over capped rows
-    return _edit(case, chain([(inputs, labels)], stream))
+
+
+def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
+    """Edit a network in place.
+
+    Args:
+        case: From `plan_naturally`.
+        rows: What `case.first_keeper()` has kept of the unchanged network.
+    Returns:
+        What was done; or why it cannot be done: the model may then have changed in part, and is
+        to be thrown away.
+    """
+    reason = _rows_obstacle(case, rows)
+    if reason is not None:
+        return reason
+    goals = _goals(case, rows)
+    if not goals:
+        return "there is one sum only before its last layer: no depth to estimate a share from"
+    reason = _goal_obstacle(goals[-1], case.forget)
+    if reason is not None:
+        return reason
+    depths: list[NaturalDepth] = []
+    passes = 1
+    if case.earlier is not None:
+        depths.append(_write(case, case.earlier, rows, goals[-2])[0])
+        # what lies between is not linear: the last sum is looked at once more
+        keeper = case.keeper([case.last], case.last)
+        rows, passes = capped_rows(case.model, case.read(), keeper, edited=True), 2
+    if case.dense:
+        depth, features = _move_dense(case, rows, goals[-1])
+    else:
+        depth, features = _write(case, case.last, rows, goals[-1])
+    reason = _missed(depth, case.forget)
+    if reason is not None:
+        return reason
+    _fit_head(case, features, rows.labels, rows.logits, cut=HEAD_CUT if case.dense else 0.0)
+    return NaturalEdit(
+        depths=(*depths, depth),
+        head=case.head.operator.name,
+        rows=len(rows.labels),
+        passes=passes,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Case:
+class NaturalCase:
     """What to edit, on which data.
 
     Attributes:
         sums: In forward order; the first is where natural shares start from.
+        answers: Of the original.
         last, earlier: With their writers; the latter where it is written against.
         dense: The last sum is written by one linear layer.
     """
 
     model: nn.Module
-    original: nn.Module
+    answers: Answers
     head: OperatorUse
     batches: Batches
     forget: tuple[int, ...]
@@ -162,22 +163,24 @@ class _Case:
     earlier: Sum | None
     dense: bool
 
-    def rows(
-        self, batches: Iterable[tuple[Tensor, Tensor]], sums: Sequence[Sum], written: Sum
-    ) -> CappedRows:
-        """One pass over capped rows: sums, and what the writers of one of them read."""
-        operators = [writer.operator for writer in written.writers]
-        # batches may come in another order each time: the logits are those of these very rows
-        return capped_rows(
-            self.model,
-            self.original,
-            batches,
+    def first_keeper(self) -> RowKeeper:
+        """What the first pass keeps: all sums, and what the writers of the first one read."""
+        return self.keeper(self.sums, self.last if self.earlier is None else self.earlier)
+
+    def keeper(self, sums: Sequence[Sum], written: Sum) -> RowKeeper:
+        """Of sums, and of what the writers of one of them read."""
+        return RowKeeper(
+            self.answers,
             self.forget,
             self.retired,
             sums=sums,
-            operators=operators,
+            operators=[writer.operator for writer in written.writers],
             classes=self.head.operator.outputs,
         )
+
+    def read(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches, as the model needs them."""
+        return read_batches(self.batches, exemplar(self.model), self.retired)
 
 
 def _head_obstacle(head: OperatorUse, skip: Sequence[str]) -> str | None:
@@ -198,41 +201,6 @@ def _head_obstacle(head: OperatorUse, skip: Sequence[str]) -> str | None:
     return None
 
 
-def _edit(case: _Case, stream: Iterable[tuple[Tensor, Tensor]]) -> NaturalEdit | str:
-    first = case.last if case.earlier is None else case.earlier
-    rows = case.rows(stream, case.sums, first)
-    reason = _rows_obstacle(case, rows)
-    if reason is not None:
-        return reason
-    goals = _goals(case, rows)
-    if not goals:
-        return "there is one sum only before its last layer: no depth to estimate a share from"
-    reason = _goal_obstacle(goals[-1], case.forget)
-    if reason is not None:
-        return reason
-    depths: list[NaturalDepth] = []
-    passes = 1
-    if case.earlier is not None:
-        depths.append(_write(case, case.earlier, rows, goals[-2])[0])
-        # what lies between is not linear: the last sum is looked at once more
-        again = read_batches(case.batches, exemplar(case.model), case.retired)
-        rows, passes = case.rows(again, [case.last], case.last), 2
-    if case.dense:
-        depth, features = _move_dense(case, rows, goals[-1])
-    else:
-        depth, features = _write(case, case.last, rows, goals[-1])
-    reason = _missed(depth, case.forget)
-    if reason is not None:
-        return reason
-    _fit_head(case, features, rows.labels, rows.logits, cut=HEAD_CUT if case.dense else 0.0)
-    return NaturalEdit(
-        depths=(*depths, depth),
-        head=case.head.operator.name,
-        rows=len(rows.labels),
-        passes=passes,
-    )
-
-
 def _missed(depth: NaturalDepth, forget: Sequence[int]) -> str | None:
     """Why a depth counts as not reached: a class is nearer to where it was than to its goal."""
     pairs = zip(forget, depth.before, depth.goal, depth.after, strict=True)
@@ -245,7 +213,7 @@ def _missed(depth: NaturalDepth, forget: Sequence[int]) -> str | None:
     return None
 
 
-def _rows_obstacle(case: _Case, rows: CappedRows) -> str | None:
+def _rows_obstacle(case: NaturalCase, rows: CappedRows) -> str | None:
     forget = case.forget
     for label in forget:
         count = int((rows.labels == label).sum())
@@ -272,7 +240,7 @@ def _rows_obstacle(case: _Case, rows: CappedRows) -> str | None:
     return None
 
 
-def _goals(case: _Case, rows: CappedRows) -> list[Goal]:
+def _goals(case: NaturalCase, rows: CappedRows) -> list[Goal]:
     """Goals of all sums but the first; where there is one sum only, there is none."""
     maps = [
         cells_of(place.rectifier(values)).double()
@@ -294,7 +262,9 @@ def _goal_obstacle(goal: Goal, forget: Sequence[int]) -> str | None:
     return None
 
 
-def _write(case: _Case, place: Sum, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth, Tensor]:
+def _write(
+    case: NaturalCase, place: Sum, rows: CappedRows, goal: Goal
+) -> tuple[NaturalDepth, Tensor]:
     """Write against the classes at one sum; also what is behind it afterwards, (n, C)."""
     values = rows.sums[rows.places.index(place.place)]
     held = SumRows(
@@ -312,13 +282,14 @@ def _write(case: _Case, place: Sum, rows: CappedRows, goal: Goal) -> tuple[Natur
         before=tuple(goal.before.tolist()),
         goal=tuple(goal.goal.tolist()),
         after=tuple(writing.after.tolist()),
+        noise=tuple(goal.noise.tolist()),
         residual=goal.residual,
         changed=writing.rounds > 0,
     )
     return depth, place.pooled(writing.values)
 
 
-def _move_dense(case: _Case, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth, Tensor]:
+def _move_dense(case: NaturalCase, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth, Tensor]:
     """Move the classes at the last linear layer, as far as the goal allows."""
     (writer,) = case.last.writers
     operator = writer.operator
@@ -357,6 +328,7 @@ def _move_dense(case: _Case, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth
         before=tuple(goal.before.tolist()),
         goal=tuple(goal.goal.tolist()),
         after=tuple(after.tolist()),
+        noise=tuple(goal.noise.tolist()),
         residual=goal.residual,
         changed=True,
     )
@@ -374,7 +346,9 @@ def _share(excess: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
-def _fit_head(case: _Case, features: Tensor, labels: Tensor, logits: Tensor, *, cut: float) -> None:
+def _fit_head(
+    case: NaturalCase, features: Tensor, labels: Tensor, logits: Tensor, *, cut: float
+) -> None:
     """Refit the head to retain rows' original logits; forget rows become the mean of the others'.
 
     Args:

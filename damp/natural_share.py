@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from damp.accumulator import add_gram, mirror
 from damp.residuals import mixture_weights, relative
 from damp.whitening import Metric, Whole, ridged
 
@@ -129,20 +130,29 @@ class LinearMap:
         return (rows - self.centre) @ self.weights + self.offset
 
     @classmethod
-    def fitted(cls, features: Tensor, targets: Tensor) -> LinearMap:
-        """Ridge regression of targets (n, E) on features (n, D), both float64.
+    def fitted(cls, features: Tensor, *targets: Tensor) -> list[LinearMap]:
+        """Ridge regressions of each of the targets (n, E) on features (n, D), all float64.
 
         Source: ridge regression, A. Hoerl and R. Kennard 1970.
         """
-        centre, offset = features.mean(0), targets.mean(0)
-        x, y = features - centre, targets - offset
-        spread = ridged(x.T @ x / len(x), MAP_RIDGE)  # (D, D)
+        centre = features.mean(0)
+        x = features - centre
+        gram = x.new_zeros(x.shape[1], x.shape[1])
+        add_gram(gram, x)
+        mirror(gram)
+        spread = ridged(gram / len(x), MAP_RIDGE)  # (D, D)
         # features that do not vary predict nothing but the mean
-        if not float(spread.diagonal().sum()) > 0:
-            weights = torch.zeros(x.shape[1], y.shape[1], dtype=x.dtype, device=x.device)
-        else:
-            weights = torch.cholesky_solve(x.T @ y / len(x), torch.linalg.cholesky(spread))
-        return cls(weights=weights, centre=centre, offset=offset)
+        varies = float(spread.diagonal().sum()) > 0
+        factor = torch.linalg.cholesky(spread) if varies else None
+        maps = []
+        for each in targets:
+            offset = each.mean(0)
+            if factor is None:
+                weights = x.new_zeros(x.shape[1], each.shape[1])
+            else:
+                weights = torch.cholesky_solve(x.T @ (each - offset) / len(x), factor)
+            maps.append(cls(weights=weights, centre=centre, offset=offset))
+        return maps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -189,8 +199,10 @@ def natural_goals(
     predicted = torch.stack([maps[0][labels == label].mean(0) for label in forget])
     goals = []
     for place in range(1, len(maps)):
-        to_map = LinearMap.fitted(maps[place - 1][~gone], maps[place][~gone])
-        to_pooled = LinearMap.fitted(maps[place - 1][~gone], pooled[place][~gone])
+        wanted = [pooled[place][~gone]]
+        if place + 1 < len(maps):  # what the last depth's map gives, nothing reads
+            wanted.append(maps[place][~gone])
+        to_pooled, *to_map = LinearMap.fitted(maps[place - 1][~gone], *wanted)
         now = RowGeometry.from_rows(pooled[place], labels, forget)
         natural = RowGeometry.from_rows(pooled[place], labels, forget, targets=to_pooled(predicted))
         goals.append(
@@ -201,5 +213,5 @@ def natural_goals(
                 residual=float(relative(now.residuals, now.targets).max()),
             )
         )
-        predicted = to_map(predicted)
+        predicted = to_map[0](predicted) if to_map else predicted
     return goals

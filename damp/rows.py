@@ -6,7 +6,9 @@ come, so that the same batches give the same rows; only those that are taken run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -50,63 +52,148 @@ class CappedRows:
     labels: Tensor
 
 
-def capped_rows(
-    model: nn.Module,
-    original: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    forget: Sequence[int],
-    retired: Sequence[int],
-    *,
-    sums: Sequence[Sum],
-    operators: Sequence[Operator],
-    classes: int,
-) -> CappedRows:
-    """One pass, in evaluation mode.
+class Answers:
+    """Logits of the original, asked once for each batch of rows: passes see the same ones again.
 
     Args:
-        model: As it is now: what its sums and layers hold is kept.
-        original: Whose logits are kept.
-        batches: As `damp.running.read_batches` gives them: fit for the model, without rows of
-            retired classes.
+        original: It stays as it is.
+    """
+
+    def __init__(self, original: nn.Module) -> None:
+        self.original = original
+        self._kept: dict[bytes, Tensor] = {}
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Logits, (B, C), on the CPU; of these very rows, whatever order they come in."""
+        key = _digest(rows)
+        if key not in self._kept:
+            with evaluating(self.original), torch.no_grad():
+                output = self.original(rows.to(exemplar(self.original)))
+            self._kept[key] = logits_of(output, len(rows)).cpu()
+        return self._kept[key]
+
+    def keep(self, rows: Tensor, logits: Tensor) -> None:
+        """What a model that is still the original has answered."""
+        self._kept[_digest(rows)] = logits.detach().cpu()
+
+
+def _digest(rows: Tensor) -> bytes:
+    plain = rows.detach().cpu().contiguous().view(torch.uint8)
+    return hashlib.sha256(plain.numpy().data).digest()
+
+
+class RowKeeper:
+    """Takes capped rows as batches pass: what chosen sums and layers hold for them.
+
+    Args:
+        answers: Of the original, whose logits are kept.
         forget: Classes to forget.
         retired: Classes that left before.
         sums: Whose values to keep.
         operators: Whose inputs to keep.
         classes: The model's number of outputs, C.
     """
-    places = tuple(place.place for place in sums)
-    kept_sums: dict[int, list[Tensor]] = {place: [] for place in places}
-    kept_inputs: dict[str, list[Tensor]] = {operator.name: [] for operator in operators}
-    logits: list[Tensor] = []
-    labels: list[Tensor] = []
-    kept_classes = max(classes - len(forget) - len(retired), 1)
-    caps = torch.full((classes,), max(RETAIN_LEAST, RETAIN_ROWS // kept_classes))
-    taken = torch.zeros_like(caps)
-    caps[list(forget)], caps[list(retired)] = FORGET_ROWS, 0
-    with evaluating(model), evaluating(original), torch.no_grad():
+
+    def __init__(
+        self,
+        answers: Answers,
+        forget: Sequence[int],
+        retired: Sequence[int],
+        *,
+        sums: Sequence[Sum],
+        operators: Sequence[Operator],
+        classes: int,
+    ) -> None:
+        self.answers = answers
+        self.places = tuple(place.place for place in sums)
+        self.operators = operators
+        self.kept_sums: dict[int, list[Tensor]] = {place: [] for place in self.places}
+        self.kept_inputs: dict[str, list[Tensor]] = {op.name: [] for op in operators}
+        self.logits: list[Tensor] = []
+        self.labels: list[Tensor] = []
+        kept_classes = max(classes - len(forget) - len(retired), 1)
+        self.caps = torch.full((classes,), max(RETAIN_LEAST, RETAIN_ROWS // kept_classes))
+        self.taken = torch.zeros_like(self.caps)
+        self.caps[list(forget)], self.caps[list(retired)] = FORGET_ROWS, 0
+
+    def choose(self, labels: Tensor) -> Tensor:
+        """Which rows of a batch are wanted, (B,), bool; they count as taken."""
+        return _choose(labels, self.taken, self.caps)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more rows are wanted."""
+        return bool((self.taken >= self.caps).all())
+
+    @contextmanager
+    def watching(self, chosen: Tensor) -> Iterator[None]:
+        """While the model runs on a batch: keep what it holds for the chosen rows, (B,), bool."""
+        rows = None if bool(chosen.all()) else chosen.nonzero().flatten()
+        inputs: dict[str, Tensor] = {}
+
+        def keep(operator: Operator, given: Tensor, _: Tensor | None) -> None:
+            inputs[operator.name] = _rows_of(given.detach(), rows)
+
+        with Rectifiers(self.places) as calls, Watch(self.operators, keep):
+            yield
+        for place in self.places:
+            self.kept_sums[place].append(_rows_of(calls.calls[place].values, rows))
+        for name, given in inputs.items():
+            self.kept_inputs[name].append(given)
+
+    def add(self, inputs: Tensor, labels: Tensor, logits: Tensor | None) -> None:
+        """The rows that were just kept, with the original's logits; None: it is asked for them."""
+        if logits is not None:
+            self.answers.keep(inputs, logits)
+        self.logits.append(self.answers.of(inputs))
+        self.labels.append(labels)
+        if len(self.labels) == 1:
+            self.caps = _affordable(self.caps, self.kept_sums, self.kept_inputs, len(labels))
+
+    def rows(self) -> CappedRows:
+        """All that was kept."""
+        return CappedRows(
+            places=self.places,
+            sums=tuple(torch.cat(self.kept_sums[place]) for place in self.places),
+            inputs={name: torch.cat(parts) for name, parts in self.kept_inputs.items()},
+            logits=torch.cat(self.logits),
+            labels=torch.cat(self.labels),
+        )
+
+
+def _rows_of(values: Tensor, rows: Tensor | None) -> Tensor:
+    """A copy on the CPU of some rows, or of all."""
+    return values.cpu().clone() if rows is None else values[rows.to(values.device)].cpu()
+
+
+def capped_rows(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    keeper: RowKeeper,
+    *,
+    edited: bool,
+) -> CappedRows:
+    """One pass over capped rows alone, in evaluation mode.
+
+    Args:
+        model: As it is now: what its sums and layers hold is kept.
+        batches: As `damp.running.read_batches` gives them: fit for the model, without rows of
+            retired classes.
+        keeper: What to keep.
+        edited: Whether the model is another than the original by now.
+    """
+    with evaluating(model), torch.no_grad():
         for inputs, own in batches:
-            chosen = _choose(own, taken, caps)
+            chosen = keeper.choose(own)
             if not bool(chosen.any()):
                 continue
             wanted = inputs[chosen.to(inputs.device)]
-            with Rectifiers(places) as calls, Watch(operators, _keep(kept_inputs)):
-                model(wanted)
-            output = original(wanted.to(exemplar(original)))
-            logits.append(logits_of(output, len(wanted)).cpu())
-            labels.append(own[chosen])
-            for place in places:
-                kept_sums[place].append(calls.calls[place].values.cpu())
-            if len(labels) == 1:
-                caps = _affordable(caps, kept_sums, kept_inputs, len(labels[0]))
-            if bool((taken >= caps).all()):
+            with keeper.watching(torch.ones(len(wanted), dtype=torch.bool)):
+                output = model(wanted)
+            keeper.add(wanted, own[chosen], None if edited else logits_of(output, len(wanted)))
+            if keeper.full:
                 break
-    return CappedRows(
-        places=places,
-        sums=tuple(torch.cat(kept_sums[place]) for place in places),
-        inputs={name: torch.cat(parts) for name, parts in kept_inputs.items()},
-        logits=torch.cat(logits),
-        labels=torch.cat(labels),
-    )
+    return keeper.rows()
 
 
 def _choose(labels: Tensor, taken: Tensor, caps: Tensor) -> Tensor:
@@ -117,13 +204,6 @@ def _choose(labels: Tensor, taken: Tensor, caps: Tensor) -> Tensor:
             taken[label] += 1
             chosen[row] = True
     return chosen
-
-
-def _keep(kept: dict[str, list[Tensor]]) -> Callable[[Operator, Tensor, Tensor | None], None]:
-    def keep(operator: Operator, inputs: Tensor, _: Tensor | None) -> None:
-        kept[operator.name].append(inputs.detach().cpu().clone())
-
-    return keep
 
 
 def _affordable(

@@ -22,7 +22,8 @@ from damp.head_refit import refit_head
 from damp.low_rank_update import apply_low_rank_update
 from damp.measurement import Measurement, Reader
 from damp.measuring import copy_model, preserve_state, select_operators, skip_operator, unwrap
-from damp.natural import NaturalEdit, write_naturally
+from damp.natural_edit import NaturalEdit
+from damp.natural_plan import NaturalPlan
 from damp.operators import Operator, Skipped, find
 from damp.plans import OperatorPlan, PlanSettings
 from damp.presets import plan_operator
@@ -119,8 +120,9 @@ def forget(
             sequential=sequential,
             ramp=ramp,
         )
-        statistics, uses = _check_data(edit, measured, problems, norms=bool(norms))
-        natural = _write_naturally(edit)
+        plan = _natural_plan(edit)
+        statistics, uses = _check_data(edit, measured, problems, plan, norms=bool(norms))
+        natural = plan.write() if plan else None
         if isinstance(natural, str):
             # what the row names does the work, on a new copy, and the result says so
             edited = copy_model(inner, device)
@@ -197,11 +199,16 @@ class _Edit:
 
 
 def _check_data(
-    edit: _Edit, measured: Measurement | None, problems: list[DampError], *, norms: bool
+    edit: _Edit,
+    measured: Measurement | None,
+    problems: list[DampError],
+    plan: NaturalPlan | None,
+    *,
+    norms: bool,
 ) -> tuple[Measurement, Mapping[str, OperatorUse]]:
     """Statistics, from one pass over the data unless they are there; then all problems at once."""
     try:
-        statistics, uses, data_problems = _statistics(edit, measured)
+        statistics, uses, data_problems = _statistics(edit, measured, plan)
     except DampError as error:
         raise_together([*problems, error])
         raise
@@ -214,7 +221,7 @@ def _check_data(
 
 
 def _statistics(
-    edit: _Edit, measured: Measurement | None
+    edit: _Edit, measured: Measurement | None, plan: NaturalPlan | None
 ) -> tuple[Measurement, Mapping[str, OperatorUse], Sequence[DampError]]:
     if measured is not None:
         return measured.to(exemplar(edit.model).device), {}, ()
@@ -224,6 +231,7 @@ def _statistics(
         edit.batches or (),
         for_request(edit.classes),
         ignore=edit.retired,
+        beside=plan.begin if plan else None,
     )
     return collection.measurement, collection.uses, collection.problems
 
@@ -259,16 +267,14 @@ def _cut_operators(
     return edits, uncut
 
 
-def _write_naturally(edit: _Edit) -> NaturalEdit | str | None:
-    """Write against the classes where the preset does so; why it cannot; None for other presets."""
+def _natural_plan(edit: _Edit) -> NaturalPlan | None:
+    """Writing against the classes, where the preset does so and a class is named."""
     if not checks.applies("natural_update", edit.preset) or edit.batches is None:
         return None
     if not edit.classes:  # the copy stays bit-identical
         return None
     spared = [op.name for op in find(edit.model)[0] if op.name not in edit.operators]
-    return write_naturally(
-        edit.model, edit.original, edit.batches, edit.classes, edit.retired, spared
-    )
+    return NaturalPlan(edit.model, edit.original, edit.batches, edit.classes, edit.retired, spared)
 
 
 def _natural_edits(edit: _Edit, natural: NaturalEdit) -> list[OperatorEdit]:

@@ -5,6 +5,7 @@ lie over each other; imports go down only (`lint-imports` checks it).
 
     cli/            the commands: one file for each family, with its options and what it prints
     orchestration/  Prefect: an event as a flow, resumed where it stopped; schedules and pages
+    qualification/  a procedure qualified once: its study, and spot checks of events under it
     operations/     what is done beside events: replay, re-audit, purge, promote, train, doctor
     steps/          the ten steps of an event, from the accepted request to the closed ledger
     intake/         requests and claims until they are accepted: received, checked, signed off

@@ -52,8 +52,8 @@ def test_every_place_in_the_tree_that_is_named_exists(page: Path) -> None:
 
 def headings(page: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
-    found = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
+    matches = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in matches}
 
 
 def commands(page: Path) -> Iterator[list[str]]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from compliance.documents.claim import Claim
 from compliance.documents.policy import Policy
 from compliance.documents.request import Request
+from compliance.documents.study import Study
 from flows.cli import reference
 from flows.models.recipes import RecipeFile
 from flows.state.settings import Settings
@@ -22,6 +23,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "Request": Request,
     "Claim": Claim,
     "Policy": Policy,
+    "Study": Study,
     "Recipe": RecipeFile,
     "Settings": Settings,
 }

@@ -40,7 +40,7 @@ def test_the_tutorial_does_what_it_says(run: Run, capsys: pytest.CaptureFixture[
     for code in CODE.findall((ROOT / "docs" / "tutorial-own-model.md").read_text()):
         if "# needs transformers" not in code or find_spec("transformers"):
             names = run(code)
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     accuracy, threes = names["accuracy"], names["threes"]
     assert accuracy(names["model"], threes) > 0.9
     # how far it falls differs with the training of so small a net; that it falls does not
@@ -48,8 +48,8 @@ def test_the_tutorial_does_what_it_says(run: Run, capsys: pytest.CaptureFixture[
     assert accuracy(names["edited"].unretired, ~threes) > 0.9
     assert accuracy(names["loaded"], ~threes) == accuracy(names["edited"].model, ~threes)
     assert names["again"].model.classes == (3, 8)
-    assert "class 3: " in told
-    assert "before: " in told
+    assert "class 3: " in output
+    assert "before: " in output
     assert Path("statistics.safetensors").is_file()
 
 

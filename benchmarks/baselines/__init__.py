@@ -1,4 +1,4 @@
-"""Closed-form methods of others, written anew from their papers, to compare with.
+"""Three methods of others as the older benchmarks call them; `damp.methods` has them all.
 
     from benchmarks.baselines import METHODS
 
@@ -17,10 +17,10 @@ from typing import Protocol
 
 from torch import nn
 
-from benchmarks.baselines import kodge, leace, ssd
+from damp.methods.closed import kodge, leace, ssd
 from damp.running import Batches
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["METHODS", "Method", "kodge", "leace", "ssd"]
 
 
 class Method(Protocol):

@@ -48,8 +48,8 @@ def data_version(home: Home, params: Facts) -> None:
     from flows.data import loaders, versions
 
     dataset = loaders.load(_spec(params))
-    told = versions.version(dataset, home).to_json()
-    kept = {key: told[key] for key in ("name", "version", "rows")}
+    content = versions.version(dataset, home).to_json()
+    kept = {key: content[key] for key in ("name", "version", "rows")}
     _leave(params, "version.json", {"description": dataset.description} | kept)
 
 
@@ -142,10 +142,10 @@ def _title(wanted: Facts) -> str:
 
 def _statements(home: Home, params: Facts, wanted: Facts) -> list[Path]:
     """The signed statements of an event's attempts, in order."""
-    found: list[Path] = []
-    while (path := Attempt(home, _id(params, wanted), len(found) + 1).statement).exists():
-        found.append(path)
-    return found
+    rows: list[Path] = []
+    while (path := Attempt(home, _id(params, wanted), len(rows) + 1).statement).exists():
+        rows.append(path)
+    return rows
 
 
 STAGES = {
@@ -191,8 +191,8 @@ def _id(params: Facts, wanted: Facts) -> str:
     """The same request under the same policy has the same id at every run."""
     from compliance.documents.policy import load_policy
 
-    told = f"damp results: {_name(params, wanted)} {load_policy(params['policy']).digest()}"
-    digest = sha256(told.encode()).digest()
+    text = f"damp results: {_name(params, wanted)} {load_policy(params['policy']).digest()}"
+    digest = sha256(text.encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=4))
 
 

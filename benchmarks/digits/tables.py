@@ -47,10 +47,10 @@ def summary(events: Sequence[tuple[str, Sequence[Path]]]) -> str:
 
 
 def _summarised(rows: Sequence[Facts]) -> list[str]:
-    found = {row["name"]: row for row in rows if row["status"] == "RUN"}
+    figures = {row["name"]: row for row in rows if row["status"] == "RUN"}
     cells = []
     for _, name in SUMMARY:
-        row = found.get(name)
+        row = figures.get(name)
         null = row["nullMean"] if row else None
         value = f"{row['value']:.3f}" if row else "-"
         cells.append(value if null is None else f"{value} ({null:.3f})")

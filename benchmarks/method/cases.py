@@ -134,7 +134,7 @@ def untouched(
     return model
 
 
-OTHERS = ("damp", "benchmarks/baselines")
+OTHERS = ("damp",)
 GAINS = (1.0, 0.1, 0.3, 3.0, 10.0)
 METHODS: Mapping[str, Method] = {
     "original": Method(edit=untouched, code=()),

@@ -55,10 +55,10 @@ def drawn(folders: Sequence[str], *, count: int, seed: int) -> list[Drawn]:
 
 def known() -> dict[str, Trial]:
     """Mutants that were tried before, by key, if neither module nor tests have changed since."""
-    told = [Trial(**each) for each in machine.found("mutants").get("trials", [])]
+    rows = [Trial(**each) for each in machine.found("mutants").get("trials", [])]
     return {
         each.key: each
-        for each in told
+        for each in rows
         if (own_tests.ROOT / each.module).exists()
         and each.content == trial.content_of(Path(each.module))
     }

@@ -58,7 +58,7 @@ class Mutation:
 def mutations(source: str) -> list[Mutation]:
     """Every change of a module that can be made."""
     tree = ast.parse(source)
-    found = []
+    rows = []
     for index, (kind, node, change) in enumerate(_places(tree)):
         undo, before = copy.deepcopy(node.__dict__), _told(node)
         change()
@@ -66,8 +66,8 @@ def mutations(source: str) -> list[Mutation]:
         node.__dict__.clear()
         node.__dict__.update(undo)
         line = int(getattr(node, "lineno", 0))
-        found.append(Mutation(index=index, kind=kind, line=line, before=before, after=after))
-    return found
+        rows.append(Mutation(index=index, kind=kind, line=line, before=before, after=after))
+    return rows
 
 
 def mutated(source: str, index: int) -> ast.Module:

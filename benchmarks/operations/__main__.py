@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.operations.faults import calls, claims, folders, gate, kills, origins
 from benchmarks.operations.flow import nightly, orchestration, queue
+from benchmarks.operations.forecast import forecast
 from benchmarks.operations.office import Facts
 from benchmarks.operations.proxies import proxies
 from benchmarks.operations.workers import spread, statistics_pass
@@ -81,6 +82,7 @@ def _cell(value: Any) -> str:
 PARTS: dict[str, Callable[[Path], Facts]] = {
     "orchestration": orchestration,
     "queue": queue,
+    "forecast": forecast,
     "nightly": nightly,
     "kills": kills,
     "calls": calls,

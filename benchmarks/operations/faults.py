@@ -217,9 +217,9 @@ class Killing:
             self.problems += [f"{event}: more than one {kind}" for kind in twice]
         if problem := Ledger(self.office.home.ledger).verify().problem:
             self.problems.append(f"ledger: {problem}")
-        found = json.loads(self.office.start("audit-registry", "--json").communicate()[0])
-        self.problems += [problem for each in found for problem in each["problems"]]
-        made = Counter(each["event"] for each in found if each["event"])
+        content = json.loads(self.office.start("audit-registry", "--json").communicate()[0])
+        self.problems += [problem for each in content for problem in each["problems"]]
+        made = Counter(each["event"] for each in content if each["event"])
         self.problems += [f"{event} was registered twice" for event in made if made[event] > 1]
 
     def _run(self) -> Run:

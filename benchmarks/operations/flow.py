@@ -126,9 +126,13 @@ def queue(folder: Path) -> Facts:
         for note in journal.read(Attempt(office.home, event, 1))
     )
     order = [row["event"] for row in decided]
+    every = office.events()
+    actions = [_next_action(event) for event in every]
     return {
         "requests": len(wanted),
-        "decided": sum(not event["pending"] for event in office.events()),
+        "decided": sum(not event["pending"] for event in every),
+        "with_a_computed_next_step": sum(action != "" for action in actions),
+        "next_steps": Counter(actions),
         "outcomes": Counter(row["outcome"] for row in decided),
         "deadlines_first": [due[event] for event in order] == sorted(due.values()),
         "wall_seconds": round(wall, 1),
@@ -136,6 +140,15 @@ def queue(folder: Path) -> Facts:
         "wall_over_work": round(wall / work, 3),
         "target": 1.15,
     }
+
+
+def _next_action(event: Facts) -> str:
+    """What the first step of an event's `next` is about that can be taken; "" at a dead end.
+
+    What decided and how many samples are lacking says why, and is nothing to do.
+    """
+    kinds = [step["kind"] for step in event["next"]]
+    return next((kind for kind in kinds if kind not in ("decided", "samples")), "")
 
 
 def nightly(folder: Path) -> Facts:

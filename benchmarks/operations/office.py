@@ -99,12 +99,12 @@ class Office:
         return event
 
     def events(self) -> list[Facts]:
-        found: list[Facts] = json.loads(self.damp("status", "--json"))
-        return found
+        content: list[Facts] = json.loads(self.damp("status", "--json"))
+        return content
 
     def processes(self) -> list[int]:
         """What still runs for this state folder."""
-        found = []
+        rows = []
         for process in psutil.process_iter():
             try:
                 told, status = process.environ(), process.status()
@@ -112,8 +112,8 @@ class Office:
                 continue
             mine = str(self.home.root) in (told.get("DAMP_HOME"), told.get("PREFECT_HOME", "")[:-8])
             if mine and status != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        return found
+                rows.append(process.pid)
+        return rows
 
 
 @contextmanager

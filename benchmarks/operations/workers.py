@@ -50,20 +50,20 @@ with engine.connected(home) as server:
 
 def spread(folder: Path) -> Facts:
     """References on one worker and on two, start-up apart."""
-    found: Facts = {"trainings": TRAININGS, "target": 1.6}
+    figures: Facts = {"trainings": TRAININGS, "target": 1.6}
     for kind in ("dask", "ray"):
         seconds = {}
         for workers in (1, 2):
             extra = {"DAMP_RUNNER": kind, "DAMP_WORKERS": str(workers)}
             office = Office(folder / f"{kind}-{workers}", **extra)
-            told = office.damp(str(workers), str(TRAININGS), code=SPREAD)
-            seconds[workers] = json.loads(told.splitlines()[-1])
-        found[kind] = {
+            result = office.damp(str(workers), str(TRAININGS), code=SPREAD)
+            seconds[workers] = json.loads(result.splitlines()[-1])
+        figures[kind] = {
             "one_worker_seconds": round(seconds[1], 1),
             "two_workers_seconds": round(seconds[2], 1),
             "speed_up": round(seconds[1] / seconds[2], 2),
         }
-    return found
+    return figures
 
 
 WORKERS = 4
@@ -117,8 +117,8 @@ def _measured(job: tuple[str, int]) -> tuple[Any, Any, int]:
 
     torch.set_num_threads(1)
     network, batches = _network(job[0])
-    found = damp.measure(network, batches[job[1] :: WORKERS])
-    tensors, text = found.to_tensors()
+    measured = damp.measure(network, batches[job[1] :: WORKERS])
+    tensors, text = measured.to_tensors()
     return {name: value.numpy() for name, value in tensors.items()}, text, os.getpid()
 
 

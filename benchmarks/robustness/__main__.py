@@ -131,26 +131,26 @@ def papers(desk: Desk, folder: Path, share: float) -> Facts:
         home.ledger,
     )
     kinds += documents.of_the_ledger(home.ledger, key, trust)
-    told: Facts = {}
+    by_name: Facts = {}
     for kind in kinds:
         watching = watch(folder / kind.name)
         fuzzing.mutated_documents(watching, [kind], count, SEED)
-        told[kind.name] = watching.to_json()
+        by_name[kind.name] = watching.to_json()
     (read,) = (kind.read for kind in kinds if kind.name == "statement")
     watching = watch(folder / "signed")
     fuzzing.signed_statements(watching, attempt.statement, key, read, count, SEED)
-    told["statement_signed_anew"] = watching.to_json()
-    return told
+    by_name["statement_signed_anew"] = watching.to_json()
+    return by_name
 
 
 def brought(_: Desk, folder: Path, share: float) -> Facts:
     """Claims, recipes, settings, configurations of networks, plans of replays: mutations."""
-    told: Facts = {}
+    by_name: Facts = {}
     for kind in documents.of_people():
         watching = watch(folder / kind.name)
         fuzzing.mutated_documents(watching, [kind], round(MUTATIONS * share), SEED)
-        told[kind.name] = watching.to_json()
-    return told
+        by_name[kind.name] = watching.to_json()
+    return by_name
 
 
 def bits(desk: Desk, _: Path, share: float) -> Facts:
@@ -158,9 +158,9 @@ def bits(desk: Desk, _: Path, share: float) -> Facts:
     home = desk.attempt.home
     trust, key = load_trust(home.trust), keyring.signing_key(home, "executor")
     real = desk.attempt.statement.read_bytes()
-    told = {"small": envelopes.every_bit(envelopes.tiny(key), trust)}
-    told["real"] = envelopes.many_bytes(real, trust, SEED, round(INSIDE * share))
-    return told | {"real_bytes": len(real)}
+    by_name = {"small": envelopes.every_bit(envelopes.tiny(key), trust)}
+    by_name["real"] = envelopes.many_bytes(real, trust, SEED, round(INSIDE * share))
+    return by_name | {"real_bytes": len(real)}
 
 
 def ledger(_: Desk, folder: Path, __: float) -> Facts:
@@ -191,8 +191,8 @@ def replays(desk: Desk, _: Path, share: float) -> Facts:
     new = sum(requests.submit(home, file).new for _ in range(count))
     receipts = Ledger(home.ledger).of(attempt.event, "request_received")
     unchanged = home.ledger.read_bytes() == before
-    told = {"replays": count, "taken_as_new": new, "receipts": len(receipts)}
-    return told | {"ledger_unchanged": unchanged}
+    by_name = {"replays": count, "taken_as_new": new, "receipts": len(receipts)}
+    return by_name | {"ledger_unchanged": unchanged}
 
 
 def killed(

@@ -97,7 +97,7 @@ def attempt(folder: Path, defence: Defence, sound: dict[str, bool]) -> dict[str,
 
 def main(names: Sequence[str]) -> None:
     """All of them, or those named."""
-    known = {told["defence"]: told for told in _found()}
+    figures = {told["defence"]: told for told in _found()}
     chosen = [defence for defence in DEFENCES if not names or defence.name in names]
     missed = False
     with tempfile.TemporaryDirectory(prefix="damp-breaking-") as folder:
@@ -105,13 +105,13 @@ def main(names: Sequence[str]) -> None:
         sound = _sound(place, sorted({defence.test for defence in chosen}))
         for defence in chosen:
             told = attempt(place, defence, sound)
-            known[defence.name] = told
+            figures[defence.name] = told
             missed |= not caught(told)
             print(
                 f"{'caught' if caught(told) else 'NOT CAUGHT'}  {defence.name}: {defence.test}",
                 flush=True,
             )
-            _keep([known[d.name] for d in DEFENCES if d.name in known])
+            _keep([figures[d.name] for d in DEFENCES if d.name in figures])
     if missed:
         raise SystemExit(1)
 

@@ -35,11 +35,15 @@ GIANTS = "test_a_configuration_of_a_giant_or_of_other_types_is_refused_before_me
 HOSTILE, CHILDREN = "tests/flows/test_hostile_folders.py", "tests/flows/state/test_children.py"
 GUARD, GUARD_TEST = "flows/servers/guard.py", "tests/flows/servers/test_guard.py"
 KEPT = "tests/flows/state/test_prefect_files.py"
+OTHER_METHODS = "tests/flows/models/test_other_methods.py"
 NETWORKS = "tests/flows/models/test_users_networks.py"
 ISOLATED = "tests/flows/servers/test_isolated.py"
 PURGE, DESK = "tests/flows/operations/test_purge.py", "tests/flows/intake/test_lifecycle.py"
 KILLS = "tests/flows/orchestration/test_kills.py"
 GATE_LEDGER = "tests/flows/registry/test_gate_ledger.py"
+WRONG_USE = "tests/compliance/qualification/test_wrong_use.py"
+STANDING = "tests/compliance/qualification/test_standing.py"
+QUALIFY = "tests/flows/qualification/test_qualify.py"
 
 DEFENCES = (
     # foreign files
@@ -91,6 +95,13 @@ DEFENCES = (
         "    except SystemExit as end:",
         "    except ZeroDivisionError as end:",
         f"{NETWORKS}::test_a_data_set_that_ends_the_process_is_refused",
+    ),
+    Defence(
+        "a team's method is what it was when its attempt began",
+        "flows/models/other_methods.py",
+        "    if team.sha256 != code:",
+        "    if False:",
+        f"{OTHER_METHODS}::test_a_method_whose_source_has_changed_is_not_run",
     ),
     # code of the other side
     Defence(
@@ -163,6 +174,27 @@ DEFENCES = (
         "if visits[real] > VISITS:",
         "if visits[real] > VISITS**9:",
         "tests/flows/data/test_image_folder.py::test_links_that_multiply_are_refused_at_once",
+    ),
+    Defence(
+        "links and devices in a tar shard are refused",
+        "flows/data/packed/tar_shards.py",
+        "elif header.type not in (tarfile.DIRTYPE, tarfile.XGLTYPE):",
+        "elif False:",
+        "tests/flows/data/test_packed.py::test_links_and_devices_are_refused",
+    ),
+    Defence(
+        "a tar shard's sizes stay inside the file",
+        "flows/data/packed/tar_shards.py",
+        "if size < 0 or start + size > whole:",
+        "if False:",
+        "tests/flows/data/test_packed.py::test_a_negative_size_leads_nowhere",
+    ),
+    Defence(
+        "cells that name files in place of bytes are refused",
+        "flows/data/packed/hf_shards.py",
+        "if lacking := lacking or column.null_count:",
+        "if lacking := 0:",
+        "tests/flows/data/test_packed.py::test_cells_that_hold_something_else_are_refused",
     ),
     Defence(
         "only listed kinds of pictures are opened",
@@ -530,6 +562,20 @@ DEFENCES = (
         "        elif failure is not None:\n",
         "tests/flows/registry/test_gate.py::test_only_a_signed_reaudit_takes_back_one_that_did_not_pass",
     ),
+    Defence(
+        "a time stamp counts below a trusted root, over these very bytes",
+        "compliance/signing/time_stamp.py",
+        "        verifier.verify_message(response, payload)\n",
+        "        pass\n",
+        "tests/compliance/signing/test_time_stamp.py::test_an_authority_below_no_trusted_root_counts_for_nothing",
+    ),
+    Defence(
+        "what no model can pass waits for --go-on",
+        "flows/intake/forecasts.py",
+        "    if foreseen.hopeless:\n",
+        "    if False:\n",
+        "tests/flows/intake/test_forecasts.py::test_sizes_that_rule_a_pass_out_are_said_and_refused",
+    ),
     # the verdict
     Defence(
         "the plan stands in the ledger first",
@@ -751,5 +797,69 @@ DEFENCES = (
         "    if False:",
         "tests/flows/state/test_settings.py::"
         "test_a_state_folder_whose_path_means_something_else_as_an_address_is_refused",
+    ),
+    # qualifications
+    Defence(
+        "a study's outcome is computed again",
+        "compliance/qualification/qualification.py",
+        "if not _same(typed.plain(again), typed.plain(content.outcome)):",
+        "if False:",
+        f"{WRONG_USE}::test_a_wrong_use_is_not_accepted",
+    ),
+    Defence(
+        "classes are those that the ledger's hash draws",
+        "compliance/qualification/qualification.py",
+        "if tuple(each.label for each in singles) != drawn:",
+        "if False:",
+        f"{WRONG_USE}::test_a_wrong_use_is_not_accepted",
+    ),
+    Defence(
+        "an event's family is its qualification's",
+        "compliance/verification/qualified.py",
+        'for difference in family.differences(content.family, own, but=("model", "data")):',
+        "for difference in ():",
+        f"{WRONG_USE}::test_a_wrong_use_is_not_accepted",
+    ),
+    Defence(
+        "an event's class lies inside what was studied",
+        "compliance/verification/qualified.py",
+        "for why in qualification.outside(content, facts):",
+        "for why in ():",
+        f"{WRONG_USE}::test_a_wrong_use_is_not_accepted",
+    ),
+    Defence(
+        "what is kept is computed from the rows",
+        "compliance/verification/qualified.py",
+        "if basis.kept is None or abs(share - basis.kept) > TOLERANCE:",
+        "if False:",
+        f"{WRONG_USE}::test_a_wrong_use_is_not_accepted",
+    ),
+    Defence(
+        "a suspended qualification covers nothing later",
+        "compliance/verification/qualified.py",
+        "if end is not None and parse_utc(end.time) <= finished:",
+        "if False:",
+        f"{WRONG_USE}::test_a_wrong_use_is_not_accepted",
+    ),
+    Defence(
+        "a model before comes from the qualified one",
+        "compliance/verification/qualified.py",
+        "if edits != basis.edits or edits is None:",
+        "if False:",
+        f"{WRONG_USE}::test_a_wrong_use_is_not_accepted",
+    ),
+    Defence(
+        "a spot check that passed counts only signed",
+        "compliance/qualification/standing.py",
+        'if entry.body.get("verdict") == "PASSED" and not holds(entry, entries, trust):',
+        "if False:",
+        f"{STANDING}::test_a_good_check_counts_only_where_a_trusted_executor_has_signed_it",
+    ),
+    Defence(
+        "cuts that did not qualify are not silently tried again",
+        "flows/qualification/study_ledger.py",
+        'elif end.body.get("result") != QUALIFIED and not again:',
+        "elif False:",
+        f"{QUALIFY}::test_a_study_that_did_not_qualify_is_entered_and_not_silently_run_again",
     ),
 )

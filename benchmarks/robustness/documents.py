@@ -66,7 +66,7 @@ def all_of(
     known = load_trust(trust)
     findings = statement.parent / "findings.json"
     policy_text = policy.read_text()
-    found = [
+    rows = [
         Document("request", request.encode(), load_request, _plain(yaml.load(request))),
         Document("policy", policy_text.encode(), load_policy, _plain(yaml.load(policy_text))),
         Document(
@@ -76,12 +76,12 @@ def all_of(
         Document("ledger", ledger.read_bytes(), _read_ledger),
     ]
     if findings.is_file():
-        found.append(
+        rows.append(
             Document(
                 "findings", findings.read_bytes(), load_findings, json.loads(findings.read_bytes())
             )
         )
-    return found
+    return rows
 
 
 CLAIM = """\
@@ -191,18 +191,18 @@ def _reader(trust: Trust) -> Callable[[Path], Any]:
     """Reads a statement as `damp verify` does: a refusal is an answer there, not an error."""
 
     def read(path: Path) -> Any:
-        found = verify_statement(path, trust)
-        if found.problems:
-            raise ComplianceError(" ".join(found.problems))
-        return found
+        verification = verify_statement(path, trust)
+        if verification.problems:
+            raise ComplianceError(" ".join(verification.problems))
+        return verification
 
     return read
 
 
 def _read_ledger(path: Path) -> Any:
-    found = verify(path)
-    if found.problem:
-        raise ComplianceError(found.problem)
+    verification = verify(path)
+    if verification.problem:
+        raise ComplianceError(verification.problem)
     return Ledger(path).entries()
 
 
@@ -228,11 +228,11 @@ def signed_mutations(
     statement: Path, key: envelope.SigningKey, count: int, seed: int
 ) -> Iterator[Mutation]:
     """Statements whose content was changed and signed anew by a trusted key: the schema's turn."""
-    told = json.loads(envelope.open_envelope(statement.read_bytes()).payload)
+    content = json.loads(envelope.open_envelope(statement.read_bytes()).payload)
     draw = random.Random(f"signed {seed}")  # noqa: S311 - not for secrets
     number = 0
     while number < count:
-        changed = mutating.of_tree(told, draw)
+        changed = mutating.of_tree(content, draw)
         try:
             payload = strict_json.canonical(changed)
         except ComplianceError:

@@ -211,9 +211,9 @@ def _lines_kept(home: Home, before: list[bytes], counted: Killed) -> list[bytes]
     counted.torn += bool(torn)
     if lines[: len(before)] != before:
         counted.problems.append(f"ledger: entries were lost after {len(before)}")
-    found = chain.check(b"".join(line + b"\n" for line in lines))
-    if found.broken is not None:
-        counted.problems.append(f"ledger: {found.problem}")
+    checked = chain.check(b"".join(line + b"\n" for line in lines))
+    if checked.broken is not None:
+        counted.problems.append(f"ledger: {checked.problem}")
     return lines
 
 
@@ -231,9 +231,11 @@ def _whole(home: Home, event: str, expected: str, counted: Killed) -> None:
             counted.problems.append(f"{event}: {kinds[kind]} entries of {kind}")
     if not attempt.after.exists() or digest_file(attempt.after) != expected:
         counted.problems.append(f"{event}: another model after than an undisturbed event's")
-    found = verify_statement(attempt.statement, home.trust, model=attempt.after, ledger=home.ledger)
-    if found.exit_code in (INVALID, UNSUPPORTED):
-        counted.problems.append(f"{event}: {' '.join(found.problems)}")
+    verification = verify_statement(
+        attempt.statement, home.trust, model=attempt.after, ledger=home.ledger
+    )
+    if verification.exit_code in (INVALID, UNSUPPORTED):
+        counted.problems.append(f"{event}: {' '.join(verification.problems)}")
 
 
 def _registry(home: Home, events: dict[str, list[str]], counted: Killed) -> None:

@@ -53,8 +53,8 @@ def prepare(home: Home, models: int, requests: int) -> Facts:
     )
     if done.returncode:
         raise SystemExit(f"the events could not be prepared:\n{done.stderr[-3000:]}")
-    found: Facts = json.loads(done.stdout.splitlines()[-1])
-    return found
+    content: Facts = json.loads(done.stdout.splitlines()[-1])
+    return content
 
 
 def _prepare(home: Home, models: int, requests: int) -> Facts:
@@ -183,10 +183,10 @@ def registered(home: Home) -> Facts:
         check=True,
         env=os.environ | {"DAMP_HOME": str(home.root)},
     )
-    found: Facts = json.loads(done.stdout.splitlines()[-1])
-    for told in found.values():  # JSON has no numbers as keys
+    content: Facts = json.loads(done.stdout.splitlines()[-1])
+    for told in content.values():  # JSON has no numbers as keys
         told["versions"] = {int(number): tags for number, tags in told["versions"].items()}
-    return found
+    return content
 
 
 def _registered(home: Home) -> Facts:

@@ -37,8 +37,8 @@ class Raced:
 
     def to_json(self) -> Facts:
         """The counts."""
-        told = {"rounds": self.rounds, "processes": PROCESSES, "winners": self.winners}
-        return told | {"told_busy": self.busy, "problems": self.problems}
+        figures = {"rounds": self.rounds, "processes": PROCESSES, "winners": self.winners}
+        return figures | {"told_busy": self.busy, "problems": self.problems}
 
 
 def loop(home: Home, rounds: int, minutes: float = math.inf) -> Raced:
@@ -58,9 +58,9 @@ def loop(home: Home, rounds: int, minutes: float = math.inf) -> Raced:
             run[name] = events
             _round(home, name, events, counted)
     _registry(home, run, counted)
-    found = verify(home.ledger)
-    if found.broken is not None:
-        counted.problems.append(f"ledger: {found.problem}")
+    verification = verify(home.ledger)
+    if verification.broken is not None:
+        counted.problems.append(f"ledger: {verification.problem}")
     return counted
 
 
@@ -96,11 +96,11 @@ def _registry(home: Home, events: dict[str, list[str]], counted: Raced) -> None:
     """At most one successor of each base; the alias on it if it passed."""
     every = many_events.registered(home)
     for name, found in ((name, every[name]) for name in events):
-        made = {n: t for n, t in found["versions"].items() if t.get("damp.event_id")}
-        if len(made) != 1:
-            counted.problems.append(f"{name}: {len(made)} successors of one base")
+        figures = {n: t for n, t in found["versions"].items() if t.get("damp.event_id")}
+        if len(figures) != 1:
+            counted.problems.append(f"{name}: {len(figures)} successors of one base")
             continue
-        ((number, tags),) = made.items()
+        ((number, tags),) = figures.items()
         if tags["damp.event_id"] not in events[name]:
             counted.problems.append(f"{name}: a successor by an unknown event")
         champion = number if tags.get("damp.verdict") == "PASSED" else 1

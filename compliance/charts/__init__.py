@@ -7,6 +7,7 @@
     roc.py         the membership attack: hits for each share of false alarms
     depth.py       how readable the class is at each depth
     relearning.py  how fast the class comes back in training
+    studies.py     the classes of a qualification, and the bound that spot checks give
     picture.py     what a picture is, and the marks that all share
     svg.py         from matplotlib to an SVG that may stand inside a page
 
@@ -15,4 +16,5 @@
 
 __all__ = [
     "charts",
+    "studies",
 ]

@@ -6,6 +6,7 @@
     ladder.py     which attempts a policy declares for a request, and which is next; pure
     methods.py    names of the ways to forget: the surgery's presets, and what trains
     policy.py     what must be measured, within which margins, at which level of assurance
+    study.py      which model, data and ladder of cuts are to be qualified, on how many classes
     clock_rules.py  how long each regulation leaves, with its source
     deadlines.py  due dates, warnings, extensions; pure, the time is an argument
 
@@ -21,4 +22,5 @@ __all__ = [
     "policy",
     "preprocessing",
     "request",
+    "study",
 ]

@@ -10,6 +10,7 @@
     policy: default-v3
     references: [r0.safetensors, r1.safetensors, r2.safetensors]     # instead of training them
     unseen: {name: "letters:load"}      # rows of classes that nobody was trained on
+    qualification: {file: theirs.dsse.json, trust: theirs-trust.json}   # of their procedure
 
 Nothing is asked about the method. What the claim says of its own models is not believed: files are
 read and copied once, and audited by their bytes.
@@ -29,13 +30,20 @@ from compliance.documents.policy import LEAST_REFERENCES
 from compliance.documents.request import DataSource, Index, ModelSource, Scope, Text
 from compliance.formats import strict_json, yaml_reader
 from compliance.formats.errors import ClaimError
-from compliance.formats.validation import Versioned, check
+from compliance.formats.validation import Strict, Versioned, check
 
 
 class EditedSource(ModelSource):
     """The model that is said to have forgotten, and the outputs that it masks as deployed."""
 
     retired: Annotated[tuple[Index, ...], Field(strict=False)] = ()
+
+
+class HandedQualification(Strict):
+    """A qualification of the claimant's, and the keys that they say have signed it."""
+
+    file: Text
+    trust: Text
 
 
 class Claim(Versioned):
@@ -50,6 +58,7 @@ class Claim(Versioned):
     recipe: Text | None = None
     references: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     unseen: DataSource | None = None
+    qualification: HandedQualification | None = None
 
     @field_validator("references")
     @classmethod
@@ -87,6 +96,8 @@ class Claim(Versioned):
         claim["scope"]["selector"] = {"indices": list(self.forget)}
         for name, source in (("original", self.original), ("edited", self.edited)):
             claim[name] = source.without_absent(claim[name])
+        if self.qualification is None:
+            del claim["qualification"]  # digests of claims without one stay as they were
         return claim
 
     def digest(self, files: Mapping[str, str]) -> str:

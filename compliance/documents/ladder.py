@@ -45,11 +45,11 @@ def declared(policy: Policy, asked: Method) -> tuple[str, ...]:
     """
     if not policy.attempts or asked == Method():
         return policy.attempts
-    if asked.preset == RETRAIN:
+    if asked.chosen == RETRAIN:
         return (RETRAIN,)
-    if asked.preset in policy.attempts:
-        return policy.attempts[policy.attempts.index(asked.preset) :]
-    return (asked.preset, *policy.attempts[1:])
+    if asked.chosen in policy.attempts:
+        return policy.attempts[policy.attempts.index(asked.chosen) :]
+    return (asked.chosen, *policy.attempts[1:])
 
 
 def levels(policy: Policy, attempts: Sequence[str]) -> tuple[float, ...]:

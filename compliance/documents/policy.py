@@ -160,6 +160,15 @@ def _relative_sentence(remainder: float, overshoot: float | None, confidence: fl
     )
 
 
+class Yardstick(Strict):
+    """What takes the place of retrained models: a qualification, by the digest of its statement.
+
+    By nothing else: a name could come to mean another one.
+    """
+
+    qualification: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Policy(Strict):
     """What the verdict rests on. docs/record.md explains each key.
 
@@ -168,6 +177,7 @@ class Policy(Strict):
     classes that nobody was trained on an L2 verdict needs. `shadows_cost`: shadow models are
     trained only as far as they cost at most this many times what the references cost. `levels`:
     the error level of each of the attempts, alpha in equal parts where they say nothing.
+    `yardstick`: a qualification of the procedure, under which no reference is trained.
     """
 
     apiVersion: Literal["damp/v1"] = "damp/v1"  # noqa: N815 - the key in the file
@@ -179,6 +189,7 @@ class Policy(Strict):
     edited_shadows: bool = False
     shadows_cost: Annotated[float, Field(gt=0)] | None = None
     alpha: Annotated[float, Field(gt=0, le=0.1)] = 0.05
+    yardstick: Yardstick | None = None
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)]
     kinds: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
     near_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -238,7 +249,8 @@ class Policy(Strict):
                         f"the rule for {rule.measurement} is never reached, as the one for "
                         f"{earlier.measurement} stands before it: put it first"
                     )
-        deep = any(rule.required and rule.deep for rule in rules)
+        qualified = info.data.get("yardstick") is not None  # which looks inside for all of them
+        deep = qualified or any(rule.required and rule.deep for rule in rules)
         if info.data.get("assurance") in ("L2", "L3") and not deep:
             raise ValueError(
                 "assurance L2 and L3 need a required rule on the inside of the network: "
@@ -281,6 +293,22 @@ class Policy(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_yardstick(self) -> Policy:
+        if self.yardstick is None:
+            return self
+        if self.assurance != "L2" or self.references or self.shadows or self.unseen_classes:
+            raise ValueError(
+                "under a qualification no model is trained to compare with: write `assurance: L2` "
+                "and `references: 0`, without `shadows` and `unseen_classes`"
+            )
+        if not self.attempts or RETRAIN in self.attempts:
+            raise ValueError(
+                "a qualification is of a ladder of cuts: give it as `attempts`, without `retrain`, "
+                "which asks for a policy with retrained models"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _without_what_says_nothing(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Keys that came later are left out where they are not used: digests stay as they were."""
@@ -293,6 +321,8 @@ class Policy(Strict):
             del keys["levels"]
         if self.fallback_on == ("FAILED",):
             del keys["fallback_on"]
+        if self.yardstick is None:
+            del keys["yardstick"]
         return keys
 
     def at_level(self, level: float) -> Policy:
@@ -322,6 +352,16 @@ class Policy(Strict):
         """Days by which the due date may be moved, once; 0 where it may not."""
         return self.extensions.get(regulation, 0)  # type: ignore[call-overload]
 
+    def rules_digest(self) -> str:
+        """SHA-256 of what decides about figures alone, whatever the policy is called and asks else.
+
+        A qualification names it: events under it are judged as its study was.
+        """
+        whole = self.model_dump(mode="json")
+        content = {key: value for key, value in whole.items() if key in DECIDING}
+        content["rules"] = [_as_before(rule, RULE_KEYS_SINCE) for rule in content["rules"]]
+        return strict_json.digest(content)
+
     def digest(self) -> str:
         """SHA-256 of the content in canonical form: the same rules, the same digest."""
         content = self.model_dump(mode="json")
@@ -329,6 +369,17 @@ class Policy(Strict):
         return strict_json.digest(_as_before(content, KEYS_SINCE))
 
 
+DECIDING = {
+    "assurance",
+    "references",
+    "alpha",
+    "levels",
+    "rules",
+    "kinds",
+    "near_margin",
+    "minimum_samples",
+}
+"""Keys that decide what figures mean."""
 KEYS_SINCE: dict[str, Any] = {
     "levels": [],
     "shadows_cost": None,

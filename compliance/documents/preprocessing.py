@@ -134,6 +134,12 @@ class Preprocessing(Strict):
         return f"{height}x{width}, {self.channels} channels, {self.interpolation}, {scaled}"
 
 
+def content_of(applied: Preprocessing | None) -> dict[str, Any] | None:
+    """What a record holds of a preprocessing: every key, or None where images are seen as they
+    are."""
+    return applied.content() if applied else None
+
+
 def _kind(given: Any) -> str:
     return "<named>" if isinstance(given, str) else "<written>"
 

@@ -41,7 +41,10 @@ from compliance.formats.errors import RequestError
 from compliance.formats.validation import Strict, Versioned, check
 from damp.catalogue import DEFAULT_PRESET
 
-DATA = r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|imagefolder:.+|[\w.]+:[A-Za-z_]\w*)"
+DATA = (
+    r"(digits|mnist|mnist5k|cifar10|cifar100|tiny-imagenet|(imagefolder|webdataset|hf):.+"
+    r"|[\w.]+:[A-Za-z_]\w*)"
+)
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 REGISTRY = r"[^@/\s:]+(@[A-Za-z0-9_-]+|/[0-9]+)"
 
@@ -77,7 +80,8 @@ def _source(given: str) -> str:
     if not re.fullmatch(DATA, given):
         raise ValueError(
             "no known data set: digits, mnist, mnist5k, cifar10, cifar100, tiny-imagenet, "
-            "imagefolder:PATH, or a callable of your own as package.module:name"
+            "imagefolder:PATH, webdataset:PATH, hf:PATH, or a callable of your own as "
+            "package.module:name"
         )
     return given
 
@@ -93,6 +97,14 @@ def _registrable(given: str) -> str:
         raise ValueError(
             "a name of letters, digits, '_', '-' and '.', at most 100, as in digits-v2"
         )
+    return given
+
+
+def _method_name(given: str) -> str:
+    if given in METHODS:
+        raise ValueError(f"`{given}` is named by `preset`: write `preset: {given}`")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", given):
+        raise ValueError("a method is named by letters, digits, '_', '-' and '.', at most 64")
     return given
 
 
@@ -186,13 +198,43 @@ FORMER_DEFAULTS = ("mended",)
 """Presets that were taken where none was named, before `DEFAULT_PRESET` was."""
 
 
+Setting = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Method(Strict):
-    """How to forget: presets of the surgery, or training anew."""
+    """How to forget: a preset of the surgery, training anew, or by name another method.
+
+    `name` is one of `damp.methods.catalogue`, or one that an installed package brings along:
+    whether there is one is asked where the request is to be carried out.
+    """
 
     preset: Literal[METHODS] = DEFAULT_PRESET  # type: ignore[valid-type]
     gain: Annotated[float, Field(gt=0)] = 1.0
     sequential: bool = False
     skip: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    name: Annotated[str, AfterValidator(_method_name)] | None = None
+    settings: dict[str, Setting] = Field(default_factory=dict)
+
+    @property
+    def chosen(self) -> str:
+        """What it is called, whichever way it was named."""
+        return self.name or self.preset
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Method:
+        plain = {"preset": DEFAULT_PRESET, "gain": 1.0, "sequential": False, "skip": ()}
+        surgery = [key for key, value in plain.items() if getattr(self, key) != value]
+        if self.name is not None and surgery:
+            raise ValueError(f"`name` is another method: leave out {', '.join(surgery)}")
+        if self.name is None and self.settings:
+            raise ValueError("`settings` are of a method by `name`: name one")
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """Its keys; those that came later only where they are used: digests stay."""
+        if self.name is not None:
+            return {"name": self.name, "settings": dict(sorted(self.settings.items()))}
+        return self.model_dump(mode="json", exclude={"name", "settings"})
 
     @model_validator(mode="after")
     def _surgery_settings_for_surgery(self) -> Method:
@@ -246,6 +288,7 @@ class Request(Versioned):
         for optional in ("callback", "unseen"):
             if request[optional] is None:
                 del request[optional]
+        request["method"] = self.method.content()
         request["model"] = self.model.without_absent(request["model"])
         if self.model.name is None:
             del request["model"]["name"]
@@ -261,7 +304,8 @@ class Request(Versioned):
         A request that names no preset means what was the default when it was received. Where no
         default gives that digest, the request as it is.
         """
-        if digest is None or "preset" in self.method.model_fields_set:
+        named = {"preset", "name"} & self.method.model_fields_set
+        if digest is None or named:
             return self
         methods = (self.method.model_copy(update={"preset": name}) for name in FORMER_DEFAULTS)
         former = (self.model_copy(update={"method": method}) for method in methods)

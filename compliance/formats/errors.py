@@ -4,7 +4,8 @@ ComplianceError (a ValueError)      exit code 1
 ├── DocumentError                   a YAML file with mistakes; `problems` has line, column, key
 │   ├── RequestError                a request that cannot be accepted
 │   ├── ClaimError                  a claim that cannot be audited
-│   └── PolicyError                 a policy that cannot judge
+│   ├── PolicyError                 a policy that cannot judge
+│   └── StudyError                  a study that cannot qualify anything
 ├── JsonError                       bytes that are no unambiguous JSON
 ├── TimeError                       a text that is no time with a zone
 ├── FindingsError                   a file of findings that cannot be read
@@ -61,6 +62,10 @@ class ClaimError(DocumentError):
 
 class PolicyError(DocumentError):
     """A policy that cannot judge."""
+
+
+class StudyError(DocumentError):
+    """A study that cannot qualify anything."""
 
 
 class JsonError(ComplianceError):

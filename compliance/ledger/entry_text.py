@@ -91,6 +91,22 @@ WORDS: Mapping[str, tuple[str, Callable[[Body], str]]] = MappingProxyType(
         "event_resumed": ("Resumed", _all()),
         "event_cancelled": ("Cancelled", _all(_REASON)),
         "reaudited": ("Audited again", _all(("verdict", "verdict {}"), ("event", "event {}"))),
+        "family_registered": (
+            "Family registered for a study",
+            _all(("study", "study {}"), ("name", "{}"), ("try", "try {}")),
+        ),
+        "qualification_signed": (
+            "Study ended",
+            _all(("study", "study {}"), ("result", "{}"), ("statement", "digest {}")),
+        ),
+        "qualification_suspended": (
+            "Qualification suspended",
+            _all(("qualification", "{}"), ("event", "by event {}"), _REASON),
+        ),
+        "spot_checked": (
+            "Checked against retrained models",
+            _all(("verdict", "verdict {}"), ("qualification", "qualification {}")),
+        ),
         "artefact_declared": (
             "Artefact declared",
             _all(("artefact", "{}"), ("location", "at {}"), ("status", "{}"), _NOTE),

@@ -26,6 +26,8 @@ TYPE = "application/vnd.damp.reaudit+json"
 ROLE = "executor"
 SIGNED = "signed"
 """The part of the body that holds the envelope."""
+NAMES = ("event", "attempt", "verdict", "findings")
+"""What a signature must say as the entry does."""
 
 
 def holds(entry: Entry, entries: Sequence[Entry], trust: Trust) -> bool:
@@ -33,9 +35,19 @@ def holds(entry: Entry, entries: Sequence[Entry], trust: Trust) -> bool:
     return signed_at(entry, entries, trust) is not None
 
 
-def signed_at(entry: Entry, entries: Sequence[Entry], trust: Trust) -> int | None:
+def signed_at(
+    entry: Entry,
+    entries: Sequence[Entry],
+    trust: Trust,
+    *,
+    payload_type: str = TYPE,
+    names: Sequence[str] = NAMES,
+) -> int | None:
     """How many entries the ledger had when a trusted executor signed what an entry says.
 
+    Args:
+        payload_type: What the signature is of.
+        names: What it must say as the entry does.
     Returns:
         None where no such signature holds, or where it is of another ledger or another entry.
     """
@@ -43,13 +55,13 @@ def signed_at(entry: Entry, entries: Sequence[Entry], trust: Trust) -> int | Non
         opened = envelope.open_envelope(str(entry.body.get(SIGNED, "")).encode())
         facts = strict_json.loads(opened.payload)
         place, time = facts["ledger"], parse_utc(facts["time"])
-        said = {name: facts[name] for name in ("event", "attempt", "verdict", "findings")}
+        said = {name: facts[name] for name in names}
         sequence, previous = int(place["sequence"]), place["previous"]
     except (ComplianceError, KeyError, TypeError, ValueError):
         return None
-    entered = {name: entry.body.get(name) for name in ("attempt", "verdict", "findings")}
+    entered = {name: entry.body.get(name) for name in names if name != "event"}
     counts = (
-        opened.payload_type == TYPE
+        opened.payload_type == payload_type
         and said == entered | {"event": entry.event}
         and 0 < sequence <= entry.seq
         and entries[sequence - 1].hash == previous

@@ -67,6 +67,7 @@ KINDS: Mapping[str, State | None] = MappingProxyType(
         "event_cancelled": State.CANCELLED,
         "attempt_failed": State.ERROR,
         "reaudited": None,
+        "spot_checked": None,
         "deadline_extended": None,
         "deadline_warning": None,
         "artefact_declared": None,

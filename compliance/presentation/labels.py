@@ -43,7 +43,7 @@ RESULTS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 ASSURANCE: Mapping[str, str] = MappingProxyType(
     {
         "L1": "outputs of the model only",
-        "L2": "outputs and inner representations, compared with classes the model never saw",
+        "L2": "outputs and inner representations, without models retrained for this event",
         "L3": "outputs and inner representations, compared with models retrained without the class",
     }
 )

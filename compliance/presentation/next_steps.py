@@ -18,7 +18,8 @@ from compliance.presentation import numbers
 from compliance.signing.facts import AuditRow, ExpectedRow, Predicate
 from damp.catalogue import PRESETS
 
-Kind = Literal["decided", "samples", "attempt", "retrain", "sign", "use", "purge", "ask", "close"]
+Verdicts = Literal["decided", "samples", "attempt", "retrain", "sign", "use", "purge"]
+Kind = Verdicts | Literal["ask", "close", "run", "resume", "identity", "look"]
 SHOWN = 3
 """Rows that are named one by one; the others are counted."""
 MOST = 64

@@ -7,6 +7,7 @@ from datetime import datetime
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EM DASH}"
+ROUNDING = 1e-12
 
 
 def number(value: object) -> str:
@@ -46,9 +47,16 @@ def setting(value: object) -> str:
 
 
 def _decimals(value: float) -> str:
-    """Three decimals; under 0.01 up to two digits that count, down to 0.00001."""
+    """Three decimals; under 0.01 up to two digits that count, down to 0.00001. What rounding leaves
+    of a zero is one: no measurement here knows twelve digits.
+
+    >>> _decimals(2e-16), _decimals(3e-7)
+    ('0.000', '3e-07')
+    """
     size = abs(value)
-    if size == 0 or size >= 0.01:
+    if size < ROUNDING:
+        return "0.000"
+    if size >= 0.01:
         return f"{value:.1f}" if size >= 100 else f"{value:.3f}"
     if size < 0.00001:
         return f"{value:.0e}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,6 +15,10 @@ from compliance.signing.facts import AuditRow
 from compliance.verdict import LEAST_POWER, wording
 
 Json = Mapping[str, Any]
+NO_POWER = re.compile(
+    r"(\S+) has no power here: it would detect the original with a chance of ([\d.]+) only\."
+)
+"""How `compliance.verdict.wording` says it of one measurement."""
 
 
 def by_audit(rows: Sequence[AuditRow], findings: Sequence[Json]) -> list[dict[str, Any]]:
@@ -70,6 +75,12 @@ def weak(row: AuditRow) -> bool:
     return is_finite(detect) and detect < LEAST_POWER and not side_effect(row)
 
 
+def counted(row: AuditRow) -> bool:
+    """Whether it could have shown the original: the claim counts these, and so does every page."""
+    detect = row.power.detect_original
+    return row.required and is_finite(detect) and detect >= LEAST_POWER
+
+
 def side_effect(row: AuditRow) -> bool:
     """Whether a row is about what must stay as it was; the original is no case to notice there."""
     return any(fnmatchcase(str(row.name), glob) for glob in wording.SIDE_EFFECTS)
@@ -77,6 +88,33 @@ def side_effect(row: AuditRow) -> bool:
 
 def _limit_word(row: AuditRow, word: str) -> str:
     return word if row.limits.at_most is None else word.replace("margin", "limit")
+
+
+def limits_once(limits: Sequence[str]) -> list[str]:
+    """The limits, each once; those that say the same of several measurements as one.
+
+    >>> line = "{} has no power here: it would detect the original with a chance of {} only."
+    >>> for each in limits_once([line.format("a.b", "0.00"), "Another.", line.format("c", "0.07")]):
+    ...     print(each)
+    These have no power here: a.b would detect the original with a chance of 0.00 only, c of 0.07.
+    Another.
+    """
+    each = list(dict.fromkeys(limits))
+    powerless = [match for line in each if (match := NO_POWER.fullmatch(line))]
+    if len(powerless) < 2:
+        return each
+    (first, chance), *more = (match.groups() for match in powerless)
+    others = "".join(f", {name} of {its}" for name, its in more)
+    whole = (
+        f"These have no power here: {first} would detect the original with a chance of {chance} "
+        f"only{others}."
+    )
+    place = each.index(powerless[0].string)
+    return [whole if i == place else s for i, s in enumerate(each) if i == place or not _one(s)]
+
+
+def _one(line: str) -> bool:
+    return NO_POWER.fullmatch(line) is not None
 
 
 def allowed_words(row: AuditRow) -> str:

@@ -1,12 +1,12 @@
 """Ways out of a record, each in a published format. Pure: JSON values and text, no file, no clock.
 
-    openlineage           RunEvents, for a lineage catalogue
-    in-toto-test-result   a statement that supply-chain gates understand
-    cyclonedx             an ML-BOM, for an inventory of what a product is made of
-    model-card            a section and metadata for a Hugging Face model card
-    csv                   the ledger, for a spreadsheet
+    openlineage   RunEvents, for a lineage catalogue
+    cyclonedx     an ML-BOM, for an inventory of what a product is made of
+    model-card    a section and metadata for a Hugging Face model card
+    csv           the ledger, for a spreadsheet
 
-None of them is evidence: they lead back to the signed statement by its digest.
+`attestations` has in-toto's statements, `dossiers` the views by a law and by a standard. None of
+them is evidence: they lead back to the signed statement by its digest.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from compliance.formats import typed
 from compliance.ledger import Entry
 from compliance.report import pages, templates
 from compliance.signing import Statement
-from compliance.signing.facts import DataVersion, Predicate
+from compliance.signing.facts import Predicate
+from compliance.signing.input_facts import DataVersion
 
 Json = dict[str, Any]
 Decoded = Mapping[str, Any]
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 FACETS = "https://openlineage.io/spec/facets"
-TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 NAMESPACE = uuid.UUID("c2b6b5f6-5d0a-4c55-8f0e-0d0b6b1a6a11")
 """For run ids that are the same at every export."""
 
@@ -97,38 +96,6 @@ def _verdict_facet(predicate: Predicate, digest: str, producer: str) -> Json:
         "policy": predicate.audit_plan.policy.name,
         "statement": digest,
     }
-
-
-def test_result(statement: Decoded) -> Json:
-    """The verdict as an in-toto Statement v1 with the predicate test-result v0.1.
-
-    Its subject is the model after. Each required measurement is a test; what is not within its
-    margin has failed, also where it was undecided or not run. INCONCLUSIVE is FAILED there: the
-    format knows PASSED, WARNED (passed with warnings) and FAILED, and no decision is no pass.
-    """
-    facts = Statement.of(statement)
-    predicate, plan = facts.predicate, facts.predicate.audit_plan
-    tests = [(row.title, row.outcome == "within") for row in predicate.required]
-    tests += [(f"control {c.name}", c.as_expected) for c in predicate.controls]
-    return {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": typed.plain(facts.subject),
-        "predicateType": TEST_RESULT,
-        "predicate": {
-            "result": "PASSED" if predicate.verdict.result == "PASSED" else "FAILED",
-            "configuration": [
-                {"name": plan.policy.name, "digest": {"sha256": plan.policy.digest}},
-                {"name": "audit plan", "digest": {"sha256": plan.digest}},
-            ],
-            "url": f"urn:uuid:{predicate.event.id}",
-            "passedTests": [name for name, passed in tests if passed],
-            "warnedTests": [],
-            "failedTests": [name for name, passed in tests if not passed],
-        },
-    }
-
-
-test_result.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test
 
 
 def ml_bom(statement: Decoded, digest: str) -> Json:

@@ -155,6 +155,11 @@ def _scope(page: _Page) -> str:
 
 
 def _meaning(page: _Page, result: str, counts: Mapping[str, int]) -> str:
+    basis = page.own.qualification
+    if basis is not None and result == "PASSED":
+        return page.say(
+            "meaning.qualified", name=basis.name, classes=basis.classes, passed=basis.passed
+        )
     key = f"meaning.{result}"
     return page.say(key, **counts) if key in catalogue(DEFAULT) else page.own.verdict.claim
 
@@ -186,10 +191,12 @@ def _facts(page: _Page) -> Iterator[tuple[str, str]]:
         f"{_done(page)} {page.say('done.images', count=raw['inputs']['forgetSet']['count'])}",
     )
     controls = own.controls
+    basis = own.qualification
     yield (
         "checked",
         page.say(
-            "checked",
+            "checked" if basis is None else "checked.qualified",
+            name=basis.name if basis else "",
             total=len(own.required),
             references=max((len(row.null or ()) for row in own.audits), default=0),
             right=sum(control.as_expected for control in controls),
@@ -205,6 +212,9 @@ def _done(page: _Page) -> str:
         return page.say("done.claimed")
     if method.renewed is not None:
         return page.say("done.renewed")
+    if method.other is not None:
+        name, tensors = method.other.name, len(method.other.changed)
+        return page.say("done.other", name=name, tensors=tensors)
     if not method.operators:
         return page.say("done.retrain")
     return page.say("done.damp", layers=len(method.operators))
@@ -229,8 +239,9 @@ def _deadline(page: _Page) -> str:
 
 def _limits(page: _Page) -> Iterator[str]:
     required = page.own.required
-    if weak := sum(row_text.weak(row) for row in required):
-        yield page.say("limit.weak", weak=weak, total=len(required))
+    able = sum(row_text.counted(row) for row in required)
+    if others := len(required) - able:
+        yield page.say("limit.weak", able=able, total=len(required), others=others)
     for key in ("attacks", "persons", "copies", "law"):
         yield page.say(f"limit.{key}")
 

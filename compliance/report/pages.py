@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compliance.formats import typed
-from compliance.signing.facts import AuditRow, DataVersion, Digest, Subject
+from compliance.signing.facts import AuditRow, Subject
+from compliance.signing.input_facts import DataVersion, Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

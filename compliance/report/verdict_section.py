@@ -49,14 +49,12 @@ def verdict(
 
 
 def _power(required: Sequence[AuditRow]) -> Json:
-    """How many required rows could have noticed the original, and which hardly could."""
-    stated = [
-        row
-        for row in required
-        if row.power.detect_original is not None and not row_text.side_effect(row)
-    ]
-    weak = [row.label or row.title for row in stated if row_text.weak(row)]
-    return {"stated": len(stated), "able": len(stated) - len(weak), "weak": weak}
+    """How many required rows could have shown the original, as the claim counts them; which of the
+    others look for the class and hardly could, and how many guard something else."""
+    able = sum(row_text.counted(row) for row in required)
+    weak = [row.label or row.title for row in required if row_text.weak(row)]
+    aside = len(required) - able - len(weak)
+    return {"required": len(required), "able": able, "weak": weak, "aside": aside}
 
 
 def deadline(predicate: Predicate, used: str = "") -> Json:

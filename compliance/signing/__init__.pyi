@@ -1,4 +1,4 @@
-from . import envelope, facts, keys, signed_note, statement, trust
+from . import envelope, facts, input_facts, keys, signed_note, statement, time_stamp, tokens, trust
 from .envelope import (
     LARGEST,
     PAYLOAD_TYPE,
@@ -35,6 +35,7 @@ __all__ = [
     "envelope",
     "facts",
     "generate",
+    "input_facts",
     "keys",
     "load",
     "load_trust",
@@ -46,6 +47,8 @@ __all__ = [
     "sign_payload",
     "signed_note",
     "statement",
+    "time_stamp",
+    "tokens",
     "trust",
     "verify_signatures",
 ]

@@ -11,13 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compliance.formats import typed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digest:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
-
-    sha256: str
+from compliance.signing.input_facts import Digest, Inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,48 +132,6 @@ class RequestFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """A version in a model registry."""
-
-    name: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelBefore:
-    """The model that was to forget."""
-
-    digest: Digest
-    registry: Registered | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataVersion:
-    """One version of a data set."""
-
-    name: str
-    version: str
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
-    """The version of damp that did it."""
-
-    version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What the attempt started from, and the data version it left."""
-
-    model_before: ModelBefore
-    data_before: DataVersion
-    data_after: DataVersion
-    code: Code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One layer that was cut."""
 
@@ -199,6 +151,28 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MethodCode:
+    """Whose code a team's own method is."""
+
+    distribution: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherMethod:
+    """A method of others, or a team's own."""
+
+    name: str
+    settings: Mapping[str, Any]
+    rows: int
+    forward: int
+    backward: int
+    changed: tuple[str, ...]
+    code: MethodCode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """How the model was changed."""
 
@@ -210,6 +184,7 @@ class Method:
     rewritten: str | None = None
     mended: str | None = None
     renewed: RenewedTop | None = None
+    other: OtherMethod | None = None
 
     @property
     def repaired(self) -> tuple[Repair, ...]:
@@ -268,6 +243,8 @@ class Plan:
 
     digest: str
     ledger_sequence: int
+    registered_at: str
+    seed: int
     policy: PolicyName
     expected_power: ExpectedPower | None = None
 
@@ -353,6 +330,14 @@ class VerdictFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Until when the record is kept, and when a PASSED model is audited again."""
+
+    keep_until: str | None
+    reaudit_due: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
     """A copy or descendant of the old model."""
 
@@ -365,6 +350,81 @@ class Artefact:
     def place(self) -> tuple[str, str]:
         """What it is and where it lies: together they name it."""
         return self.artefact, self.location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """One way to cut, with its settings."""
+
+    preset: str
+    gain: float
+    sequential: bool
+    skip: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyFacts:
+    """What an event was made of, as a qualification names it; every part by its digest."""
+
+    model: str
+    architecture: str
+    recipe: str
+    data: str
+    preprocessing: str
+    ladder: tuple[Preset, ...]
+    rules: str
+    policy: str
+    suite: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudiedRange:
+    """What is compared with the classes that were studied."""
+
+    separability: tuple[float, ...]
+    train: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Within which shares a model passes, and above which it fails."""
+
+    least: float
+    most: float
+    fails: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualifiedBy:
+    """The qualification that a verdict rests on where no model was retrained.
+
+    Attributes:
+        statement: SHA-256 of its signed bytes.
+        name: What people call it.
+        classes: That it has studied, `passed` of which passed against retrained models.
+        passed: See there.
+        family: Of the event.
+        edits: That the model had seen under it before; None where it does not come from its.
+        range: Of the event's class.
+        kept: What is still readable of the class; None where that could not be read.
+        thresholds: The study's.
+        valid_until: The date.
+        problems: What it does not cover.
+    """
+
+    statement: str
+    name: str
+    classes: int
+    passed: int
+    family: FamilyFacts
+    edits: int | None
+    range: StudiedRange
+    kept: float | None
+    thresholds: Shares | None
+    valid_until: str
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,7 +441,9 @@ class Predicate:
     verdict: VerdictFacts
     propagation: tuple[Artefact, ...]
     demo_key: bool
+    retention: Retention
     registration: RegisteredAs | None = None
+    qualification: QualifiedBy | None = None
 
     @property
     def required(self) -> tuple[AuditRow, ...]:

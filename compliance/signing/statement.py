@@ -40,6 +40,7 @@ def build(
     retention: Json,
     byproducts: Sequence[Json],
     demoKey: bool,
+    qualification: Json | None = None,
 ) -> dict[str, Any]:
     """The statement about the model after, valid by the schema and free of contradictions.
 
@@ -64,6 +65,7 @@ def build(
         "retention": retention,
         "byproducts": byproducts,
         "demoKey": demoKey,
+        **({} if qualification is None else {"qualification": qualification}),
     }
     statement = {
         "_type": STATEMENT_TYPE,
@@ -131,6 +133,7 @@ def _contradictions(statement: Statement) -> Iterator[str]:
         yield "The audit plan was registered after the statement was written."
     if verdict.result == "PASSED":
         yield from _unfounded(predicate)
+        yield from _uncovered(predicate)
 
 
 def _unfounded(predicate: Predicate) -> Iterator[str]:
@@ -145,3 +148,16 @@ def _unfounded(predicate: Predicate) -> Iterator[str]:
     wrong = [control.name for control in predicate.controls if not control.as_expected]
     if wrong or not predicate.controls:
         yield f"PASSED, but controls misbehaved or are missing: {', '.join(wrong) or 'all'}."
+
+
+def _uncovered(predicate: Predicate) -> Iterator[str]:
+    """What a PASSED under a qualification needs and does not have."""
+    basis = predicate.qualification
+    if basis is None:
+        return
+    if basis.problems:
+        yield f"PASSED, but its qualification does not cover it: {' '.join(basis.problems)}"
+    if predicate.verdict.assurance == "L3":
+        yield "PASSED at L3, but no model was retrained: it rests on a qualification."
+    if basis.kept is None or basis.thresholds is None:
+        yield "PASSED under a qualification, but what is kept of the class was not measured."

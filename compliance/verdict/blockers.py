@@ -26,7 +26,7 @@ def blockers(
     yield from kinds.lacking(policy.kinds, rows)
     yield from _about_unseen(rows, policy)
     yield from _about_samples(rows, policy)
-    yield from _about_copies(propagation, policy)
+    yield from about_copies(propagation, policy)
 
 
 def foreseen(policy: Policy, *, references: int, unseen: int | None) -> Iterator[str]:
@@ -123,7 +123,8 @@ def _about_samples(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
             yield f"No audit says how many samples of {kind} it had; the policy asks for {least}."
 
 
-def _about_copies(propagation: Sequence[Mapping[str, Any]], policy: Policy) -> Iterator[str]:
+def about_copies(propagation: Sequence[Mapping[str, Any]], policy: Policy) -> Iterator[str]:
+    """Copies of the old weights whose state is unknown, where the policy minds."""
     if policy.unknown_artefacts == "inconclusive":
         for artefact in propagation:
             if artefact["status"] == "UNKNOWN":

@@ -14,10 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from compliance.formats import files, strict_json
-from compliance.formats.errors import EnvelopeError, JsonError, TrustError
+from compliance.formats.errors import EnvelopeError, JsonError, SigningError, TrustError
 from compliance.formats.timestamps import parse_utc
-from compliance.signing import Opened, Signature, Statement, Trust, envelope, load_trust, statement
-from compliance.signing.facts import Predicate
+from compliance.signing import (
+    Opened,
+    Signature,
+    Statement,
+    Trust,
+    envelope,
+    load_trust,
+    statement,
+)
+from compliance.signing import time_stamp as stamps
+from compliance.signing.facts import Predicate, QualifiedBy
 from compliance.verification import against_ledger
 from damp.version import __version__
 
@@ -84,6 +93,9 @@ class _Against:
     ledger: Path | None
     checkpoint: Path | None
     proof: Path | None
+    time_stamp: Path | None
+    tsa_roots: Path | None
+    qualification: Path | None
 
 
 def verify_statement(
@@ -94,6 +106,9 @@ def verify_statement(
     ledger: str | Path | None = None,
     checkpoint: str | Path | None = None,
     proof: str | Path | None = None,
+    time_stamp: str | Path | None = None,
+    tsa_roots: str | Path | None = None,
+    qualification: str | Path | None = None,
     roles: Sequence[str] = ("executor",),
 ) -> Verification:
     """Check a statement's file.
@@ -105,10 +120,20 @@ def verify_statement(
         ledger: The ledger that must hold the statement, and its plan before it.
         checkpoint: A signed checkpoint of that ledger, which it must continue.
         proof: Instead of the ledger, the proof that its entry stands behind a checkpoint.
+        time_stamp: An RFC 3161 answer over the signed bytes, which must hold.
+        tsa_roots: Certificates (PEM) of the roots that its authority must lie below.
+        qualification: The qualification that it rests on, or a folder of them; else the one beside
+            the statement. Only where it rests on one.
         roles: Roles that must have signed.
     """
     if checkpoint is not None and ledger is None:
         why = "A checkpoint says nothing without its ledger: give both, or a proof of the entry."
+        return Verification(exit_code=CANNOT_JUDGE, problems=(why,))
+    if (time_stamp is None) != (tsa_roots is None):
+        why = "A time stamp is judged by the roots of its authority: give both files, or neither."
+        return Verification(exit_code=CANNOT_JUDGE, problems=(why,))
+    if time_stamp is not None and not stamps.can_judge():
+        why = "Time stamps need rfc3161-client: pip install 'damp-unlearning[timestamps]'."
         return Verification(exit_code=CANNOT_JUDGE, problems=(why,))
     try:
         content = files.read(Path(path), envelope.LARGEST + 1)
@@ -124,10 +149,11 @@ def verify_statement(
     problems = _signature_problems(signatures, roles)
     if problems:
         return replace(result, problems=tuple(problems))
-    paths = (None if path is None else Path(path) for path in (model, ledger, checkpoint, proof))
-    names = ("model", "ledger", "checkpoint", "proof")
+    given = (model, ledger, checkpoint, proof, time_stamp, tsa_roots, qualification)
+    paths = (None if path is None else Path(path) for path in given)
+    names = ("model", "ledger", "checkpoint", "proof", "time_stamp", "tsa_roots", "qualification")
     against = _Against(**dict(zip(names, paths, strict=True)))
-    return _content(result, opened, trusted, against)
+    return _content(result, opened, trusted, against, Path(path))
 
 
 def _unreadable(path: str | Path, error: OSError | TrustError) -> str:
@@ -151,7 +177,9 @@ def _signature_problems(signatures: Sequence[Signature], roles: Sequence[str]) -
     return problems
 
 
-def _content(result: Verification, opened: Opened, trust: Trust, against: _Against) -> Verification:
+def _content(
+    result: Verification, opened: Opened, trust: Trust, against: _Against, path: Path
+) -> Verification:
     """The statement itself, whose signatures hold, and what was given to check it against."""
     try:
         content = strict_json.loads(opened.payload, "The statement")
@@ -171,9 +199,47 @@ def _content(result: Verification, opened: Opened, trust: Trust, against: _Again
         *_model_problems(facts, against.model),
         *_ledger_problems(facts, opened.digest, trust, against),
     ]
-    if problems:
+    stamped, refused = _time_stamp(opened.payload, against)
+    if problems := [*problems, *refused]:
         return replace(result, problems=tuple(problems))
-    return _concluded(replace(result, statement=content), facts.predicate)
+    basis = facts.predicate.qualification
+    if basis is not None:
+        lacking, problems = _qualified(facts, basis, trust, against, path)
+        if lacking:
+            return replace(result, exit_code=CANNOT_JUDGE, problems=(lacking,))
+        if problems:
+            return replace(result, problems=tuple(problems))
+    concluded = _concluded(replace(result, statement=content), facts.predicate)
+    return replace(concluded, notes=(*concluded.notes, *stamped))
+
+
+def _time_stamp(payload: bytes, against: _Against) -> tuple[list[str], list[str]]:
+    """When an authority saw the signed bytes, as a note; or what is wrong with its stamp."""
+    if against.time_stamp is None or against.tsa_roots is None:
+        return [], []
+    try:
+        roots = stamps.certificates(files.read(against.tsa_roots), str(against.tsa_roots))
+        stamp = stamps.check(files.read(against.time_stamp), payload, roots)
+    except OSError as error:
+        return [], [f"{error.filename}: cannot be read: {error.strerror}."]
+    except SigningError as error:
+        return [], [str(error)]
+    return [f"Time-stamped {stamp.time:%Y-%m-%dT%H:%M:%SZ} by {stamp.authority}."], []
+
+
+def _qualified(
+    facts: Statement, basis: QualifiedBy, trust: Trust, against: _Against, path: Path
+) -> tuple[str, list[str]]:
+    """Why the chain to its qualification cannot be followed, and what speaks against it there."""
+    from compliance.verification import qualified  # brings the policy's reader: for these alone
+
+    file = qualified.source_of(path, against.qualification, basis.statement)
+    if file is None or not file.exists():
+        return (
+            f"It rests on qualification {basis.statement[:16]}, which is not beside it: give its "
+            "file, --qualification qualification.dsse.json."
+        ), []
+    return "", qualified.problems(file, facts, trust, ledger=against.ledger)
 
 
 def _concluded(result: Verification, predicate: Predicate) -> Verification:
@@ -183,6 +249,13 @@ def _concluded(result: Verification, predicate: Predicate) -> Verification:
     notes = [
         f"Key {s.keyid[:16]} is not in the trust file." for s in result.signatures if not s.role
     ]
+    if predicate.qualification is not None:
+        basis = predicate.qualification
+        notes.append(
+            f"No model was retrained: it rests on qualification {basis.name}, of whose "
+            f"{basis.classes} classes {basis.passed} passed against retrained models; this class "
+            "itself was not compared with retrained models."
+        )
     if predicate.demo_key:
         notes.append("Signed with a demo key: it shows how things work, and vouches for nothing.")
     return replace(result, exit_code=code, verdict=verdict, notes=tuple(notes))

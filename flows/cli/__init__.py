@@ -17,13 +17,13 @@ The commands, by the sections of `damp --help`:
     demo.py        Events: the small company and its digit classifier
     events.py      Events: request, submit, run, status, serve
     requests.py    Requests: the inbox, and each change of a request's state
-    audits.py      Audits: of a claim made elsewhere, and the retrained references
+    audits.py      Audits: of a claim, the retrained references, qualifications, spot checks
     inspection.py  Models and data: the first look at both
     models.py      Models and data: classes, train, adopt, cost
     report.py      The record: the report, comparisons, the index
     copies.py      The record: declare and purge what still holds the class
     export.py      The record: stats, export
-    statements.py  Requests, the record: verify, replay, approve and sign a statement
+    statements.py  Requests, the record: verify, replay, stamp, approve and sign
     keys.py        The record: signing keys and trust
     ledger.py      The record: the ledger, checkpoints and proofs
     registry.py    Operations: lineage, promotion, the audit of all versions

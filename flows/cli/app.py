@@ -106,13 +106,14 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
         *(requests.resume, requests.deny, requests.duplicate, requests.cancel),
         *(requests.retry, statements.approve, requests.close),
     ),
-    "Audits": (audits.audit, audits.references),
+    "Audits": (audits.audit, audits.references, audits.qualify, audits.spot_check),
     "Models and data": (
         *(inspection.inspect, models.classes, models.train, models.adopt, models.cost),
     ),
     "The record": (
         *(report.report, copies.declare, copies.purge, export.stats, export.export),
-        *(statements.verify, statements.sign, statements.replay, keys.keys, ledger.ledger),
+        *(statements.verify, statements.sign, statements.stamp, statements.replay),
+        *(keys.keys, ledger.ledger),
     ),
     "Operations": (
         *(registry.lineage, registry.promote, registry.audit_registry),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flows.operations.purge import Deletion, PlannedArtefact, Purged
-    from flows.records.inventory import Artefact
+    from flows.records.artefacts import Artefact
 
 
 @click.command()

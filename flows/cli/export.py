@@ -17,6 +17,12 @@ from flows.state.errors import EventError
 if TYPE_CHECKING:
     from flows.state.paths import Attempt, Home
 
+SIGNABLE = ("in-toto-test-result", "in-toto-eval-result", "prml")
+"""In-toto's statements, which a key here may sign."""
+FORMATS = (
+    *("openlineage", *SIGNABLE, "prml-manifest", "cyclonedx", "model-card"),
+    *("annex-iv", "iso-42001", "csv"),
+)
 DAY = click.DateTime(["%Y-%m-%d"])
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 END = datetime(9999, 12, 31, tzinfo=UTC)
@@ -81,12 +87,12 @@ def _words(value: Any) -> str:
     "--format",
     "form",
     required=True,
-    type=click.Choice(["openlineage", "in-toto-test-result", "cyclonedx", "model-card", "csv"]),
+    type=click.Choice(FORMATS),
     help="csv is the ledger, the others one attempt's record.",
 )
 @click.option("--event", help="Whose record; for csv: only this event's entries.")
 @attempt
-@click.option("--sign", "signed", is_flag=True, help="Sign the in-toto-test-result (DSSE).")
+@click.option("--sign", "signed", is_flag=True, help="Sign an in-toto statement (DSSE).")
 @click.option("--output", "-o", type=FILE, help="[default: standard output]")
 def export(
     form: str, event: str | None, number: int | None, signed: bool, output: Path | None
@@ -97,6 +103,8 @@ def export(
     Examples:
       damp export --format openlineage --event 5f0c7c2e
       damp export --format in-toto-test-result --event 5f0c7c2e --sign -o result.dsse.json
+      damp export --format in-toto-eval-result --event 5f0c7c2e -o evaluation.json
+      damp export --format annex-iv --event 5f0c7c2e -o annex-iv.md
       damp export --format cyclonedx --event 5f0c7c2e -o model.cdx.json
       damp export --format model-card --event 5f0c7c2e >> README.md
       damp export --format csv -o ledger.csv
@@ -105,9 +113,9 @@ def export(
     from flows.records import reports
     from flows.state.files import write_atomically
 
-    if signed and form != "in-toto-test-result":
+    if signed and form not in SIGNABLE:
         raise EventError(
-            "Only in-toto-test-result is a statement that can be signed: leave --sign."
+            f"Only {', '.join(SIGNABLE)} are statements that can be signed: leave --sign."
         )
     if form == "csv":
         content = _csv(home(), event)
@@ -143,8 +151,8 @@ def _csv(home: Home, event: str | None) -> bytes:
 def _exported(attempt: Attempt, form: str, *, signed: bool) -> bytes:
     """The record of an attempt in a published format."""
     from compliance.ledger.append_file import must_read
-    from compliance.report import exports
-    from compliance.signing import envelope
+    from compliance.report import attestations, dossiers, exports
+    from compliance.signing import Statement, envelope
     from flows.records import reports
     from flows.state import keyring
 
@@ -155,10 +163,26 @@ def _exported(attempt: Attempt, form: str, *, signed: bool) -> bytes:
         events = exports.openlineage(statement, digest)
         return "".join(f"{json.dumps(event)}\n" for event in events).encode()
     if form == "cyclonedx":
-        return json.dumps(exports.ml_bom(statement, digest), indent=1).encode() + b"\n"
+        return _json(exports.ml_bom(statement, digest))
     if form == "model-card":
         return exports.model_card(material.page(), digest).encode()
-    result = exports.test_result(statement)
+    if form == "annex-iv":
+        return dossiers.annex_iv(statement, digest).encode()
+    if form == "iso-42001":
+        return dossiers.iso_42001(statement, digest).encode()
+    if form == "prml-manifest":
+        manifest = attestations.prml_manifest(Statement.of(statement).predicate)
+        return attestations.canonical_yaml(manifest)
+    made_of = {
+        "in-toto-test-result": attestations.test_result,
+        "in-toto-eval-result": attestations.eval_result,
+        "prml": attestations.preregistration,
+    }
+    attested = made_of[form](statement)
     if signed:
-        return envelope.sign_payload(result, keyring.signing_key(attempt.home, "executor"))
-    return json.dumps(result, indent=1).encode() + b"\n"
+        return envelope.sign_payload(attested, keyring.signing_key(attempt.home, "executor"))
+    return _json(attested)
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, indent=1).encode() + b"\n"

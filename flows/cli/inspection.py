@@ -13,7 +13,7 @@ from flows.cli.options import DONE, architecture, as_json, data, data_root, prep
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from flows.operations.inspection import Inspection, Support
+    from flows.operations.inspection_facts import Inspection, Support
 
 SHOWN = 40
 """Classes in the table; `--json` has them all."""
@@ -63,6 +63,12 @@ def _lines(result: Inspection) -> Iterator[Table | str]:
         yield (
             f"Decoded images take {_bytes(result.disk)} under the state folder, where "
             f"{_bytes(result.free)} are free."
+            + (
+                " That is too little: images would be decoded anew in every pass, which gives the "
+                "same result and takes longer."
+                if result.disk > result.free
+                else ""
+            )
         )
     for support in result.supports:
         yield _policy_line(support, len(rows))

@@ -20,6 +20,9 @@ role = click.option(
 days = click.option(
     "--days", default=365, show_default=True, type=click.IntRange(1), help="Validity."
 )
+token = click.option(
+    "--token", is_flag=True, help="On the PKCS#11 token of the settings, not in a file."
+)
 SINCE = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%SZ"])
 
 
@@ -63,28 +66,34 @@ def _row(home: Home, keyid: str, key: TrustedKey) -> dict[str, Any]:
 @keys.command("new")
 @role
 @days
+@token
 @as_json
-def keys_new(role: str, days: int, as_json: bool) -> int:
+def keys_new(role: str, days: int, token: bool, as_json: bool) -> int:
     """Make an Ed25519 key pair and trust it.
 
-    A passphrase for the private half is taken from DAMP_KEY_PASSPHRASE.
+    A passphrase for the private half is taken from DAMP_KEY_PASSPHRASE; the PIN of a token from
+    DAMP_PKCS11_PIN.
 
     \b
     Examples:
       damp keys new --role executor --days 365
+      damp keys new --role reviewer --token
     """
     from flows.state import keyring
+    from flows.state.settings import settings
 
     place = home()
-    key = keyring.new(place, role=role, days=days)
-    folder, trust = str(keyring.folders(place)[0]), str(place.trust)
+    key = keyring.new(place, role=role, days=days, on_token=token)
+    trust = str(place.trust)
+    private = f"token {settings().pkcs11_token}" if token else str(keyring.folders(place)[0])
+    keep = "it never leaves it" if token else "mode 0600; back it up, share it with nobody"
     lines = [
         f"Key {key.keyid}",
         f"role {role}, valid {days} days",
-        f"private half: {folder} (mode 0600; back it up, share it with nobody)",
+        f"private half: {private} ({keep})",
         f"trusted in:   {trust} (give this file to those who verify)",
     ]
-    page = {"keyid": key.keyid, "role": role, "private": folder, "trust": trust}
+    page = {"keyid": key.keyid, "role": role, "private": private, "trust": trust}
     console.answer(page, lines, as_json=as_json)
     return DONE
 
@@ -92,8 +101,9 @@ def keys_new(role: str, days: int, as_json: bool) -> int:
 @keys.command("rotate")
 @role
 @days
+@token
 @as_json
-def keys_rotate(role: str, days: int, as_json: bool) -> int:
+def keys_rotate(role: str, days: int, token: bool, as_json: bool) -> int:
     """Make a new key for a role and end those that it follows.
 
     What the old keys have signed still holds.
@@ -105,7 +115,7 @@ def keys_rotate(role: str, days: int, as_json: bool) -> int:
     from flows.state import keyring
 
     place = home()
-    key, ended = keyring.rotate(place, role=role, days=days)
+    key, ended = keyring.rotate(place, role=role, days=days, on_token=token)
     lines = [
         f"Key {key.keyid} signs as {role} from now on, for {days} days.",
         f"Ended: {', '.join(keyid[:16] for keyid in ended)}; what they signed still holds.",

@@ -33,7 +33,9 @@ architecture = click.option(
     "--architecture", help="For a file: damp:cnn, torchvision:resnet18, ..."
 )
 data = click.option(
-    "--data", required=True, help="Data set: digits, mnist, imagefolder:PATH, package.module:name."
+    "--data",
+    required=True,
+    help="Data set: digits, imagefolder:PATH, webdataset:PATH, hf:PATH, package.module:name.",
 )
 data_root = click.option("--data-root", type=FOLDER, help="Where the data set's files lie.")
 event = click.argument("event")
@@ -62,6 +64,7 @@ def intervals(command: Callable[..., int]) -> Callable[..., int]:
     """The options of what runs on a schedule."""
     for name, default, what in (
         ("--scan", "6h", "How often the registry is scanned."),
+        ("--checks", "1d", "How often drawn events under a qualification are spot-checked."),
         ("--reaudits", "1d", "How often re-audits that are due are looked for."),
         ("--every", "60s", "How often pending requests are carried out: 60s, 15m, 6h, 1d."),
     ):

@@ -12,6 +12,7 @@ import click
 
 from flows.cli import console
 from flows.cli.options import DONE, FILE, as_json, attempt, home
+from flows.state import event_ids
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -105,7 +106,7 @@ def report(
         path = _index(place, events, form, output)
     elif comparing:
         path = _comparison(place, events, form, output)
-    elif len(events) == 1:
+    elif len(events or (events := event_ids.only(place))) == 1:
         chosen = reports.attempt_of(place, events[0], number)
         reader = reports.reader_of(language, _labels(labels))
         path = reports.write(chosen, form, output, filed=filed, reader=reader)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from flows.cli import console
 from flows.cli.options import DONE, FILE, INVALID, allow_code, as_json, event, home, trust
+from flows.state.errors import EventError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from compliance.verification.verify import Verification
     from flows.intake.signoff import Countersigned
+
+
+tsa_roots = click.option(
+    "--tsa-roots", type=FILE, help="Root certificates (PEM) of time-stamp authorities."
+)
 
 
 @click.command()
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
 @click.option("--ledger", type=FILE, help="The ledger that must hold the statement.")
 @click.option("--checkpoint", type=FILE, help="A checkpoint that the ledger must continue.")
 @click.option("--proof", type=FILE, help="Instead of the ledger: `damp ledger prove --statement`.")
+@click.option("--time-stamp", type=FILE, help="What `damp stamp` wrote, which must hold.")
+@tsa_roots
+@click.option("--qualification", type=FILE, help="That it rests on. [default: beside it]")
 @as_json
 def verify(statement: Path, trust: Path | None, as_json: bool, **against: Any) -> int:
     """Check a signed statement offline.
@@ -37,6 +46,7 @@ def verify(statement: Path, trust: Path | None, as_json: bool, **against: Any) -
       damp verify .damp/events/ID/attempt-1/statement.dsse.json
       damp verify statement.dsse.json --trust trust.json --model after.safetensors
       damp verify statement.dsse.json --trust trust.json --proof statement.tlog-proof
+      damp verify statement.dsse.json --time-stamp statement.tsr --tsa-roots tsa.pem
     """
     from compliance.verification.verify import verify_statement
 
@@ -80,6 +90,69 @@ def _against_ledger(against: Mapping[str, Path | None]) -> str:
     if not held and against["proof"]:
         return "proved to hold the statement"
     return held or "not checked: give --ledger or --proof"
+
+
+@click.command()
+@click.argument("statement", type=FILE)
+@click.option("--tsa", metavar="URL", help="Ask this authority.")
+@click.option("--query", type=FILE, help="Instead: write the query, to be sent from elsewhere.")
+@click.option("--answer", type=FILE, help="Instead: an answer that was fetched elsewhere.")
+@tsa_roots
+@click.option("--output", "-o", type=FILE, help="[default: statement.tsr beside the statement]")
+@as_json
+def stamp(
+    statement: Path,
+    tsa: str | None,
+    query: Path | None,
+    answer: Path | None,
+    tsa_roots: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> int:
+    """Have a time-stamp authority say when a statement was there (RFC 3161).
+
+    The authority is sent a digest, nothing else. Its answer is checked before it is written.
+
+    \b
+    Examples:
+      damp stamp statement.dsse.json --tsa http://tsa.example/ --tsa-roots tsa.pem
+      damp stamp statement.dsse.json --query statement.tsq
+      damp stamp statement.dsse.json --answer answer.tsr --tsa-roots tsa.pem
+    """
+    from flows.operations import time_stamps
+    from flows.state.files import write_atomically
+
+    if sum(given is not None for given in (tsa, query, answer)) != 1:
+        raise EventError("Give one of --tsa, --query and --answer.")
+    if query is not None:
+        write_atomically(query, time_stamps.query(statement))
+        sent = (
+            f"curl -H 'Content-Type: {time_stamps.TYPE}' --data-binary @{query} URL -o answer.tsr"
+        )
+        taken = f"damp stamp {statement} --answer answer.tsr --tsa-roots tsa.pem"
+        lines = [f"{console.short(query)}: the query", f"Send it: {sent}", f"Then: {taken}"]
+        console.answer({"query": str(query)}, lines, as_json=as_json)
+        return DONE
+    if tsa_roots is None:
+        raise EventError("Name the roots that you trust: --tsa-roots tsa.pem.")
+    target = output or statement.with_name("statement.tsr")
+    if tsa is not None:
+        stamped = time_stamps.fetch(statement, tsa, tsa_roots, target)
+    else:
+        stamped = time_stamps.take(statement, cast("Path", answer), tsa_roots, target)
+    lines = [
+        f"Time-stamped {stamped.time:%Y-%m-%dT%H:%M:%SZ} by {stamped.authority}.",
+        f"{console.short(target)}: keep it beside the statement",
+        f"Next: damp verify {statement} --time-stamp {target} --tsa-roots {tsa_roots}",
+    ]
+    page = {
+        "time": stamped.time.isoformat(),
+        "authority": stamped.authority,
+        "serial": stamped.serial,
+        "file": str(target),
+    }
+    console.answer(page, lines, as_json=as_json)
+    return DONE
 
 
 @click.command()

@@ -12,6 +12,7 @@ Reading:
     image_folder.py      images on disk: a folder per class, or Tiny ImageNet's layout
     image_layout.py      which files are images of which class; what is left out, or not pulled
     users_pictures.py    torch data sets of users' own: pictures, bytes or floats
+    packed/              files that hold many images: WebDataset's shards, Hugging Face's folders
     class_names.py       which index a class has that is named by its folder
     leakage.py           images that are there twice: in two parts, or in two classes
 
@@ -20,7 +21,7 @@ Images that stay on disk:
     view.py              stored images as a model sees them, batch by batch
     pictures.py          one picture file: opened safely, modes and orientation understood
     geometry.py          resize and crop of a preprocessing, by torchvision
-    image_cache.py       images decoded once, into one file of bytes
+    image_cache.py       images decoded once, into one file of bytes; or anew where it has no room
 
 Versions:
 
@@ -50,6 +51,7 @@ __all__ = [
     "image_layout",
     "leakage",
     "loaders",
+    "packed",
     "pictures",
     "versions",
     "view",

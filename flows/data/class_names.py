@@ -35,12 +35,14 @@ def names_of(spec: DataSpec) -> tuple[str, ...] | None:
 
     Nothing but the names is read.
     """
-    from flows.data import image_folder, image_layout
+    from flows.data import image_folder, image_layout, packed
 
     family, _, rest = spec.name.partition(":")
     folder = Path(rest).expanduser()
     if family == "imagefolder" and folder.is_dir():
         return tuple(image_folder.class_folders(spec.name, folder))
+    if family in packed.FAMILIES:
+        return packed.class_names(spec.name)
     if spec.name == "tiny-imagenet" and spec.root is not None:
         train = Path(spec.root) / "train"
         return tuple(image_layout.folders(train)) if train.is_dir() else None

@@ -41,6 +41,7 @@ class Dataset:
         files: The files behind it where it lies on disk as single images: (relative path, part,
             label), else None.
         folder: Where those files lie.
+        packed: Whether they lie in files that hold many; relative paths are places there.
         left_out: Files there that were not read.
         class_names: Folders of the classes by index, for `damp classes` alone: a name may be
             personal data, so neither a record nor a message has it.
@@ -58,6 +59,7 @@ class Dataset:
     description: str
     files: tuple[tuple[str, str, int], ...] | None = None
     folder: Path | None = None
+    packed: bool = False
     left_out: tuple[LeftOut, ...] = ()
     class_names: tuple[str, ...] | None = field(default=None, repr=False)
     preprocessing: Preprocessing | None = None

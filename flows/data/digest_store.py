@@ -82,10 +82,13 @@ def md5_of(path: Path) -> str:
         # without O_NONBLOCK the opening of a pipe would wait for somebody who writes into it
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, files.SPECIAL)
             while part := os.read(descriptor, AT_ONCE):
                 total.update(part)
+                if len(part) == status.st_size:  # a small file, whole: nothing to ask for again
+                    break
         finally:
             os.close(descriptor)
     except OSError as problem:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.data import digest_store, shards
+from flows.state.errors import DataVersionError
 from flows.state.paths import Home
 from flows.state.settings import settings
 
@@ -44,12 +45,31 @@ def listing(dataset: Dataset) -> list[Listed]:
             for part, label, shard in shards.shards(dataset)
         ]
     home = Home(settings().home)
+    if dataset.packed:
+        return _of_shards(dataset)
     paths = [dataset.folder / relpath for relpath, _, _ in dataset.files]
     digests = digest_store.md5s(dataset.folder, paths, home)
     return [
         Listed(relpath=relpath, md5=md5, part=part, label=label)
         for (relpath, part, label), md5 in zip(dataset.files, digests, strict=True)
     ]
+
+
+def _of_shards(dataset: Dataset) -> list[Listed]:
+    """The images of shards, which are read again where they have changed since."""
+    from flows.data import image_folder
+
+    now = image_folder.listed_packed(dataset.name)
+    listed = [
+        Listed(relpath=now.relpath(image), md5=md5, part=image.part, label=image.label)
+        for image, md5 in zip(now.images, now.md5s or (), strict=True)
+    ]
+    if tuple((each.relpath, each.part, each.label) for each in listed) != dataset.files:
+        raise DataVersionError(
+            f"The shards of '{dataset.name}' have changed since they were read: a data version "
+            "needs every image. Run the same command again."
+        )
+    return listed
 
 
 def without(listed: Iterable[Listed], classes: Sequence[int]) -> list[Listed]:

@@ -5,11 +5,13 @@ the channels' scaling is no other cache, since bytes are kept before that. It is
 each on disk before the next: a process that was killed, or a disk that was full, costs one chunk.
 The file is whole when `done.json` is there, which has the digest of its bytes. They are read again
 only where the file is not the one that was written, by size, times and inode.
+
+Where the disk has no room for it, images are decoded whenever they are asked for: the same bytes,
+at the price of decoding in every pass. All are decoded once before that, to name what is broken.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -114,13 +116,47 @@ class Kept:
         return images
 
 
+class Streamed:
+    """The same rows, decoded whenever they are asked for.
+
+    Attributes:
+        shape: (n, channels, height, width).
+        decoded: Images that this process has decoded so far.
+    """
+
+    def __init__(self, source: Source, decode: Decode) -> None:
+        self.shape = (len(source.digests), *source.shape)
+        self.decoded = 0
+        self._source, self._decode = source, decode
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Some of them, several at a time.
+
+        Raises:
+            DataError: A file cannot be decoded any more.
+        """
+        import torch
+
+        numbers = rows.tolist()
+        if len(numbers) == 1:
+            images = [self._decode(numbers[0])]
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                images = list(pool.map(self._decode, numbers))
+        _refuse_broken(self._source, [each for each in images if isinstance(each, str)])
+        self.decoded += len(images)
+        return torch.stack([each for each in images if not isinstance(each, str)])
+
+
 def geometry_of(preprocessing: Preprocessing) -> dict[str, Any]:
     """All of it but the scaling, which is done to each batch."""
     return {k: v for k, v in preprocessing.content().items() if k not in ("mean", "std")}
 
 
-def kept(home: Home, source: Source, decode: Decode) -> Kept:
+def kept(home: Home, source: Source, decode: Decode) -> Kept | Streamed:
     """The cache of these images; decoded where it is not there, or goes on where it stopped.
+
+    Where the disk has no room for it, nothing is kept of them but that all can be decoded.
 
     Raises:
         DataError: Images cannot be decoded: all of them, by file.
@@ -133,6 +169,10 @@ def kept(home: Home, source: Source, decode: Decode) -> Kept:
             home.locks.mkdir(parents=True, exist_ok=True)
             with FileLock(home.locks / f"images-{source.key[:16]}.lock"):
                 if not _is_whole(folder, source):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    if not _has_room(folder, source):
+                        _decode_all(folder, source, decode)
+                        return Streamed(source, decode)
                     _fill(folder, source, decode)
         return Kept(folder / "pixels", shape)
     except (OSError, StoreError) as problem:
@@ -180,12 +220,8 @@ def _write_note(folder: Path, sha256: str) -> None:
 
 def _fill(folder: Path, source: Source, decode: Decode) -> None:
     """Decode what is not there yet, chunk by chunk; nothing is kept of images that cannot be."""
-    folder.mkdir(parents=True, exist_ok=True)
     pixels, count = folder / "pixels", len(source.digests)
-    first = _progress(folder) if pixels.exists() else 0
-    if pixels.exists() and pixels.stat().st_size < first * CHUNK * source.size:
-        first = 0
-    _refuse_full(folder, (count - first * CHUNK) * source.size)
+    first = _chunks(folder, source)
     problems: list[str] = []
     with pixels.open("r+b" if first else "wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         file.truncate(first * CHUNK * source.size)
@@ -205,12 +241,7 @@ def _fill(folder: Path, source: Source, decode: Decode) -> None:
             write_atomically(folder / "progress.json", json.dumps(start // CHUNK + 1).encode())
     if problems:
         shutil.rmtree(folder)
-        rest = f"\nAnd {len(problems) - LISTED} more." if len(problems) > LISTED else ""
-        raise DataError(
-            f"'{source.name}': {len(problems)} of {count} images cannot be used. "
-            + "\n".join(problems[:LISTED])
-            + rest
-        )
+    _refuse_broken(source, problems)
     _write_note(folder, digest_file(pixels))
     (folder / "progress.json").unlink(missing_ok=True)
     progress.current().advance("decoding images", count, count)
@@ -224,13 +255,45 @@ def _progress(folder: Path) -> int:
         return 0
 
 
-def _refuse_full(folder: Path, needed: int) -> None:
-    """Refuse to begin what the disk cannot hold."""
-    free = shutil.disk_usage(folder).free
-    if needed + MARGIN > free:
-        raise OSError(
-            errno.ENOSPC, f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
-        )
+def _chunks(folder: Path, source: Source) -> int:
+    """Chunks that an earlier run has left."""
+    pixels = folder / "pixels"
+    first = _progress(folder) if pixels.exists() else 0
+    whole = first * CHUNK * source.size
+    return first if not first or pixels.stat().st_size >= whole else 0
+
+
+def _has_room(folder: Path, source: Source) -> bool:
+    """Whether the disk can hold what is not there yet."""
+    needed = (len(source.digests) - _chunks(folder, source) * CHUNK) * source.size
+    return needed + MARGIN <= shutil.disk_usage(folder).free
+
+
+def _decode_all(folder: Path, source: Source, decode: Decode) -> None:
+    """Decode every image once and keep none, so that all broken ones are named before the rest."""
+    note, count = folder / "decoded.json", len(source.digests)
+    if note.exists():
+        return
+    problems: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, count, CHUNK):
+            what = "checking images, for which the disk has no room decoded"
+            progress.current().advance(what, start, count)
+            images = pool.map(decode, range(start, min(start + CHUNK, count)))
+            problems += [image for image in images if isinstance(image, str)]
+    _refuse_broken(source, problems)
+    write_atomically(note, json.dumps({"images": count}).encode())
+
+
+def _refuse_broken(source: Source, problems: Sequence[str]) -> None:
+    if not problems:
+        return
+    rest = f"\nAnd {len(problems) - LISTED} more." if len(problems) > LISTED else ""
+    raise DataError(
+        f"'{source.name}': {len(problems)} of {len(source.digests)} images cannot be used. "
+        + "\n".join(problems[:LISTED])
+        + rest
+    )
 
 
 def _bytes(image: Any, source: Source) -> bytes:

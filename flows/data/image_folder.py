@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.data import image_layout, pictures
-from flows.data.dataset import Dataset, DataSpec, LeftOut
-from flows.data.image_layout import SUFFIXES, Image, Parts
+from flows.data import image_layout, packed, pictures
+from flows.data.dataset import Dataset, DataSpec
+from flows.data.image_layout import SUFFIXES, Files, Image, Parts
+from flows.data.pictures import Source
 from flows.state.errors import DataError, first_few
+from flows.state.paths import Home
+from flows.state.settings import settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,25 +38,6 @@ GREY = {"1", "L", "I", "I;16", "I;16B"}
 """Pillow's modes of pictures without colours."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    """The image files of a data set, each with its part and class; no pixel is read for it.
-
-    Attributes:
-        name: Of the data set.
-        folder: Where they lie.
-        classes: Names of the class folders, in the order of their indices.
-        images: The files.
-        left_out: Files there that are not read.
-    """
-
-    name: str
-    folder: Path
-    classes: tuple[str, ...]
-    images: tuple[Image, ...]
-    left_out: tuple[LeftOut, ...]
-
-
 def load(name: str, folder: Path, preprocessing: Preprocessing | None = None) -> Dataset:
     """`folder/train/<class>/**` and `folder/test/<class>/**`, or `folder/<class>/**` and a split.
 
@@ -63,7 +47,7 @@ def load(name: str, folder: Path, preprocessing: Preprocessing | None = None) ->
     Raises:
         DataError: No such folder, fewer than two classes, unreadable or unequal images.
     """
-    return _dataset(listed(name, folder), preprocessing)
+    return dataset_of(listed(name, folder), preprocessing)
 
 
 def listed(name: str, folder: Path) -> Files:
@@ -98,7 +82,21 @@ def of_spec(spec: DataSpec) -> Files | None:
         return listed(spec.name, Path(rest).expanduser())
     if spec.name == "tiny-imagenet" and spec.root is not None:
         return listed_tiny_imagenet(spec.name, Path(spec.root))
+    if family in packed.FAMILIES and rest:
+        return listed_packed(spec.name)
     return None
+
+
+def listed_packed(name: str) -> Files:
+    """The images of a folder of shards.
+
+    Raises:
+        DataError: No such folder, damaged shards, or classes that do not fit.
+    """
+    contents = packed.listed(name, Home(settings().home))
+    listing = image_layout.Listing(images=contents.images, reasons=contents.left_out)
+    files = _files(name, contents.folder, list(contents.classes), listing)
+    return replace(files, md5s=tuple(contents.md5s))
 
 
 def _files(name: str, folder: Path, classes: list[str], listing: image_layout.Listing) -> Files:
@@ -134,7 +132,7 @@ def load_tiny_imagenet(
     Raises:
         DataError: The layout is another, or images cannot be read.
     """
-    return _dataset(listed_tiny_imagenet(name, folder), preprocessing)
+    return dataset_of(listed_tiny_imagenet(name, folder), preprocessing)
 
 
 def listed_tiny_imagenet(name: str, folder: Path) -> Files:
@@ -210,7 +208,12 @@ def _split(images: list[Image]) -> list[Image]:
     return sorted(parts, key=lambda image: (image.part, image.label, image.path))
 
 
-def _dataset(files: Files, preprocessing: Preprocessing | None) -> Dataset:
+def dataset_of(files: Files, preprocessing: Preprocessing | None) -> Dataset:
+    """The data set of these files; images that are not there yet at the model's size are decoded.
+
+    Raises:
+        DataError: Images cannot be decoded, all of them named, or are of several sizes.
+    """
     import torch
 
     images = files.images
@@ -227,14 +230,14 @@ def _dataset(files: Files, preprocessing: Preprocessing | None) -> Dataset:
         test_inputs=inputs.index_select(0, rows["test"]),
         test_labels=labels[rows["test"]],
         classes=len(files.classes),
-        description=f"{len(images)} image files in {len(files.classes)} folders",
-        files=tuple(
-            (image.path.relative_to(files.folder).as_posix(), image.part, image.label)
-            for image in images
-        ),
+        description=f"{len(images)} images of {len(files.classes)} classes"
+        if files.md5s
+        else f"{len(images)} image files in {len(files.classes)} folders",
+        files=tuple((files.relpath(image), image.part, image.label) for image in images),
         folder=files.folder,
         left_out=files.left_out,
         class_names=files.classes,
+        packed=files.md5s is not None,
         preprocessing=preprocessing,
     )
 
@@ -261,14 +264,12 @@ def _cached(files: Files, shape: tuple[int, int, int], preprocessing: Preprocess
 
     from flows.data import digest_store, image_cache
     from flows.data.view import View, normalised, scaled
-    from flows.state.paths import Home
-    from flows.state.settings import settings
 
     home, images = Home(settings().home), files.images
     geometry = image_cache.geometry_of(preprocessing) if preprocessing else {}
     source = image_cache.Source(
         name=files.name,
-        digests=digest_store.md5s(files.folder, [image.path for image in images], home),
+        digests=files.md5s or digest_store.md5s(files.folder, _paths(images), home),
         shape=shape,
         geometry=geometry,
     )
@@ -289,7 +290,11 @@ def _cached(files: Files, shape: tuple[int, int, int], preprocessing: Preprocess
     )
 
 
-def _bytes(path: Path, shape: tuple[int, int, int]) -> Tensor | str:
+def _paths(images: Sequence[Image]) -> list[Path]:
+    return [image.path for image in images if isinstance(image.path, Path)]
+
+
+def _bytes(path: Source, shape: tuple[int, int, int]) -> Tensor | str:
     """One image of many equal ones as bytes, (1 or 3, height, width), or in words why not."""
     import torch
 
@@ -336,7 +341,7 @@ def _read(name: str, images: Sequence[Image], first: np.ndarray, *, grey: bool) 
     return held
 
 
-def _is_coloured(path: Path) -> bool:
+def _is_coloured(path: Source) -> bool:
     """Whether a file's header says that it has colours; False where there is no header."""
     from PIL import Image as Pillow
 
@@ -347,7 +352,7 @@ def _is_coloured(path: Path) -> bool:
         return False  # `_pixels` says what is wrong with it
 
 
-def _pixels(path: Path, shape: tuple[int, ...] | None, *, grey: bool) -> np.ndarray | str:
+def _pixels(path: Source, shape: tuple[int, ...] | None, *, grey: bool) -> np.ndarray | str:
     """One image, or in words why not."""
     from PIL import Image as Pillow
 

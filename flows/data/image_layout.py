@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.data.dataset import LeftOut
+from flows.data.pictures import Source
 from flows.state.errors import DataError, first_few
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm"}
@@ -33,11 +34,38 @@ PLAIN_ENDING = re.compile(r"\.[a-z0-9]{1,8}")
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One file: where it lies, which part it belongs to, its class's number."""
+    """One picture: its file, or its place in one that holds many; its part, its class's number."""
 
-    path: Path
+    path: Source
     part: str
     label: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The image files of a data set, each with its part and class; no pixel is read for it.
+
+    Attributes:
+        name: Of the data set.
+        folder: Where they lie.
+        classes: Names of the class folders, in the order of their indices.
+        images: The files.
+        left_out: Files there that are not read.
+        md5s: Of the images, where they lie in files that hold many.
+    """
+
+    name: str
+    folder: Path
+    classes: tuple[str, ...]
+    images: tuple[Image, ...]
+    left_out: tuple[LeftOut, ...]
+    md5s: tuple[str, ...] | None = None
+
+    def relpath(self, image: Image) -> str:
+        """How a data version names an image: its file below the folder, or its place by number."""
+        if isinstance(image.path, Path):
+            return image.path.relative_to(self.folder).as_posix()
+        return f"{image.part}/{image.label:05}/{image.path.name}"
 
 
 @dataclass(frozen=True, slots=True)

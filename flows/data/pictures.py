@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from compliance.formats import files
 from flows.data import geometry
@@ -21,17 +22,33 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")
 bytes, and starts Ghostscript on PostScript that is named .png."""
 
 
-def opened(path: Path) -> ImageFile:
+class Stored(Protocol):
+    """A picture inside a file that holds many; as text it says which."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> bytes:
+        """The bytes of a picture file."""
+        ...
+
+
+Source = Path | Stored
+
+
+def opened(path: Source) -> ImageFile:
     """The file with its header read; what is larger than can be decoded is Pillow's to refuse."""
     from PIL import Image as Pillow
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        if not isinstance(path, Path):
+            return Pillow.open(io.BytesIO(path.read()), formats=FORMATS)
         files.refuse_special(path)
         return Pillow.open(path, formats=FORMATS)
 
 
-def decoded(path: Path, preprocessing: Preprocessing) -> Tensor | str:
+def decoded(path: Source, preprocessing: Preprocessing) -> Tensor | str:
     """A file as the model sees it before it is normalised, (channels, h, w), uint8; or why not."""
     from PIL import Image as Pillow
 
@@ -74,7 +91,7 @@ def _shallow(picture: Picture) -> Picture:
     return Pillow.fromarray(np.rint(deep / 257).clip(0, 255).astype(np.uint8))
 
 
-def is_turned(path: Path) -> bool:
+def is_turned(path: Source) -> bool:
     """Whether a camera noted that the picture has to be turned; False where it cannot be read."""
     from PIL import ExifTags
     from PIL import Image as Pillow

@@ -7,6 +7,7 @@ A document becomes an event:
     model_checks.py   Whether a request's model and data belong together
     model_names.py    The name that a request gives to a model of a file
     clock.py      When an event's clock starts and ends, and which of its dates cannot be
+    forecasts.py  What a request can be expected to come to, said before it runs
     receipts.py   The entry that makes either an event, and where its paths start
 
 Then it lives until its verdict, and after it:
@@ -22,6 +23,7 @@ Then it lives until its verdict, and after it:
 __all__ = [
     "batches",
     "claims",
+    "forecasts",
     "lifecycle",
     "model_checks",
     "requests",

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 from compliance.documents.claim import Claim, load_claim
 from compliance.documents.policy import Policy, load_policy
+from compliance.qualification import checking
+from compliance.qualification.checking import Checked
+from compliance.signing import load_trust
 from flows.intake import clock, receipts, requests
 from flows.intake.receipts import Receipt
 from flows.registry import model_source
@@ -59,7 +62,8 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
     claim, origin = load_claim(file), file.resolve().parent
     policy = load_policy(requests.policy_source(claim.policy, origin))
     code = others_code.allowed(code_of(home, claim, origin), allow, document=file)
-    files = digests(home, claim, origin) | others_code.as_files(code)
+    _refuse_yardstick(policy)
+    files = digests(home, claim, origin) | others_code.as_files(code) | _handed(claim, origin)
     event = claim.event_id(files)
     new = receipts.logged(home, event) is None
     warnings: tuple[str, ...] = ()
@@ -100,6 +104,55 @@ def file_claim(home: Home, file: Path, *, allow: Collection[str] = ()) -> Receip
                     **(_of_code(code, read) if code else {}),
                 )
     return receipts.receipt(home, event, new=new, warnings=warnings)
+
+
+QUALIFICATION = "qualification"
+"""Name among a claim's files of the qualification that was handed in."""
+
+
+def _refuse_yardstick(policy: Policy) -> None:
+    """A claim is judged under no qualification: how its model was made is not known.
+
+    Raises:
+        EventError: The policy names one.
+    """
+    if policy.yardstick is not None:
+        raise EventError(
+            f"Policy '{policy.name}' judges under a qualification, which is of a way to cut: how a "
+            "claimed model was made is not known. Name a policy with retrained models, and hand "
+            "the claimant's qualification in under `qualification`."
+        )
+
+
+def _handed(claim: Claim, origin: Path) -> dict[str, str]:
+    """The digest of a qualification that was handed in, if it holds by the claimant's keys.
+
+    Raises:
+        EventError: It does not.
+    """
+    if claim.qualification is None:
+        return {}
+    theirs_of(claim, origin)
+    return {QUALIFICATION: digest_file(origin / claim.qualification.file)}
+
+
+def theirs_of(claim: Claim, origin: Path) -> Checked:
+    """The claimant's qualification, checked by the keys that they name.
+
+    Raises:
+        EventError: It does not hold.
+        TrustError: Their trust file cannot be read.
+    """
+    if claim.qualification is None:
+        raise EventError("The claim brings no qualification.")
+    checked = checking.check(
+        origin / claim.qualification.file, load_trust(origin / claim.qualification.trust)
+    )
+    if checked.content is None:
+        raise EventError(
+            f"The claimant's qualification does not hold: {' '.join(checked.problems)}"
+        )
+    return checked
 
 
 def foreseen(claim: Claim, policy: Policy, origin: Path, *, others: bool) -> tuple[str, ...]:

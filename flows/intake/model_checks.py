@@ -13,8 +13,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance.documents.methods import RENEWED, RETRAIN
+from compliance.documents.methods import RENEWED
 from compliance.documents.request import Request
+from damp.catalogue import PRESETS
 from flows.data import class_names
 from flows.data.dataset import Dataset, LeftOut
 from flows.state.errors import EventError
@@ -42,15 +43,22 @@ CUTTABLE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """What the person who submits accepts although it would be refused."""
+    """What the person who submits accepts although it would be refused.
+
+    `qualification`: that of its policy is not looked for, as it is of somebody else's ledger.
+    """
 
     low_accuracy: bool = False
     duplicates: bool = False
+    hopeless: bool = False
+    qualification: bool = False
 
 
 STRICT = Acceptance()
-LENIENT = Acceptance(low_accuracy=True, duplicates=True)
+LENIENT = Acceptance(low_accuracy=True, duplicates=True, hopeless=True)
 """For a request that was accepted before, and is carried out again."""
+REPLAYED = Acceptance(low_accuracy=True, duplicates=True, hopeless=True, qualification=True)
+"""The same in another state folder, which checks what the request rests on by the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +117,14 @@ def check(
         *_duplicates(dataset, request.forget, accept),
         *_accuracy(network, dataset, request.forget, accept),
     ]
-    if request.method.preset not in (RENEWED, RETRAIN):
+    method = request.method.chosen
+    if method in PRESETS:
         limits += _uncuttable(network, dataset.train_inputs[:SEVERAL])
     impossible = {}
-    if RENEWED in (request.method.preset, *attempts):
+    if RENEWED in (method, *attempts):
         impossible = _impossible(network, dataset.train_inputs[:SEVERAL])
-    wanted = attempts or (request.method.preset,)
-    if request.method.preset in impossible or all(each in impossible for each in wanted):
+    wanted = attempts or (method,)
+    if method in impossible or all(each in impossible for each in wanted):
         raise EventError(" ".join(impossible.values()))
     return Checked(left_out=dataset.left_out, limits=tuple(limits), impossible=impossible)
 

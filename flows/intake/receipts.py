@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from compliance.formats import files, strict_json
 from compliance.formats.errors import JsonError
 from compliance.ledger import Ledger, states
 from flows.intake.clock import Clock
+from flows.intake.forecasts import Foreseen
 from flows.state.errors import EventError
 from flows.state.files import write_atomically
 from flows.state.paths import Home
@@ -31,16 +32,19 @@ class Receipt:
         due: When an answer is owed.
         new: False where the same document was received before: it has no second effect.
         warnings: About dates of a new one that cannot be, in sentences.
+        foreseen: What a new request can be expected to come to; None of claims and old ones.
     """
 
     id: str
     due: str
     new: bool
     warnings: tuple[str, ...] = ()
+    foreseen: Foreseen | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `damp submit --json`."""
-        return asdict(self) | {"warnings": list(self.warnings)}
+        fields = {"id": self.id, "due": self.due, "new": self.new, "warnings": list(self.warnings)}
+        return fields | {"forecast": self.foreseen.to_json() if self.foreseen else None}
 
 
 def enter(

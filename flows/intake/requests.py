@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +17,17 @@ from compliance.documents.request import DataSource, Request, load_request
 from compliance.formats import callback_urls, files
 from compliance.ledger import Ledger, states
 from flows.data.dataset import Dataset, DataSpec
-from flows.intake import clock, model_checks, model_names, receipts
+from flows.intake import clock, forecasts, model_checks, model_names, receipts
 from flows.intake.clock import Clock
+from flows.intake.forecasts import Foreseen
 from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.intake.receipts import Receipt
+from flows.records import qualifications
 from flows.registry import model_source
+from flows.registry.model_source import Located
 from flows.state import locks
 from flows.state.errors import EventError
+from flows.state.files import digest_file
 from flows.state.paths import Home
 from flows.state.settings import settings
 
@@ -46,6 +51,7 @@ def submit(
     """
     request = load_request(file)
     warnings: tuple[str, ...] = ()
+    foreseen: Foreseen | None = None
     new = not _is_received(home, request)
     if new:
         content, origin = files.read(file), file.resolve().parent
@@ -54,7 +60,7 @@ def submit(
             request, policy, received=received, now=datetime.now(UTC), zone=settings().zone
         )
         warnings = started.warnings
-        checked = _check(home, request, policy, origin, accept)
+        checked, foreseen = _check(home, request, policy, origin, accept)
         # another process may have submitted the same id or name since: the first one is the event
         with locks.exclusive(home, "receipts"):
             new = not _is_received(home, request)
@@ -64,7 +70,8 @@ def submit(
                     model_names.refuse_taken(home, request, located.path)
                 model_checks.keep(home, request.id, checked)
                 receive(home, request, policy, content, origin, started)
-    return receipts.receipt(home, request.id, new=new, warnings=warnings)
+    receipt = receipts.receipt(home, request.id, new=new, warnings=warnings)
+    return replace(receipt, foreseen=foreseen if new else None)
 
 
 def _is_received(home: Home, request: Request) -> bool:
@@ -109,12 +116,14 @@ def receive(
 
 def _check(
     home: Home, request: Request, policy: Policy, origin: Path, accept: Acceptance
-) -> Checked:
-    """Whether the request can be carried out on its data and model at all."""
+) -> tuple[Checked, Foreseen]:
+    """Whether the request can be carried out on its data and model at all; what to expect of it."""
     from flows.data import loaders
-    from flows.models import recipes, trainings
+    from flows.models import other_methods, recipes, trainings
 
     check_callback(request, policy)
+    if request.method.name is not None:
+        other_methods.check(request.method.name, request.method.settings)
     recipe = recipe_source(request.recipe, origin)
     recipes.get(recipe)
     model = model_source.locate(home, request.model, origin)
@@ -122,9 +131,15 @@ def _check(
     spec = spec_of(request.data, origin, model.preprocessing)
     dataset = loaders.load(spec).without(retired)
     check_classes(dataset, list(request.forget), policy)
+    before = model.sha256 or digest_file(model.path)
+    foreseen = forecasts.foresee(home, policy, dataset, request.forget, before)
+    if not accept.hopeless:
+        forecasts.refuse_hopeless(foreseen)
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
     attempts = ladder.declared(policy, request.method)
+    if not accept.qualification:
+        check_qualification(home, policy, request, attempts, model, spec)
     limits = trainings.check(
         recipe,
         architecture=model.architecture,
@@ -132,7 +147,7 @@ def _check(
         input_shape=dataset.input_shape,
     )
     checked = model_checks.check(request, dataset, network, accept, attempts)
-    return replace(checked, limits=(*checked.limits, *limits))
+    return replace(checked, limits=(*checked.limits, *limits)), foreseen
 
 
 def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
@@ -161,6 +176,35 @@ def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
         problems.append("at least two classes must stay, or there is nothing to compare with")
     if problems:
         raise EventError(f"The scope cannot be carried out: {'; '.join(problems)}.")
+
+
+def check_qualification(
+    home: Home,
+    policy: Policy,
+    request: Request,
+    attempts: Sequence[str],
+    model: Located,
+    spec: DataSpec,
+) -> None:
+    """Refuse a request under a qualification that does not hold, or not for this model.
+
+    Raises:
+        EventError: With every problem.
+    """
+    from flows.data import loaders, versions
+
+    if policy.yardstick is None:
+        return
+    data = versions.version_of(loaders.load(spec), model.retired())
+    problems = list(
+        qualifications.problems(
+            home, policy, ladder=attempts, model=digest_file(model.path), data=data
+        )
+    )
+    if len(request.forget) != 1:
+        problems.append("A qualification is of single classes: file a request for each.")
+    if problems:
+        raise EventError(" ".join(problems))
 
 
 def check_callback(request: Request, policy: Policy) -> None:
@@ -195,8 +239,8 @@ def spec_of(
     """
     name, root = source.name, source.root
     family, _, path = name.partition(":")
-    if family == "imagefolder":
-        name = f"imagefolder:{(origin / Path(path).expanduser()).resolve()}"
+    if family in ("imagefolder", "webdataset", "hf"):
+        name = f"{family}:{(origin / Path(path).expanduser()).resolve()}"
     return DataSpec(
         name=name,
         root=str((origin / root).resolve()) if root else None,
@@ -317,13 +361,13 @@ def _source(spec: DataSpec) -> Facts:
 
 def _written(preprocessing: str) -> str:
     """As a request holds what the command line names: a source, or the keys of a file."""
-    from compliance.documents.preprocessing import SOURCES
+    from compliance.documents.preprocessing import SOURCES, content_of
     from flows.models import preprocessing_sources
 
     if preprocessing.startswith(SOURCES):
         return json.dumps(preprocessing)
     applied = preprocessing_sources.of_option(preprocessing)
-    return json.dumps(applied.content() if applied else None)
+    return json.dumps(content_of(applied))
 
 
 def template(

@@ -14,7 +14,9 @@ a network, and refuses what does not fit before any tensor is read.
     preprocessing_sources.py  what a model sees of an image: from torchvision, timm, Hugging Face
     recipes.py             how a model is trained, one entry or one YAML file each
     trainings.py           a training as its recipe says: start, frozen parts, users' trainers
+    users_trainers.py      a training by a user's own function, checked
     renewal.py             a top that starts afresh and is trained on the rows to keep alone
+    other_methods.py       methods of others, and a team's own, as a request names them
     statistics_cache.py    class statistics of a model on a data version, kept for later requests
     statistics_sharded.py  the same statistics in parts, on a cluster's workers
 
@@ -32,6 +34,7 @@ __all__ = [
     "build",
     "held_tensors",
     "load_weights",
+    "other_methods",
     "preprocessing_sources",
     "read_metadata",
     "recipes",

@@ -1,6 +1,7 @@
 from . import (
     architectures,
     held_tensors,
+    other_methods,
     preprocessing_sources,
     recipes,
     renewal,
@@ -17,6 +18,7 @@ __all__ = [
     "build",
     "held_tensors",
     "load_weights",
+    "other_methods",
     "preprocessing_sources",
     "read_metadata",
     "recipes",

@@ -6,10 +6,10 @@ them with the old model (`flows.records.inventory` lists them).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.state.files import canonical, digest_bytes, load_arrays, save_arrays
 from flows.state.paths import Home
@@ -78,6 +78,23 @@ def batches(dataset: Dataset) -> Batches:
     return Batches(inputs=dataset.train_inputs, labels=labels, rows=tuple(rows.split(size)))
 
 
+def read_ahead(rows: Batches) -> Iterable[tuple[Tensor, Tensor]]:
+    """The same batches in the same order, made by other processes where the settings name some.
+
+    On a GPU they are pinned, so that a copy to it need not wait.
+    """
+    from torch.utils.data import DataLoader
+
+    from flows.state.settings import settings
+
+    workers, on_gpu = settings().loader_workers, settings().device.startswith("cuda")
+    if not workers and not on_gpu:
+        return rows
+    # without a batch size an item is a batch already; sampler and so order are sequential
+    items: Any = rows
+    return DataLoader(items, batch_size=None, num_workers=workers, pin_memory=on_gpu)
+
+
 def measured(
     home: Home,
     network: nn.Module,
@@ -116,7 +133,8 @@ def measured(
     progress.current().advance("measuring the model", 0, 1)
     statistics = apart(key) if apart else None
     if statistics is None:
-        statistics = damp.measure(network, batches(dataset), device=settings().device).to("cpu")
+        rows = read_ahead(batches(dataset))
+        statistics = damp.measure(network, rows, device=settings().device).to("cpu")
     keep(path, statistics, weights)
     return statistics
 

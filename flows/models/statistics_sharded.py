@@ -102,7 +102,8 @@ def measure_part(part: Part) -> str:
             classes=subject.classes,
             input_shape=dataset.input_shape,
         )
-        batches = statistics_cache.batches(dataset).part(part.number, part.of)
+        rows = statistics_cache.batches(dataset).part(part.number, part.of)
+        batches = statistics_cache.read_ahead(rows)
         statistics = damp.measure(network, batches, device=settings().device).to("cpu")
         statistics_cache.keep(path, statistics, subject.weights.sha256)
     return subject.home.relative(path)

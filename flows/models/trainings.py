@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance.presentation import numbers
-from flows.models import architectures, recipes, tensor_names
+from flows.models import architectures, recipes, tensor_names, users_trainers
 from flows.state import others_code, progress, users_calls
 from flows.state.errors import ModelError, RecipeError, first_few
 from flows.state.files import digest_file, write_atomically
@@ -203,11 +203,14 @@ def run(
         RecipeError: The user's trainer raises, or gives no such network.
     """
     from audits.references import train
+    from flows.state.settings import settings
 
     build = partial(begun, regime, architecture, classes, input_shape)
     shown = _Shown(what, later)
     if regime.trainer is not None:
-        return _by_user(regime.trainer, build, inputs, labels, seed, exclude, classes, shown)
+        return users_trainers.train(
+            regime.trainer, build, inputs, labels, seed, exclude, classes, shown.user
+        )
     checkpoint = _Kept(kept) if kept is not None else None
     network = train(
         build,
@@ -216,6 +219,7 @@ def run(
         recipe=regime.recipe,
         seed=seed,
         exclude=exclude,
+        device=settings().device,
         watch=shown,
         checkpoint=checkpoint,
     )
@@ -301,91 +305,6 @@ def freeze(network: nn.Module, patterns: Sequence[str], architecture: str) -> No
         parameter.requires_grad_(not any(fnmatchcase(name, pattern) for pattern in patterns))
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise RecipeError("`freeze` names every parameter: nothing would be trained. Name fewer.")
-
-
-class Rows:
-    """Training rows for a user's trainer: a data set as torch's `DataLoader` takes it.
-
-    Attributes:
-        labels: Classes of all rows, (n,).
-    """
-
-    def __init__(self, inputs: Images, labels: Tensor) -> None:
-        self.inputs, self.labels = inputs, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
-        return self.inputs[row], self.labels[row]
-
-    def __getitems__(self, rows: list[int]) -> list[tuple[Tensor, Tensor]]:
-        import torch
-
-        chosen = torch.tensor(rows)
-        return list(zip(self.inputs[chosen], self.labels[chosen], strict=True))
-
-
-def _by_user(
-    trainer: str,
-    build: Callable[[], nn.Module],
-    inputs: Images,
-    labels: Tensor,
-    seed: int,
-    exclude: Sequence[int],
-    classes: int,
-    shown: _Shown,
-) -> nn.Module:
-    """A network by the user's own trainer, checked."""
-    import torch
-
-    from flows.state.settings import settings
-
-    kept = ~torch.isin(labels, torch.tensor(list(exclude), dtype=labels.dtype))
-    rows = Rows(inputs.index_select(0, kept.nonzero().flatten()), labels[kept])
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = build()
-        expected = {n: tuple(v.shape) for n, v in network.state_dict().items()}
-        result = users_calls.call(
-            trainer,
-            RecipeError,
-            network=network,
-            rows=rows,
-            seed=seed,
-            device=settings().device,
-            progress=shown.user,
-        )
-    trained = network if result is None else result
-    if not isinstance(trained, torch.nn.Module):
-        raise RecipeError(
-            f"'{trainer}' returned a {type(trained).__name__}. Return the trained network, or "
-            "train the one that is given and return nothing."
-        )
-    trained = trained.cpu().eval()
-    got = {n: tuple(v.shape) for n, v in trained.state_dict().items()}
-    if differing := sorted(
-        n for n in got.keys() | expected.keys() if got.get(n) != expected.get(n)
-    ):
-        raise RecipeError(
-            f"'{trainer}' returned a network that differs from the one that it was given in "
-            f"{first_few(differing)}. Return that network, with its {classes} outputs."
-        )
-    _refuse_useless(trainer, trained, rows, classes)
-    return trained
-
-
-def _refuse_useless(trainer: str, network: nn.Module, rows: Rows, classes: int) -> None:
-    import torch
-
-    with torch.inference_mode(), users_calls.guarded(trainer, RecipeError, "when it was tried"):
-        answers = network(rows.inputs[: min(2, len(rows))])
-    whole = isinstance(answers, torch.Tensor) and answers.shape[1:] == (classes,)
-    if not whole or not answers.isfinite().all():
-        raise RecipeError(
-            f"The network that '{trainer}' returned gives no {classes} finite outputs for an image "
-            "of the training data. Check the learning rate and what it returns."
-        )
 
 
 class _Shown:

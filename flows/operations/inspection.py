@@ -11,15 +11,16 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compliance.documents.policy import load_policy, shipped
 from compliance.documents.preprocessing import Preprocessing
 from flows.data.dataset import Dataset, DataSpec
+from flows.operations.inspection_facts import ClassRow, Inspection, Reach, Sizes, Support
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state.errors import DataError, ModelError
@@ -36,109 +37,6 @@ TIMED = 8
 """Images of a forward pass that is timed."""
 PASSES = 3
 """Forward passes that a forward and a backward pass take together, about."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """Of the image files that were looked at.
-
-    Attributes:
-        files: How many were.
-        least: Width and height of the smallest.
-        middle: Median width and height.
-        greatest: Of the largest.
-        modes: How many there are in each of Pillow's modes.
-        turned: In how many a camera noted that they have to be turned.
-        broken: How many cannot be opened.
-    """
-
-    files: int
-    least: tuple[int, int]
-    middle: tuple[int, int]
-    greatest: tuple[int, int]
-    modes: dict[str, int]
-    turned: int
-    broken: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassRow:
-    """One class: its index, images, and the share of held-out ones that the model recognises."""
-
-    index: int
-    train: int
-    test: int
-    accuracy: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """What the surgery can cut of a model.
-
-    Attributes:
-        parameters: Of the whole model.
-        cut: In layers that can be cut.
-        operators: How many layers these are.
-        left: Names of the layers that stay, with the reason of each.
-    """
-
-    parameters: int
-    cut: int
-    operators: int
-    left: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Support:
-    """Whether a policy's sample sizes are there.
-
-    Attributes:
-        policy: Its name.
-        too_small: Classes that have fewer than it needs; empty where all can be requested.
-        minutes: A request by it takes, about, with nothing cached; None without a model.
-    """
-
-    policy: str
-    too_small: tuple[int, ...]
-    minutes: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What there is, as `damp inspect --json` prints it.
-
-    Attributes:
-        data: As it was named.
-        classes: Each with its images.
-        sizes: Of image files; None where the data are arrays.
-        preprocessing: That which the figures were made with; None where images are seen as they
-            are.
-        guessed: Whether damp chose it.
-        tried: Accuracy with each one that was tried, by its words.
-        accuracy: Mean over the classes; None without a model.
-        reach: None without a model.
-        disk: Bytes that decoded images take.
-        free: Bytes free where the state folder lies.
-        supports: By policy.
-        left_out: Files that are not read, by reason.
-    """
-
-    data: str
-    classes: tuple[ClassRow, ...]
-    sizes: Sizes | None
-    preprocessing: Preprocessing | None
-    guessed: bool
-    tried: dict[str, float]
-    accuracy: float | None
-    reach: Reach | None
-    disk: int
-    free: int
-    supports: tuple[Support, ...]
-    left_out: dict[str, int]
-
-    def to_json(self) -> dict[str, Any]:
-        applied = self.preprocessing.content() if self.preprocessing else None
-        return asdict(replace(self, preprocessing=None)) | {"preprocessing": applied}
 
 
 def inspect(

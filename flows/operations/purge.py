@@ -18,7 +18,8 @@ from compliance.signing import envelope
 from flows.data import dvc_metadata, dvc_workspace
 from flows.intake import requests
 from flows.records import inventory
-from flows.records.inventory import Artefact, RegisteredCopy, Scope
+from flows.records.artefacts import Artefact, RegisteredCopy
+from flows.records.inventory import Scope
 from flows.registry import VersionTags, open_registry, version_of
 from flows.state import event_ids, locks
 from flows.state.errors import EventError

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from compliance.ledger import Entry, Ledger, states
+from compliance.qualification import standing
 from compliance.signing import envelope
 from flows.registry import reaudits
 from flows.state import keyring, logs
@@ -18,9 +19,11 @@ from flows.state.paths import Attempt, Home
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from audits.finding import Finding
     from compliance.documents.policy import Policy
     from compliance.documents.request import Request
     from compliance.ledger.chain import Entry
+    from compliance.verdict import Verdict
     from flows.state.facts import Data
     from flows.steps.audit import Case
     from flows.steps.plan import RegisteredPlan
@@ -97,15 +100,14 @@ def reaudit(home: Home, event: str) -> Reaudit:
         EventError: The data have changed since, a file is not the one that was signed, or no key
             can sign.
     """
-    from compliance import judge
-    from flows.steps import audit, plan
+    from flows.steps import audit
     from flows.steps.plan import seed_now
 
     key = keyring.signing_key(home, "executor")  # before minutes of audits
     seed = seed_now(Ledger(home.ledger))
     attempt, case = case_of(home, event, seed=seed)
     findings, controls = audit.audit_again(home, case)
-    verdict = judge(findings, controls, plan.read(attempt.plan).judged_by)
+    verdict = _judged(attempt, case, findings, controls)
     content = {
         "candidate": [finding.to_json() for finding in findings],
         "controls": {name: [f.to_json() for f in every] for name, every in controls.items()},
@@ -128,6 +130,39 @@ def reaudit(home: Home, event: str) -> Reaudit:
         why="; ".join(verdict.reasons),
         findings=home.relative(path),
     )
+
+
+def _judged(
+    attempt: Attempt,
+    case: Case,
+    findings: Sequence[Finding],
+    controls: Mapping[str, Sequence[Finding]],
+) -> Verdict:
+    """By the plan's policy; under a qualification by its thresholds, if it still stands.
+
+    By its date and its edits it must have held when the event ended; a suspension, or other code,
+    counts whenever it came.
+    """
+    from compliance import judge
+    from compliance.qualification import judging
+    from flows.steps import plan, qualified
+
+    planned = plan.read(attempt.plan)
+    if not case.alone:
+        return judge(findings, controls, planned.judged_by)
+    ended = envelope.decoded(attempt.statement)["predicate"]["event"]["finishedAt"]
+    basis, _, _ = qualified.standing_of(
+        attempt.home,
+        qualified.Asked.of(planned),
+        case.data,
+        case.model,
+        at=datetime.fromisoformat(ended),
+    )
+    end = standing.suspended(Ledger(attempt.home.ledger).entries(), basis.digest)
+    if end is not None:
+        why = f"Its qualification was suspended at {end.time}."
+        basis = replace(basis, problems=(*basis.problems, why))
+    return judging.judge(findings, controls, planned.judged_by, basis)
 
 
 def case_of(home: Home, event: str, *, seed: int | None = None) -> tuple[Attempt, Case]:
@@ -197,6 +232,7 @@ def _case(attempt: Attempt, statement: Mapping[str, Any], seed: int | None) -> C
         ),
         seed=plan.seed if seed is None else seed,
         near_margin=plan.policy.near_margin,
+        alone=plan.policy.yardstick is not None,
     )
 
 

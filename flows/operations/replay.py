@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from compliance.documents.request import load_request
 from compliance.formats import strict_json
 from compliance.ledger.append_file import must_read
+from compliance.qualification.qualification import FILE
 from compliance.signing import envelope, load_trust
 from compliance.verification.verify import verify_statement
 from flows.intake import model_checks, requests
@@ -62,10 +63,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A statement that holds, and the digest of its signed bytes."""
+    """A statement that holds, the digest of its signed bytes, and what it rests on.
+
+    Attributes:
+        statement: Decoded.
+        digest: SHA-256 of its signed bytes.
+        qualification: The file beside it; None where it rests on none.
+    """
 
     statement: Mapping[str, Any]
     digest: str
+    qualification: Path | None = None
 
     @property
     def predicate(self) -> Mapping[str, Any]:
@@ -96,6 +104,7 @@ class Outcome:
     edit: Edit
     policy: Policy
     verdict: Verdict
+    qualification: Json | None = None
 
 
 def replay(
@@ -180,7 +189,12 @@ def _verified(statement: Path, trust: Path) -> Verified:
     verification = verify_statement(statement, load_trust(trust))
     if verification.statement is None:
         raise EventError(f"{statement} does not hold: {' '.join(verification.problems)}")
-    verified = Verified(statement=verification.statement, digest=verification.digest)
+    beside = statement.resolve().parent / FILE
+    verified = Verified(
+        statement=verification.statement,
+        digest=verification.digest,
+        qualification=beside if "qualification" in verification.statement["predicate"] else None,
+    )
     if verified.predicate["method"]["name"] == "claimed":
         raise EventError(
             f"{statement} is about a claim: there is no edit to make again. `damp audit "
@@ -256,11 +270,23 @@ def _compared(work: Home, verified: Verified, inputs: Inputs) -> Iterator[Check]
     yield _check("policy", policy, again.policy.digest())
     yield _check("model after", after, again.edit.after.sha256)
     yield _check("verdict", predicate["verdict"]["result"], verdict.result)
+    if again.qualification is not None:
+        yield from _qualified(predicate["qualification"], again.qualification)
     values = {row.name: row.measurement.value for row in verdict.rows if row.measurement}
     for row in predicate["audits"]:
         if row["status"] == "RUN":
             name, value = row["name"], row["value"]
             yield _check_figure(name, value, values.get(name))
+
+
+def _qualified(stated: Mapping[str, Any], computed: Mapping[str, Any]) -> Iterator[Check]:
+    """What a verdict under a qualification rests on: family and class, computed anew."""
+    for name in ("statement", "family", "thresholds", "problems"):
+        yield _check(f"qualification: {name}", stated[name], computed[name])
+    for place, (one, other) in enumerate(
+        zip(stated["range"]["separability"], computed["range"]["separability"], strict=True)
+    ):
+        yield _check_figure(f"qualification: separability {place + 1}", one, other)
 
 
 def _check(name: str, stated: Any, computed: Any) -> Check:
@@ -274,14 +300,14 @@ def _check_figure(name: str, stated: float, computed: float | None) -> Check:
 
 def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
     """The steps of the flow, called plainly, with the statement's plan and seed."""
-    from flows.steps import audit, conclude, prepare
+    from flows.steps import audit, conclude, prepare, qualified
     from flows.steps.edit import edit
     from flows.steps.plan import RegisteredPlan
     from flows.steps.references import train_references
 
     predicate = verified.predicate
     plan = RegisteredPlan.of(inputs.plan)
-    requests.submit(work, _request(work, verified, inputs), model_checks.LENIENT)
+    requests.submit(work, _request(work, verified, inputs), model_checks.REPLAYED)
     attempt = Attempt(work, predicate["event"]["id"], predicate["event"]["attempt"])
     accepted = prepare.accept(attempt)
     accepted = replace(
@@ -295,7 +321,8 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
     references = train_references(attempt, accepted, data, model)
     edited = edit(attempt, accepted, data, model, references)
     seed = predicate["auditPlan"]["seed"]
-    audit.audit_baseline(attempt, data, model, references, seed)
+    alone = plan.policy.yardstick is not None
+    audit.audit_baseline(attempt, data, model, references, seed, alone=alone)
     case = audit.Case(
         data=data,
         model=model,
@@ -303,13 +330,26 @@ def _run(work: Home, verified: Verified, inputs: Inputs) -> Outcome:
         edit=edited,
         seed=seed,
         near_margin=plan.policy.near_margin,
+        alone=alone,
     )
     audit.audit_candidate(attempt, case, Artifact.of(work.root, attempt.baseline))
+    if not alone:
+        return Outcome(
+            data=data,
+            edit=edited,
+            policy=plan.policy,
+            verdict=conclude.judged(attempt, plan.judged_by, predicate["propagation"]),
+        )
+    basis, family, facts = qualified.given(
+        qualified.Asked.of(accepted), data, model, work, verified.qualification, predicate
+    )
+    verdict = qualified.judged(attempt, plan.judged_by, basis, predicate["propagation"])
     return Outcome(
         data=data,
         edit=edited,
         policy=plan.policy,
-        verdict=conclude.judged(attempt, plan.judged_by, predicate["propagation"]),
+        verdict=verdict,
+        qualification=qualified.part(basis, family, facts, verdict),
     )
 
 

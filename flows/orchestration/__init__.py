@@ -15,6 +15,7 @@ What carries them:
     engine.py       a Prefect server for a command, and the events that it carries out there
     runner.py       one event through its attempts, under the lock of its model
     artifacts.py    what Prefect's pages show: progress, verdict, audits, the way to the report
+    run_pages.py    how a run is called there, and the lines of its Logs tab
     server_loss.py  a lost Prefect server as a ServerError that says what to do
 
 What runs while nobody types:

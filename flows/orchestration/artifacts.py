@@ -17,6 +17,7 @@ from compliance.formats.plain_text import bare, code, markdown, visible
 from compliance.presentation import numbers
 from compliance.presentation.next_steps import NextStep
 from compliance.signing import envelope
+from flows.orchestration import run_pages
 from flows.records import status
 from flows.servers import local_services
 from flows.state.facts import Closed, Json
@@ -36,6 +37,7 @@ class Progress:
         """Step `number` begins."""
         share = 100.0 * (number - 1) / self.steps
         words = f"{number} of {self.steps}: {title}"
+        run_pages.log(words)
         if self.artifact is None:
             self.artifact = create_progress_artifact(share, key=self.key, description=words)
         else:
@@ -47,6 +49,9 @@ def show_verdict(attempt: Attempt, closed: Closed) -> None:
     predicate: Json = envelope.decoded(attempt.statement)["predicate"]
     key = f"{attempt.event}-{attempt.number}"
     steps = status.one_event(attempt.home, attempt.event).next
+    run_pages.log(f"{closed.verdict}: {predicate['verdict']['claim']}")
+    for step in steps:
+        run_pages.log(f"next: {step.text} {step.command}".strip())
     create_markdown_artifact(
         _words(attempt, closed, predicate, steps), key=f"verdict-{key}", description=closed.verdict
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.orchestration import artifacts
+from flows.orchestration import artifacts, run_pages
 from flows.orchestration.tasks import once
 from flows.state.facts import Closed
 from flows.state.paths import Attempt, Home
@@ -19,7 +19,7 @@ from flows.steps.claim import accept, close, conclude, pin_model, train_referenc
 from flows.steps.plan import register_plan
 
 
-@flow(name="forgetting-claim", flow_run_name="{event}-attempt-{attempt}", validate_parameters=False)
+@flow(name="forgetting-claim", flow_run_name=run_pages.name, validate_parameters=False)
 def forgetting_claim(home: str, event: str, attempt: int) -> Closed:
     """Audit one claim, from its receipt to its closed ledger entry.
 

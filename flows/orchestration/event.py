@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.orchestration import artifacts
+from flows.orchestration import artifacts, run_pages
 from flows.orchestration.tasks import once
 from flows.state.facts import Closed
 from flows.state.paths import Attempt, Home
@@ -19,7 +19,7 @@ from flows.steps.references import train_references
 from flows.steps.register import close, register
 
 
-@flow(name="unlearning-event", flow_run_name="{event}-attempt-{attempt}", validate_parameters=False)
+@flow(name="unlearning-event", flow_run_name=run_pages.name, validate_parameters=False)
 def unlearning_event(home: str, event: str, attempt: int) -> Closed:
     """Carry one attempt of one event from its request to its closed ledger entry.
 

@@ -20,6 +20,7 @@ from flows.intake import batches, lifecycle, requests, webhooks
 from flows.operations import reaudit
 from flows.orchestration import reconcile
 from flows.orchestration.parking import Row, decide
+from flows.qualification import spot_checks
 from flows.state import interrupts, locks, progress
 from flows.state.errors import GateError
 from flows.state.facts import Json
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 DIGITS = 6
 """Of an interval's number at most: longer ones overflow."""
-REAUDITS, SCAN = "1d", "6h"
-"""How often re-audits are looked for and the registry is scanned, unless set otherwise."""
+REAUDITS, SPOT_CHECKS, SCAN = "1d", "1d", "6h"
+"""How often re-audits and spot checks are looked for and the registry is scanned, unless set
+otherwise."""
 
 
 @flow(name="compliance-run", validate_parameters=False)
@@ -99,6 +101,29 @@ def reaudit_run(home: str) -> list[Json]:
     return rows
 
 
+@flow(name="spot-check-run", validate_parameters=False)
+def spot_check_run(home: str) -> list[Json]:
+    """Audit drawn events under a qualification against retrained models.
+
+    One that suspends a qualification fails this run, and names the events in doubt.
+    """
+    done = spot_checks.carry_out(Home(Path(home)))
+    rows = [each.to_json() for each in done]
+    if rows:
+        create_table_artifact(
+            _shown(rows), key="spot-checks", description="Spot checks of this run"
+        )
+    if bad := [each for each in done if each.in_doubt]:
+        doubt = dict.fromkeys(event for each in bad for event in each.in_doubt)
+        raise GateError(
+            f"Spot checks of {', '.join(each.event for each in bad)} have suspended their "
+            f"qualification. In doubt are the events since the last good check: "
+            f"{', '.join(doubt)}. Audit each against retrained models, or take its model out of "
+            "use."
+        )
+    return rows
+
+
 @flow(name="registry-scan", validate_parameters=False)
 def registry_scan(home: str) -> list[Json]:
     """Check every version and alias; one without a valid statement behind it fails this run."""
@@ -135,12 +160,19 @@ def interval(text: str) -> timedelta:
 
 
 def deployments(
-    home: Home, *, every: str, reaudits: str = REAUDITS, scan: str = SCAN, pool: str | None = None
+    home: Home,
+    *,
+    every: str,
+    reaudits: str = REAUDITS,
+    checks: str = SPOT_CHECKS,
+    scan: str = SCAN,
+    pool: str | None = None,
 ) -> list[RunnerDeployment]:
-    """The three flows with their schedules, for a process that serves them or for a work pool."""
+    """The four flows with their schedules, for a process that serves them or for a work pool."""
     schedules = {
         compliance_run: ("pending-requests", every),
         reaudit_run: ("due-reaudits", reaudits),
+        spot_check_run: ("due-spot-checks", checks),
         registry_scan: ("registry-scan", scan),
     }
     return [
@@ -179,7 +211,7 @@ def serve(home: Home, **often: str) -> None:
 
 
 def deploy(home: Home, pool: str, **often: str) -> list[str]:
-    """Hand the three schedules to a work pool, which is made if it is not there.
+    """Hand the four schedules to a work pool, which is made if it is not there.
 
     Returns:
         Names of the deployments.

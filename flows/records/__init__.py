@@ -8,9 +8,12 @@
     pdf.py          A page printed as PDF by a browser without a window
     checkpoints.py  Where the ledger stood, signed: on request, and whenever an event is closed
     same_weights.py Files that hold given weights, whatever they are called
+    artefacts.py    One thing that still holds a class
+    caches.py       Shadow models, unfinished trainings, decoded images, digests of files
     inventory.py    What derives from the old weights or holds the forgotten rows, by its bytes
     provenance.py   Where a statement was made: code, environment, device
     metrics.py      What Prometheus reads: events by state, days left, durations
+    qualifications.py  Qualifications kept here, found by digest; the code's own digests
     audit_cost.py   Processor seconds and forward passes of an event's audits
 
 Everything is read from the ledger, the signed statements and the files beside them; nothing here
@@ -20,6 +23,7 @@ changes an event.
 """
 
 __all__ = [
+    "artefacts",
     "attempts",
     "audit_cost",
     "checkpoints",
@@ -28,6 +32,7 @@ __all__ = [
     "metrics",
     "next_steps",
     "provenance",
+    "qualifications",
     "reports",
     "status",
 ]

@@ -18,11 +18,12 @@ from compliance.ledger import Ledger
 from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows.data import dvc_metadata
 from flows.records import same_weights
+from flows.records.artefacts import UNKNOWN, Artefact, RegisteredCopy
+from flows.records.caches import decoded_images, shadow_models, unfinished_trainings
 from flows.registry import WEIGHTS, read_registry, registry_exists
 from flows.state.files import digest_file
 from flows.state.paths import Home
 
-RETAINED, UNKNOWN = "RETAINED", "UNKNOWN"
 SERVED = "mlartifacts"
 """Where the registry keeps its files in this state folder."""
 
@@ -56,44 +57,6 @@ class Scope:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredCopy:
-    """The version of the registry that an artefact is the weights of."""
-
-    name: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artefact:
-    """One thing that still holds the class, or may.
-
-    Attributes:
-        artefact: What it is.
-        location: Where, relative to the state folder where it lies in it.
-        status: "RETAINED", "UNKNOWN", or what was declared.
-        note: What to do about it.
-        files: Files and folders that `damp purge` deletes; empty where it is not damp's to delete.
-        registered: The version of the registry that it is the weights of.
-    """
-
-    artefact: str
-    location: str
-    status: str = RETAINED
-    note: str = ""
-    files: tuple[Path, ...] = ()
-    registered: RegisteredCopy | None = None
-
-    def to_json(self) -> dict[str, str]:
-        """The row of a statement's `propagation`."""
-        return {
-            "artefact": self.artefact,
-            "location": self.location,
-            "status": self.status,
-            "note": self.note,
-        }
-
-
 def inventory(home: Home, scope: Scope) -> list[Artefact]:
     """Every artefact on record, what is damp's own first."""
     registered = list(_registered(home, scope))
@@ -106,6 +69,7 @@ def inventory(home: Home, scope: Scope) -> list[Artefact]:
         *_statistics(home, scope),
         *shadow_models(home, scope.data_before),
         *_other_references(home, scope),
+        *unfinished_trainings(home),
         *decoded_images(home),
         *_data(home, scope),
         *declared(home, scope.event),
@@ -122,6 +86,7 @@ def of_claim(home: Home, scope: Scope) -> list[Artefact]:
         *_observations(home, scope),
         *_statistics(home, scope),
         *shadow_models(home, scope.data_before),
+        *unfinished_trainings(home),
         *decoded_images(home),
     ]
 
@@ -265,42 +230,6 @@ def _statistics(home: Home, scope: Scope) -> Iterator[Artefact]:
             note="Mean activations of every class, the forgotten ones among them; kept so that the "
             "next request on that model needs no pass over the data. `damp purge` deletes them.",
             files=files,
-        )
-
-
-def shadow_models(home: Home, version: str) -> Iterator[Artefact]:
-    """Models trained on halves of this data version, the class's rows among them."""
-    trained = {
-        path: json.loads(path.with_suffix(".json").read_bytes())["data"]
-        for path in sorted(home.shadows.glob("*.safetensors"))
-        if path.with_suffix(".json").exists()
-    }
-    if files := tuple(path for path, data in trained.items() if data == version):
-        yield Artefact(
-            artefact="shadow models",
-            location=f"{home.relative(home.shadows)}, {len(files)} files",
-            note="Trained to calibrate attacks on membership, each on half of all rows, the "
-            "forgotten ones too; made again when they are needed. `damp purge` deletes them.",
-            files=files,
-        )
-
-
-def decoded_images(home: Home) -> Iterator[Artefact]:
-    """Images at a model's size, the class's among them, and digests of the files they are from."""
-    if files := tuple(path for path in sorted(home.images.glob("*/*")) if path.is_file()):
-        yield Artefact(
-            artefact="decoded images",
-            location=f"{home.relative(home.images)}, {len({f.parent for f in files})} caches",
-            note="Copies of images at a model's size, made again when they are needed, from the "
-            "files that are there then. `damp purge` deletes them.",
-            files=files,
-        )
-    if digests := tuple(sorted(home.digests.glob("*.json"))):
-        yield Artefact(
-            artefact="digests of image files",
-            location=home.relative(home.digests),
-            note="Without names; they save reading every file again. `damp purge` deletes them.",
-            files=digests,
         )
 
 

@@ -40,7 +40,7 @@ class EventStatus:
         report: Path of its report.
         claim: What the statement says in a sentence.
         reasons: Why the verdict is what it is.
-        next: What to do now; before the first verdict nothing is computed.
+        next: What to do now; empty where nothing more can happen.
         cost: What the audits took.
         model_before: SHA-256 of the weights before.
         model_after: SHA-256 of the weights after.
@@ -198,9 +198,12 @@ def _content(statement: Mapping[str, Any]) -> dict[str, Any]:
 def _next(
     home: Home, event: states.Event, own: Sequence[Entry], last: Mapping[str, Any] | None
 ) -> tuple[NextStep, ...]:
-    """What to do after the last statement, be a further attempt under way or not."""
+    """What to do after the last statement, be a further attempt under way or not; before there is
+    one, or where the event was parked, what lets it go on."""
+    if last is None or event.state is states.State.ERROR:
+        return next_steps.undecided(event, _problem(own, event))
     try:
-        return next_steps.of(home, event, own, last) if last else ()
+        return next_steps.of(home, event, own, last)
     except JsonError:
         return ()  # of a form that this version does not read; `damp verify` says so
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from compliance.formats.errors import NoteError, TrustError
 from compliance.ledger import Entry, Ledger, checkpoint, states
+from compliance.qualification import standing
 from compliance.signing import Trust, load_trust
 from compliance.verification import against_ledger
 from flows.registry import reaudits
@@ -74,6 +75,7 @@ class LedgerFacts:
         erased: Digests of weights that an event has made forget, with its attempts that passed.
         purged: Digests of weights that `damp purge` has deleted.
         problems: Checkpoints that the ledger does not continue.
+        in_doubt: Events under a qualification that was suspended since.
     """
 
     home: Home
@@ -84,6 +86,7 @@ class LedgerFacts:
     erased: Mapping[str, Sequence[Attempt]]
     purged: frozenset[str]
     problems: Sequence[str] = field(default=())
+    in_doubt: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, home: Home) -> LedgerFacts:
@@ -121,6 +124,7 @@ class LedgerFacts:
             erased=erased,
             purged=_models_before(plan for plan in plans if plan.attempt[0] in gone),
             problems=tuple(_rewritten(home, trust, entries, lines)),
+            in_doubt=frozenset(_in_doubt(entries, trust)),
         )
 
     def last(self, name: str) -> Promotion | None:
@@ -164,6 +168,14 @@ def _rewritten(
             yield f"A checkpoint of the ledger cannot be used: {error}"
         else:
             yield from against_ledger.against(held, lines, entries)
+
+
+def _in_doubt(entries: Sequence[Entry], trust: Trust) -> Iterator[str]:
+    """Events whose qualification was suspended, as no good spot check covers them."""
+    for digest in dict.fromkeys(
+        str(body.get("qualification", "")) for _, body in _of_kind(entries, standing.SUSPENDED)
+    ):
+        yield from standing.in_doubt(entries, digest, trust)
 
 
 def _of_kind(entries: Sequence[Entry], kind: str) -> Iterator[tuple[Entry, Mapping[str, Any]]]:

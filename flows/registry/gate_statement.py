@@ -58,6 +58,11 @@ def check_statement(
     signed = _signed_tags(verification.statement, digest_file(kept))
     problems += _differences(version, signed)
     problems += _parent_problems(registry, version, verification.statement["predicate"])
+    if str(signed.event) in ledger.in_doubt:
+        problems.append(
+            "Its qualification was suspended by a spot check since, and no good check covers it: "
+            "audit it against retrained models, or open a new event."
+        )
     if time := ledger.failed_again.get(str(signed.event)):
         problems.append(f"A re-audit at {time} did not pass. Open a new event.")
     return StatementCheck(
@@ -71,7 +76,13 @@ def _verified(ledger: LedgerFacts, statement: Path, weights: Path | None) -> Ver
     The executor's is always asked for: without it, the digest too is anybody's word.
     """
     home = ledger.home
-    verification = verify_statement(statement, home.trust, model=weights, ledger=home.ledger)
+    verification = verify_statement(
+        statement,
+        home.trust,
+        model=weights,
+        ledger=home.ledger,
+        qualification=home.qualifications,
+    )
     if verification.statement is None:
         return verification
     plan = verification.statement["predicate"]["auditPlan"]["digest"]

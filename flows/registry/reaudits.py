@@ -12,7 +12,15 @@ from compliance.signing import SigningKey, Trust, envelope
 from flows.state.paths import Home
 
 
-def sign(home: Home, event: str, key: SigningKey, *, model: str, body: Mapping[str, Any]) -> str:
+def sign(
+    home: Home,
+    event: str,
+    key: SigningKey,
+    *,
+    model: str,
+    body: Mapping[str, Any],
+    payload_type: str = reaudits.TYPE,
+) -> str:
     """The re-audit's facts in an envelope, bound to where the ledger stands now.
 
     Args:
@@ -21,6 +29,7 @@ def sign(home: Home, event: str, key: SigningKey, *, model: str, body: Mapping[s
         key: The executor's.
         model: SHA-256 of its weights.
         body: The ledger entry's, without the signature.
+        payload_type: What the signature is of.
     """
     facts = {
         **body,
@@ -29,7 +38,7 @@ def sign(home: Home, event: str, key: SigningKey, *, model: str, body: Mapping[s
         "ledger": Ledger(home.ledger).position(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return envelope.sign_bytes(strict_json.canonical(facts), reaudits.TYPE, key).decode()
+    return envelope.sign_bytes(strict_json.canonical(facts), payload_type, key).decode()
 
 
 def failed(entries: Sequence[Entry], trust: Trust) -> dict[str, str]:

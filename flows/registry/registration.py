@@ -128,6 +128,7 @@ def register_successor(
     preprocessing: Preprocessing | None = None,
     metrics: Mapping[str, float] | None = None,
     description: str = "",
+    more: Sequence[Path] = (),
 ) -> Registered:
     """Register what an attempt of an event made, whatever its verdict; find it on a second call.
 
@@ -137,6 +138,7 @@ def register_successor(
         move_alias: Whether it becomes `champion`; only a PASSED one may.
         metrics: Figures of its audits, by name.
         description: For people, Markdown.
+        more: Further files that its run keeps.
 
     Raises:
         RegistryError: The alias may not move, other bytes are registered for this attempt, or
@@ -171,7 +173,7 @@ def register_successor(
             parent=parent.logged_model_id(),
             data_name=data_name,
             data={"before": data_before, "after": data_after},
-            artifacts=(report, statement),
+            artifacts=(report, statement, *more),
             metrics=metrics or {},
             description=description,
         )

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance.documents.preprocessing import Preprocessing
+from compliance.documents.preprocessing import Preprocessing, content_of
 from flows.registry.backend import read_registry, registry_exists
 from flows.registry.interface import (
     LoggedModel,
@@ -65,7 +65,7 @@ class Resolved:
 
     def to_json(self) -> dict[str, Any]:
         lists = {"input_shape": list(self.input_shape), "retired": list(self.retired)}
-        view = self.preprocessing.content() if self.preprocessing else None
+        view = content_of(self.preprocessing)
         return asdict(self) | lists | {"weights": str(self.weights), "preprocessing": view}
 
 

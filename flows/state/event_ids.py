@@ -30,3 +30,9 @@ def whole(home: Home, prefix: str) -> str:
         f"The ledger in {home.root} knows no event {prefix}. `damp status` lists them; "
         "`damp submit` files a request."
     )
+
+
+def only(home: Home) -> list[str]:
+    """The event that is meant where none is named: there is one alone; else nothing."""
+    events = list(states.events(Ledger(home.ledger).entries()) if home.ledger.exists() else ())
+    return events if len(events) == 1 else []

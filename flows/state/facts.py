@@ -7,7 +7,7 @@ finished step has left. JSON is read strictly: a key that is missing or unknown 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from compliance.documents.claim import Claim
+from compliance.documents.methods import METHODS
 from compliance.documents.policy import Policy
 from compliance.documents.preprocessing import Preprocessing
 from compliance.documents.request import Request
@@ -82,18 +83,18 @@ def artifacts(fact: Any) -> Iterator[Artifact]:
     if isinstance(fact, Artifact):
         yield fact
     elif is_dataclass(fact):
-        for field in fields(fact):
-            yield from artifacts(getattr(fact, field.name))
+        for each in fields(fact):
+            yield from artifacts(getattr(fact, each.name))
     elif isinstance(fact, dict):
         yield from artifacts(tuple(fact.values()))
     elif isinstance(fact, tuple | list):
-        for each in fact:
-            yield from artifacts(each)
+        for part in fact:
+            yield from artifacts(part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSpec(Fact):
-    """Which data: a name of `LOADERS`, `imagefolder:PATH` or `package.module:callable`.
+    """Which data: a name of `LOADERS`, a family with a path, or `package.module:callable`.
 
     Attributes:
         name: As the request names it.
@@ -155,12 +156,26 @@ class RetainSet(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method(Fact):
-    """How a request wants the classes forgotten: a preset with its settings, or "retrain"."""
+    """How a request wants the classes forgotten.
+
+    Attributes:
+        preset: A preset of the surgery, "renewed", "retrain", or the name of another method.
+        gain, sequential, skip: Of the surgery.
+        settings: Of another method, those that were asked for.
+        code: Of a team's own method, the digest of its source when the attempt began.
+    """
 
     preset: str
     gain: float
     sequential: bool
     skip: tuple[str, ...]
+    settings: dict[str, float] = field(default_factory=dict)
+    code: str | None = None
+
+    def to_json(self) -> Json:
+        """As it was before there were other methods, where it is none: digests rest on it."""
+        content: Json = encode(self)
+        return {k: v for k, v in content.items() if k not in ("settings", "code") or v}
 
     @property
     def retrains(self) -> bool:
@@ -169,6 +184,11 @@ class Method(Fact):
     @property
     def renews(self) -> bool:
         return self.preset == "renewed"
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it is a method of others, or a team's own."""
+        return self.preset not in METHODS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from compliance.formats.errors import TrustError
 from compliance.formats.timestamps import parse_utc
-from compliance.signing import ROLES, Trust, TrustedKey, change_trust, keys, load_trust
+from compliance.signing import ROLES, Trust, TrustedKey, change_trust, keys, load_trust, tokens
 from flows.state import secrets
 from flows.state.errors import EventError
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 if TYPE_CHECKING:
     from compliance.signing import SigningKey
@@ -32,7 +33,9 @@ def folders(home: Home) -> list[Path]:
 
 
 def signing_key(home: Home, role: str, trust: Trust | None = None) -> SigningKey:
-    """The private key that signs in a role: trusted, valid now, its file here; demo keys last.
+    """The private key that signs in a role: trusted, valid now, here; demo keys last.
+
+    Where the settings name a PKCS#11 token and it holds such a key, that one signs.
 
     Args:
         home: The state folder.
@@ -41,15 +44,24 @@ def signing_key(home: Home, role: str, trust: Trust | None = None) -> SigningKey
 
     Raises:
         EventError: There is none.
-        SigningError: Its file is readable by others, or the passphrase is wrong.
+        SigningError: Its file is readable by others, the passphrase is wrong, or the token cannot
+            be used.
     """
     now = datetime.now(UTC)
+    valid = {
+        keyid: key
+        for keyid, key in (trust or trusted(home)).keys.items()
+        if key.role == role and key.covers(now)
+    }
     here = [
         (key.demo, folder / f"{keyid}.pem")
-        for keyid, key in (trust or trusted(home)).keys.items()
+        for keyid, key in valid.items()
         for folder in folders(home)
-        if key.role == role and key.covers(now) and (folder / f"{keyid}.pem").exists()
+        if (folder / f"{keyid}.pem").exists()
     ]
+    token = _token()
+    if token is not None and (on_token := sorted(valid.keys() & tokens.ids(token))):
+        return tokens.load(token, on_token[0], valid[on_token[0]].public_key)
     if not here:
         raise EventError(
             f"No key here can sign as {role}: make one with `damp keys new --role {role}`. It is "
@@ -60,8 +72,23 @@ def signing_key(home: Home, role: str, trust: Trust | None = None) -> SigningKey
 
 
 def signs_here(home: Home, keyid: str) -> bool:
-    """Whether the private half of a key lies on this machine."""
-    return any((folder / f"{keyid}.pem").exists() for folder in folders(home))
+    """Whether the private half of a key lies on this machine, or on the token of the settings."""
+    if any((folder / f"{keyid}.pem").exists() for folder in folders(home)):
+        return True
+    token = _token()
+    return token is not None and keyid in tokens.ids(token)
+
+
+def _token() -> tokens.Token | None:
+    """The PKCS#11 token of the settings; None where they name none."""
+    named = settings()
+    if named.pkcs11_module is None:
+        return None
+    return tokens.Token(
+        module=named.pkcs11_module,
+        label=named.pkcs11_token,
+        pin=secrets.value(secrets.TOKEN_PIN),
+    )
 
 
 def trusted(home: Home) -> Trust:
@@ -69,16 +96,26 @@ def trusted(home: Home) -> Trust:
     return load_trust(home.trust) if home.trust.exists() else Trust(keys={})
 
 
-def new(home: Home, *, role: str, days: int, demo: bool = False) -> SigningKey:
+def new(
+    home: Home, *, role: str, days: int, demo: bool = False, on_token: bool = False
+) -> SigningKey:
     """Make a key pair and trust it.
 
+    Args:
+        home: The state folder.
+        role: What it may sign as.
+        days: Of validity.
+        demo: Marks it as one that nobody should rely on.
+        on_token: Make it on the PKCS#11 token of the settings instead of in a file.
     Raises:
-        EventError: There is no such role, or the days are out of range.
+        EventError: There is no such role, the days are out of range, or no token is named.
         SigningError: The folder cannot be written, or lies in a git repository; or the trust file
             cannot be written, and then there is no private half left without its public one.
     """
     _check(role, days)
-    return _add(home, role=role, days=days, demo=demo, change=lambda trust: trust)
+    return _add(
+        home, role=role, days=days, demo=demo, on_token=on_token, change=lambda trust: trust
+    )
 
 
 def _check(role: str, days: int) -> None:
@@ -89,29 +126,70 @@ def _check(role: str, days: int) -> None:
 
 
 def _add(
-    home: Home, *, role: str, days: int, demo: bool, change: Callable[[Trust], Trust]
+    home: Home,
+    *,
+    role: str,
+    days: int,
+    demo: bool,
+    on_token: bool,
+    change: Callable[[Trust], Trust],
 ) -> SigningKey:
     """Make a key pair and trust it, together with another change of the trust file."""
+    token = _named_token() if on_token else None
     folder = home.keys if demo else folders(home)[0]
-    pair = keys.generate(folder, passphrase=_passphrase(), demo=demo)
+    if token is None:
+        pair = keys.generate(folder, passphrase=_passphrase(), demo=demo)
+    else:
+        pair = tokens.generate(token)
+    entry = _entry(pair, role=role, days=days, demo=demo)
+    try:
+        change_trust(home.trust, lambda trust: change(trust).with_key(pair.keyid, entry))
+    except (TrustError, EventError):
+        if token is None:
+            (folder / f"{pair.keyid}.pem").unlink()
+        else:
+            tokens.remove(token, pair.keyid)
+        raise
+    return pair
+
+
+def _named_token() -> tokens.Token:
+    """The PKCS#11 token of the settings.
+
+    Raises:
+        EventError: They name none.
+    """
+    token = _token()
+    if token is None:
+        raise EventError(
+            "No token is named: set `pkcs11_module` (the vendor's library) and `pkcs11_token` (the "
+            "token's label) in settings.toml, and its PIN as DAMP_PKCS11_PIN."
+        )
+    return token
+
+
+def _entry(pair: SigningKey, *, role: str, days: int, demo: bool) -> TrustedKey:
+    """The line of the trust file for a new key, valid from now on."""
     now = datetime.now(UTC).replace(microsecond=0)
-    entry = TrustedKey(
+    return TrustedKey(
         role=role,
         public_key=pair.public_key,
         not_before=now.isoformat(),
         not_after=(now + timedelta(days=days)).isoformat(),
         demo=demo,
     )
-    try:
-        change_trust(home.trust, lambda trust: change(trust).with_key(pair.keyid, entry))
-    except (TrustError, EventError):
-        (folder / f"{pair.keyid}.pem").unlink()
-        raise
-    return pair
 
 
-def rotate(home: Home, *, role: str, days: int) -> tuple[SigningKey, list[str]]:
+def rotate(
+    home: Home, *, role: str, days: int, on_token: bool = False
+) -> tuple[SigningKey, list[str]]:
     """Make a new key for a role; those that it follows end now, and what they signed still holds.
+
+    Args:
+        home: The state folder.
+        role: Whose keys.
+        days: Of the new one's validity.
+        on_token: Make it on the PKCS#11 token of the settings.
 
     Returns:
         The new key, and the ids of those that ended.
@@ -127,7 +205,8 @@ def rotate(home: Home, *, role: str, days: int) -> tuple[SigningKey, list[str]]:
         # what was signed within this second still holds
         return _ended(trust, ended, now + timedelta(seconds=1))
 
-    return _add(home, role=role, days=days, demo=demo, change=end_those_before), ended
+    key = _add(home, role=role, days=days, demo=demo, on_token=on_token, change=end_those_before)
+    return key, ended
 
 
 def _valid(trust: Trust, role: str, now: datetime) -> list[str]:

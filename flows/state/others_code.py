@@ -21,7 +21,7 @@ from flows.state.errors import EventError
 from flows.state.files import digest_file, write_atomically
 from flows.state.paths import Home
 
-OURS = frozenset({"damp", "torchvision", "timm", "hf", "imagefolder"})
+OURS = frozenset({"damp", "torchvision", "timm", "hf", "imagefolder", "webdataset"})
 """Families of architectures and data that damp itself builds and reads, by what stands before ':'.
 
 `flows.models.architectures.build` and `flows.data.loaders.load` ask for these first.

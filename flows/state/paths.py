@@ -93,6 +93,11 @@ class Home:
         return self.root / "fetched"
 
     @property
+    def qualifications(self) -> Path:
+        """Qualifications by the digest of their statement, and a folder for each study."""
+        return self.root / "qualifications"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 
@@ -166,6 +171,11 @@ class Attempt:
         return self.folder / "plan.json"
 
     @property
+    def qualification(self) -> Path:
+        """A copy of the qualification that the statement beside it rests on."""
+        return self.folder / "qualification.dsse.json"
+
+    @property
     def baseline(self) -> Path:
         """Findings on the original and the retrained models, made before the plan."""
         return self.folder / "yardstick.json"
@@ -184,3 +194,15 @@ class Attempt:
     def progress(self) -> Path:
         """How far the running step is: its last part."""
         return self.folder / "progress.json"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCase(Attempt):
+    """The folder of one cut of one class of a study, which is no event.
+
+    Its `event` is the study's id with the class, "ID/class-3".
+    """
+
+    @property
+    def folder(self) -> Path:
+        return self.home.qualifications / self.event / f"attempt-{self.number}"

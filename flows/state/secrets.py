@@ -20,8 +20,10 @@ from flows.state.errors import SettingsError
 
 POINTER = "DAMP_SECRETS"
 PASSPHRASE = "DAMP_KEY_PASSPHRASE"  # noqa: S105 - the variable's name
+TOKEN_PIN = "DAMP_PKCS11_PIN"  # noqa: S105 - the same
 NAMES = (
     PASSPHRASE,
+    TOKEN_PIN,
     "DAMP_LOCKS_URL",
     "DAMP_PREFECT_DATABASE_URL",
     "DAMP_MLFLOW_DATABASE_URL",

@@ -56,7 +56,9 @@ class Settings(BaseSettings):
         runner_address: Of that cluster; without one, a cluster on this machine.
         workers: Processes that train references beside one another here, or those of a cluster on
             this machine; 0 for one per core.
-        device: Torch device of surgery and observation (default `cpu`).
+        device: Torch device of training, surgery and observation (default `cpu`).
+        loader_workers: Processes that read and decode the next batches of a pass for statistics
+            (default 0: this process; decoding uses all cores in any case).
         threads: Threads of torch and of the linear algebra (default 1: on small nets two threads
             took two to seven times as long as one, and one thread gives the same bytes on every
             machine; large models want more).
@@ -66,6 +68,9 @@ class Settings(BaseSettings):
         system: What the model is used in, likewise.
         operator: The role that runs damp and deletes what it can delete, as in ml-platform.
         data_owner: The role that keeps the data sets.
+        pkcs11_module: Library of a PKCS#11 token that holds signing keys, made by
+            `damp keys new --token`.
+        pkcs11_token: The token's label. Its PIN is `DAMP_PKCS11_PIN`.
     """
 
     model_config = SettingsConfigDict(env_prefix="DAMP_", frozen=True, extra="ignore")
@@ -82,12 +87,15 @@ class Settings(BaseSettings):
     runner_address: str | None = None
     workers: int = Field(default=0, ge=0)
     device: str = "cpu"
+    loader_workers: int = Field(default=0, ge=0)
     threads: int = Field(default=1, ge=1)
     time_zone: str = "UTC"
     controller: str = Field(default="", max_length=200)
     system: str = Field(default="", max_length=200)
     operator: str = Field(default="", max_length=200)
     data_owner: str = Field(default="", max_length=200)
+    pkcs11_module: str | None = None
+    pkcs11_token: str = "damp"  # noqa: S105 - a label
 
     @field_validator("time_zone")
     @classmethod
@@ -233,6 +241,8 @@ def engine_variables(home: Path) -> dict[str, str]:
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLI_COLORS": "false",
         "GIT_PYTHON_REFRESH": "quiet",
+        # cuBLAS gives the same bytes twice only with a workspace of its own; no GPU, no effect
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,

@@ -23,6 +23,7 @@ The steps:
 
 What they share:
 
+    qualified.py    an event under a qualification: its family, its class, its standing
     audit_rows.py   the rows that the audits use of a data set
     method_cost.py  what a method costs beside a full retraining: operations and seconds
     shadows.py      shadow models: trained on random halves of all rows, to calibrate attacks
@@ -37,8 +38,10 @@ __all__ = [
     "claim",
     "conclude",
     "edit",
+    "method_cost",
     "plan",
     "prepare",
+    "qualified",
     "references",
     "register",
     "step",

@@ -44,6 +44,7 @@ class Case:
         edit: The candidate; None where there is none yet.
         seed: The plan's.
         near_margin: The share of what the original knows that a control holds; None for none.
+        alone: Whether it is judged under a qualification, without a baseline.
     """
 
     data: Data
@@ -52,6 +53,7 @@ class Case:
     edit: Edit | None
     seed: int
     near_margin: float | None = None
+    alone: bool = False
 
     @property
     def baseline(self) -> list[str]:
@@ -109,6 +111,7 @@ def audit(
         edit=edit,
         seed=plan.seed,
         near_margin=policy.get("near_margin"),
+        alone=bool(policy.get("yardstick")),
     )
     return audit_candidate(attempt, case, plan.baseline)
 
@@ -135,14 +138,20 @@ def audit_candidate(attempt: Attempt, case: Case, baseline: Artifact) -> Finding
 
 
 def audit_baseline(
-    attempt: Attempt, data: Data, model: Model, references: References, seed: int
+    attempt: Attempt,
+    data: Data,
+    model: Model,
+    references: References,
+    seed: int,
+    *,
+    alone: bool = False,
 ) -> dict[str, list[Json]]:
     """Findings on the original and on each reference compared with the others.
 
     No candidate is there yet. They are the controls of the audit to come and what the plan's power
     is worked out from.
     """
-    case = Case(data=data, model=model, references=references, edit=None, seed=seed)
+    case = Case(data=data, model=model, references=references, edit=None, seed=seed, alone=alone)
     parts, cost = _run(attempt.home, case, case.baseline)
     audit_cost.keep(attempt, "yardstick", cost)
     findings = _merged(parts)
@@ -226,6 +235,7 @@ class Suite:
             ),
             # those that a claimant handed in have no seeds: they may be copies
             trained_here=bool(case.references.seeds),
+            alone=case.alone,
         )
 
     def run(self, part: str) -> PartResult:
@@ -271,10 +281,10 @@ class Suite:
     def _result(
         self, evidence: Mapping[str, Evidence], impossible: dict[str, str] | None = None
     ) -> PartResult:
-        findings = {name: self._findings(each) for name, each in evidence.items()}
+        findings = {name: self.findings(each) for name, each in evidence.items()}
         return PartResult(findings=findings, impossible=impossible or {})
 
-    def _findings(self, evidence: Evidence) -> list[Json]:
+    def findings(self, evidence: Evidence) -> list[Json]:
         """Of every audit, each timed: the first that asks pays for what all share."""
         from audits import AUDITS
 

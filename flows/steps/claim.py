@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance.documents.policy import load_policy
+from compliance.documents.preprocessing import content_of
 from compliance.ledger import Ledger, states
 from flows.intake import claims, requests
-from flows.records import checkpoints, event_index
+from flows.records import checkpoints, event_index, qualifications
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.servers import isolated
@@ -33,7 +34,7 @@ from flows.state.facts import (
     Record,
     References,
 )
-from flows.state.files import Artifact, aside, write_atomically
+from flows.state.files import Artifact, aside, digest_file, write_atomically
 from flows.state.paths import Attempt, Home
 from flows.steps import conclude as concluding
 from flows.steps import edit as editing
@@ -288,7 +289,28 @@ def _limits(attempt: Attempt, accepted: AcceptedClaim) -> tuple[str, ...]:
             "The retrained models were handed in. That they were trained without the class is the "
             "word of whoever did; that they are no copies of the others was checked."
         )
+    limits += _theirs(attempt, accepted)
     return (*accepted.policy.limits, *limits)
+
+
+def _theirs(attempt: Attempt, accepted: AcceptedClaim) -> list[str]:
+    """What a qualification that the claimant handed in weighs: whose key, whose data.
+
+    Raises:
+        EventError: It does not hold, or is not the file that was received.
+    """
+    claim, origin = accepted.claim, Path(accepted.origin)
+    if claim.qualification is None:
+        return []
+    file = origin / claim.qualification.file
+    if digest_file(file) != accepted.files[claims.QUALIFICATION]:
+        raise EventError(f"{file} is not the qualification that was received: restore it.")
+    checked = claims.theirs_of(claim, origin)
+    content = checked.content
+    if content is None:
+        return []
+    same = content.family.model == accepted.files[ORIGINAL]
+    return [qualifications.weight(attempt.home, content, checked, same=same)]
 
 
 def _architecture_limit(model: Model, edit: Edit) -> tuple[str, ...]:
@@ -414,11 +436,17 @@ def _reproduction(attempt: Attempt, accepted: AcceptedClaim) -> bytes:
             for name in sources
             if name.startswith(REFERENCE)
         ]
+    if claim.qualification:
+        theirs = claim.qualification
+        content["qualification"] = {
+            "file": str((origin / theirs.file).resolve()),
+            "trust": str((origin / theirs.trust).resolve()),
+        }
     return json.dumps(_without_none(content), indent=2).encode() + b"\n"
 
 
 def _file(pinned: Path, source: Located, **more: Any) -> Json:
-    applied = source.preprocessing.content() if source.preprocessing else None
+    applied = content_of(source.preprocessing)
     content = {"file": pinned.name, "architecture": source.architecture, "preprocessing": applied}
     return _without_none(content | more)
 

@@ -12,7 +12,7 @@ from flows.state.errors import EventError
 from flows.state.facts import AcceptedRequest, Data, Edit, Findings, Json, Model, Plan, Record
 from flows.state.files import Artifact, digest_file, write_atomically
 from flows.state.paths import Attempt
-from flows.steps import predicate
+from flows.steps import predicate, qualified
 from flows.steps.step import step
 
 if TYPE_CHECKING:
@@ -81,7 +81,16 @@ def conclude(
     limits = model_checks.kept(attempt.home, attempt.event).limits
     rules = accepted.judged_by
     policy = rules.model_copy(update={"limits": (*rules.limits, *limits)})
-    verdict = judged(attempt, policy, propagation)
+    qualification: Json | None = None
+    if policy.yardstick is None:
+        verdict = judged(attempt, policy, propagation)
+    else:
+        basis, family, facts = qualified.standing_of(
+            attempt.home, qualified.Asked.of(accepted), data, model
+        )
+        verdict = qualified.judged(attempt, policy, basis, propagation)
+        qualification = qualified.part(basis, family, facts, verdict)
+        qualified.keep_beside(attempt, basis.digest)
     write_atomically(attempt.reproduce, _reproduction(accepted, data, model))
     statement = predicate.statement_of(
         attempt,
@@ -94,6 +103,7 @@ def conclude(
         method=predicate.method_of(attempt, accepted, edit),
         propagation=propagation,
         byproducts=byproducts(attempt.findings),
+        qualification=qualification,
     )
     return sign(attempt, statement, verdict, accepted.policy.signoffs)
 

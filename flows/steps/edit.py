@@ -38,6 +38,9 @@ def edit(
     elif accepted.method.renews:
         seed = renewal_seed(attempt)
         record = _renew(attempt, accepted, data, model, retired, seed)
+    elif accepted.method.is_other:
+        seed = renewal_seed(attempt)
+        record = _by_other_method(attempt, accepted, data, model, retired, seed)
     else:
         record = _edit(attempt, accepted, data, model, retired)
     seconds = round(time.monotonic() - began, 3)
@@ -143,6 +146,49 @@ def _renew(
     }
 
 
+def _by_other_method(
+    attempt: Attempt,
+    accepted: AcceptedRequest,
+    data: Data,
+    model: Model,
+    retired: Sequence[int],
+    seed: int,
+) -> Json:
+    """By a method of others, or a team's own: its source is what it was when the attempt began."""
+    from damp.operators import head
+    from flows.data import loaders
+    from flows.models import held_tensors, other_methods, weights
+    from flows.state import progress
+
+    dataset = loaders.learned(data, model)
+    network, _ = weights.load_weights(
+        attempt.home.root / model.file.path,
+        architecture=model.architecture,
+        classes=data.classes,
+        input_shape=dataset.input_shape,
+    )
+    progress.current().advance(f"forgetting by {accepted.method.preset}", 0, 1)
+    with held_tensors.unchanged(network, f"The network '{model.architecture}'"):
+        after, record = other_methods.run(
+            network,
+            dataset,
+            accepted.forget,
+            name=accepted.method.preset,
+            settings=accepted.method.settings,
+            code=accepted.method.code,
+            build=_build(data, model, dataset.input_shape, accepted.recipe),
+            seed=seed,
+        )
+    weights.save_weights(after, attempt.after, _metadata(retired))
+    last = head(network)
+    in_head = [key.rpartition(".")[0] == last for key in record.changed]
+    return no_edit() | {
+        "other": record.to_json(),
+        "samples": record.rows,
+        "headOnly": bool(in_head) and all(in_head),
+    }
+
+
 def _build(
     data: Data, model: Model, shape: tuple[int, ...], recipe: str
 ) -> Callable[[], nn.Module]:
@@ -175,6 +221,8 @@ def _cost(
         operations, seconds_of_it = whole, trained
     elif accepted.method.renews:
         operations, seconds_of_it = record["renewed"]["operations"], seconds
+    elif accepted.method.is_other:
+        operations, seconds_of_it = method_cost.other(build, dataset, record["other"]), seconds
     elif accepted.method.sequential:  # its passes depend on the model
         operations, seconds_of_it = None, seconds
     else:
@@ -210,7 +258,7 @@ def forget_classes(
 
     return damp.forget(
         network,
-        statistics_cache.batches(dataset),
+        statistics_cache.read_ahead(statistics_cache.batches(dataset)),
         forget=forget,
         preset=method.preset,
         gain=method.gain,
@@ -245,6 +293,8 @@ def _natural(edited: damp.EditedModel) -> Json:
                     "before": list(depth.before),
                     "goal": list(depth.goal),
                     "after": list(depth.after),
+                    "noise": list(depth.noise),
+                    "rows": edited.natural.rows,
                 }
                 for depth in edited.natural.depths
             ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flows.state.facts import Artifact, Fact, References
+from flows.state.facts import Artifact, Fact, Json, References
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
@@ -65,6 +65,25 @@ def surgery(build: Build, dataset: Dataset, preset: str) -> int:
         network = build()
     rows = sum(map(len, statistics_cache.batches(dataset).rows))
     return PRESETS[preset].passes * rows * multiply_adds.forward(network, dataset.train_inputs[:1])
+
+
+def other(build: Build, dataset: Dataset, record: Json) -> int:
+    """Multiply-adds of the rows that another method ran through the network.
+
+    Args:
+        record: With `forward` and `backward`.
+    """
+    import torch
+
+    from damp import multiply_adds
+
+    with torch.random.fork_rng(devices=[]):
+        network = build().requires_grad_(True)
+    rows, labels = dataset.train_inputs[:2], dataset.train_labels[:2]
+    forward = multiply_adds.forward(network, rows)
+    step = multiply_adds.training_step(network, rows, labels)
+    backward: int = record["backward"] * (step - forward)
+    return (record["forward"] * forward + backward) // len(labels)
 
 
 def training_seconds(home: Home, models: Sequence[Artifact]) -> float | None:

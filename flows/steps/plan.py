@@ -32,7 +32,7 @@ from flows.state.facts import (
 )
 from flows.state.files import Artifact, canonical, digest_bytes, write_atomically
 from flows.state.paths import Attempt
-from flows.steps import audit, audit_rows
+from flows.steps import audit, audit_rows, qualified
 from flows.steps.step import step
 
 SEED_SOURCE = "first 32 bits of the ledger's head before the plan was registered"
@@ -131,10 +131,16 @@ def register_plan(
         seed = _Seed(value=content["seed"], source=content["seedSource"])
     else:
         seed = _seed(ledger, attempt.event, accepted, model, data)
+    alone = accepted.policy.yardstick is not None
     # after a kill it is taken anew, from what is kept of each model, and comes out the same
-    baseline = audit.audit_baseline(attempt, data, model, references, seed.value)
+    baseline = audit.audit_baseline(attempt, data, model, references, seed.value, alone=alone)
     if entry is None:
-        content = _plan(accepted, data, model, seed, baseline)
+        power = (
+            _under_qualification(attempt, accepted, data, model)
+            if isinstance(accepted, AcceptedRequest) and alone
+            else _expected_power(accepted.judged_by, data, baseline)
+        )
+        content = _plan(accepted, data, model, seed, power)
         body = {"plan": content, "digest": _digest(content), "attempt": attempt.number}
         entry = ledger.append_once("plan_registered", attempt.event, key, body)
     write_atomically(attempt.plan, json.dumps(content, indent=2).encode())
@@ -154,7 +160,7 @@ def _digest(plan: Json) -> str:
     return digest_bytes(canonical(plan))
 
 
-def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, baseline: Json) -> Json:
+def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, power: Json) -> Json:
     return {
         "policy": accepted.policy.model_dump(mode="json"),
         "policyDigest": accepted.policy.digest(),
@@ -169,7 +175,7 @@ def _plan(accepted: Accepted, data: Data, model: Model, seed: _Seed, baseline: J
         **_rung(accepted),
         "seed": seed.value,
         "seedSource": seed.source,
-        "expectedPower": _expected_power(accepted.judged_by, data, baseline),
+        "expectedPower": power,
     }
 
 
@@ -194,6 +200,16 @@ def _claimed(accepted: Accepted) -> Json:
         "editedArchitecture": accepted.claim.edited.architecture,
         "claimantCode": others_code.in_files(accepted.files),
     }
+
+
+def _under_qualification(
+    attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model
+) -> Json:
+    """What a qualification lets expect of this event, and what of it is not covered."""
+    basis, _, _ = qualified.standing_of(attempt.home, qualified.Asked.of(accepted), data, model)
+    power = qualified.expected_power(accepted.judged_by, data, basis)
+    progress.current().advance(str(power["told"]), 1, 1)
+    return power
 
 
 def _expected_power(policy: Policy, data: Data, baseline: Json) -> Json:

@@ -47,6 +47,7 @@ def statement_of(
     method: Json,
     propagation: Sequence[Json],
     byproducts: Sequence[Json],
+    qualification: Json | None = None,
 ) -> Json:
     """The statement about the model after, valid by its schema.
 
@@ -56,6 +57,7 @@ def statement_of(
         method: What was done to the weights.
         propagation: What still holds the classes.
         byproducts: Files that it names by digest.
+        qualification: What it rests on, where no model was retrained.
     Raises:
         StatementError: A part contradicts another.
     """
@@ -79,6 +81,7 @@ def statement_of(
         retention=_retention(now, accepted.policy),
         byproducts=byproducts,
         demoKey=keyring.signing_key(attempt.home, "executor").demo,
+        qualification=qualification,
     )
 
 
@@ -247,23 +250,29 @@ def method_of(attempt: Attempt, accepted: AcceptedRequest, edit: Edit) -> Json:
     record = json.loads(attempt.edit.read_text())
     parts = ("operators", "skipped", "recalibrated", "headOnly")
     return {
-        "name": accepted.method.preset if _trains(accepted) else "damp",
+        "name": accepted.method.preset if _is_no_preset(accepted) else "damp",
         "version": __version__,
         "parameters": {
             "retire": True,
-            **accepted.method_json(),
+            **_parameters(accepted),
             "retired": list(edit.retired),
             "seed": edit.seed,
         },
         **{part: record[part] for part in parts},
-        **({"renewed": record["renewed"]} if "renewed" in record else {}),
+        **{part: record[part] for part in ("renewed", "other") if part in record},
         "repairs": record["repairs"] if "repairs" in record else _former_repairs(record),
         **{part: record[part] for part in ("goals", "standIn") if part in record},
     }
 
 
-def _trains(accepted: AcceptedRequest) -> bool:
-    return accepted.method.retrains or accepted.method.renews
+def _parameters(accepted: AcceptedRequest) -> Json:
+    """Of the surgery; settings and source of another method stand under `other`."""
+    return {k: v for k, v in accepted.method_json().items() if k not in ("settings", "code")}
+
+
+def _is_no_preset(accepted: AcceptedRequest) -> bool:
+    method = accepted.method
+    return method.retrains or method.renews or method.is_other
 
 
 def _former_repairs(record: Json) -> list[Json]:

@@ -16,6 +16,7 @@ from compliance.ledger import Ledger, states
 from compliance.verdict import FAILED
 from flows.data.dataset import DataSpec
 from flows.intake import model_checks, requests
+from flows.models import other_methods
 from flows.registry import model_source
 from flows.state.errors import EventError
 from flows.state.facts import (
@@ -87,7 +88,7 @@ def _start(attempt: Attempt, request: Request, policy: Policy, event: states.Eve
         preset, why = asked, "asked for by damp retry"
     else:
         why = _why_retrain(ledger, policy, event)
-        preset = RETRAIN if why else request.method.preset
+        preset = RETRAIN if why else request.method.chosen
     body: Json = {"attempt": attempt.number, "method": _method(request, preset).to_json()}
     body |= ({"reason": why} if why else {}) | ({"rung": rung.to_json()} if rung else {})
     return ledger.append_once("attempt_started", attempt.event, key, body, checked=True)
@@ -187,8 +188,17 @@ def _hurry(ledger: Ledger, event: states.Event) -> str:
 
 
 def _method(request: Request, preset: str) -> Method:
-    """The preset that is due, with the settings that were asked for."""
+    """The method that is due, with the settings that were asked for."""
     asked = request.method
+    if preset == asked.name:
+        return Method(
+            preset=preset,
+            gain=1.0,
+            sequential=False,
+            skip=(),
+            settings=dict(sorted(asked.settings.items())),
+            code=other_methods.digest(preset),
+        )
     return Method(
         preset=preset,
         gain=asked.gain,

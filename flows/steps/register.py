@@ -62,6 +62,7 @@ def register(
         move_alias=moves,
         metrics=metrics,
         description=description,
+        more=[attempt.qualification] if accepted.policy.yardstick else [],
     )
     registration = Registration(
         name=version.name,

@@ -160,9 +160,9 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(recipe: Recipe, 
     with pytest.raises(KilledError):
         fit(recipe, checkpoint=kept, progress=killed)
     assert kept.state["epoch"] == last
-    seen: list[int] = []
-    again = fit(recipe, checkpoint=Kept(kept.state), progress=lambda e, *rest: seen.append(e))
-    assert seen == list(range(last + 1, 5))
+    rows: list[int] = []
+    again = fit(recipe, checkpoint=Kept(kept.state), progress=lambda e, *rest: rows.append(e))
+    assert rows == list(range(last + 1, 5))
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
@@ -174,10 +174,10 @@ def test_keeping_a_state_changes_nothing() -> None:
 
 
 def test_accuracy_is_that_of_the_rows_as_they_were_learned() -> None:
-    told: list[float] = []
-    fit(Recipe(epochs=60, batch_size=4), watch=lambda epoch: told.append(epoch.accuracy))
-    assert all(0 <= each <= 1 for each in told)
-    assert told[-1] == 1.0
+    rows: list[float] = []
+    fit(Recipe(epochs=60, batch_size=4), watch=lambda epoch: rows.append(epoch.accuracy))
+    assert all(0 <= each <= 1 for each in rows)
+    assert rows[-1] == 1.0
     mixed: list[float] = []
     fit(RICH, watch=lambda epoch: mixed.append(epoch.accuracy))
     assert all(each != each for each in mixed)

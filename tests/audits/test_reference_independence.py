@@ -101,13 +101,13 @@ class Digits:
         ]
 
     def evidence(self, references):
-        seen = [self.observed(m, f"model {i}") for i, m in enumerate((self.models[0], *references))]
+        rows = [self.observed(m, f"model {i}") for i, m in enumerate((self.models[0], *references))]
         return Evidence(
-            original=seen[0],
+            original=rows[0],
             candidate=replace(
-                seen[0], digest="candidate", weights={}, test_logits=0 * seen[0].test_logits
+                rows[0], digest="candidate", weights={}, test_logits=0 * rows[0].test_logits
             ),
-            references=tuple(seen[1:]),
+            references=tuple(rows[1:]),
             train_labels=self.rows[1].numpy(),
             test_labels=self.rows[1].numpy(),
             forget=(3,),

@@ -41,13 +41,13 @@ def test_few_shots_find_a_class_that_is_there_and_only_that(features, shots):
 
 
 def test_a_fresh_head_finds_a_class_that_is_there_and_only_that(features):
-    found = {}
+    by_name = {}
     for apart in (True, False):
         x, labels = features(apart=apart)
-        found[apart] = measures.refitted(x, labels, labels == 3)
-    assert found[True][0] > 0.97
-    assert found[False][0] == pytest.approx(0.5, abs=0.15)
-    assert found[True][1] > 0.97
+        by_name[apart] = measures.refitted(x, labels, labels == 3)
+    assert by_name[True][0] > 0.97
+    assert by_name[False][0] == pytest.approx(0.5, abs=0.15)
+    assert by_name[True][1] > 0.97
 
 
 def test_distance_along_the_discriminant(features):
@@ -98,11 +98,11 @@ def test_a_missed_target_is_bold_and_an_interval_is_students():
 
 def test_results_are_made_once_for_the_same_facts(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "CACHE", tmp_path)
-    made = []
+    rows = []
 
     def make():
-        made.append(1)
-        return {"figure": len(made)}
+        rows.append(1)
+        return {"figure": len(rows)}
 
     assert store.kept("figures", {"seed": 0}, make) == {"figure": 1}
     assert store.kept("figures", {"seed": 0}, make) == {"figure": 1}

@@ -30,13 +30,13 @@ def check(value: int, least: float = 0.5) -> bool:
 
 def test_decisions_are_changed_and_words_are_not() -> None:
     found = mutation.mutations(SOURCE)
-    told = {(m.kind, m.before, m.after) for m in found}
-    assert ("comparison", "value < 3", "value <= 3") in told
-    assert ("arithmetic", "value * 2", "value / 2") in told
-    assert ("boolean", "value < 3 and (not least)", "value < 3 or not least") in told
-    assert ("boolean", "not least", "not not least") in told
-    assert ("constant", "0.5", "1.0") in told
-    assert ("return", "return value * 2 == 8", "return None") in told
+    names = {(m.kind, m.before, m.after) for m in found}
+    assert ("comparison", "value < 3", "value <= 3") in names
+    assert ("arithmetic", "value * 2", "value / 2") in names
+    assert ("boolean", "value < 3 and (not least)", "value < 3 or not least") in names
+    assert ("boolean", "not least", "not not least") in names
+    assert ("constant", "0.5", "1.0") in names
+    assert ("return", "return value * 2 == 8", "return None") in names
     # neither the message of an error, nor the docstring, nor an annotation, nor a guard for types
     assert {m.line for m in found} == {5, 10, 11, 13}
     assert not any("+" in m.before for m in found)

@@ -54,14 +54,14 @@ class Record:
 
 def trusted(key: SigningKey, role: str = "executor", **changes: Any) -> TrustedKey:
     """A line of the trust file that was valid at the example's time."""
-    told = {
+    by_name = {
         "role": role,
         "public_key": key.public_key,
         "not_before": "2026-09-01T00:00:00Z",
         "not_after": "2027-09-01T00:00:00Z",
         "demo": key.demo,
     }
-    return TrustedKey(**(told | changes))
+    return TrustedKey(**(by_name | changes))
 
 
 @pytest.fixture(scope="session")

@@ -101,13 +101,13 @@ def findings(kind: str = "edited", **values: float) -> list[Finding]:
     planted = {k.replace("__", ".").replace("_at_", "@"): v for k, v in values.items()}
     without = int(kind.removeprefix("reference_")) if kind.startswith("reference_") else None
     knows = kind in ("original", "output_retired", "random_direction")
-    made = [share(n, 0.978 if knows else 0.0, 0.997 if knows else 0.04) for n in FORGET_ACCURACY]
+    rows = [share(n, 0.978 if knows else 0.0, 0.997 if knows else 0.04) for n in FORGET_ACCURACY]
     for name, (_, mean, sd, original, edited, _) in FIGURES.items():
         value = edited if kind == "edited" else original
         if without is not None:
             value = mean + STEPS[without] * sd
-        made.append(measurement(name, planted.get(name, value), without=without))
-    return [_finding(audit, made) for audit in AUDITS]
+        rows.append(measurement(name, planted.get(name, value), without=without))
+    return [_finding(audit, rows) for audit in AUDITS]
 
 
 def _finding(audit: str, made: list[Figure]) -> Finding:

@@ -71,11 +71,11 @@ def failed(example: ModuleType) -> Json:
 
 def inconclusive(example: ModuleType) -> Json:
     """A required audit that was not run, an undecided figure, a control gone wrong, an unknown."""
-    found = [f for f in example.findings(head_refit__forget=1.0) if f.audit != "membership"]
+    rows = [f for f in example.findings(head_refit__forget=1.0) if f.audit != "membership"]
     reason = "Only 9 held-out images of class 8, 20 are needed: bring more test images."
     gap = not_run("membership", "Can an attacker tell members?", reason, seed=1)
     controls = {**example.controls(), "random_direction": example.findings()}
-    judged = judge([*found, gap], controls, example.policy())
+    judged = judge([*rows, gap], controls, example.policy())
     statement: Json = example.example(judged)
     statement["predicate"]["propagation"].append(
         {
@@ -97,11 +97,11 @@ KINDS: dict[str, Callable[[ModuleType], Json]] = {
 
 def findings(example: ModuleType) -> list[Json]:
     """Findings of the candidate as JSON, with the series that the pictures need."""
-    made = [_with_pictures(f) for f in example.findings()]
-    made[2]["parameters"]["left_out"] = {
+    rows = [_with_pictures(f) for f in example.findings()]
+    rows[2]["parameters"]["left_out"] = {
         "membership.tpr_at_0.1_percent.forget.loss": "needs 1000 images outside training, got 90"
     }
-    return made
+    return rows
 
 
 def index(example: ModuleType) -> Json:
@@ -134,8 +134,8 @@ def index(example: ModuleType) -> Json:
 def _with_pictures(finding: Finding) -> Json:
     series = {"accuracy": per_class(), "membership": roc(), "routing": shares()}
     question = catalogue.AUDITS[finding.audit].question
-    told: Json = finding.to_json()
-    return told | {"question": question, "series": series.get(finding.audit, {})}
+    content: Json = finding.to_json()
+    return content | {"question": question, "series": series.get(finding.audit, {})}
 
 
 def _band(values: list[float], width: float) -> Json:

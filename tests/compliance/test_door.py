@@ -23,8 +23,8 @@ def test_the_door_shows_what_it_names() -> None:
 
 
 def imported(code: str, watched: list[str]) -> str:
-    told = f"{code}\nimport sys\nprint([m for m in {watched} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    text = f"{code}\nimport sys\nprint([m for m in {watched} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

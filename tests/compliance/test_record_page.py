@@ -32,8 +32,8 @@ def blocks(language: str) -> list[str]:
 
 def parts() -> dict[str, Any]:
     """Blocks of JSON that name the part of the predicate that they show."""
-    found = re.findall(r"```json (\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
-    return {name: json.loads(text) for name, text in found}
+    matches = re.findall(r"```json (\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
+    return {name: json.loads(text) for name, text in matches}
 
 
 def shell(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -43,15 +43,15 @@ def shell(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_openssl_agrees_with_the_lines_of_the_page(record: Any) -> None:
-    told = shell(record.folder).stdout
-    assert "Signature Verified Successfully" in told
-    assert record.executor.keyid in told
+    output = shell(record.folder).stdout
+    assert "Signature Verified Successfully" in output
+    assert record.executor.keyid in output
 
 
 def test_openssl_refuses_a_changed_statement_by_the_same_lines(record: Any) -> None:
-    told = json.loads(record.statement.read_bytes())
-    told["payload"] = told["payload"].replace("A", "B", 1)
-    record.statement.write_text(json.dumps(told))
+    content = json.loads(record.statement.read_bytes())
+    content["payload"] = content["payload"].replace("A", "B", 1)
+    record.statement.write_text(json.dumps(content))
     assert "Signature Verified Successfully" not in shell(record.folder).stdout
 
 
@@ -118,9 +118,9 @@ def test_every_command_of_the_page_exists() -> None:
         assert command is not None, line
         if isinstance(command, click.Group) and len(words) > 1:
             command = command.commands[words[1]]
-        known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
+        names = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
         for option in re.findall(r"--[a-z-]+", line):
-            assert option in known, f"{line}: {option}"
+            assert option in names, f"{line}: {option}"
 
 
 def test_the_row_of_the_page_has_the_keys_of_a_row(example: ModuleType) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import damp
-from damp import natural
+from damp import natural, natural_edit
 from damp.catalogue import PRESETS
 from tests.damp.test_sum_writers import Residual
 
@@ -94,11 +94,55 @@ def test_the_passes_are_those_of_its_row(residual):
 
     counted = Counted(batches)
     edited = damp.forget(model, counted, forget=1, preset="natural")
-    assert counted.passes == PRESETS["natural"].passes == 3
+    # the statistics and the first capped rows share one
+    assert counted.passes == PRESETS["natural"].passes - 1 == 2
     assert edited.natural.passes == 2
     counted.passes = 0
     damp.forget(model, counted, forget=1, preset="natural", measured=damp.measure(model, batches))
     assert counted.passes == 2
+
+
+def test_the_noise_that_rows_leave_falls_with_their_root(digits, digit_net, split):
+    (inputs, labels), _ = digits
+    noises = []
+    for count in (30, 120):
+        few = torch.cat([(labels == c).nonzero().flatten()[:count] for c in labels.unique()])
+        batches = split(inputs[few], labels[few], 100)
+        edited = damp.forget(digit_net, batches, forget=3, preset="natural")
+        assert edited.natural.rows == len(few)
+        (depth,) = edited.natural.depths
+        noises.append(depth.noise[0])
+    # sqrt(tr(S^-1 S_f) / n_f): twice as small for four times as many, as far as S is known
+    assert noises[0] / noises[1] == pytest.approx(2, rel=0.3)
+
+
+def test_rows_that_are_kept_beside_the_statistics_are_those_of_a_pass_of_their_own(residual):
+    model, batches = residual
+    measured = damp.measure(model, batches)
+    one = damp.forget(model, batches, forget=1, preset="natural")
+    other = damp.forget(model, batches, forget=1, preset="natural", measured=measured)
+    assert one.natural.rows == other.natural.rows
+    pairs = zip(one.unretired.parameters(), other.unretired.parameters(), strict=True)
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_in_another_order_each_time_are_answered_by_the_original(residual):
+    """The logits are those of the very rows, though a shuffled loader gives others each time."""
+    model, batches = residual
+
+    class Shuffled(list):
+        turn = 0
+
+        def __iter__(self):
+            self.turn += 1
+            return iter(self[self.turn % len(self) :] + self[: self.turn % len(self)])
+
+    edited = damp.forget(model, Shuffled(batches), forget=1, preset="natural")
+    plain = damp.forget(model, batches, forget=1, preset="natural")
+    inputs = torch.cat([images for images, _ in batches])
+    answers = [each.unretired(inputs).argmax(1) for each in (edited, plain)]
+    assert float((answers[0] == answers[1]).float().mean()) > 0.9
 
 
 def test_the_same_bits_twice_and_in_other_batches(residual, split):
@@ -274,8 +318,14 @@ def test_no_class_to_forget_leaves_every_bit(residual):
     ],
 )
 def test_a_goal_that_is_not_nearly_reached_is_said_not_to_be(before, goal, after, reached):
-    depth = natural.NaturalDepth(
-        layers=("fc",), before=(before,), goal=(goal,), after=(after,), residual=0.5, changed=True
+    depth = natural_edit.NaturalDepth(
+        layers=("fc",),
+        before=(before,),
+        goal=(goal,),
+        after=(after,),
+        noise=(0.1,),
+        residual=0.5,
+        changed=True,
     )
     reason = natural._missed(depth, (7,))
     assert (reason is None) == reached

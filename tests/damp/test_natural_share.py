@@ -49,7 +49,7 @@ def test_a_class_that_is_drawn_as_a_mixture_of_the_others_shows_only_noise():
 def test_the_regression_is_the_ridge_solution(clouds):
     rows, labels = clouds(2, 4, (5,), 25)
     targets = rows @ torch.arange(15.0, dtype=torch.float64).view(5, 3) + labels[:, None]
-    found = LinearMap.fitted(rows, targets)
+    (found,) = LinearMap.fitted(rows, targets)
     # ridge regression as least squares on rows to which sqrt(ridge) I is appended
     x, y = (rows - rows.mean(0)).numpy(), (targets - targets.mean(0)).numpy()
     ridge = 0.01 * np.mean(np.var(x, axis=0)) * len(x)
@@ -60,7 +60,7 @@ def test_the_regression_is_the_ridge_solution(clouds):
 
 
 def test_features_that_do_not_vary_predict_the_mean():
-    found = LinearMap.fitted(torch.ones(6, 2).double(), torch.arange(6.0).double()[:, None])
+    (found,) = LinearMap.fitted(torch.ones(6, 2).double(), torch.arange(6.0).double()[:, None])
     assert found(torch.full((1, 2), 9.0).double()).item() == pytest.approx(2.5)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from damp import rows
 from damp.operators import find
-from damp.rows import capped_rows
+from damp.rows import Answers, RowKeeper, capped_rows
 from damp.sums import find_sums
 from damp.tracing import trace
 
@@ -22,9 +22,10 @@ def taken(net, batches, forget=(1,), retired=()):
     operators, _ = find(net)
     uses = trace(net, operators, batches[0][0]).uses
     sums = find_sums(net, uses["2"], batches[0][0], 1)
-    return capped_rows(
-        net, net, batches, forget, retired, sums=sums, operators=[operators[0]], classes=4
+    keeper = RowKeeper(
+        Answers(net), forget, retired, sums=sums, operators=[operators[0]], classes=4
     )
+    return capped_rows(net, batches, keeper, edited=False)
 
 
 def test_the_first_rows_of_each_class_are_taken(net, monkeypatch):

@@ -20,14 +20,14 @@ from flows.servers import processes
 
 def binaries() -> Path:
     """Where `initdb` and `pg_ctl` lie; Debian keeps them out of PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    items = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     told = shutil.which("initdb")
-    if not found and told is None:
+    if not items and told is None:
         why = "NOT TESTED: PostgreSQL is missing; `apt-get install postgresql` brings it"
         if os.environ.get("DAMP_REQUIRE_POSTGRES"):
             pytest.fail(why)
         pytest.skip(why)
-    return (found[-1] if found else Path(str(told))).parent
+    return (items[-1] if items else Path(str(told))).parent
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Cluster:
 
     def kill(self) -> None:
         """End its first process by SIGKILL."""
-        told = (self.folder / "data" / "postmaster.pid").read_text()
-        os.kill(int(told.splitlines()[0]), signal.SIGKILL)
+        text = (self.folder / "data" / "postmaster.pid").read_text()
+        os.kill(int(text.splitlines()[0]), signal.SIGKILL)
 
 
 def _pg_ctl() -> Path:

@@ -38,11 +38,11 @@ def cells(line: str) -> list[str]:
 
 def test_the_summary_has_a_line_per_attempt_with_value_and_retrained_mean(signed: Path) -> None:
     head, _, first, second = tables.summary([("Forget 8", [signed, signed])]).splitlines()
-    told = dict(zip(cells(head), cells(first), strict=True))
-    assert told["event"] == "Forget 8"
-    assert told["verdict"] == "PASSED"
-    assert told["retain"] == "0.987 (0.988)"
-    assert told["few-shot 1"] == "0.535 (0.560)"
+    items = dict(zip(cells(head), cells(first), strict=True))
+    assert items["event"] == "Forget 8"
+    assert items["verdict"] == "PASSED"
+    assert items["retain"] == "0.987 (0.988)"
+    assert items["few-shot 1"] == "0.535 (0.560)"
     assert first == second
 
 
@@ -73,9 +73,9 @@ def test_the_page_of_an_event_shows_every_measurement_and_control(
 
 def test_an_outcome_outside_its_margin_stands_out(signed: Path, example: ModuleType) -> None:
     assert "**outside**" not in tables.event([signed], title="x", command="x")
-    told = example.judge(
+    verdict = example.judge(
         example.findings(few_shot__1_at_penultimate=0.92), example.controls(), example.policy()
     )
-    statement = example.example(told)
+    statement = example.example(verdict)
     signed.write_bytes(envelope.sign(statement, envelope.generate(signed.parent / "k", demo=True)))
     assert "**outside**" in tables.event([signed], title="x", command="x")

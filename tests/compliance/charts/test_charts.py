@@ -129,7 +129,7 @@ def test_hostile_names_stay_names_in_every_picture() -> None:
         for t in PAGES.HOSTILE
     ]
     rows = [row(name=f"few_shot.1@{t}") for t in PAGES.HOSTILE]
-    found = [
+    entries = [
         {
             "audit": "accuracy",
             "series": {
@@ -144,7 +144,7 @@ def test_hostile_names_stay_names_in_every_picture() -> None:
         strength.picture_of(operators),
         overview.picture_of(rows),
         depth.picture_of(rows),
-        classes.accuracy(found),
+        classes.accuracy(entries),
     ):
         assert picture is not None
         root = ElementTree.fromstring(picture.svg)  # noqa: S314  our own
@@ -169,8 +169,8 @@ def test_a_picture_without_data_is_left_out() -> None:
 
 def test_missing_references_leave_gaps_and_no_invented_values() -> None:
     data = {"classes": [0, 1], "candidate": [0.9, None], "original": [0.8]}
-    found = [{"audit": "accuracy", "series": {"per_class": data}}]
-    picture = classes.accuracy(found)
+    rows = [{"audit": "accuracy", "series": {"per_class": data}}]
+    picture = classes.accuracy(rows)
     assert picture is not None
     assert picture.rows == (("0", 0.9, None, None, None, 0.8), ("1", *(None,) * 5))
 
@@ -226,8 +226,8 @@ def test_the_depth_picture_keeps_the_order_of_the_statement_and_its_numbers() ->
 
 
 def test_many_classes_are_cut_to_those_that_matter() -> None:
-    found = [{"audit": "accuracy", "series": PAGES.per_class(400)}]
-    picture = classes.accuracy(found)
+    rows = [{"audit": "accuracy", "series": PAGES.per_class(400)}]
+    picture = classes.accuracy(rows)
     assert picture is not None
     assert ">398*<" in picture.svg  # the forgotten one
     assert "Drawn are the 40 classes" in picture.caption
@@ -273,11 +273,11 @@ def made_up_evidence() -> Evidence:
 
 def test_the_series_of_the_real_audits_fill_the_pictures() -> None:
     evidence = made_up_evidence()
-    found = [audit(evidence).to_json() for audit in (accuracy.audit, routing.audit)]
-    found.append(membership.audit(evidence).to_json())
-    assert {f["status"] for f in found} == {"RUN"}
-    per_class, shares = classes.accuracy(found), classes.routing(found)
-    roc = plots_roc.picture_of(found)
+    rows = [audit(evidence).to_json() for audit in (accuracy.audit, routing.audit)]
+    rows.append(membership.audit(evidence).to_json())
+    assert {f["status"] for f in rows} == {"RUN"}
+    per_class, shares = classes.accuracy(rows), classes.routing(rows)
+    roc = plots_roc.picture_of(rows)
     assert per_class is not None
     assert shares is not None
     assert roc is not None

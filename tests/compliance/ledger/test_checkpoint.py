@@ -47,8 +47,8 @@ def signed(ledger: Ledger, key: SigningKey, size: int = ENTRIES) -> str:
 
 
 def test_a_note_is_written_as_the_format_says(key: SigningKey) -> None:
-    told = signed_note.sign("one\ntwo\n", "example.org/log", key)
-    text, blank, line = told.rpartition("\n\n")
+    envelope_bytes = signed_note.sign("one\ntwo\n", "example.org/log", key)
+    text, blank, line = envelope_bytes.rpartition("\n\n")
     assert (text, blank) == ("one\ntwo", "\n\n")
     dash, name, rest = line.removesuffix("\n").split(" ")
     assert (dash, name) == ("\u2014", "example.org/log")
@@ -63,7 +63,7 @@ def test_the_published_example_is_read_and_its_signature_holds() -> None:
         "c74f20a3",
         ("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"),
     )
-    told = (
+    text = (
         "If you think cryptography is the answer to your problem,\n"
         "then you don't know what your problem is.\n\n"
         "\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfq"
@@ -71,7 +71,7 @@ def test_the_published_example_is_read_and_its_signature_holds() -> None:
     )
     public = base64.b64decode(raw)[1:]  # after the byte that says Ed25519
     assert signed_note.key_id(name, public).hex() == key_hash
-    found = signed_note.parse(told)
+    found = signed_note.parse(text)
     ((who, hint, signature),) = found.signatures
     assert (who, hint.hex()) == (name, key_hash)
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -285,7 +285,7 @@ def test_mangled_proofs_are_refused_in_words(
     ledger: Ledger, key: SigningKey, trust: Trust, seed: int
 ) -> None:
     draw = random.Random(seed)
-    made: list[tuple[str, Callable[[str | bytes], Any]]] = [
+    rows: list[tuple[str, Callable[[str | bytes], Any]]] = [
         (
             proofs.between(ledger.lines(), 7, signed(ledger, key)),
             lambda text: proofs.check_between(
@@ -297,7 +297,7 @@ def test_mangled_proofs_are_refused_in_words(
             lambda text: proofs.check_inclusion(text, trust),
         ),
     ]
-    for proof, check in made:
+    for proof, check in rows:
         whole = check(proof)
         for _ in range(100):
             content = bytearray(proof.encode())
@@ -305,7 +305,7 @@ def test_mangled_proofs_are_refused_in_words(
                 place = draw.randrange(len(content))
                 content[place : place + draw.randint(0, 3)] = draw.randbytes(draw.randint(0, 3))
             try:
-                found = check(bytes(content))
+                checked = check(bytes(content))
             except NoteError:
                 continue
-            assert found == whole
+            assert checked == whole

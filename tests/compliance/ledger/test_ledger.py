@@ -133,9 +133,9 @@ def test_a_cut_tail_is_found_by_who_kept_the_position(ledger: Ledger, kept: int)
     held = (ENTRIES, ledger.head())
     ledger.path.write_bytes(b"".join(lines(ledger)[:kept]))
     assert verify(ledger.path).broken is None  # a chain alone cannot see it
-    found = verify(ledger.path, held=held)
-    assert found.broken == kept
-    assert "cut off" in found.problem
+    verification = verify(ledger.path, held=held)
+    assert verification.broken == kept
+    assert "cut off" in verification.problem
 
 
 def test_any_turned_bit_is_found(ledger: Ledger) -> None:

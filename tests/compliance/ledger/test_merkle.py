@@ -44,9 +44,9 @@ def test_the_root_is_the_tree_hash_of_the_rfc(entries: list[bytes]) -> None:
 
 def test_the_roots_of_the_published_test_vectors() -> None:
     """The leaves and roots that the reference implementation of certificate transparency tests."""
-    told = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657"]
-    told.append("606162636465666768696a6b6c6d6e6f")
-    entries = [bytes.fromhex(text) for text in told]
+    lines = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657"]
+    lines.append("606162636465666768696a6b6c6d6e6f")
+    entries = [bytes.fromhex(text) for text in lines]
     roots = {
         1: "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
         2: "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",

@@ -67,8 +67,8 @@ def signed(**body: Any) -> tuple[str, dict[str, Any]]:
     ],
 )
 def test_the_state_follows_from_the_entries(steps: list[Any], state: str) -> None:
-    found = states.current(entries_of(*steps), "e1")
-    assert (found.state.value, found.problem) == (state, "")
+    event = states.current(entries_of(*steps), "e1")
+    assert (event.state.value, event.problem) == (state, "")
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_a_step_that_the_state_does_not_allow_is_refused(steps: list[Any], kind:
 
 
 def test_a_step_that_should_not_be_there_is_told_and_changes_nothing() -> None:
-    found = states.current(entries_of("attempt_started", "model_promoted"), "e1")
-    assert found.state is State.EXECUTING
-    assert "entry 2" in found.problem
-    assert "model_promoted is not possible" in found.problem
+    event = states.current(entries_of("attempt_started", "model_promoted"), "e1")
+    assert event.state is State.EXECUTING
+    assert "entry 2" in event.problem
+    assert "model_promoted is not possible" in event.problem
 
 
 def test_an_event_that_was_never_received_is_entries_of() -> None:
-    (found,) = states.events(entries_of("attempt_started")[1:]).values()
-    assert "never received" in found.problem
+    (row,) = states.events(entries_of("attempt_started")[1:]).values()
+    assert "never received" in row.problem
     with pytest.raises(StateError, match="submit its request"):
         states.current([], "e1")
 
@@ -119,9 +119,9 @@ def test_every_kind_leads_somewhere_and_every_state_has_its_exits() -> None:
 def test_attempts_verdicts_and_statements_are_counted() -> None:
     steps = ["attempt_started", ("statement_signed", FAILED), "attempt_closed"]
     second = ("attempt_started", {"attempt": 2})
-    found = states.current(entries_of(*steps, second), "e1")
-    assert (found.attempt, found.attempt_closed, found.verdict) == (2, False, "FAILED")
-    assert found.statements == ("a" * 64,)
+    event = states.current(entries_of(*steps, second), "e1")
+    assert (event.attempt, event.attempt_closed, event.verdict) == (2, False, "FAILED")
+    assert event.statements == ("a" * 64,)
 
 
 @pytest.mark.parametrize(

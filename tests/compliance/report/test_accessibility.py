@@ -63,8 +63,8 @@ def axe() -> str:
         )
         if done.returncode:
             missing(f"npm could not fetch axe-core ({done.stderr.strip()[-200:]})")
-    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    assert found == INTEGRITY
+    text = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    assert text == INTEGRITY
     with tarfile.open(archive) as packed:
         source = packed.extractfile("package/axe.min.js")
         assert source is not None
@@ -108,10 +108,10 @@ def check(axe: str, tmp_path: Path) -> Callable[[str], Violations]:
             timeout=120,
             check=True,
         )
-        told = re.search(r'data-axe="([^"]*)"', done.stdout)
-        assert told is not None, "axe-core did not finish"
-        found: Violations = json.loads(html.unescape(told[1]))
-        return found
+        match = re.search(r'data-axe="([^"]*)"', done.stdout)
+        assert match is not None, "axe-core did not finish"
+        content: Violations = json.loads(html.unescape(match[1]))
+        return content
 
     return run
 
@@ -127,8 +127,8 @@ def test_axe_sees_what_is_wrong(check: Callable[[str], Violations]) -> None:
         "<!doctype html><html><head><title>x</title></head><body><img src='data:,x'>"
         "<p style='color:#999;background:#fff'>pale</p><a href='#a'></a></body></html>"
     )
-    found = {violation["id"] for violation in check(bad)}
-    assert {"image-alt", "color-contrast", "html-has-lang", "link-name"} <= found
+    names = {violation["id"] for violation in check(bad)}
+    assert {"image-alt", "color-contrast", "html-has-lang", "link-name"} <= names
 
 
 @pytest.mark.parametrize("kind", list(PAGES.KINDS))

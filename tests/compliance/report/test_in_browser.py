@@ -168,8 +168,8 @@ def test_hostile_strings_are_inert_in_the_comparison_and_in_the_index(
     predicate["method"] |= {"name": HUNDRED[0], "parameters": {"preset": HUNDRED[11]}}
     for row, payload in zip(predicate["audits"], HUNDRED * 9, strict=False):
         row |= {"name": payload, "label": payload, "reason": payload}
-    found = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
-    for page in (render_comparison([found, found]), render_index(hostile_index(example))):
+    written = report_json(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
+    for page in (render_comparison([written, written]), render_index(hostile_index(example))):
         dom = run(page, "--dump-dom", "--virtual-time-budget=3000")
         assert "data-hit" not in dom.partition("<head")[0]
         assert dom.count("onerror") > 50
@@ -280,11 +280,11 @@ def test_the_page_fits_its_window_also_at_twice_the_size(
     page = render_html(statement, findings=PAGES.findings(example), **PAGES.COMMANDS)
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     page = page.replace("</body>", MEASURE)
-    told = re.search(
+    match = re.search(
         r'data-wide="(\d+) (\d+)"', run(page, "--dump-dom", f"--window-size={width},900")
     )
-    assert told is not None
-    wide, seen = map(int, told.groups())
+    assert match is not None
+    wide, seen = map(int, match.groups())
     assert seen <= width
     assert wide <= seen
 
@@ -307,9 +307,9 @@ def test_on_a_phone_no_table_scrolls_sideways(run: Run, example: ModuleType, lan
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     frame = "<iframe style='width:390px;height:3000px;border:0' srcdoc=\"{}\"></iframe>"
     framed = f"<!doctype html><body>{frame.format(html.escape(page))}{PHONE}</body>"
-    told = re.search(r'data-phone="(\d+) ([^;]*);', run(framed, "--dump-dom"))
-    assert told is not None
-    assert (int(told[1]), told[2]) == (390, "")
+    match = re.search(r'data-phone="(\d+) ([^;]*);', run(framed, "--dump-dom"))
+    assert match is not None
+    assert (int(match[1]), match[2]) == (390, "")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -333,18 +333,18 @@ def test_the_officer_s_part_is_two_pages_of_paper(
 
 @pytest.mark.parametrize("width", [1200, 600])
 def test_comparison_and_index_fit_their_window(run: Run, example: ModuleType, width: int) -> None:
-    found = [
+    rows = [
         report_json(make(example), findings=PAGES.findings(example), **PAGES.COMMANDS)
         for make in PAGES.KINDS.values()
     ]
-    for page in (render_comparison(found * 2), render_index(PAGES.index(example))):
+    for page in (render_comparison(rows * 2), render_index(PAGES.index(example))):
         measured = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
         measured = measured.replace("</body>", MEASURE)
-        told = re.search(
+        match = re.search(
             r'data-wide="(\d+) (\d+)"', run(measured, "--dump-dom", f"--window-size={width},900")
         )
-        assert told is not None
-        wide, seen = map(int, told.groups())
+        assert match is not None
+        wide, seen = map(int, match.groups())
         assert wide <= seen <= width
 
 
@@ -393,27 +393,27 @@ TOO_WIDE = "<table style='width:900px'><tr><td>x</td></tr></table></main>"
 
 def pages_of_tables(example: ModuleType) -> dict[str, str]:
     """Report, comparison and index, without the policy that keeps measurements out."""
-    found = [
+    rows = [
         report_json(make(example), findings=PAGES.findings(example), **PAGES.COMMANDS)
         for make in PAGES.KINDS.values()
     ]
-    made = {
+    by_name = {
         "report": page_of(example, "FAILED"),
-        "comparison": render_comparison(found),
+        "comparison": render_comparison(rows),
         "index": render_index(PAGES.index(example)),
     }
     policy = r'<meta http-equiv="Content-Security-Policy"[^>]*>'
-    return {name: re.sub(policy, "", page) for name, page in made.items()}
+    return {name: re.sub(policy, "", page) for name, page in by_name.items()}
 
 
 def measured(run: Run, page: str) -> tuple[int, int]:
     """How wide a page is and how wide it may be, laid out as for paper."""
     laid_out = page.replace("@media print", "@media all").replace("</body>", MEASURE)
-    told = re.search(
+    match = re.search(
         r'data-wide="(\d+) (\d+)"', run(laid_out, "--dump-dom", f"--window-size={PAPER},900")
     )
-    assert told is not None
-    return int(told[1]), int(told[2])
+    assert match is not None
+    return int(match[1]), int(match[2])
 
 
 @pytest.mark.parametrize("name", ["report", "comparison", "index"])

@@ -55,14 +55,14 @@ def test_every_field_exists(told: dict[str, Any], example: ModuleType) -> None:
     """A field is a place in the statement, a kind of ledger entry, or a command."""
     predicate = example.example()["predicate"]
     commands = ROOT / "flows"
-    known = "\n".join(path.read_text() for path in (commands / "cli").glob("*.py"))
+    text = "\n".join(path.read_text() for path in (commands / "cli").glob("*.py"))
     audits = {row["audit"] for row in predicate["audits"]} | {"power"}
     for field in {field for row in told["rows"] for field in row["fields"]}:
         place, _, more = field.partition(": ")
         if place == "ledger":
             assert not more or set(more.split(", ")) <= set(states.KINDS), field
         elif place.startswith("damp "):
-            assert f"def {place.removeprefix('damp ')}(" in known, field
+            assert f"def {place.removeprefix('damp ')}(" in text, field
         elif place != "signatures":
             node: Any = predicate
             for key in place.split("."):

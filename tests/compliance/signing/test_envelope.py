@@ -151,8 +151,8 @@ def test_a_sign_off_is_over_the_same_bytes(
     assert envelope.countersign(both, other) == both
     trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
     trust = trust.with_key(other.keyid, trust_line(other, "reviewer"))
-    found = envelope.verify_signatures(envelope.open_envelope(both), trust)
-    assert [(s.role, s.holds) for s in found] == [("executor", True), ("reviewer", True)]
+    signatures = envelope.verify_signatures(envelope.open_envelope(both), trust)
+    assert [(s.role, s.holds) for s in signatures] == [("executor", True), ("reviewer", True)]
 
 
 def test_no_turned_bit_changes_what_is_believed(key: keys.SigningKey, trust_line: Line) -> None:
@@ -226,9 +226,9 @@ def test_a_second_payload_under_the_same_key_is_refused(key: keys.SigningKey) ->
 
 
 def test_base64_of_a_second_form_is_refused(key: keys.SigningKey) -> None:
-    told = json.loads(envelopes.tiny(key))
-    assert told["payload"].endswith("=")
-    spare = told["payload"][:-2] + chr(ord(told["payload"][-2]) + 1) + "="
-    assert base64.b64decode(spare) == base64.b64decode(told["payload"])
+    content = json.loads(envelopes.tiny(key))
+    assert content["payload"].endswith("=")
+    spare = content["payload"][:-2] + chr(ord(content["payload"][-2]) + 1) + "="
+    assert base64.b64decode(spare) == base64.b64decode(content["payload"])
     with pytest.raises(EnvelopeError, match="second form"):
-        envelope.open_envelope(json.dumps(told | {"payload": spare}).encode())
+        envelope.open_envelope(json.dumps(content | {"payload": spare}).encode())

@@ -186,7 +186,8 @@ def test_a_broken_findings_file_is_refused(tmp_path: Any, text: str) -> None:
 def test_goals_and_whoever_stood_in_are_part_of_a_valid_statement(example: ModuleType) -> None:
     made = small(example)
     method = made["predicate"]["method"]
-    method["goals"] = [{"layers": ["fc1"], "before": [9.1], "goal": [4.6], "after": [4.7]}]
+    goal = {"layers": ["fc1"], "before": [9.1], "goal": [4.6], "after": [4.7]}
+    method["goals"] = [goal, goal | {"noise": [0.3], "rows": 5500}]  # the first as it was before
     method["standIn"] = {"preset": "mended", "reason": "too few rows"}
     statement.validate(made)
     del method["standIn"]["reason"]

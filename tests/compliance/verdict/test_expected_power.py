@@ -26,10 +26,10 @@ LIMIT = Rule(measurement="accuracy.forget_before_retiring", at_most=0.05, requir
 
 
 def test_a_limit_that_no_error_at_all_would_meet_is_told() -> None:
-    (told,) = by_sizes(policy(LIMIT), {"forget_test": 40, "forget_train": 40})
+    (row,) = by_sizes(policy(LIMIT), {"forget_test": 40, "forget_train": 40})
     bound = binomtest(0, 40).proportion_ci(0.90, method="exact").high
-    assert f"still is {bound:.3f}, the limit is 0.05" in told
-    assert "bring 59 images" in told
+    assert f"still is {bound:.3f}, the limit is 0.05" in row
+    assert "bring 59 images" in row
     assert binomtest(0, 59).proportion_ci(0.90, method="exact").high <= 0.05
     assert binomtest(0, 58).proportion_ci(0.90, method="exact").high > 0.05
 
@@ -42,14 +42,14 @@ def test_enough_images_are_told_nothing() -> None:
 
 def test_a_membership_margin_that_few_images_cannot_support_is_told() -> None:
     narrow = Rule(measurement="membership.forget.loss", below=0.02, above=0.02, required=True)
-    (told,) = by_sizes(policy(narrow), {"forget_test": 50, "forget_train": 500})
-    assert "uncertainty of 0.070, the margin is 0.02" in told
+    (row,) = by_sizes(policy(narrow), {"forget_test": 50, "forget_train": 500})
+    assert "uncertainty of 0.070, the margin is 0.02" in row
     assert by_sizes(policy(narrow), {"forget_test": 1000, "forget_train": 5000}) == []
 
 
 def test_no_held_out_image_at_all_is_told() -> None:
-    told = by_sizes(policy(LIMIT), {"forget_test": 0, "forget_train": 500})
-    assert all("no held-out images" in line for line in told)
+    gaps = by_sizes(policy(LIMIT), {"forget_test": 0, "forget_train": 500})
+    assert all("no held-out images" in line for line in gaps)
 
 
 def forecast_of(example: ModuleType, original: str = "original", **kwargs: Any) -> Forecast:

@@ -130,11 +130,11 @@ def test_what_cannot_tell_the_original_decides_nothing(original: float) -> None:
 
 
 def test_the_candidates_own_figures_cannot_silence_a_measurement() -> None:
-    told = {
+    names = {
         judge_row("few_shot", measured("few_shot.1", v), policy(RELATIVE)).required
         for v in (0.0, 0.5, 0.9, 2.0)
     }
-    assert told == {True}
+    assert names == {True}
 
 
 def test_a_rule_has_one_kind_of_margin() -> None:
@@ -197,11 +197,11 @@ def test_a_model_beyond_one_margin_passes_no_more_often_than_alpha() -> None:
 
 def test_a_required_measurement_that_was_left_out_is_missed() -> None:
     """A glob that is answered at one depth must not hide that another depth was not measured."""
-    found = finding(
+    figures = finding(
         measured("few_shot.1@penultimate", 0.5),
         left_out={"few_shot.1@conv3": "not measured on the candidate: it has no such depth"},
     )
-    rows = judge_rows([found], policy(ABSOLUTE))
+    rows = judge_rows([figures], policy(ABSOLUTE))
     assert [(row.name, row.outcome) for row in rows] == [
         ("few_shot.1@penultimate", "within"),
         ("few_shot.1@conv3", "not_run"),

@@ -43,7 +43,7 @@ def findings(
 ) -> list[Finding]:
     """The example's, with one row more of each kind that it lacks."""
     known = {} if original is None else original
-    found = [
+    rows = [
         replace(f, measurements=tuple(_known(m, known) for m in f.measurements))
         for f in example.findings(kind, **values)
     ]
@@ -61,7 +61,7 @@ def findings(
                     audit=name.split(".")[0], question="?", status="RUN", measurements=(figure,)
                 )
             )
-    return [*found, *more]
+    return [*rows, *more]
 
 
 def _known(figure: Figure, known: dict[str, float]) -> Figure:

@@ -97,7 +97,7 @@ def test_a_required_measurement_that_is_missing_is_inconclusive(example: ModuleT
 
 
 def test_a_measurement_left_out_is_told_with_its_reason(example: ModuleType) -> None:
-    found = [
+    rows = [
         replace(
             finding,
             measurements=(),
@@ -107,7 +107,7 @@ def test_a_measurement_left_out_is_told_with_its_reason(example: ModuleType) -> 
         else finding
         for finding in example.findings()
     ]
-    (row,) = [r for r in judge_rows(found, example.policy()) if r.name == "head_refit.forget"]
+    (row,) = [r for r in judge_rows(rows, example.policy()) if r.name == "head_refit.forget"]
     assert row.outcome == "not_run"
     assert row.reason == "no ten images a class"
 
@@ -167,8 +167,8 @@ def test_half_of_the_retrained_models_must_pass(
         assert f"{5 - undecided} of 5 retrained models pass by these rules" in verdict.reasons[0]
         assert "bring more held-out images or references" in verdict.reasons[0]
     else:
-        told = f"failed none of 5 retrained models and passed {5 - undecided}"
-        assert told in verdict.claim
+        text = f"failed none of 5 retrained models and passed {5 - undecided}"
+        assert text in verdict.claim
 
 
 @pytest.mark.parametrize("name", ["original", "head_refitted"])
@@ -222,17 +222,17 @@ def test_outputs_alone_never_pass_a_class_erasure(example: ModuleType) -> None:
 
 
 def test_two_references_are_no_l3(example: ModuleType) -> None:
-    found = [
+    rows = [
         replace(f, measurements=tuple(replace(m, null=m.null[:2]) for m in f.measurements))
         for f in example.findings()
     ]
-    verdict = judge(found, example.controls(), example.policy())
+    verdict = judge(rows, example.controls(), example.policy())
     assert (verdict.result, verdict.assurance) == ("INCONCLUSIVE", "L2")
-    assert reached(judge_rows(found, example.policy())) == "L2"
+    assert reached(judge_rows(rows, example.policy())) == "L2"
 
 
 def test_a_margin_without_a_baseline_was_not_measured(example: ModuleType) -> None:
-    found = [
+    rows = [
         replace(
             f,
             measurements=tuple(
@@ -242,7 +242,7 @@ def test_a_margin_without_a_baseline_was_not_measured(example: ModuleType) -> No
         )
         for f in example.findings()
     ]
-    verdict = judge(found, example.controls(), example.policy())
+    verdict = judge(rows, example.controls(), example.policy())
     assert verdict.result == "INCONCLUSIVE"
     assert any("nothing to compare with" in reason for reason in verdict.reasons)
 
@@ -304,8 +304,8 @@ def test_a_limit_looks_at_the_interval_of_the_value(
     example: ModuleType, value: float, high: float, outcome: str
 ) -> None:
     seen = example.share("accuracy.forget_before_retiring", value, high)
-    found = [Finding(audit="accuracy", question="?", status="RUN", measurements=(seen,))]
-    assert judge_rows(found, example.policy())[0].outcome == outcome
+    rows = [Finding(audit="accuracy", question="?", status="RUN", measurements=(seen,))]
+    assert judge_rows(rows, example.policy())[0].outcome == outcome
 
 
 def test_judging_is_pure(example: ModuleType) -> None:

@@ -53,17 +53,21 @@ def unjudged(found: Verification, told: str) -> None:
 
 
 def test_a_valid_pass_is_0_and_tells_that_its_key_is_a_demo(record: Any) -> None:
-    found = verify_statement(record.statement, record.trust)
-    assert (found.exit_code, found.verdict, found.problems) == (0, "PASSED", ())
-    assert "demo key" in found.notes[0]
-    told = found.to_json()
-    assert told["valid"]
-    assert json.loads(json.dumps(told)) == told
+    verification = verify_statement(record.statement, record.trust)
+    assert (verification.exit_code, verification.verdict, verification.problems) == (
+        0,
+        "PASSED",
+        (),
+    )
+    assert "demo key" in verification.notes[0]
+    content = verification.to_json()
+    assert content["valid"]
+    assert json.loads(json.dumps(content)) == content
 
 
 def test_a_valid_failure_is_2(record: Any, example: ModuleType) -> None:
-    found = verify_statement(record.write(failing(example)), record.trust)
-    assert (found.exit_code, found.verdict) == (2, "FAILED")
+    verification = verify_statement(record.write(failing(example)), record.trust)
+    assert (verification.exit_code, verification.verdict) == (2, "FAILED")
 
 
 @pytest.mark.parametrize("gone", ["statement", "trust"])
@@ -71,18 +75,18 @@ def test_what_is_not_there_to_judge_or_to_judge_by_is_5_and_no_word_against_the_
     record: Any, tmp_path: Path, gone: str
 ) -> None:
     given = {"statement": record.statement, "trust": record.trust, gone: tmp_path / "gone.json"}
-    found = verify_statement(given["statement"], given["trust"])
-    assert found.exit_code == CANNOT_JUDGE == 5
-    assert found.statement is None
-    assert "cannot be read" in found.problems[0]
-    assert found.to_json()["valid"] is None
+    verification = verify_statement(given["statement"], given["trust"])
+    assert verification.exit_code == CANNOT_JUDGE == 5
+    assert verification.statement is None
+    assert "cannot be read" in verification.problems[0]
+    assert verification.to_json()["valid"] is None
 
 
 def test_a_trust_file_that_is_none_is_5(record: Any, tmp_path: Path) -> None:
     (tmp_path / "trust.json").write_text('{"format": "another"}')
-    found = verify_statement(record.statement, tmp_path / "trust.json")
-    assert found.exit_code == CANNOT_JUDGE
-    assert "--trust" in found.problems[0]
+    verification = verify_statement(record.statement, tmp_path / "trust.json")
+    assert verification.exit_code == CANNOT_JUDGE
+    assert "--trust" in verification.problems[0]
 
 
 def test_a_broken_file_is_1(record: Any, tmp_path: Path) -> None:
@@ -96,14 +100,14 @@ def test_an_unknown_key_is_1(record: Any) -> None:
 
 def test_the_wrong_role_is_1(record: Any, trust_line: Line) -> None:
     reviewing = {record.executor.keyid: trust_line(record.executor, "reviewer")}
-    found = verify_statement(record.statement, Trust(keys=reviewing))
-    invalid(found, "No trusted executor has signed")
+    verification = verify_statement(record.statement, Trust(keys=reviewing))
+    invalid(verification, "No trusted executor has signed")
 
 
 def test_the_executor_alone_never_counts_as_reviewer(record: Any, example: ModuleType) -> None:
     both = ("executor", "reviewer")
-    found = verify_statement(record.statement, record.trust, roles=both)
-    invalid(found, "No trusted reviewer has signed")
+    verification = verify_statement(record.statement, record.trust, roles=both)
+    invalid(verification, "No trusted reviewer has signed")
     record.write(example.example(), record.reviewer)
     assert verify_statement(record.statement, record.trust, roles=both).exit_code == 0
 
@@ -111,10 +115,10 @@ def test_the_executor_alone_never_counts_as_reviewer(record: Any, example: Modul
 def test_one_key_never_fills_two_roles(record: Any, trust_line: Line, tmp_path: Path) -> None:
     """Neither by signing twice nor by standing in the trust file twice."""
     both = ("executor", "reviewer")
-    told = json.loads(record.statement.read_bytes())
-    record.statement.write_text(json.dumps(told | {"signatures": told["signatures"] * 2}))
+    content = json.loads(record.statement.read_bytes())
+    record.statement.write_text(json.dumps(content | {"signatures": content["signatures"] * 2}))
     invalid(verify_statement(record.statement, record.trust, roles=both), "refused")
-    record.statement.write_text(json.dumps(told))
+    record.statement.write_text(json.dumps(content))
     lines = [
         f'"{record.executor.keyid}": {json.dumps(asdict(trust_line(record.executor, role)))}'
         for role in both
@@ -138,8 +142,8 @@ def test_a_key_that_was_not_valid_then_is_1(
     record: Any, trust_line: Line, start: str, end: str
 ) -> None:
     line = trust_line(record.executor, not_before=start, not_after=end)
-    found = verify_statement(record.statement, Trust(keys={record.executor.keyid: line}))
-    invalid(found, "the attempt ended at")
+    verification = verify_statement(record.statement, Trust(keys={record.executor.keyid: line}))
+    invalid(verification, "the attempt ended at")
 
 
 def test_a_reviewer_may_be_appointed_later(
@@ -165,16 +169,16 @@ def test_a_demo_key_that_hides_is_1(record: Any, example: ModuleType) -> None:
 
 def test_a_signature_of_another_statement_is_1(record: Any, example: ModuleType) -> None:
     other = json.loads(signing.sign(failing(example), record.executor))
-    told = json.loads(record.statement.read_bytes())
-    record.statement.write_text(json.dumps(told | {"signatures": other["signatures"]}))
+    content = json.loads(record.statement.read_bytes())
+    record.statement.write_text(json.dumps(content | {"signatures": other["signatures"]}))
     invalid(verify_statement(record.statement, record.trust), "does not hold")
 
 
 def test_one_bad_signature_among_good_ones_is_1(record: Any, example: ModuleType) -> None:
     record.write(example.example(), record.reviewer)
-    told = json.loads(record.statement.read_bytes())
-    told["signatures"][1]["sig"] = told["signatures"][0]["sig"]
-    record.statement.write_text(json.dumps(told))
+    content = json.loads(record.statement.read_bytes())
+    content["signatures"][1]["sig"] = content["signatures"][0]["sig"]
+    record.statement.write_text(json.dumps(content))
     invalid(verify_statement(record.statement, record.trust), "does not hold")
 
 
@@ -182,9 +186,9 @@ def test_a_signature_by_a_stranger_is_noted(record: Any, example: ModuleType) ->
     record.write(example.example(), record.reviewer)
     known = load_trust(record.trust).keys
     trust = Trust(keys={record.executor.keyid: known[record.executor.keyid]})
-    found = verify_statement(record.statement, trust)
-    assert found.exit_code == 0
-    assert any("not in the trust file" in note for note in found.notes)
+    verification = verify_statement(record.statement, trust)
+    assert verification.exit_code == 0
+    assert any("not in the trust file" in note for note in verification.notes)
 
 
 @pytest.mark.parametrize(
@@ -200,11 +204,11 @@ def test_a_newer_or_foreign_statement_is_3_and_says_what_reads_it(
 ) -> None:
     from compliance.signing import statement
 
-    made = example.example() | {path: value}
-    found = verify_statement(resigned(record, statement.canonical(made)), record.trust)
-    assert found.exit_code == 3
-    assert value in found.problems[0]
-    assert "use a version of damp" in found.problems[0]
+    changed = example.example() | {path: value}
+    verification = verify_statement(resigned(record, statement.canonical(changed)), record.trust)
+    assert verification.exit_code == 3
+    assert value in verification.problems[0]
+    assert "use a version of damp" in verification.problems[0]
 
 
 def test_an_unknown_payload_type_is_3(record: Any, example: ModuleType) -> None:
@@ -217,8 +221,8 @@ def test_an_unknown_payload_type_is_3(record: Any, example: ModuleType) -> None:
 def test_a_newer_statement_without_a_signature_that_holds_is_1(
     record: Any, example: ModuleType
 ) -> None:
-    told = json.loads(record.statement.read_bytes()) | {"payloadType": "application/other"}
-    record.statement.write_text(json.dumps(told))
+    changed = json.loads(record.statement.read_bytes()) | {"payloadType": "application/other"}
+    record.statement.write_text(json.dumps(changed))
     invalid(verify_statement(record.statement, record.trust), "does not hold")
 
 
@@ -364,8 +368,8 @@ def test_a_checkpoint_alone_or_by_a_stranger_shows_nothing(
 ) -> None:
     ledger = booked()
     held = signed_checkpoint(record, ledger)
-    told = verify_statement(record.statement, record.trust, checkpoint=held)
-    unjudged(told, "nothing without its ledger")
+    verification = verify_statement(record.statement, record.trust, checkpoint=held)
+    unjudged(verification, "nothing without its ledger")
     stranger = signing.generate(tmp_path / "more-keys", demo=True)
     given = {"ledger": ledger.path, "checkpoint": signed_checkpoint(record, ledger, stranger)}
     invalid(verify_statement(record.statement, record.trust, **given), "No trusted key")
@@ -388,8 +392,8 @@ def test_a_proof_stands_for_the_ledger(record: Any, booked: Callable[..., Ledger
     proof = proof_of(record, ledger, last)
     assert verify_statement(record.statement, record.trust, proof=proof).exit_code == 0
     other_entry = proof_of(record, ledger, last + 1)
-    told = verify_statement(record.statement, record.trust, proof=other_entry)
-    invalid(told, "is not the one of this statement")
+    verification = verify_statement(record.statement, record.trust, proof=other_entry)
+    invalid(verification, "is not the one of this statement")
 
 
 def test_a_proof_from_another_ledger_or_of_another_verdict_is_1(
@@ -397,22 +401,26 @@ def test_a_proof_from_another_ledger_or_of_another_verdict_is_1(
 ) -> None:
     ledger = booked(signed={"verdict": "FAILED"})
     last = len(ledger.lines()) - 1
-    told = verify_statement(record.statement, record.trust, proof=proof_of(record, ledger, last))
-    invalid(told, "another verdict")
+    verification = verify_statement(
+        record.statement, record.trust, proof=proof_of(record, ledger, last)
+    )
+    invalid(verification, "another verdict")
     elsewhere = Ledger(record.folder / "elsewhere.jsonl")
     elsewhere.append("request_received", "e", {})
     entry = ledger.entries()[last]
     elsewhere.append("statement_signed", entry["event"], entry["body"])
-    told = verify_statement(record.statement, record.trust, proof=proof_of(record, elsewhere, 2))
-    invalid(told, "the statement belongs to")
+    verification = verify_statement(
+        record.statement, record.trust, proof=proof_of(record, elsewhere, 2)
+    )
+    invalid(verification, "the statement belongs to")
     assert verify_statement(record.statement, record.trust, proof=record.trust).exit_code == 1
 
 
 def test_a_broken_or_missing_ledger_is_1(record: Any, booked: Callable[..., Ledger]) -> None:
     ledger = booked()
     ledger.path.write_bytes(ledger.path.read_bytes().replace(b"2026-10-20", b"2027-10-20"))
-    found = verify_statement(record.statement, record.trust, ledger=ledger.path)
-    invalid(found, "does not hold from entry 1")
+    verification = verify_statement(record.statement, record.trust, ledger=ledger.path)
+    invalid(verification, "does not hold from entry 1")
     ledger.path.unlink()
     invalid(verify_statement(record.statement, record.trust, ledger=ledger.path), "cannot be read")
 
@@ -424,5 +432,7 @@ def test_checking_a_statement_imports_nothing_heavy(record: Any) -> None:
         f"found = verify_statement({str(record.statement)!r}, {str(record.trust)!r})\n"
         f"print(found.exit_code, [m for m in {HEAVY} if m in sys.modules])\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "0 []\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "0 []\n"

@@ -9,6 +9,8 @@ import pickle
 import random
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,30 @@ def test_digits_are_the_rows_that_scikit_learn_ships_each_once() -> None:
     sort = [np.lexsort(np.c_[y, x].T) for x, y in ((ours, labels), (images, targets))]
     np.testing.assert_array_equal(ours[sort[0]], images[sort[1]])
     np.testing.assert_array_equal(labels[sort[0]], targets[sort[1]])
+
+
+@pytest.mark.parametrize("held_out", [0.5, 0.4, 0.07])
+def test_rows_are_split_as_scikit_learn_splits_them(held_out: float) -> None:
+    from sklearn.model_selection import train_test_split
+
+    labels = np.random.default_rng(3).integers(0, 7, 333)  # fractions, and some of them equal
+    for classes in (labels, np.repeat(np.arange(10), 50)):
+        rows = np.arange(len(classes))
+        theirs = train_test_split(
+            rows, classes, test_size=held_out, stratify=classes, random_state=loaders.SPLIT_SEED
+        )
+        for one, other in zip(
+            loaders._split(rows, classes, held_out=held_out), theirs, strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_reading_the_digits_imports_no_scikit_learn() -> None:
+    code = (
+        "import sys; from flows.data.loaders import load, DataSpec; "
+        "load(DataSpec(name='digits')); sys.exit('sklearn' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist5k"])

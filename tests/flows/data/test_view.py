@@ -146,20 +146,20 @@ def test_rows_of_a_class_are_left_out_without_being_read(home: Home, photographs
 
 def test_arrays_are_preprocessed_and_versioned_as_they_were(home: Home) -> None:
     wanted = Preprocessing(resize=(16, 16), channels=3, mean=(0.5,) * 3, std=(0.2,) * 3)
-    seen = loaders.load(DataSpec(name="digits", preprocessing=wanted))
+    loaded = loaders.load(DataSpec(name="digits", preprocessing=wanted))
     plain = loaders.load(DataSpec(name="digits"))
-    assert seen.input_shape == (3, 16, 16)
-    assert file_digests.listing(seen) == file_digests.listing(plain)
-    assert commitment.retain_set(seen, [3]) == commitment.retain_set(plain, [3])
-    assert commitment.retain_set(seen.without([2]), [3]) == commitment.retain_set(
+    assert loaded.input_shape == (3, 16, 16)
+    assert file_digests.listing(loaded) == file_digests.listing(plain)
+    assert commitment.retain_set(loaded, [3]) == commitment.retain_set(plain, [3])
+    assert commitment.retain_set(loaded.without([2]), [3]) == commitment.retain_set(
         plain.without([2]), [3]
     )
-    assert leakage.shared_rows(seen) == leakage.shared_rows(plain)
+    assert leakage.shared_rows(loaded) == leakage.shared_rows(plain)
     # independently: torch's own interpolation, which torchvision calls
     rows = plain.train_inputs[:5]
     resized = torch.nn.functional.interpolate(rows, (16, 16), mode="bilinear", antialias=True)
     expected = ((resized - 0.5) / 0.2).expand(-1, 3, -1, -1)
-    assert torch.allclose(seen.train_inputs[:5], expected, atol=1e-6)
+    assert torch.allclose(loaded.train_inputs[:5], expected, atol=1e-6)
 
 
 UNFIT = {
@@ -315,15 +315,53 @@ def test_a_decoding_that_stopped_goes_on_where_it_was(
     assert len(decoded) == 18 - 8  # two chunks were on disk
 
 
-def test_a_disk_without_room_is_refused_before_the_first_picture(
+def test_without_room_on_the_disk_images_are_decoded_as_they_are_asked_for(
     home: Home, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.state.errors import StoreError
-
+    held = load(photographs)
+    (folder,) = home.images.iterdir()
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
     monkeypatch.setattr(image_cache, "MARGIN", 1 << 60)
-    monkeypatch.setattr(pictures, "decoded", None)  # nothing may be decoded
-    with pytest.raises(StoreError, match=r"0 of 18 are there and stay.*free some space"):
+    streamed = load(photographs)
+    store = streamed.train_inputs.store  # type: ignore[union-attr]
+    assert isinstance(store, image_cache.Streamed)
+    assert store.decoded == 0  # the check before counts apart: it comes once
+    for part in ("train_inputs", "test_inputs"):
+        assert torch.equal(getattr(streamed, part)[:], getattr(held, part)[:])
+    assert torch.equal(streamed.train_inputs[3], held.train_inputs[3])
+    assert store.decoded == 18 + 1
+    assert commitment.retain_digest(streamed, [0]) == commitment.retain_digest(held, [0])
+    assert [path.name for path in home.images.glob("*/*")] == ["decoded.json"]
+    real, decoded = pictures.decoded, []
+    monkeypatch.setattr(
+        pictures, "decoded", lambda path, seen: decoded.append(path) or real(path, seen)
+    )
+    load(photographs)
+    assert decoded == []  # checked before
+
+
+def test_without_room_all_broken_images_are_named_first(
+    home: Home, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_cache, "MARGIN", 1 << 60)
+    for name in ("ant/1.jpg", "cat/5.jpg"):
+        (photographs / name).write_bytes(b"no picture")
+    with pytest.raises(DataError, match="2 of 18 images cannot be used"):
         load(photographs)
+    assert not list(home.images.glob("*/decoded.json"))
+
+
+def test_a_streamed_photograph_that_broke_meanwhile_is_named(
+    home: Home, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_cache, "MARGIN", 1 << 60)
+    rows = load(photographs).train_inputs
+    for path in photographs.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        rows[:]
 
 
 def test_a_disk_that_fills_keeps_what_was_decoded(
@@ -336,7 +374,7 @@ def test_a_disk_that_fills_keeps_what_was_decoded(
     monkeypatch.setenv("DAMP_HOME", str(tiny_disk / "state"))
     settings.cache_clear()
     monkeypatch.setattr(image_cache, "CHUNK", 1)
-    monkeypatch.setattr(image_cache, "_refuse_full", lambda folder, needed: None)
+    monkeypatch.setattr(image_cache, "_has_room", lambda folder, source: True)
     with pytest.raises(StoreError, match=r"[1-5] of 18 are there and stay.*free some space"):
         load(photographs, Preprocessing(resize=(64, 64)))
     settings.cache_clear()

@@ -239,9 +239,9 @@ def test_what_is_left_out_of_a_folder_is_shown_at_submit_and_kept(
     (photos / "bee" / "notes.txt").write_text("x")
     (photos / "bee" / "raw.heic").write_bytes(b"x")
     (photos / "loose.png").write_bytes((photos / "ant" / "000.png").read_bytes())
-    told = damp("submit", written(photos.parent), "--json")
-    assert told.code == 0, told.err
-    counts = {each["reason"]: each["count"] for each in told.json()["left_out"]}
+    result = damp("submit", written(photos.parent), "--json")
+    assert result.code == 0, result.err
+    counts = {each["reason"]: each["count"] for each in result.json()["left_out"]}
     assert counts == {"ending .txt": 1, "ending .heic": 1, "images beside the class folders": 1}
     (limit,) = model_checks.kept(home, ID).limits
     assert limit.startswith("Of the data folder 3 files were left out")
@@ -286,18 +286,18 @@ def asked(damp: Damp, folder: Path, *forget: str) -> Any:
 
 
 def test_no_regulation_is_taken_for_granted(damp: Damp) -> None:
-    told = damp("request", "--forget", "3", "--model", "m@champion", "--data", "digits")
-    assert told.code == 1
-    assert "--regulation gdpr, ccpa, contract, recall or other" in told.err
-    assert told.out == ""
+    result = damp("request", "--forget", "3", "--model", "m@champion", "--data", "digits")
+    assert result.code == 1
+    assert "--regulation gdpr, ccpa, contract, recall or other" in result.err
+    assert result.out == ""
 
 
 def test_a_class_may_be_named_and_the_request_holds_its_index(damp: Damp, tmp_path: Path) -> None:
     folder = numbered(tmp_path / "photos", ["ant", "bee", "cat"])
-    told = asked(damp, folder, "cat", "0")
-    assert told.code == 0, told.err
-    assert "{indices: [2, 0]}" in told.out
-    assert "cat" not in told.out
+    answer = asked(damp, folder, "cat", "0")
+    assert answer.code == 0, answer.err
+    assert "{indices: [2, 0]}" in answer.out
+    assert "cat" not in answer.out
 
 
 def test_a_name_that_is_no_class_is_refused_and_not_repeated(damp: Damp, tmp_path: Path) -> None:
@@ -323,8 +323,8 @@ def test_numbers_that_agree_with_the_index_are_no_matter(damp: Damp, tmp_path: P
 
 def test_classes_prints_index_folder_and_count(damp: Damp, tmp_path: Path) -> None:
     folder = numbered(tmp_path / "photos", ["1", "10", "2"])
-    told = damp("classes", f"imagefolder:{folder}", "--json")
-    assert told.json() == [
+    result = damp("classes", f"imagefolder:{folder}", "--json")
+    assert result.json() == [
         {"index": n, "folder": name, "train": 4, "test": 1}
         for n, name in enumerate(["1", "10", "2"])
     ]
@@ -339,17 +339,17 @@ def test_a_wrong_preprocessing_shows_and_the_scaling_that_fits_is_named(
     network: nn.Module,
 ) -> None:
     """The network was trained on pixels in [0, 1]."""
-    seen = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
+    loaded = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
     with pytest.raises(EventError) as caught:
-        model_checks.check(request(), seen, network, STRICT)
+        model_checks.check(request(), loaded, network, STRICT)
     for words in ("model.preprocessing", "8x8, 1 channels", "without mean and std"):
         assert words in str(caught.value)
 
 
 def test_the_preprocessing_that_a_model_was_trained_with_is_accepted(network: nn.Module) -> None:
-    seen = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
+    loaded = loaders.load(DataSpec(name="digits", preprocessing=SCALED))
     whole = Around(network, before=lambda x: x * 0.25 + 0.5)
-    assert model_checks.check(request(), seen, whole, STRICT) == model_checks.Checked()
+    assert model_checks.check(request(), loaded, whole, STRICT) == model_checks.Checked()
 
 
 def test_images_of_another_shape_than_the_model_takes_are_refused(network: nn.Module) -> None:
@@ -359,8 +359,8 @@ def test_images_of_another_shape_than_the_model_takes_are_refused(network: nn.Mo
         return x
 
     larger = Preprocessing(resize=(12, 12), channels=1)
-    seen = loaders.load(DataSpec(name="digits", preprocessing=larger))
+    loaded = loaders.load(DataSpec(name="digits", preprocessing=larger))
     with pytest.raises(EventError) as caught:
-        model_checks.check(request(), seen, Around(network, before=takes_eight), STRICT)
+        model_checks.check(request(), loaded, Around(network, before=takes_eight), STRICT)
     for words in ("1x12x12", "Expected 8 but got 12", "model.preprocessing", "12x12, 1 channels"):
         assert words in str(caught.value)

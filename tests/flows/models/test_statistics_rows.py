@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import reduce
 
+import pytest
 import torch
 
 import damp
@@ -13,6 +14,7 @@ from flows.data.loaders import load
 from flows.models import architectures, statistics_cache, statistics_sharded, weights
 from flows.state.files import Artifact
 from flows.state.paths import Home
+from flows.state.settings import settings
 
 
 def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:
@@ -23,8 +25,10 @@ def test_what_an_edit_is_made_from_holds_no_held_out_image() -> None:
         statistics_cache.batches(digits), statistics_cache.batches(other), strict=True
     ):
         assert torch.equal(one, two)
-    seen = {row.numpy().tobytes() for batch, _ in statistics_cache.batches(digits) for row in batch}
-    assert seen <= {row.numpy().tobytes() for row in digits.train_inputs}
+    names = {
+        row.numpy().tobytes() for batch, _ in statistics_cache.batches(digits) for row in batch
+    }
+    assert names <= {row.numpy().tobytes() for row in digits.train_inputs}
     moved = replace(digits, train_inputs=digits.train_inputs + 1.0)
     assert not torch.equal(
         statistics_cache.batches(moved)[0][0], statistics_cache.batches(digits)[0][0]
@@ -63,3 +67,22 @@ def test_what_workers_measure_in_parts_adds_up_to_one_pass(home: Home) -> None:
     first, second = (edit.unretired.state_dict() for edit in edits)
     for name, value in first.items():
         torch.testing.assert_close(second[name], value, rtol=1e-6, atol=1e-7)
+
+
+def test_batches_that_other_processes_make_are_the_same(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = load(DataSpec(name="digits"))
+    here = statistics_cache.batches(digits)
+    assert statistics_cache.read_ahead(here) is here
+    monkeypatch.setenv("DAMP_LOADER_WORKERS", "2")
+    settings.cache_clear()
+    elsewhere = statistics_cache.read_ahead(here)
+    for _ in range(2):  # a data set is read more than once
+        for (one, labels), (two, others) in zip(here, elsewhere, strict=True):
+            assert torch.equal(one, two)
+            assert torch.equal(labels, others)
+    torch.manual_seed(0)
+    network = architectures.build("damp:cnn", 10, digits.input_shape)
+    one, two = (damp.measure(network, rows).to_tensors()[0] for rows in (here, elsewhere))
+    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -156,10 +156,10 @@ def test_the_likeliest_for_torchvision_are_those_of_its_weights(home: Home, tmp_
 def test_the_command_says_it_in_lines(damp: Damp, coloured: tuple[Path, Path]) -> None:
     folder, model = coloured
     command = ("inspect", "--data", f"imagefolder:{folder}")
-    told = damp(*command, "--model", model, "--architecture", "damp:cnn")
-    assert told.code == 0
+    result = damp(*command, "--model", model, "--architecture", "damp:cnn")
+    assert result.code == 0
     for words in ("3 classes, 57 training and 15 held-out", "guessed", "The surgery can cut", "GB"):
-        assert words in told.out
+        assert words in result.out
     assert damp(*command, "--json").json()["sizes"]["files"] == 72
 
 

@@ -108,9 +108,9 @@ def test_a_retrained_model_passes_and_leaves_a_signed_record(
     assert damp("keys", "new", "--role", "executor").code == 0
     done = ran(home, "audit", desk.claim(), "--json")
     assert done.code == 0, done.err
-    told = done.json()
-    assert (told["verdict"], told["state"]) == ("PASSED", "closed")
-    attempt, predicate = signed(home, told["id"])
+    answer = done.json()
+    assert (answer["verdict"], answer["state"]) == ("PASSED", "closed")
+    attempt, predicate = signed(home, answer["id"])
     assert predicate["verdict"]["assurance"] == "L3"
     assert any("not known: only what it shows" in limit for limit in predicate["verdict"]["limits"])
     assert any("handed in" in limit for limit in predicate["verdict"]["limits"])
@@ -118,18 +118,18 @@ def test_a_retrained_model_passes_and_leaves_a_signed_record(
     assert predicate["registration"] is None
     valid = ("--trust", home.trust, "--ledger", home.ledger, "--model", attempt.after)
     assert damp("verify", attempt.statement, *valid).code == 0
-    assert told["id"] in (home.root / "index.html").read_text()
+    assert answer["id"] in (home.root / "index.html").read_text()
 
     before = contents(home.root)
     again = damp("audit", desk.claim(), "--json")  # decided: no engine is needed
-    assert (again.code, again.json()["id"]) == (0, told["id"])
+    assert (again.code, again.json()["id"]) == (0, answer["id"])
     assert Ledger(home.ledger).entries()[-1]["kind"] == "event_closed"
     changed = {n for n, d in contents(home.root).items() if before.get(n) != d}
     assert not {name for name in changed if name.startswith(("events/", "ledger"))}
 
     counts = damp("stats", "--json").json()
     assert (counts["received"], counts["claims"]) == (0, 1)
-    damp("extend", told["id"], "--days", "3", "--reason", "x").refused("audits a claim")
+    damp("extend", answer["id"], "--days", "3", "--reason", "x").refused("audits a claim")
     assert damp("keys", "new", "--role", "auditor").code == 0
     damp("replay", attempt.statement).refused("is about a claim", "damp audit")
 

@@ -196,13 +196,13 @@ def test_report_and_findings_are_the_ones_that_the_statement_names(world: World)
 
 
 def test_every_control_came_out_as_it_must(world: World) -> None:
-    found = {control["name"]: control for control in world.predicate["controls"]}
-    assert {"original", "output_retired", "head_refitted", "random_direction"} <= found.keys()
+    by_name = {control["name"]: control for control in world.predicate["controls"]}
+    assert {"original", "output_retired", "head_refitted", "random_direction"} <= by_name.keys()
     policy = load_policy(demo.POLICY)
-    assert sum(name.startswith("reference_") for name in found) == policy.references
+    assert sum(name.startswith("reference_") for name in by_name) == policy.references
     # a retrained model, and one near the margin, may be undecided by so few images
     never = {"FAILED": {"PASSED", "INCONCLUSIVE"}, "PASSED": {"FAILED"}, "NOT_PASSED": {"PASSED"}}
-    for control in found.values():
+    for control in by_name.values():
         assert control["found"] not in never[control["expected"]]
         assert control["asExpected"]
 
@@ -212,9 +212,11 @@ def verify(damp: Damp, world: World, *more: str | Path, statement: Path | None =
 
 
 def test_the_statement_verifies_with_model_and_ledger(world: World, damp: Damp) -> None:
-    told = verify(damp, world, "--model", world.attempt.after, "--ledger", world.home.ledger)
-    assert told.code == 0, told.out
-    assert "valid, and the verdict is PASSED" in told.out
+    verification = verify(
+        damp, world, "--model", world.attempt.after, "--ledger", world.home.ledger
+    )
+    assert verification.code == 0, verification.out
+    assert "valid, and the verdict is PASSED" in verification.out
 
 
 def test_a_tampered_statement_is_invalid(world: World, damp: Damp, tmp_path: Path) -> None:
@@ -225,24 +227,24 @@ def test_a_tampered_statement_is_invalid(world: World, damp: Damp, tmp_path: Pat
     envelope["payload"] = base64.b64encode(better).decode()
     forged = tmp_path / "forged.json"
     forged.write_text(json.dumps(envelope))
-    told = verify(damp, world, statement=forged)
-    assert told.code == 1
-    assert "INVALID" in told.out
-    assert "signature" in told.out
+    verification = verify(damp, world, statement=forged)
+    assert verification.code == 1
+    assert "INVALID" in verification.out
+    assert "signature" in verification.out
 
 
 def test_a_key_that_is_not_trusted_does_not_count(world: World, damp: Damp, tmp_path: Path) -> None:
     damp("--home", tmp_path / "other", "keys", "new")
-    told = verify(damp, world, "--trust", tmp_path / "other" / "trust.json")
-    assert told.code == 1
-    assert "INVALID" in told.out
-    assert "trust" in told.out
+    verification = verify(damp, world, "--trust", tmp_path / "other" / "trust.json")
+    assert verification.code == 1
+    assert "INVALID" in verification.out
+    assert "trust" in verification.out
 
 
 def test_another_model_is_not_the_one_that_was_judged(world: World, damp: Damp) -> None:
-    told = verify(damp, world, "--model", world.attempt.folder / "before.safetensors")
-    assert told.code == 1
-    assert "INVALID" in told.out
+    verification = verify(damp, world, "--model", world.attempt.folder / "before.safetensors")
+    assert verification.code == 1
+    assert "INVALID" in verification.out
 
 
 def test_a_ledger_that_was_cut_short_does_not_hold_the_statement(
@@ -265,7 +267,7 @@ def test_openssl_alone_verifies_the_signature(world: World, tmp_path: Path) -> N
     (tmp_path / "sig").write_bytes(base64.b64decode(signature["sig"]))
     for message, holds in ((signed, True), (signed.replace(b"PASSED", b"FAILED"), False)):
         (tmp_path / "message").write_bytes(message)
-        told = subprocess.run(
+        result = subprocess.run(
             [
                 *("openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "key.pem"),
                 *("-sigfile", "sig", "-in", "message"),
@@ -275,27 +277,27 @@ def test_openssl_alone_verifies_the_signature(world: World, tmp_path: Path) -> N
             text=True,
             check=False,
         )
-        assert ("Signature Verified Successfully" in told.stdout) is holds, told.stdout
+        assert ("Signature Verified Successfully" in result.stdout) is holds, result.stdout
 
 
 def test_the_demo_again_has_no_second_effect_and_starts_no_engine(world: World, damp: Damp) -> None:
     before = contents(world.home.root)
-    told = damp("--home", world.home.root, "demo", "--json")
-    assert told.code == 0
-    assert told.json() == json.loads(world.result.stdout)
+    result = damp("--home", world.home.root, "demo", "--json")
+    assert result.code == 0
+    assert result.json() == json.loads(world.result.stdout)
     assert contents(world.home.root) == before
 
 
 def test_a_run_with_nothing_pending_does_nothing(world: World, damp: Damp) -> None:
     before = contents(world.home.root)
-    told = damp("--home", world.home.root, "run")
-    assert told.code == 0
-    assert "Nothing is pending" in told.out
+    result = damp("--home", world.home.root, "run")
+    assert result.code == 0
+    assert "Nothing is pending" in result.out
     assert contents(world.home.root) == before
 
 
 def test_the_panel_names_paths_that_can_be_copied(world: World, damp: Damp) -> None:
-    told = damp("--home", world.home.root, "demo")
-    lines = [line.strip() for line in told.out.splitlines()]
+    result = damp("--home", world.home.root, "demo")
+    lines = [line.strip() for line in result.out.splitlines()]
     assert f"xdg-open {world.attempt.report}" in lines
     assert f"damp verify {world.attempt.statement} --model {world.attempt.after}" in lines

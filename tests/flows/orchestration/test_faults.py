@@ -50,16 +50,16 @@ def test_killed_at_every_step_an_event_goes_on_and_repeats_nothing(
     alone = ("accept", "train_references", "register")
     for step in STEPS:
         if step in alone:  # with a private server, which must not outlive its owner
-            told = office.damp(step, "began", "run", code=KILLED_AT)
-            assert told.returncode == -9, told.stderr
+            result = office.damp(step, "began", "run", code=KILLED_AT)
+            assert result.returncode == -9, result.stderr
             assert office.nothing_runs(), "a server outlived the run that was killed"
             whole(office, event)
-        told = served.damp(step, "done", "run", code=KILLED_AT)
-        assert told.returncode == -9, told.stderr
+        result = served.damp(step, "done", "run", code=KILLED_AT)
+        assert result.returncode == -9, result.stderr
         whole(office, event)
 
-    told = office.damp("run")
-    assert told.returncode in (0, 2), told.stderr
+    result = office.damp("run")
+    assert result.returncode in (0, 2), result.stderr
     begun = Counter(step for step, what in office.notes(event) if what == "began")
     # once when killed before Prefect knew, once for good; those killed at their begin once more;
     # what the ledger holds is not begun again: the signed statement, the closed event
@@ -78,10 +78,10 @@ def test_a_disk_that_is_full_at_any_step_is_told_and_the_event_goes_on(
     event = submitted(office, 8)
     writing = ["version_data", "train_references", "edit", "conclude", "register"]
     for step in writing:
-        told = served.damp(step, "run", code=FULL_AT)
-        assert told.returncode == 1, (step, told.stdout + told.stderr)
-        assert told.stderr.count("error: ") == 1, (step, told.stderr)
-        assert "Traceback" not in told.stderr
+        result = served.damp(step, "run", code=FULL_AT)
+        assert result.returncode == 1, (step, result.stdout + result.stderr)
+        assert result.stderr.count("error: ") == 1, (step, result.stderr)
+        assert "Traceback" not in result.stderr
         whole(office, event)
     assert served.damp("run").returncode in (0, 2)
     decided_once(office, event)
@@ -134,15 +134,15 @@ def test_the_schedule_fires_and_decides_a_pending_request(office: Office) -> Non
 
 def test_a_statement_that_was_changed_is_never_written_again(office: Office) -> None:
     event = submitted(office, 9)
-    told = office.damp("conclude", "done", "run", "--event", event, code=KILLED_AT)
-    assert told.returncode == -9, told.stderr
+    result = office.damp("conclude", "done", "run", "--event", event, code=KILLED_AT)
+    assert result.returncode == -9, result.stderr
     statement = Attempt(office.home, event, 1).statement
     kept = statement.read_bytes()
     statement.write_bytes(kept.replace(b"payload", b"Payload", 1))
-    told = office.damp("run", "--event", event)
-    assert told.returncode == 1
-    assert "is gone or changed" in told.stderr
-    assert "never written again" in told.stderr
+    result = office.damp("run", "--event", event)
+    assert result.returncode == 1
+    assert "is gone or changed" in result.stderr
+    assert "never written again" in result.stderr
     statement.write_bytes(kept)
     assert office.damp("run", "--event", event).returncode in (0, 2)
     decided_once(office, event)

@@ -45,8 +45,8 @@ def driven(folder: Path, what: str, count: int) -> dict[str, Any]:
         cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    content: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return content
 
 
 @pytest.mark.long

@@ -26,14 +26,14 @@ STAY = {"damp serve": "Ctrl-C ends this", "damp worker": "started!"}
 
 def sections() -> dict[str, list[str]]:
     """Heading to the commands below it, in the order of the page."""
-    found: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for part in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
         blocks = re.findall(r"```console\n(.*?)```", part, flags=re.DOTALL)
         # a command may go on in the line below
         whole = [block.replace("\\\n", "") for block in blocks]
         lines = [line.removeprefix("$ ") for block in whole for line in block.splitlines()]
-        found[part.splitlines()[0]] = lines
-    return found
+        by_name[part.splitlines()[0]] = lines
+    return by_name
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,11 @@ def running(outcomes: dict[str, Any], seen: list[str]) -> Any:
 def test_the_nearest_deadline_comes_first_and_a_poisoned_request_stops_nobody(
     queue: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    entries: list[str] = []
     poison = {"poisoned": ModelError("The weights are gone.")}
-    monkeypatch.setattr(parking, "run_event", running(poison, seen))
+    monkeypatch.setattr(parking, "run_event", running(poison, entries))
     rows = [parking.decide(queue, event) for event in requests.pending(queue)]
-    assert seen == ["poisoned", "soon", "late"]
+    assert entries == ["poisoned", "soon", "late"]
     assert [row["outcome"] for row in rows] == ["PARKED", "PASSED", "PASSED"]
     assert rows[0]["why"] == "The weights are gone."
     assert requests.pending(queue) == ["soon", "late"]

@@ -42,8 +42,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """An office with `damp up` running."""
     made = opened(tmp_path_factory.mktemp("platform"))
-    told = made.damp("up", "--json")
-    assert told.returncode == 0, told.stderr
+    result = made.damp("up", "--json")
+    assert result.returncode == 0, result.stderr
     yield made
     assert made.damp("down").returncode == 0
     assert made.nothing_runs(), [p.cmdline() for p in made.processes()]
@@ -79,18 +79,18 @@ def test_a_port_that_is_taken_is_refused_and_nothing_is_left_running(
     taken = str(local_services.USUAL["mlflow"])
     port = up(platform)["mlflow"]["url"].rpartition(":")[2]
     other = replace(platform, home=type(platform.home)(tmp_path / "state"))
-    told = other.damp("up", "--mlflow-port", port)
-    assert told.returncode == 1
-    assert f"Port {port} is taken" in told.stderr, taken
+    result = other.damp("up", "--mlflow-port", port)
+    assert result.returncode == 1
+    assert f"Port {port} is taken" in result.stderr, taken
     assert other.nothing_runs()
-    told = platform.damp("up", "--mlflow-port", "1")
-    assert "already runs on port" in told.stderr
+    result = platform.damp("up", "--mlflow-port", "1")
+    assert "already runs on port" in result.stderr
 
 
 def test_down_without_servers_is_fine(platform: Office, tmp_path: Path) -> None:
     other = replace(platform, home=type(platform.home)(tmp_path / "state"))
-    told = other.damp("down")
-    assert (told.returncode, "nothing was done" in told.stdout) == (0, True)
+    result = other.damp("down")
+    assert (result.returncode, "nothing was done" in result.stdout) == (0, True)
     assert not other.home.root.exists()
 
 
@@ -106,9 +106,15 @@ def test_an_event_on_the_servers_leaves_pages_that_read_well(platform: Office) -
     assert {"name", "outcome"} <= rows[0].keys()
     assert "/#/models/digits/versions/" in shown[f"report-{event}-1"]["data"]
     (run,) = [
-        r for r in asked(platform, f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)
+        r
+        for r in asked(platform, f"{api}/flow_runs/filter", {})
+        if f"event {event[:8]}" in r["tags"]
     ]
     assert run["state_name"] == "Completed"
+    assert run["name"] == f"digits@champion: forget class 3, attempt 1 ({event[:8]})"
+    lines = [line["message"] for line in asked(platform, f"{api}/logs/filter", {})]
+    assert any(line.startswith("3 of 10: ") for line in lines)
+    assert any(line.startswith(f"{state_of(platform, event)['verdict']}: ") for line in lines)
     written = (platform.home.root / "logs" / "damp.jsonl").read_text()
     log = [json.loads(line) for line in written.splitlines()]
     assert {"step", "attempt"} <= next(line for line in log if line["event"] == event).keys()
@@ -116,8 +122,8 @@ def test_an_event_on_the_servers_leaves_pages_that_read_well(platform: Office) -
 
 def test_a_run_that_was_killed_is_marked_and_goes_on(platform: Office) -> None:
     event = submitted(platform, 4)
-    told = platform.damp("edit", "began", "run", "--event", event, code=KILLED_AT)
-    assert told.returncode == -9
+    result = platform.damp("edit", "began", "run", "--event", event, code=KILLED_AT)
+    assert result.returncode == -9
     assert "interrupted" in state_of(platform, event)["doing"]
     api = up(platform)["prefect"]["url"] + "/api"
     assert [r["state_name"] for r in runs(platform, api, event)] == ["Running"]
@@ -142,7 +148,9 @@ def test_a_server_that_dies_under_a_run_is_told_and_the_event_goes_on(platform: 
 
 def runs(platform: Office, api: str, event: str) -> list[dict[str, Any]]:
     return [
-        r for r in asked(platform, f"{api}/flow_runs/filter", {}) if r["name"].startswith(event)
+        r
+        for r in asked(platform, f"{api}/flow_runs/filter", {})
+        if f"event {event[:8]}" in r["tags"]
     ]
 
 
@@ -181,8 +189,8 @@ def worker(platform: Office) -> Iterator[subprocess.Popen[str]]:
 def started(platform: Office, deployment: str) -> None:
     """Ask for a run of a deployment, as its schedule does."""
     api = up(platform)["prefect"]["url"] + "/api"
-    found = asked(platform, f"{api}/deployments/name/{deployment}")
-    asked(platform, f"{api}/deployments/{found['id']}/create_flow_run", {})
+    answer = asked(platform, f"{api}/deployments/name/{deployment}")
+    asked(platform, f"{api}/deployments/{answer['id']}/create_flow_run", {})
 
 
 def test_a_work_pool_decides_requests_and_a_failing_scan_calls_for_help(platform: Office) -> None:
@@ -197,8 +205,8 @@ def test_a_work_pool_decides_requests_and_a_failing_scan_calls_for_help(platform
         moved_by_hand(platform, 1)
         started(platform, "registry-scan/registry-scan")
         assert eventually(lambda: heard != []), "nobody was told"
-    told = json.loads(heard[0])
-    assert "registry-scan" in told["text"]
+    content = json.loads(heard[0])
+    assert "registry-scan" in content["text"]
     last = platform.json("lineage", "digits")
     best = max(n["version"] for n in last if n["verdict"] == "PASSED")
     assert platform.damp("promote", f"digits/{best}").returncode == 0
@@ -257,8 +265,8 @@ def test_runs_that_overlap_wait_for_each_other(platform: Office) -> None:
     with ended(platform.start(code=SCHEDULED)) as first:
         assert eventually(lambda: ("accept", "began") in platform.notes(event))
         second = platform.damp(code=SCHEDULED)
-        told = [first.communicate()[0], second.stdout]
-    decided = [[row["event"] for row in json.loads(out.splitlines()[-1])] for out in told]
+        rows = [first.communicate()[0], second.stdout]
+    decided = [[row["event"] for row in json.loads(out.splitlines()[-1])] for out in rows]
     assert decided == [[event], []], second.stderr  # without waiting it would be told: busy
     decided_once(platform, event)
 
@@ -295,15 +303,15 @@ def test_a_model_that_was_audited_again_says_so_and_a_due_one_is_found(platform:
         "assert due[0] not in reaudit.due(home)\n"
         "import json; print(json.dumps([due, done.to_json()]))\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, str(platform.home.root)],
         env=platform.environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
-    due, done = json.loads(told.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr
+    due, done = json.loads(result.stdout.splitlines()[-1])
     closed = [e["id"] for e in platform.json("status") if e["state"] == "closed"]
     assert set(due) == set(closed)
     before = json.loads(Attempt(platform.home, due[0], 1).findings.read_text())
@@ -329,15 +337,15 @@ def test_the_evaluator_judges_a_registered_model_for_any_pipeline(platform: Offi
         "print(json.dumps([judged(version), judged('1')]))\n"
     )
     where = f"sqlite:///{platform.home.mlflow_db}"
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, where, str(platform.home.root), event, str(nodes[event])],
         env=platform.environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr[-3000:]
-    good, bad = json.loads(told.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr[-3000:]
+    good, bad = json.loads(result.stdout.splitlines()[-1])
     assert good["damp_passed"] == 1.0
     assert bad["damp_passed"] == 0.0  # the model before
     assert bad["damp_accuracy.forget_before_retiring"] > 0.9

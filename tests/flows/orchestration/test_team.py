@@ -57,8 +57,8 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             f'prefect_database_url = "postgresql+asyncpg://{prefect}"\n'
             f'mlflow_database_url = "postgresql+psycopg2://{mlflow}"\n'
         )
-        told = servers.damp("up", "--json")
-        assert told.returncode == 0, told.stderr
+        result = servers.damp("up", "--json")
+        assert result.returncode == 0, result.stderr
         urls = {each["name"]: each["url"] for each in servers.json("up")}
         password = auth.auth_string(servers.home.root)
         given = {"DAMP_PREFECT_AUTH": password, "DAMP_MLFLOW_AUTH": password}
@@ -74,8 +74,8 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             with_policy(folder / name)
             assert machine.damp("keys", "new").returncode == 0
             machines.append(machine)
-        told = machines[0].damp("train", "--data", "digits", "--name", "digits")
-        assert told.returncode == 0, told.stderr
+        result = machines[0].damp("train", "--data", "digits", "--name", "digits")
+        assert result.returncode == 0, result.stderr
         yield Team(servers, machines[0], machines[1], server.address)
         assert servers.damp("down").returncode == 0
         assert servers.nothing_runs()
@@ -83,8 +83,8 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 def test_an_event_of_a_team_is_the_same_flow(team: Team) -> None:
     event = submitted(team.first, 3)
-    told = team.first.damp("run", "--event", event)
-    assert told.returncode in (0, 2), told.stderr
+    result = team.first.damp("run", "--event", event)
+    assert result.returncode in (0, 2), result.stderr
     decided_once(team.first, event)
     assert not team.first.home.mlflow_db.exists()
     assert not (team.first.home.root / "mlartifacts").exists()
@@ -121,9 +121,9 @@ def test_two_machines_never_work_on_one_model_and_a_dead_one_frees_it(team: Team
     with ended(team.first.start(code=HOLD)) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        told = team.second.damp("run", "--event", event)
-        assert told.returncode == 4, told.stderr
-        assert "Another event is running on model 'digits'" in told.stderr
+        result = team.second.damp("run", "--event", event)
+        assert result.returncode == 4, result.stderr
+        assert "Another event is running on model 'digits'" in result.stderr
         holder.kill()
         holder.wait()
     assert eventually(lambda: team.second.damp("run", "--event", event).returncode in (0, 2))
@@ -133,13 +133,13 @@ def test_two_machines_never_work_on_one_model_and_a_dead_one_frees_it(team: Team
 def test_a_database_that_goes_away_is_told_and_the_event_goes_on(team: Team) -> None:
     event = submitted(team.first, 7)
     wrong = Office(team.first.home, {"DAMP_LOCKS_URL": "postgresql://127.0.0.1:1/locks"})
-    told = wrong.damp("run", "--event", event)
-    assert told.returncode == 1
-    assert "nothing keeps two machines apart" in told.stderr
+    result = wrong.damp("run", "--event", event)
+    assert result.returncode == 1
+    assert "nothing keeps two machines apart" in result.stderr
     gone = Office(team.first.home, {"DAMP_MLFLOW_URI": "http://127.0.0.1:1"})
-    told = gone.damp("run", "--event", event)
-    assert told.returncode == 1
-    assert "No MLflow server answers" in told.stderr
+    result = gone.damp("run", "--event", event)
+    assert result.returncode == 1
+    assert "No MLflow server answers" in result.stderr
     whole(team.first, event)
     assert team.first.damp("run", "--event", event).returncode in (0, 2)
     decided_once(team.first, event)
@@ -189,11 +189,11 @@ def test_work_is_spread_over_processes_and_a_dead_worker_is_replaced(
         },
     )
     office.home.root.mkdir()
-    told = office.damp(str(tmp_path), "die" if die else "live", code=FANNED)
-    assert told.returncode == 0, told.stderr[-3000:]
-    found = json.loads(told.stdout.splitlines()[-1])
-    assert [each["number"] for each in found] == [0, 1, 2, 3]
-    assert len({each["pid"] for each in found}) > 1
+    result = office.damp(str(tmp_path), "die" if die else "live", code=FANNED)
+    assert result.returncode == 0, result.stderr[-3000:]
+    content = json.loads(result.stdout.splitlines()[-1])
+    assert [each["number"] for each in content] == [0, 1, 2, 3]
+    assert len({each["pid"] for each in content}) > 1
     assert all((tmp_path / str(n)).read_text() == "done" for n in range(4))
     assert len((tmp_path / "1.began").read_text()) == (2 if die else 1)
     assert office.nothing_runs()
@@ -208,7 +208,7 @@ def test_references_and_edit_of_a_cluster_are_the_same_bytes(
     many = tmp_path_factory.mktemp(f"{runner}-many")
     spread = {"DAMP_RUNNER": runner, "DAMP_WORKERS": "2"}
     weights = next(team.first.home.models.glob("*.safetensors"))
-    found = []
+    rows = []
     for folder, extra in ((one, {}), (many, spread)):
         office = Office(Home(folder / "state"), extra)
         office.home.root.mkdir()
@@ -217,14 +217,14 @@ def test_references_and_edit_of_a_cluster_are_the_same_bytes(
         shutil.copy(weights, folder / "own.safetensors")
         own = {"file": "own.safetensors", "architecture": "damp:cnn"}
         event = submitted(office, 3, own)
-        told = office.damp("run", "--event", event)
-        assert told.returncode in (0, 2), told.stderr[-3000:]
+        result = office.damp("run", "--event", event)
+        assert result.returncode in (0, 2), result.stderr[-3000:]
         assert office.nothing_runs()
-        made = {f.name: f.read_bytes() for f in office.home.references.iterdir()}
-        found.append(made | {"after": Attempt(office.home, event, 1).after.read_bytes()})
+        by_name = {f.name: f.read_bytes() for f in office.home.references.iterdir()}
+        rows.append(by_name | {"after": Attempt(office.home, event, 1).after.read_bytes()})
         (statistics,) = office.home.statistics.iterdir()  # of the parts, nothing stays
         assert "part" not in statistics.name
-    assert found[0] == found[1]
+    assert rows[0] == rows[1]
 
 
 def test_a_runner_that_is_not_installed_is_refused(tmp_path: Path) -> None:
@@ -234,12 +234,12 @@ def test_a_runner_that_is_not_installed_is_refused(tmp_path: Path) -> None:
         "try:\n    cluster.runner(2)\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"DAMP_HOME": str(tmp_path), "DAMP_RUNNER": "dask"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "SettingsError" in told.stdout
-    assert "damp-unlearning[dask]" in told.stdout
+    assert "SettingsError" in result.stdout
+    assert "damp-unlearning[dask]" in result.stdout

@@ -56,3 +56,17 @@ def test_they_are_listed_deleted_and_made_again(
         purge._remove(home, path)
     assert list(inventory.decoded_images(home)) == []
     assert torch.equal(load(folder).train_inputs[:], before)
+
+
+def test_trainings_that_were_killed_are_listed_and_deleted(home: Home) -> None:
+    assert list(inventory.unfinished_trainings(home)) == []
+    states = [home.trainings / "base-1.pt", home.trainings / ".base-2.pt.aside"]
+    for path in states:  # the second: killed while it was written
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"weights")
+    (listed,) = inventory.unfinished_trainings(home)
+    assert set(listed.files) == set(states)
+    assert listed.location == "trainings, 2 files"
+    for path in listed.files:
+        purge._remove(home, path)
+    assert list(inventory.unfinished_trainings(home)) == []

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from flows.data import dvc_metadata, dvc_workspace, loaders
 from flows.data.dataset import DataSpec
+from flows.models import trainings
 from flows.operations import purge
 from flows.records import inventory
 from flows.state.paths import Attempt, Home
@@ -58,6 +59,13 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
     return opened(tmp_path_factory.mktemp("office"))
 
 
+def _kill_a_training(home: Home, weights: Path) -> None:
+    """Leave the state of a training behind, as one that is killed at its last epoch does."""
+    kept = trainings._Kept(home.trainings / "base-0.pt")
+    kept.last = float("-inf")
+    kept.save(lambda: {"epoch": 1, "model": load_file(weights)})
+
+
 @pytest.mark.timeout(1800)
 def test_no_file_with_old_weights_or_forgotten_rows_is_missing(office: Office) -> None:
     """One event on a file of the user's own, one on a registered model."""
@@ -72,12 +80,14 @@ def test_no_file_with_old_weights_or_forgotten_rows_is_missing(office: Office) -
     by_registry = submitted(office, 3)
     assert office.damp("run").returncode in (0, 2)
 
+    _kill_a_training(home, Attempt(home, by_registry, 1).before)
     statement = purge.scope_of(home, by_file)
     assert statement.name == "ours"
     for event, label in ((by_file, 8), (by_registry, 3)):
         before = Attempt(home, event, 1).before
         weights, rows = with_weights(home, before), with_rows(home, label)
         assert len(weights) >= 2  # pinned, and registered
+        assert home.trainings / "base-0.pt" in weights or event == by_file
         assert len(rows) >= 1
         assert weights - covered(home, event) == set()
         assert rows - covered(home, event) == set()

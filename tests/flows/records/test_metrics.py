@@ -104,9 +104,9 @@ def test_nobody_else_is(
 ) -> None:
     port, right = server
     given = headers if status == 401 else right | headers
-    told = asked(port, "/metrics", given)
-    assert told[0] == status
-    assert "m 1.0" not in told[1]
+    answer = asked(port, "/metrics", given)
+    assert answer[0] == status
+    assert "m 1.0" not in answer[1]
 
 
 def test_a_port_that_is_taken_is_refused(server: tuple[int, dict[str, str]]) -> None:

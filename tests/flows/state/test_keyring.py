@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +22,9 @@ from flows.state import keyring
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
+TOKENS = SimpleNamespace(
+    **runpy.run_path(str(Path(__file__).parents[2] / "compliance/signing/test_tokens.py"))
+)
 RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 Damp = Callable[..., Any]
 Refusal = Callable[..., Any]
@@ -91,3 +98,63 @@ def test_the_commands_say_what_to_do_next(damp: Damp, home: Home) -> None:
     assert damp("keys", "revoke", key, "--since", "yesterday").code == 1
     rows = damp("keys", "list", "--json").json()
     assert len(rows) == 3
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SoftHSM token that the settings name."""
+    module = next((path for path in TOKENS.MODULES if Path(path).exists()), None)
+    if module is None or shutil.which("softhsm2-util") is None:
+        pytest.skip("needs SoftHSM 2: apt-get install softhsm2")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    monkeypatch.setenv("DAMP_PKCS11_MODULE", module)
+    monkeypatch.setenv("DAMP_PKCS11_TOKEN", "desk")
+    monkeypatch.setenv("DAMP_PKCS11_PIN", "1234")
+    subprocess.run(
+        [
+            *("softhsm2-util", "--init-token", "--free", "--label", "desk"),
+            *("--pin", "1234", "--so-pin", "5678"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+SIGNING_EVENT = """
+import runpy, sys
+from flows.state import keyring
+from flows.state.settings import settings
+from flows.state.paths import Home
+home = Home(settings().home)
+records = runpy.run_path(sys.argv[1])
+print(records["decide"](home, records["put"](home)).statement)
+"""
+
+
+def test_a_key_on_a_token_signs_statements_and_is_rotated(desk: None, home: Home) -> None:
+    """In processes of their own: the token's library reads its configuration once in each."""
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("-m", "flows", "keys", "new", "--role", "executor", "--token")
+    assert not list(keyring.folders(home)[0].glob("*.pem"))
+    (row,) = json.loads(run("-m", "flows", "keys", "list", "--json"))
+    assert row["signs_here"]
+    decided = str(Path(__file__).parents[1] / "decided.py")
+    statement = run("-c", SIGNING_EVENT, decided).strip()
+    verified = verify_statement(statement, home.trust)
+    assert verified.exit_code == 0
+    assert [each.keyid for each in verified.signatures] == [row["keyid"]]
+    run("-m", "flows", "keys", "rotate", "--role", "executor", "--token")
+    assert len(load_trust(home.trust).keys) == 2
+    assert verify_statement(statement, home.trust).exit_code == 0
+
+
+def test_a_token_that_no_setting_names_is_asked_for(home: Home) -> None:
+    with pytest.raises(EventError, match="pkcs11_module"):
+        keyring.new(home, role="executor", days=30, on_token=True)

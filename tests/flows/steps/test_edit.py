@@ -52,6 +52,8 @@ def test_goals_are_recorded_and_so_is_who_stood_in() -> None:
     (goal,) = record["goals"]
     assert goal["layers"] == ["fc1"]
     assert goal["goal"][0] < goal["before"][0]
+    assert 0 < goal["noise"][0] < goal["before"][0]
+    assert goal["rows"] == 160
     assert "standIn" not in record
     assert record["repairs"] == [
         {"kind": "natural_update", "layer": "fc1"},

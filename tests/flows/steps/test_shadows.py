@@ -117,9 +117,9 @@ def event(home: Home, tmp_path: Path, users_module: Callable[[str], str]) -> Eve
 
 
 def area(finding: Finding, name: str = "membership.forget.lira") -> float:
-    found = {seen.name: seen.value for seen in finding.measurements}
-    assert name in found, finding.parameters["left_out"]
-    return found[name]
+    by_name = {seen.name: seen.value for seen in finding.measurements}
+    assert name in by_name, finding.parameters["left_out"]
+    return by_name[name]
 
 
 def named(evidence: Evidence) -> float:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
+from damp.methods.job import Job
+from damp.methods.passes import counted_as
 from damp.running import Batches, exemplar, read_batches
 
 Importance = dict[str, Tensor]
@@ -46,11 +48,22 @@ def forget(
     """
     edited = copy.deepcopy(model).eval()
     everything = importance(edited, batches)
-    unwanted = importance(edited, only(batches, forget))
-    with torch.no_grad():
-        for name, parameter in edited.named_parameters():
-            parameter.mul_(factors(everything[name], unwanted[name], alpha, damping))
+    dampen(edited, everything, importance(edited, only(batches, forget)), alpha, damping)
     return edited
+
+
+def run(job: Job, *, alpha: float = 10.0, damping: float = 1.0) -> nn.Module:
+    """The same, of a job."""
+    return forget(job.model, job.batches(), forget=list(job.forget), alpha=alpha, damping=damping)
+
+
+def dampen(
+    model: nn.Module, everything: Importance, unwanted: Importance, alpha: float, damping: float
+) -> None:
+    """Make the parameters smaller, in place, that matter much more to the classes."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(factors(everything[name], unwanted[name], alpha, damping))
 
 
 def factors(everything: Tensor, unwanted: Tensor, alpha: float, damping: float) -> Tensor:
@@ -82,7 +95,9 @@ def importance(model: nn.Module, batches: Batches) -> Importance:
     samples = 0
     for inputs, labels in read_batches(batches, exemplar(model)):
         for rows, own in zip(inputs.split(CHUNK), labels.split(CHUNK), strict=True):
-            for name, value in per_sample(parameters, rows, own.to(rows.device)).items():
+            with counted_as(forward=len(own), backward=len(own)):
+                gradients = per_sample(parameters, rows, own.to(rows.device))
+            for name, value in gradients.items():
                 sums[name] += value.square().sum(0)
         samples += len(labels)
     if not samples:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from damp.collection import collect
 from damp.grouping import for_request
+from damp.methods.errors import BadJob
+from damp.methods.job import Job
 from damp.operators import find
 from damp.plans import OperatorPlan
 from damp.projection import cut
@@ -51,6 +53,16 @@ def forget(
     return edited
 
 
+def run(job: Job) -> nn.Module:
+    """The same, of a job, at the input of every operator."""
+    return forget(job.model, job.batches(), forget=list(job.forget))
+
+
+def run_on_features(job: Job) -> nn.Module:
+    """The same, of a job, at the input of the last operator."""
+    return forget(job.model, job.batches(), forget=list(job.forget), only_features=True)
+
+
 def _blocks(seen: Statistics) -> list[Statistics]:
     return [seen.block(place) for place in range(seen.blocks)]
 
@@ -59,7 +71,7 @@ def of_statistics(seen: Statistics, forget: list[int]) -> OperatorPlan:
     """The eraser of one block of features, which leaves the mean of all samples in place."""
     covariance = seen.covariance(seen.present)
     if not isinstance(covariance, Whole):
-        raise TypeError("LEACE needs whole covariance matrices: leave the widest layers out.")
+        raise BadJob("LEACE needs whole covariance matrices: leave the widest layers out.")
     mean = seen.mean(seen.present)
     shares = (seen.counts[forget] / seen.counts.sum()).to(mean.device)
     cross = shares[:, None] * (seen.prototypes(forget) - mean)

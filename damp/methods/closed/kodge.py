@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
+from damp.methods.errors import BadJob
+from damp.methods.job import Job
 from damp.operators import Operator, find
 from damp.running import Batches, evaluating, exemplar, read_batches
 
@@ -55,6 +57,17 @@ def forget(
                 rows = weight.flatten(1)
                 weight.copy_((rows.to(kept) @ kept.T).reshape(weight.shape))
     return edited
+
+
+def run(job: Job, *, alpha_retain: float = 100.0, alpha_forget: float = 3.0) -> nn.Module:
+    """The same, of a job."""
+    return forget(
+        job.model,
+        job.batches(),
+        forget=list(job.forget),
+        alpha_retain=alpha_retain,
+        alpha_forget=alpha_forget,
+    )
 
 
 def _is_known(operator: Operator) -> bool:
@@ -129,8 +142,10 @@ def _summing(operators: Sequence[Operator], sums: dict[str, Tensor]) -> Iterator
 def activations(layer: nn.Module, inputs: Tensor) -> Tensor:
     """What a row of the layer's weight is multiplied with, (n, D): tokens, or patches."""
     if isinstance(layer, nn.Conv2d):
+        if isinstance(layer.padding, str):
+            raise BadJob("Kodge's method knows convolutions whose padding is a number.")
         patches = unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         return patches.movedim(1, -1).flatten(0, 1)
     if isinstance(layer, nn.Linear):
         return inputs.flatten(0, -2)
-    raise TypeError(f"Kodge's method knows Linear and Conv2d, not {type(layer).__name__}.")
+    raise BadJob(f"Kodge's method knows Linear and Conv2d, not {type(layer).__name__}.")

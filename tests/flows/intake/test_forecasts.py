@@ -1,0 +1,91 @@
+"""What is said of a request when it is filed: what sizes rule out, what a plan expected before."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from compliance.documents.policy import Policy, load_policy
+from compliance.ledger import Ledger
+from flows.data.dataset import Dataset
+from flows.intake import forecasts
+from flows.state import keyring
+from flows.state.errors import EventError
+from flows.state.paths import Home
+
+RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
+MODEL = "ab" * 32
+
+
+def data(held_out: int, trained: int = 60) -> Dataset:
+    """Two classes of empty images."""
+
+    def part(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = torch.arange(2).repeat_interleave(count)
+        return torch.zeros(len(labels), 1, 2, 2), labels
+
+    (train, train_labels), (test, test_labels) = part(trained), part(held_out)
+    return Dataset(
+        name="empty",
+        train_inputs=train,
+        train_labels=train_labels,
+        test_inputs=test,
+        test_labels=test_labels,
+        classes=2,
+        description="",
+    )
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return load_policy("demo-v1")
+
+
+def test_sizes_that_rule_a_pass_out_are_said_and_refused(home: Home, policy: Policy) -> None:
+    foreseen = forecasts.foresee(home, policy, data(20), [1], MODEL)
+    assert any("bring 59 images" in gap for gap in foreseen.out_of_reach)
+    with pytest.raises(EventError, match="--go-on"):
+        forecasts.refuse_hopeless(foreseen)
+
+
+def test_enough_images_are_let_through_without_a_forecast(home: Home, policy: Policy) -> None:
+    foreseen = forecasts.foresee(home, policy, data(90), [1], MODEL)
+    assert (foreseen.out_of_reach, foreseen.chance, foreseen.hopeless) == ((), None, False)
+    forecasts.refuse_hopeless(foreseen)
+
+
+@pytest.mark.parametrize("can_reach", [True, False])
+def test_an_earlier_plan_about_the_same_says_how_likely_a_pass_is(
+    home: Home, policy: Policy, can_reach: bool
+) -> None:
+    keyring.new(home, role="executor", days=30)
+    event = RECORDS.put(home)
+    power = {"acceptAll": 0.5, "canReach": can_reach, "told": "Half of them."}
+    plan = {
+        "modelBefore": MODEL,
+        "policyDigest": policy.digest(),
+        "forget": [1],
+        "expectedPower": power,
+    }
+    ledger = Ledger(home.ledger)
+    ledger.append("attempt_started", event, {"attempt": 1})
+    ledger.append("plan_registered", event, {"attempt": 1, "plan": plan, "digest": "cd" * 32})
+    foreseen = forecasts.foresee(home, policy, data(90), [1], MODEL)
+    assert (foreseen.chance, foreseen.hopeless) == (0.5, not can_reach)
+    for other in ([0], [0, 1]):
+        assert forecasts.foresee(home, policy, data(90), other, MODEL).chance is None
+    assert forecasts.foresee(home, policy, data(90), [1], "cd" * 32).chance is None
+
+
+def test_what_steps_took_is_that_of_the_last_event(home: Home) -> None:
+    keyring.new(home, role="executor", days=30)
+    assert forecasts.seconds_of_last(home) == {}
+    event = RECORDS.put(home)
+    attempt = RECORDS.decide(home, event)
+    note = '{"step": "audit", "number": 7, "of": 10, "title": "Audit", "what": "%s"%s}\n'
+    attempt.journal.write_text(note % ("began", "") + note % ("done", ', "seconds": 2.5'))
+    assert forecasts.seconds_of_last(home) == {"Audit": 2.5}
