@@ -133,7 +133,7 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
             audit=audit, name=figure.name, measurement=figure, difference_interval=interval
         )
     margins = resolved(rule, figure)
-    accept, detect = _power(figure, rule, margins, policy.alpha)
+    accept, detect = _power(figure, rule, margins, policy)
     outcome, reason = _outcome(figure, rule, margins, policy, tests)
     if outcome != MISSING and _lacks_spread(rule, figure):
         outcome, reason = UNDECIDED, NO_SPREAD
@@ -302,20 +302,20 @@ def _interval(figure: Figure, alpha: float) -> tuple[float, float] | None:
 
 
 def _power(
-    figure: Figure, rule: Rule, margins: Margins | None, alpha: float
+    figure: Figure, rule: Rule, margins: Margins | None, policy: Policy
 ) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
     from audits.regions import chance_outside, chance_within, region
 
     if rule.at_most is not None:
-        return None, _caught_by_limit(figure, rule.at_most, alpha)
+        return None, _caught_by_limit(figure, rule.at_most, policy.outside_at)
     if margins is None or figure.against not in BASELINES or not sum(margins) > 0:
         return None, None
-    allowed = region(figure, bounds_of(rule), alpha=alpha)
+    allowed = region(figure, bounds_of(rule), alpha=policy.alpha)
     if allowed is None:
         return None, None
     accept = chance_within(figure, allowed) if len(figure.null) > 1 else None
-    return accept, chance_outside(figure, bounds_of(rule), alpha=alpha)
+    return accept, chance_outside(figure, bounds_of(rule), alpha=policy.outside_at)
 
 
 def _caught_by_limit(figure: Figure, limit: float, alpha: float) -> float | None:

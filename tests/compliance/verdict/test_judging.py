@@ -250,3 +250,13 @@ def test_a_limit_too_is_stricter_within_and_the_same_outside(hits: int, outcome:
     assert judge_row("accuracy", share, at_one_in_a_hundred).outcome == outcome
     full = judge_row("accuracy", share, policy(REQUIRED, rule)).outcome
     assert full == ("within" if hits == 0 else "outside")
+
+
+def test_a_row_that_tells_the_original_at_alpha_does_so_for_every_attempt() -> None:
+    """A smaller level must not set a veto aside as one that could not have told the original."""
+    rule = Rule(measurement="linear_probe.dprime@earlier", remainder=0.5, overshoot=2.0, veto=True)
+    own = policy(REQUIRED, rule)
+    near = measured(rule.measurement, 0.9, error=0.077)
+    whole, tenth = judge_row("x", near, own), judge_row("x", near, own.at_level(0.005))
+    assert whole.outcome == tenth.outcome != "informational"
+    assert whole.detect_original == tenth.detect_original >= 0.8
