@@ -126,7 +126,7 @@ def pages(
         "result": result,
         "word": page.say(f"word.{result}") if f"word.{result}" in catalogue(DEFAULT) else result,
         "meaning": _meaning(page, result, counts),
-        "warnings": list(_warnings(page, whole)),
+        "warnings": list(_warnings(page, facts)),
         "facts": [{"name": page.say(f"fact.{key}"), "text": text} for key, text in _facts(page)],
         "limits": list(_limits(page)),
         "next": [_next(page, step) for step in _once(steps)],
@@ -164,8 +164,8 @@ def _meaning(page: _Page, result: str, counts: Mapping[str, int]) -> str:
     return page.say(key, **counts) if key in catalogue(DEFAULT) else page.own.verdict.claim
 
 
-def _warnings(page: _Page, whole: Mapping[str, Any]) -> Iterator[str]:
-    if statement.contradictions(whole):
+def _warnings(page: _Page, facts: Statement) -> Iterator[str]:
+    if statement.contradictions(facts):
         yield page.say("contradiction")
     if page.own.demo_key:
         yield page.say("demo")

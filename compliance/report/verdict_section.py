@@ -33,7 +33,7 @@ def verdict(
         "icon": icon,
         "meaning": meaning,
         "assuranceWords": labels.ASSURANCE.get(own.assurance, ""),
-        "contradictions": statement.contradictions(whole),
+        "contradictions": statement.contradictions(Statement.of(whole)),
         "required": row_text.tally(predicate.audits),
         "decisive": [row_text.worded(r) for r in predicate.required if r.outcome != "within"],
         "power": _power(predicate.required),

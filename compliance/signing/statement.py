@@ -89,7 +89,7 @@ def validate(statement: Any) -> None:
     Raises:
         StatementError: with every problem that was found.
     """
-    problems = schema_problems(statement) or contradictions(statement)
+    problems = schema_problems(statement) or contradictions(Statement.of(statement))
     if problems:
         raise StatementError(problems)
 
@@ -113,9 +113,9 @@ def _short(message: str) -> str:
     return message if len(message) < 300 else f"{message[:140]} ... {message[-140:]}"
 
 
-def contradictions(statement: Json) -> list[str]:
+def contradictions(statement: Statement) -> list[str]:
     """Where a statement of the right form says two things that cannot both be true."""
-    return list(_contradictions(Statement.of(statement)))
+    return list(_contradictions(statement))
 
 
 def _contradictions(statement: Statement) -> Iterator[str]:

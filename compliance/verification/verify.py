@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -177,23 +178,45 @@ def _signature_problems(signatures: Sequence[Signature], roles: Sequence[str]) -
     return problems
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What signed bytes say by themselves: why they are no statement, else its facts."""
+
+    problems: tuple[str, ...]
+    facts: Statement | None
+
+
+@lru_cache(maxsize=4)
+def _form(payload: bytes) -> _Form:
+    """Form and consistency of signed bytes, kept for a few: a gate asks several times about one
+    statement, and reading a large one takes most of a second."""
+    content = strict_json.loads(payload, "The statement")
+    problems = [] if strict_json.canonical(content) == payload else [NOT_CANONICAL]
+    if malformed := statement.schema_problems(content):
+        return _Form((*problems, *malformed), None)
+    facts = Statement.of(content)
+    problems += statement.contradictions(facts)
+    return _Form(tuple(problems), None if problems else facts)
+
+
 def _content(
     result: Verification, opened: Opened, trust: Trust, against: _Against, path: Path
 ) -> Verification:
     """The statement itself, whose signatures hold, and what was given to check it against."""
     try:
         content = strict_json.loads(opened.payload, "The statement")
-        same = strict_json.canonical(content) == opened.payload
     except JsonError as error:
         return replace(result, problems=(str(error),))
     unsupported = _unsupported(opened, content)
     if unsupported:
         return replace(result, exit_code=UNSUPPORTED, problems=(unsupported,))
-    problems = [] if same else [NOT_CANONICAL]
-    problems += statement.schema_problems(content) or statement.contradictions(content)
-    if problems:
-        return replace(result, problems=tuple(problems))
-    facts = Statement.of(content)
+    try:
+        form = _form(opened.payload)
+    except JsonError as error:
+        return replace(result, problems=(str(error),))
+    if form.facts is None:
+        return replace(result, problems=form.problems)
+    facts = form.facts
     problems = [
         *_validity_problems(result.signatures, trust, facts.predicate),
         *_model_problems(facts, against.model),
