@@ -78,7 +78,11 @@ class Exam:
             for c in classes
         }
         seen = audit_rows._sample(train_labels, caps)
-        held = audit_rows._sample(test_labels, dict.fromkeys(classes, audit_rows.TEST))
+        held_out = {
+            c: audit_rows.FORGET_TEST if c in self.forget else audit_rows.RETAIN_TEST
+            for c in classes
+        }
+        held = audit_rows._sample(test_labels, held_out)
         moved = fresh.choose(train_labels, self.forget, seed=AUDIT_SEED)
         return {
             "train": train[seen],

@@ -91,6 +91,8 @@ def _lines(
             for each in declared
         ),
     )
+    if not seen:
+        return
     yield ""
     yield "# Planted leaks"
     yield ""

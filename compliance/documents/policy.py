@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
@@ -208,6 +209,7 @@ class Policy(Strict):
     reaudit_days: Days = 90
     keep_days: Days = 2190
     limits: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    _outside_at: float | None = PrivateAttr(default=None)
 
     @field_validator("references")
     @classmethod
@@ -324,8 +326,19 @@ class Policy(Strict):
         return keys
 
     def at_level(self, level: float) -> Policy:
-        """The same rules at the error level of one of several attempts."""
-        return self.model_copy(update={"alpha": level})
+        """The same rules at the error level of one of several attempts.
+
+        What lies outside at the policy's own level lies outside of each attempt: to pass by mistake
+        is what several attempts make likelier. An attempt that fails by mistake has the next one.
+        """
+        copied = self.model_copy(update={"alpha": level})
+        copied._outside_at = self.outside_at
+        return copied
+
+    @property
+    def outside_at(self) -> float:
+        """The level of the tests for "outside": alpha, whatever the level of an attempt."""
+        return self.alpha if self._outside_at is None else self._outside_at
 
     def rule_for(self, measurement: str) -> Rule | None:
         """The first rule that names the measurement."""

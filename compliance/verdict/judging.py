@@ -133,7 +133,7 @@ def judge_row(audit: str, figure: Figure, policy: Policy, *, tests: int = 1) -> 
             audit=audit, name=figure.name, measurement=figure, difference_interval=interval
         )
     margins = resolved(rule, figure)
-    accept, detect = _power(figure, rule, margins, policy.alpha)
+    accept, detect = _power(figure, rule, margins, policy)
     outcome, reason = _outcome(figure, rule, margins, policy, tests)
     if outcome != MISSING and _lacks_spread(rule, figure):
         outcome, reason = UNDECIDED, NO_SPREAD
@@ -216,7 +216,7 @@ def _outcome(
     figure: Figure, rule: Rule, margins: Margins | None, policy: Policy, tests: int
 ) -> tuple[str, str]:
     if rule.at_most is not None:
-        outcome, reason = _by_limit(figure, rule.at_most, policy.alpha), ""
+        outcome, reason = _by_limit(figure, rule.at_most, policy), ""
     else:
         outcome, reason = _by_margin(figure, rule, margins, policy, tests if rule.tested else 1)
     if outcome == MISSING:
@@ -236,14 +236,15 @@ def _nothing_to_compare(policy: Policy) -> str:
     )
 
 
-def _by_limit(figure: Figure, limit: float, alpha: float) -> str:
-    """An absolute rule looks at the bounds of the value itself, each at alpha."""
+def _by_limit(figure: Figure, limit: float, policy: Policy) -> str:
+    """An absolute rule looks at the bounds of the value itself, each at its level."""
     from audits.statistics import clopper_pearson  # brings scipy: not needed to verify
 
     low, high = figure.interval
     if figure.trials is not None:
         hits = round(figure.value * figure.trials)
-        low, high = clopper_pearson(hits, figure.trials, 1 - 2 * alpha)
+        low, _ = clopper_pearson(hits, figure.trials, 1 - 2 * policy.outside_at)
+        _, high = clopper_pearson(hits, figure.trials, 1 - 2 * policy.alpha)
     if high <= limit:
         return WITHIN
     return OUTSIDE if low > limit else UNDECIDED
@@ -273,16 +274,17 @@ def _by_margin(
         return MISSING, ""
     if not sum(margins) > 0:  # original and baseline are the same: nothing to distinguish
         return UNDECIDED, ""
-    regions = [
-        region(figure, bounds_of(rule), alpha=alpha)
-        for alpha in (policy.alpha, policy.alpha / tests)
-    ]
+    levels = (policy.alpha, policy.outside_at, policy.outside_at / tests)
+    regions = [region(figure, bounds_of(rule), alpha=level) for level in levels]
     outcomes = [each.outcome(figure.difference) for each in regions if each is not None]
     if not outcomes:
         return MISSING, ""
-    if outcomes[0] == OUTSIDE != outcomes[1]:
+    within, alone, among = outcomes
+    if within == WITHIN:
+        return WITHIN, ""
+    if alone == OUTSIDE != among:
         return UNDECIDED, f"Outside by itself, not by the stricter test that {tests} at once need."
-    return outcomes[0], ""
+    return (OUTSIDE if among == OUTSIDE else UNDECIDED), ""
 
 
 def _interval(figure: Figure, alpha: float) -> tuple[float, float] | None:
@@ -300,20 +302,20 @@ def _interval(figure: Figure, alpha: float) -> tuple[float, float] | None:
 
 
 def _power(
-    figure: Figure, rule: Rule, margins: Margins | None, alpha: float
+    figure: Figure, rule: Rule, margins: Margins | None, policy: Policy
 ) -> tuple[float | None, float | None]:
     """Chances that a retrained model passes and that the original is caught, where known."""
     from audits.regions import chance_outside, chance_within, region
 
     if rule.at_most is not None:
-        return None, _caught_by_limit(figure, rule.at_most, alpha)
+        return None, _caught_by_limit(figure, rule.at_most, policy.outside_at)
     if margins is None or figure.against not in BASELINES or not sum(margins) > 0:
         return None, None
-    allowed = region(figure, bounds_of(rule), alpha=alpha)
+    allowed = region(figure, bounds_of(rule), alpha=policy.alpha)
     if allowed is None:
         return None, None
     accept = chance_within(figure, allowed) if len(figure.null) > 1 else None
-    return accept, chance_outside(figure, bounds_of(rule), alpha=alpha)
+    return accept, chance_outside(figure, bounds_of(rule), alpha=policy.outside_at)
 
 
 def _caught_by_limit(figure: Figure, limit: float, alpha: float) -> float | None:

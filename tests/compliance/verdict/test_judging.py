@@ -218,3 +218,45 @@ def test_classes_that_nobody_saw_are_no_retrained_models() -> None:
     assert row.outcome == "within"
     assert row.accept_retrained is not None
     assert reached([row]) == "L2"
+
+
+EARLIER = Rule(measurement="linear_probe.dprime@earlier", above=0.1, veto=True)
+REQUIRED = Rule(measurement="few_shot.1@penultimate", above=0.1, required=True)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.025, 0.01])
+@pytest.mark.parametrize(
+    ("value", "within", "outcome"),
+    [(0.58, [0.05], "undecided"), (0.61, [], "undecided"), (0.62, [], "outside")],
+)
+def test_an_attempt_has_a_stricter_within_and_the_same_outside(
+    level: float, value: float, within: list[float], outcome: str
+) -> None:
+    """What has a veto at .05 keeps it at .01: a smaller level must not let more pass."""
+    own = policy(REQUIRED, EARLIER).at_level(level)
+    row = judge_row("linear_probe", measured(EARLIER.measurement, value), own)
+    assert row.outcome == ("within" if level in within else outcome)
+    assert (own.alpha, own.outside_at) == (level, 0.05)
+    assert own.at_level(level / 2).outside_at == 0.05
+
+
+@pytest.mark.parametrize(("hits", "outcome"), [(0, "undecided"), (10, "outside")])
+def test_a_limit_too_is_stricter_within_and_the_same_outside(hits: int, outcome: str) -> None:
+    """59 of 59 right clears .05 at .05 and not at .01; 10 of 100 wrong lies above .05 at .05."""
+    rule = Rule(measurement="accuracy.forget_before_retiring", at_most=0.05, required=True)
+    trials = 59 if hits == 0 else 100
+    share = replace(measured(rule.measurement, hits / trials), trials=trials)
+    at_one_in_a_hundred = policy(REQUIRED, rule).at_level(0.01)
+    assert judge_row("accuracy", share, at_one_in_a_hundred).outcome == outcome
+    full = judge_row("accuracy", share, policy(REQUIRED, rule)).outcome
+    assert full == ("within" if hits == 0 else "outside")
+
+
+def test_a_row_that_tells_the_original_at_alpha_does_so_for_every_attempt() -> None:
+    """A smaller level must not set a veto aside as one that could not have told the original."""
+    rule = Rule(measurement="linear_probe.dprime@earlier", remainder=0.5, overshoot=2.0, veto=True)
+    own = policy(REQUIRED, rule)
+    near = measured(rule.measurement, 0.9, error=0.077)
+    whole, tenth = judge_row("x", near, own), judge_row("x", near, own.at_level(0.005))
+    assert whole.outcome == tenth.outcome != "informational"
+    assert whole.detect_original == tenth.detect_original >= 0.8
