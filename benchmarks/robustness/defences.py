@@ -243,15 +243,15 @@ DEFENCES = (
     Defence(
         "a statement is in canonical form",
         "compliance/verification/verify.py",
-        "    problems = [] if same else [NOT_CANONICAL]",
+        "    problems = [] if strict_json.canonical(content) == payload else [NOT_CANONICAL]",
         "    problems = []",
         f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
     ),
     Defence(
         "the schema is closed",
         "compliance/verification/verify.py",
-        "    problems += statement.schema_problems(content) or statement.contradictions(content)",
-        "",
+        "    if malformed := statement.schema_problems(content):",
+        "    if malformed := []:",
         f"{VERIFY}::test_signed_bytes_that_are_no_proper_statement_are_1",
     ),
     Defence(
