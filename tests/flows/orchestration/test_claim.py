@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from compliance.documents.policy import load_policy
 from compliance.ledger import Ledger
 from flows.cli import demo
 from flows.data.dataset import DataSpec
@@ -239,12 +240,14 @@ def test_with_a_recipe_the_references_are_those_that_were_trained_ahead(
     file = desk.claim(
         references=None,
         recipe="digits",
+        policy=demo.POLICY,
         edited={"file": "after.safetensors", "architecture": OURS, "retired": [demo.DIGIT]},
     )
     before = contents(home.references)
     ahead = damp("references", file, "--json")
     assert ahead.code == 0, ahead.err
-    assert [one["exclude"] for one in ahead.json()] == [[demo.DIGIT]] * 5
+    wanted = load_policy(demo.POLICY).references
+    assert [one["exclude"] for one in ahead.json()] == [[demo.DIGIT]] * wanted
     assert all(one["intact"] for one in ahead.json())
     done = ran(home, "audit", file, "--json")
     assert (done.code, done.json()["verdict"]) == (0, "PASSED")
