@@ -152,7 +152,15 @@ def _allowed(row: JudgedRow) -> str:
     below, above = row.margins
     least = f"-{below:.3g}" if below < math.inf else "no limit"
     most = f"+{above:.3g}" if above < math.inf else "no limit"
-    return f"the margin {least} to {most}"
+    return f"the margin {least} to {most}{_of_spreads(row)}"
+
+
+def _of_spreads(row: JudgedRow) -> str:
+    """What a reader misses who sees an interval inside a margin that is undecided all the same."""
+    if row.rule is None or row.measurement is None or not row.rule.in_spreads:
+        return ""
+    count = len(row.measurement.null)
+    return f", whose width is that of {count} models' scatter and known only roughly"
 
 
 def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
