@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import click
 import pytest
 from pydantic import BaseModel
 
@@ -15,6 +17,7 @@ from compliance.documents.policy import Policy
 from compliance.documents.request import Request
 from compliance.documents.study import Study
 from flows.cli import reference
+from flows.cli.app import app
 from flows.models.recipes import RecipeFile
 from flows.state.settings import Settings
 
@@ -39,6 +42,22 @@ def test_the_page_of_commands_names_each_option_once_where_it_belongs() -> None:
     (purge,) = re.findall(r"### damp purge\n(.*?)\n###", page, flags=re.DOTALL)
     assert "`--dry-run`" in purge
     assert "### damp keys new" in page  # commands below a command too
+
+
+def commands(group: click.Group) -> Iterator[click.Command]:
+    """Every command that does something, those below others too."""
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from commands(command)
+        else:
+            yield command
+
+
+@pytest.mark.parametrize("command", list(commands(app)), ids=lambda each: each.name)
+def test_every_option_is_taken_by_the_function_of_its_command(command: click.Command) -> None:
+    assert command.callback is not None
+    names = [param.name for param in command.params if param.expose_value]
+    inspect.signature(command.callback).bind(**dict.fromkeys(map(str, names)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -278,12 +278,12 @@ def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
     type=click.IntRange(0, 65535),
     help="Serve /metrics for Prometheus on this port of 127.0.0.1. [default: off]",
 )
-def serve(every: str, reaudits: str, scan: str, metrics_port: int | None) -> int:
+def serve(every: str, reaudits: str, checks: str, scan: str, metrics_port: int | None) -> int:
     """Stay and carry out pending requests on Prefect's schedule.
 
-    Re-audits that are due and the scan of the registry have schedules of their own. What was
-    missed while nobody served is made up first. Each event has a line when it begins and one at its
-    verdict.
+    Re-audits that are due, spot checks of events under a qualification and the scan of the registry
+    have schedules of their own. What was missed while nobody served is made up first. Each event
+    has a line when it begins and one at its verdict.
 
     \b
     Examples:
@@ -299,12 +299,13 @@ def serve(every: str, reaudits: str, scan: str, metrics_port: int | None) -> int
     with _metrics(place, metrics_port), engine.connected(place, scheduler=True) as server:
         from flows.orchestration import schedule
 
-        often = {"every": every, "reaudits": reaudits, "scan": scan}
+        often = {"every": every, "reaudits": reaudits, "checks": checks, "scan": scan}
         schedule.deployments(place, **often)  # an interval that is none is refused at once
         server.wait()
         console.say(
             f"Pending requests are carried out every {every}, re-audits looked for every "
-            f"{reaudits}, the registry scanned every {scan}; Ctrl-C ends this."
+            f"{reaudits}, spot checks every {checks}, the registry scanned every {scan}; Ctrl-C "
+            "ends this."
         )
         console.say(f"State: {place.root}   Prefect API: {os.environ['PREFECT_API_URL']}")
         schedule.serve(place, **often)

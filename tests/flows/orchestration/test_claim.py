@@ -50,8 +50,8 @@ class Desk:
             "original": {"file": "before.safetensors", "architecture": OURS},
             "edited": {"file": "retrained4.safetensors", "architecture": OURS},
             "data": {"name": "digits"},
-            "policy": "demo-v1",
-            "references": [f"retrained{number}.safetensors" for number in range(4)],
+            "policy": demo.POLICY,
+            "references": [f"retrained{number}.safetensors" for number in (0, 1, 2, 3, 5, 6)],
         }
 
     def _bring(self, name: str, path: Path) -> None:
@@ -240,7 +240,6 @@ def test_with_a_recipe_the_references_are_those_that_were_trained_ahead(
     file = desk.claim(
         references=None,
         recipe="digits",
-        policy=demo.POLICY,
         edited={"file": "after.safetensors", "architecture": OURS, "retired": [demo.DIGIT]},
     )
     before = contents(home.references)
