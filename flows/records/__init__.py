@@ -9,7 +9,7 @@
     checkpoints.py  Where the ledger stood, signed: on request, and whenever an event is closed
     same_weights.py Files that hold given weights, whatever they are called
     artefacts.py    One thing that still holds a class
-    caches.py       Shadow models, unfinished trainings, decoded images, digests of files
+    caches.py       Shadow models, unfinished trainings and studies, decoded images, digests
     inventory.py    What derives from the old weights or holds the forgotten rows, by its bytes
     provenance.py   Where a statement was made: code, environment, device
     metrics.py      What Prometheus reads: events by state, days left, durations

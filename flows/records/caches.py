@@ -58,3 +58,18 @@ def unfinished_trainings(home: Home) -> Iterator[Artefact]:
             "`damp purge` deletes them; a training that runs meanwhile writes its own anew.",
             files=files,
         )
+
+
+def models_of_studies(home: Home) -> Iterator[Artefact]:
+    """What a study of `damp qualify` that is not over has pinned, cut and disguised.
+
+    Listed and not deleted: the study goes on from them, and deletes them where it ends.
+    """
+    if files := sorted(home.qualifications.rglob("*.safetensors")):
+        yield Artefact(
+            artefact="models of a study that is not over",
+            location=f"{home.relative(home.qualifications)}, {len(files)} files",
+            note="The model that is studied, cuts of it and models that must fail, which hold "
+            "classes. `damp qualify STUDY` goes on and deletes them at its end.",
+            files=(),
+        )

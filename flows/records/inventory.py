@@ -19,7 +19,12 @@ from compliance.ledger.since_signed import ELSEWHERE, NOWHERE
 from flows.data import dvc_metadata
 from flows.records import same_weights
 from flows.records.artefacts import UNKNOWN, Artefact, RegisteredCopy
-from flows.records.caches import decoded_images, shadow_models, unfinished_trainings
+from flows.records.caches import (
+    decoded_images,
+    models_of_studies,
+    shadow_models,
+    unfinished_trainings,
+)
 from flows.registry import WEIGHTS, read_registry, registry_exists
 from flows.state.files import digest_file
 from flows.state.paths import Home
@@ -70,6 +75,7 @@ def inventory(home: Home, scope: Scope) -> list[Artefact]:
         *shadow_models(home, scope.data_before),
         *_other_references(home, scope),
         *unfinished_trainings(home),
+        *models_of_studies(home),
         *decoded_images(home),
         *_data(home, scope),
         *declared(home, scope.event),
@@ -87,6 +93,7 @@ def of_claim(home: Home, scope: Scope) -> list[Artefact]:
         *_statistics(home, scope),
         *shadow_models(home, scope.data_before),
         *unfinished_trainings(home),
+        *models_of_studies(home),
         *decoded_images(home),
     ]
 

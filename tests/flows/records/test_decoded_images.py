@@ -70,3 +70,14 @@ def test_trainings_that_were_killed_are_listed_and_deleted(home: Home) -> None:
     for path in listed.files:
         purge._remove(home, path)
     assert list(inventory.unfinished_trainings(home)) == []
+
+
+def test_models_of_a_study_that_is_not_over_are_listed_and_left_to_it(home: Home) -> None:
+    assert list(inventory.models_of_studies(home)) == []
+    file = home.qualifications / "0123" / "class-3-after-0" / "paper.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    (file.parent / "class-3-after-0.json").write_text("{}")
+    (listed,) = inventory.models_of_studies(home)
+    assert (listed.location, listed.files) == ("qualifications, 1 files", ())
+    assert "damp qualify" in listed.note
