@@ -133,8 +133,6 @@ def _check(
     check_classes(dataset, list(request.forget), policy)
     before = model.sha256 or digest_file(model.path)
     foreseen = forecasts.foresee(home, policy, dataset, request.forget, before)
-    if not accept.hopeless:
-        forecasts.refuse_hopeless(foreseen)
     model_names.refuse_taken(home, request, model.path)
     network = model.load(dataset)  # better refused now than after its attempt was logged
     attempts = ladder.declared(policy, request.method)
@@ -147,6 +145,8 @@ def _check(
         input_shape=dataset.input_shape,
     )
     checked = model_checks.check(request, dataset, network, accept, attempts)
+    if not accept.hopeless:  # last: what is wrong with the model or the data comes first
+        forecasts.refuse_hopeless(foreseen)
     return replace(checked, limits=(*checked.limits, *limits)), foreseen
 
 
