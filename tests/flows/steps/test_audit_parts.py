@@ -53,7 +53,7 @@ def test_it_is_the_blend_that_holds_the_policys_share(monkeypatch: pytest.Monkey
         return "the blend", 0.61
 
     monkeypatch.setattr(spiked, "spiked", blended)
-    monkeypatch.setattr(audit.Suite, "_findings", lambda self, evidence: [{"of": evidence}])
+    monkeypatch.setattr(audit.Suite, "findings", lambda self, evidence: [{"of": evidence}])
     part = suite(case(0.6), ("a reference",), "the evidence").run(audit.NEAR_MARGIN)
     assert part.findings == {"near_margin": [{"of": "the blend"}]}
     assert (asked["share"], asked["figure"]) == (0.6, "remainder.all")
