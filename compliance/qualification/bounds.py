@@ -1,4 +1,5 @@
-"""How sure counts of classes and of spot checks are. Pure; scipy only where a quantile is needed.
+"""How sure counts of classes and of spot checks are. Pure: quantiles by halving an interval, not by
+`audits.statistics`, because who verifies a qualification offline need not load scipy.
 
 Classes are the units: models of one class are alike, so that a hundred of them are no hundred
 observations.

@@ -124,13 +124,13 @@ def _signed(token: Token, keyid: str, payload: bytes) -> bytes:
         from pkcs11 import Attribute, Mechanism, ObjectClass
 
         wanted = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: bytes.fromhex(keyid)}
-        found = list(session.get_objects(wanted))
-        if len(found) != 1:
+        keys = list(session.get_objects(wanted))
+        if len(keys) != 1:
             raise SigningError(
-                f"Token '{token.label}' holds {len(found)} private keys with the id "
+                f"Token '{token.label}' holds {len(keys)} private keys with the id "
                 f"{keyid[:16]}: one is needed to sign."
             )
-        signature: bytes = found[0].sign(payload, mechanism=Mechanism.EDDSA)
+        signature: bytes = keys[0].sign(payload, mechanism=Mechanism.EDDSA)
     return signature
 
 

@@ -111,10 +111,10 @@ def _of_this_event(predicate: Predicate, own: Family) -> Iterator[str]:
     if tuple(rung.preset for rung in own.ladder) != declared:
         yield "The family that it says it is of has another ladder than the event declared."
     asked = predicate.method.parameters
-    made = tuple(asked.get(name) for name in ("preset", "gain", "sequential"))
+    way = tuple(asked.get(name) for name in ("preset", "gain", "sequential"))
     skip = tuple(asked.get("skip") or ())
     ways = [(rung.preset, rung.gain, rung.sequential, rung.skip) for rung in own.ladder]
-    if (*made, skip) not in ways:
+    if (*way, skip) not in ways:
         yield "The model was not made by a cut of the family that it says it is of."
 
 

@@ -75,10 +75,10 @@ def find(name: str) -> TeamMethod:
         BadSetting: There is none, more than one, or one without source.
     """
     points = entry_points(group=GROUP, name=name)
-    found = {(point.value, point.dist.name if point.dist else ""): point for point in points}
-    if name in METHODS or len(found) != 1:
-        raise BadSetting(_why_not_one(name, len(found)))
-    (point,) = found.values()
+    distinct = {(point.value, point.dist.name if point.dist else ""): point for point in points}
+    if name in METHODS or len(distinct) != 1:
+        raise BadSetting(_why_not_one(name, len(distinct)))
+    (point,) = distinct.values()
     if point.dist is None:
         raise BadSetting(f"The method '{name}' belongs to no installed package: install one.")
     return TeamMethod(

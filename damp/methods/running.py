@@ -44,8 +44,8 @@ def method(name: str) -> Method:
     if name not in METHODS:
         raise BadSetting(f"There is no method '{name}'. There are: {', '.join(METHODS)}.")
     module, _, function = METHODS[name].function.partition(":")
-    found: Method = getattr(import_module(f"damp.methods.{module}"), function)
-    return found
+    method: Method = getattr(import_module(f"damp.methods.{module}"), function)
+    return method
 
 
 def checked_settings(name: str, given: Mapping[str, float]) -> dict[str, float]:

@@ -60,16 +60,9 @@ def edit(
 def _edit(
     attempt: Attempt, accepted: AcceptedRequest, data: Data, model: Model, retired: Sequence[int]
 ) -> Json:
-    from flows.data import loaders
     from flows.models import held_tensors, statistics_cache, statistics_sharded, weights
 
-    dataset = loaders.learned(data, model)
-    network, _ = weights.load_weights(
-        attempt.home.root / model.file.path,
-        architecture=model.architecture,
-        classes=data.classes,
-        input_shape=dataset.input_shape,
-    )
+    dataset, network = _loaded(attempt, data, model)
     statistics = None
     subject = statistics_sharded.Subject(
         home=attempt.home,
@@ -95,6 +88,21 @@ def _edit(
     return describe(edited)
 
 
+def _loaded(attempt: Attempt, data: Data, model: Model) -> tuple[Dataset, nn.Module]:
+    """What the model was trained on, and the model before."""
+    from flows.data import loaders
+    from flows.models import weights
+
+    dataset = loaders.learned(data, model)
+    network, _ = weights.load_weights(
+        attempt.home.root / model.file.path,
+        architecture=model.architecture,
+        classes=data.classes,
+        input_shape=dataset.input_shape,
+    )
+    return dataset, network
+
+
 def renewal_seed(attempt: Attempt) -> int:
     """Of a renewed top: another for each attempt, and never that of a reference or base model."""
     from flows.models import renewal
@@ -111,18 +119,11 @@ def _renew(
     seed: int,
 ) -> Json:
     """The top trained afresh; a step that is killed meanwhile begins again, with the same end."""
-    from flows.data import loaders
     from flows.models import held_tensors, recipes, renewal, weights
     from flows.state import progress
     from flows.state.settings import settings
 
-    dataset = loaders.learned(data, model)
-    network, _ = weights.load_weights(
-        attempt.home.root / model.file.path,
-        architecture=model.architecture,
-        classes=data.classes,
-        input_shape=dataset.input_shape,
-    )
+    dataset, network = _loaded(attempt, data, model)
     attempt.folder.mkdir(parents=True, exist_ok=True)
     progress.current().advance("training a fresh top", 0, 1)
     with held_tensors.unchanged(network, f"The network '{model.architecture}'"):
@@ -156,17 +157,10 @@ def _by_other_method(
 ) -> Json:
     """By a method of others, or a team's own: its source is what it was when the attempt began."""
     from damp.operators import head
-    from flows.data import loaders
     from flows.models import held_tensors, other_methods, weights
     from flows.state import progress
 
-    dataset = loaders.learned(data, model)
-    network, _ = weights.load_weights(
-        attempt.home.root / model.file.path,
-        architecture=model.architecture,
-        classes=data.classes,
-        input_shape=dataset.input_shape,
-    )
+    dataset, network = _loaded(attempt, data, model)
     progress.current().advance(f"forgetting by {accepted.method.preset}", 0, 1)
     with held_tensors.unchanged(network, f"The network '{model.architecture}'"):
         after, record = other_methods.run(

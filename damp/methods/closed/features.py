@@ -39,15 +39,15 @@ def head_inputs(model: nn.Module, job: Job, rows: Tensor) -> Tensor:
     Raises:
         BadJob: The head reads more than one vector a sample.
     """
-    seen: list[Tensor] = []
+    parts: list[Tensor] = []
     head = head_of(model)
-    handle = head.register_forward_pre_hook(lambda _, args: seen.append(args[0].double()))
+    handle = head.register_forward_pre_hook(lambda _, args: parts.append(args[0].double()))
     try:
         with torch.no_grad():
             for inputs, _ in job.in_order(rows):
                 model(inputs)
     finally:
         handle.remove()
-    if any(part.ndim != 2 for part in seen):
+    if any(part.ndim != 2 for part in parts):
         raise BadJob("The head reads several vectors a sample: this method needs one.")
-    return torch.cat(seen)
+    return torch.cat(parts)

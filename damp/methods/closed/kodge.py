@@ -126,8 +126,8 @@ def energies(
 def _summing(operators: Sequence[Operator], sums: dict[str, Tensor]) -> Iterator[None]:
     def watch(operator: Operator) -> torch.utils.hooks.RemovableHandle:
         def add(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
-            seen = activations(layer, args[0]).double()
-            sums[operator.name] = sums.get(operator.name, 0) + seen.T @ seen
+            rows = activations(layer, args[0]).double()
+            sums[operator.name] = sums.get(operator.name, 0) + rows.T @ rows
 
         return operator.layer.register_forward_pre_hook(add)
 

@@ -50,11 +50,13 @@ def names_from(model: nn.Module, last: float) -> set[str]:
     >>> sorted(names_from(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), 1))
     ['2.bias', '2.weight']
     """
-    found = [operator.name for operator in find(model)[0]]
-    if last != int(last) or not 1 <= last <= len(found):
-        raise BadSetting(f"The last {last} of {len(found)} operators: give 1 to {len(found)}.")
+    operators = [operator.name for operator in find(model)[0]]
+    if last != int(last) or not 1 <= last <= len(operators):
+        raise BadSetting(
+            f"The last {last} of {len(operators)} operators: give 1 to {len(operators)}."
+        )
     names = list(model.state_dict())
-    first = found[-int(last)]
+    first = operators[-int(last)]
     start = next(i for i, name in enumerate(names) if name.startswith(f"{first}."))
     return set(names[start:])
 

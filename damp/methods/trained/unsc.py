@@ -67,8 +67,8 @@ def spans(model: nn.Module, job: Job, energy: float) -> Bases:
     sums: Bases = {}
 
     def add(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
-        seen = activations(layer, args[0]).double()
-        sums[layer] = sums.get(layer, 0) + seen.T @ seen
+        rows = activations(layer, args[0]).double()
+        sums[layer] = sums.get(layer, 0) + rows.T @ rows
 
     layers = [
         m

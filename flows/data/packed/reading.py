@@ -81,7 +81,7 @@ def listed(name: str, home: Home) -> Contents:
         progress.current().advance("reading shards", number, len(shards))
         entries[shard] = shard_index.entries(home, shard, column, kind.scan)
     test = _test_part(entries, parts)
-    labels = [e.label for found in entries.values() for e in found if e.label >= 0]
+    labels = [e.label for part in entries.values() for e in part if e.label >= 0]
     contents = Contents(folder=folder, classes=_classes(name, family, shards, column, labels))
     for shard, found in entries.items():
         part = {"train": "train", test: "test"}.get(parts[shard])
