@@ -115,7 +115,7 @@ def tried(
     connection.endheaders(body)
     with closing(connection):
         answer = connection.getresponse()
-        answer.read()
+        # its text is not read: a server that refuses with our body unread may reset the connection
         return Answer(answer.status, answer.getheader("Access-Control-Allow-Origin"))
 
 

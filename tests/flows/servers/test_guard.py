@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,9 +162,19 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
 def deployment(url: str, sent: dict[str, str]) -> str:
     """A deployment whose `pull_steps` would be a stranger's way to run code."""
     with httpx.Client(base_url=f"{url}/api", headers=sent, trust_env=False) as client:
-        flow = client.post("/flows/", json={"name": "victim"}).raise_for_status().json()["id"]
-        content = {"name": "victim", "flow_id": flow}
-        return str(client.post("/deployments/", json=content).raise_for_status().json()["id"])
+        flow = create(client, "/flows/", {"name": "victim"})
+        return create(client, "/deployments/", {"name": "victim", "flow_id": flow})
+
+
+def create(client: httpx.Client, path: str, content: dict[str, str]) -> str:
+    """The identity of what was created. A server whose SQLite is locked by its own services answers
+    503, which Prefect's client takes as "try again"; so does this one, for a minute."""
+    until = time.monotonic() + 60
+    answer = client.post(path, json=content)
+    while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and time.monotonic() < until:
+        time.sleep(0.5)
+        answer = client.post(path, json=content)
+    return str(answer.raise_for_status().json()["id"])
 
 
 def steps(served: Served) -> Any:
