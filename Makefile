@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 # `long` tests need minutes: servers, kill loops, schedules, databases. A landing does not wait for
 # them; run them on a quiet machine.
-.PHONY: demo test test-long check format bench bench-method bench-operations bench-robustness \
+.PHONY: demo test test-long lint check format bench bench-method bench-operations bench-robustness \
         bench-validity bench-qualify bench-race bench-statistics bench-mutants bench-size results \
         lock check-ranges docs clean
 
@@ -20,14 +20,15 @@ test: $(STAMP)            ## the suite, doctests included, without what takes mi
 test-long: $(STAMP)       ## what takes minutes: servers, kill loops, schedules, databases
 	$(BIN)/python -m pytest -m long --timeout 1800
 
-check: $(STAMP)           ## formatter, linter, types, import contract, then the tests
+lint: $(STAMP)            ## formatter, linter, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) test
 
-format: $(STAMP)          ## what `check` would complain about, mended where a tool can
+check: lint test          ## all that a change must pass
+
+format: $(STAMP)          ## what `lint` would complain about, fixed where a tool can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -10,7 +10,7 @@ from audits.references import Recipe
 FIRST_REFERENCE = 1000
 """Seed of the first retrained model of an event."""
 REFERENCES = 5
-"""Retrained models of an event: half of what `default-v2` asks for, so that all tracks can be run
+"""Retrained models of an event: half of what `default-v3` asks for, so that all tracks can be run
 on two cores. Fewer make verdicts less sure."""
 
 
@@ -70,33 +70,33 @@ def _single(*classes: int) -> tuple[Event, ...]:
 TRACKS = (
     Track(
         name="digits", title="8x8 digits, CNN", data="digits", net="cnn8",
-        recipe=Recipe(epochs=20, learning_rate=5e-3), policy="demo-v2", events=_single(3, 8),
+        recipe=Recipe(epochs=20, learning_rate=5e-3), policy="demo-v3", events=_single(3, 8),
     ),
     Track(
         name="mnist", title="MNIST, CNN", data="mnist", net="cnn",
         recipe=Recipe(epochs=6, learning_rate=5e-3, precision="bfloat16"),
-        policy="default-v2", events=_single(3), half=True,
+        policy="default-v3", events=_single(3), half=True,
     ),
     Track(
         name="cifar10", title="CIFAR-10, residual net", data="cifar10", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(8),
+        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(8),
     ),
     Track(
         name="cifar10-vit", title="CIFAR-10, transformer", data="cifar10", net="vit",
-        recipe=TOKENS, policy="default-v2", events=_single(8),
+        recipe=TOKENS, policy="default-v3", events=_single(8),
     ),
     Track(
         name="cifar100", title="CIFAR-100 (20 classes), one class", data="cifar100", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(0),
+        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(0),
     ),
     Track(
         name="cifar100-ten", title="CIFAR-100 (20 classes), ten classes", data="cifar100",
-        net="resnet", recipe=PHOTOGRAPHS, policy="default-v2",
+        net="resnet", recipe=PHOTOGRAPHS, policy="default-v3",
         events=(Event(forget=tuple(range(0, 20, 2)), seed=0),),
     ),
     Track(
         name="tiny", title="Tiny ImageNet (20 classes)", data="tiny", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v2", events=_single(0),
+        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(0),
     ),
 )  # fmt: skip
 

@@ -36,7 +36,7 @@ def test_the_page_lists_every_method_with_its_source() -> None:
 
 
 def test_the_default_is_a_policy_that_ships() -> None:
-    assert {track.policy for track in TRACKS} == {"demo-v2", "default-v2"}
+    assert {track.policy for track in TRACKS} == {"demo-v3", "default-v3"}
     assert all(load_policy(track.policy).kinds for track in TRACKS)
 
 
@@ -104,7 +104,7 @@ def few_digits() -> dict[str, np.ndarray]:
 
 TINY = Track(
     name="few", title="few digits", data="few", net="cnn8",
-    recipe=Recipe(epochs=6, learning_rate=5e-3), policy="demo-v2",
+    recipe=Recipe(epochs=6, learning_rate=5e-3), policy="demo-v3",
     events=(Event(forget=(3,), seed=0),),
 )  # fmt: skip
 TAKEN = ("original", DEFAULT_PRESET, "bias_shift", "fine_tune", "retrain_half")
