@@ -36,7 +36,8 @@ FOLLOWED = 2
 """Depths at which the class is written against: the head's input, and one before it."""
 
 HEAD_CUT = 0.75
-"""Share of the residual that the refitted head's rows lose, behind a linear layer."""
+"""Share of the residual that the refitted head's rows lose behind a linear layer, where the class
+is learnt in full; as much less as it is learnt less, since there is less to take."""
 
 TOLERANCE = 0.1
 """Share of its goal by which a class may lie above it however near the goal was before."""
@@ -125,14 +126,16 @@ def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
         # what lies between is not linear: the last sum is looked at once more
         keeper = case.keeper([case.last], case.last)
         rows, passes = capped_rows(case.model, case.read(), keeper, edited=True), 2
+    cut = 0.0
     if case.dense:
-        depth, features = _move_dense(case, rows, goals[-1])
+        depth, features, learnt = _move_dense(case, rows, goals[-1])
+        cut = HEAD_CUT * learnt
     else:
         depth, features = _write(case, case.last, rows, goals[-1])
     reason = _missed(depth, case.forget)
     if reason is not None:
         return reason
-    _fit_head(case, features, rows.labels, rows.logits, cut=HEAD_CUT if case.dense else 0.0)
+    _fit_head(case, features, rows.labels, rows.logits, cut=cut)
     return NaturalEdit(
         depths=(*depths, depth),
         head=case.head.operator.name,
@@ -289,8 +292,14 @@ def _write(
     return depth, place.pooled(writing.values)
 
 
-def _move_dense(case: NaturalCase, rows: CappedRows, goal: Goal) -> tuple[NaturalDepth, Tensor]:
-    """Move the classes at the last linear layer, as far as the goal allows."""
+def _move_dense(
+    case: NaturalCase, rows: CappedRows, goal: Goal
+) -> tuple[NaturalDepth, Tensor, float]:
+    """Move the classes at the last linear layer, as far as the goal allows.
+
+    Also what is behind it afterwards, (n, C), and how far the classes are learnt at its input: the
+    mean of rho.
+    """
     (writer,) = case.last.writers
     operator = writer.operator
     operator.ensure_biases()
@@ -332,7 +341,7 @@ def _move_dense(case: NaturalCase, rows: CappedRows, goal: Goal) -> tuple[Natura
         residual=goal.residual,
         changed=True,
     )
-    return depth, moved
+    return depth, moved, float(whole.learnt.mean())
 
 
 def _share(excess: Callable[[float], float]) -> float:

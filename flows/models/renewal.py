@@ -31,8 +31,16 @@ if TYPE_CHECKING:
 Build = Callable[[], "nn.Module"]
 """Makes the network as its recipe starts it."""
 
+SETTLED = 0.97
+"""Share of the training rows to keep that a model answers right, from which on its recipe counts as
+one that has settled long before it ends: a third of it is enough, and begins a layer earlier."""
 SHARE = 1 / 3
-"""Of the recipe's epochs, for the fresh part of a network without skips."""
+"""Of the recipe's epochs, for the fresh part of a network without skips whose recipe has settled."""
+SHARE_UNSETTLED = 1 / 2
+"""The same where it has not."""
+MOST_UNSETTLED = 0.5
+"""Share of a training step above the first fresh layer of a network without skips, where the recipe
+has not settled: what is drawn anew there wants many epochs, and the layers below are worth keeping."""
 SHARE_WITH_SKIPS = 1.0
 """The same where skips run above the first fresh layer: short trainings lose accuracy there."""
 MOST_OPERATIONS = 0.75
@@ -126,17 +134,19 @@ class Start:
     skips: bool
 
 
-def start_of(network: nn.Module, inputs: Tensor) -> Start:
+def start_of(network: nn.Module, inputs: Tensor, *, settled: bool = True) -> Start:
     """From where on a network would start afresh.
 
-    Without skips: from its second operator on, for a third of the recipe; then the layer before the
-    head and the head once more, on the features that came of it. With skips: from the first layer
-    on above which at most three quarters of a training step's operations lie, for all of the
-    recipe.
+    Without skips: from its second operator on, for a third of the recipe; where the recipe has not
+    settled, from the first layer on above which at most half of a training step's operations lie,
+    for half of the recipe. Then the layer before the head and the head once more, on the features
+    that came of it. With skips: from the first layer on above which at most three quarters of a
+    training step's operations lie, for all of the recipe.
 
     Args:
         network: Stays as it is.
         inputs: A few images, (B, ...).
+        settled: Whether the model answers `SETTLED` of its training rows to keep.
     Raises:
         ModelError: By these rules it has no such place; the message says which is missing.
     """
@@ -157,10 +167,14 @@ def start_of(network: nn.Module, inputs: Tensor) -> Start:
             f"can be trained by itself (or a weight is shared between both parts). {HINT}"
         )
     if len(above) == len(above[0].operators) == len(operators) - 1:
-        return Start(waist=above[0], last=above[-2], share=SHARE, skips=False)
-    for waist in above:
-        if len(waist.operators) > 1 and _step_share(network, waist, inputs) <= MOST_OPERATIONS:
-            return Start(waist=waist, last=None, share=SHARE_WITH_SKIPS, skips=True)
+        if settled:
+            return Start(waist=above[0], last=above[-2], share=SHARE, skips=False)
+        late = _first_below(network, above, inputs, MOST_UNSETTLED) or above[0]
+        last = above[-2] if len(late.operators) > len(above[-2].operators) else None
+        return Start(waist=late, last=last, share=SHARE_UNSETTLED, skips=False)
+    waist = _first_below(network, above, inputs, MOST_OPERATIONS)
+    if waist is not None:
+        return Start(waist=waist, last=None, share=SHARE_WITH_SKIPS, skips=True)
     raise ModelError(
         f"Above every layer but the head lie more than {MOST_OPERATIONS:.0%} of the operations: a "
         f"renewed top would cost about what retraining costs. {HINT}"
@@ -195,13 +209,18 @@ def renew(
         ModelError: The network has no place from which it could start afresh.
         BadRecipe: Fewer than two rows are left, or the training diverges.
     """
+    from damp import multiply_adds
+
     inputs, labels = rows_to_keep(dataset, forget)
     # features cannot be flipped or mixed as images are: the top is trained on them as they are
     recipe = replace(recipe, augmentation=None)
-    start = start_of(network, inputs[:COUNTED])
+    reached = _accuracy(network, inputs, labels)
+    start = start_of(network, inputs[:COUNTED], settled=reached >= SETTLED)
     below, norms = _below(network, dataset, forget)
     recalibrated = tuple(name for name in norms if name not in start.waist.layers)
-    counted = _recalibration(below, dataset) if recalibrated else 0
+    # the pass by which it was seen whether the recipe has settled, and that of the batch norms
+    counted = multiply_adds.forward(network, inputs[:1]) * len(labels)
+    counted += _recalibration(below, dataset) if recalibrated else 0
     trainings = []
     current = below
     for number, (waist, schedule) in enumerate(_schedule(start, recipe)):
@@ -226,7 +245,7 @@ def renew(
         augmentation="none",
         operations=counted + sum(training.operations for training in trainings),
         retraining=retraining_operations(build, inputs, labels, recipe),
-        accuracy=(_accuracy(network, inputs, labels), _accuracy(current, inputs, labels)),
+        accuracy=(reached, _accuracy(current, inputs, labels)),
     )
     return Renewed(network=current, record=record)
 
@@ -366,6 +385,17 @@ def _room(size: int, dtype: torch.dtype, folder: Path) -> Iterator[Tensor]:
         return
     with NamedTemporaryFile(dir=folder, prefix="features-") as file:
         yield torch.from_file(file.name, shared=True, size=size, dtype=dtype)
+
+
+def _first_below(
+    network: nn.Module, waists: Sequence[Waist], inputs: Tensor, most: float
+) -> Waist | None:
+    """The first of some waists above which at most a share of a training step lies, more than the
+    head among it."""
+    for waist in waists:
+        if len(waist.operators) > 1 and _step_share(network, waist, inputs) <= most:
+            return waist
+    return None
 
 
 def _step_share(network: nn.Module, waist: Waist, inputs: Tensor) -> float:
