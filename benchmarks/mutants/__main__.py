@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.mutants import mutation, own_tests, report, trial
+from benchmarks.mutants import mutation, own_tests, report, trial, warm
 from benchmarks.mutants.mutation import Mutation
 from benchmarks.mutants.trial import Trial
 
@@ -73,16 +73,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop after the mutant that ends then")
     asked = parser.parse_args()
     wanted = drawn(asked.under or DECIDING, count=asked.count, seed=asked.seed)
-    trials, sound, began = known(), set[Path](), time.monotonic()
+    trials, began = known(), time.monotonic()
+    warm.hold_libraries()
     missing = [each for each in wanted if trial.key_of(each.module, each.mutation) not in trials]
     for new, each in enumerate(missing, 1):
         if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
             break
-        if each.module not in sound:
-            if not trial.passes(each.module):
-                raise SystemExit(f"The tests of {each.module} fail without any change: fix them.")
-            sound.add(each.module)
-        told = trial.tried(each.module, each.mutation)
+        try:
+            told = trial.tried(each.module, each.mutation)
+        except RuntimeError as error:
+            raise SystemExit(str(error)) from error
         trials[told.key] = told
         spent = time.monotonic() - began
         print(

@@ -1,4 +1,4 @@
-"""Which tests are a module's own: those named after it, then those of its room that import it."""
+"""Which tests are a module's own: its examples, those named after it, those that import it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ TESTS = ROOT / "tests"
 
 
 def of(module: Path) -> list[Path]:
-    """Test files, the most likely to notice first; from the repository's root.
+    """What pytest is to run, the most likely to notice first; from the repository's root.
 
-    Where none is named after the module or imports it: those of the modules beside it that do,
-    else all of the room's.
+    The module itself comes first where its docstrings hold examples, then the files named after it
+    and those of its room that import it. Where there are no such files: those of other rooms that
+    do, else those of the modules beside it that do, else all of the room's.
 
     Args:
         module: From the root, as `audits/equivalence.py`.
@@ -29,8 +30,11 @@ def of(module: Path) -> list[Path]:
     wanted = {".".join(module.with_suffix("").parts), *_passed_on(module)}
     files = sorted(folder.rglob("test_*.py"))
     importing = [file for file in files if wanted & _imported(file)]
-    found = dict.fromkeys([*named, *importing]) or dict.fromkeys(_of_importers(module, files))
-    return [file.relative_to(ROOT) for file in found or files]
+    found = list(dict.fromkeys([*named, *importing]))
+    found = found or [file for file in sorted(TESTS.rglob("test_*.py")) if wanted & _imported(file)]
+    found = found or _of_importers(module, files) or files
+    examples = [module] if "\n    >>> " in (ROOT / module).read_text() else []
+    return [*examples, *(file.relative_to(ROOT) for file in found)]
 
 
 def _of_importers(module: Path, files: list[Path]) -> list[Path]:

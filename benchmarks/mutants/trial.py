@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from benchmarks.mutants import own_tests, plugin
+from benchmarks.mutants import own_tests, warm
 from benchmarks.mutants.mutation import Mutation
 
 KILLED, ALIVE, TIMED_OUT, UNTESTED = "killed", "alive", "timed out", "untested"
@@ -19,6 +16,14 @@ LONGEST = 300.0
 """Seconds of processor time after which a test run counts as hanging: loops may never end."""
 FAILED, NO_TESTS = 1, 5
 """Exit codes of pytest."""
+STAGES = ("not slow and not long", "slow and not long")
+"""Marks of the tests that are run, one after another until one notices."""
+OPTIONS = (
+    *("-x", "-q", "--no-header", "--tb=no"),
+    *("-p", "no:cacheprovider", "-p", "no:xdist"),
+    # pytest would import what it is asked to collect in a way of its own, past the plugin
+    "--assert=plain",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,7 @@ class Trial:
         after: The source changed.
         outcome: "killed", "alive", "timed out", or "untested" where the module has no tests.
         by: The test that noticed, or "" where none did.
-        seconds: That it took.
+        seconds: Processor time that it took.
         content: Digest of the module and its tests: another one is tried again.
     """
 
@@ -64,14 +69,18 @@ def content_of(module: Path) -> str:
 
 
 def tried(module: Path, mutation: Mutation) -> Trial:
-    """Run the module's tests with the change in place.
+    """Run the module's tests with the change in place: quick ones first, slow ones if none noticed.
 
     Raises:
-        RuntimeError: pytest could not run at all.
+        RuntimeError: pytest could not run at all, or what noticed fails without the change too.
     """
-    began = time.monotonic()
     tests = own_tests.of(module)
-    outcome, by = _run(tests, key_of(module, mutation)) if tests else (UNTESTED, "")
+    outcome, by, seconds = UNTESTED, "", 0.0
+    for marks in STAGES:
+        outcome, by, spent = _run(tests, marks, key_of(module, mutation), known=outcome)
+        seconds += spent
+        if outcome in (KILLED, TIMED_OUT):
+            break
     return Trial(
         key=key_of(module, mutation),
         module=module.as_posix(),
@@ -81,42 +90,42 @@ def tried(module: Path, mutation: Mutation) -> Trial:
         after=mutation.after,
         outcome=outcome,
         by=by,
-        seconds=round(time.monotonic() - began, 1),
+        seconds=round(seconds, 1),
         content=content_of(module),
     )
 
 
-def passes(module: Path) -> bool:
-    """Whether the tests pass without any change: else they can tell nothing."""
-    tests = own_tests.of(module)
-    return not tests or _run(tests, None)[0] == ALIVE
+def _run(tests: Sequence[Path], marks: str, mutant: str, *, known: str) -> tuple[str, str, float]:
+    """Outcome, the first test that failed, and processor time.
+
+    Args:
+        known: The outcome so far, which stands where no test has these marks.
+    """
+    done = warm.run([*OPTIONS, "-m", marks, *map(str, tests)], mutant=mutant, limit=LONGEST)
+    if done.code < 0:
+        return TIMED_OUT, "", done.seconds
+    if done.code == 0:
+        return ALIVE, "", done.seconds
+    if done.code == NO_TESTS:
+        return known, "", done.seconds
+    failed = [line for line in done.output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    by = failed[0].split(" - ")[0] if failed else "import"
+    words = by.split(" ", 1)
+    _must_pass(words[1] if done.code == FAILED and len(words) > 1 else "", tuple(tests))
+    return KILLED, by, done.seconds
 
 
-def _run(tests: Sequence[Path], mutant: str | None) -> tuple[str, str]:
-    """Outcome, and the first test that failed."""
-    command = [
-        *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p"),
-        *("benchmarks.mutants.plugin", "-p", "no:cacheprovider", "-m", "not long"),
-        *(str(test) for test in tests),
-    ]
-    environment = os.environ | ({plugin.VARIABLE: mutant} if mutant else {})
-    limit = f'ulimit -t {LONGEST:.0f}; exec "$@"'
-    done = subprocess.run(
-        ["bash", "-c", limit, "bash", *command],  # processor time: a busy machine kills nobody
-        cwd=own_tests.ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode < 0 or done.returncode > 128:
-        return TIMED_OUT, ""
-    if done.returncode == 0:
-        return ALIVE, ""
-    if done.returncode == NO_TESTS:
-        return UNTESTED, ""
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    # 2 and 4: a test file that cannot even be imported notices too
-    if done.returncode == FAILED or failed or mutant:
-        return KILLED, failed[0].split(" - ")[0] if failed else "import"
-    raise RuntimeError(f"pytest could not run: {done.stdout[-400:]}{done.stderr[-400:]}")
+@cache
+def _must_pass(test: str, tests: tuple[Path, ...]) -> None:
+    """A test that fails without any change says nothing about one.
+
+    Args:
+        test: What noticed; "" for the import of the files.
+        tests: The files.
+    """
+    asked = [test] if test else ["--collect-only", *map(str, tests)]
+    done = warm.run([*OPTIONS, *asked], mutant=None, limit=LONGEST)
+    if done.code not in (0, NO_TESTS):
+        raise RuntimeError(
+            f"{test or tests} fails without any change: mend it.\n{done.output[-2000:]}"
+        )

@@ -84,5 +84,6 @@ def test_a_part_of_the_rows_left_in_teaches_a_part_of_the_class(real_digits):
 
     assert recognised(0.02) < recognised(0.9)
     assert recognised(0.9) > 0.7
-    with pytest.raises(BadRecipe, match="no part of the rows"):
-        recognised(0.0)
+    for whole in (0.0, 1.0):
+        with pytest.raises(BadRecipe, match="no part of the rows"):
+            recognised(whole)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import mutation, own_tests, plugin
+from benchmarks.mutants import mutation, own_tests, plugin, warm
 from benchmarks.mutants.__main__ import DECIDING, drawn, modules
 
 SOURCE = '''
@@ -60,14 +60,55 @@ def test_a_larger_draw_adds_to_a_smaller_one() -> None:
     assert drawn(["damp"], count=5, seed=4) != few
 
 
-def test_tests_of_a_module_are_those_named_after_it_and_those_that_import_it() -> None:
+def test_tests_of_a_module_are_its_examples_those_named_after_it_and_those_that_import_it() -> None:
     own = own_tests.of(Path("compliance/verdict/assurance.py"))
     assert own
     assert all(path.parts[:3] == ("tests", "compliance", "verdict") for path in own)
     named = own_tests.of(Path("audits/equivalence.py"))
-    assert named[0] == Path("tests/audits/test_equivalence.py")
+    assert Path("tests/audits/test_equivalence.py") in named[:2]
     assert all((own_tests.ROOT / path).exists() for path in named)
+    assert own_tests.of(Path("damp/projection.py"))[:2] == [
+        Path("damp/projection.py"),  # its docstrings hold examples
+        Path("tests/damp/test_projection.py"),
+    ]
+    # nothing of its own room is about it: another room's tests import it
+    assert Path("tests/compliance/verdict/test_expected_power.py") in own_tests.of(
+        Path("audits/forecast.py")
+    )
     assert all(own_tests.of(module) for module in modules(DECIDING))
+
+
+WARM = """
+from benchmarks.mutants import mutation, own_tests, trial, warm
+
+warm.hold_libraries()
+source = (own_tests.ROOT / "damp/projection.py").read_text()
+folded = "return torch.baddbmm"
+(index,) = (m.index for m in mutation.mutations(source) if m.before.startswith(folded))
+for mutant in (None, f"damp/projection.py:{index}", None):
+    done = warm.run([*trial.OPTIONS, "damp/projection.py"], mutant=mutant, limit=60)
+    print(done.code, "FAILED damp/projection.py" in done.output, done.seconds > 0)
+print(warm.run(["--no-such-option"], mutant=None, limit=60).code)
+"""
+
+
+def test_a_fork_sees_the_change_and_the_next_one_does_not() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WARM],
+        cwd=own_tests.ROOT,
+        env=os.environ | {"PYTHONPATH": str(own_tests.ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["0 False True", "1 True True", "0 False True", "4"], done
+
+
+def test_nothing_is_tried_where_a_room_was_imported_before() -> None:
+    import damp  # noqa: F401 - it is the room that was imported before
+
+    with pytest.raises(RuntimeError, match=r"Imported before any change could be made: .*damp"):
+        warm.hold_libraries()
 
 
 @pytest.mark.parametrize(("index", "right"), [(None, True), (0, False)])

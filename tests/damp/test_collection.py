@@ -276,6 +276,16 @@ def test_labels_beyond_the_head_and_broken_numbers_are_problems(clouds, split):
     assert "Labels 3 are outside the model's 3 outputs" in str(own.problems[0])
 
 
+def test_broken_answers_are_a_problem_though_all_inputs_are_sound(clouds, split):
+    model = nn.Linear(6, 4).double()
+    assert collected(model, split(*clouds())).problems == ()
+    with torch.no_grad():
+        model.weight[2, 1] = torch.inf
+    (problem,) = collected(model, split(*clouds())).problems
+    assert isinstance(problem, NonFinite)
+    assert "in the logits" in str(problem)
+
+
 def test_the_pass_leaves_no_hook_no_bias_and_no_changed_mode(clouds, split, cnn):
     model = cnn().double().train()
     model[1].eval()
