@@ -55,7 +55,8 @@ def drawn(folders: Sequence[str], *, count: int, seed: int) -> list[Drawn]:
 
 def known() -> dict[str, Trial]:
     """Mutants that were tried before, by key, if neither module nor tests have changed since."""
-    rows = [Trial(**each) for each in machine.found("mutants").get("trials", [])]
+    told = machine.found("mutants").get("trials", [])
+    rows = [Trial(**{k: v for k, v in each.items() if k != report.WHY}) for each in told]
     return {
         each.key: each
         for each in rows

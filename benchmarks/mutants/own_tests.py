@@ -8,14 +8,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
+TABLES = {Path("audits/catalogue.py"): Path("tests/audits/test_catalogue.py")}
+"""Tables of modules, and the tests that go through all their entries."""
 
 
 def of(module: Path) -> list[Path]:
     """What pytest is to run, the most likely to notice first; from the repository's root.
 
     The module itself comes first where its docstrings hold examples, then the files named after it
-    and those of its room that import it. Where there are no such files: those of other rooms that
-    do, else those of the modules beside it that do, else all of the room's.
+    and those of its room that import it, then those of a table that names it. Where there are no
+    such files: those of the modules beside it that import it, else those of other rooms that do,
+    else all of the room's.
 
     Args:
         module: From the root, as `audits/equivalence.py`.
@@ -31,8 +34,16 @@ def of(module: Path) -> list[Path]:
     files = sorted(folder.rglob("test_*.py"))
     importing = [file for file in files if wanted & _imported(file)]
     found = list(dict.fromkeys([*named, *importing]))
+    found = found or _of_importers(module, files)
     found = found or [file for file in sorted(TESTS.rglob("test_*.py")) if wanted & _imported(file)]
-    found = found or _of_importers(module, files) or files
+    found = found or files
+    # a table's own tests run whatever it names
+    listed = [
+        ROOT / tests
+        for table, tests in TABLES.items()
+        if module.parent == table.parent and f'"{module.stem}": ' in (ROOT / table).read_text()
+    ]
+    found = list(dict.fromkeys([*found, *listed]))
     examples = [module] if "\n    >>> " in (ROOT / module).read_text() else []
     return [*examples, *(file.relative_to(ROOT) for file in found)]
 

@@ -159,7 +159,7 @@ def _judged(evidence: Evidence, audits: Sequence[str]) -> tuple[JudgedRow, ...]:
     policy = _policy()
     shown = [
         row
-        for row in judge_rows(findings, replace(policy, rules=SHOWN))
+        for row in judge_rows(findings, policy.model_copy(update={"rules": SHOWN}))
         if row.rule is not None and policy.rule_for(row.name) is None
     ]
     return tuple(row for row in (*judge_rows(findings, policy), *shown) if row.outcome != MISSING)

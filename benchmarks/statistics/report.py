@@ -104,11 +104,11 @@ def _leaks(seen: Sequence[Seen]) -> Iterator[str]:
     yield (
         f"What {leaks.POLICY} makes of models with a leak whose answers show nothing of it, by the "
         f"shipped audits and the shipped judge, with {leaks.REFERENCES} retrained models: worlds "
-        "of their own, each judged with the leak and without it. Failed: a row came out outside. Held "
-        "up: failed, or a required row undecided, so that it cannot pass. False alarms: failed "
-        "without the leak. Honest: without it within in every required row. In brackets exact 95% "
-        "intervals. Only rows that such a world has are judged: of scores those of membership, of "
-        "made-up features none of answers and weights."
+        "of their own, each judged with the leak and without it. Failed: a row came out outside. "
+        "Held up: failed, or a required row undecided, so that it cannot pass. False alarms: "
+        "failed without the leak. Honest: without it within in every required row. In brackets "
+        "exact 95% intervals. Only rows that such a world has are judged: of scores those of "
+        "membership, of made-up features none of answers and weights."
     )
     yield ""
     yield from _table(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import mutation, own_tests, plugin, warm
+from benchmarks.mutants import mutation, own_tests, plugin, report, warm
 from benchmarks.mutants.__main__ import DECIDING, drawn, modules
+from benchmarks.mutants.trial import ALIVE, KILLED, Trial
 
 SOURCE = '''
 """A module, 3 < 4."""
@@ -71,10 +73,13 @@ def test_tests_of_a_module_are_its_examples_those_named_after_it_and_those_that_
         Path("damp/projection.py"),  # its docstrings hold examples
         Path("tests/damp/test_projection.py"),
     ]
+    # the catalogue's tests go through every audit that it names, and through nothing else
+    assert own_tests.of(Path("audits/routing.py"))[-1] == Path("tests/audits/test_catalogue.py")
+    assert Path("tests/audits/test_catalogue.py") not in named
     # nothing of its own room is about it: another room's tests import it
-    assert Path("tests/compliance/verdict/test_expected_power.py") in own_tests.of(
-        Path("audits/forecast.py")
-    )
+    assert own_tests.of(Path("compliance/signing/signed_note.py")) == [
+        Path("tests/compliance/ledger/test_checkpoint.py")
+    ]
     assert all(own_tests.of(module) for module in modules(DECIDING))
 
 
@@ -145,3 +150,25 @@ def test_a_module_is_imported_with_its_change_and_no_file_is_touched(
     )
     assert done.returncode == (0 if right else 1), done.stdout
     assert module.read_bytes() == before
+
+
+@pytest.mark.parametrize(("key", "change"), report.EQUIVALENT)
+def test_what_is_said_to_change_nothing_is_still_that_change(key: str, change: str) -> None:
+    module, _, index = key.rpartition(":")
+    told = mutation.mutations((own_tests.ROOT / module).read_text())[int(index)]
+    assert f"{told.before} -> {told.after}" == change
+
+
+def test_a_mutant_that_changes_nothing_is_told_with_its_reason_and_not_counted() -> None:
+    (key, change), why = next(iter(report.EQUIVALENT.items()))
+    before, _, after = change.partition(" -> ")
+    facts = {"module": "m.py", "line": 1, "kind": "constant", "seconds": 1.0, "content": ""}
+    explained = Trial(key=key, before=before, after=after, outcome=ALIVE, by="", **facts)
+    noticed = replace(explained, key="other", outcome=KILLED, by="a test")
+    missed = replace(explained, key="another")
+    figures = report.figures([explained, noticed, missed], drawn=3, seed=1)
+    assert (figures["killed"], figures["alive"], figures["of_them_equivalent"]) == (1, 2, 1)
+    assert figures["share_killed"] == 0.5  # of the two that change anything
+    page = report.page(figures, [explained, noticed, missed])
+    assert page.count(why) == 1
+    assert "50.0% of those that change anything" in page
