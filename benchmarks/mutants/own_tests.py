@@ -8,8 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
-TABLES = {Path("audits/catalogue.py"): Path("tests/audits/test_catalogue.py")}
-"""Tables of modules, and the tests that go through all their entries."""
+TABLES = {
+    Path("audits/catalogue.py"): ('"{}": ', Path("tests/audits/test_catalogue.py")),
+    Path("damp/methods/catalogue.py"): (".{}:", Path("tests/damp/methods/test_interface.py")),
+}
+"""Tables of modules, how each names one, and the tests that go through all its entries."""
 
 
 def of(module: Path) -> list[Path]:
@@ -40,8 +43,9 @@ def of(module: Path) -> list[Path]:
     # a table's own tests run whatever it names
     listed = [
         ROOT / tests
-        for table, tests in TABLES.items()
-        if module.parent == table.parent and f'"{module.stem}": ' in (ROOT / table).read_text()
+        for table, (named_so, tests) in TABLES.items()
+        if table.parent in module.parents
+        and named_so.format(module.stem) in (ROOT / table).read_text()
     ]
     found = list(dict.fromkeys([*found, *listed]))
     examples = [module] if "\n    >>> " in (ROOT / module).read_text() else []

@@ -131,8 +131,8 @@ def _leaks(seen: Sequence[Seen]) -> Iterator[str]:
         yield ""
         yield (
             "Outside: of the draws in which it could decide. Power: chance that it would have told "
-            "the original. Readers in brackets are shown and decide nothing: they are held against "
-            "five spreads of the null."
+            "the original. What stands in brackets decides nothing in this policy: readers that it "
+            "shows, or rules that another could have."
         )
         yield ""
         yield from _table(
