@@ -53,16 +53,22 @@ def drawn(folders: Sequence[str], *, count: int, seed: int) -> list[Drawn]:
     return every[:count]
 
 
-def known() -> dict[str, Trial]:
-    """Mutants that were tried before, by key, if neither module nor tests have changed since."""
+def before() -> dict[str, Trial]:
+    """Mutants that were tried before, by key; the module may have changed since."""
     told = machine.found("mutants").get("trials", [])
     rows = [Trial(**{k: v for k, v in each.items() if k != report.WHY}) for each in told]
-    return {
-        each.key: each
-        for each in rows
-        if (own_tests.ROOT / each.module).exists()
-        and each.content == trial.content_of(Path(each.module))
-    }
+    return {each.key: each for each in rows}
+
+
+def is_valid(tried: Trial) -> bool:
+    """Whether neither the module nor its tests have changed since."""
+    module = Path(tried.module)
+    return (own_tests.ROOT / module).exists() and tried.content == trial.content_of(module)
+
+
+def noticed_by(tried: Trial | None) -> str:
+    """The test that noticed a mutant; "" where none did."""
+    return "" if tried is None else tried.by.removeprefix("FAILED ")
 
 
 def main() -> None:
@@ -74,14 +80,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop after the mutant that ends then")
     asked = parser.parse_args()
     wanted = drawn(asked.under or DECIDING, count=asked.count, seed=asked.seed)
-    trials, began = known(), time.monotonic()
+    earlier, began = before(), time.monotonic()
+    trials = {key: each for key, each in earlier.items() if is_valid(each)}
     warm.hold_libraries()
     missing = [each for each in wanted if trial.key_of(each.module, each.mutation) not in trials]
     for new, each in enumerate(missing, 1):
         if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
             break
         try:
-            told = trial.tried(each.module, each.mutation)
+            first = noticed_by(earlier.get(trial.key_of(each.module, each.mutation)))
+            told = trial.tried(each.module, each.mutation, first=first)
         except RuntimeError as error:
             raise SystemExit(str(error)) from error
         trials[told.key] = told

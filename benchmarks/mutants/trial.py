@@ -14,7 +14,7 @@ from benchmarks.mutants.mutation import Mutation
 KILLED, ALIVE, TIMED_OUT, UNTESTED = "killed", "alive", "timed out", "untested"
 LONGEST = 300.0
 """Seconds of processor time after which a test run counts as hanging: loops may never end."""
-FAILED, NO_TESTS = 1, 5
+FAILED, NO_SUCH_TEST, NO_TESTS = 1, 4, 5
 """Exit codes of pytest."""
 STAGES = ("not slow and not long", "slow and not long")
 """Marks of the tests that are run, one after another until one notices."""
@@ -68,16 +68,22 @@ def content_of(module: Path) -> str:
     return told.hexdigest()[:16]
 
 
-def tried(module: Path, mutation: Mutation) -> Trial:
+def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
     """Run the module's tests with the change in place: quick ones first, slow ones if none noticed.
 
+    Args:
+        module: From the root.
+        mutation: The change.
+        first: The test that noticed it before, if any did: it is asked before all others.
     Raises:
         RuntimeError: pytest could not run at all, or what noticed fails without the change too.
     """
     tests = own_tests.of(module)
     outcome, by, seconds = UNTESTED, "", 0.0
-    for marks in STAGES:
-        outcome, by, spent = _run(tests, marks, key_of(module, mutation), known=outcome)
+    again = [first] if any(first.startswith(f"{test}::") for test in tests) else []
+    runs = [(again, "")] * bool(again) + [([*map(str, tests)], marks) for marks in STAGES]
+    for chosen, marks in runs:
+        outcome, by, spent = _run(chosen, marks, key_of(module, mutation), known=outcome)
         seconds += spent
         if outcome in (KILLED, TIMED_OUT):
             break
@@ -95,18 +101,18 @@ def tried(module: Path, mutation: Mutation) -> Trial:
     )
 
 
-def _run(tests: Sequence[Path], marks: str, mutant: str, *, known: str) -> tuple[str, str, float]:
+def _run(tests: Sequence[str], marks: str, mutant: str, *, known: str) -> tuple[str, str, float]:
     """Outcome, the first test that failed, and processor time.
 
     Args:
         known: The outcome so far, which stands where no test has these marks.
     """
-    done = warm.run([*OPTIONS, "-m", marks, *map(str, tests)], mutant=mutant, limit=LONGEST)
+    done = warm.run([*OPTIONS, "-m", marks, *tests], mutant=mutant, limit=LONGEST)
     if done.code < 0:
         return TIMED_OUT, "", done.seconds
     if done.code == 0:
         return ALIVE, "", done.seconds
-    if done.code == NO_TESTS:
+    if done.code == NO_TESTS or (done.code == NO_SUCH_TEST and "::" in tests[0]):
         return known, "", done.seconds
     failed = [line for line in done.output.splitlines() if line.startswith(("FAILED", "ERROR"))]
     by = failed[0].split(" - ")[0] if failed else "import"
@@ -116,14 +122,14 @@ def _run(tests: Sequence[Path], marks: str, mutant: str, *, known: str) -> tuple
 
 
 @cache
-def _must_pass(test: str, tests: tuple[Path, ...]) -> None:
+def _must_pass(test: str, tests: tuple[str, ...]) -> None:
     """A test that fails without any change says nothing about one.
 
     Args:
         test: What noticed; "" for the import of the files.
         tests: The files.
     """
-    asked = [test] if test else ["--collect-only", *map(str, tests)]
+    asked = [test] if test else ["--collect-only", *tests]
     done = warm.run([*OPTIONS, *asked], mutant=None, limit=LONGEST)
     if done.code not in (0, NO_TESTS):
         raise RuntimeError(
