@@ -66,11 +66,6 @@ def is_valid(tried: Trial) -> bool:
     return (own_tests.ROOT / module).exists() and tried.content == trial.content_of(module)
 
 
-def noticed_by(tried: Trial | None) -> str:
-    """The test that noticed a mutant; "" where none did."""
-    return "" if tried is None else tried.by.removeprefix("FAILED ")
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
@@ -80,32 +75,42 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop after the mutant that ends then")
     asked = parser.parse_args()
     wanted = drawn(asked.under or DECIDING, count=asked.count, seed=asked.seed)
-    earlier, began = before(), time.monotonic()
-    trials = {key: each for key, each in earlier.items() if is_valid(each)}
+    trials = {key: each for key, each in before().items() if is_valid(each)}
+    noticed = {str(k): str(v) for k, v in machine.found("mutants").get(report.NOTICED, {}).items()}
+    began = time.monotonic()
     warm.hold_libraries()
     missing = [each for each in wanted if trial.key_of(each.module, each.mutation) not in trials]
+    # first those that no test has noticed so far
+    missing.sort(key=lambda each: trial.key_of(each.module, each.mutation) in noticed)
     for new, each in enumerate(missing, 1):
         if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
             break
         try:
-            first = noticed_by(earlier.get(trial.key_of(each.module, each.mutation)))
+            first = noticed.get(trial.key_of(each.module, each.mutation), "")
             told = trial.tried(each.module, each.mutation, first=first)
         except RuntimeError as error:
             raise SystemExit(str(error)) from error
         trials[told.key] = told
+        noticed.pop(told.key, None)
+        if "::" in told.by:
+            noticed[told.key] = told.by.partition(" ")[2]
         spent = time.monotonic() - began
         print(
             f"{spent:6.0f} s, {spent / new * (len(missing) - new) / 60:.0f} min left  "
             f"[{new}/{len(missing)}] {told.outcome}  {told.key}  {told.before} -> {told.after}",
             flush=True,
         )
-        _write(wanted, trials, asked.seed)  # at once: a run that is cut off goes on from here
-    _write(wanted, trials, asked.seed)
+        # at once: a run that is cut off goes on from here
+        _write(wanted, trials, asked.seed, noticed)
+    _write(wanted, trials, asked.seed, noticed)
 
 
-def _write(wanted: Sequence[Drawn], trials: dict[str, Trial], seed: int) -> None:
+def _write(
+    wanted: Sequence[Drawn], trials: dict[str, Trial], seed: int, noticed: dict[str, str]
+) -> None:
     keys = [trial.key_of(each.module, each.mutation) for each in wanted]
-    report.write([trials[key] for key in keys if key in trials], drawn=len(wanted), seed=seed)
+    tried = [trials[key] for key in keys if key in trials]
+    report.write(tried, drawn=len(wanted), seed=seed, noticed_by=noticed)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from benchmarks import machine
 from benchmarks.mutants.trial import ALIVE, KILLED, TIMED_OUT, UNTESTED, Trial
 
 Facts = dict[str, Any]
+NOTICED = "noticed_by"
+"""The key under which it is kept who noticed a mutant, also one whose module has changed since."""
 WHY = "why"
 """The key under which a trial's row says why it changes nothing."""
 EQUIVALENT: Mapping[tuple[str, str], str] = {
@@ -27,9 +29,16 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
 a module that was changed numbers its mutants anew."""
 
 
-def write(trials: Sequence[Trial], *, drawn: int, seed: int) -> None:
-    """Write both files."""
-    told = figures(trials, drawn=drawn, seed=seed)
+def write(trials: Sequence[Trial], *, drawn: int, seed: int, noticed_by: Mapping[str, str]) -> None:
+    """Write both files.
+
+    Args:
+        trials: Those that count.
+        drawn: How many mutants were drawn.
+        seed: By which.
+        noticed_by: Key of a mutant to the test that noticed it, now or before its module changed.
+    """
+    told = figures(trials, drawn=drawn, seed=seed) | {NOTICED: dict(sorted(noticed_by.items()))}
     (machine.RESULTS / "mutants.json").write_text(json.dumps(told, indent=1) + "\n")
     (machine.RESULTS / "mutants.md").write_text(page(told, trials))
 
@@ -63,8 +72,8 @@ def page(told: Facts, trials: Sequence[Trial]) -> str:
         "",
         f"Made by `{told['command']}`: {told['tried']} of {told['drawn']} small changes "
         "drawn at random from the deciding modules of `compliance/`, `audits/` and `damp/`, each "
-        "run against the tests of its own module (those named after it and those of its room that "
-        "import it, without what is marked `long`). "
+        "run against the tests of its own module (its examples, the tests named after it and those "
+        "of its room that import it, without what is marked `slow` or `long`). "
         + (
             ""
             if share is None

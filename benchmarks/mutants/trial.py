@@ -16,8 +16,8 @@ LONGEST = 300.0
 """Seconds of processor time after which a test run counts as hanging: loops may never end."""
 FAILED, NO_SUCH_TEST, NO_TESTS = 1, 4, 5
 """Exit codes of pytest."""
-STAGES = ("not slow and not long", "slow and not long")
-"""Marks of the tests that are run, one after another until one notices."""
+QUICK = "not slow and not long"
+"""Marks of the tests that are run: what only a slow one notices counts as alive."""
 OPTIONS = (
     *("-x", "-q", "--no-header", "--tb=no"),
     *("-p", "no:cacheprovider", "-p", "no:xdist"),
@@ -69,7 +69,7 @@ def content_of(module: Path) -> str:
 
 
 def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
-    """Run the module's tests with the change in place: quick ones first, slow ones if none noticed.
+    """Run the module's quick tests with the change in place, until one notices.
 
     Args:
         module: From the root.
@@ -81,9 +81,8 @@ def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
     tests = own_tests.of(module)
     outcome, by, seconds = UNTESTED, "", 0.0
     again = [first] if any(first.startswith(f"{test}::") for test in tests) else []
-    runs = [(again, "")] * bool(again) + [([*map(str, tests)], marks) for marks in STAGES]
-    for chosen, marks in runs:
-        outcome, by, spent = _run(chosen, marks, key_of(module, mutation), known=outcome)
+    for chosen in [again] * bool(again) + [[*map(str, tests)]]:
+        outcome, by, spent = _run(chosen, key_of(module, mutation), known=outcome)
         seconds += spent
         if outcome in (KILLED, TIMED_OUT):
             break
@@ -101,13 +100,13 @@ def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
     )
 
 
-def _run(tests: Sequence[str], marks: str, mutant: str, *, known: str) -> tuple[str, str, float]:
+def _run(tests: Sequence[str], mutant: str, *, known: str) -> tuple[str, str, float]:
     """Outcome, the first test that failed, and processor time.
 
     Args:
-        known: The outcome so far, which stands where no test has these marks.
+        known: The outcome so far, which stands where there is no quick test.
     """
-    done = warm.run([*OPTIONS, "-m", marks, *tests], mutant=mutant, limit=LONGEST)
+    done = warm.run([*OPTIONS, "-m", QUICK, *tests], mutant=mutant, limit=LONGEST)
     if done.code < 0:
         return TIMED_OUT, "", done.seconds
     if done.code == 0:
