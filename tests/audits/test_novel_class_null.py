@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from audits import (
     AUDITS,
@@ -228,3 +229,29 @@ def test_with_the_last_features_alone_the_kind_cannot_be_checked(world):
     (few, unchecked) = novel_class_null.comparability(evidence, single).limits()
     assert "4 unseen classes" in few
     assert "could not be checked" in unchecked
+
+
+def test_among_classes_that_are_all_alike_only_another_one_is_unlike():
+    """Without a spread only the same figure is of their kind; one class alone says nothing."""
+    own = {0: 1.5, 1: 1.5, 2: 1.5}
+    told = novel_class_null.Comparability(
+        classes=(8, 9), depth="first", forgotten={3: 2.0}, retained=own, novel={8: 1.5, 9: 1.6}
+    )
+    assert told.outlying == (9,)
+    alone = novel_class_null.Comparability(
+        classes=(8,), depth="first", forgotten={3: 9.0}, retained=own, novel={8: 1.5}
+    )
+    assert alone.unlike == ()
+
+
+def test_one_more_class_is_unlike_beyond_the_prediction_interval_of_ninety_five_per_cent():
+    """1, 2, 3, 4, 5: Student's t with four degrees of freedom, times s sqrt(1 + 1/5)."""
+    reach = stats.t.ppf(0.975, 4) * np.std([1, 2, 3, 4, 5], ddof=1) * np.sqrt(1 + 1 / 5)
+    told = novel_class_null.Comparability(
+        classes=(7, 8, 9),
+        depth="first",
+        forgotten={3: 3.0},
+        retained={c: float(c) for c in (1, 2, 3, 4, 5)},
+        novel={7: 3 + 1.001 * reach, 8: 3 + 0.999 * reach, 9: 3 - 1.001 * reach},
+    )
+    assert told.outlying == (7, 9)
