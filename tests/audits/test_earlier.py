@@ -113,4 +113,4 @@ def test_with_neither_there_is_no_earlier_depth(world):
 
 def test_without_an_earlier_depth_its_name_is_a_plain_one():
     assert earlier.words(None) == "an earlier depth"
-    assert earlier.words("body").startswith("body")
+    assert earlier.words("body").startswith("the features that enter body, of the earlier")

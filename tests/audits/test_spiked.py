@@ -107,7 +107,7 @@ def scripted(shares, seen):
 
 def test_the_nearest_blend_counts_and_not_the_last(world):
     evidence, seen = world.evidence(), []
-    audit = scripted([0.56, 0.9, 0.44, 0.9], seen)
+    audit = scripted([0.56, 0.9, 0.42, 0.9], seen)
     judged, reached = spiked.spiked(evidence, 0, share=0.5, audit=audit, figure="f", tolerance=0.1)
     assert reached == 0.56
     assert judged.candidate is seen[0]
