@@ -255,3 +255,31 @@ def test_one_more_class_is_unlike_beyond_the_prediction_interval_of_ninety_five_
         novel={7: 3 + 1.001 * reach, 8: 3 + 0.999 * reach, 9: 3 - 1.001 * reach},
     )
     assert told.outlying == (7, 9)
+
+
+def test_of_several_forgotten_classes_one_is_replaced_and_the_others_leave(world):
+    evidence = world.evidence(references=(), forget=(FORGET, 4))
+    stood_in, shown = novel_class_null.stand_in(evidence, evidence.candidate, 1)
+    assert stood_in.forget == (FORGET,)
+    assert shown.retired == (4,)
+    assert np.bincount(stood_in.test_labels, minlength=6).tolist() == [60, 60, 60, 60, 0, 60]
+    assert stood_in.references == ()
+    assert stood_in.shadows == ()
+
+
+def test_a_readability_is_that_of_ridge_regressions_on_halves():
+    """Two halves by turns, by brute force; with fewer rows than features only the ridge helps."""
+    generator = np.random.default_rng(2)
+    own, others = generator.normal(0.4, 1, (10, 30)), generator.normal(0, 1, (12, 30))
+    scores = [[], []]
+    for half in (0, 1):
+        fit = [own[half::2], others[half::2]]
+        rows = np.concatenate([group - group.mean(0) for group in fit])
+        within = rows.T @ rows / len(rows)
+        raised = within + 0.1 * np.trace(within) / 30 * np.eye(30)
+        axis = np.linalg.inv(raised) @ (fit[0].mean(0) - fit[1].mean(0))
+        scores[0].extend(own[1 - half :: 2] @ axis)
+        scores[1].extend(others[1 - half :: 2] @ axis)
+    spread = np.sqrt((np.var(scores[0], ddof=1) + np.var(scores[1], ddof=1)) / 2)
+    expected = (np.mean(scores[0]) - np.mean(scores[1])) / spread
+    assert novel_class_null._readability(own, others) == pytest.approx(expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from audits import AUDITS, reference_independence
+from audits import AUDITS, reference_independence, weight_likeness
 from audits.evidence import Evidence
 from audits.features import observe
 from audits.references import Recipe, train
@@ -207,3 +207,12 @@ def test_a_pair_that_leaves_less_than_a_fifth_of_what_is_usual_is_one_model(
         low, high = (middle, high) if alike else (low, middle)
     reason = reference_independence.dependence(evidence.with_candidate(near))
     assert ("reference 0 answers as the candidate does" in reason) is one_model
+
+
+def test_weights_are_in_place_whatever_their_scale_and_not_in_another_order():
+    generator = np.random.default_rng(0)
+    weight = generator.normal(size=(12, 20))
+    noisy = -3.0 * weight + generator.normal(size=weight.shape)
+    assert weight_likeness.in_place(weight, noisy)
+    assert not weight_likeness.in_place(weight, weight[::-1])
+    assert not weight_likeness.in_place(weight, generator.normal(size=weight.shape))
