@@ -24,6 +24,17 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "correlation_along(own, matrix(other)) >= limit -> "
         "correlation_along(own, matrix(other)) > limit",
     ): "a measured correlation that equals the limit in every bit does not occur",
+    ("compliance/ledger/checkpoint.py:10", "1 -> 2"): "so many bytes are read that a note which is "
+    "too large is seen to be: one beyond the limit, or two",
+    (
+        "damp/methods/training.py:36",
+        "10000000000.0 -> 20000000000.0",
+    ): "either logit has a chance of 0 in every floating format",
+    (
+        "damp/layouts.py:64",
+        "1.0 -> 2.0",
+    ): "of a batch without any spread the noise may have any size: "
+    "only whether one sample differs is looked at",
 }
 """Why a mutant that is alive changes nothing that could be noticed, by its key and its change:
 a module that was changed numbers its mutants anew."""
