@@ -80,8 +80,6 @@ def main() -> None:
     began = time.monotonic()
     warm.hold_libraries()
     missing = [each for each in wanted if trial.key_of(each.module, each.mutation) not in trials]
-    # first those that no test has noticed so far
-    missing.sort(key=lambda each: trial.key_of(each.module, each.mutation) in noticed)
     for new, each in enumerate(missing, 1):
         if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
             break
