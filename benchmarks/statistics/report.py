@@ -129,6 +129,9 @@ def _leaks(seen: Sequence[Seen]) -> Iterator[str]:
         yield ""
         yield f"## {each.leak[0].upper()}{each.leak[1:]}"
         yield ""
+        if each.held_up < each.draws:
+            yield _passed(each)
+            yield ""
         yield (
             "Outside: of the draws in which it could decide. Power: chance that it would have told "
             "the original. What stands in brackets decides nothing in this policy: readers that it "
@@ -149,6 +152,18 @@ def _leaks(seen: Sequence[Seen]) -> Iterator[str]:
                 for own in each.readers
             ),
         )
+
+
+def _passed(leak: Seen) -> str:
+    """What the policy lets through, and who would have seen it."""
+    shown = [own for own in leak.readers if own.outside and not own.decides]
+    seeing = ", ".join(f"`{own.figure}` in {own.outside} of {own.judged}" for own in shown)
+    others = (
+        f"It was seen by readers that do not decide: {seeing}."
+        if shown
+        else ("No reader that does not decide saw it in any draw.")
+    )
+    return f"**Passed in {leak.draws - leak.held_up} of {leak.draws}.** {others}"
 
 
 def _share(count: int, of: int) -> str:
