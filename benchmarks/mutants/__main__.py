@@ -55,8 +55,10 @@ def drawn(folders: Sequence[str], *, count: int, seed: int) -> list[Drawn]:
 
 def before() -> dict[str, Trial]:
     """Mutants that were tried before, by key; the module may have changed since."""
-    told = machine.found("mutants").get("trials", [])
-    rows = [Trial(**{k: v for k, v in each.items() if k != report.WHY}) for each in told]
+    rows = [
+        Trial(**{k: v for k, v in each.items() if k != report.WHY})
+        for each in machine.found("mutants").get("trials", [])
+    ]
     return {each.key: each for each in rows}
 
 
@@ -85,17 +87,17 @@ def main() -> None:
             break
         try:
             first = noticed.get(trial.key_of(each.module, each.mutation), "")
-            told = trial.tried(each.module, each.mutation, first=first)
+            one = trial.tried(each.module, each.mutation, first=first)
         except RuntimeError as error:
             raise SystemExit(str(error)) from error
-        trials[told.key] = told
-        noticed.pop(told.key, None)
-        if "::" in told.by:
-            noticed[told.key] = told.by.partition(" ")[2]
+        trials[one.key] = one
+        noticed.pop(one.key, None)
+        if "::" in one.by:
+            noticed[one.key] = one.by.partition(" ")[2]
         spent = time.monotonic() - began
         print(
             f"{spent:6.0f} s, {spent / new * (len(missing) - new) / 60:.0f} min left  "
-            f"[{new}/{len(missing)}] {told.outcome}  {told.key}  {told.before} -> {told.after}",
+            f"[{new}/{len(missing)}] {one.outcome}  {one.key}  {one.before} -> {one.after}",
             flush=True,
         )
         # at once: a run that is cut off goes on from here

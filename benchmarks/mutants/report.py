@@ -49,9 +49,9 @@ def write(trials: Sequence[Trial], *, drawn: int, seed: int, noticed_by: Mapping
         seed: By which.
         noticed_by: Key of a mutant to the test that noticed it, now or before its module changed.
     """
-    told = figures(trials, drawn=drawn, seed=seed) | {NOTICED: dict(sorted(noticed_by.items()))}
-    (machine.RESULTS / "mutants.json").write_text(json.dumps(told, indent=1) + "\n")
-    (machine.RESULTS / "mutants.md").write_text(page(told, trials))
+    facts = figures(trials, drawn=drawn, seed=seed) | {NOTICED: dict(sorted(noticed_by.items()))}
+    (machine.RESULTS / "mutants.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (machine.RESULTS / "mutants.md").write_text(page(facts, trials))
 
 
 def figures(trials: Sequence[Trial], *, drawn: int, seed: int) -> Facts:
@@ -75,20 +75,20 @@ def figures(trials: Sequence[Trial], *, drawn: int, seed: int) -> Facts:
     }
 
 
-def page(told: Facts, trials: Sequence[Trial]) -> str:
+def page(facts: Facts, trials: Sequence[Trial]) -> str:
     """The figures as a page."""
-    share = told["share_killed"]
+    share = facts["share_killed"]
     lines = [
         "# Would the tests notice?",
         "",
-        f"Made by `{told['command']}`: {told['tried']} of {told['drawn']} small changes "
+        f"Made by `{facts['command']}`: {facts['tried']} of {facts['drawn']} small changes "
         "drawn at random from the deciding modules of `compliance/`, `audits/` and `damp/`, each "
         "run against the tests of its own module (its examples, the tests named after it and those "
         "of its room that import it, without what is marked `slow` or `long`). "
         + (
             ""
             if share is None
-            else f"{told['killed']} were noticed: {share:.1%} of those that change anything. "
+            else f"{facts['killed']} were noticed: {share:.1%} of those that change anything. "
         )
         + "A test that starts a process does not see the change there.",
         "",

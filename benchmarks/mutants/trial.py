@@ -62,10 +62,10 @@ def key_of(module: Path, mutation: Mutation) -> str:
 
 def content_of(module: Path) -> str:
     """Digest of a module and of the tests that it is tried against."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in (module, *own_tests.of(module)):
-        told.update((own_tests.ROOT / file).read_bytes())
-    return told.hexdigest()[:16]
+        digest.update((own_tests.ROOT / file).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
@@ -82,7 +82,7 @@ def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
     outcome, by, seconds = UNTESTED, "", 0.0
     again = [first] if any(first.startswith(f"{test}::") for test in tests) else []
     for chosen in [again] * bool(again) + [[*map(str, tests)]]:
-        outcome, by, spent = _run(chosen, key_of(module, mutation), known=outcome)
+        outcome, by, spent = _run(chosen, key_of(module, mutation), so_far=outcome)
         seconds += spent
         if outcome in (KILLED, TIMED_OUT):
             break
@@ -100,11 +100,11 @@ def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
     )
 
 
-def _run(tests: Sequence[str], mutant: str, *, known: str) -> tuple[str, str, float]:
+def _run(tests: Sequence[str], mutant: str, *, so_far: str) -> tuple[str, str, float]:
     """Outcome, the first test that failed, and processor time.
 
     Args:
-        known: The outcome so far, which stands where there is no quick test.
+        so_far: The outcome, which stands where there is no quick test.
     """
     done = warm.run([*OPTIONS, "-m", QUICK, *tests], mutant=mutant, limit=LONGEST)
     if done.code < 0:
@@ -112,7 +112,7 @@ def _run(tests: Sequence[str], mutant: str, *, known: str) -> tuple[str, str, fl
     if done.code == 0:
         return ALIVE, "", done.seconds
     if done.code == NO_TESTS or (done.code == NO_SUCH_TEST and "::" in tests[0]):
-        return known, "", done.seconds
+        return so_far, "", done.seconds
     failed = [line for line in done.output.splitlines() if line.startswith(("FAILED", "ERROR"))]
     by = failed[0].split(" - ")[0] if failed else "import"
     words = by.split(" ", 1)

@@ -35,8 +35,8 @@ def main() -> None:
         measured["limits"] = [asdict(each) for each in rules.limits()]
         measured["families"] = [asdict(each) for each in families.table(draws=chosen.draws)]
     if chosen.only != "rules":
-        seen = leaks.table(worlds=chosen.worlds, wide=chosen.wide, scores=chosen.scores)
-        measured["leaks"] = [asdict(each) for each in seen]
+        outcomes = leaks.table(worlds=chosen.worlds, wide=chosen.wide, scores=chosen.scores)
+        measured["leaks"] = [asdict(each) for each in outcomes]
     file = RESULTS / "statistics.json"
     content: dict[str, Any] = {
         "rules": [],
@@ -53,7 +53,7 @@ def main() -> None:
             [rules.Rates(**each) for each in content["rules"]],
             [rules.Limit(**each) for each in content["limits"]],
             [families.Family(**each) for each in content["families"]],
-            [leaks.Seen.of(each) for each in content["leaks"]],
+            [leaks.LeakOutcome.of(each) for each in content["leaks"]],
             content["draws"],
         )
     )

@@ -88,7 +88,7 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class LeakOutcome:
     """What the policy made of a planted leak.
 
     Attributes:
@@ -110,7 +110,7 @@ class Seen:
     readers: tuple[Reader, ...]
 
     @classmethod
-    def of(cls, content: Mapping[str, object]) -> Seen:
+    def of(cls, content: Mapping[str, object]) -> LeakOutcome:
         """From JSON."""
         readers = content["readers"]
         if not isinstance(readers, Sequence):
@@ -134,7 +134,7 @@ class Draw:
     honest: tuple[JudgedRow, ...]
 
 
-def table(*, worlds: int, wide: int, scores: int) -> Iterator[Seen]:
+def table(*, worlds: int, wide: int, scores: int) -> Iterator[LeakOutcome]:
     """Every leak by the policy and by its readers.
 
     Args:
@@ -150,7 +150,7 @@ def table(*, worlds: int, wide: int, scores: int) -> Iterator[Seen]:
     drawn[MEMBERS_OF] = [draw(of_scores(world), OF_SCORES) for world in range(scores)]
     for leak, draws in drawn.items():
         if draws:
-            yield seen(leak, draws)
+            yield outcome_of(leak, draws)
 
 
 def draw(planted: Planted, audits: Sequence[str]) -> Draw:
@@ -175,11 +175,11 @@ def _policy() -> Policy:
     return load_policy(POLICY)
 
 
-def seen(leak: str, draws: Sequence[Draw]) -> Seen:
+def outcome_of(leak: str, draws: Sequence[Draw]) -> LeakOutcome:
     """Counts over the draws of one leak."""
     names = {row.name: None for each in draws for row in each.leaking if row.rule is not None}
     readers = [_reader(name, draws) for name in names]
-    return Seen(
+    return LeakOutcome(
         leak=leak,
         draws=len(draws),
         failed=sum(failed(each.leaking) for each in draws),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from audits.statistics import clopper_pearson
 from benchmarks.statistics import leaks
 from benchmarks.statistics.families import Family
-from benchmarks.statistics.leaks import Seen
+from benchmarks.statistics.leaks import LeakOutcome
 from benchmarks.statistics.rules import KINDS, REFERENCES, SAMPLING, Limit, Rates
 
 WORDS = {
@@ -25,18 +25,18 @@ def markdown(
     rates: Sequence[Rates],
     limits: Sequence[Limit],
     declared: Sequence[Family],
-    seen: Sequence[Seen],
+    outcomes: Sequence[LeakOutcome],
     draws: int,
 ) -> str:
     """`benchmarks/results/statistics.md`."""
-    return "\n".join(_lines(rates, limits, declared, seen, draws)) + "\n"
+    return "\n".join(_lines(rates, limits, declared, outcomes, draws)) + "\n"
 
 
 def _lines(
     rates: Sequence[Rates],
     limits: Sequence[Limit],
     declared: Sequence[Family],
-    seen: Sequence[Seen],
+    outcomes: Sequence[LeakOutcome],
     draws: int,
 ) -> Iterator[str]:
     yield "# Size and power of the rules"
@@ -93,11 +93,11 @@ def _lines(
             for each in declared
         ),
     )
-    if seen:
-        yield from _leaks(seen)
+    if outcomes:
+        yield from _leaks(outcomes)
 
 
-def _leaks(seen: Sequence[Seen]) -> Iterator[str]:
+def _leaks(outcomes: Sequence[LeakOutcome]) -> Iterator[str]:
     yield ""
     yield "# Planted leaks"
     yield ""
@@ -122,10 +122,10 @@ def _leaks(seen: Sequence[Seen]) -> Iterator[str]:
                     for count in (each.failed, each.held_up, each.false_alarms, each.honest)
                 ),
             ]
-            for each in seen
+            for each in outcomes
         ),
     )
-    for each in seen:
+    for each in outcomes:
         yield ""
         yield f"## {each.leak[0].upper()}{each.leak[1:]}"
         yield ""
@@ -154,7 +154,7 @@ def _leaks(seen: Sequence[Seen]) -> Iterator[str]:
         )
 
 
-def _passed(leak: Seen) -> str:
+def _passed(leak: LeakOutcome) -> str:
     """What the policy lets through, and who would have seen it."""
     shown = [own for own in leak.readers if own.outside and not own.decides]
     seeing = ", ".join(f"`{own.figure}` in {own.outside} of {own.judged}" for own in shown)

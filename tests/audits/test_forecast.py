@@ -180,8 +180,8 @@ def test_the_chance_of_one_row_is_that_of_the_predictive_t(margin: float) -> Non
     """One more model of five: its distance to their mean over s sqrt(1 + 1/5) is Student's t4."""
     unit = stdev(NULL) * math.sqrt(1 + 1 / 5)
     expected = stats.t.cdf(margin / unit, 4) - stats.t.cdf(-margin / unit, 4)
-    told = forecast.joint_chance([(NULL, reached(margin))], seed=3)
-    assert told == pytest.approx(expected, abs=3 * 0.5 / math.sqrt(forecast.DRAWS))
+    chance_of_all = forecast.joint_chance([(NULL, reached(margin))], seed=3)
+    assert chance_of_all == pytest.approx(expected, abs=3 * 0.5 / math.sqrt(forecast.DRAWS))
 
 
 def test_both_sides_of_a_row_count_by_themselves() -> None:
@@ -190,8 +190,8 @@ def test_both_sides_of_a_row_count_by_themselves() -> None:
     unit = stdev(NULL) * math.sqrt(1 + 1 / 5)
     above = stats.t.cdf(0.02 / unit, 4)
     for allowed in (Region(below=wide, above=tight), Region(below=tight, above=wide)):
-        told = forecast.joint_chance([(NULL, allowed)], seed=3)
-        assert told == pytest.approx(above, abs=3 * 0.5 / math.sqrt(forecast.DRAWS))
+        chance_of_all = forecast.joint_chance([(NULL, allowed)], seed=3)
+        assert chance_of_all == pytest.approx(above, abs=3 * 0.5 / math.sqrt(forecast.DRAWS))
 
 
 def test_rows_that_hang_together_are_no_independent_hurdles() -> None:

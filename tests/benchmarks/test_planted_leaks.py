@@ -24,11 +24,11 @@ def test_membership_is_seen_by_whoever_knows_how_hard_an_image_is() -> None:
         assert leaks.failed(draw.leaking)
         assert not leaks.failed(draw.honest)
         assert outside(draw.honest) == set()
-    told = leaks.seen(leaks.MEMBERS_OF, draws)
-    assert (told.draws, told.failed, told.held_up, told.false_alarms) == (2, 2, 2, 0)
-    assert told.readers[0].outside == 2
+    outcome = leaks.outcome_of(leaks.MEMBERS_OF, draws)
+    assert (outcome.draws, outcome.failed, outcome.held_up, outcome.false_alarms) == (2, 2, 2, 0)
+    assert outcome.readers[0].outside == 2
     assert f"| {leaks.MEMBERS_OF} | 2 | 1.00 (0.16 to 1.00) |" in report.markdown(
-        [], [], [], [told], 1000
+        [], [], [], [outcome], 1000
     )
 
 
@@ -49,14 +49,14 @@ def test_what_is_planted_in_scores_is_an_area_of_seventy_to_whoever_knows_the_im
 @pytest.mark.slow
 def test_leaks_that_small_networks_hide_are_seen_and_the_clean_one_is_not() -> None:
     nonlinear = {f"{name}.dprime@penultimate" for name in ("second_moments", "mlp_probe")}
-    seen = {
+    readers = {
         leaks.SIGNS: nonlinear,
         leaks.EXCLUSIVE: nonlinear,
         leaks.PART: {"remainder.few_labels"},
     }
     for leak, planted in leaks.of_networks(0).items():
         draw = leaks.draw(planted, leaks.OF_NETWORKS)
-        assert seen[leak] & outside(draw.leaking), leak
+        assert readers[leak] & outside(draw.leaking), leak
         assert leaks.failed(draw.leaking)
         assert outside(draw.honest) == set()
         # what the answers show is what they show of every model that never saw the class
