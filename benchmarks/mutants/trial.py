@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Trial:
         outcome: "killed", "alive", "timed out", or "untested" where the module has no tests.
         by: The test that noticed, or "" where none did.
         seconds: Processor time that it took.
-        content: Digest of the module and its tests: another one is tried again.
+        content: What `content_of` says: where that has changed since, it is tried again.
     """
 
     key: str
@@ -60,12 +61,30 @@ def key_of(module: Path, mutation: Mutation) -> str:
     return f"{module.as_posix()}:{mutation.index}"
 
 
-def content_of(module: Path) -> str:
-    """Digest of a module and of the tests that it is tried against."""
-    digest = hashlib.sha256()
-    for file in (module, *own_tests.of(module)):
-        digest.update((own_tests.ROOT / file).read_bytes())
+def content_of(module: Path, by: str = "") -> str:
+    """Digest of all that an outcome rests on: another one is tried again.
+
+    Args:
+        module: From the root.
+        by: The test that noticed, as `Trial` has it. Then its own source counts and no other
+            test's, as one that is added beside it takes nothing back.
+    """
+    digest = hashlib.sha256((own_tests.ROOT / module).read_bytes())
+    path, _, test = by.partition(" ")[2].partition("::")
+    if test:
+        digest.update(_source_of(own_tests.ROOT / path, test))
+    else:
+        for file in own_tests.of(module):
+            digest.update((own_tests.ROOT / file).read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _source_of(file: Path, test: str) -> bytes:
+    """A test function with its parameters; all of the file where it is none of its functions."""
+    name = test.partition("[")[0]
+    content = file.read_bytes() if file.exists() else b""
+    functions = (n for n in ast.walk(ast.parse(content)) if isinstance(n, ast.FunctionDef))
+    return next((ast.unparse(n).encode() for n in functions if n.name == name), content)
 
 
 def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
@@ -96,7 +115,7 @@ def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
         outcome=outcome,
         by=by,
         seconds=round(seconds, 1),
-        content=content_of(module),
+        content=content_of(module, by),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import mutation, own_tests, plugin, report, warm
+from benchmarks.mutants import mutation, own_tests, plugin, report, trial, warm
 from benchmarks.mutants.__main__ import DECIDING, drawn, modules
 from benchmarks.mutants.trial import ALIVE, KILLED, Trial
 
@@ -174,3 +174,31 @@ def test_a_mutant_that_changes_nothing_is_told_with_its_reason_and_not_counted()
     page = report.page(figures, [explained, noticed, missed])
     assert page.count(why) == 1
     assert "50.0% of those that change anything" in page
+
+
+def test_who_noticed_stands_while_module_and_that_test_are_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "tests/audits").mkdir(parents=True)
+    module, tests = tmp_path / "audits/m.py", tmp_path / "tests/audits/test_m.py"
+    module.write_text("LIMIT = 3\n")
+    tests.write_text("def test_a():\n    assert 1\n")
+    (tmp_path / "audits/catalogue.py").write_text("")
+    monkeypatch.setattr(own_tests, "ROOT", tmp_path)
+    monkeypatch.setattr(own_tests, "TESTS", tmp_path / "tests")
+    monkeypatch.setattr(own_tests, "TABLES", {})
+    by = "FAILED tests/audits/test_m.py::test_a[x]"
+    noticed, alive = (
+        trial.content_of(Path("audits/m.py"), by),
+        trial.content_of(Path("audits/m.py")),
+    )
+    tests.write_text(tests.read_text() + "\n\ndef test_b():\n    assert 2\n")
+    assert trial.content_of(Path("audits/m.py"), by) == noticed
+    assert trial.content_of(Path("audits/m.py")) != alive  # the new one may notice
+    tests.write_text("def test_a():\n    assert 2\n")
+    assert trial.content_of(Path("audits/m.py"), by) != noticed
+    tests.write_text("def test_a():\n    assert 1\n")
+    assert trial.content_of(Path("audits/m.py"), by) == noticed
+    module.write_text("LIMIT = 4\n")
+    assert trial.content_of(Path("audits/m.py"), by) != noticed
