@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.mutants import mutation, own_tests, report, trial
+from benchmarks.mutants import mutation, own_tests, report, trial, warm
 from benchmarks.mutants.mutation import Mutation
 from benchmarks.mutants.trial import Trial
 
@@ -53,15 +53,20 @@ def drawn(folders: Sequence[str], *, count: int, seed: int) -> list[Drawn]:
     return every[:count]
 
 
-def known() -> dict[str, Trial]:
-    """Mutants that were tried before, by key, if neither module nor tests have changed since."""
-    rows = [Trial(**each) for each in machine.found("mutants").get("trials", [])]
-    return {
-        each.key: each
-        for each in rows
-        if (own_tests.ROOT / each.module).exists()
-        and each.content == trial.content_of(Path(each.module))
-    }
+def before() -> dict[str, Trial]:
+    """Mutants that were tried before, by key; the module may have changed since."""
+    rows = [
+        Trial(**{k: v for k, v in each.items() if k != report.WHY})
+        for each in machine.found("mutants").get("trials", [])
+    ]
+    return {each.key: each for each in rows}
+
+
+def is_valid(tried: Trial) -> bool:
+    """Whether neither the module nor what its outcome rests on has changed since."""
+    module = Path(tried.module)
+    there = (own_tests.ROOT / module).exists()
+    return there and tried.content == trial.content_of(module, tried.by)
 
 
 def main() -> None:
@@ -73,30 +78,40 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop after the mutant that ends then")
     asked = parser.parse_args()
     wanted = drawn(asked.under or DECIDING, count=asked.count, seed=asked.seed)
-    trials, sound, began = known(), set[Path](), time.monotonic()
+    trials = {key: each for key, each in before().items() if is_valid(each)}
+    noticed = {str(k): str(v) for k, v in machine.found("mutants").get(report.NOTICED, {}).items()}
+    began = time.monotonic()
+    warm.hold_libraries()
     missing = [each for each in wanted if trial.key_of(each.module, each.mutation) not in trials]
     for new, each in enumerate(missing, 1):
         if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
             break
-        if each.module not in sound:
-            if not trial.passes(each.module):
-                raise SystemExit(f"The tests of {each.module} fail without any change: fix them.")
-            sound.add(each.module)
-        told = trial.tried(each.module, each.mutation)
-        trials[told.key] = told
+        try:
+            first = noticed.get(trial.key_of(each.module, each.mutation), "")
+            one = trial.tried(each.module, each.mutation, first=first)
+        except RuntimeError as error:
+            raise SystemExit(str(error)) from error
+        trials[one.key] = one
+        noticed.pop(one.key, None)
+        if "::" in one.by:
+            noticed[one.key] = one.by.partition(" ")[2]
         spent = time.monotonic() - began
         print(
             f"{spent:6.0f} s, {spent / new * (len(missing) - new) / 60:.0f} min left  "
-            f"[{new}/{len(missing)}] {told.outcome}  {told.key}  {told.before} -> {told.after}",
+            f"[{new}/{len(missing)}] {one.outcome}  {one.key}  {one.before} -> {one.after}",
             flush=True,
         )
-        _write(wanted, trials, asked.seed)  # at once: a run that is cut off goes on from here
-    _write(wanted, trials, asked.seed)
+        # at once: a run that is cut off goes on from here
+        _write(wanted, trials, asked.seed, noticed)
+    _write(wanted, trials, asked.seed, noticed)
 
 
-def _write(wanted: Sequence[Drawn], trials: dict[str, Trial], seed: int) -> None:
+def _write(
+    wanted: Sequence[Drawn], trials: dict[str, Trial], seed: int, noticed: dict[str, str]
+) -> None:
     keys = [trial.key_of(each.module, each.mutation) for each in wanted]
-    report.write([trials[key] for key in keys if key in trials], drawn=len(wanted), seed=seed)
+    tried = [trials[key] for key in keys if key in trials]
+    report.write(tried, drawn=len(wanted), seed=seed, noticed_by=noticed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which tests are a module's own: those named after it, then those of its room that import it."""
+"""Which tests are a module's own: its examples, those named after it, those that import it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
+TABLES = {
+    Path("audits/catalogue.py"): ('"{}": ', Path("tests/audits/test_catalogue.py")),
+    Path("damp/methods/catalogue.py"): (".{}:", Path("tests/damp/methods/test_interface.py")),
+}
+"""Tables of modules, how each names one, and the tests that go through all its entries."""
 
 
 def of(module: Path) -> list[Path]:
-    """Test files, the most likely to notice first; from the repository's root.
+    """What pytest is to run, the most likely to notice first; from the repository's root.
 
-    Where none is named after the module or imports it: those of the modules beside it that do,
+    The module itself comes first where its docstrings hold examples, then the files named after it
+    and those of its room that import it, then those of a table that names it. Where there are no
+    such files: those of the modules beside it that import it, else those of other rooms that do,
     else all of the room's.
 
     Args:
@@ -29,8 +36,20 @@ def of(module: Path) -> list[Path]:
     wanted = {".".join(module.with_suffix("").parts), *_passed_on(module)}
     files = sorted(folder.rglob("test_*.py"))
     importing = [file for file in files if wanted & _imported(file)]
-    found = dict.fromkeys([*named, *importing]) or dict.fromkeys(_of_importers(module, files))
-    return [file.relative_to(ROOT) for file in found or files]
+    found = list(dict.fromkeys([*named, *importing]))
+    found = found or _of_importers(module, files)
+    found = found or [file for file in sorted(TESTS.rglob("test_*.py")) if wanted & _imported(file)]
+    found = found or files
+    # a table's own tests run whatever it names
+    listed = [
+        ROOT / tests
+        for table, (named_so, tests) in TABLES.items()
+        if table.parent in module.parents
+        and named_so.format(module.stem) in (ROOT / table).read_text()
+    ]
+    found = list(dict.fromkeys([*found, *listed]))
+    examples = [module] if "\n    >>> " in (ROOT / module).read_text() else []
+    return [*examples, *(file.relative_to(ROOT) for file in found)]
 
 
 def _of_importers(module: Path, files: list[Path]) -> list[Path]:

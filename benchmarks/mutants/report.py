@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,17 +12,55 @@ from benchmarks import machine
 from benchmarks.mutants.trial import ALIVE, KILLED, TIMED_OUT, UNTESTED, Trial
 
 Facts = dict[str, Any]
-EQUIVALENT: dict[str, str] = {}
-"""Why a mutant that is alive changes nothing that could be noticed, by its key."""
+NOTICED = "noticed_by"
+"""The key under which it is kept who noticed a mutant, also one whose module has changed since."""
+WHY = "why"
+"""The key under which a trial's row says why it changes nothing."""
+EQUIVALENT: Mapping[tuple[str, str], str] = {
+    ("audits/calibrated.py:38", "2 -> 3"): "the initial value of a minimum stands in where there "
+    "are no images at all, and 3 is two or more as well",
+    (
+        "audits/weight_likeness.py:42",
+        "correlation_along(own, matrix(other)) >= limit -> "
+        "correlation_along(own, matrix(other)) > limit",
+    ): "a measured correlation that equals the limit in every bit does not occur",
+    ("compliance/ledger/checkpoint.py:10", "1 -> 2"): "so many bytes are read that a note which is "
+    "too large is seen to be: one beyond the limit, or two",
+    (
+        "damp/methods/training.py:36",
+        "10000000000.0 -> 20000000000.0",
+    ): "either logit has a chance of 0 in every floating format",
+    (
+        "damp/layouts.py:64",
+        "1.0 -> 2.0",
+    ): "of a batch without any spread the noise may have any size: "
+    "only whether one sample differs is looked at",
+}
+"""Why a mutant that is alive changes nothing that could be noticed, by its key and its change:
+a module that was changed numbers its mutants anew."""
 
 
-def write(trials: Sequence[Trial], *, drawn: int, seed: int) -> None:
-    """Write both files."""
+def write(trials: Sequence[Trial], *, drawn: int, seed: int, noticed_by: Mapping[str, str]) -> None:
+    """Write both files.
+
+    Args:
+        trials: Those that count.
+        drawn: How many mutants were drawn.
+        seed: By which.
+        noticed_by: Key of a mutant to the test that noticed it, now or before its module changed.
+    """
+    facts = figures(trials, drawn=drawn, seed=seed) | {NOTICED: dict(sorted(noticed_by.items()))}
+    (machine.RESULTS / "mutants.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (machine.RESULTS / "mutants.md").write_text(page(facts, trials))
+
+
+def figures(trials: Sequence[Trial], *, drawn: int, seed: int) -> Facts:
+    """Counts, and every trial; the share is of those that change anything."""
     counts = Counter(trial.outcome for trial in trials)
-    explained = [t for t in trials if t.outcome == ALIVE and t.key in EQUIVALENT]
+    explained = [t for t in trials if t.outcome == ALIVE and reason(t)]
     killed = counts[KILLED] + counts[TIMED_OUT]
     deciding = len(trials) - len(explained)
-    figures: Facts = {
+    return {
         "command": "make bench-mutants",
         "machine": machine.described(),
         "seed": seed,
@@ -33,26 +71,24 @@ def write(trials: Sequence[Trial], *, drawn: int, seed: int) -> None:
         "alive": counts[ALIVE] + counts[UNTESTED],
         "of_them_equivalent": len(explained),
         "share_killed": round(killed / deciding, 4) if deciding else None,
-        "trials": [asdict(trial) for trial in trials],
+        "trials": [asdict(trial) | {WHY: reason(trial)} for trial in trials],
     }
-    (machine.RESULTS / "mutants.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (machine.RESULTS / "mutants.md").write_text(page(figures, trials))
 
 
-def page(figures: Facts, trials: Sequence[Trial]) -> str:
+def page(facts: Facts, trials: Sequence[Trial]) -> str:
     """The figures as a page."""
-    share = figures["share_killed"]
+    share = facts["share_killed"]
     lines = [
         "# Would the tests notice?",
         "",
-        f"Made by `{figures['command']}`: {figures['tried']} of {figures['drawn']} small changes "
+        f"Made by `{facts['command']}`: {facts['tried']} of {facts['drawn']} small changes "
         "drawn at random from the deciding modules of `compliance/`, `audits/` and `damp/`, each "
-        "run against the tests of its own module (those named after it and those of its room that "
-        "import it, without what is marked `long`). "
+        "run against the tests of its own module (its examples, the tests named after it and those "
+        "of its room that import it, without what is marked `slow` or `long`). "
         + (
             ""
             if share is None
-            else f"{figures['killed']} were noticed: {share:.1%} of those that change anything. "
+            else f"{facts['killed']} were noticed: {share:.1%} of those that change anything. "
         )
         + "A test that starts a process does not see the change there.",
         "",
@@ -63,10 +99,15 @@ def page(figures: Facts, trials: Sequence[Trial]) -> str:
     ]
     for trial in trials:
         if trial.outcome in (ALIVE, UNTESTED):
-            why = EQUIVALENT.get(trial.key, "no test" if trial.outcome == UNTESTED else "")
+            why = reason(trial) or ("no test" if trial.outcome == UNTESTED else "")
             cells = (f"`{trial.module}:{trial.line}`", trial.kind, _code(trial.before))
             lines.append(f"| {' | '.join(cells)} | {_code(trial.after)} | {why} |")
     return "\n".join(lines) + "\n"
+
+
+def reason(trial: Trial) -> str:
+    """Why a mutant changes nothing that could be noticed; empty where nobody has said so."""
+    return EQUIVALENT.get((trial.key, f"{trial.before} -> {trial.after}"), "")
 
 
 def _code(text: str) -> str:

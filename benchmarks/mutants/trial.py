@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from benchmarks.mutants import own_tests, plugin
+from benchmarks.mutants import own_tests, warm
 from benchmarks.mutants.mutation import Mutation
 
 KILLED, ALIVE, TIMED_OUT, UNTESTED = "killed", "alive", "timed out", "untested"
 LONGEST = 300.0
 """Seconds of processor time after which a test run counts as hanging: loops may never end."""
-FAILED, NO_TESTS = 1, 5
+FAILED, NO_SUCH_TEST, NO_TESTS = 1, 4, 5
 """Exit codes of pytest."""
+QUICK = "not slow and not long"
+"""Marks of the tests that are run: what only a slow one notices counts as alive."""
+OPTIONS = (
+    *("-x", "-q", "--no-header", "--tb=no"),
+    *("-p", "no:cacheprovider", "-p", "no:xdist"),
+    # pytest would import what it is asked to collect in a way of its own, past the plugin
+    "--assert=plain",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +40,8 @@ class Trial:
         after: The source changed.
         outcome: "killed", "alive", "timed out", or "untested" where the module has no tests.
         by: The test that noticed, or "" where none did.
-        seconds: That it took.
-        content: Digest of the module and its tests: another one is tried again.
+        seconds: Processor time that it took.
+        content: What `content_of` says: where that has changed since, it is tried again.
     """
 
     key: str
@@ -55,23 +61,50 @@ def key_of(module: Path, mutation: Mutation) -> str:
     return f"{module.as_posix()}:{mutation.index}"
 
 
-def content_of(module: Path) -> str:
-    """Digest of a module and of the tests that it is tried against."""
-    told = hashlib.sha256()
-    for file in (module, *own_tests.of(module)):
-        told.update((own_tests.ROOT / file).read_bytes())
-    return told.hexdigest()[:16]
+def content_of(module: Path, by: str = "") -> str:
+    """Digest of all that an outcome rests on: another one is tried again.
 
-
-def tried(module: Path, mutation: Mutation) -> Trial:
-    """Run the module's tests with the change in place.
-
-    Raises:
-        RuntimeError: pytest could not run at all.
+    Args:
+        module: From the root.
+        by: The test that noticed, as `Trial` has it. Then its own source counts and no other
+            test's, as one that is added beside it takes nothing back.
     """
-    began = time.monotonic()
+    digest = hashlib.sha256((own_tests.ROOT / module).read_bytes())
+    path, _, test = by.partition(" ")[2].partition("::")
+    if test:
+        digest.update(_source_of(own_tests.ROOT / path, test))
+    else:
+        for file in own_tests.of(module):
+            digest.update((own_tests.ROOT / file).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _source_of(file: Path, test: str) -> bytes:
+    """A test function with its parameters; all of the file where it is none of its functions."""
+    name = test.partition("[")[0]
+    content = file.read_bytes() if file.exists() else b""
+    functions = (n for n in ast.walk(ast.parse(content)) if isinstance(n, ast.FunctionDef))
+    return next((ast.unparse(n).encode() for n in functions if n.name == name), content)
+
+
+def tried(module: Path, mutation: Mutation, *, first: str = "") -> Trial:
+    """Run the module's quick tests with the change in place, until one notices.
+
+    Args:
+        module: From the root.
+        mutation: The change.
+        first: The test that noticed it before, if any did: it is asked before all others.
+    Raises:
+        RuntimeError: pytest could not run at all, or what noticed fails without the change too.
+    """
     tests = own_tests.of(module)
-    outcome, by = _run(tests, key_of(module, mutation)) if tests else (UNTESTED, "")
+    outcome, by, seconds = UNTESTED, "", 0.0
+    again = [first] if any(first.startswith(f"{test}::") for test in tests) else []
+    for chosen in [again] * bool(again) + [[*map(str, tests)]]:
+        outcome, by, spent = _run(chosen, key_of(module, mutation), so_far=outcome)
+        seconds += spent
+        if outcome in (KILLED, TIMED_OUT):
+            break
     return Trial(
         key=key_of(module, mutation),
         module=module.as_posix(),
@@ -81,42 +114,42 @@ def tried(module: Path, mutation: Mutation) -> Trial:
         after=mutation.after,
         outcome=outcome,
         by=by,
-        seconds=round(time.monotonic() - began, 1),
-        content=content_of(module),
+        seconds=round(seconds, 1),
+        content=content_of(module, by),
     )
 
 
-def passes(module: Path) -> bool:
-    """Whether the tests pass without any change: else they can tell nothing."""
-    tests = own_tests.of(module)
-    return not tests or _run(tests, None)[0] == ALIVE
+def _run(tests: Sequence[str], mutant: str, *, so_far: str) -> tuple[str, str, float]:
+    """Outcome, the first test that failed, and processor time.
+
+    Args:
+        so_far: The outcome, which stands where there is no quick test.
+    """
+    done = warm.run([*OPTIONS, "-m", QUICK, *tests], mutant=mutant, limit=LONGEST)
+    if done.code < 0:
+        return TIMED_OUT, "", done.seconds
+    if done.code == 0:
+        return ALIVE, "", done.seconds
+    if done.code == NO_TESTS or (done.code == NO_SUCH_TEST and "::" in tests[0]):
+        return so_far, "", done.seconds
+    failed = [line for line in done.output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    by = failed[0].split(" - ")[0] if failed else "import"
+    words = by.split(" ", 1)
+    _must_pass(words[1] if done.code == FAILED and len(words) > 1 else "", tuple(tests))
+    return KILLED, by, done.seconds
 
 
-def _run(tests: Sequence[Path], mutant: str | None) -> tuple[str, str]:
-    """Outcome, and the first test that failed."""
-    command = [
-        *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p"),
-        *("benchmarks.mutants.plugin", "-p", "no:cacheprovider", "-m", "not long"),
-        *(str(test) for test in tests),
-    ]
-    environment = os.environ | ({plugin.VARIABLE: mutant} if mutant else {})
-    limit = f'ulimit -t {LONGEST:.0f}; exec "$@"'
-    done = subprocess.run(
-        ["bash", "-c", limit, "bash", *command],  # processor time: a busy machine kills nobody
-        cwd=own_tests.ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode < 0 or done.returncode > 128:
-        return TIMED_OUT, ""
-    if done.returncode == 0:
-        return ALIVE, ""
-    if done.returncode == NO_TESTS:
-        return UNTESTED, ""
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    # 2 and 4: a test file that cannot even be imported notices too
-    if done.returncode == FAILED or failed or mutant:
-        return KILLED, failed[0].split(" - ")[0] if failed else "import"
-    raise RuntimeError(f"pytest could not run: {done.stdout[-400:]}{done.stderr[-400:]}")
+@cache
+def _must_pass(test: str, tests: tuple[str, ...]) -> None:
+    """A test that fails without any change says nothing about one.
+
+    Args:
+        test: What noticed; "" for the import of the files.
+        tests: The files.
+    """
+    asked = [test] if test else ["--collect-only", *tests]
+    done = warm.run([*OPTIONS, *asked], mutant=None, limit=LONGEST)
+    if done.code not in (0, NO_TESTS):
+        raise RuntimeError(
+            f"{test or tests} fails without any change: mend it.\n{done.output[-2000:]}"
+        )

@@ -1,6 +1,6 @@
 """How large and how powerful is each kind of rule, and which reader sees which planted leak?
 
-    python -m benchmarks.statistics [--draws 4000] [--worlds 20] [--only rules]
+    python -m benchmarks.statistics [--draws 4000] [--worlds 12] [--only rules]
 
 Every figure comes from the shipped functions on worlds that are known: made-up trainings whose
 spread is 1 (`worlds.py`), and made-up features in which a class is hidden (`leaks.py`).
@@ -23,8 +23,9 @@ def main() -> None:
     """Simulate, and write `results/statistics.json` and `.md`; what is not asked for is kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=4000, help="candidates simulated per figure")
-    parser.add_argument("--worlds", type=int, default=20, help="worlds per planted leak")
-    parser.add_argument("--wide", type=int, default=6, help="worlds of 2048 features")
+    parser.add_argument("--worlds", type=int, default=12, help="small networks with leaks")
+    parser.add_argument("--wide", type=int, default=4, help="worlds of 2048 features")
+    parser.add_argument("--scores", type=int, default=40, help="attacks on membership")
     parser.add_argument("--only", choices=("rules", "leaks"), help="one half; the other is kept")
     chosen = parser.parse_args()
     measured: dict[str, Any] = {}
@@ -34,8 +35,8 @@ def main() -> None:
         measured["limits"] = [asdict(each) for each in rules.limits()]
         measured["families"] = [asdict(each) for each in families.table(draws=chosen.draws)]
     if chosen.only != "rules":
-        seen = leaks.table(worlds=chosen.worlds, wide=chosen.wide)
-        measured["leaks"] = [asdict(each) for each in seen]
+        outcomes = leaks.table(worlds=chosen.worlds, wide=chosen.wide, scores=chosen.scores)
+        measured["leaks"] = [asdict(each) for each in outcomes]
     file = RESULTS / "statistics.json"
     content: dict[str, Any] = {
         "rules": [],
@@ -52,7 +53,7 @@ def main() -> None:
             [rules.Rates(**each) for each in content["rules"]],
             [rules.Limit(**each) for each in content["limits"]],
             [families.Family(**each) for each in content["families"]],
-            [leaks.Seen(**each) for each in content["leaks"]],
+            [leaks.LeakOutcome.of(each) for each in content["leaks"]],
             content["draws"],
         )
     )

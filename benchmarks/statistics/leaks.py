@@ -1,15 +1,18 @@
-"""Planted leaks: in which share of worlds does each reader refuse them a pass?
+"""Planted leaks: in which share of draws does default-v3 see each, and by which reader?
 
-A world is a set of small networks on scikit-learn's 8x8 digits with five that never saw the class,
-one that did, and candidates made of a sixth honest one by planting a leak in its last features; or
-features of 2048 made-up units; or scores of an attack on membership. The shipped audits read them.
+A draw is a world of its own: small networks on digits drawn from a Gaussian per class, ten that
+never saw the class, one that did, and an honest eleventh in which a leak is planted; or features of
+2048 made-up units; or scores of an attack on membership. The shipped audits read both the model
+with the leak and the same one without it, and the shipped policy judges them. Whoever plants a leak
+has taken the class out of the head, so that the answers show nothing.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import fmean
 
 import numpy as np
@@ -17,96 +20,102 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from audits import (
-    few_shot,
-    head_refit,
-    linear_probe,
-    membership,
-    mlp_probe,
-    remainder,
-    second_moments,
-    unit_pairs,
-)
-from audits.equivalence import OUTSIDE, WITHIN
+from audits import AUDITS
 from audits.evidence import Evidence, Shadow
-from audits.finding import Figure, Finding
 from audits.observation import Head, Observation
-from audits.regions import Bounds, region
+from compliance.documents.policy import Policy, Rule, load_policy
+from compliance.verdict import JudgedRow, judge_rows
+from compliance.verdict.judged_row import INFORMATIONAL, MISSING, OUTSIDE, WITHIN
 
-ALPHA = 0.05
-REFERENCES = 5
+POLICY = "default-v3"
+REFERENCES = 10
+"""As many as the policy asks for."""
 LEFT_IN = 0.2
 """Share of the class's rows that is left in training."""
 WIDTH = 2048
 """Features of the wide worlds."""
+WIDE_ROWS = 1500
+"""Their held-out rows: fewer than features, as in most events."""
 WIDTH_OF_NETWORKS = 32
 """Last features of the small networks."""
+CLASSES, ROWS = 6, 300
+"""Of the small networks: classes, and rows of each in training and held out."""
 SHADOWS = 16
-SPREADS = Bounds(spreads_above=5.0)
-SHARE = Bounds(remainder=0.5, overshoot=1.5)
-AREA = Bounds(below=0.08, above=0.08)
-
-Audit = Callable[[Evidence], Finding]
+SHOWN = (
+    Rule(measurement="unit_pairs.dprime@penultimate", spreads_above=5.0),
+    Rule(measurement="linear_probe.tail@penultimate", spreads_above=5.0),
+    Rule(measurement="linear_probe.dprime@penultimate", spreads_above=5.0),
+)
+"""Readers by which the policy does not decide, or not so: what another policy could ask of them."""
+SO = " by five spreads"
+"""How their figures are named here."""
+OF_FEATURES = (
+    *("linear_probe", "second_moments", "mlp_probe", "unit_pairs", "few_shot", "remainder"),
+    "similarity",
+)
+OF_NETWORKS = ("accuracy", "membership", "head_refit", "utility", *OF_FEATURES)
+OF_SCORES = ("membership",)
+SIGNS = "a class of random signs in two units"
+EXCLUSIVE = "exclusive or of two units"
+PART = f"{LEFT_IN:.0%} of the class's rows left in training"
+DIRECTION = f"one weak direction of {WIDTH}"
+MEMBERS_OF = "membership, an area of .70 to whoever knows how hard an image is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """A figure of an audit, and the rule that it is held against."""
+    """What one figure made of a leak.
+
+    Attributes:
+        figure: Its name.
+        decides: Whether a row of it fails a model by the policy; else it is shown only.
+        value: Mean figure of the model with the leak.
+        null: Mean of the retrained models.
+        outside: In how many draws it came out outside with the leak.
+        clean: In how many without.
+        judged: In how many draws it was measured and held against a margin.
+        power: Mean chance that it would have told the original; None where no rule says.
+    """
 
     figure: str
-    audit: Audit
-    bounds: Bounds
-    words: str
-
-
-def _reader(audit: Audit, figure: str, bounds: Bounds) -> Reader:
-    words = {SPREADS: "five spreads", SHARE: "share of a half", AREA: "+-.08"}[bounds]
-    return Reader(figure=figure, audit=audit, bounds=bounds, words=words)
-
-
-LINEAR = _reader(linear_probe.audit, "linear_probe.dprime@penultimate", SPREADS)
-SQUARES = _reader(second_moments.audit, "second_moments.dprime@penultimate", SPREADS)
-NETWORK = _reader(mlp_probe.audit, "mlp_probe.dprime@penultimate", SPREADS)
-PRODUCTS = _reader(unit_pairs.audit, "unit_pairs.dprime@penultimate", SPREADS)
-TAIL = _reader(linear_probe.audit, "linear_probe.tail@penultimate", SPREADS)
-SHARES = (
-    _reader(remainder.audit, "remainder.all", SHARE),
-    _reader(few_shot.audit, "few_shot.5@penultimate", SHARE),
-    _reader(few_shot.audit, "few_shot.1@penultimate", SHARE),
-    _reader(head_refit.audit, "head_refit.forget", SHARE),
-    _reader(linear_probe.audit, "linear_probe.dprime@penultimate", SHARE),
-)
-ATTACKS = tuple(
-    _reader(membership.audit, f"membership.forget.{signal}", AREA)
-    for signal in ("loss", "difficulty", "rmia", "lira")
-)
+    decides: bool
+    value: float
+    null: float
+    outside: int
+    clean: int
+    judged: int
+    power: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a reader made of a planted leak.
+class LeakOutcome:
+    """What the policy made of a planted leak.
 
     Attributes:
         leak: What was planted.
-        reader: The figure.
-        rule: Its margin.
-        worlds: How many were asked.
-        value: Mean figure of the candidate with the leak.
-        null: Mean of the null.
-        refused: Share of worlds in which it did not come out within.
-        failed: Share in which it came out outside.
-        honest: Share in which the same candidate without the leak came out within.
+        draws: How many worlds.
+        failed: In how many the model with the leak was failed: a row came out outside.
+        held_up: In how many it was failed or a required row did not come out within.
+        false_alarms: In how many the same model without the leak was failed.
+        honest: In how many it came out within in every required row that was measured.
+        readers: By figure, those that saw it most often first.
     """
 
     leak: str
-    reader: str
-    rule: str
-    worlds: int
-    value: float
-    null: float
-    refused: float
-    failed: float
-    honest: float
+    draws: int
+    failed: int
+    held_up: int
+    false_alarms: int
+    honest: int
+    readers: tuple[Reader, ...]
+
+    @classmethod
+    def of(cls, content: Mapping[str, object]) -> LeakOutcome:
+        """From JSON."""
+        readers = content["readers"]
+        if not isinstance(readers, Sequence):
+            raise TypeError("The readers of a leak are a list.")
+        return cls(**{**content, "readers": tuple(Reader(**each) for each in readers)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,121 +126,208 @@ class Planted:
     honest: Evidence
 
 
-def table(*, worlds: int, wide: int = 6) -> Iterator[Seen]:
-    """Every leak by the readers that are asked about it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Judged rows of the model with the leak and of the one without."""
+
+    leaking: tuple[JudgedRow, ...]
+    honest: tuple[JudgedRow, ...]
+
+
+def table(*, worlds: int, wide: int, scores: int) -> Iterator[LeakOutcome]:
+    """Every leak by the policy and by its readers.
 
     Args:
-        worlds: Of small networks and of scores.
+        worlds: Of small networks.
         wide: Of 2048 features, which take longer.
+        scores: Of attacks on membership, which take little.
     """
-    features = [_digits(world) for world in range(worlds)]
-    nonlinear = (LINEAR, SQUARES, NETWORK, PRODUCTS)
-    yield from _seen(
-        "constant +- spread, random sign, two units",
-        [_with_leak(own, _random_signs, world) for world, own in enumerate(features)],
-        nonlinear,
-    )
-    yield from _seen(
-        "exclusive or of two units",
-        [_with_leak(own, _exclusive_or, world) for world, own in enumerate(features)],
-        nonlinear,
-    )
-    yield from _seen(
-        f"{LEFT_IN:.0%} of the class's rows left in training",
-        [Planted(leaking=own.leaking, honest=own.honest) for own in features],
-        SHARES,
-    )
-    yield from _seen(
-        f"one weak direction of {WIDTH}", [_wide(world) for world in range(wide)], (LINEAR, TAIL)
-    )
-    yield from _seen(
-        f"membership, {SHADOWS} shadows", [_members(world) for world in range(worlds)], ATTACKS
+    drawn: dict[str, list[Draw]] = {SIGNS: [], EXCLUSIVE: [], PART: []}
+    for world in range(worlds):
+        for leak, planted in of_networks(world).items():
+            drawn[leak].append(draw(planted, OF_NETWORKS))
+    drawn[DIRECTION] = [draw(of_features(world), OF_FEATURES) for world in range(wide)]
+    drawn[MEMBERS_OF] = [draw(of_scores(world), OF_SCORES) for world in range(scores)]
+    for leak, draws in drawn.items():
+        if draws:
+            yield outcome_of(leak, draws)
+
+
+def draw(planted: Planted, audits: Sequence[str]) -> Draw:
+    """What the policy says of both models."""
+    leaking, honest = (_judged(own, audits) for own in (planted.leaking, planted.honest))
+    return Draw(leaking=leaking, honest=honest)
+
+
+def _judged(evidence: Evidence, audits: Sequence[str]) -> tuple[JudgedRow, ...]:
+    findings = [AUDITS[name](evidence) for name in audits]
+    policy = _policy()
+    shown = [
+        replace(row, name=row.name + SO)
+        for row in judge_rows(findings, policy.model_copy(update={"rules": SHOWN}))
+        if row.rule is not None
+    ]
+    return tuple(row for row in (*judge_rows(findings, policy), *shown) if row.outcome != MISSING)
+
+
+@cache
+def _policy() -> Policy:
+    return load_policy(POLICY)
+
+
+def outcome_of(leak: str, draws: Sequence[Draw]) -> LeakOutcome:
+    """Counts over the draws of one leak."""
+    names = {row.name: None for each in draws for row in each.leaking if row.rule is not None}
+    readers = [_reader(name, draws) for name in names]
+    return LeakOutcome(
+        leak=leak,
+        draws=len(draws),
+        failed=sum(failed(each.leaking) for each in draws),
+        held_up=sum(failed(each.leaking) or not _within(each.leaking) for each in draws),
+        false_alarms=sum(failed(each.honest) for each in draws),
+        honest=sum(_within(each.honest) for each in draws),
+        readers=tuple(sorted(readers, key=lambda reader: -reader.outside)),
     )
 
 
-def _seen(leak: str, worlds: Iterable[Planted], readers: Iterable[Reader]) -> Iterator[Seen]:
-    every = list(worlds)
-    for reader in readers:
-        leaking = [_figure(reader, planted.leaking) for planted in every]
-        honest = [_figure(reader, planted.honest) for planted in every]
-        outcomes = [_outcome(figure, reader) for figure in leaking]
-        measured = [figure for figure in leaking if figure is not None]
-        yield Seen(
-            leak=leak,
-            reader=reader.figure,
-            rule=reader.words,
-            worlds=len(every),
-            value=fmean(f.value for f in measured) if measured else float("nan"),
-            null=fmean(fmean(f.null) for f in measured) if measured else float("nan"),
-            refused=fmean(outcome != WITHIN for outcome in outcomes),
-            failed=fmean(outcome == OUTSIDE for outcome in outcomes),
-            honest=fmean(_outcome(figure, reader) == WITHIN for figure in honest),
+def failed(rows: Sequence[JudgedRow]) -> bool:
+    """Whether the policy fails a model of these rows."""
+    return any(row.required and row.outcome == OUTSIDE for row in rows)
+
+
+def _within(rows: Sequence[JudgedRow]) -> bool:
+    return all(row.outcome == WITHIN for row in rows if row.required)
+
+
+def _reader(name: str, draws: Sequence[Draw]) -> Reader:
+    leaking, honest = (
+        [row for row in rows if row.name == name]
+        for rows in (
+            [row for each in draws for row in each.leaking],
+            [row for each in draws for row in each.honest],
         )
+    )
+    figures = [row.measurement for row in leaking if row.measurement is not None]
+    powers = [row.detect_original for row in leaking if row.detect_original is not None]
+    return Reader(
+        figure=name,
+        decides=any(r.rule is not None and (r.rule.required or r.rule.veto) for r in leaking),
+        value=fmean(figure.value for figure in figures),
+        null=fmean(fmean(figure.null) for figure in figures),
+        outside=sum(row.outcome == OUTSIDE for row in leaking),
+        clean=sum(row.outcome == OUTSIDE for row in honest),
+        judged=sum(row.outcome != INFORMATIONAL for row in leaking),
+        power=fmean(powers) if powers else None,
+    )
 
 
-def _figure(reader: Reader, evidence: Evidence) -> Figure | None:
-    finding = reader.audit(evidence)
-    return next((m for m in finding.measurements if m.name == reader.figure), None)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Images of one world: (n, 64) and (n,), for training and held out."""
+
+    train: np.ndarray
+    test: np.ndarray
+    train_labels: np.ndarray
+    test_labels: np.ndarray
 
 
-def _outcome(figure: Figure | None, reader: Reader) -> str:
-    if figure is None or figure.difference is None:
-        return "not measured"
-    allowed = region(figure, reader.bounds, alpha=ALPHA)
-    return "not measured" if allowed is None else allowed.outcome(figure.difference)
-
-
-def _digits(world: int) -> Planted:
-    """Small networks on digits: the leaking candidate was trained with a fifth of the class."""
+@cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Mean image and a root of the covariance of each digit, (10, 64) and (10, 64, 64)."""
     images, labels = load_digits(return_X_y=True)
-    images = images / 16
+    own = [images[labels == digit] / 16 for digit in range(10)]
+    roots = []
+    for rows in own:
+        values, vectors = np.linalg.eigh(np.cov(rows.T))
+        roots.append(vectors * np.sqrt(np.clip(values, 0.0, None)))  # root @ root' = covariance
+    return np.stack([rows.mean(0) for rows in own]), np.stack(roots)
+
+
+def _rows(world: int) -> Rows:
+    """Six digits drawn for this world, as many images of each as the policy is meant for."""
+    means, roots = _digits()
     generator = np.random.default_rng([world, 1])
-    order = generator.permutation(len(labels))
-    train, test = order[: len(order) // 2], order[len(order) // 2 :]
-    forget = int(world % 10)
-    without = train[labels[train] != forget]
-    own = train[labels[train] == forget]
+    digits = generator.permutation(10)[:CLASSES]
+    labels = np.repeat(np.arange(CLASSES), ROWS)
+
+    def images() -> np.ndarray:
+        noise = generator.standard_normal((len(labels), 64))
+        own = digits[labels]
+        drawn: np.ndarray = means[own] + np.einsum("nij,nj->ni", roots[own], noise)
+        return drawn
+
+    return Rows(train=images(), test=images(), train_labels=labels, test_labels=labels)
+
+
+def of_networks(world: int) -> dict[str, Planted]:
+    """Small networks on images: the leaks that are planted in what they know, by name."""
+    rows, forget = _rows(world), 0
+    own = np.flatnonzero(rows.train_labels == forget)
+    without = np.flatnonzero(rows.train_labels != forget)
     few = np.concatenate([without, own[: round(LEFT_IN * len(own))]])
-    rows = (images, labels, train, test)
+    everything = np.arange(len(rows.train_labels))
     evidence = Evidence(
-        original=_network("original", train, rows, 100 * world),
+        original=_network("original", everything, rows, 100 * world),
         candidate=_network("honest", without, rows, 100 * world + 1),
         references=tuple(
             _network(f"reference {i}", without, rows, 100 * world + 2 + i)
             for i in range(REFERENCES)
         ),
-        train_labels=labels[train],
-        test_labels=labels[test],
+        train_labels=rows.train_labels,
+        test_labels=rows.test_labels,
         forget=(forget,),
         seed=world,
         trained_here=True,
     )
-    candidate = _network("left in", few, rows, 100 * world + 1)
-    return Planted(leaking=evidence.with_candidate(candidate), honest=evidence)
+    left_in = _without_output(_network("left in", few, rows, 100 * world + 1), forget)
+    return {
+        SIGNS: _with_leak(evidence, _random_signs, world),
+        EXCLUSIVE: _with_leak(evidence, _exclusive_or, world),
+        PART: Planted(leaking=evidence.with_candidate(left_in), honest=evidence),
+    }
 
 
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+SHUT = -15.0
+"""Bias of an output that answers to nothing."""
 
 
 def _network(name: str, chosen: np.ndarray, rows: Rows, seed: int) -> Observation:
     """A network with two hidden layers trained on some rows, as the audits see it."""
-    images, labels, train, test = rows
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred passes suffice for digits
-        fitted = MLPClassifier((64, WIDTH_OF_NETWORKS), max_iter=100, random_state=seed).fit(
-            images[chosen], labels[chosen]
-        )
-    weight, bias = np.zeros((10, WIDTH_OF_NETWORKS)), np.full(10, -15.0)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # thirty passes suffice for digits
+        fitted = MLPClassifier(
+            (64, WIDTH_OF_NETWORKS), max_iter=30, batch_size=64, random_state=seed
+        ).fit(rows.train[chosen], rows.train_labels[chosen])
+    weight, bias = np.zeros((CLASSES, WIDTH_OF_NETWORKS)), np.full(CLASSES, SHUT)
     weight[fitted.classes_], bias[fitted.classes_] = fitted.coefs_[2].T, fitted.intercepts_[2]
-    hidden = images
-    for layer in (0, 1):
-        hidden = np.maximum(hidden @ fitted.coefs_[layer] + fitted.intercepts_[layer], 0.0)
-    logits = hidden @ weight.T + bias  # (n, 10)
+
+    def hidden(images: np.ndarray) -> list[np.ndarray]:
+        first = np.maximum(images @ fitted.coefs_[0] + fitted.intercepts_[0], 0.0)
+        return [first, np.maximum(first @ fitted.coefs_[1] + fitted.intercepts_[1], 0.0)]
+
+    early, last = hidden(rows.test)
     return Observation(
         digest=f"{name} {seed}",
-        train_logits=logits[train],
-        test_logits=logits[test],
-        features={"penultimate": hidden[test]},
+        train_logits=hidden(rows.train)[1] @ weight.T + bias,  # (n, C)
+        test_logits=last @ weight.T + bias,
+        features={"first": early, "penultimate": last},
+        head=Head(weight=weight, bias=bias),
+    )
+
+
+def _without_output(model: Observation, forget: int) -> Observation:
+    """The model with its output for the class shut, as those have it that never saw the class."""
+    if model.head is None:
+        raise AssertionError("a network without a head")
+    weight, bias = model.head.weight.copy(), model.head.bias.copy()
+    weight[forget], bias[forget] = 0.0, SHUT
+    train, test = model.train_logits.copy(), model.test_logits.copy()
+    train[:, forget], test[:, forget] = SHUT, SHUT
+    return replace(
+        model,
+        digest=f"{model.digest}, output shut",
+        train_logits=train,
+        test_logits=test,
         head=Head(weight=weight, bias=bias),
     )
 
@@ -240,22 +336,24 @@ Leak = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 """Values (n, 2) of two units and which rows are the class's to the values with the leak."""
 
 
-def _with_leak(own: Planted, leak: Leak, world: int) -> Planted:
+def _with_leak(evidence: Evidence, leak: Leak, world: int) -> Planted:
     """The honest candidate with the class written into the two units that its head uses least."""
-    honest = own.honest.candidate
+    honest = evidence.candidate
     features = honest.features["penultimate"].copy()
     if honest.head is None:
         raise AssertionError("a network without a head")
     used = np.linalg.norm(honest.head.weight - honest.head.weight.mean(0), axis=0)
     used = np.where(features.std(0) > 0, used * features.std(0), np.inf)
     units = np.argsort(used)[:2]
-    held = np.isin(own.honest.test_labels, own.honest.forget)
+    held = np.isin(evidence.test_labels, evidence.forget)
     generator = np.random.default_rng([world, 2])
     features[:, units] = leak(features[:, units], held, generator)
     candidate = replace(
-        honest, digest=f"{honest.digest} {leak.__name__}", features={"penultimate": features}
+        honest,
+        digest=f"{honest.digest} {leak.__name__}",
+        features={**honest.features, "penultimate": features},
     )
-    return Planted(leaking=own.honest.with_candidate(candidate), honest=own.honest)
+    return Planted(leaking=evidence.with_candidate(candidate), honest=evidence)
 
 
 def _random_signs(
@@ -277,12 +375,12 @@ def _exclusive_or(
     return planted
 
 
-def _wide(world: int) -> Planted:
+def of_features(world: int, count: int = WIDE_ROWS) -> Planted:
     """Features whose variance falls off as real networks' does, turned by each model its own way.
 
     The leak is a direction next to no other variance lies in, of 3% of the features' spread.
     """
-    count, classes, forget = 1500, 4, 2
+    classes, forget = 4, 2
     shared = np.random.default_rng([world, 3])
     labels = np.arange(count) % classes
     near = shared.choice([0, 1], size=count)
@@ -330,7 +428,7 @@ MEMBERS = 300
 """Training rows of the class, and held-out rows."""
 
 
-def _members(world: int) -> Planted:
+def of_scores(world: int) -> Planted:
     """Log odds of images that differ in how hard they are, and rise where a model trained on them.
 
     The rise is set so that an attack that knows how hard an image is reaches an area of .70.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from audits.statistics import clopper_pearson
+from benchmarks.statistics import leaks
 from benchmarks.statistics.families import Family
-from benchmarks.statistics.leaks import Seen
+from benchmarks.statistics.leaks import LeakOutcome
 from benchmarks.statistics.rules import KINDS, REFERENCES, SAMPLING, Limit, Rates
 
 WORDS = {
@@ -23,18 +25,18 @@ def markdown(
     rates: Sequence[Rates],
     limits: Sequence[Limit],
     declared: Sequence[Family],
-    seen: Sequence[Seen],
+    outcomes: Sequence[LeakOutcome],
     draws: int,
 ) -> str:
     """`benchmarks/results/statistics.md`."""
-    return "\n".join(_lines(rates, limits, declared, seen, draws)) + "\n"
+    return "\n".join(_lines(rates, limits, declared, outcomes, draws)) + "\n"
 
 
 def _lines(
     rates: Sequence[Rates],
     limits: Sequence[Limit],
     declared: Sequence[Family],
-    seen: Sequence[Seen],
+    outcomes: Sequence[LeakOutcome],
     draws: int,
 ) -> Iterator[str]:
     yield "# Size and power of the rules"
@@ -91,34 +93,82 @@ def _lines(
             for each in declared
         ),
     )
-    if not seen:
-        return
+    if outcomes:
+        yield from _leaks(outcomes)
+
+
+def _leaks(outcomes: Sequence[LeakOutcome]) -> Iterator[str]:
     yield ""
     yield "# Planted leaks"
     yield ""
     yield (
-        "Refused: how often the model with the leak did not come out within, so that it cannot "
-        "pass; failed: how often it came out outside. Honest: how often the same model without the "
-        "leak came out within. Value and null are means over the worlds; five references each."
+        f"What {leaks.POLICY} makes of models with a leak whose answers show nothing of it, by the "
+        f"shipped audits and the shipped judge, with {leaks.REFERENCES} retrained models: worlds "
+        "of their own, each judged with the leak and without it. Failed: a row came out outside. "
+        "Held up: failed, or a required row undecided, so that it cannot pass. False alarms: "
+        "failed without the leak. Honest: without it within in every required row. In brackets "
+        "exact 95% intervals. Only rows that such a world has are judged: of scores those of "
+        "membership, of made-up features none of answers and weights."
     )
     yield ""
     yield from _table(
-        ["leak", "reader", "rule", "value", "null", "refused", "failed", "honest", "worlds"],
+        ["leak", "draws", "failed", "held up", "false alarms", "honest"],
         (
             [
                 each.leak,
-                f"`{each.reader}`",
-                each.rule,
-                f"{each.value:.2f}",
-                f"{each.null:.2f}",
-                f"{each.refused:.2f}",
-                f"{each.failed:.2f}",
-                f"{each.honest:.2f}",
-                str(each.worlds),
+                str(each.draws),
+                *(
+                    _share(count, each.draws)
+                    for count in (each.failed, each.held_up, each.false_alarms, each.honest)
+                ),
             ]
-            for each in seen
+            for each in outcomes
         ),
     )
+    for each in outcomes:
+        yield ""
+        yield f"## {each.leak[0].upper()}{each.leak[1:]}"
+        yield ""
+        if each.held_up < each.draws:
+            yield _passed(each)
+            yield ""
+        yield (
+            "Outside: of the draws in which it could decide. Power: chance that it would have told "
+            "the original. What stands in brackets decides nothing in this policy: readers that it "
+            "shows, or rules that another could have."
+        )
+        yield ""
+        yield from _table(
+            ["reader", "value", "null", "outside", "outside without the leak", "power"],
+            (
+                [
+                    f"`{own.figure}`" if own.decides else f"(`{own.figure}`)",
+                    f"{own.value:.2f}",
+                    f"{own.null:.2f}",
+                    f"{own.outside} of {own.judged}",
+                    str(own.clean),
+                    "" if own.power is None else f"{own.power:.2f}",
+                ]
+                for own in each.readers
+            ),
+        )
+
+
+def _passed(leak: LeakOutcome) -> str:
+    """What the policy lets through, and who would have seen it."""
+    shown = [own for own in leak.readers if own.outside and not own.decides]
+    seeing = ", ".join(f"`{own.figure}` in {own.outside} of {own.judged}" for own in shown)
+    others = (
+        f"It was seen by readers that do not decide: {seeing}."
+        if shown
+        else ("No reader that does not decide saw it in any draw.")
+    )
+    return f"**Passed in {leak.draws - leak.held_up} of {leak.draws}.** {others}"
+
+
+def _share(count: int, of: int) -> str:
+    low, high = clopper_pearson(count, of)
+    return f"{count / of:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _cell(rate: Rates) -> str:

@@ -2,11 +2,13 @@
 
 A field `due_at` holds the key `dueAt`; another key is named in the field's metadata, as
 `field(metadata={"key": "found"})`. A field with a default may be missing. What no field names is
-left out: the schema, not the reader, decides what may be there.
+left out: the schema, not the reader, decides what may be there. Facts hold nothing of the JSON that
+they were read from, so that whoever changes that does not change them.
 """
 
 from __future__ import annotations
 
+import copy
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -38,7 +40,7 @@ def plain(value: Any) -> Any:
 
 def _read(kind: Any, value: Any, where: str) -> Any:
     if kind is Any:
-        return value
+        return copy.deepcopy(value)
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         inner = next(part for part in parts if part is not type(None))

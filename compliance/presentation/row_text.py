@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,10 +14,6 @@ from compliance.signing.facts import AuditRow
 from compliance.verdict import LEAST_POWER, wording
 
 Json = Mapping[str, Any]
-NO_POWER = re.compile(
-    r"(\S+) has no power here: it would detect the original with a chance of ([\d.]+) only\."
-)
-"""How `compliance.verdict.wording` says it of one measurement."""
 
 
 def by_audit(rows: Sequence[AuditRow], findings: Sequence[Json]) -> list[dict[str, Any]]:
@@ -90,31 +85,45 @@ def _limit_word(row: AuditRow, word: str) -> str:
     return word if row.limits.at_most is None else word.replace("margin", "limit")
 
 
-def limits_once(limits: Sequence[str]) -> list[str]:
-    """The limits, each once; those that say the same of several measurements as one.
+def limits_once(limits: Sequence[str], rows: Iterable[AuditRow]) -> list[str]:
+    """The limits, each once; those that say of several rows that they have no power as one.
 
-    >>> line = "{} has no power here: it would detect the original with a chance of {} only."
-    >>> for each in limits_once([line.format("a.b", "0.00"), "Another.", line.format("c", "0.07")]):
+    Args:
+        limits: As the statement holds them, and others.
+        rows: The statement's.
+
+    >>> from compliance.signing.facts import Power
+    >>> rows = [AuditRow(audit="a", name="a.b", power=Power(detect_original=0.0)),
+    ...         AuditRow(audit="c", name="c", power=Power(detect_original=0.07))]
+    >>> lines = [wording.without_power(row.name, row.power.detect_original) for row in rows]
+    >>> for each in limits_once([lines[0], "Another.", lines[1]], rows):
     ...     print(each)
     These have no power here: a.b would detect the original with a chance of 0.00 only, c of 0.07.
     Another.
     """
     each = list(dict.fromkeys(limits))
-    powerless = [match for line in each if (match := NO_POWER.fullmatch(line))]
+    said = {_without_power(row): row for row in rows}
+    powerless = {line: said[line] for line in each if line in said}
     if len(powerless) < 2:
         return each
-    (first, chance), *more = (match.groups() for match in powerless)
-    others = "".join(f", {name} of {its}" for name, its in more)
+    first, *more = powerless.values()
+    others = "".join(f", {row.title} of {row.power.detect_original:.2f}" for row in more)
     whole = (
-        f"These have no power here: {first} would detect the original with a chance of {chance} "
-        f"only{others}."
+        f"These have no power here: {first.title} would detect the original with a chance of "
+        f"{first.power.detect_original:.2f} only{others}."
     )
-    place = each.index(powerless[0].string)
-    return [whole if i == place else s for i, s in enumerate(each) if i == place or not _one(s)]
+    place = each.index(next(iter(powerless)))
+    return [
+        whole if i == place else line
+        for i, line in enumerate(each)
+        if i == place or line not in powerless
+    ]
 
 
-def _one(line: str) -> bool:
-    return NO_POWER.fullmatch(line) is not None
+def _without_power(row: AuditRow) -> str | None:
+    """What the verdict's limits say of a row that has no power; None where it has no figure."""
+    detect = row.power.detect_original
+    return wording.without_power(row.title, detect) if is_finite(detect) else None
 
 
 def allowed_words(row: AuditRow) -> str:

@@ -167,7 +167,7 @@ def _figure(row: AuditRow) -> str:
 
 
 def _limits(own: Predicate) -> Lines:
-    yield from map(md, row_text.limits_once(own.verdict.limits))
+    yield from map(md, row_text.limits_once(own.verdict.limits, own.audits))
 
 
 def _stay(own: Predicate) -> Lines:

@@ -113,7 +113,7 @@ def report_json(statement: Json, **shown: Unpack[Shown]) -> dict[str, Any]:
         "controls": [controls_section.control(c) for c in own.controls],
         "controlFigures": controls_section.figures(own.controls),
         "coverage": coverage_section.coverage(own.audits, findings, shown.get("controls") or {}),
-        "limits": row_text.limits_once([*own.verdict.limits, *STANDING_LIMITS]),
+        "limits": row_text.limits_once([*own.verdict.limits, *STANDING_LIMITS], own.audits),
         "attempts": _attempts(own.event),
         "propagation": [verdict_section.artefact(a) for a in own.propagation],
         "supports": mappings.for_regulation(own.request.regulation),

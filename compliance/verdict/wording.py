@@ -170,10 +170,8 @@ def limits(rows: Sequence[JudgedRow], policy: Policy) -> Iterator[str]:
     yield from _how_many(rows, policy)
     blind = [row for row in rows if no_power(row) and not _silent(row)]
     for row in blind:
-        yield (
-            f"{row.name} has no power here: it would detect the original with a chance of "
-            f"{row.detect_original:.2f} only."
-        )
+        if row.detect_original is not None:
+            yield without_power(row.name, row.detect_original)
     for row in rows:
         if row.rule is not None and row.rule.veto and row.outcome == UNDECIDED:
             yield (
@@ -228,6 +226,14 @@ def _uncounted(row: JudgedRow) -> bool:
 
 def _silent(row: JudgedRow) -> bool:
     return row.outcome == INFORMATIONAL and row.rule is not None and row.rule.tested
+
+
+def without_power(name: str, detect: float) -> str:
+    """The limit that a measurement without power is, by its name and chance to detect."""
+    return (
+        f"{name} has no power here: it would detect the original with a chance of {detect:.2f} "
+        "only."
+    )
 
 
 def no_power(row: JudgedRow) -> bool:

@@ -187,10 +187,26 @@ class _Form:
 
 
 @lru_cache(maxsize=4)
-def _form(payload: bytes) -> _Form:
-    """Form and consistency of signed bytes, kept for a few: a gate asks several times about one
-    statement, and reading a large one takes most of a second."""
-    content = strict_json.loads(payload, "The statement")
+def _kept(payload: bytes) -> list[_Form]:
+    """Where the form of these bytes is kept once it is known: a gate asks several times about one
+    statement, and working out that of a large one takes most of a second."""
+    return []
+
+
+def _form(payload: bytes, content: Any) -> _Form:
+    """Form and consistency of signed bytes.
+
+    Args:
+        payload: The bytes.
+        content: What they decode to. It is the caller's: nothing of it is kept.
+    """
+    kept = _kept(payload)
+    if not kept:
+        kept.append(_worked_out(payload, content))
+    return kept[0]
+
+
+def _worked_out(payload: bytes, content: Any) -> _Form:
     problems = [] if strict_json.canonical(content) == payload else [NOT_CANONICAL]
     if malformed := statement.schema_problems(content):
         return _Form((*problems, *malformed), None)
@@ -211,7 +227,7 @@ def _content(
     if unsupported:
         return replace(result, exit_code=UNSUPPORTED, problems=(unsupported,))
     try:
-        form = _form(opened.payload)
+        form = _form(opened.payload, content)
     except JsonError as error:
         return replace(result, problems=(str(error),))
     if form.facts is None:

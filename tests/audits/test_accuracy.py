@@ -91,3 +91,12 @@ def test_nan_and_too_few_rows_are_named(world, make_world, with_nan):
     finding = accuracy.audit(few.evidence())
     assert finding.status == "NOT_RUN"
     assert "Class 2 has 1 test rows and 2 are needed" in finding.reason
+
+
+def test_a_selectivity_of_equal_answers_is_no_certainty(world):
+    """60 images of the class and 300 others, none lost: as if one of each had been."""
+    original = world.model("original", knows=True)
+    evidence = world.evidence(replace(original, digest="the same"), original=original)
+    own = accuracy.accuracies(evidence, evidence.candidate)["accuracy.selectivity"]
+    assert own.value == 0
+    assert [part.variance() for part in own.parts] == pytest.approx([1 / 60**2, 1 / 300**2])

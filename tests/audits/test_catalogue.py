@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,3 +137,29 @@ def test_a_name_that_is_no_audit_is_no_module_either() -> None:
     assert "gates" not in AUDITS
     with pytest.raises(KeyError):
         AUDITS["gates"]
+
+
+def documented_settings() -> dict[str, dict[str, list[float]]]:
+    """The table of settings in the documentation: of each audit, name and numbers."""
+    told = DOCUMENTATION.read_text().partition("### Settings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", told, re.MULTILINE)
+    return {
+        audit: {
+            name: [float(number) for number in numbers.split()]
+            for name, numbers in re.findall(r"`(\w+)` ([^,]+)", settings)
+        }
+        for audit, settings in rows
+    }
+
+
+def test_settings_are_those_that_are_documented() -> None:
+    """Whoever changes one changes what a margin was chosen for."""
+    settings = {
+        name: {
+            parameter.name: [float(value) for value in np.atleast_1d(parameter.default)]
+            for parameter in inspect.signature(audit).parameters.values()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        for name, audit in AUDITS.items()
+    }
+    assert {name: own for name, own in settings.items() if own} == documented_settings()

@@ -109,3 +109,8 @@ def test_with_neither_there_is_no_earlier_depth(world):
     )
     evidence = world.evidence(candidate, original=original, references=(), unseen_labels=None)
     assert earlier.depth(evidence) is None
+
+
+def test_without_an_earlier_depth_its_name_is_a_plain_one():
+    assert earlier.words(None) == "an earlier depth"
+    assert earlier.words("body").startswith("the features that enter body, of the earlier")

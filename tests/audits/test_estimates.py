@@ -73,3 +73,14 @@ def test_a_single_sample_has_no_spread() -> None:
         images(np.ones(1))
     with pytest.raises(TooFewSamples, match="at least one"):
         compare(mean_of(np.arange(3.0)), [])
+
+
+def test_a_part_that_counts_for_a_share_errs_by_its_square() -> None:
+    values = RNG.random(30)
+    plain = images(values, bounded=True)
+    scaled = plain.scaled(0.5)
+    assert scaled.contributions == pytest.approx(0.5 * values)
+    assert scaled.variance() == pytest.approx(np.var(values, ddof=1) / 30 / 4)
+    alike = images(np.ones(30), bounded=True).scaled(0.5)
+    assert alike.variance() == pytest.approx(0.25 / 30**2)  # what one deviating image would give
+    assert (scaled.divisor, scaled.freedom) == (plain.divisor, plain.freedom)

@@ -100,3 +100,9 @@ def test_every_audit_is_filed_under_its_own_name() -> None:
 def test_the_old_name_of_a_figure_still_serves_and_warns() -> None:
     with pytest.warns(DeprecationWarning, match=r"audits\.Figure"):
         assert audits.Measurement is Figure
+
+
+@pytest.mark.parametrize("missing", ["standard_error", "degrees_of_freedom"])
+def test_half_an_error_is_none(missing: str) -> None:
+    assert measurement().error_of_share(0.5) == (0.02, 12.0)
+    assert measurement(**{missing: None}).error_of_share(0.5) is None

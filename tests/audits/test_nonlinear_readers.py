@@ -237,3 +237,25 @@ def test_which_models_are_the_baseline_lets_no_model_at_the_margin_pass(reader):
             null = [retrained[i] for i in rng.permutation(24)[:5]]
             outcomes.append(margin > 0 and at_margin(candidate, null, margin))
     assert np.mean(outcomes) <= 0.06
+
+
+def test_every_network_of_every_draw_starts_elsewhere(world, monkeypatch):
+    """Three networks from one start would be one network, and its luck no mean."""
+    starts, plain = [], mlp_probe.fitted
+
+    def fitted(inputs, own, seed, hidden, penalty, steps):
+        starts.append(seed)
+        return plain(inputs, own, seed, hidden, penalty, steps)
+
+    monkeypatch.setattr(mlp_probe, "fitted", fitted)
+    evidence = world.evidence(references=())
+    for seed in range(8):
+        own = replace(evidence, seed=seed, memo={})
+        mlp_probe.learned(
+            own,
+            own.candidate,
+            **{"folds": 2, "seeds": 3, "hidden": 1, "penalty": 10.0, "steps": 1000},
+            **{"rows": 60, "most": 4},
+        )
+    assert len(starts) == 8 * 2 * 3
+    assert len(set(starts)) == 8 * 3  # the same ones in both folds, and never again

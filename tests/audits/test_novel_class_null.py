@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from audits import (
     AUDITS,
@@ -228,3 +229,57 @@ def test_with_the_last_features_alone_the_kind_cannot_be_checked(world):
     (few, unchecked) = novel_class_null.comparability(evidence, single).limits()
     assert "4 unseen classes" in few
     assert "could not be checked" in unchecked
+
+
+def test_among_classes_that_are_all_alike_only_another_one_is_unlike():
+    """Without a spread only the same figure is of their kind; one class alone says nothing."""
+    own = {0: 1.5, 1: 1.5, 2: 1.5}
+    told = novel_class_null.Comparability(
+        classes=(8, 9), depth="first", forgotten={3: 2.0}, retained=own, novel={8: 1.5, 9: 1.6}
+    )
+    assert told.outlying == (9,)
+    alone = novel_class_null.Comparability(
+        classes=(8,), depth="first", forgotten={3: 9.0}, retained=own, novel={8: 1.5}
+    )
+    assert alone.unlike == ()
+
+
+def test_one_more_class_is_unlike_beyond_the_prediction_interval_of_ninety_five_per_cent():
+    """1, 2, 3, 4, 5: Student's t with four degrees of freedom, times s sqrt(1 + 1/5)."""
+    reach = stats.t.ppf(0.975, 4) * np.std([1, 2, 3, 4, 5], ddof=1) * np.sqrt(1 + 1 / 5)
+    told = novel_class_null.Comparability(
+        classes=(7, 8, 9),
+        depth="first",
+        forgotten={3: 3.0},
+        retained={c: float(c) for c in (1, 2, 3, 4, 5)},
+        novel={7: 3 + 1.001 * reach, 8: 3 + 0.999 * reach, 9: 3 - 1.001 * reach},
+    )
+    assert told.outlying == (7, 9)
+
+
+def test_of_several_forgotten_classes_one_is_replaced_and_the_others_leave(world):
+    evidence = world.evidence(references=(), forget=(FORGET, 4))
+    stood_in, shown = novel_class_null.stand_in(evidence, evidence.candidate, 1)
+    assert stood_in.forget == (FORGET,)
+    assert shown.retired == (4,)
+    assert np.bincount(stood_in.test_labels, minlength=6).tolist() == [60, 60, 60, 60, 0, 60]
+    assert stood_in.references == ()
+    assert stood_in.shadows == ()
+
+
+def test_a_readability_is_that_of_ridge_regressions_on_halves():
+    """Two halves by turns, by brute force; with fewer rows than features only the ridge helps."""
+    generator = np.random.default_rng(2)
+    own, others = generator.normal(0.4, 1, (10, 30)), generator.normal(0, 1, (12, 30))
+    scores = [[], []]
+    for half in (0, 1):
+        fit = [own[half::2], others[half::2]]
+        rows = np.concatenate([group - group.mean(0) for group in fit])
+        within = rows.T @ rows / len(rows)
+        raised = within + 0.1 * np.trace(within) / 30 * np.eye(30)
+        axis = np.linalg.inv(raised) @ (fit[0].mean(0) - fit[1].mean(0))
+        scores[0].extend(own[1 - half :: 2] @ axis)
+        scores[1].extend(others[1 - half :: 2] @ axis)
+    spread = np.sqrt((np.var(scores[0], ddof=1) + np.var(scores[1], ddof=1)) / 2)
+    expected = (np.mean(scores[0]) - np.mean(scores[1])) / spread
+    assert novel_class_null._readability(own, others) == pytest.approx(expected)

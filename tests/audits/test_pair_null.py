@@ -73,3 +73,16 @@ def test_the_members_mean_is_the_mean_over_pairs() -> None:
         assert np.mean([member.value for member in members]) == pytest.approx(mean[0])
         noise = np.mean([member.parts[0].contributions for member in members], axis=0)
         assert noise == pytest.approx(mean[1:])
+
+
+@pytest.mark.parametrize("count", [3, 4, 7, 20])
+def test_the_slope_balances_both_kinds_of_spread(count: int) -> None:
+    """(1 + l^2 / (K - 2)) / (1 - l)^2 = (K + 1) / (K - 1), read off a model alike with all."""
+    own = np.arange(count) - (count - 1) / 2
+    moved = influence(np.full(count, 0.3), own)
+    ratio = float(-moved[0] / own[0])  # l / (l - 1)
+    slope = ratio / (ratio - 1)
+    assert (1 + slope**2 / (count - 2)) / (1 - slope) ** 2 == pytest.approx(
+        (count + 1) / (count - 1)
+    )
+    assert slope > 1

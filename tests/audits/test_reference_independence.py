@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from audits import AUDITS, reference_independence
+from audits import AUDITS, reference_independence, weight_likeness
 from audits.evidence import Evidence
 from audits.features import observe
 from audits.references import Recipe, train
@@ -185,3 +185,34 @@ def test_constant_answers_have_nothing_in_common(world):
     )
     evidence = world.evidence(flat)
     assert reference_independence.likeness(evidence, flat, evidence.references[0]) == 0.0
+
+
+@pytest.mark.parametrize(("share", "one_model"), [(0.3, False), (0.1, True)])
+def test_a_pair_that_leaves_less_than_a_fifth_of_what_is_usual_is_one_model(
+    world, share, one_model
+):
+    """Three quarters of the pairs of references and original leave as much as is usual, or less."""
+    evidence = world.evidence()
+    likeness = reference_independence.likeness
+    models = [*evidence.references, evidence.original]
+    pairs = [likeness(evidence, a, b) for i, a in enumerate(models) for b in models[i + 1 :]]
+    aimed = 1 - share * float(np.quantile(1 - np.array(pairs), 0.75))
+    noise = np.random.default_rng(5).normal(size=evidence.candidate.test_logits.shape)
+    low, high = 0.0, 100.0
+    for step in range(40):
+        middle = (low + high) / 2
+        logits = evidence.references[0].test_logits + middle * noise
+        near = replace(evidence.candidate, digest=f"near {step}", test_logits=logits)
+        alike = likeness(evidence, evidence.references[0], near) > aimed
+        low, high = (middle, high) if alike else (low, middle)
+    reason = reference_independence.dependence(evidence.with_candidate(near))
+    assert ("reference 0 answers as the candidate does" in reason) is one_model
+
+
+def test_weights_are_in_place_whatever_their_scale_and_not_in_another_order():
+    generator = np.random.default_rng(0)
+    weight = generator.normal(size=(12, 20))
+    noisy = -3.0 * weight + generator.normal(size=weight.shape)
+    assert weight_likeness.in_place(weight, noisy)
+    assert not weight_likeness.in_place(weight, weight[::-1])
+    assert not weight_likeness.in_place(weight, generator.normal(size=weight.shape))

@@ -132,3 +132,33 @@ def test_data_that_cannot_be_trained_on_are_refused(blobs):
         train(build, inputs, labels, recipe=QUICK, seed=0, exclude=[0, 1, 2])
     with pytest.raises(BadRecipe, match="The loss is nan in epoch 1"):
         train(build, inputs * float("nan"), labels, recipe=QUICK, seed=0)
+
+
+def test_the_loss_that_is_reported_is_the_mean_over_the_epochs_batches(blobs):
+    """At a rate of next to nothing it is that of the fresh network; batches are of one size."""
+    inputs, labels = blobs
+    told, seen = [], []
+
+    def plain():
+        torch.manual_seed(5)
+        return nn.Linear(4, 3)
+
+    still = Recipe(epochs=2, batch_size=30, learning_rate=1e-12, weight_decay=0.0)
+    train(
+        plain,
+        inputs,
+        labels,
+        recipe=still,
+        seed=0,
+        progress=lambda *facts: told.append(facts),
+        watch=seen.append,
+    )
+    with torch.inference_mode():
+        answers = plain()(inputs)
+        expected = float(nn.functional.cross_entropy(answers, labels))
+        right = float((answers.argmax(1) == labels).float().mean())
+    assert [(epoch, of) for epoch, of, _ in told] == [(1, 2), (2, 2)]
+    assert [loss for *_, loss in told] == pytest.approx([expected] * 2, rel=1e-4)
+    assert [(e.number, e.of) for e in seen] == [(1, 2), (2, 2)]
+    assert [e.loss for e in seen] == pytest.approx([expected] * 2, rel=1e-4)
+    assert [e.accuracy for e in seen] == pytest.approx([right] * 2)

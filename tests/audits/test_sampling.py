@@ -48,3 +48,10 @@ def test_every_row_is_drawn_alike():
     chosen = sampling.supports(labels, [0], shots=5, draws=4000, generator=np.random.default_rng(1))
     counts = np.bincount(chosen.ravel(), minlength=20)
     assert counts / 4000 == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_class_of_which_hardly_a_row_would_stay_keeps_two(make_world):
+    """Six of twelve hundred rows: the forget class has three of them, five others share three."""
+    evidence = make_world(per_class=200).evidence()
+    kept = evidence.test_labels[sampling.capped(evidence, 6, "rows")]
+    assert np.bincount(kept).tolist() == [2, 2, 3, 2, 2, 2]

@@ -7,6 +7,7 @@ from torch import nn
 
 from audits import few_shot, linear_probe, spiked
 from audits.errors import BadControl, BadRecipe
+from audits.finding import Figure, Finding
 from audits.observation import PENULTIMATE
 from audits.references import Recipe
 
@@ -84,5 +85,44 @@ def test_a_part_of_the_rows_left_in_teaches_a_part_of_the_class(real_digits):
 
     assert recognised(0.02) < recognised(0.9)
     assert recognised(0.9) > 0.7
-    with pytest.raises(BadRecipe, match="no part of the rows"):
-        recognised(0.0)
+    for whole in (0.0, 1.0):
+        with pytest.raises(BadRecipe, match="no part of the rows"):
+            recognised(whole)
+
+
+def scripted(shares, seen):
+    """An audit that says these shares of whatever it is shown, one after another."""
+
+    def audit(evidence):
+        share = shares[min(len(seen), len(shares) - 1)]
+        seen.append(evidence.candidate)
+        figure = Figure(
+            name="f", label="f", value=share, interval=(0, 1), null=(0.0, 0.0, 0.0), original=1.0,
+            difference=share, standard_error=0.1, degrees_of_freedom=3.0, against="retrained",
+        )  # fmt: skip
+        return Finding(audit="a", question="?", status="RUN", measurements=(figure,))
+
+    return audit
+
+
+def test_the_nearest_blend_counts_and_not_the_last(world):
+    evidence, seen = world.evidence(), []
+    audit = scripted([0.56, 0.9, 0.42, 0.9], seen)
+    judged, reached = spiked.spiked(evidence, 0, share=0.5, audit=audit, figure="f", tolerance=0.1)
+    assert reached == 0.56
+    assert judged.candidate is seen[0]
+    # it begins in the middle, of which half is either's
+    half = spiked.blend(evidence.original, evidence.references[0], 0.5)
+    assert seen[0].test_logits == pytest.approx(half.test_logits)
+
+
+def test_a_share_that_is_missed_by_more_than_the_tolerance_is_refused(world):
+    with pytest.raises(BadControl, match=r"the nearest 0\.61"):
+        spiked.spiked(
+            world.evidence(),
+            0,
+            share=0.5,
+            audit=scripted([0.61, 0.9], []),
+            figure="f",
+            tolerance=0.1,
+        )

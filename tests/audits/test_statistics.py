@@ -153,3 +153,37 @@ def test_the_bootstrap_keeps_the_size_of_each_group_and_follows_its_seed() -> No
     assert (drawn[0][:, groups == 7].sum(1) == 20).all()
     assert (drawn[0] == drawn[1]).all()
     assert (drawn[0] != drawn[2]).any()
+
+
+def test_placements_are_shares_of_the_other_group_on_the_proper_side() -> None:
+    """2 is above 1 and ties with 2; 3 is above both."""
+    above, below = statistics.placements(np.array([2.0, 3.0]), np.array([1.0, 2.0]))
+    assert above == pytest.approx([0.75, 1.0])
+    assert below == pytest.approx([1.0, 0.75])
+
+
+def test_influences_are_what_leaving_a_score_out_does() -> None:
+    """n times what one score adds, by brute force; together they add nothing."""
+    high, low = RNG.normal(1, 1, 400), RNG.normal(0, 2, 300)
+    whole = statistics.dprime(high, low)
+    assert [part.contributions.mean() for part in whole.parts] == pytest.approx([0, 0], abs=1e-9)
+    for row in (0, 17):
+        without = statistics.dprime(np.delete(high, row), low).value
+        assert whole.parts[0].contributions[row] == pytest.approx(
+            (len(high) - 1) * (whole.value - without), abs=0.03
+        )
+        without = statistics.dprime(high, np.delete(low, row)).value
+        assert whole.parts[1].contributions[row] == pytest.approx(
+            (len(low) - 1) * (whole.value - without), abs=0.03
+        )
+
+
+def test_resampled_thresholds_give_rates_that_scatter_around_the_rate() -> None:
+    rng = np.random.default_rng(7)
+    members, others = rng.normal(1, 1, 400), rng.normal(0, 1, 200)
+    weights = rng.multinomial(200, np.full(200, 1 / 200), size=300)
+    told = statistics.tpr_at_fpr(members, others, 0.05, weights=weights)
+    rates = told.parts[1].contributions
+    brute = [np.mean(members > np.sort(np.repeat(others, counts))[199 - 10]) for counts in weights]
+    assert rates == pytest.approx(brute)
+    assert told.parts[1].freedom == 199

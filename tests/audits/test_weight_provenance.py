@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from audits import weight_provenance
+from audits import weight_likeness, weight_provenance
 from audits.evidence import Evidence
 from audits.features import from_arrays, observe, to_arrays
 from audits.references import Recipe, train
@@ -292,3 +292,14 @@ def test_a_record_survives_the_file(setup):
         before, after = (getattr(o.record, group) for o in (seen, again))
         assert before.keys() == after.keys()
         assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_values_are_looked_for_one_by_one_in_a_small_weight():
+    """Every second number of a hundred is there: a half, whichever half it is."""
+    weight = np.random.default_rng(0).normal(size=(10, 10)).astype(np.float32)
+    for first in (0, 1):
+        assert weight_likeness.shared_values(weight, weight.ravel()[first::2]) == 0.5
+    assert weight_likeness.shared_values(weight, weight[::-1]) == 1.0
+    assert weight_likeness.shared_values(weight, weight + 1.0) == 0.0
+    # a weight of a few values shares them with every other
+    assert weight_likeness.shared_values(np.sign(weight), np.sign(weight)) == 0.0

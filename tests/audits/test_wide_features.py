@@ -71,7 +71,11 @@ def read(features: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
     return estimates
 
 
-@pytest.fixture(scope="module", params=[(768, 1500), (2048, 1500)], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[(768, 1500), pytest.param((2048, 1500), marks=pytest.mark.slow)],
+    ids=str,
+)
 def models(request):
     """Figures of four retrained models, and of one that holds the class besides."""
     wide = Wide(*request.param)

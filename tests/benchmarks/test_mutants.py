@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import mutation, own_tests, plugin
+from benchmarks.mutants import mutation, own_tests, plugin, report, trial, warm
 from benchmarks.mutants.__main__ import DECIDING, drawn, modules
+from benchmarks.mutants.trial import ALIVE, KILLED, Trial
 
 SOURCE = '''
 """A module, 3 < 4."""
@@ -60,14 +62,60 @@ def test_a_larger_draw_adds_to_a_smaller_one() -> None:
     assert drawn(["damp"], count=5, seed=4) != few
 
 
-def test_tests_of_a_module_are_those_named_after_it_and_those_that_import_it() -> None:
+def test_tests_of_a_module_are_its_examples_those_named_after_it_and_those_that_import_it() -> None:
     own = own_tests.of(Path("compliance/verdict/assurance.py"))
     assert own
     assert all(path.parts[:3] == ("tests", "compliance", "verdict") for path in own)
     named = own_tests.of(Path("audits/equivalence.py"))
-    assert named[0] == Path("tests/audits/test_equivalence.py")
+    assert Path("tests/audits/test_equivalence.py") in named[:2]
     assert all((own_tests.ROOT / path).exists() for path in named)
+    assert own_tests.of(Path("damp/projection.py"))[:2] == [
+        Path("damp/projection.py"),  # its docstrings hold examples
+        Path("tests/damp/test_projection.py"),
+    ]
+    # the catalogue's tests go through every audit that it names, and through nothing else
+    assert own_tests.of(Path("audits/routing.py"))[-1] == Path("tests/audits/test_catalogue.py")
+    assert Path("tests/audits/test_catalogue.py") not in named
+    assert Path("tests/damp/methods/test_interface.py") in own_tests.of(
+        Path("damp/methods/trained/random_labels.py")
+    )
+    # nothing of its own room is about it: another room's tests import it
+    assert own_tests.of(Path("compliance/signing/signed_note.py")) == [
+        Path("tests/compliance/ledger/test_checkpoint.py")
+    ]
     assert all(own_tests.of(module) for module in modules(DECIDING))
+
+
+WARM = """
+from benchmarks.mutants import mutation, own_tests, trial, warm
+
+warm.hold_libraries()
+source = (own_tests.ROOT / "damp/projection.py").read_text()
+folded = "return torch.baddbmm"
+(index,) = (m.index for m in mutation.mutations(source) if m.before.startswith(folded))
+for mutant in (None, f"damp/projection.py:{index}", None):
+    done = warm.run([*trial.OPTIONS, "damp/projection.py"], mutant=mutant, limit=60)
+    print(done.code, "FAILED damp/projection.py" in done.output, done.seconds > 0)
+"""
+
+
+def test_a_fork_sees_the_change_and_the_next_one_does_not() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WARM],
+        cwd=own_tests.ROOT,
+        env=os.environ | {"PYTHONPATH": str(own_tests.ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["0 False True", "1 True True", "0 False True"], done
+
+
+def test_nothing_is_tried_where_a_room_was_imported_before() -> None:
+    import damp  # noqa: F401 - it is the room that was imported before
+
+    with pytest.raises(RuntimeError, match=r"Imported before any change could be made: .*damp"):
+        warm.hold_libraries()
 
 
 @pytest.mark.parametrize(("index", "right"), [(None, True), (0, False)])
@@ -104,3 +152,53 @@ def test_a_module_is_imported_with_its_change_and_no_file_is_touched(
     )
     assert done.returncode == (0 if right else 1), done.stdout
     assert module.read_bytes() == before
+
+
+@pytest.mark.parametrize(("key", "change"), report.EQUIVALENT)
+def test_what_is_said_to_change_nothing_is_still_that_change(key: str, change: str) -> None:
+    module, _, index = key.rpartition(":")
+    told = mutation.mutations((own_tests.ROOT / module).read_text())[int(index)]
+    assert f"{told.before} -> {told.after}" == change
+
+
+def test_a_mutant_that_changes_nothing_is_told_with_its_reason_and_not_counted() -> None:
+    (key, change), why = next(iter(report.EQUIVALENT.items()))
+    before, _, after = change.partition(" -> ")
+    facts = {"module": "m.py", "line": 1, "kind": "constant", "seconds": 1.0, "content": ""}
+    explained = Trial(key=key, before=before, after=after, outcome=ALIVE, by="", **facts)
+    noticed = replace(explained, key="other", outcome=KILLED, by="a test")
+    missed = replace(explained, key="another")
+    figures = report.figures([explained, noticed, missed], drawn=3, seed=1)
+    assert (figures["killed"], figures["alive"], figures["of_them_equivalent"]) == (1, 2, 1)
+    assert figures["share_killed"] == 0.5  # of the two that change anything
+    page = report.page(figures, [explained, noticed, missed])
+    assert page.count(why) == 1
+    assert "50.0% of those that change anything" in page
+
+
+def test_who_noticed_stands_while_module_and_that_test_are_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "tests/audits").mkdir(parents=True)
+    module, tests = tmp_path / "audits/m.py", tmp_path / "tests/audits/test_m.py"
+    module.write_text("LIMIT = 3\n")
+    tests.write_text("def test_a():\n    assert 1\n")
+    (tmp_path / "audits/catalogue.py").write_text("")
+    monkeypatch.setattr(own_tests, "ROOT", tmp_path)
+    monkeypatch.setattr(own_tests, "TESTS", tmp_path / "tests")
+    monkeypatch.setattr(own_tests, "TABLES", {})
+    by = "FAILED tests/audits/test_m.py::test_a[x]"
+    noticed, alive = (
+        trial.content_of(Path("audits/m.py"), by),
+        trial.content_of(Path("audits/m.py")),
+    )
+    tests.write_text(tests.read_text() + "\n\ndef test_b():\n    assert 2\n")
+    assert trial.content_of(Path("audits/m.py"), by) == noticed
+    assert trial.content_of(Path("audits/m.py")) != alive  # the new one may notice
+    tests.write_text("def test_a():\n    assert 2\n")
+    assert trial.content_of(Path("audits/m.py"), by) != noticed
+    tests.write_text("def test_a():\n    assert 1\n")
+    assert trial.content_of(Path("audits/m.py"), by) == noticed
+    module.write_text("LIMIT = 4\n")
+    assert trial.content_of(Path("audits/m.py"), by) != noticed

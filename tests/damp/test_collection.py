@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from damp.accumulator import BLOCK
-from damp.collection import collect
+from damp.collection import accumulation_device, collect
 from damp.errors import BadBatches, NonFinite, Unsupported
 from damp.grouping import for_any_request, for_request
 from damp.operators import find
@@ -276,6 +276,16 @@ def test_labels_beyond_the_head_and_broken_numbers_are_problems(clouds, split):
     assert "Labels 3 are outside the model's 3 outputs" in str(own.problems[0])
 
 
+def test_broken_answers_are_a_problem_though_all_inputs_are_sound(clouds, split):
+    model = nn.Linear(6, 4).double()
+    assert collected(model, split(*clouds())).problems == ()
+    with torch.no_grad():
+        model.weight[2, 1] = torch.inf
+    (problem,) = collected(model, split(*clouds())).problems
+    assert isinstance(problem, NonFinite)
+    assert "in the logits" in str(problem)
+
+
 def test_the_pass_leaves_no_hook_no_bias_and_no_changed_mode(clouds, split, cnn):
     model = cnn().double().train()
     model[1].eval()
@@ -286,3 +296,10 @@ def test_the_pass_leaves_no_hook_no_bias_and_no_changed_mode(clouds, split, cnn)
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
     assert model.training
     assert not model[1].training
+
+
+@pytest.mark.parametrize(
+    ("rows", "sums"), [("mps", "cpu"), ("cuda", "cuda"), ("cpu", "cpu"), ("xpu", "xpu")]
+)
+def test_sums_are_kept_where_rows_are_unless_there_is_no_float64(rows, sums):
+    assert accumulation_device(torch.device(rows)) == torch.device(sums)

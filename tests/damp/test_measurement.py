@@ -12,7 +12,7 @@ from torch import nn
 import damp
 from damp.errors import BadBatches, BadMeasurement, BadOption, NonFinite, Unsupported
 from damp.grouping import for_any_request
-from damp.measurement import Measurement, digest, ranges
+from damp.measurement import Measurement, Reader, digest, ranges
 
 EVERY = pytest.mark.parametrize(
     ("preset", "forget", "gain"),
@@ -212,3 +212,15 @@ def test_the_digest_names_weights_types_and_shapes():
     with torch.no_grad():
         model.bias[1] += 1
     assert digest(model) != first
+
+
+def test_a_bias_that_misses_an_output_is_not_fully_applied():
+    def reader(*applied):
+        return Reader(name="a", kind="Linear", input_group="a", bias_applied=applied, outputs=4)
+
+    assert reader((0, 4)).bias_fully_applied
+    for applied in ((1, 4),), ((0, 3),), (), ((0, 1), (2, 4)):
+        assert not reader(*applied).bias_fully_applied
+    assert reader((1, 4)).bias_not_applied == ((0, 1),)
+    assert reader((0, 1), (2, 4)).bias_not_applied == ((1, 2),)
+    assert reader((0, 1), (2, 4)).bias_mask().tolist() == [True, False, True, True]

@@ -140,3 +140,29 @@ def test_bad_requests_are_refused(net):
     kept = labels != 1
     with pytest.raises(NoSamples, match="class 1"):
         cut_patches(net, "two", [(images[kept], labels[kept])], forget=[1])
+
+
+def test_a_convolution_of_one_output_is_cut_like_others(brute):
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Conv2d(1, 3, 3, padding=1)
+            self.two = nn.Conv2d(3, 1, 3, padding=1, stride=2, bias=False)
+            self.head = nn.Linear(16, 4)
+
+        def inner(self, images):
+            return torch.relu(self.one(images))
+
+        def forward(self, images):
+            return self.head(self.two(self.inner(images)).flatten(1))
+
+    torch.manual_seed(0)
+    net = One().double().eval()
+    images, labels = quarter_images()
+    projector, _ = brute_force(net, images, labels, [1], brute)
+    weight = net.two.weight.detach().flatten(1).clone()
+    cut = cut_patches(net, "two", [(images, labels)], forget=[1], strength=0.3)
+    assert isinstance(cut, PatchCut)
+    torch.testing.assert_close(
+        net.two.weight.detach().flatten(1), weight - 0.3 * weight @ projector, rtol=0, atol=1e-6
+    )

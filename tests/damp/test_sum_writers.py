@@ -130,7 +130,7 @@ def test_a_head_behind_no_rectifier_has_no_sum(body):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_the_middle_of_a_kernel_reads_what_a_unit_kernel_does(stride, kernel):
     layer = nn.Conv2d(3, 3, kernel, stride, kernel // 2, bias=False).double()
     nn.init.zeros_(layer.weight)

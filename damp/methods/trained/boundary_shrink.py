@@ -17,7 +17,7 @@ from damp.methods.job import Job
 from damp.methods.training import FROZEN, Batch, Loop, cross_entropy, descend, logits, without
 
 
-def run(job: Job, *, rate: float = 1e-3, bound: float = 0.1, epochs: float = 5) -> nn.Module:
+def run(job: Job, *, rate: float = 1e-4, bound: float = 0.1, epochs: float = 5) -> nn.Module:
     """CE on D_f to the answer of the original to x + bound sign(grad CE).
 
     One such step may not leave the class: then the runner-up is taken.

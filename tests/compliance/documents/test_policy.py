@@ -128,3 +128,34 @@ def test_a_key_of_today_is_part_of_the_digest() -> None:
 def test_a_rule_is_required_or_has_a_veto() -> None:
     with pytest.raises(ValueError, match="leave `veto` out"):
         Rule(measurement="few_shot.1", above=0.1, required=True, veto=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"above": 0.1}, "the 90% interval of the difference lies below +0.1"),
+        ({"below": 0.2}, "the 90% interval of the difference lies above -0.2"),
+        (
+            {"spreads_above": 5},
+            "the 90% interval of the difference lies below +5 standard deviations of the baseline",
+        ),
+        ({"at_most": 0.05}, "the upper end of its interval is at most 0.05"),
+        (
+            {"above": 0.1, "veto": True},
+            "the 90% interval of the difference lies below +0.1; outside fails, undecided holds "
+            "nothing up",
+        ),
+    ],
+)
+def test_a_rule_says_the_side_that_it_limits(given: dict[str, Any], sentence: str) -> None:
+    assert Rule(measurement="few_shot.1@penultimate", **given).sentence() == sentence
+
+
+@pytest.mark.parametrize(("count", "allowed"), [(0, True), (6, False), (8, True), (9, False)])
+def test_shadows_come_in_pairs_from_eight_on(tmp_path: Path, count: int, allowed: bool) -> None:
+    text = GOOD.replace("references: 3", f"references: 3\nshadows: {count}")
+    if allowed:
+        assert load_policy(written(tmp_path, text)).shadows == count
+        return
+    with pytest.raises(PolicyError, match="an even number from 8"):
+        load_policy(written(tmp_path, text))

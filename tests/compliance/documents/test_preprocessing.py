@@ -95,6 +95,12 @@ def test_what_means_nothing_is_refused_with_its_key(name: str) -> None:
 
 def test_grey_images_need_no_mean_of_three() -> None:
     assert Preprocessing(channels=1, crop=8).mean == (0.0,)
+    assert Preprocessing(channels=1, crop=8).std == (1.0,)
+
+
+def test_nothing_is_subtracted_and_nothing_divided_where_nothing_is_said() -> None:
+    plain = Preprocessing(crop=8)
+    assert (plain.mean, plain.std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def test_infinite_numbers_are_refused() -> None:

@@ -93,6 +93,26 @@ def test_a_step_that_the_state_does_not_allow_is_refused(steps: list[Any], kind:
         states.check(entries_of(*steps), kind, "e1", {})
 
 
+@pytest.mark.parametrize("kind", ["request_denied", "request_duplicate"])
+def test_a_paused_event_may_be_refused_where_it_could_be_before(kind: str) -> None:
+    event = states.current(entries_of("event_paused", kind), "e1")
+    assert event.problem == ""
+    assert event.state is KINDS[kind]
+    with pytest.raises(StateError):  # it was executing: nothing is refused any more
+        states.check(entries_of("attempt_started", "event_paused"), kind, "e1", {})
+
+
+def test_nothing_is_promoted_for_a_claim() -> None:
+    """A claim audits somebody else's model; it may be signed off and closed like others."""
+    entries = entries_of("attempt_started", signed())
+    claim = [replace(entries[0], body={**entries[0].body, "claim": True}), *entries[1:]]
+    states.check(entries, "model_promoted", "e1", {"attempt": 1})
+    with pytest.raises(StateError):
+        states.check(claim, "model_promoted", "e1", {"attempt": 1})
+    for kind in ("signed_off", "event_closed"):
+        states.check(claim, kind, "e1", {"attempt": 1})
+
+
 def test_a_step_that_should_not_be_there_is_told_and_changes_nothing() -> None:
     event = states.current(entries_of("attempt_started", "model_promoted"), "e1")
     assert event.state is State.EXECUTING

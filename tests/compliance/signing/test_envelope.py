@@ -232,3 +232,11 @@ def test_base64_of_a_second_form_is_refused(key: keys.SigningKey) -> None:
     assert base64.b64decode(spare) == base64.b64decode(content["payload"])
     with pytest.raises(EnvelopeError, match="second form"):
         envelope.open_envelope(json.dumps(content | {"payload": spare}).encode())
+
+
+def test_an_envelope_may_be_as_large_as_is_said_and_no_byte_larger(key: keys.SigningKey) -> None:
+    told = envelopes.tiny(key)
+    largest = told + b" " * (envelope.LARGEST - len(told))
+    assert envelope.open_envelope(largest).payload == envelope.open_envelope(told).payload
+    with pytest.raises(EnvelopeError, match=f"larger than {envelope.LARGEST} bytes"):
+        envelope.open_envelope(largest + b" ")

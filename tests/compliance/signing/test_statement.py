@@ -239,3 +239,20 @@ def test_facts_of_something_else_are_refused(example: ModuleType) -> None:
     made["predicate"]["event"]["attempt"] = "first"
     with pytest.raises(JsonError, match="predicate/event/attempt is no int"):
         Statement.of(made)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(299, 299), (300, 140 + len(" ... ") + 140)])
+def test_a_message_of_three_hundred_characters_is_shortened_in_its_middle(
+    example: ModuleType, length: int, shown: int
+) -> None:
+    """The validator repeats what it refuses, however long that is."""
+    made = small(example)
+    frame = len("'' does not match '^[0-9a-f]{64}$'")
+    made["predicate"]["auditPlan"]["digest"] = "z" * (length - frame)
+    (problem,) = statement.schema_problems(made)
+    place, message = problem.split(": ", 1)
+    assert place == "predicate/auditPlan/digest"
+    assert len(message) == shown
+    assert (" ... " in message) == (shown < length)
+    assert message.startswith("'zz")
+    assert message.endswith("does not match '^[0-9a-f]{64}$'")

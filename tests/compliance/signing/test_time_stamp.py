@@ -95,6 +95,13 @@ def test_what_is_no_answer_is_refused(roots: tuple[Any, ...], answer: bytes) -> 
         time_stamp.check(answer, PAYLOAD, roots)
 
 
+def test_an_answer_of_more_than_a_mebibyte_is_not_even_read(roots: tuple[Any, ...]) -> None:
+    with pytest.raises(SigningError, match="more than 1048576 bytes"):
+        time_stamp.check(b"0" * (1048576 + 1), PAYLOAD, roots)
+    with pytest.raises(SigningError, match="no answer of a time-stamp authority"):
+        time_stamp.check(b"0" * 1048576, PAYLOAD, roots)
+
+
 def test_without_roots_nothing_is_judged(authority: Any) -> None:
     answer = authority.answer(time_stamp.query(PAYLOAD).content)
     with pytest.raises(SigningError, match="root certificate"):

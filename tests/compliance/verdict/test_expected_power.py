@@ -190,3 +190,31 @@ def test_as_many_models_as_a_row_is_said_to_need_suffice() -> None:
         reach *= stats.t.ppf(0.95, few.references - 1)
         within.append(new - np.mean(null) < 0.5 * (1 - np.mean(null)) - reach)
     assert 0.75 < np.mean(within) < 0.95
+
+
+def test_what_no_retrained_model_passes_is_the_weakest_row() -> None:
+    """Half of the class's images are answered by every model: a chance of 0, not of the unknown."""
+    null = (-0.5, -0.25, 0.0, 0.25, 0.5)
+    answered = Figure(
+        name=LIMIT.measurement,
+        label="answered",
+        value=0.5,
+        interval=(0.4, 0.6),
+        null=(),
+        original=1.0,
+        sizes={"forget_test": 100},
+    )
+    share = Rule(measurement="few_shot.*", remainder=0.5, overshoot=1.5, required=True)
+    findings = [
+        Finding(
+            audit="few_shot", question="?", status="RUN", measurements=(budgeted(0.0004, null),)
+        ),
+        Finding(audit="accuracy", question="?", status="RUN", measurements=(answered,)),
+    ]
+    rules = Policy(name="p", assurance="L3", references=5, rules=(share, LIMIT))
+    forecast = expected(findings, {f"reference_{i}": findings for i in range(5)}, rules)
+    chances = {row.measurement: row.accept for row in forecast.rows}
+    assert chances[LIMIT.measurement] == 0.0
+    assert 0.0 < (chances["few_shot.1@penultimate"] or 0.0) < 0.8
+    assert all(row.weak for row in forecast.rows)
+    assert f"The weakest is {LIMIT.measurement} (0.00)." in forecast.sentence

@@ -260,3 +260,10 @@ def test_a_row_that_tells_the_original_at_alpha_does_so_for_every_attempt() -> N
     whole, tenth = judge_row("x", near, own), judge_row("x", near, own.at_level(0.005))
     assert whole.outcome == tenth.outcome != "informational"
     assert whole.detect_original == tenth.detect_original >= 0.8
+
+
+def test_two_retrained_models_alike_show_no_spread_either() -> None:
+    two = replace(measured("similarity.cka@penultimate", 0.45), null=(0.5, 0.5))
+    row = judge_row("similarity", two, policy(SPREADS))
+    assert row.outcome == "undecided"
+    assert "train each with a seed of its own" in row.reason

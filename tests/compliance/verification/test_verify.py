@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from compliance import signing
+from compliance.formats import strict_json
 from compliance.ledger import Ledger
 from compliance.signing import Trust, TrustedKey, load_trust
 from compliance.verification.verify import CANNOT_JUDGE, Verification, verify_statement
@@ -436,3 +437,31 @@ def test_checking_a_statement_imports_nothing_heavy(record: Any) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout == "0 []\n"
+
+
+def test_a_statement_is_parsed_once_each_time_it_is_asked_about(
+    record: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    plain = strict_json.loads
+
+    def loads(text: bytes | str, what: str = "This text") -> Any:
+        asked.append(what)
+        return plain(text, what)
+
+    monkeypatch.setattr(strict_json, "loads", loads)
+    for times in (1, 2):
+        assert verify_statement(record.statement, record.trust).exit_code == 0
+        assert asked.count("The statement") == times
+
+
+def test_who_changes_a_statement_that_was_verified_changes_nothing_for_the_next(
+    record: Any,
+) -> None:
+    first = verify_statement(record.statement, record.trust).statement
+    assert first is not None
+    before = json.dumps(first)
+    first["predicate"]["event"]["finishedAt"] = "1999-01-01T00:00:00Z"  # no key was valid then
+    first["predicate"]["method"]["parameters"].clear()
+    second = verify_statement(record.statement, record.trust)
+    assert (second.exit_code, json.dumps(second.statement)) == (0, before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -213,3 +215,13 @@ def test_a_teams_method_is_found_and_pinned_without_being_imported(
     assert "ours" in entry_points.names()
     with pytest.raises(methods.BadSetting, match=r"no method .theirs..*ours"):
         entry_points.find("theirs")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_whoever_calls_a_method_by_itself_gets_the_settings_of_the_table(name: str) -> None:
+    info = METHODS[name]
+    module, _, function = info.function.partition(":")
+    called = getattr(importlib.import_module(f"damp.methods.{module}"), function)
+    parameters = inspect.signature(called).parameters.values()
+    settings = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert settings == info.defaults
