@@ -35,12 +35,12 @@ SETTLED = 0.97
 """Share of the training rows to keep that a model answers right, from which on its recipe counts as
 one that has settled long before it ends: a third of it is enough, and begins a layer earlier."""
 SHARE = 1 / 3
-"""Of the recipe's epochs, for the fresh part of a network without skips whose recipe has settled."""
+"""Of the recipe's epochs, for the fresh part of a network without skips, its recipe settled."""
 SHARE_UNSETTLED = 1 / 2
 """The same where it has not."""
 MOST_UNSETTLED = 0.5
 """Share of a training step above the first fresh layer of a network without skips, where the recipe
-has not settled: what is drawn anew there wants many epochs, and the layers below are worth keeping."""
+has not settled: what is drawn anew there wants many epochs, so that the layers below are kept."""
 SHARE_WITH_SKIPS = 1.0
 """The same where skips run above the first fresh layer: short trainings lose accuracy there."""
 MOST_OPERATIONS = 0.75
