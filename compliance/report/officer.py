@@ -135,7 +135,7 @@ def pages(
         "words": {
             key: page.say(key)
             for key in catalogue(DEFAULT)
-            if key.startswith(("head.", "col.", "annex", "sign."))
+            if key.startswith(("head.", "col.", "annex", "sign.", "foot."))
             and "{" not in catalogue(DEFAULT)[key]
         },
     }

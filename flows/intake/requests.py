@@ -127,6 +127,7 @@ def _check(
     recipe = recipe_source(request.recipe, origin)
     recipes.get(recipe)
     model = model_source.locate(home, request.model, origin)
+    model_source.refuse_superseded(home, model)
     retired = model.retired()
     spec = spec_of(request.data, origin, model.preprocessing)
     dataset = loaders.load(spec).without(retired)
@@ -175,7 +176,10 @@ def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
     if len(set(present) - set(forget)) < 2:
         problems.append("at least two classes must stay, or there is nothing to compare with")
     if problems:
-        raise EventError(f"The scope cannot be carried out: {'; '.join(problems)}.")
+        raise EventError(
+            f"The scope cannot be carried out: {'; '.join(problems)}. `damp classes` lists the "
+            "classes and their images, `damp inspect` which policies have enough of them."
+        )
 
 
 def check_qualification(

@@ -208,7 +208,7 @@ def _under_qualification(
     """What a qualification lets expect of this event, and what of it is not covered."""
     basis, _, _ = qualified.standing_of(attempt.home, qualified.Asked.of(accepted), data, model)
     power = qualified.expected_power(accepted.judged_by, data, basis)
-    progress.current().advance(str(power["told"]), 1, 1)
+    progress.current().note(str(power["told"]))
     return power
 
 
@@ -223,5 +223,5 @@ def _expected_power(policy: Policy, data: Data, baseline: Json) -> Json:
     original = findings.pop(audit.ORIGINAL)
     out_of_reach = expected_power.by_sizes(policy, audit_rows.smallest(data))
     power = expected_power.expected(original, findings, policy, out_of_reach=out_of_reach)
-    progress.current().advance(power.sentence, 1, 1)
+    progress.current().note(power.sentence)
     return power.to_json()

@@ -323,16 +323,5 @@ def registered_model(registry: Json | None) -> RegisteredModel | None:
 def _source(home: Home, accepted: AcceptedRequest) -> model_source.Located:
     """Where the model before lies; a registered one must not be older than the champion."""
     source = model_source.locate(home, accepted.request.model, Path(accepted.origin))
-    registered = registered_model(source.registry)
-    if registered is None:
-        return source
-    from flows.registry import registration
-
-    champion = registration.champion(home, registered.name)
-    if champion not in (None, int(registered.version)):
-        raise EventError(
-            f"The request is about {registered.name} version {registered.version}, but the "
-            f"champion is version {champion}: a model made from the older one could not take its "
-            f"place. Request it of '{registered.name}@champion'."
-        )
+    model_source.refuse_superseded(home, source)
     return source
