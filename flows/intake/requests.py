@@ -22,7 +22,6 @@ from flows.intake.clock import Clock
 from flows.intake.forecasts import Foreseen
 from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.intake.receipts import Receipt
-from flows.records import qualifications
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state import locks
@@ -195,10 +194,11 @@ def check_qualification(
     Raises:
         EventError: With every problem.
     """
-    from flows.data import loaders, versions
-
     if policy.yardstick is None:
         return
+    from flows.data import loaders, versions
+    from flows.records import qualifications
+
     data = versions.version_of(loaders.load(spec), model.retired())
     problems = list(
         qualifications.problems(

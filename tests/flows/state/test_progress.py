@@ -36,11 +36,8 @@ def test_the_first_part_of_a_step_is_written_and_read(tmp_path: Path) -> None:
 
 
 def test_a_note_reaches_the_page_and_whoever_else_listens(tmp_path: Path) -> None:
-    class Heard(progress.Silent):
-        notes: list[str] = []
-
-        def note(self, text: str) -> None:
-            self.notes.append(text)
+    class Heard(Page, progress.Silent):
+        """Another one that listens."""
 
     page, heard = Page(), Heard()
     progress.Recorder(heard, tmp_path / "progress.json", page).note("the chance is 0.90")
