@@ -14,6 +14,12 @@ from compliance.signing.facts import Predicate
 from flows.records import attempts
 from flows.state.paths import Home
 
+REMEDY = (
+    "Remove the cause, then run it again; where that cannot be, `damp cancel` withdraws the "
+    "request, and a new one takes its place."
+)
+"""What lets an event go on that an error has stopped."""
+
 
 def of(
     home: Home, event: states.Event, own: Sequence[Entry], statement: Mapping[str, Any]
@@ -32,31 +38,32 @@ def of(
     return next_steps.next_steps(predicate, situation(home, event, own, predicate))
 
 
-def undecided(event: states.Event, problem: str | None) -> tuple[NextStep, ...]:
+def undecided(event: states.Event, problem: str | None, stopped: str = "") -> tuple[NextStep, ...]:
     """What lets an event go on that has no verdict, or that was parked; nothing once it has ended.
 
     Args:
         event: Where it stands.
         problem: Why it was parked, or what is wrong with its entries.
+        stopped: Why the step of a run that a person started stopped; "" where none did.
     """
     if event.ended:
         return ()
     run = f"damp run --event {event.id}"
     if event.state is states.State.ERROR:
-        text = (
-            f"It was parked: {problem or 'without a reason'} Remove the cause, then run it again."
-        )
+        text = f"It was parked: {problem or 'without a reason'} {REMEDY}"
         return (NextStep(kind="resume", text=text, command=run),)
     if event.problem:
         text = f"Its entries contradict each other: {event.problem}"
         return (NextStep(kind="look", text=text, command=f"damp ledger show --event {event.id}"),)
     if event.state is states.State.PAUSED:
-        text = "It is paused, and its clock stands: let it go on."
+        text = "It is paused, and its clock goes on: let it be carried out."
         return (NextStep(kind="resume", text=text, command=f"damp resume {event.id}"),)
     if event.identity == "required" and not event.verified_by:
         text = "The policy wants to know who asks before anything runs."
         command = f"damp verify-identity {event.id} --role ROLE"
         return (NextStep(kind="identity", text=text, command=command),)
+    if stopped:
+        return (NextStep(kind="resume", text=f"It stopped: {stopped} {REMEDY}", command=run),)
     return (NextStep(kind="run", text="Carry it out, or let the schedule do it.", command=run),)
 
 
