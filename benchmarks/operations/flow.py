@@ -154,7 +154,7 @@ def _next_action(event: Facts) -> str:
     What decided and how many samples are lacking says why, and is nothing to do.
     """
     kinds = [step["kind"] for step in event["next"]]
-    return next((kind for kind in kinds if kind not in ("decided", "samples")), "")
+    return next((kind for kind in kinds if kind not in ("decided", "samples", "predicted")), "")
 
 
 def nightly(folder: Path) -> Facts:

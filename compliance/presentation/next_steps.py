@@ -1,9 +1,10 @@
 """What to do after a verdict, computed from the statement and from where its event stands. Pure.
 
 No verdict is a dead end: which rows decided, how many more images or retrained models would decide
-those that did not, which method is worth another attempt, and what training anew would take. Which
-method is next follows from what methods do and from what the policy declares, never from the rows
-that were held out: choosing by these would be another look at them.
+those that did not, whether another cut could differ, which method is worth another attempt, and
+what training anew would take. Which method is next follows from what methods do, from what the
+policy declares, and from training images, never from the rows that were held out: choosing by these
+would be another look at them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from typing import Literal
 
 from compliance.documents.methods import RETRAIN, SUMMARIES
 from compliance.presentation import numbers
-from compliance.signing.facts import AuditRow, ExpectedRow, Predicate
+from compliance.signing.facts import AuditRow, ExpectedRow, Goal, Method, Operator, Predicate
 from damp.catalogue import PRESETS
 
-Verdicts = Literal["decided", "samples", "attempt", "retrain", "sign", "use", "purge"]
+Verdicts = Literal["decided", "samples", "predicted", "attempt", "retrain", "sign", "use", "purge"]
 Kind = Verdicts | Literal["ask", "close", "run", "resume", "identity", "look"]
 SHOWN = 3
 """Rows that are named one by one; the others are counted."""
+LITTLE = 0.02
+"""Difference of a strength that is not worth another attempt."""
+BY_SHRINKAGE = ("mixture", "mended")
+"""Presets whose strength is g s^2 / (1 + g s^2), so that another gain can be predicted."""
 MOST = 64
 """Times as many images and models as there are, beyond which nobody is asked to bring them."""
 
@@ -120,6 +125,7 @@ def _after_anything_else(statement: Predicate, where: Situation) -> Iterator[Nex
     yield from _samples(statement)
     if where.ended:
         return
+    yield from _predicted(statement.method)
     if where.claim:
         yield NextStep(
             kind="ask",
@@ -243,6 +249,64 @@ def _sizes(row: AuditRow, factor: int) -> str:
     if row.limits.at_most is None and sizes.get("references"):
         parts.append(f"{sizes['references'] * factor} retrained models")
     return f" ({' and '.join(parts)})" if parts else ""
+
+
+def _predicted(method: Method) -> Iterator[NextStep]:
+    """Whether another cut could differ, by what training images say of this one."""
+    if method.goals:
+        yield NextStep(kind="predicted", text=_by_goals(method.goals))
+    elif method.parameters.get("preset") in BY_SHRINKAGE and method.operators:
+        text = _by_gain(method.operators, float(method.parameters.get("gain", 1)))
+        yield NextStep(kind="predicted", text=text)
+
+
+def _by_goals(goals: Sequence[Goal]) -> str:
+    """Each class at each depth against what a network without it would show, by estimate."""
+    above, below = [], []
+    for depth in goals:
+        noises = depth.noise or (0.0,) * len(depth.goal)
+        for goal, after, noise in zip(depth.goal, depth.after, noises, strict=True):
+            words = (
+                f"{', '.join(depth.layers)}: {numbers.figure(after)}, {numbers.figure(goal)} would "
+                f"be natural, give or take {numbers.figure(noise)}"
+            )
+            if after > goal + noise:
+                above.append(words)
+            elif after < goal - noise:
+                below.append(words)
+    if above:
+        return (
+            "By the training images the class is more separable than it naturally would be "
+            f"({_listed(above)}): a deeper attempt is worth making."
+        )
+    if below:
+        return (
+            "By the training images the class is less separable than it naturally would be "
+            f"({_listed(below)}): a deeper cut leads further away; training anew does not."
+        )
+    return (
+        "By the training images the class is as separable as it naturally would be: another cut "
+        "can hardly be told from this one. More samples decide, or training anew."
+    )
+
+
+def _by_gain(operators: Sequence[Operator], gain: float) -> str:
+    """What twice the gain would take, of the layer whose class the cut took least of."""
+    weakest = min(operators, key=lambda each: max(each.strength, default=0.0))
+    now = max(weakest.strength, default=0.0)
+    scaled = 2 * gain * max(weakest.separability, default=0.0)
+    twice = scaled / (1 + scaled)
+    if twice - now < LITTLE:
+        return (
+            f"By the training images the cut took {now:.0%} of the class's direction or more in "
+            f"each layer, and twice the gain would take {twice:.0%}: another gain is not worth an "
+            "attempt."
+        )
+    return (
+        f"By the training images the cut took {now:.0%} of the class's direction at "
+        f"{weakest.name}, the least of {len(operators)} layers; twice the gain "
+        f"(`method.gain: {2 * gain:g}` in a new request) would take {twice:.0%}."
+    )
 
 
 def _further(statement: Predicate, where: Situation) -> Iterator[NextStep]:

@@ -247,8 +247,9 @@ def _limits(page: _Page) -> Iterator[str]:
 
 
 def _once(steps: Sequence[NextStep]) -> Sequence[NextStep]:
-    """Each kind of step once: the annex has them all."""
-    return list({step.kind: step for step in reversed(steps)}.values())[::-1]
+    """Each kind of step once, and nothing for the engineer alone: the annex has them all."""
+    wanted = [step for step in reversed(steps) if step.kind != "predicted"]
+    return list({step.kind: step for step in wanted}.values())[::-1]
 
 
 def _next(page: _Page, step: NextStep) -> Json:

@@ -231,7 +231,9 @@ def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
             (f"  {event.verdict or 'undecided'}", colour),
             (f"  {attempt_in_words(event)}, due {event.due[:10]}", "dim"),
         )
-        details = {"doing": event.doing, "problem": event.problem, "report": event.report}
+        said = any(event.problem and event.problem in step.text for step in event.next)
+        problem = None if said else event.problem  # once is enough
+        details = {"doing": event.doing, "problem": problem, "report": event.report}
         for name, value in details.items():
             if value:
                 yield Text(f"  {name:<7} {value}")

@@ -11,7 +11,7 @@ from compliance.presentation import next_steps
 from compliance.presentation.next_steps import NextStep, Situation
 from compliance.signing import Statement
 from compliance.signing.facts import Predicate
-from flows.records import attempts
+from flows.records import attempts, training_times
 from flows.state.paths import Home
 
 REMEDY = (
@@ -92,7 +92,7 @@ def at_signing(
         awaited=awaited if result == "PASSED" else (),
         due=_due(predicate, policy, left) if result != "PASSED" and not claim else "",
         left=left,
-        retrain_seconds=_retrain_seconds(predicate),
+        retrain_seconds=_retrain_seconds(home, predicate),
     )
     return next_steps.next_steps(predicate, where)
 
@@ -122,13 +122,15 @@ def situation(
         awaited=event.awaited,
         due=attempts.due(home, event.id, own) if event.begins_again else "",
         left=attempts.left(home, event.id, own),
-        retrain_seconds=_retrain_seconds(predicate),
+        retrain_seconds=_retrain_seconds(home, predicate),
     )
 
 
-def _retrain_seconds(predicate: Predicate) -> float | None:
-    """What one full training took, as the statement says; None where it does not."""
+def _retrain_seconds(home: Home, predicate: Predicate) -> float | None:
+    """What one full training took: as the statement says, else as measured in this state folder."""
     declared = predicate.event.attempts
     measured = [cost.retraining_seconds for cost in declared.costs] if declared else []
     timed = [seconds for seconds in measured if seconds is not None]
-    return timed[-1] if timed else None
+    return (
+        timed[-1] if timed else training_times.mean(home, data=predicate.inputs.data_before.version)
+    )
