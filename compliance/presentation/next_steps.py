@@ -98,12 +98,11 @@ def _after_a_pass(statement: Predicate, where: Situation) -> Iterator[NextStep]:
             command=f"damp approve {where.event} --role {role}",
         )
     if where.claim:
-        if not where.ended:
-            yield NextStep(
-                kind="close",
-                text="Nothing is promoted of a claim: answer whoever made it, and close the event.",
-                command=f"damp close {where.event} --reason ...",
-            )
+        yield NextStep(
+            kind="ask",
+            text="Nothing is promoted of a claim: answer whoever made it with the report.",
+            command=_closing(where),
+        )
         return
     if not where.deployed and not where.awaited:
         name = statement.registration.name if statement.registration else "NAME"
@@ -123,17 +122,17 @@ def _after_a_pass(statement: Predicate, where: Situation) -> Iterator[NextStep]:
 def _after_anything_else(statement: Predicate, where: Situation) -> Iterator[NextStep]:
     yield _decided(statement)
     yield from _samples(statement)
-    if where.ended:
-        return
-    yield from _predicted(statement.method)
     if where.claim:
         yield NextStep(
             kind="ask",
             text="Send the report to whoever made the claim: another edit, or more held-out images "
             "and retrained models, is a new claim.",
-            command=f"damp close {where.event} --reason ...",
+            command=_closing(where),
         )
         return
+    if where.ended:
+        return
+    yield from _predicted(statement.method)
     if where.due:
         yield NextStep(
             kind="retrain" if where.due == RETRAIN else "attempt",
@@ -143,6 +142,11 @@ def _after_anything_else(statement: Predicate, where: Situation) -> Iterator[Nex
         )
         return
     yield from _further(statement, where)
+
+
+def _closing(where: Situation) -> str:
+    """What ends the event; nothing to type where it has ended."""
+    return "" if where.ended else f"damp close {where.event} --reason ..."
 
 
 def _decided(statement: Predicate) -> NextStep:

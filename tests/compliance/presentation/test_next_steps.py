@@ -232,4 +232,11 @@ def test_nothing_of_a_claim_is_promoted_or_tried_again(example: ModuleType) -> N
     commands = " ".join(step.command for step in (*passed, *failed))
     assert "promote" not in commands
     assert "retry" not in commands
-    assert failed[-1].kind == "ask"
+    assert failed[-1].kind == passed[-1].kind == "ask"
+
+
+def test_whoever_made_a_claim_is_answered_also_once_it_is_closed(example: ModuleType) -> None:
+    closed = replace(HERE, claim=True, ended=True)
+    for planted in ({}, {"few_shot__1_at_penultimate": 0.92}):
+        last = next_steps.next_steps(predicate(example, **planted), closed)[-1]
+        assert (last.kind, last.command) == ("ask", "")

@@ -86,6 +86,7 @@ def test_whatever_still_holds_data_has_an_owner_and_a_date(example: ModuleType) 
         copy("cached activations of the old model", "RETAINED", "`damp purge` deletes it."),
         copy("cached activations of the old model", "RETAINED", "`damp purge` deletes it."),
         copy("held-out images of the class", "RETAINED", "Never trained on."),
+        copy("models retrained for other requests", "RETAINED", "Trained with the rows."),
         copy("the data set itself", "RETAINED", "damp only reads it."),
         copy("tape", "EXPIRES_ON", "Until 2027-01-31"),
         copy("gone", "DELETED", ""),
@@ -97,6 +98,7 @@ def test_whatever_still_holds_data_has_an_owner_and_a_date(example: ModuleType) 
         ("export for a partner", "to be named", due),
         ("cached activations of the old model (2)", "ml-platform", due),
         ("held-out images of the class", "ml-platform", "19 December 2026"),
+        ("models retrained for other requests", "ml-platform", due),
         ("the data set itself", "data-desk", due),
         ("tape", "data-desk", "31 January 2027"),
     ]
