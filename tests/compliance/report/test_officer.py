@@ -134,10 +134,13 @@ def test_promotion_and_deadline_tell_one_story(example: ModuleType, used: str, w
         "facts": facts,
         "propagation": statement["predicate"]["propagation"],
     }
-    page = report_json(statement, findings=PAGES.findings(example), since=since, **PAGES.COMMANDS)
+    shown = {"findings": PAGES.findings(example), "since": since} | PAGES.COMMANDS
+    page = report_json(statement, **shown)
     assert words in fact(page["officer"], "Deadline")
     answer = page["verdict"]["deadline"]["word"]
     assert answer == {"": "On course", "2026-09-21T08:00:00Z": "Yes"}.get(used, "No, late")
+    said = "now" if used else "to be"
+    assert f"PASSED, {said} champion" in render_html(statement, **shown)
 
 
 def test_one_count_of_measurements_stands_everywhere(example: ModuleType) -> None:
