@@ -64,6 +64,7 @@ class Situation:
         due: The method of the attempt that is due by itself; "" where none is.
         left: Methods by which another attempt may be opened, the next one first.
         retrain_seconds: What one full training took here; None where none was measured.
+        hopeless: Whether no attempt that is left can be expected to pass, each at its own level.
     """
 
     event: str
@@ -75,6 +76,7 @@ class Situation:
     due: str = ""
     left: tuple[str, ...] = ()
     retrain_seconds: float | None = None
+    hopeless: bool = False
 
 
 def next_steps(statement: Predicate, where: Situation) -> tuple[NextStep, ...]:
@@ -316,12 +318,17 @@ def _by_gain(operators: Sequence[Operator], gain: float) -> str:
 def _further(statement: Predicate, where: Situation) -> Iterator[NextStep]:
     """Attempts that may be opened, then what remains when there are none."""
     power = statement.audit_plan.expected_power
-    if power is not None and not power.can_reach and where.left:
+    reach = power is None or power.can_reach
+    if where.left and (where.hopeless or not reach):
+        level = (
+            "At the level of the attempts that are left no model can be expected to pass, one "
+            "trained anew included. "
+        )
         yield NextStep(
             kind="close",
-            text="File a new request with more held-out images or references. Another attempt "
-            f"({', '.join(where.left)}) may be opened all the same by `damp retry`, and is not "
-            "expected to pass.",
+            text=f"{level if reach else ''}File a new request with more held-out images or "
+            f"references. Another attempt ({', '.join(where.left)}) may be opened all the same by "
+            "`damp retry`, and is not expected to pass.",
             command=f"damp close {where.event} --reason ...",
         )
         return

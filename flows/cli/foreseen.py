@@ -17,6 +17,7 @@ def of_request(foreseen: Foreseen | None, file: Path) -> Iterator[str]:
     yield from foreseen.out_of_reach
     if foreseen.chance is not None:
         yield f"By an earlier plan about the same model, classes and policy: {foreseen.reason}"
+        yield from foreseen.later
     elif not foreseen.out_of_reach:
         yield (
             f"How likely an honest model is to pass, step 5 says before anything is audited"
@@ -40,6 +41,7 @@ def of_model(plans: Sequence[Planned]) -> Iterator[str]:
     for plan in plans:
         classes = f"class{'es' if len(plan.forget) > 1 else ''} {', '.join(map(str, plan.forget))}"
         yield f"By a plan about {classes} under {plan.policy}: {plan.reason}"
+        yield from plan.later
 
 
 def of_steps(seconds: Mapping[str, float]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from compliance.documents import ladder
 from compliance.documents.policy import Policy
 from compliance.ledger import Entry, Ledger
 from compliance.verdict import expected_power
@@ -34,6 +35,7 @@ class Foreseen:
         can_reach: Whether that plan expected a verdict to be reached; None likewise.
         reason: Its sentence.
         others: The chances by plans about other classes, of the same model and policy.
+        later: What that plan expected of later attempts that cannot pass, in sentences.
     """
 
     out_of_reach: tuple[str, ...] = ()
@@ -41,6 +43,7 @@ class Foreseen:
     can_reach: bool | None = None
     reason: str = ""
     others: tuple[float, ...] = ()
+    later: tuple[str, ...] = ()
 
     @property
     def hopeless(self) -> bool:
@@ -49,7 +52,7 @@ class Foreseen:
 
     def to_json(self) -> dict[str, Any]:
         """The entry `forecast` of `damp submit --json`."""
-        lists = {"out_of_reach": list(self.out_of_reach), "others": list(self.others)}
+        lists = {name: list(getattr(self, name)) for name in ("out_of_reach", "others", "later")}
         return asdict(self) | lists
 
 
@@ -64,6 +67,7 @@ class Planned:
         chance: That an honest model passes; None where nothing says.
         can_reach: Whether a verdict was expected to be reached.
         reason: Its sentence.
+        later: Of attempts after its own, those that cannot be expected to pass, in sentences.
     """
 
     policy: str
@@ -72,10 +76,11 @@ class Planned:
     chance: float | None
     can_reach: bool
     reason: str
+    later: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `plans` in the JSON of `damp inspect` and `damp cost`."""
-        return asdict(self) | {"forget": list(self.forget)}
+        return asdict(self) | {"forget": list(self.forget), "later": list(self.later)}
 
 
 def foresee(
@@ -106,6 +111,7 @@ def foresee(
         can_reach=same.can_reach,
         reason=same.reason,
         others=others,
+        later=same.later,
     )
 
 
@@ -135,6 +141,11 @@ def _planned(entry: Entry, model_before: str) -> Planned | None:
         chance=power["acceptAll"],
         can_reach=bool(power["canReach"]),
         reason=str(power["told"]),
+        later=tuple(
+            ladder.out_of_reach(each)
+            for each in plan.get("laterAttempts", ())
+            if power["canReach"] and not each["canReach"]
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compliance.documents import ladder
 from compliance.documents.methods import RETRAIN
 from compliance.ledger import Entry, states
 from compliance.presentation import next_steps
@@ -80,9 +81,8 @@ def at_signing(
     """
     predicate = Statement.of(statement).predicate
     result, claim = predicate.verdict.result, predicate.method.name == "claimed"
-    policy = [entry.body["plan"] for entry in own if entry.kind == "plan_registered"][-1].get(
-        "policy", {}
-    )
+    plan = _plan(own)
+    policy = plan.get("policy", {})
     awaited = tuple(role for role in policy.get("signoffs", ()) if role != "executor")
     left = attempts.left(home, event, own)
     where = Situation(
@@ -90,17 +90,23 @@ def at_signing(
         claim=claim,
         deployed=result == "PASSED" and not awaited and not claim,
         awaited=awaited if result == "PASSED" else (),
-        due=_due(predicate, policy, left) if result != "PASSED" and not claim else "",
+        due=_due(result, plan, left) if result != "PASSED" and not claim else "",
         left=left,
+        hopeless=not ladder.reachable(plan),
         retrain_seconds=_retrain_seconds(home, predicate),
     )
     return next_steps.next_steps(predicate, where)
 
 
-def _due(predicate: Predicate, policy: Mapping[str, Any], left: Sequence[str]) -> str:
+def _plan(own: Sequence[Entry]) -> Mapping[str, Any]:
+    """The plan that was registered last; empty before there is one."""
+    plans = [entry.body["plan"] for entry in own if entry.kind == "plan_registered"]
+    return plans[-1] if plans else {}
+
+
+def _due(result: str, plan: Mapping[str, Any], left: Sequence[str]) -> str:
     """The method that the policy goes on with by itself; "" where it leaves that to a person."""
-    result, power = predicate.verdict.result, predicate.audit_plan.expected_power
-    reach = power is None or power.can_reach
+    policy, reach = plan.get("policy", {}), ladder.reachable(plan)
     if result not in policy.get("fallback_on", ("FAILED",)) or not left:
         return ""
     if not policy.get("attempts"):
@@ -122,6 +128,7 @@ def situation(
         awaited=event.awaited,
         due=attempts.due(home, event.id, own) if event.begins_again else "",
         left=attempts.left(home, event.id, own),
+        hopeless=not ladder.reachable(_plan(own)),
         retrain_seconds=_retrain_seconds(home, predicate),
     )
 

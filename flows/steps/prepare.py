@@ -164,10 +164,9 @@ def _rung_of(policy: Policy, attempts: Sequence[str], place: int, asked: str) ->
 
 
 def can_reach(ledger: Ledger, event: str) -> bool:
-    """Whether the last plan expects that a pass can be reached; so before there is one."""
+    """Whether the last plan expects that a later attempt can pass; so before there is a plan."""
     plans = ledger.of(event, "plan_registered")
-    power = plans[-1].body["plan"].get("expectedPower", {}) if plans else {}
-    return bool(power.get("canReach", True))
+    return ladder.reachable(plans[-1].body["plan"] if plans else {})
 
 
 def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:

@@ -235,6 +235,14 @@ def test_nothing_of_a_claim_is_promoted_or_tried_again(example: ModuleType) -> N
     assert failed[-1].kind == passed[-1].kind == "ask"
 
 
+def test_attempts_that_cannot_pass_at_their_level_are_not_advised(example: ModuleType) -> None:
+    own = predicate(example, few_shot__1_at_penultimate=0.72)
+    last = next_steps.next_steps(own, replace(HERE, left=("retrain",), hopeless=True))[-1]
+    assert last.kind == "close"
+    assert "At the level of the attempts that are left" in last.text
+    assert "retry" not in last.command
+
+
 def test_whoever_made_a_claim_is_answered_also_once_it_is_closed(example: ModuleType) -> None:
     closed = replace(HERE, claim=True, ended=True)
     for planted in ({}, {"few_shot__1_at_penultimate": 0.92}):

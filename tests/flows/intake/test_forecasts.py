@@ -19,6 +19,7 @@ from flows.state.paths import Home
 
 RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 MODEL = "ab" * 32
+TOLD = "No pass can be reached."
 
 
 def data(held_out: int, trained: int = 60) -> Dataset:
@@ -95,11 +96,21 @@ def test_of_several_plans_about_the_same_the_last_one_counts(home: Home, policy:
             "forget": forget,
             "expectedPower": power,
         }
+        if chance == 0.5:  # the last one about class 1
+            rows = [("renewed", 0.03, True, "It can."), ("retrain", 0.02, False, TOLD)]
+            plan["laterAttempts"] = [
+                {"attempt": place, "method": m, "level": level, "canReach": can, "told": told}
+                for place, (m, level, can, told) in enumerate(rows, 2)
+            ]
         event = RECORDS.put(home)
         ledger.append("attempt_started", event, {"attempt": 1})
         body = {"attempt": 1, "plan": plan, "digest": f"{attempt:02}" * 32}
         ledger.append("plan_registered", event, body)
     plans = forecasts.of_model(home, MODEL)
+    assert [each.later for each in plans] == [
+        (),
+        ("Attempt 3 by retrain, at level 0.02: No pass can be reached.",),
+    ]
     assert [(each.policy, each.forget, each.chance) for each in plans] == [
         ("demo-v1", (0,), 0.75),
         ("demo-v1", (1,), 0.5),
