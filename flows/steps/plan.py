@@ -136,8 +136,9 @@ def register_plan(
     # after a kill it is taken anew, from what is kept of each model, and comes out the same
     baseline = audit.audit_baseline(attempt, data, model, references, seed.value, alone=alone)
     if entry is None:
+        later: Json = {}
         if isinstance(accepted, AcceptedRequest) and alone:
-            power, later = _under_qualification(attempt, accepted, data, model), {}
+            power = _under_qualification(attempt, accepted, data, model)
         else:
             power, later = _expected_powers(accepted, data, baseline)
         content = _plan(accepted, data, model, seed, power) | later
