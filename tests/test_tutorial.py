@@ -33,9 +33,9 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
 def test_a_claim_of_another_method_is_audited_and_does_not_pass(tmp_path: Path) -> None:
     told = _typed(DOCS / "tutorial-audit-a-claim.md", tmp_path)
     assert "edited: digit 3 0%" in told
-    assert "valid, and the verdict is INCONCLUSIVE" in told
+    assert "valid, and the verdict is FAILED" in told
     (event,) = _status(tmp_path)
-    assert (event["verdict"], event["state"]) == ("INCONCLUSIVE", "closed")
+    assert (event["verdict"], event["state"]) == ("FAILED", "closed")
     assert "damp" not in "".join((tmp_path / f).read_text() for f in ("theirs.py", "forget.py"))
 
 

@@ -20,6 +20,8 @@ from flows.state.paths import Attempt
 
 MODELS, REQUESTS = 5, 4
 """Of the queue: models, and requests on each."""
+POLICY = "demo-v3"
+"""Of the queue: its attempts are made as the demo makes them."""
 
 
 PLAINLY = """
@@ -115,21 +117,25 @@ def queue(folder: Path) -> Facts:
         seed = ("--seed", str(number))
         office.damp("train", "--data", "digits", "--name", f"model-{number}", *seed)
     wanted = office.submit_all(
-        [(forget, f"model-{number}") for forget in range(REQUESTS) for number in range(MODELS)]
+        [(forget, f"model-{number}") for forget in range(REQUESTS) for number in range(MODELS)],
+        policy=POLICY,
     )
     due = {event["id"]: event["due"] for event in office.events()}
     with served(office):
         wall, decided = json.loads(office.damp(code=RUN_ALL).splitlines()[-1])
+    every = office.events()
     work = sum(
         note.get("seconds", 0.0)
-        for event in wanted
-        for note in journal.read(Attempt(office.home, event, 1))
+        for event in every
+        for attempt in range(1, event["attempt"] + 1)
+        for note in journal.read(Attempt(office.home, event["id"], attempt))
     )
     order = [row["event"] for row in decided]
-    every = office.events()
     actions = [_next_action(event) for event in every]
     return {
+        "policy": POLICY,
         "requests": len(wanted),
+        "attempts": sum(event["attempt"] for event in every),
         "decided": sum(not event["pending"] for event in every),
         "with_a_computed_next_step": sum(action != "" for action in actions),
         "next_steps": Counter(actions),
@@ -148,7 +154,7 @@ def _next_action(event: Facts) -> str:
     What decided and how many samples are lacking says why, and is nothing to do.
     """
     kinds = [step["kind"] for step in event["next"]]
-    return next((kind for kind in kinds if kind not in ("decided", "samples")), "")
+    return next((kind for kind in kinds if kind not in ("decided", "samples", "predicted")), "")
 
 
 def nightly(folder: Path) -> Facts:

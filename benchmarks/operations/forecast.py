@@ -23,6 +23,8 @@ from flows.state.paths import Attempt
 
 CLASSES = 10
 REFERENCES = (8, 9, 10)
+POLICY = "demo-v3"
+"""Whose rules decide: a request for `retrain` has one attempt there, at the whole level."""
 LIKELY = 0.8
 """From this forecast on a pass is called likely; the target is of these events."""
 TARGET = 10.0
@@ -34,8 +36,8 @@ def forecast(folder: Path) -> Facts:
     office = Office(folder)
     office.damp("train", "--data", "digits", "--name", "digits")
     for count in REFERENCES:
-        changed = {"name": f"of-{count}", "references": count, "fallback": "none"}
-        policy = load_policy("demo-v1").model_copy(update=changed)
+        changed = {"name": f"of-{count}", "references": count}
+        policy = load_policy(POLICY).model_copy(update=changed)
         (folder / f"of-{count}.yaml").write_text(policy.model_dump_json())
     events = [_submitted(office, each, count) for each in range(CLASSES) for count in REFERENCES]
     with served(office):
@@ -44,6 +46,7 @@ def forecast(folder: Path) -> Facts:
     likely = [each for each in outcomes if each[0] >= LIKELY]
     others = [each for each in outcomes if each[0] < LIKELY]
     return {
+        "policy": POLICY,
         "events": len(outcomes),
         "classes": CLASSES,
         "likely": _group(likely),

@@ -20,6 +20,8 @@ from flows.state.paths import Home
 from tests.flows.running import interruptible
 
 Facts = dict[str, Any]
+ONCE = "once.yaml"
+"""A policy of one attempt: what takes the time is damp, not how often a policy tries."""
 
 
 SUBMIT_ALL = """
@@ -44,7 +46,7 @@ class Office:
             **extra,
         }
         policy = load_policy("demo-v1").model_copy(update={"name": "once", "fallback": "none"})
-        (folder / "once.yaml").write_text(policy.model_dump_json())
+        (folder / ONCE).write_text(policy.model_dump_json())
         self.damp("keys", "new")
 
     def start(self, *arguments: str | Path, code: str | None = None) -> subprocess.Popen[str]:
@@ -72,16 +74,16 @@ class Office:
         (event,) = self.submit_all([(forget, model)])
         return event
 
-    def submit_all(self, wanted: Sequence[tuple[int, str]]) -> list[str]:
+    def submit_all(self, wanted: Sequence[tuple[int, str]], policy: str = ONCE) -> list[str]:
         """Ids of requests to forget a class of a model each, handed in by one process."""
-        events = [self._written(forget, model) for forget, model in wanted]
+        events = [self._written(forget, model, policy) for forget, model in wanted]
         self.damp(*(self._request(event) for event in events), code=SUBMIT_ALL)
         return events
 
     def _request(self, event: str) -> Path:
         return self.folder / f"{event}.yaml"
 
-    def _written(self, forget: int, model: str) -> str:
+    def _written(self, forget: int, model: str, policy: str) -> str:
         event = str(uuid.uuid4())
         content = {
             "apiVersion": "damp/v1",
@@ -93,7 +95,7 @@ class Office:
             "model": {"registry": f"{model}@champion"},
             "data": {"name": "digits"},
             "recipe": "digits",
-            "policy": "once.yaml",
+            "policy": policy,
         }
         self._request(event).write_text(json.dumps(content))
         return event

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compliance.documents.methods import RETRAIN
 from compliance.documents.request import Method
@@ -85,7 +85,7 @@ def following(
         attempts: That were declared.
         place: Of the last one that was made; 0 before the first.
         impossible: Methods that this model forbids, with the reason of each.
-        can_reach: Whether the audit plan expects that a pass can be reached at all.
+        can_reach: Whether the audit plan expects that a pass can be reached by any of them.
         hurry: Why there is no time or trust for anything but retraining; "" where there is.
 
     >>> following(("mended", "renewed", "retrain"), 1, impossible={"renewed": "no waist"})
@@ -103,6 +103,33 @@ def following(
             return Next(place=index + 1, skipped=tuple(skipped))
         skipped.append((method, reason))
     return None
+
+
+def reachable(plan: Mapping[str, Any]) -> bool:
+    """Whether an attempt after the one that a plan is about can be expected to pass.
+
+    Each is judged at its own level: the last one may be out of reach where the first was not.
+
+    Args:
+        plan: As it was registered. Where it says nothing of later attempts, what it expects of its
+            own counts; where it expects nothing, a pass can be reached.
+    """
+    later = plan.get("laterAttempts")
+    if later:
+        return any(each["canReach"] for each in later)
+    return bool((plan.get("expectedPower") or {}).get("canReach", True))
+
+
+def out_of_reach(later: Mapping[str, Any]) -> str:
+    """A later attempt that cannot be expected to pass, in words.
+
+    Args:
+        later: One of a plan's `laterAttempts`.
+    """
+    return (
+        f"Attempt {later['attempt']} by {later['method']}, at level {later['level']:g}: "
+        f"{later['told']}"
+    )
 
 
 def goes_on(policy: Policy, verdict: str, *, can_reach: bool = True) -> bool:

@@ -1,9 +1,10 @@
 """What to do after a verdict, computed from the statement and from where its event stands. Pure.
 
 No verdict is a dead end: which rows decided, how many more images or retrained models would decide
-those that did not, which method is worth another attempt, and what training anew would take. Which
-method is next follows from what methods do and from what the policy declares, never from the rows
-that were held out: choosing by these would be another look at them.
+those that did not, whether another cut could differ, which method is worth another attempt, and
+what training anew would take. Which method is next follows from what methods do, from what the
+policy declares, and from training images, never from the rows that were held out: choosing by these
+would be another look at them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from typing import Literal
 
 from compliance.documents.methods import RETRAIN, SUMMARIES
 from compliance.presentation import numbers
-from compliance.signing.facts import AuditRow, ExpectedRow, Predicate
+from compliance.signing.facts import AuditRow, ExpectedRow, Goal, Method, Operator, Predicate
 from damp.catalogue import PRESETS
 
-Verdicts = Literal["decided", "samples", "attempt", "retrain", "sign", "use", "purge"]
+Verdicts = Literal["decided", "samples", "predicted", "attempt", "retrain", "sign", "use", "purge"]
 Kind = Verdicts | Literal["ask", "close", "run", "resume", "identity", "look"]
 SHOWN = 3
 """Rows that are named one by one; the others are counted."""
+LITTLE = 0.02
+"""Difference of a strength that is not worth another attempt."""
+BY_SHRINKAGE = ("mixture", "mended")
+"""Presets whose strength is g s^2 / (1 + g s^2), so that another gain can be predicted."""
 MOST = 64
 """Times as many images and models as there are, beyond which nobody is asked to bring them."""
 
@@ -59,6 +64,7 @@ class Situation:
         due: The method of the attempt that is due by itself; "" where none is.
         left: Methods by which another attempt may be opened, the next one first.
         retrain_seconds: What one full training took here; None where none was measured.
+        hopeless: Whether no attempt that is left can be expected to pass, each at its own level.
     """
 
     event: str
@@ -70,6 +76,7 @@ class Situation:
     due: str = ""
     left: tuple[str, ...] = ()
     retrain_seconds: float | None = None
+    hopeless: bool = False
 
 
 def next_steps(statement: Predicate, where: Situation) -> tuple[NextStep, ...]:
@@ -93,12 +100,11 @@ def _after_a_pass(statement: Predicate, where: Situation) -> Iterator[NextStep]:
             command=f"damp approve {where.event} --role {role}",
         )
     if where.claim:
-        if not where.ended:
-            yield NextStep(
-                kind="close",
-                text="Nothing is promoted of a claim: answer whoever made it, and close the event.",
-                command=f"damp close {where.event} --reason ...",
-            )
+        yield NextStep(
+            kind="ask",
+            text="Nothing is promoted of a claim: answer whoever made it with the report.",
+            command=_closing(where),
+        )
         return
     if not where.deployed and not where.awaited:
         name = statement.registration.name if statement.registration else "NAME"
@@ -118,16 +124,17 @@ def _after_a_pass(statement: Predicate, where: Situation) -> Iterator[NextStep]:
 def _after_anything_else(statement: Predicate, where: Situation) -> Iterator[NextStep]:
     yield _decided(statement)
     yield from _samples(statement)
-    if where.ended:
-        return
     if where.claim:
         yield NextStep(
             kind="ask",
             text="Send the report to whoever made the claim: another edit, or more held-out images "
             "and retrained models, is a new claim.",
-            command=f"damp close {where.event} --reason ...",
+            command=_closing(where),
         )
         return
+    if where.ended:
+        return
+    yield from _predicted(statement.method)
     if where.due:
         yield NextStep(
             kind="retrain" if where.due == RETRAIN else "attempt",
@@ -137,6 +144,11 @@ def _after_anything_else(statement: Predicate, where: Situation) -> Iterator[Nex
         )
         return
     yield from _further(statement, where)
+
+
+def _closing(where: Situation) -> str:
+    """What ends the event; nothing to type where it has ended."""
+    return "" if where.ended else f"damp close {where.event} --reason ..."
 
 
 def _decided(statement: Predicate) -> NextStep:
@@ -245,15 +257,78 @@ def _sizes(row: AuditRow, factor: int) -> str:
     return f" ({' and '.join(parts)})" if parts else ""
 
 
+def _predicted(method: Method) -> Iterator[NextStep]:
+    """Whether another cut could differ, by what training images say of this one."""
+    if method.goals:
+        yield NextStep(kind="predicted", text=_by_goals(method.goals))
+    elif method.parameters.get("preset") in BY_SHRINKAGE and method.operators:
+        text = _by_gain(method.operators, float(method.parameters.get("gain", 1)))
+        yield NextStep(kind="predicted", text=text)
+
+
+def _by_goals(goals: Sequence[Goal]) -> str:
+    """Each class at each depth against what a network without it would show, by estimate."""
+    above, below = [], []
+    for depth in goals:
+        noises = depth.noise or (0.0,) * len(depth.goal)
+        for goal, after, noise in zip(depth.goal, depth.after, noises, strict=True):
+            words = (
+                f"{', '.join(depth.layers)}: {numbers.figure(after)}, {numbers.figure(goal)} would "
+                f"be natural, give or take {numbers.figure(noise)}"
+            )
+            if after > goal + noise:
+                above.append(words)
+            elif after < goal - noise:
+                below.append(words)
+    if above:
+        return (
+            "By the training images the class is more separable than it naturally would be "
+            f"({_listed(above)}): a deeper attempt is worth making."
+        )
+    if below:
+        return (
+            "By the training images the class is less separable than it naturally would be "
+            f"({_listed(below)}): a deeper cut leads further away; training anew does not."
+        )
+    return (
+        "By the training images the class is as separable as it naturally would be: another cut "
+        "can hardly be told from this one. More samples decide, or training anew."
+    )
+
+
+def _by_gain(operators: Sequence[Operator], gain: float) -> str:
+    """What twice the gain would take, of the layer whose class the cut took least of."""
+    weakest = min(operators, key=lambda each: max(each.strength, default=0.0))
+    now = max(weakest.strength, default=0.0)
+    scaled = 2 * gain * max(weakest.separability, default=0.0)
+    twice = scaled / (1 + scaled)
+    if twice - now < LITTLE:
+        return (
+            f"By the training images the cut took {now:.0%} of the class's direction or more in "
+            f"each layer, and twice the gain would take {twice:.0%}: another gain is not worth an "
+            "attempt."
+        )
+    return (
+        f"By the training images the cut took {now:.0%} of the class's direction at "
+        f"{weakest.name}, the least of {len(operators)} layers; twice the gain "
+        f"(`method.gain: {2 * gain:g}` in a new request) would take {twice:.0%}."
+    )
+
+
 def _further(statement: Predicate, where: Situation) -> Iterator[NextStep]:
     """Attempts that may be opened, then what remains when there are none."""
     power = statement.audit_plan.expected_power
-    if power is not None and not power.can_reach and where.left:
+    reach = power is None or power.can_reach
+    if where.left and (where.hopeless or not reach):
+        level = (
+            "At the level of the attempts that are left no model can be expected to pass, one "
+            "trained anew included. "
+        )
         yield NextStep(
             kind="close",
-            text="File a new request with more held-out images or references. Another attempt "
-            f"({', '.join(where.left)}) may be opened all the same by `damp retry`, and is not "
-            "expected to pass.",
+            text=f"{level if reach else ''}File a new request with more held-out images or "
+            f"references. Another attempt ({', '.join(where.left)}) may be opened all the same by "
+            "`damp retry`, and is not expected to pass.",
             command=f"damp close {where.event} --reason ...",
         )
         return

@@ -25,9 +25,8 @@ from compliance.signing.facts import Artefact, Predicate
 Json = dict[str, Any]
 LANGUAGES = ("en", "de", "fr")
 DEFAULT = "en"
-ELSEWHERE = "copies elsewhere"
-PURGE = "damp purge"
-"""Words in the note of an artefact that damp can delete itself."""
+OUTSIDE = ("the data set itself", "copies elsewhere")
+"""Artefacts of the catalogue that do not lie in the state folder."""
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -135,7 +134,7 @@ def pages(
         "words": {
             key: page.say(key)
             for key in catalogue(DEFAULT)
-            if key.startswith(("head.", "col.", "annex", "sign."))
+            if key.startswith(("head.", "col.", "annex", "sign.", "foot."))
             and "{" not in catalogue(DEFAULT)[key]
         },
     }
@@ -247,8 +246,9 @@ def _limits(page: _Page) -> Iterator[str]:
 
 
 def _once(steps: Sequence[NextStep]) -> Sequence[NextStep]:
-    """Each kind of step once: the annex has them all."""
-    return list({step.kind: step for step in reversed(steps)}.values())[::-1]
+    """Each kind of step once, and nothing for the engineer alone: the annex has them all."""
+    wanted = [step for step in reversed(steps) if step.kind != "predicted"]
+    return list({step.kind: step for step in wanted}.values())[::-1]
 
 
 def _next(page: _Page, step: NextStep) -> Json:
@@ -299,7 +299,8 @@ def _dealt_with(page: _Page, artefact: Artefact) -> tuple[str, str]:
     if artefact.artefact.startswith("held-out images"):
         reaudit = page.day(str(page.raw["retention"]["reauditDue"]))
         return office.operator or page.say("owner.operator"), reaudit
-    if PURGE in artefact.note:
+    kept_here = f"art.{artefact.artefact}" in catalogue(DEFAULT)
+    if kept_here and artefact.artefact not in OUTSIDE:
         return office.operator or page.say("owner.operator"), due
     if artefact.artefact == "the data set itself":
         return office.data_owner or page.say("owner.data"), due

@@ -56,6 +56,7 @@ def _environment(*, autoescape: bool) -> Environment:
         "signed_span": lambda interval: numbers.span(interval, sign=True),
         "chance": numbers.chance,
         "clock": numbers.clock,
+        "duration": numbers.duration,
         "strip": lambda worded: strip.strip(facts.row(worded)),
         "tick": numbers.tick,
     }

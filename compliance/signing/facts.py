@@ -173,6 +173,16 @@ class OtherMethod:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """How separable the classes were, should be and are at one depth, on training images."""
+
+    layers: tuple[str, ...]
+    goal: tuple[float, ...]
+    after: tuple[float, ...]
+    noise: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """How the model was changed."""
 
@@ -185,6 +195,7 @@ class Method:
     mended: str | None = None
     renewed: RenewedTop | None = None
     other: OtherMethod | None = None
+    goals: tuple[Goal, ...] = ()
 
     @property
     def repaired(self) -> tuple[Repair, ...]:

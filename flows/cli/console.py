@@ -189,6 +189,10 @@ class Bars:
             self.part, visible=True, description=f"  {_escaped(text)}", completed=done, total=total
         )
 
+    def note(self, text: str) -> None:
+        """Print a line above the bars, where it stays."""
+        self.bars.console.print(f"      {clean(text)}", markup=False, soft_wrap=True)
+
 
 def _escaped(text: str) -> str:
     """Text for a description, which rich would read as markup."""

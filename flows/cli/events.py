@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli import console
+from flows.cli import console, foreseen
 from flows.cli.options import (
     DONE,
     FILE,
@@ -30,7 +30,6 @@ from flows.cli.options import (
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from flows.intake.forecasts import Foreseen
     from flows.records.status import EventStatus
     from flows.state.paths import Home
 
@@ -138,42 +137,14 @@ def submit(
         lines = [
             f"Accepted as event {receipt.id}, due {receipt.due}.",
             *checked.limits,
-            *_expected(receipt.foreseen, file),
-            *_time(forecasts.seconds_of_last(place)),
+            *foreseen.of_request(receipt.foreseen, file),
+            *foreseen.of_steps(forecasts.seconds_of_last(place)),
             console.next_step(f"damp run --event {receipt.id}"),
         ]
     else:
         lines = [f"Event {receipt.id} was filed before with the same content: nothing was done."]
     console.answer(receipt.to_json() | checked.to_json(), lines, as_json=as_json)
     return DONE
-
-
-def _expected(foreseen: Foreseen | None, file: Path) -> Iterator[str]:
-    """How likely an honest model is to pass, as far as that is known now."""
-    if foreseen is None:
-        return
-    yield from foreseen.out_of_reach
-    if foreseen.chance is not None:
-        yield (
-            f"An honest model passes with a chance of {foreseen.chance:.2f}, by an earlier plan "
-            "about the same model, classes and policy."
-        )
-    elif not foreseen.out_of_reach:
-        yield (
-            "How likely an honest model is to pass, step 5 says before anything is audited; "
-            f"`damp references {file}` trains what it needs ahead of time."
-        )
-
-
-def _time(seconds: Mapping[str, float]) -> Iterator[str]:
-    """What the last event here took, and its longest steps."""
-    from compliance.presentation import numbers
-
-    longest = sorted(seconds.items(), key=lambda step: -step[1])[:3]
-    if longest:
-        steps = ", ".join(f"{title} {numbers.duration(taken)}" for title, taken in longest)
-        whole = numbers.duration(sum(seconds.values()))
-        yield f"The last event here took {whole}: {steps}, and the rest."
 
 
 @click.command()
@@ -260,7 +231,9 @@ def _listed(events: Sequence[EventStatus]) -> Iterator[Text | str]:
             (f"  {event.verdict or 'undecided'}", colour),
             (f"  {attempt_in_words(event)}, due {event.due[:10]}", "dim"),
         )
-        details = {"doing": event.doing, "problem": event.problem, "report": event.report}
+        said = any(event.problem and event.problem in step.text for step in event.next)
+        problem = None if said else event.problem  # once is enough
+        details = {"doing": event.doing, "problem": problem, "report": event.report}
         for name, value in details.items():
             if value:
                 yield Text(f"  {name:<7} {value}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli import console
+from flows.cli import console, foreseen
 from flows.cli.options import DONE, architecture, as_json, data, data_root, preprocessing
 
 if TYPE_CHECKING:
@@ -70,8 +70,24 @@ def _lines(result: Inspection) -> Iterator[Table | str]:
                 else ""
             )
         )
+    newest = in_force(support.policy for support in result.supports)
     for support in result.supports:
-        yield _policy_line(support, len(rows))
+        if support.policy in newest:
+            yield _policy_line(support, len(rows))
+    yield from foreseen.of_model(result.plans)
+    yield from foreseen.of_steps(result.seconds)
+
+
+def in_force(names: Iterable[str]) -> set[str]:
+    """Shipped policies without those that a later version has superseded.
+
+    >>> sorted(in_force(["demo-v1", "demo-v3", "l2-v2"]))
+    ['demo-v3', 'l2-v2']
+    """
+    newest: dict[str, str] = {}
+    for name in sorted(names, key=lambda each: int(each.rpartition("-v")[2])):
+        newest[name.rpartition("-v")[0]] = name
+    return set(newest.values())
 
 
 def _size_lines(result: Inspection) -> Iterator[str]:
@@ -126,7 +142,9 @@ def _table(result: Inspection) -> Table:
 
 
 def _policy_line(support: Support, classes: int) -> str:
-    takes = f"; a request takes about {support.minutes:.0f} min" if support.minutes else ""
+    takes = f"; a request takes {_minutes(support.minutes)}" if support.minutes else ""
+    if support.out_of_reach:
+        return f"{support.policy}: no pass can be reached. {' '.join(support.out_of_reach)}"
     if not support.too_small:
         return f"{support.policy}: enough images of every class{takes}."
     if len(support.too_small) == classes:
@@ -134,6 +152,15 @@ def _policy_line(support: Support, classes: int) -> str:
     few = ", ".join(map(str, support.too_small[:10]))
     more = f" and {len(support.too_small) - 10} more" if len(support.too_small) > 10 else ""
     return f"{support.policy}: too few images of classes {few}{more}{takes}."
+
+
+def _minutes(count: float) -> str:
+    """A time for people.
+
+    >>> _minutes(0.3), _minutes(12.4)
+    ('less than a minute', 'about 12 min')
+    """
+    return "less than a minute" if count < 1 else f"about {count:.0f} min"
 
 
 def _bytes(count: int) -> str:

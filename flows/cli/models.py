@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli import console
+from flows.cli import console, foreseen
 from flows.cli.options import (
     DONE,
     architecture,
@@ -198,6 +198,7 @@ def cost(forget: tuple[str, ...], as_json: bool, **options: Any) -> int:
       damp cost --model net.safetensors --architecture damp:cnn --data digits --forget 3 --json
     """
     from flows.data import class_names
+    from flows.intake.forecasts import seconds_of_last
     from flows.operations import cost as forecasts
     from flows.operations import request_costs
     from flows.state.settings import prepared
@@ -208,7 +209,9 @@ def cost(forget: tuple[str, ...], as_json: bool, **options: Any) -> int:
         forecast = forecasts.cost(home, forget=indices, **options)
     measured = request_costs.measured(home)
     answer = forecast.to_json() | {"requests": measured.to_json()}
-    console.answer(answer, [*_lines(forecast), *_requests(measured)], as_json=as_json)
+    expected = [*foreseen.of_model(forecast.plans), *foreseen.of_steps(seconds_of_last(home))]
+    lines = [*_lines(forecast), *expected, *_requests(measured)]
+    console.answer(answer, lines, as_json=as_json)
     return DONE
 
 
@@ -229,8 +232,8 @@ def _requests(measured: Measured) -> Iterator[Table | str]:
     prices, setting = measured.prices, Setting()
     if prices is None:
         yield (
-            "What requests cost by retraining, at L3 and under a qualification is not said: not "
-            f"measured here yet is {', '.join(measured.lacking)}."
+            "What requests cost by retraining, at L3 and under a qualification can be compared "
+            f"once this was measured here: {', '.join(measured.lacking)}."
         )
         return
     rows = [

@@ -12,7 +12,6 @@ import click
 
 from flows.cli import console
 from flows.cli.options import DONE, FILE, as_json, attempt, home
-from flows.state import event_ids
 from flows.state.errors import EventError
 from flows.state.paths import Home
 
@@ -76,8 +75,8 @@ def report(
     """Make the report of an attempt, brought up to date with the ledger.
 
     Its first two pages are for the person who signs. The page that was filed, report.html, stays as
-    it is. With --compare several attempts stand
-    side by side in comparison.html; with --index a page leads to all events.
+    it is. With --compare several attempts stand side by side in comparison.html; with --index a
+    page leads to all events.
 
     \b
     Examples:
@@ -89,6 +88,7 @@ def report(
       damp report --index --open
     """
     from flows.records import reports
+    from flows.state import event_ids
 
     place, events = home(), ([event] if event else []) + list(others)
     form = "markdown" if form == "md" else form

@@ -48,11 +48,11 @@ def inbox(ended: bool, as_json: bool) -> int:
 
 
 def _steps(rows: Sequence[Row]) -> dict[str, tuple[NextStep, ...]]:
-    """What to do after each verdict that is not PASSED; empty for the others."""
+    """What to do about each that is not PASSED, also about what stopped; empty for the others."""
     from flows.records import status
 
-    decided = any(row.verdict not in (None, "PASSED") for row in rows)
-    every = {event.id: event.next for event in status.all_events(home())} if decided else {}
+    asked = any(row.verdict != "PASSED" for row in rows)
+    every = {event.id: event.next for event in status.all_events(home())} if asked else {}
     return {row.id: every.get(row.id, ()) if row.verdict != "PASSED" else () for row in rows}
 
 
@@ -64,9 +64,10 @@ def _open(rows: Sequence[Row], steps: Mapping[str, tuple[NextStep, ...]]) -> Ite
     for row in rows:
         if row.next and not steps[row.id]:
             yield f"{row.id[:8]}  {row.next}"
-        for step in steps[row.id]:
-            command = f" {step.command}" if step.command else ""
-            yield f"{row.id[:8]}  {step.text}{command}"
+        for number, step in enumerate(steps[row.id]):
+            yield f"{'' if number else row.id[:8]:8}  {step.text}"
+            if step.command:
+                yield f"{'':10}{step.command}"
 
 
 def _table(rows: Sequence[Row]) -> Table:

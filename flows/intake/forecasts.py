@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from compliance.documents import ladder
 from compliance.documents.policy import Policy
 from compliance.ledger import Entry, Ledger
 from compliance.verdict import expected_power
@@ -33,12 +34,16 @@ class Foreseen:
         chance: That an honest model passes, by an earlier plan; None where there is none.
         can_reach: Whether that plan expected a verdict to be reached; None likewise.
         reason: Its sentence.
+        others: The chances by plans about other classes, of the same model and policy.
+        later: What that plan expected of later attempts that cannot pass, in sentences.
     """
 
     out_of_reach: tuple[str, ...] = ()
     chance: float | None = None
     can_reach: bool | None = None
     reason: str = ""
+    others: tuple[float, ...] = ()
+    later: tuple[str, ...] = ()
 
     @property
     def hopeless(self) -> bool:
@@ -47,7 +52,35 @@ class Foreseen:
 
     def to_json(self) -> dict[str, Any]:
         """The entry `forecast` of `damp submit --json`."""
-        return asdict(self) | {"out_of_reach": list(self.out_of_reach)}
+        lists = {name: list(getattr(self, name)) for name in ("out_of_reach", "others", "later")}
+        return asdict(self) | lists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What the last plan about a model, some classes and a policy expected.
+
+    Attributes:
+        policy: Its name.
+        digest: Of the policy.
+        forget: The classes.
+        chance: That an honest model passes; None where nothing says.
+        can_reach: Whether a verdict was expected to be reached.
+        reason: Its sentence.
+        later: Of attempts after its own, those that cannot be expected to pass, in sentences.
+    """
+
+    policy: str
+    digest: str
+    forget: tuple[int, ...]
+    chance: float | None
+    can_reach: bool
+    reason: str
+    later: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of `plans` in the JSON of `damp inspect` and `damp cost`."""
+        return asdict(self) | {"forget": list(self.forget), "later": list(self.later)}
 
 
 def foresee(
@@ -67,39 +100,53 @@ def foresee(
         for part, labels in (("train", dataset.train_labels), ("test", dataset.test_labels))
     }
     gaps = tuple(expected_power.by_sizes(policy, sizes))
-    power = _earlier(home, policy, forget, model_before)
-    if power is None:
-        return Foreseen(out_of_reach=gaps)
+    plans = [each for each in of_model(home, model_before) if each.digest == policy.digest()]
+    same = next((each for each in plans if each.forget == tuple(forget)), None)
+    others = tuple(p.chance for p in plans if p is not same and p.chance is not None)
+    if same is None:
+        return Foreseen(out_of_reach=gaps, others=others)
     return Foreseen(
         out_of_reach=gaps,
-        chance=power["acceptAll"],
-        can_reach=bool(power["canReach"]),
-        reason=str(power["told"]),
+        chance=same.chance,
+        can_reach=same.can_reach,
+        reason=same.reason,
+        others=others,
+        later=same.later,
     )
 
 
-def _earlier(
-    home: Home, policy: Policy, forget: Sequence[int], model_before: str
-) -> Mapping[str, Any] | None:
-    """What the last plan about the same model, classes and policy expected."""
+def of_model(home: Home, model_before: str) -> tuple[Planned, ...]:
+    """What plans about a model expected: the last one for each policy and classes.
+
+    Args:
+        home: The state folder.
+        model_before: SHA-256 of the model's file.
+    """
     entries = Ledger(home.ledger).entries() if home.ledger.exists() else []
-    wanted = (model_before, policy.digest(), list(forget))
-    powers = [_power(entry) for entry in entries if _about(entry) == wanted]
-    return next((power for power in reversed(powers) if power), None)
+    plans = (_planned(entry, model_before) for entry in entries if entry.kind == "plan_registered")
+    last = {(each.digest, each.forget): each for each in plans if each is not None}
+    return tuple(sorted(last.values(), key=lambda each: (each.policy, each.forget)))
 
 
-def _about(entry: Entry) -> tuple[object, object, object] | None:
-    """Which model, policy and classes an entry's plan is about; None of other entries."""
-    plan = entry.body.get("plan") if entry.kind == "plan_registered" else None
-    if not isinstance(plan, Mapping):
+def _planned(entry: Entry, model_before: str) -> Planned | None:
+    """The forecast of an entry's plan; None of one about another model, or without a forecast."""
+    plan = entry.body["plan"]
+    power = plan.get("expectedPower") if plan.get("modelBefore") == model_before else None
+    if not isinstance(power, Mapping) or not {"acceptAll", "canReach", "told"} <= power.keys():
         return None
-    return plan.get("modelBefore"), plan.get("policyDigest"), plan.get("forget")
-
-
-def _power(entry: Entry) -> Mapping[str, Any] | None:
-    power = entry.body["plan"].get("expectedPower")
-    whole = isinstance(power, Mapping) and {"acceptAll", "canReach", "told"} <= power.keys()
-    return power if whole else None
+    return Planned(
+        policy=str(plan.get("policy", {}).get("name", "")),
+        digest=str(plan.get("policyDigest")),
+        forget=tuple(plan["forget"]),
+        chance=power["acceptAll"],
+        can_reach=bool(power["canReach"]),
+        reason=str(power["told"]),
+        later=tuple(
+            ladder.out_of_reach(each)
+            for each in plan.get("laterAttempts", ())
+            if power["canReach"] and not each["canReach"]
+        ),
+    )
 
 
 def refuse_hopeless(foreseen: Foreseen) -> None:

@@ -120,9 +120,10 @@ def retry(home: Home, event: str, *, preset: str | None) -> Entry:
     now = _current(home, whose)
     if now.verdict not in ("FAILED", "INCONCLUSIVE") or now.ended or now.pending:
         remedy = f" `damp run --event {whose}` carries it out." if now.pending else ""
+        verdict = f"its verdict is {now.verdict}" if now.verdict else "it has no verdict"
         raise StateError(
-            f"Event {whose} is {now.state.value} with verdict {now.verdict or 'none'}: another "
-            f"attempt follows a FAILED or INCONCLUSIVE that nothing else follows by itself.{remedy}"
+            f"Event {whose} is {now.state.value}, and {verdict}: another attempt follows a FAILED "
+            f"or INCONCLUSIVE that nothing else follows by itself.{remedy}"
         )
     left = attempts.left(home, whose, Ledger(home.ledger).of(whose))
     if not left:

@@ -22,7 +22,6 @@ from flows.intake.clock import Clock
 from flows.intake.forecasts import Foreseen
 from flows.intake.model_checks import STRICT, Acceptance, Checked
 from flows.intake.receipts import Receipt
-from flows.records import qualifications
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state import locks
@@ -127,6 +126,7 @@ def _check(
     recipe = recipe_source(request.recipe, origin)
     recipes.get(recipe)
     model = model_source.locate(home, request.model, origin)
+    model_source.refuse_superseded(home, model)
     retired = model.retired()
     spec = spec_of(request.data, origin, model.preprocessing)
     dataset = loaders.load(spec).without(retired)
@@ -175,7 +175,10 @@ def check_classes(dataset: Dataset, forget: list[int], policy: Policy) -> None:
     if len(set(present) - set(forget)) < 2:
         problems.append("at least two classes must stay, or there is nothing to compare with")
     if problems:
-        raise EventError(f"The scope cannot be carried out: {'; '.join(problems)}.")
+        raise EventError(
+            f"The scope cannot be carried out: {'; '.join(problems)}. `damp classes` lists the "
+            "classes and their images, `damp inspect` which policies have enough of them."
+        )
 
 
 def check_qualification(
@@ -191,10 +194,11 @@ def check_qualification(
     Raises:
         EventError: With every problem.
     """
-    from flows.data import loaders, versions
-
     if policy.yardstick is None:
         return
+    from flows.data import loaders, versions
+    from flows.records import qualifications
+
     data = versions.version_of(loaders.load(spec), model.retired())
     problems = list(
         qualifications.problems(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.data.dataset import DataSpec
+from flows.intake import forecasts
+from flows.intake.forecasts import Planned
 from flows.registry import model_source
 from flows.registry.model_source import Located
 from flows.state.errors import ModelError
@@ -29,6 +31,7 @@ class Forecast:
         gain: Factor of every strength.
         samples: Rows that the statistics are of.
         classes: One forecast for each class.
+        plans: What plans about the model expected of requests, where there were some.
     """
 
     model: str
@@ -37,6 +40,7 @@ class Forecast:
     gain: float
     samples: int
     classes: tuple[Cost, ...]
+    plans: tuple[Planned, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `damp cost --json`."""
@@ -47,6 +51,7 @@ class Forecast:
             "gain": self.gain,
             "samples": self.samples,
             "classes": [_class_to_json(cost) for cost in self.classes],
+            "plans": [plan.to_json() for plan in self.plans],
         }
 
 
@@ -83,11 +88,12 @@ def cost(
     retired = source.retired()
     root = str(data_root.resolve()) if data_root else None
     whole = loaders.load(DataSpec(name=data, root=root, preprocessing=source.preprocessing))
+    weights = digest_file(source.path)
     statistics = statistics_cache.measured(
         home,
         source.load(whole),
         whole.without(retired),
-        weights=digest_file(source.path),
+        weights=weights,
         data_version=versions.version_of(whole, retired),
         retired=retired,
     )
@@ -98,6 +104,7 @@ def cost(
         gain=gain,
         samples=statistics.samples,
         classes=damp.costs(statistics, classes=forget or None, preset=preset, gain=gain),
+        plans=forecasts.of_model(home, weights),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from compliance.documents.preprocessing import Preprocessing, content_of
+from flows.intake.forecasts import Planned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +66,14 @@ class Support:
     Attributes:
         policy: Its name.
         too_small: Classes that have fewer than it needs; empty where all can be requested.
+        out_of_reach: What its margins cannot be met with, in sentences, at the sizes of the
+            smallest class that has enough; empty where sizes rule nothing out.
         minutes: A request by it takes, about, with nothing cached; None without a model.
     """
 
     policy: str
     too_small: tuple[int, ...]
+    out_of_reach: tuple[str, ...]
     minutes: float | None
 
 
@@ -91,6 +95,8 @@ class Inspection:
         free: Bytes free where the state folder lies.
         supports: By policy.
         left_out: Files that are not read, by reason.
+        plans: What plans about the model expected, where there were some.
+        seconds: What each step took of the last event that was carried out here.
     """
 
     data: str
@@ -105,7 +111,13 @@ class Inspection:
     free: int
     supports: tuple[Support, ...]
     left_out: dict[str, int]
+    plans: tuple[Planned, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         applied = content_of(self.preprocessing)
-        return asdict(replace(self, preprocessing=None)) | {"preprocessing": applied}
+        plans = [plan.to_json() for plan in self.plans]
+        return asdict(replace(self, preprocessing=None)) | {
+            "preprocessing": applied,
+            "plans": plans,
+        }

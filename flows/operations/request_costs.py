@@ -13,9 +13,8 @@ from statistics import fmean
 from typing import Any
 
 from compliance.qualification.costing import Comparison, Prices, Setting, compare
-from flows.records import audit_cost
+from flows.records import audit_cost, training_times
 from flows.state.paths import Attempt, Home
-from flows.steps.method_cost import SECONDS
 
 REQUESTS = (10, 100, 1000)
 """As many as there are classes, each asked for once."""
@@ -83,7 +82,7 @@ def measured(home: Home) -> Measured:
         elif policy["references"]:
             with_references.append(seconds)
     return Measured(
-        training=_mean(list(_trainings(home))),
+        training=_mean(training_times.measured(home)),
         cut=_mean(cuts),
         audit=_mean(with_references),
         alone=_mean(alone),
@@ -98,13 +97,6 @@ def _attempts(home: Home) -> Iterator[Attempt]:
             attempt = Attempt(home, folder.parent.name, int(number))
             if attempt.plan.exists() and attempt.edit.exists() and attempt.cost.exists():
                 yield attempt
-
-
-def _trainings(home: Home) -> Iterator[float]:
-    for note in sorted(home.references.glob("*.json")):
-        seconds = json.loads(note.read_bytes()).get(SECONDS)
-        if seconds is not None:
-            yield float(seconds)
 
 
 def _mean(values: Sequence[float]) -> float | None:

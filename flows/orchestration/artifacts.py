@@ -43,6 +43,10 @@ class Progress:
         else:
             update_progress_artifact(self.artifact, progress=share, description=words)
 
+    def note(self, text: str) -> None:
+        """A line on the run's Logs tab."""
+        run_pages.log(text)
+
 
 def show_verdict(attempt: Attempt, closed: Closed) -> None:
     """The verdict in words, every audit as a row, and the way to the report."""

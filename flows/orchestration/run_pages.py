@@ -36,6 +36,11 @@ def name() -> str:
         return f"attempt {attempt} ({event[:8]})"  # its first step says what is wrong with it
 
 
+def with_time() -> str:
+    """Of a scheduled run that begins: what and when, as in "registry-scan, 2026-05-12 06:00"."""
+    return f"{flow_run.flow_name}, {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
 def _subject(home: Home, event: str) -> str:
     """Which class of which model."""
     if home.claim(event).exists():

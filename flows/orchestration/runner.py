@@ -44,7 +44,7 @@ def _run_attempt(home: Home, event: str) -> Closed:
     run = _flow(home, event)
     attempt = Attempt(home, event, attempt_due(home, event))
     page = artifacts.Progress(attempt, len(STEPS))
-    recorder = progress.Recorder(progress.current(), attempt.progress, page.step)
+    recorder = progress.Recorder(progress.current(), attempt.progress, page)
     reporting = progress.reporting_to(recorder)
     # the heartbeat costs a second at the end of every flow, and only servers look for it
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})

@@ -18,7 +18,7 @@ from prefect.types.entrypoint import EntrypointType
 from compliance.formats.plain_text import markdown, visible
 from flows.intake import batches, lifecycle, requests, webhooks
 from flows.operations import reaudit
-from flows.orchestration import reconcile
+from flows.orchestration import reconcile, run_pages
 from flows.orchestration.parking import Row, decide
 from flows.qualification import spot_checks
 from flows.state import interrupts, locks, progress
@@ -39,7 +39,7 @@ REAUDITS, SPOT_CHECKS, SCAN = "1d", "1d", "6h"
 otherwise."""
 
 
-@flow(name="compliance-run", validate_parameters=False)
+@flow(name="compliance-run", flow_run_name=run_pages.with_time, validate_parameters=False)
 def compliance_run(home: str) -> list[Row]:
     """Carry out all pending requests of a state folder, the nearest deadline first.
 
@@ -69,7 +69,7 @@ def _carry_out(place: Home) -> tuple[list[Row], list[Reminder]]:
         return [decide(place, event) for event in pending], reminders
 
 
-@flow(name="due-dates", validate_parameters=False)
+@flow(name="due-dates", flow_run_name=run_pages.with_time, validate_parameters=False)
 def due_dates(reminders: list[Json]) -> None:
     """Fail on purpose, once for each warning day that an event reaches, so that it is noticed.
 
@@ -85,7 +85,7 @@ def due_dates(reminders: list[Json]) -> None:
     raise GateError(f"Due dates come near: {listed}. `damp inbox` says what has to happen next.")
 
 
-@flow(name="reaudit-run", validate_parameters=False)
+@flow(name="reaudit-run", flow_run_name=run_pages.with_time, validate_parameters=False)
 def reaudit_run(home: str) -> list[Json]:
     """Audit again what is due. One that no longer passes fails this run, so that it is noticed."""
     place = Home(Path(home))
@@ -101,7 +101,7 @@ def reaudit_run(home: str) -> list[Json]:
     return rows
 
 
-@flow(name="spot-check-run", validate_parameters=False)
+@flow(name="spot-check-run", flow_run_name=run_pages.with_time, validate_parameters=False)
 def spot_check_run(home: str) -> list[Json]:
     """Audit drawn events under a qualification against retrained models.
 
@@ -124,7 +124,7 @@ def spot_check_run(home: str) -> list[Json]:
     return rows
 
 
-@flow(name="registry-scan", validate_parameters=False)
+@flow(name="registry-scan", flow_run_name=run_pages.with_time, validate_parameters=False)
 def registry_scan(home: str) -> list[Json]:
     """Check every version and alias; one without a valid statement behind it fails this run."""
     from flows.registry import gate

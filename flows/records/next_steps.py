@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compliance.documents import ladder
 from compliance.documents.methods import RETRAIN
 from compliance.ledger import Entry, states
 from compliance.presentation import next_steps
 from compliance.presentation.next_steps import NextStep, Situation
 from compliance.signing import Statement
 from compliance.signing.facts import Predicate
-from flows.records import attempts
+from flows.records import attempts, training_times
 from flows.state.paths import Home
+
+REMEDY = (
+    "Remove the cause, then run it again; where that cannot be, `damp cancel` withdraws the "
+    "request, and a new one takes its place."
+)
+"""What lets an event go on that an error has stopped."""
 
 
 def of(
@@ -32,31 +39,32 @@ def of(
     return next_steps.next_steps(predicate, situation(home, event, own, predicate))
 
 
-def undecided(event: states.Event, problem: str | None) -> tuple[NextStep, ...]:
+def undecided(event: states.Event, problem: str | None, stopped: str = "") -> tuple[NextStep, ...]:
     """What lets an event go on that has no verdict, or that was parked; nothing once it has ended.
 
     Args:
         event: Where it stands.
         problem: Why it was parked, or what is wrong with its entries.
+        stopped: Why the step of a run that a person started stopped; "" where none did.
     """
     if event.ended:
         return ()
     run = f"damp run --event {event.id}"
     if event.state is states.State.ERROR:
-        text = (
-            f"It was parked: {problem or 'without a reason'} Remove the cause, then run it again."
-        )
+        text = f"It was parked: {problem or 'without a reason'} {REMEDY}"
         return (NextStep(kind="resume", text=text, command=run),)
     if event.problem:
         text = f"Its entries contradict each other: {event.problem}"
         return (NextStep(kind="look", text=text, command=f"damp ledger show --event {event.id}"),)
     if event.state is states.State.PAUSED:
-        text = "It is paused, and its clock stands: let it go on."
+        text = "It is paused, and its clock goes on: let it be carried out."
         return (NextStep(kind="resume", text=text, command=f"damp resume {event.id}"),)
     if event.identity == "required" and not event.verified_by:
         text = "The policy wants to know who asks before anything runs."
         command = f"damp verify-identity {event.id} --role ROLE"
         return (NextStep(kind="identity", text=text, command=command),)
+    if stopped:
+        return (NextStep(kind="resume", text=f"It stopped: {stopped} {REMEDY}", command=run),)
     return (NextStep(kind="run", text="Carry it out, or let the schedule do it.", command=run),)
 
 
@@ -73,9 +81,8 @@ def at_signing(
     """
     predicate = Statement.of(statement).predicate
     result, claim = predicate.verdict.result, predicate.method.name == "claimed"
-    policy = [entry.body["plan"] for entry in own if entry.kind == "plan_registered"][-1].get(
-        "policy", {}
-    )
+    plan = _plan(own)
+    policy = plan.get("policy", {})
     awaited = tuple(role for role in policy.get("signoffs", ()) if role != "executor")
     left = attempts.left(home, event, own)
     where = Situation(
@@ -83,17 +90,23 @@ def at_signing(
         claim=claim,
         deployed=result == "PASSED" and not awaited and not claim,
         awaited=awaited if result == "PASSED" else (),
-        due=_due(predicate, policy, left) if result != "PASSED" and not claim else "",
+        due=_due(result, plan, left) if result != "PASSED" and not claim else "",
         left=left,
-        retrain_seconds=_retrain_seconds(predicate),
+        hopeless=not ladder.reachable(plan),
+        retrain_seconds=_retrain_seconds(home, predicate),
     )
     return next_steps.next_steps(predicate, where)
 
 
-def _due(predicate: Predicate, policy: Mapping[str, Any], left: Sequence[str]) -> str:
+def _plan(own: Sequence[Entry]) -> Mapping[str, Any]:
+    """The plan that was registered last; empty before there is one."""
+    plans = [entry.body["plan"] for entry in own if entry.kind == "plan_registered"]
+    return plans[-1] if plans else {}
+
+
+def _due(result: str, plan: Mapping[str, Any], left: Sequence[str]) -> str:
     """The method that the policy goes on with by itself; "" where it leaves that to a person."""
-    result, power = predicate.verdict.result, predicate.audit_plan.expected_power
-    reach = power is None or power.can_reach
+    policy, reach = plan.get("policy", {}), ladder.reachable(plan)
     if result not in policy.get("fallback_on", ("FAILED",)) or not left:
         return ""
     if not policy.get("attempts"):
@@ -115,13 +128,16 @@ def situation(
         awaited=event.awaited,
         due=attempts.due(home, event.id, own) if event.begins_again else "",
         left=attempts.left(home, event.id, own),
-        retrain_seconds=_retrain_seconds(predicate),
+        hopeless=not ladder.reachable(_plan(own)),
+        retrain_seconds=_retrain_seconds(home, predicate),
     )
 
 
-def _retrain_seconds(predicate: Predicate) -> float | None:
-    """What one full training took, as the statement says; None where it does not."""
+def _retrain_seconds(home: Home, predicate: Predicate) -> float | None:
+    """What one full training took: as the statement says, else as measured in this state folder."""
     declared = predicate.event.attempts
     measured = [cost.retraining_seconds for cost in declared.costs] if declared else []
     timed = [seconds for seconds in measured if seconds is not None]
-    return timed[-1] if timed else None
+    return (
+        timed[-1] if timed else training_times.mean(home, data=predicate.inputs.data_before.version)
+    )

@@ -46,7 +46,7 @@ class EventStatus:
         model_after: SHA-256 of the weights after.
         data_before: Version of the data before.
         data_after: Version without the forgotten rows.
-        problem: Why the event was parked, or what is wrong with its entries.
+        problem: Why the event was parked or its step stopped, or what is wrong with its entries.
     """
 
     id: str
@@ -129,7 +129,7 @@ def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatu
         reasons=verdict["reasons"] if verdict else [],
         next=_next(home, event, own, last),
         cost=AuditCost.from_json(cost) if cost else None,
-        problem=_problem(own, event),
+        problem=_problem(own, event) or _stopped(home, event) or None,
         **_versions(attempt, predicate),
     )
 
@@ -201,7 +201,7 @@ def _next(
     """What to do after the last statement, be a further attempt under way or not; before there is
     one, or where the event was parked, what lets it go on."""
     if last is None or event.state is states.State.ERROR:
-        return next_steps.undecided(event, _problem(own, event))
+        return next_steps.undecided(event, _problem(own, event), _stopped(home, event))
     try:
         return next_steps.of(home, event, own, last)
     except JsonError:
@@ -215,12 +215,19 @@ def _doing(attempt: Attempt) -> str:
         return "waiting"
     last = notes[-1]
     step = f"{last['number']}/{last['of']} {last['title']}"
+    if last["what"] == journal.STOPPED:
+        return f"{step} (stopped)"
     if not psutil.pid_exists(last["pid"]):
         return f"{step} (interrupted: `damp run` goes on)"
     part = progress.read(attempt.progress)
     if last["what"] == "began" and part and part.pid == last["pid"]:
         return f"{step} ({part.text}, {part.done} of {part.total})"
     return f"{step} ({last['what']})"
+
+
+def _stopped(home: Home, event: states.Event) -> str:
+    """Why the attempt that is under way stopped; "" where it did not."""
+    return journal.reason(Attempt(home, event.id, max(event.attempt, 1))) if event.pending else ""
 
 
 def _problem(own: Sequence[Entry], event: states.Event) -> str | None:

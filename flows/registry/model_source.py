@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.state.errors import EventError
 from flows.state.paths import Home
 
 if TYPE_CHECKING:
@@ -81,6 +82,27 @@ def locate(home: Home, named: ModelSource, origin: Path) -> Located:
         architecture=str(named.architecture),
         preprocessing=preprocessing_sources.resolve(named.preprocessing, origin),
     )
+
+
+def refuse_superseded(home: Home, source: Located) -> None:
+    """Refuse a registered version that is not the champion, where there is one.
+
+    Raises:
+        EventError: Another version is in use.
+    """
+    if source.registry is None:
+        return
+    from flows.registry import resolve
+
+    name, version = str(source.registry["name"]), int(source.registry["version"])
+    with resolve.read_registry(home) as registry:
+        champion = resolve.champion_of(registry, name)
+    if champion not in (None, version):
+        raise EventError(
+            f"The request is about {name} version {version}, but the champion is version "
+            f"{champion}: a model made from another one could not take its place. Request it of "
+            f"'{name}@{resolve.CHAMPION}'."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,11 @@ def prefect_api() -> str | None:
     base = url.rstrip("/")
     password = prefect_auth()
     sent = auth.header(password) if password else None
-    theirs = processes.fetch(f"{base}/admin/version", 10, sent)
-    _compare("Prefect", base, theirs and theirs.strip('"'), importlib.metadata.version("prefect"))
+    version = f"{base}/admin/version"
+    theirs = processes.fetch(version, 10, sent)
+    locked = theirs is None and processes.refuses(version, 10, sent)
+    ours = importlib.metadata.version("prefect")
+    _compare("Prefect", base, theirs and theirs.strip('"'), ours, locked=locked)
     return url
 
 
@@ -97,13 +100,26 @@ def _refuse_cloud(url: str, setting: str) -> None:
     )
 
 
-def _compare(what: str, url: str, theirs: str | None, ours: str) -> None:
-    """A server of another version may take requests that it then misreads."""
+def _compare(what: str, url: str, theirs: str | None, ours: str, *, locked: bool = False) -> None:
+    """A server of another version may take requests that it then misreads.
+
+    Args:
+        what: Of which kind it is.
+        url: Where it is.
+        theirs: Its version; None where it does not say.
+        ours: The version that we work with.
+        locked: Whether it has refused our password.
+    """
+    if theirs is None and locked:
+        raise ServerError(
+            f"The {what} server at {url} wants another password than that of "
+            f"DAMP_{what.upper()}_AUTH: set it as `user:password`. On the machine where `damp up` "
+            "started it the password stands in servers.auth of the state folder."
+        )
     if theirs is None:
         raise ServerError(
-            f"No {what} server answers at {url}, or it wants another password than that of "
-            f"DAMP_{what.upper()}_AUTH. Start it (`damp up` starts one on this machine), set the "
-            "password, or take the address out of the settings to work without one."
+            f"No {what} server answers at {url}. Start it (`damp up` starts one on this machine), "
+            "or take the address out of the settings to work without one."
         )
     if theirs != ours:
         raise ServerError(

@@ -6,12 +6,10 @@ import contextlib
 import os
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import psutil
@@ -19,6 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.state.settings import LOOPBACK
 
+if TYPE_CHECKING:
+    import urllib.request
+
+REFUSALS = (401, 403)
 PATIENCE = 5.0
 """Seconds that a process is given to end by itself."""
 
@@ -116,6 +118,9 @@ def comes_up(url: str, seconds: float, is_alive: Callable[[], bool]) -> bool:
 
 def fetch(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> str | None:
     """The text that a server answers at `url`; None where it does not, or not with 200."""
+    import urllib.error
+    import urllib.request
+
     try:
         request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - http only
         with opener(url).open(request, timeout=seconds) as reply:
@@ -124,8 +129,25 @@ def fetch(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = No
         return None
 
 
+def refuses(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> bool:
+    """Whether a server answers at `url` that it wants another password: with 401 or 403."""
+    import urllib.error
+    import urllib.request
+
+    try:
+        request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - http only
+        opener(url).open(request, timeout=seconds).close()
+    except urllib.error.HTTPError as answer:
+        return answer.code in REFUSALS
+    except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError):
+        return False
+    return False
+
+
 def opener(url: str) -> urllib.request.OpenerDirector:
     """What opens an address: this machine's own ones never through a proxy."""
+    import urllib.request
+
     host = (urlsplit(url).hostname or "").lower()
     here = host in LOOPBACK or host.startswith("127.")
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 
 from compliance.formats import files
 from flows.state import logs, progress
+from flows.state.errors import is_refusal
 from flows.state.paths import Attempt
 
 
@@ -52,9 +54,24 @@ FORMER: Mapping[str, Label] = {
 """Steps by their names in older journals, whose lines have neither number nor title."""
 
 
+STOPPED = "stopped"
+"""What a note says of a step that an error ended."""
+REASON = 2000
+"""Characters of the error that are kept."""
+
+
+def reason(attempt: Attempt) -> str:
+    """Why the last step of an attempt stopped; "" where none did, or where one runs again."""
+    notes = read(attempt)
+    return str(notes[-1].get("why", "")) if notes and notes[-1].get("what") == STOPPED else ""
+
+
 @contextmanager
 def entered(attempt: Attempt, step: Label) -> Iterator[None]:
-    """Note that a step runs and when it is done. Steps taken from memory do not come here."""
+    """Note that a step runs, and when it is done or why it stopped.
+
+    Steps taken from memory do not come here.
+    """
     progress.current().step(step.number, step.title)
     attempt.folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
@@ -62,7 +79,13 @@ def entered(attempt: Attempt, step: Label) -> Iterator[None]:
     label = _label(step)
     _note(attempt, label | {"what": "began"})
     log.info("step began", facts={"step": step.name})
-    yield
+    try:
+        yield
+    except Exception as error:
+        why = str(error) if is_refusal(error) else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):  # the disk may be what is full: the error itself counts
+            _note(attempt, label | {"what": STOPPED, "why": why[:REASON]})
+        raise
     seconds = round(time.monotonic() - start, 3)
     _note(attempt, label | {"what": "done", "seconds": seconds})
     log.info("step done", facts={"step": step.name, "seconds": seconds})

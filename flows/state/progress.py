@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +27,19 @@ class Reporter(Protocol):
     def advance(self, text: str, done: int, total: int) -> None:
         """A part of the running step is done."""
 
+    def note(self, text: str) -> None:
+        """What a person should read before the next step begins; it stays to be read."""
+
+
+class Page(Protocol):
+    """A page that shows which step runs, and keeps what was noted."""
+
+    def step(self, number: int, title: str) -> None:
+        """A step of the event begins."""
+
+    def note(self, text: str) -> None:
+        """A line to keep."""
+
 
 class Silent:
     """Shows nothing."""
@@ -35,6 +48,9 @@ class Silent:
         """Show nothing."""
 
     def advance(self, text: str, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
         """Show nothing."""
 
 
@@ -83,17 +99,22 @@ class Recorder:
     Args:
         others: The reporter that all is passed on to.
         file: The file.
-        page: Takes number and title of a step.
+        page: Takes each step and note as well.
     """
 
-    def __init__(self, others: Reporter, file: Path, page: Callable[[int, str], None]) -> None:
+    def __init__(self, others: Reporter, file: Path, page: Page) -> None:
         self.others, self.file, self.page, self.last = others, file, page, 0.0
 
     def step(self, number: int, title: str) -> None:
         """A step of the event begins; its first part is written at once."""
         self.others.step(number, title)
-        self.page(number, title)
+        self.page.step(number, title)
         self.last = 0.0
+
+    def note(self, text: str) -> None:
+        """Pass a note on."""
+        self.others.note(text)
+        self.page.note(text)
 
     def advance(self, text: str, done: int, total: int) -> None:
         """Write the part, at most twice a second."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flows.records.training_times import SECONDS
 from flows.state.facts import Artifact, Fact, Json, References
 from flows.state.paths import Home
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from audits.references import Recipe
     from flows.data.dataset import Dataset
     from flows.models.renewal import Build
-
-SECONDS = "seconds"
-"""Key of a trained model's note under which its training's seconds are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

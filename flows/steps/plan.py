@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
+from compliance.documents import ladder
 from compliance.documents.policy import Policy
 from compliance.ledger import Ledger
 from flows.state import others_code, progress
@@ -135,12 +136,12 @@ def register_plan(
     # after a kill it is taken anew, from what is kept of each model, and comes out the same
     baseline = audit.audit_baseline(attempt, data, model, references, seed.value, alone=alone)
     if entry is None:
-        power = (
-            _under_qualification(attempt, accepted, data, model)
-            if isinstance(accepted, AcceptedRequest) and alone
-            else _expected_power(accepted.judged_by, data, baseline)
-        )
-        content = _plan(accepted, data, model, seed, power)
+        later: Json = {}
+        if isinstance(accepted, AcceptedRequest) and alone:
+            power = _under_qualification(attempt, accepted, data, model)
+        else:
+            power, later = _expected_powers(accepted, data, baseline)
+        content = _plan(accepted, data, model, seed, power) | later
         body = {"plan": content, "digest": _digest(content), "attempt": attempt.number}
         entry = ledger.append_once("plan_registered", attempt.event, key, body)
     write_atomically(attempt.plan, json.dumps(content, indent=2).encode())
@@ -208,12 +209,16 @@ def _under_qualification(
     """What a qualification lets expect of this event, and what of it is not covered."""
     basis, _, _ = qualified.standing_of(attempt.home, qualified.Asked.of(accepted), data, model)
     power = qualified.expected_power(accepted.judged_by, data, basis)
-    progress.current().advance(str(power["told"]), 1, 1)
+    progress.current().note(str(power["told"]))
     return power
 
 
-def _expected_power(policy: Policy, data: Data, baseline: Json) -> Json:
-    """What these samples can show, and what the retrained models and the original say of it."""
+def _expected_powers(accepted: Accepted, data: Data, baseline: Json) -> tuple[Json, Json]:
+    """What these samples can show, by the retrained models and the original; of later attempts too.
+
+    Each of those has a level of its own: the first attempt's plan says already whether the last one
+    can pass, so that nobody trains a model anew for a verdict that cannot come.
+    """
     from audits.finding import Finding
     from compliance.verdict import expected_power
 
@@ -221,7 +226,30 @@ def _expected_power(policy: Policy, data: Data, baseline: Json) -> Json:
         name: [Finding.from_json(each) for each in every] for name, every in baseline.items()
     }
     original = findings.pop(audit.ORIGINAL)
-    out_of_reach = expected_power.by_sizes(policy, audit_rows.smallest(data))
-    power = expected_power.expected(original, findings, policy, out_of_reach=out_of_reach)
-    progress.current().advance(power.sentence, 1, 1)
-    return power.to_json()
+    sizes = audit_rows.smallest(data)
+
+    def expected(policy: Policy) -> expected_power.Forecast:
+        gaps = expected_power.by_sizes(policy, sizes)
+        return expected_power.expected(original, findings, policy, out_of_reach=gaps)
+
+    own = expected(accepted.judged_by)
+    progress.current().note(own.sentence)
+    rung = accepted.rung if isinstance(accepted, AcceptedRequest) else None
+    if rung is None or rung.place == len(rung.declared):
+        return own.to_json(), {}
+    levels = ladder.levels(accepted.policy, rung.declared)
+    later = []
+    for place in range(rung.place, len(rung.declared)):
+        power = expected(accepted.policy.at_level(levels[place]))
+        row = {
+            "attempt": place + 1,
+            "method": rung.declared[place],
+            "level": levels[place],
+            "acceptAll": power.accept_all,
+            "canReach": power.can_reach,
+            "told": power.sentence,
+        }
+        later.append(row)
+        if own.can_reach and not power.can_reach:
+            progress.current().note(ladder.out_of_reach(row))
+    return own.to_json(), {"laterAttempts": later}

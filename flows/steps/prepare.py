@@ -164,10 +164,9 @@ def _rung_of(policy: Policy, attempts: Sequence[str], place: int, asked: str) ->
 
 
 def can_reach(ledger: Ledger, event: str) -> bool:
-    """Whether the last plan expects that a pass can be reached; so before there is one."""
+    """Whether the last plan expects that a later attempt can pass; so before there is a plan."""
     plans = ledger.of(event, "plan_registered")
-    power = plans[-1].body["plan"].get("expectedPower", {}) if plans else {}
-    return bool(power.get("canReach", True))
+    return ladder.reachable(plans[-1].body["plan"] if plans else {})
 
 
 def _why_retrain(ledger: Ledger, policy: Policy, event: states.Event) -> str:
@@ -323,16 +322,5 @@ def registered_model(registry: Json | None) -> RegisteredModel | None:
 def _source(home: Home, accepted: AcceptedRequest) -> model_source.Located:
     """Where the model before lies; a registered one must not be older than the champion."""
     source = model_source.locate(home, accepted.request.model, Path(accepted.origin))
-    registered = registered_model(source.registry)
-    if registered is None:
-        return source
-    from flows.registry import registration
-
-    champion = registration.champion(home, registered.name)
-    if champion not in (None, int(registered.version)):
-        raise EventError(
-            f"The request is about {registered.name} version {registered.version}, but the "
-            f"champion is version {champion}: a model made from the older one could not take its "
-            f"place. Request it of '{registered.name}@champion'."
-        )
+    model_source.refuse_superseded(home, source)
     return source

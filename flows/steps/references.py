@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance.presentation import numbers
+from flows.records import training_times
 from flows.servers import cluster
 from flows.state import interrupts, progress
 from flows.state.errors import RecipeError
@@ -29,7 +30,7 @@ from flows.state.facts import (
 from flows.state.files import Artifact, canonical, digest_bytes, is_intact, write_atomically
 from flows.state.paths import Attempt, Home
 from flows.state.settings import settings
-from flows.steps import method_cost, shadows
+from flows.steps import shadows
 from flows.steps.step import step
 
 if TYPE_CHECKING:
@@ -369,7 +370,7 @@ def _train(job: Job, what: str, later: int) -> Artifact:
         later=later,
     )
     sha256 = weights.save_weights(trained, path, {"damp.seed": str(job.seed)})
-    seconds = {method_cost.SECONDS: round(time.monotonic() - began, 3)}
+    seconds = {training_times.SECONDS: round(time.monotonic() - began, 3)}
     note = json.dumps(job.content() | seconds | {"spec": job.spec.to_json()}, sort_keys=True)
     write_atomically(path.with_suffix(".json"), note.encode())
     write_atomically(path.with_suffix(".sha256"), sha256.encode())

@@ -150,3 +150,22 @@ def test_levels_are_part_of_the_digest_and_come_back() -> None:
     assert (again, again.digest()) == (own, own.digest())
     assert own.digest() != plain.digest()
     assert "levels" not in plain.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("own", "later", "reachable"),
+    [
+        (None, None, True),  # before there is a plan, or of a damp that forecast nothing
+        (False, None, False),
+        (True, [], True),  # it was the last one
+        (True, [True, False], True),
+        (True, [False, False], False),  # the levels get stricter from attempt to attempt
+    ],
+)
+def test_what_comes_next_counts_where_the_plan_forecasts_it(
+    own: bool | None, later: list[bool] | None, reachable: bool
+) -> None:
+    plan: dict[str, object] = {} if own is None else {"expectedPower": {"canReach": own}}
+    if later is not None:
+        plan["laterAttempts"] = [{"canReach": can} for can in later]
+    assert ladder.reachable(plan) is reachable

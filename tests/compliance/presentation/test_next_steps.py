@@ -16,8 +16,10 @@ from compliance.signing.facts import (
     AuditRow,
     ExpectedPower,
     ExpectedRow,
+    Goal,
     Margin,
     Needed,
+    Operator,
     Predicate,
 )
 from compliance.verdict import judge
@@ -70,6 +72,62 @@ def test_a_control_that_came_out_wrong_decides_what_is_inconclusive(example: Mod
     assert next_steps.next_steps(own, HERE)[0].text == (
         "Decided by one control that came out wrong: original."
     )
+
+
+def inconclusive_by(example: ModuleType, **method: Any) -> list[str]:
+    """What is predicted of another cut after an undecided one by such a method."""
+    own = predicate(example, few_shot__1_at_penultimate=0.72)
+    assert own.verdict.result == "INCONCLUSIVE"
+    own = replace(own, method=replace(own.method, **method))
+    steps = next_steps.next_steps(own, replace(HERE, left=LEFT))
+    return [step.text for step in of_kind(steps, "predicted")]
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        (9.0, "a deeper attempt is worth making"),  # more than the goal and its noise: 6 + 1
+        (6.5, "another cut can hardly be told"),
+        (4.0, "a deeper cut leads further away"),  # less than 6 - 1
+    ],
+)
+def test_training_images_say_whether_another_cut_could_differ(
+    example: ModuleType, after: float, says: str
+) -> None:
+    goal = Goal(layers=("fc1",), goal=(6.0,), after=(after,), noise=(1.0,))
+    (text,) = inconclusive_by(example, goals=(goal,))
+    assert says in text
+
+
+@pytest.mark.parametrize(
+    ("squared", "says"),
+    [
+        (3.0, "75% of the class's direction at fc1, the least of 2 layers"),  # 3 / 4
+        (3.0, "`method.gain: 2` in a new request) would take 86%"),  # 6 / 7
+        (99.0, "another gain is not worth an attempt"),  # .990, and .995 at twice the gain
+    ],
+)
+def test_another_gain_is_predicted_from_the_strengths(
+    example: ModuleType, squared: float, says: str
+) -> None:
+    def layer(name: str, s: float) -> Operator:
+        return Operator(
+            name=name,
+            kind="Linear",
+            strength=(s / (1 + s),),
+            separability=(s,),
+            relative_change=0.1,
+        )
+
+    layers = (layer("fc1", squared), layer("fc2", 199.0))
+    (text,) = inconclusive_by(
+        example, operators=layers, parameters={"preset": "mended", "gain": 1.0}
+    )
+    assert says in text
+
+
+def test_nothing_is_predicted_of_a_model_that_was_trained_anew(example: ModuleType) -> None:
+    assert inconclusive_by(example, operators=(), parameters={"preset": "retrain"}) == []
 
 
 @pytest.mark.parametrize("freedom", [4.0, 12.0, 60.0])
@@ -174,4 +232,19 @@ def test_nothing_of_a_claim_is_promoted_or_tried_again(example: ModuleType) -> N
     commands = " ".join(step.command for step in (*passed, *failed))
     assert "promote" not in commands
     assert "retry" not in commands
-    assert failed[-1].kind == "ask"
+    assert failed[-1].kind == passed[-1].kind == "ask"
+
+
+def test_attempts_that_cannot_pass_at_their_level_are_not_advised(example: ModuleType) -> None:
+    own = predicate(example, few_shot__1_at_penultimate=0.72)
+    last = next_steps.next_steps(own, replace(HERE, left=("retrain",), hopeless=True))[-1]
+    assert last.kind == "close"
+    assert "At the level of the attempts that are left" in last.text
+    assert "retry" not in last.command
+
+
+def test_whoever_made_a_claim_is_answered_also_once_it_is_closed(example: ModuleType) -> None:
+    closed = replace(HERE, claim=True, ended=True)
+    for planted in ({}, {"few_shot__1_at_penultimate": 0.92}):
+        last = next_steps.next_steps(predicate(example, **planted), closed)[-1]
+        assert (last.kind, last.command) == ("ask", "")

@@ -86,6 +86,7 @@ def test_whatever_still_holds_data_has_an_owner_and_a_date(example: ModuleType) 
         copy("cached activations of the old model", "RETAINED", "`damp purge` deletes it."),
         copy("cached activations of the old model", "RETAINED", "`damp purge` deletes it."),
         copy("held-out images of the class", "RETAINED", "Never trained on."),
+        copy("models retrained for other requests", "RETAINED", "Trained with the rows."),
         copy("the data set itself", "RETAINED", "damp only reads it."),
         copy("tape", "EXPIRES_ON", "Until 2027-01-31"),
         copy("gone", "DELETED", ""),
@@ -97,6 +98,7 @@ def test_whatever_still_holds_data_has_an_owner_and_a_date(example: ModuleType) 
         ("export for a partner", "to be named", due),
         ("cached activations of the old model (2)", "ml-platform", due),
         ("held-out images of the class", "ml-platform", "19 December 2026"),
+        ("models retrained for other requests", "ml-platform", due),
         ("the data set itself", "data-desk", due),
         ("tape", "data-desk", "31 January 2027"),
     ]
@@ -132,10 +134,13 @@ def test_promotion_and_deadline_tell_one_story(example: ModuleType, used: str, w
         "facts": facts,
         "propagation": statement["predicate"]["propagation"],
     }
-    page = report_json(statement, findings=PAGES.findings(example), since=since, **PAGES.COMMANDS)
+    shown = {"findings": PAGES.findings(example), "since": since} | PAGES.COMMANDS
+    page = report_json(statement, **shown)
     assert words in fact(page["officer"], "Deadline")
     answer = page["verdict"]["deadline"]["word"]
     assert answer == {"": "On course", "2026-09-21T08:00:00Z": "Yes"}.get(used, "No, late")
+    said = "now" if used else "to be"
+    assert f"PASSED, {said} champion" in render_html(statement, **shown)
 
 
 def test_one_count_of_measurements_stands_everywhere(example: ModuleType) -> None:

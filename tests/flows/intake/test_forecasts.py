@@ -19,6 +19,7 @@ from flows.state.paths import Home
 
 RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 MODEL = "ab" * 32
+TOLD = "No pass can be reached."
 
 
 def data(held_out: int, trained: int = 60) -> Dataset:
@@ -77,8 +78,44 @@ def test_an_earlier_plan_about_the_same_says_how_likely_a_pass_is(
     foreseen = forecasts.foresee(home, policy, data(90), [1], MODEL)
     assert (foreseen.chance, foreseen.hopeless) == (0.5, not can_reach)
     for other in ([0], [0, 1]):
-        assert forecasts.foresee(home, policy, data(90), other, MODEL).chance is None
-    assert forecasts.foresee(home, policy, data(90), [1], "cd" * 32).chance is None
+        elsewhere = forecasts.foresee(home, policy, data(90), other, MODEL)
+        assert (elsewhere.chance, elsewhere.others) == (None, (0.5,))
+    unknown = forecasts.foresee(home, policy, data(90), [1], "cd" * 32)
+    assert (unknown.chance, unknown.others) == (None, ())
+
+
+def test_of_several_plans_about_the_same_the_last_one_counts(home: Home, policy: Policy) -> None:
+    keyring.new(home, role="executor", days=30)
+    ledger, digest = Ledger(home.ledger), policy.digest()
+    for attempt, (forget, chance) in enumerate([([1], 0.25), ([0], 0.75), ([1], 0.5)], 1):
+        power = {"acceptAll": chance, "canReach": True, "told": f"{chance}"}
+        plan = {
+            "modelBefore": MODEL,
+            "policy": policy.model_dump(mode="json"),
+            "policyDigest": digest,
+            "forget": forget,
+            "expectedPower": power,
+        }
+        if chance == 0.5:  # the last one about class 1
+            rows = [("renewed", 0.03, True, "It can."), ("retrain", 0.02, False, TOLD)]
+            plan["laterAttempts"] = [
+                {"attempt": place, "method": m, "level": level, "canReach": can, "told": told}
+                for place, (m, level, can, told) in enumerate(rows, 2)
+            ]
+        event = RECORDS.put(home)
+        ledger.append("attempt_started", event, {"attempt": 1})
+        body = {"attempt": 1, "plan": plan, "digest": f"{attempt:02}" * 32}
+        ledger.append("plan_registered", event, body)
+    plans = forecasts.of_model(home, MODEL)
+    assert [each.later for each in plans] == [
+        (),
+        ("Attempt 3 by retrain, at level 0.02: No pass can be reached.",),
+    ]
+    assert [(each.policy, each.forget, each.chance) for each in plans] == [
+        ("demo-v1", (0,), 0.75),
+        ("demo-v1", (1,), 0.5),
+    ]
+    assert forecasts.of_model(home, "cd" * 32) == ()
 
 
 def test_what_steps_took_is_that_of_the_last_event(home: Home) -> None:

@@ -70,6 +70,15 @@ def test_policies_are_held_against_the_smallest_samples(home: Home) -> None:
     supports = {each.policy: each for each in look(home, "digits").supports}
     assert supports["demo-v1"].too_small == ()
     assert supports["default-v1"].too_small == tuple(range(10))  # some ninety of each
+    assert supports["default-v1"].out_of_reach == ()  # of no class, as none is large enough
+
+
+def test_sizes_that_rule_a_pass_out_are_said_of_a_policy(home: Home, tmp_path: Path) -> None:
+    """Twenty held-out images, none wrong: 1 - .05 ** (1 / 20) = .139, above the limit of .05."""
+    folder = waves(tmp_path / "photos", count=100)
+    supports = {each.policy: each for each in look(home, f"imagefolder:{folder}").supports}
+    assert supports["demo-v1"].too_small == ()
+    assert any("bound still is 0.139" in gap for gap in supports["demo-v1"].out_of_reach)
 
 
 def test_a_model_is_asked_and_measured(home: Home, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -114,6 +115,8 @@ def test_an_event_on_the_servers_leaves_pages_that_read_well(platform: Office) -
     assert run["name"] == f"digits@champion: forget class 3, attempt 1 ({event[:8]})"
     lines = [line["message"] for line in asked(platform, f"{api}/logs/filter", {})]
     assert any(line.startswith("3 of 10: ") for line in lines)
+    plan = json.loads(Attempt(platform.home, event, 1).plan.read_text())
+    assert plan["expectedPower"]["told"] in lines  # before the verdict, which comes steps later
     assert any(line.startswith(f"{state_of(platform, event)['verdict']}: ") for line in lines)
     written = (platform.home.root / "logs" / "damp.jsonl").read_text()
     log = [json.loads(line) for line in written.splitlines()]
@@ -202,6 +205,10 @@ def test_a_work_pool_decides_requests_and_a_failing_scan_calls_for_help(platform
         started(platform, "compliance-run/pending-requests")
         assert eventually(lambda: not platform.is_pending(event))
         assert heard == []
+        named = re.compile(r"compliance-run, \d{4}-\d\d-\d\d \d\d:\d\d")
+        api = up(platform)["prefect"]["url"] + "/api"
+        every = asked(platform, f"{api}/flow_runs/filter", {})
+        assert any(named.fullmatch(run["name"]) for run in every)
         moved_by_hand(platform, 1)
         started(platform, "registry-scan/registry-scan")
         assert eventually(lambda: heard != []), "nobody was told"

@@ -130,16 +130,26 @@ def test_two_machines_never_work_on_one_model_and_a_dead_one_frees_it(team: Team
     decided_once(team.second, event)
 
 
-def test_a_database_that_goes_away_is_told_and_the_event_goes_on(team: Team) -> None:
+def elsewhere(machine: Office, **settings: str) -> Office:
+    """The machine with some of its settings changed; its passwords stay."""
+    return Office(machine.home, machine.extra | settings)
+
+
+def test_what_does_not_answer_is_named_and_the_event_goes_on(team: Team) -> None:
     event = submitted(team.first, 7)
-    wrong = Office(team.first.home, {"DAMP_LOCKS_URL": "postgresql://127.0.0.1:1/locks"})
+    wrong = elsewhere(team.first, DAMP_LOCKS_URL="postgresql://127.0.0.1:1/locks")
     result = wrong.damp("run", "--event", event)
     assert result.returncode == 1
     assert "nothing keeps two machines apart" in result.stderr
-    gone = Office(team.first.home, {"DAMP_MLFLOW_URI": "http://127.0.0.1:1"})
+    gone = elsewhere(team.first, DAMP_MLFLOW_URI="http://127.0.0.1:1")
     result = gone.damp("run", "--event", event)
     assert result.returncode == 1
     assert "No MLflow server answers" in result.stderr
+    stranger = elsewhere(team.first, DAMP_PREFECT_AUTH="damp:another")
+    result = stranger.damp("run", "--event", event)
+    assert result.returncode == 1
+    assert "The Prefect server" in result.stderr
+    assert "wants another password" in result.stderr
     whole(team.first, event)
     assert team.first.damp("run", "--event", event).returncode in (0, 2)
     decided_once(team.first, event)

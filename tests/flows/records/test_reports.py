@@ -287,6 +287,22 @@ def test_the_pdf_says_what_the_page_says(attempt: Attempt, tmp_path: Path) -> No
     assert [p.name for p in tmp_path.glob("out*")] == ["out.pdf"]
 
 
+@pytest.mark.browser
+def test_the_foot_of_the_officers_pages_is_in_their_language(
+    attempt: Attempt, tmp_path: Path
+) -> None:
+    if not _browser():
+        pytest.skip("NOT TESTED: there is no browser to print with")
+    from pypdf import PdfReader
+
+    reader = reports.reader_of("de")
+    paper = reports.write(attempt, "pdf", tmp_path / "out.pdf", reader=reader)
+    text = [" ".join(page.extract_text().split()) for page in PdfReader(paper).pages]
+    for number in (1, 2):
+        assert f"Seite {number} von {len(text)}" in text[number - 1]
+    assert f"Page 3 of {len(text)}" in text[2]  # the evidence is English
+
+
 def _browser() -> bool:
     try:
         return bool(pdf.find())

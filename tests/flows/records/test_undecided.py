@@ -10,8 +10,9 @@ import pytest
 
 from compliance.ledger import Ledger
 from flows.records import status
-from flows.state import keyring
-from flows.state.paths import Home
+from flows.state import journal, keyring
+from flows.state.errors import EventError
+from flows.state.paths import Attempt, Home
 
 RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 
@@ -36,6 +37,25 @@ def test_what_is_parked_is_run_again_once_its_cause_is_gone(home: Home, event: s
     (step,) = parked.next
     assert (step.kind, step.command) == ("resume", f"damp run --event {event}")
     assert "The disk is full." in step.text
+
+
+def test_a_step_that_stopped_says_why_until_it_runs_again(home: Home, event: str) -> None:
+    Ledger(home.ledger).append("attempt_started", event, {"attempt": 1})
+    attempt = Attempt(home, event, 1)
+    label = journal.Label(name="pin_model", number=3, of=10, title="Pin the model")
+    with pytest.raises(EventError), journal.entered(attempt, label):
+        raise EventError("The champion is another one.")
+    stopped = status.one_event(home, event)
+    assert stopped.doing == "3/10 Pin the model (stopped)"
+    assert stopped.problem == "The champion is another one."
+    (step,) = stopped.next
+    assert (step.kind, step.command) == ("resume", f"damp run --event {event}")
+    assert "The champion is another one." in step.text
+    assert "damp cancel" in step.text
+    with journal.entered(attempt, label):
+        assert status.one_event(home, event).problem is None
+    (step,) = status.one_event(home, event).next
+    assert step.kind == "run"
 
 
 def test_what_is_paused_is_to_be_resumed(home: Home, event: str) -> None:

@@ -67,10 +67,28 @@ def test_a_blend_that_cannot_be_made_is_named_with_its_reason(
         raise BadControl("No blend holds 0.60 of what the original knows.")
 
     monkeypatch.setattr(spiked, "spiked", none)
-    part = suite(case(0.6), ("a reference",)).run(audit.NEAR_MARGIN)
-    assert part.impossible == {"near_margin": "No blend holds 0.60 of what the original knows."}
+    part = suite(case(0.6), ("one", "another")).run(audit.NEAR_MARGIN)
+    assert part.impossible == {
+        "near_margin": "Tried with each of 2 retrained models. No blend holds 0.60 of what the "
+        "original knows."
+    }
     with pytest.raises(EventError, match="asks for no control near the margin"):
         suite(case(None), ("a reference",)).run(audit.NEAR_MARGIN)
+
+
+def test_a_reference_that_cannot_be_blended_gives_way_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def second_only(evidence: Any, reference: int, **how: Any) -> tuple[str, float]:
+        if reference != 1:
+            raise BadControl("No blend holds 0.60 of what the original knows.")
+        return f"a blend with {reference}", 0.61
+
+    monkeypatch.setattr(spiked, "spiked", second_only)
+    monkeypatch.setattr(audit.Suite, "findings", lambda self, evidence: [{"of": evidence}])
+    part = suite(case(0.6), ("one", "two", "three")).run(audit.NEAR_MARGIN)
+    assert part.findings == {"near_margin": [{"of": "a blend with 1"}]}
+    assert part.impossible == {}
 
 
 def test_unseen_classes_are_drawn_after_hand_in_and_differ_by_seed() -> None:
