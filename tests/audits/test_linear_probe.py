@@ -167,3 +167,13 @@ def test_too_few_rows_for_the_folds_do_not_run(make_world):
     finding = linear_probe.audit(make_world(per_class=9).evidence())
     assert finding.status == "NOT_RUN"
     assert "Class 2 has 9 test rows and 10 are needed" in finding.reason
+
+
+def test_the_strongest_of_several_readings_is_that_of_the_largest_dprime_whatever_its_scale():
+    """Means 1 and 4 apart, spreads alike; in units as small as a weakly shrunk axis gives."""
+    noise = np.tile([-0.5, 0.5], 20)
+    own = np.arange(40) < 20
+    for scale in (1e-3, 1.0, 1e3):
+        scores = scale * np.stack([noise + 1.0 * own, noise + 4.0 * own, 0.0 * noise])
+        chosen = discriminant._strongest(scores, own, ~own)
+        assert chosen == pytest.approx(scores[1])
