@@ -19,7 +19,7 @@ from flows.state.paths import Home
 
 RECORDS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "decided.py")))
 MODEL = "ab" * 32
-TOLD = "No pass can be reached."
+SENTENCE = "No pass can be reached."
 
 
 def data(held_out: int, trained: int = 60) -> Dataset:
@@ -97,10 +97,10 @@ def test_of_several_plans_about_the_same_the_last_one_counts(home: Home, policy:
             "expectedPower": power,
         }
         if chance == 0.5:  # the last one about class 1
-            rows = [("renewed", 0.03, True, "It can."), ("retrain", 0.02, False, TOLD)]
+            rows = [("renewed", 0.03, True, "It can."), ("retrain", 0.02, False, SENTENCE)]
             plan["laterAttempts"] = [
-                {"attempt": place, "method": m, "level": level, "canReach": can, "told": told}
-                for place, (m, level, can, told) in enumerate(rows, 2)
+                {"attempt": place, "method": m, "level": level, "canReach": can, "told": sentence}
+                for place, (m, level, can, sentence) in enumerate(rows, 2)
             ]
         event = RECORDS.put(home)
         ledger.append("attempt_started", event, {"attempt": 1})
