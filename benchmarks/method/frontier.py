@@ -1,0 +1,239 @@
+"""What each depth and each share of the recipe buys: tops that start afresh, heads that are cut.
+
+Events of choice alone: settings are looked for here, and confirmed by the validity study. Trained
+models are the study's own. Findings are kept, so that a run goes on where another ended, and they
+stand until the cache is removed. Writes benchmarks/results/frontier.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+from unittest.mock import patch
+
+import damp.natural
+from audits.finding import Figure
+from benchmarks.machine import RESULTS, described
+from benchmarks.race.page import table
+from benchmarks.validity import bench, data, judging, nets
+from benchmarks.validity.cheats import Candidate
+from compliance.documents import ladder
+from compliance.verdict import judge
+from damp.operators import find
+from damp.waist import waists
+from flows.models import renewal
+
+EVENTS = ("cifar10-0-seed0", "tiny-0-seed0", "digits-3-seed0", "digits-8-seed1")
+SHOWN = {
+    "retain": "accuracy.retain",
+    "CKA": "similarity.cka@penultimate",
+    "d' logits": "linear_probe.dprime@logits",
+    "d' last": "linear_probe.dprime@penultimate",
+    "d' earlier": "linear_probe.dprime@earlier",
+    "left, probes": "remainder.probes",
+    "left, few labels": "remainder.few_labels",
+}
+"""Figures of the table, as differences to the retrained models' mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A fresh top from one waist on, or `natural` with its head cut by a fixed share.
+
+    Attributes:
+        waist: Which of the waists but the first, counted from below; None for `natural`.
+        share: Of the recipe's epochs; of the residual where the head is cut.
+        twice: Whether the layer before the head and the head start afresh once more.
+        seed: Added to that of the event.
+    """
+
+    waist: int | None = None
+    share: float
+    twice: bool = True
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        if self.waist is None:
+            return f"H:{self.share:g}"
+        return f"renew_{self.waist}_{self.share:.2f}_{-2 if self.twice else 0}_{self.seed}"
+
+
+TOPS = (
+    *(Variant(waist=0, share=share) for share in (0.334, 0.5, 0.67, 1.0)),
+    *(Variant(waist=1, share=share) for share in (0.334, 0.5, 1.0)),
+    Variant(waist=1, share=0.67, twice=False),
+    *(Variant(waist=1, share=0.5, seed=seed) for seed in (7, 8)),
+)
+HEADS = tuple(Variant(share=share) for share in (0.0, 0.4, 0.75))
+VARIANTS = {name: HEADS if name.startswith("digits") else TOPS + HEADS for name in EVENTS}
+
+
+class Frontier:
+    """One event of choice with its controls.
+
+    Args:
+        name: Of the event.
+    """
+
+    def __init__(self, name: str) -> None:
+        (self.event,) = (e for e in bench.events(nets.SETTINGS) if e.name == name)
+        if not self.event.choice:
+            raise SystemExit(f"{name} confirms: settings may not be looked for on it.")
+        self.bench = bench.Bench(self.event, 0)
+        self.folder = data.cache() / "frontier" / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.policy = self.event.setting.policy
+        self.levels = ladder.levels(self.policy, self.policy.attempts)
+
+    def kept(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What lies in the cache by this name, or is made now."""
+        path = self.folder / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(make()))
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+
+    def measured(self, variant: Variant) -> dict[str, Any]:
+        """Findings on a variant, and what it cost."""
+        candidate, cost = self._made(variant)
+        content = bench._candidate(self.bench, variant.name, candidate, own_control=True)
+        return content | {"extra": cost}
+
+    def _made(self, variant: Variant) -> tuple[Candidate, dict[str, float]]:
+        if variant.waist is None:
+            with patch.object(damp.natural, "HEAD_CUT", variant.share):
+                return bench._edited(self.bench, {"preset": "natural"}), {}
+        inputs, _ = renewal.rows_to_keep(self.bench.dataset, self.bench.forget)
+        operators = len(find(self.bench.original)[0])
+        places = [
+            waist
+            for waist in waists(self.bench.original, inputs[: renewal.COUNTED])
+            if len(waist.operators) < operators
+        ]
+        start = renewal.Start(
+            waist=places[variant.waist],
+            last=places[-2] if variant.twice else None,
+            share=variant.share,
+            skips=False,
+        )
+        with patch.object(renewal, "start_of", lambda *_, **__: start):
+            done = renewal.renew(
+                self.bench.original,
+                self.bench.dataset,
+                self.bench.forget,
+                build=self.event.setting.build,
+                recipe=self.event.setting.recipe,
+                seed=renewal.FIRST_SEED + self.event.seed + variant.seed,
+                folder=data.cache(),
+            )
+        made = Candidate(model=done.network, retired=self.bench.forget)
+        return made, {"share": round(done.record.share, 3)}
+
+    def row(self, variant: Variant, content: dict[str, Any]) -> dict[str, Any]:
+        """Verdict at the level of the attempt, and the figures that are shown."""
+        kept = self.kept("_controls", self._controls)
+        controls, impossible = dict(kept["controls"]), {}
+        if bench.RANDOM in content:
+            controls[bench.RANDOM] = content[bench.RANDOM]
+        else:
+            controls.pop(bench.RANDOM, None)
+            impossible = {bench.RANDOM: content["problem"]}
+        findings = judging._findings(content["findings"])
+        verdict = judge(
+            findings,
+            {name: judging._findings(each) for name, each in controls.items()},
+            self.policy.at_level(self.levels[0 if variant.waist is None else 1]),
+            impossible=impossible,
+        )
+        figures = {m.name: m for finding in findings for m in finding.measurements}
+        return {
+            "event": self.event.name,
+            "variant": variant.name,
+            "verdict": verdict.result,
+            "open": [
+                row.name
+                for row in verdict.rows
+                if row.required and row.outcome in ("outside", "undecided")
+            ],
+            "share": content["extra"].get("share"),
+            **{title: _difference(figures.get(name)) for title, name in SHOWN.items()},
+        }
+
+    def _controls(self) -> dict[str, Any]:
+        default = bench.candidates(self.bench)[bench.DEFAULT_PRESET]().model
+        return bench._controls(self.bench, default)
+
+
+def _difference(figure: Figure | None) -> list[float] | None:
+    """To the mean of the retrained models, and their standard deviation."""
+    if figure is None or figure.value is None or len(figure.null) < 2:
+        return None
+    return [round(figure.value - fmean(figure.null), 3), round(stdev(figure.null), 3)]
+
+
+def rows(names: list[str], *, only_kept: bool) -> Iterator[dict[str, Any]]:
+    """A row for each variant of each event."""
+    for name in names:
+        frontier = Frontier(name)
+        for variant in VARIANTS[name]:
+            path = frontier.folder / f"{variant.name}.json"
+            if only_kept and not path.exists():
+                continue
+            content = frontier.kept(variant.name, partial(frontier.measured, variant))
+            yield frontier.row(variant, content)
+            print(name, variant.name, flush=True)
+
+
+def page(content: dict[str, Any]) -> str:
+    """The whole as Markdown."""
+    head = ("event", "variant", "verdict", "open", "cost", *SHOWN)
+    lines = [
+        (
+            row["event"], f"`{row['variant']}`", row["verdict"], ", ".join(row["open"]),
+            "closed form" if row["share"] is None else f"{row['share']:.2f}",
+            *("" if row[t] is None else f"{row[t][0]:+.3f} ({row[t][1]:.3f})" for t in SHOWN),
+        )
+        for row in content["rows"]
+    ]  # fmt: skip
+    return (
+        "# The frontier of depth and recipe\n\n"
+        f"Made by `{content['command']}` on events of choice alone, judged by the policy in force "
+        "at the level of the attempt. `renew_K_SHARE_T_SEED`: the K-th waist above the first "
+        "operator starts afresh, for a share of the recipe (T = -2: the last layers once more); "
+        "`H:SHARE`: `natural` whose head loses a fixed share of the residual. Cost: operations, of "
+        "a full retraining. Figures are differences to ten retrained models' mean (seven on "
+        "digits), their standard deviation in brackets.\n\n" + table(head, lines)
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.method.frontier", description=__doc__
+    )
+    parser.add_argument("--event", action="append", choices=EVENTS, help="repeatable")
+    parser.add_argument("--cache", type=Path, help="folder of trained models and findings")
+    parser.add_argument("--report", action="store_true", help="write what is there")
+    given = parser.parse_args()
+    if given.cache:
+        os.environ[data.CACHE] = str(given.cache)
+    content = {
+        "command": "python -m benchmarks.method.frontier",
+        "machine": described(),
+        "rows": list(rows(given.event or list(EVENTS), only_kept=given.report)),
+    }
+    (RESULTS / "frontier.json").write_text(json.dumps(content, indent=1) + "\n")
+    (RESULTS / "frontier.md").write_text(page(content))
+    print(f"Results: {RESULTS / 'frontier.md'}")
+
+
+if __name__ == "__main__":
+    main()
