@@ -104,7 +104,8 @@ def few_digits() -> dict[str, np.ndarray]:
 
 TINY = Track(
     name="few", title="few digits", data="few", net="cnn8",
-    recipe=Recipe(epochs=6, learning_rate=5e-3), policy="demo-v3",
+    # not the policy in force: by that one sixty images of a class decide nothing
+    recipe=Recipe(epochs=6, learning_rate=5e-3), policy="demo-v2",
     events=(Event(forget=(3,), seed=0),),
 )  # fmt: skip
 TAKEN = ("original", DEFAULT_PRESET, "bias_shift", "fine_tune", "retrain_half")
