@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from benchmarks.machine import RESULTS
 from benchmarks.race import data, distance
@@ -69,24 +70,54 @@ def _verril(model: nn.Module, loaders: Loaders) -> nn.Module:
     return result
 
 
-def _torchunlearn(model: nn.Module, loaders: Loaders) -> nn.Module:
-    package = import_module("torchunlearn")
-    methods = [name for name in dir(package) if "unlearn" in name.lower() and name[:1].isupper()]
-    if not methods:
-        raise NotImplementedError("the release has a trainer and no unlearning method")
-    raise NotImplementedError(f"the release has {', '.join(methods)}: no class-wise entry")
+def _torchunlearn(method: str, **settings: float) -> Call:
+    def call(model: nn.Module, loaders: Loaders) -> nn.Module:
+        package = import_module("torchunlearn")
+        easy = import_module("torchunlearn.unlearn.easymode")
+        classes = int(max(labels.max() for _, labels in loaders.retain)) + 1
+        with TemporaryDirectory() as folder:
+            entry = easy.Unlearn(
+                package.RobModel(model, n_classes=classes),
+                None,
+                {"Retain": loaders.retain, "Forget": loaders.forget},
+                {"Test": loaders.retain},
+                folder,
+            )
+            result: nn.Module = getattr(entry, method)(**settings).model
+        return result
+
+    return call
 
 
 def _supreme(model: nn.Module, loaders: Loaders) -> nn.Module:
-    import_module("supreme.methods.unlearning_methods.ssd")
-    raise NotImplementedError("the release runs its own experiments, not a given model")
+    """Its SSD with the constants of its paper's class-wise runs."""
+    function = import_module("supreme.methods.unlearning_methods.ssd").ssd
+    fabric = import_module("lightning.fabric").Fabric(accelerator="cpu", devices=1)
+    forget, retain = _threes(loaders.forget), _threes(loaders.retain)
+    result: nn.Module = function(
+        fabric, 0, False, model, DataLoader(forget, batch_size=SIZE),
+        DataLoader(ConcatDataset([retain, forget]), batch_size=SIZE),
+        dampening_constant=1, selection_weighting=10,
+    )  # fmt: skip
+    inner: nn.Module = getattr(result, "module", result)
+    return inner
+
+
+def _threes(loader: DataLoader[tuple[Tensor, ...]]) -> TensorDataset:
+    """Images, and their classes twice: that package reads batches of three."""
+    parts = [torch.cat(column) for column in zip(*loader, strict=True)]
+    return TensorDataset(parts[0], parts[1], parts[1])
 
 
 PEERS: Mapping[str, Mapping[str, Call]] = {
     "erasus": {strategy: _erasus(strategy) for strategy in STRATEGIES},
     "verril-learn": {"surgical_unlearn": _verril},
-    "torchunlearn": {"": _torchunlearn},
-    "supreme-unlearning": {"": _supreme},
+    "torchunlearn": {
+        "finetune": _torchunlearn("finetune", epoch=5, lr=1e-3),
+        "neggrad": _torchunlearn("neggrad", epoch=5, lr=1e-3),
+        "fisher_forget": _torchunlearn("fisher_forget"),
+    },
+    "supreme-unlearning": {"ssd": _supreme},
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli import console, foreseen
+from flows.cli import console
 from flows.cli.options import (
     DONE,
     FILE,
@@ -123,7 +123,7 @@ def submit(
       damp submit request.yaml
       damp submit letter.yaml --received 2026-02-10T09:00+01:00
     """
-    from flows.intake import forecasts, model_checks, requests
+    from flows.intake import forecasts, foreseen, model_checks, requests
     from flows.intake.model_checks import Acceptance
     from flows.state.settings import prepared
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli import console, foreseen
+from flows.cli import console
 from flows.cli.options import DONE, architecture, as_json, data, data_root, preprocessing
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def _lines(result: Inspection) -> Iterator[Table | str]:
     for support in result.supports:
         if support.policy in newest:
             yield _policy_line(support, len(rows))
+    from flows.intake import foreseen
+
     yield from foreseen.of_model(result.plans)
     yield from foreseen.of_steps(result.seconds)
 

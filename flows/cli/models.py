@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli import console, foreseen
+from flows.cli import console
 from flows.cli.options import (
     DONE,
     architecture,
@@ -198,6 +198,7 @@ def cost(forget: tuple[str, ...], as_json: bool, **options: Any) -> int:
       damp cost --model net.safetensors --architecture damp:cnn --data digits --forget 3 --json
     """
     from flows.data import class_names
+    from flows.intake import foreseen
     from flows.intake.forecasts import seconds_of_last
     from flows.operations import cost as forecasts
     from flows.operations import request_costs

@@ -8,6 +8,7 @@ A document becomes an event:
     model_names.py    The name that a request gives to a model of a file
     clock.py      When an event's clock starts and ends, and which of its dates cannot be
     forecasts.py  What a request can be expected to come to, said before it runs
+    foreseen.py   The same in lines for the command line
     receipts.py   The entry that makes either an event, and where its paths start
 
 Then it lives until its verdict, and after it:
@@ -24,6 +25,7 @@ __all__ = [
     "batches",
     "claims",
     "forecasts",
+    "foreseen",
     "lifecycle",
     "model_checks",
     "requests",

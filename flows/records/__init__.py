@@ -14,6 +14,7 @@
     provenance.py   Where a statement was made: code, environment, device
     metrics.py      What Prometheus reads: events by state, days left, durations
     qualifications.py  Qualifications kept here, found by digest; the code's own digests
+    training_times.py  What trainings have taken, by the notes beside kept models
     audit_cost.py   Processor seconds and forward passes of an event's audits
 
 Everything is read from the ledger, the signed statements and the files beside them; nothing here
@@ -35,4 +36,5 @@ __all__ = [
     "qualifications",
     "reports",
     "status",
+    "training_times",
 ]

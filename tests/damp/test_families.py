@@ -205,13 +205,13 @@ def sketching(monkeypatch):
     monkeypatch.setattr(accumulator, "WIDEST", 2048)
 
 
-LARGE = {"vgg", "inception"}
+SLOW = {"vgg", "inception"}
 """Families whose test takes more than ten seconds."""
 
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in FAMILIES],
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FAMILIES],
 )
 def test_every_family_is_edited_as_if_its_inputs_were_erased(family, sketching):
     model, inputs, labels = built(family)
