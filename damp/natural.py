@@ -129,7 +129,7 @@ def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
     cut = 0.0
     if case.dense:
         depth, features, learnt = _move_dense(case, rows, goals[-1])
-        cut = HEAD_CUT * learnt
+        cut = head_cut(learnt)
     else:
         depth, features = _write(case, case.last, rows, goals[-1])
     reason = _missed(depth, case.forget)
@@ -353,6 +353,11 @@ def _share(excess: Callable[[float], float]) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if excess(middle) > 0 else (low, middle)
     return (low + high) / 2
+
+
+def head_cut(learnt: float) -> float:
+    """Share of the residual that the head's rows lose, by the mean of rho at the layer before."""
+    return HEAD_CUT * learnt
 
 
 def _fit_head(

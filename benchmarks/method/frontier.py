@@ -97,20 +97,20 @@ class Frontier:
         """What lies in the cache by this name, or is made now."""
         path = self.folder / f"{name}.json"
         if not path.exists():
-            path.write_text(json.dumps(make()))
+            bench.keep(path, make())
         content: dict[str, Any] = json.loads(path.read_text())
         return content
 
     def measured(self, variant: Variant) -> dict[str, Any]:
         """Findings on a variant, and what it cost."""
         candidate, cost = self._made(variant)
-        content = bench._candidate(self.bench, variant.name, candidate, own_control=True)
+        content = bench.measured(self.bench, variant.name, candidate, own_control=True)
         return content | {"extra": cost}
 
     def _made(self, variant: Variant) -> tuple[Candidate, dict[str, float]]:
         if variant.waist is None:
-            with patch.object(damp.natural, "HEAD_CUT", variant.share):
-                return bench._edited(self.bench, {"preset": "natural"}), {}
+            with patch.object(damp.natural, "head_cut", lambda _: variant.share):
+                return bench.edited(self.bench, {"preset": "natural"}), {}
         inputs, _ = renewal.rows_to_keep(self.bench.dataset, self.bench.forget)
         operators = len(find(self.bench.original)[0])
         places = [
@@ -125,35 +125,19 @@ class Frontier:
             skips=False,
         )
         with patch.object(renewal, "start_of", lambda *_, **__: start):
-            done = renewal.renew(
-                self.bench.original,
-                self.bench.dataset,
-                self.bench.forget,
-                build=self.event.setting.build,
-                recipe=self.event.setting.recipe,
-                seed=renewal.FIRST_SEED + self.event.seed + variant.seed,
-                folder=data.cache(),
-            )
-        made = Candidate(model=done.network, retired=self.bench.forget)
-        return made, {"share": round(done.record.share, 3)}
+            done = bench.renewed(self.bench, more=variant.seed)
+        candidate = Candidate(model=done.network, retired=self.bench.forget)
+        return candidate, {"share": round(done.record.share, 3)}
 
     def row(self, variant: Variant, content: dict[str, Any]) -> dict[str, Any]:
         """Verdict at the level of the attempt, and the figures that are shown."""
-        kept = self.kept("_controls", self._controls)
-        controls, impossible = dict(kept["controls"]), {}
-        if bench.RANDOM in content:
-            controls[bench.RANDOM] = content[bench.RANDOM]
-        else:
-            controls.pop(bench.RANDOM, None)
-            impossible = {bench.RANDOM: content["problem"]}
-        findings = judging._findings(content["findings"])
+        shared = self.kept("_controls", self._controls)
+        case = judging.case_of(self.event, 0, self.folder / f"{variant.name}.json", shared)
+        level = self.levels[0 if variant.waist is None else 1]
         verdict = judge(
-            findings,
-            {name: judging._findings(each) for name, each in controls.items()},
-            self.policy.at_level(self.levels[0 if variant.waist is None else 1]),
-            impossible=impossible,
+            case.findings, case.controls, self.policy.at_level(level), impossible=case.impossible
         )
-        figures = {m.name: m for finding in findings for m in finding.measurements}
+        figures = {m.name: m for finding in case.findings for m in finding.measurements}
         return {
             "event": self.event.name,
             "variant": variant.name,
@@ -169,7 +153,7 @@ class Frontier:
 
     def _controls(self) -> dict[str, Any]:
         default = bench.candidates(self.bench)[bench.DEFAULT_PRESET]().model
-        return bench._controls(self.bench, default)
+        return bench.controls_of(self.bench, default)
 
 
 def _difference(figure: Figure | None) -> list[float] | None:

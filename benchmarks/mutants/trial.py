@@ -151,5 +151,5 @@ def _must_pass(test: str, tests: tuple[str, ...]) -> None:
     done = warm.run([*OPTIONS, *asked], mutant=None, limit=LONGEST)
     if done.code not in (0, NO_TESTS):
         raise RuntimeError(
-            f"{test or tests} fails without any change: mend it.\n{done.output[-2000:]}"
+            f"{test or tests} fails without any change: fix it.\n{done.output[-2000:]}"
         )

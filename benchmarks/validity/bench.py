@@ -266,7 +266,7 @@ def candidates(bench: Bench) -> dict[str, Callable[[], Candidate]]:
     for name, training in honest.items():
         found[name] = lambda training=training: Candidate(model=training.model())
     for name, settings in EDITS.items():
-        found[name] = lambda settings=settings: _edited(bench, settings)
+        found[name] = lambda settings=settings: edited(bench, settings)
     found[RENEWED] = lambda: _renewed(bench)
     for name, method in METHODS.items() if bench.setting.choice else ():
         found[name] = lambda method=method: _by_others(bench, method)
@@ -277,7 +277,8 @@ def candidates(bench: Bench) -> dict[str, Callable[[], Candidate]]:
     return found
 
 
-def _edited(bench: Bench, settings: dict[str, object]) -> Candidate:
+def edited(bench: Bench, settings: dict[str, object]) -> Candidate:
+    """The original edited by a preset."""
     edited = damp.forget(
         copy.deepcopy(bench.original),
         statistics_cache.batches(bench.dataset),
@@ -288,16 +289,24 @@ def _edited(bench: Bench, settings: dict[str, object]) -> Candidate:
 
 
 def _renewed(bench: Bench) -> Candidate:
-    done = renewal.renew(
+    return Candidate(model=renewed(bench).network, retired=bench.forget)
+
+
+def renewed(bench: Bench, *, more: int = 0) -> renewal.Renewed:
+    """The original with a top that started afresh.
+
+    Args:
+        more: Added to the event's own seed of such tops.
+    """
+    return renewal.renew(
         bench.original,
         bench.dataset,
         bench.forget,
         build=bench.setting.build,
         recipe=bench.setting.recipe,
-        seed=renewal.FIRST_SEED + bench.event.seed,
+        seed=renewal.FIRST_SEED + bench.event.seed + more,
         folder=data.cache(),
     )
-    return Candidate(model=done.network, retired=bench.forget)
 
 
 def _by_others(bench: Bench, method: Method) -> Candidate:
@@ -329,15 +338,15 @@ def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Itera
     made = candidates(bench)
     missing = [name for name in missing_of(event, audit_seed, only=only) if name in made]
     if missing and not (folder / "_controls.json").exists():
-        _keep(folder / "_controls.json", _controls(bench, made[DEFAULT_PRESET]().model))
+        keep(folder / "_controls.json", controls_of(bench, made[DEFAULT_PRESET]().model))
         yield "controls"
     own_control = {*EDITS, RENEWED, *nets.honest(event.setting, event.scope)}
     for name in missing:
         try:
-            found = _candidate(bench, name, made[name](), own_control=name in own_control)
+            found = measured(bench, name, made[name](), own_control=name in own_control)
         except BadEvidence as problem:  # as a claim is refused that cannot be observed
             found = {"refused": str(problem), "findings": [], "seconds": {}, "passes": {}}
-        _keep(folder / f"{name}.json", found)
+        keep(folder / f"{name}.json", found)
         yield name
 
 
@@ -358,7 +367,7 @@ def missing_of(event: Event, audit_seed: int, *, only: set[str] | None = None) -
     ]
 
 
-def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
+def controls_of(bench: Bench, edited: nn.Module) -> dict[str, object]:
     """Findings on every control, for the verdicts of the candidates of the event."""
     evidence = bench.evidence
     seen, _ = bench.must_fail(edited)
@@ -384,7 +393,7 @@ def _controls(bench: Bench, edited: nn.Module) -> dict[str, object]:
     return told
 
 
-def _candidate(
+def measured(
     bench: Bench, name: str, candidate: Candidate, *, own_control: bool
 ) -> dict[str, object]:
     """Findings on a candidate, and on what has to be measured anew for it.
@@ -447,7 +456,8 @@ def _random(
     return told
 
 
-def _keep(path: Path, content: Mapping[str, object]) -> None:
+def keep(path: Path, content: Mapping[str, object]) -> None:
+    """Write findings whole and at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(content).encode())
 

@@ -81,10 +81,11 @@ def cases(events: Sequence[Event], seeds: Sequence[int]) -> Iterator[Case]:
                 continue
             shared = _read(folder / "_controls.json")
             for path in sorted(folder.glob("[a-z]*.json")):
-                yield _case(event, seed, path, shared)
+                yield case_of(event, seed, path, shared)
 
 
-def _case(event: Event, seed: int, path: Path, shared: dict) -> Case:
+def case_of(event: Event, seed: int, path: Path, shared: dict) -> Case:
+    """One candidate as its file has it; `shared` is what was measured of the event's controls."""
     told = _read(path)
     controls = dict(told.get("controls") or shared["controls"])
     apart = dict(shared["controls_without_references"])

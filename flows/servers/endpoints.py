@@ -34,9 +34,9 @@ def prefect_api() -> str | None:
     base = url.rstrip("/")
     password = prefect_auth()
     sent = auth.header(password) if password else None
-    version = f"{base}/admin/version"
-    theirs = processes.fetch(version, 10, sent)
-    locked = theirs is None and processes.refuses(version, 10, sent)
+    answer = processes.ask(f"{base}/admin/version", 10, sent)
+    theirs = answer.text if answer else None
+    locked = answer is not None and answer.status in processes.REFUSALS
     ours = importlib.metadata.version("prefect")
     _compare("Prefect", base, theirs and theirs.strip('"'), ours, locked=locked)
     return url

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import urllib.request
 
 REFUSALS = (401, 403)
+"""Statuses by which a server says that it wants another password."""
 PATIENCE = 5.0
 """Seconds that a process is given to end by itself."""
 
@@ -116,32 +117,34 @@ def comes_up(url: str, seconds: float, is_alive: Callable[[], bool]) -> bool:
     return False
 
 
-def fetch(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> str | None:
-    """The text that a server answers at `url`; None where it does not, or not with 200."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server answers: the status, and the text where that is 200."""
+
+    status: int
+    text: str | None = None
+
+
+def ask(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> Answer | None:
+    """What a server answers at `url`; None where none does."""
     import urllib.error
     import urllib.request
 
     try:
         request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - http only
         with opener(url).open(request, timeout=seconds) as reply:
-            return reply.read().decode() if reply.status == 200 else None
+            text = reply.read().decode() if reply.status == 200 else None
+            return Answer(status=reply.status, text=text)
+    except urllib.error.HTTPError as refusal:
+        return Answer(status=refusal.code)
     except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError):
         return None
 
 
-def refuses(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> bool:
-    """Whether a server answers at `url` that it wants another password: with 401 or 403."""
-    import urllib.error
-    import urllib.request
-
-    try:
-        request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - http only
-        opener(url).open(request, timeout=seconds).close()
-    except urllib.error.HTTPError as answer:
-        return answer.code in REFUSALS
-    except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError):
-        return False
-    return False
+def fetch(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> str | None:
+    """The text that a server answers at `url`; None where it does not, or not with 200."""
+    answer = ask(url, seconds, headers)
+    return answer.text if answer else None
 
 
 def opener(url: str) -> urllib.request.OpenerDirector:

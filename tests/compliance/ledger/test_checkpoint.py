@@ -14,19 +14,9 @@ import pytest
 from benchmarks.robustness import ledgers
 from compliance.formats.errors import NoteError
 from compliance.ledger import Ledger, chain, checkpoint, merkle, proofs
-from compliance.signing import SigningKey, Trust, TrustedKey, envelope, signed_note
+from compliance.signing import SigningKey, Trust, envelope, signed_note
 
 ENTRIES = 50
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
-    return envelope.generate(tmp_path_factory.mktemp("keys"), demo=True)
-
-
-@pytest.fixture(scope="module")
-def trust(key: SigningKey, trust_line: Callable[..., TrustedKey]) -> Trust:
-    return Trust(keys={key.keyid: trust_line(key)})
 
 
 @pytest.fixture(scope="module")

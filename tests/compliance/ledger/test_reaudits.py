@@ -17,16 +17,6 @@ BODY = {"attempt": 1, "verdict": "PASSED", "findings": "f" * 64}
 TIME = "2026-10-01T08:00:00Z"
 
 
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
-    return envelope.generate(tmp_path_factory.mktemp("keys"), demo=True)
-
-
-@pytest.fixture(scope="module")
-def trust(key: SigningKey, trust_line: Callable[..., TrustedKey]) -> Trust:
-    return Trust(keys={key.keyid: trust_line(key)})
-
-
 def entry(number: int, kind: str = "attempt_started", **body: Any) -> Entry:
     return Entry(
         seq=number,
