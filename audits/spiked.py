@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audits import remainder
 from audits.errors import BadControl, BadRecipe
 from audits.evidence import Evidence
 from audits.finding import Finding
@@ -78,6 +79,32 @@ def spiked(
             f"{nearest}: take another figure, or another reference."
         )
     return best
+
+
+def near_margin(evidence: Evidence, *, share: float) -> Evidence:
+    """The control near the margin: a blend that holds a share by `remainder.all`.
+
+    It is made with the first reference that allows one: with some, the least share of the
+    original's features is read so well that the blend jumps from nothing to more than was asked
+    for.
+
+    Raises:
+        BadControl: there is no reference, or none of them allows such a blend.
+    """
+    count = len(evidence.references)
+    if count == 0:
+        raise BadControl("It is blended of the original and a retrained model, and there is none.")
+    problems = []
+    for number in range(count):
+        try:
+            blended, _ = spiked(
+                evidence, number, share=share, audit=remainder.audit, figure="remainder.all"
+            )
+        except BadControl as problem:
+            problems.append(str(problem))
+        else:
+            return blended
+    raise BadControl(f"Tried with each of {count} retrained models. {problems[0]}")
 
 
 def held(finding: Finding, figure: str) -> float:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from audits import AUDITS, controls, fresh, reference_independence, remainder, spiked
+from audits import AUDITS, controls, fresh, reference_independence, spiked
 from audits.errors import BadControl
 from audits.evidence import Evidence
 from audits.features import observe
@@ -289,9 +289,7 @@ def measure(event: Event) -> None:
         known[f"reference_{i}"] = evidence.with_candidate(reference, others)
     for share in BLENDS:
         try:
-            candidates[f"blend_{share:g}"], _ = spiked.spiked(
-                evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
-            )
+            candidates[f"blend_{share:g}"] = spiked.near_margin(evidence, share=share)
         except BadControl as problem:
             print(event.name, problem)
     copies = {

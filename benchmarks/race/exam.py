@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from audits import AUDITS, controls, fresh, remainder, spiked
+from audits import AUDITS, controls, fresh, spiked
 from audits.errors import AuditError, BadControl
 from audits.evidence import Evidence
 from audits.features import observe
@@ -160,10 +160,7 @@ class Exam:
         share = self.policy.near_margin
         if share is not None:
             try:
-                blended, _ = spiked.spiked(
-                    evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
-                )
-                found[NEAR_MARGIN] = self.findings(blended)
+                found[NEAR_MARGIN] = self.findings(spiked.near_margin(evidence, share=share))
             except BadControl as problem:
                 impossible[NEAR_MARGIN] = str(problem)
         return {"findings": found, "impossible": impossible}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.validity import bench, data, nets, report, tally
+from benchmarks.validity import bench, data, findings_archive, nets, report, tally
 from benchmarks.validity.cheats import CHEATS
 
 SEEDS = (11, 12)
@@ -139,8 +139,11 @@ def main() -> None:
         os.environ[data.CACHE] = str(asked.cache)
     np.seterr(all="raise", under="ignore")  # of this process only: a figure is never made up
     jobs = plan(quick=asked.quick, settings=asked.setting)
+    events = list(dict.fromkeys(job.event for job in jobs))
+    findings_archive.unpack(events)
     if not asked.report:
         measure(part_of(jobs, asked.part), minutes=asked.minutes)
+    findings_archive.pack(events)
     report.write([(job.event, job.seed) for job in jobs], quick=asked.quick)
 
 

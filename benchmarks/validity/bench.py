@@ -6,7 +6,6 @@ Everything is measured as `flows.steps.audit` measures it; only the models come 
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import damp
-from audits import AUDITS, controls, fresh, remainder, spiked
+from audits import AUDITS, controls, fresh, spiked
 from audits.errors import BadControl, BadEvidence
 from audits.evidence import Evidence
 from audits.features import observe
@@ -30,6 +29,7 @@ from benchmarks.baselines import METHODS, Method
 from benchmarks.validity import data, kept_cheats, nets
 from benchmarks.validity.cheats import CHEATS, Candidate, Case
 from benchmarks.validity.nets import Setting
+from benchmarks.validity.source_digest import source_digest
 from damp.catalogue import DEFAULT_PRESET, PRESETS
 from flows.models import renewal, statistics_cache
 from flows.state.files import write_atomically
@@ -61,12 +61,10 @@ RANDOM = "random_direction"
 @cache
 def digest() -> str:
     """Of the bench and the cheats: what was measured by others is measured again."""
-    told = hashlib.sha256()
-    for source in SOURCES:
-        path = ROOT / source
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            told.update(file.read_bytes())
-    return told.hexdigest()[:16]
+    paths = [ROOT / source for source in SOURCES]
+    return source_digest(
+        file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -384,10 +382,7 @@ def controls_of(bench: Bench, edited: nn.Module) -> dict[str, object]:
     share = bench.setting.policy.near_margin
     if share is not None:
         try:
-            blended, _ = spiked.spiked(
-                evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
-            )
-            found[NEAR_MARGIN] = bench.findings(blended)
+            found[NEAR_MARGIN] = bench.findings(spiked.near_margin(evidence, share=share))
         except BadControl as problem:
             told["near_margin_problem"] = str(problem)
     return told

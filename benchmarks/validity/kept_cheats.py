@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from benchmarks.validity import data
 from benchmarks.validity.cheats import Candidate, Case, Cheat
 from benchmarks.validity.nets import Setting
+from benchmarks.validity.source_digest import source_digest
 from flows.models import weights
 
 
@@ -17,10 +17,7 @@ from flows.models import weights
 def _code() -> str:
     """Digest of what makes cheats."""
     folder = Path(inspect.getfile(Cheat)).parent
-    told = hashlib.sha256()
-    for file in sorted(folder.glob("*.py")):
-        told.update(file.read_bytes())
-    return told.hexdigest()[:16]
+    return source_digest(sorted(folder.glob("*.py")))
 
 
 def made(setting: Setting, event: str, cheat: Cheat, case: Case) -> Candidate:

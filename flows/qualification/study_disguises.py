@@ -81,16 +81,13 @@ class Disguises:
         return self.suite.evidence.with_candidate(observed)
 
     def _blend(self, share: float) -> Evidence | None:
-        from audits import remainder, spiked
+        from audits import spiked
         from audits.errors import BadControl
 
         try:
-            blended, _ = spiked.spiked(
-                self.suite.evidence, 0, share=share, audit=remainder.audit, figure="remainder.all"
-            )
+            return spiked.near_margin(self.suite.evidence, share=share)
         except BadControl:
             return None
-        return blended
 
     def _file(self, name: str) -> Path:
         folder = self.home.qualifications / self.subject.id

@@ -260,36 +260,18 @@ class Suite:
         )
 
     def _near_margin(self) -> PartResult:
-        """A blend of the original and a reference that holds more than the margins allow.
-
-        The first reference with which there is one: with some, the least share of the original's
-        features is read so well that the blend jumps from nothing to more than was asked for.
-        """
-        from audits import remainder, spiked
+        """A blend of the original and a reference that holds more than the margins allow."""
+        from audits import spiked
         from audits.errors import BadControl
 
         share = self.case.near_margin
         if share is None:
             raise EventError("The policy asks for no control near the margin.")
-        if not self.references:
-            why = "It is blended of the original and a retrained model, and there is none."
-            return PartResult(findings={}, impossible={NEAR_MARGIN: why})
-        problems = []
-        for number in range(len(self.references)):
-            try:
-                blended, _ = spiked.spiked(
-                    self.evidence,
-                    number,
-                    share=share,
-                    audit=remainder.audit,
-                    figure="remainder.all",
-                )
-            except BadControl as problem:
-                problems.append(str(problem))
-            else:
-                return self._result({NEAR_MARGIN: blended})
-        why = f"Tried with each of {len(problems)} retrained models. {problems[0]}"
-        return PartResult(findings={}, impossible={NEAR_MARGIN: why})
+        try:
+            blended = spiked.near_margin(self.evidence, share=share)
+        except BadControl as problem:
+            return PartResult(findings={}, impossible={NEAR_MARGIN: str(problem)})
+        return self._result({NEAR_MARGIN: blended})
 
     def _result(
         self, evidence: Mapping[str, Evidence], impossible: dict[str, str] | None = None

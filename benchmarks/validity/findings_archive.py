@@ -1,0 +1,50 @@
+"""Findings of the study as files that travel with the repository: one for each event.
+
+Who clones it judges them again by other margins, or goes on measuring, without training what was
+trained before. Findings of other code than today's are not taken out.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.validity import bench
+from flows.state.files import write_atomically
+
+FOLDER = Path(__file__).parents[1] / "results" / "validity-findings"
+
+
+def pack(events: Iterable[bench.Event]) -> None:
+    """Write an archive of each event of which there are findings by today's code."""
+    for event in events:
+        root = bench.folder_of(event, 0).parent
+        files = sorted(root.glob("*/*.json"))
+        if not files:
+            continue
+        content = {
+            "code": bench.digest(),
+            "findings": {str(f.relative_to(root)): json.loads(f.read_text()) for f in files},
+        }
+        packed = lzma.compress(json.dumps(content, sort_keys=True).encode(), preset=9)
+        path = FOLDER / f"{event.name}.json.xz"
+        if not path.exists() or path.read_bytes() != packed:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, packed)
+
+
+def unpack(events: Iterable[bench.Event]) -> None:
+    """Put findings that were made by today's code where the study looks for them."""
+    for event in events:
+        path = FOLDER / f"{event.name}.json.xz"
+        if not path.exists():
+            continue
+        content = json.loads(lzma.decompress(path.read_bytes()))
+        if content["code"] != bench.digest():
+            continue
+        root = bench.folder_of(event, 0).parent
+        for name, findings in content["findings"].items():
+            if not (root / name).exists():
+                bench.keep(root / name, findings)
