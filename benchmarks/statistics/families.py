@@ -19,7 +19,7 @@ LEVELS: tuple[tuple[float, ...], ...] = (
     (0.05 / 3, 0.05 / 3, 0.05 / 3),
     (0.05, 0.05, 0.05),
 )
-"""One attempt; default-v3's; equal parts; and what it would be if none of them paid."""
+"""One attempt; default-v4's; equal parts; and what it would be if none of them paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Planted leaks: in which share of draws does default-v3 see each, and by which reader?
+"""Planted leaks: in which share of draws does default-v4 see each, and by which reader?
 
 A draw is a world of its own: small networks on digits drawn from a Gaussian per class, ten that
 never saw the class, one that did, and an honest eleventh in which a leak is planted; or features of
@@ -27,7 +27,7 @@ from compliance.documents.policy import Policy, Rule, load_policy
 from compliance.verdict import JudgedRow, judge_rows
 from compliance.verdict.judged_row import INFORMATIONAL, MISSING, OUTSIDE, WITHIN
 
-POLICY = "default-v3"
+POLICY = "default-v4"
 REFERENCES = 10
 """As many as the policy asks for."""
 LEFT_IN = 0.2
@@ -43,7 +43,6 @@ CLASSES, ROWS = 6, 300
 SHADOWS = 16
 SHOWN = (
     Rule(measurement="unit_pairs.dprime@penultimate", spreads_above=5.0),
-    Rule(measurement="linear_probe.tail@penultimate", spreads_above=5.0),
     Rule(measurement="linear_probe.dprime@penultimate", spreads_above=5.0),
 )
 """Readers by which the policy does not decide, or not so: what another policy could ask of them."""

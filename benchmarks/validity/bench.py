@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -91,7 +92,7 @@ class Event:
 
 
 def events(settings: tuple[Setting, ...]) -> list[Event]:
-    """All events of some settings, a few of each setting first: a run may be cut short.
+    """All events of some settings, one of each in turn: a run may be cut short.
 
     Each has an original and references of its own: no trained model is shared by two events.
     """
@@ -99,8 +100,8 @@ def events(settings: tuple[Setting, ...]) -> list[Event]:
         [Event(setting=s, scope=scope, seed=seed) for seed, scope in enumerate(s.scopes)]
         for s in settings
     ]
-    ends = [((place + 1) / len(lane), event) for lane in lanes for place, event in enumerate(lane)]
-    return [event for _, event in sorted(ends, key=lambda pair: pair[0])]
+    rounds = zip_longest(*lanes)
+    return [event for each in rounds for event in each if event is not None]
 
 
 class Bench:

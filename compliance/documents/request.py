@@ -9,7 +9,7 @@
     model: {registry: "digits@champion"}
     data: {name: digits}
     recipe: digits
-    policy: default-v3
+    policy: default-v4
     method: {preset: natural}
 
 A class is named by its index: the name of a class can be the name of a person.

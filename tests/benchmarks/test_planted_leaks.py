@@ -1,4 +1,4 @@
-"""A planted leak is seen by default-v3, by a reader that is meant to; the clean model is not."""
+"""A planted leak is seen by default-v4, by a reader that is meant to; the clean model is not."""
 
 from __future__ import annotations
 
