@@ -112,6 +112,8 @@ def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatu
     predicate = None if statement is None else _content(statement)
     verdict = predicate["verdict"] if predicate else None
     cost = predicate["event"].get("cost") if predicate else None
+    notes = journal.read(attempt) if event.pending else []
+    problem, stopped = _problem(own, event), journal.reason(notes)
     return EventStatus(
         id=event.id,
         kind="claim" if event.claim else "request",
@@ -122,14 +124,14 @@ def _status(home: Home, event: states.Event, own: Sequence[Entry]) -> EventStatu
         declared=_declared(own),
         due=event.due,
         pending=event.pending,
-        doing=_doing(attempt) if event.pending else None,
+        doing=_doing(attempt, notes) if event.pending else None,
         statement=str(attempt.statement) if predicate else None,
         report=str(attempt.report) if predicate else None,
         claim=verdict["claim"] if verdict else None,
         reasons=verdict["reasons"] if verdict else [],
-        next=_next(home, event, own, last),
+        next=_next(home, event, own, last, problem=problem, stopped=stopped),
         cost=AuditCost.from_json(cost) if cost else None,
-        problem=_problem(own, event) or _stopped(home, event) or None,
+        problem=problem or stopped or None,
         **_versions(attempt, predicate),
     )
 
@@ -196,21 +198,26 @@ def _content(statement: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _next(
-    home: Home, event: states.Event, own: Sequence[Entry], last: Mapping[str, Any] | None
+    home: Home,
+    event: states.Event,
+    own: Sequence[Entry],
+    last: Mapping[str, Any] | None,
+    *,
+    problem: str | None,
+    stopped: str,
 ) -> tuple[NextStep, ...]:
     """What to do after the last statement, be a further attempt under way or not; before there is
     one, or where the event was parked, what lets it go on."""
     if last is None or event.state is states.State.ERROR:
-        return next_steps.undecided(event, _problem(own, event), _stopped(home, event))
+        return next_steps.undecided(event, problem, stopped)
     try:
         return next_steps.of(home, event, own, last)
     except JsonError:
         return ()  # of a form that this version does not read; `damp verify` says so
 
 
-def _doing(attempt: Attempt) -> str:
+def _doing(attempt: Attempt, notes: Sequence[Mapping[str, Any]]) -> str:
     """The step that runs and how far it is, or the one that an interrupted run will go on with."""
-    notes = journal.read(attempt)
     if not notes:
         return "waiting"
     last = notes[-1]
@@ -223,11 +230,6 @@ def _doing(attempt: Attempt) -> str:
     if last["what"] == "began" and part and part.pid == last["pid"]:
         return f"{step} ({part.text}, {part.done} of {part.total})"
     return f"{step} ({last['what']})"
-
-
-def _stopped(home: Home, event: states.Event) -> str:
-    """Why the attempt that is under way stopped; "" where it did not."""
-    return journal.reason(Attempt(home, event.id, max(event.attempt, 1))) if event.pending else ""
 
 
 def _problem(own: Sequence[Entry], event: states.Event) -> str | None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,9 +60,12 @@ REASON = 2000
 """Characters of the error that are kept."""
 
 
-def reason(attempt: Attempt) -> str:
-    """Why the last step of an attempt stopped; "" where none did, or where one runs again."""
-    notes = read(attempt)
+def reason(notes: Sequence[Mapping[str, Any]]) -> str:
+    """Why the last step of an attempt stopped; "" where none did, or where one runs again.
+
+    Args:
+        notes: The attempt's, as `read` gives them.
+    """
     return str(notes[-1].get("why", "")) if notes and notes[-1].get("what") == STOPPED else ""
 
 

@@ -41,14 +41,14 @@ def test_steps_of_an_older_journal_come_under_their_names_of_today(
     notes = journal.read(attempt)
     assert [(note["step"], note["what"]) for note in notes] == [(name, "began"), (name, "done")]
     assert sum(note.get("seconds", 0.0) for note in notes) == 1.5
-    assert status._doing(attempt) == f"{words} (done)"
+    assert status._doing(attempt, journal.read(attempt)) == f"{words} (done)"
 
 
 def test_a_step_notes_its_place_and_title(attempt: Attempt) -> None:
     label = journal.Label(name="edit", number=6, of=10, title="Edit the model")
     with journal.entered(attempt, label):
-        assert status._doing(attempt) == "6/10 Edit the model (began)"
-    assert status._doing(attempt) == "6/10 Edit the model (done)"
+        assert status._doing(attempt, journal.read(attempt)) == "6/10 Edit the model (began)"
+    assert status._doing(attempt, journal.read(attempt)) == "6/10 Edit the model (done)"
     assert [note["step"] for note in journal.read(attempt)] == ["edit", "edit"]
 
 
