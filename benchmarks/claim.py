@@ -75,8 +75,8 @@ def main() -> None:
                 "audit_seconds": batch["seconds"],
                 "cpu_seconds": batch["cpu_seconds"],
                 "cpu_seconds_per_claim": round(batch["cpu_seconds"] / BATCH, 1),
-                "verdicts": [told["verdict"] for told in batch["claims"]],
-                "costs": [told["cost"] for told in batch["claims"]],
+                "verdicts": [claim["verdict"] for claim in batch["claims"]],
+                "costs": [claim["cost"] for claim in batch["claims"]],
             },
         },
     )

@@ -163,7 +163,7 @@ def uv(environment: Path | None, *arguments: str | Path) -> str:
 
 def read() -> dict[str, Trial]:
     """Trials of each end that are on disk."""
-    return {end: Trial(**facts) for end, facts in machine.found(RESULT).items()}
+    return {end: Trial(**facts) for end, facts in machine.load(RESULT).items()}
 
 
 def write(trials: dict[str, Trial]) -> None:

@@ -24,11 +24,11 @@ def described() -> dict[str, Any]:
     }
 
 
-def found(name: str) -> dict[str, Any]:
+def load(name: str) -> dict[str, Any]:
     """The parts of a result as they are on disk now: another may have been measured meanwhile."""
     file = RESULTS / f"{name}.json"
-    told: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    return told
+    parts: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return parts
 
 
 def keep(
@@ -48,7 +48,7 @@ def keep(
         order: Of all parts.
         page: Makes the Markdown of all of them.
     """
-    by_name = found(name) | {part: figures}
+    by_name = load(name) | {part: figures}
     ordered = {each: by_name[each] for each in order if each in by_name}
     (RESULTS / f"{name}.json").write_text(json.dumps(ordered, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(page(ordered))

@@ -233,7 +233,7 @@ class Event:
         self, model: nn.Module, name: str, *, retired: tuple[int, ...] = ()
     ) -> Observation:
         rows = self.rows
-        seen = observe(
+        observation = observe(
             model,
             rows["train"],
             rows["test"],
@@ -243,7 +243,7 @@ class Event:
             weights=True,
         )
         shown = torch.nonzero(rows["test_labels"] == self.forget).flatten().tolist()
-        return replace(seen, record=record(model, rows["test"], shown=shown))
+        return replace(observation, record=record(model, rows["test"], shown=shown))
 
 
 def measure(event: Event) -> None:
@@ -272,7 +272,7 @@ def measure(event: Event) -> None:
     for share in LEFT_IN:
         observation = event.observed(event.left_in(share), f"left {share}")
         candidates[f"left_in_{share:g}"] = evidence.with_candidate(observation)
-    made, _ = controls.possible(
+    models, _ = controls.possible(
         original,
         event.retrained(HONEST[0]),
         forget=(event.forget,),
@@ -280,13 +280,13 @@ def measure(event: Event) -> None:
         labels=event.rows["train_labels"],
         seed=AUDIT_SEED,
     )
-    known = {
+    by_control = {
         name: evidence.with_candidate(event.observed(model, f"control {name}"))
-        for name, model in made.items()
+        for name, model in models.items()
     }
     for i, reference in enumerate(references):
         others = references[:i] + references[i + 1 :]
-        known[f"reference_{i}"] = evidence.with_candidate(reference, others)
+        by_control[f"reference_{i}"] = evidence.with_candidate(reference, others)
     for share in BLENDS:
         try:
             candidates[f"blend_{share:g}"] = spiked.near_margin(evidence, share=share)
@@ -304,22 +304,22 @@ def measure(event: Event) -> None:
     content = {
         "refused_as_copies": copies,
         "candidates": {name: _findings(each) for name, each in candidates.items()},
-        "controls": {name: _findings(each) for name, each in known.items()},
+        "controls": {name: _findings(each) for name, each in by_control.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(content).encode())
 
 
 def _findings(evidence: Evidence) -> list[object]:
-    found = [audit(evidence) for name, audit in AUDITS.items() if name != "relearning"]
-    return [finding.to_json() | {"series": {}} for finding in found]
+    findings = [audit(evidence) for name, audit in AUDITS.items() if name != "relearning"]
+    return [finding.to_json() | {"series": {}} for finding in findings]
 
 
 def _sources() -> str:
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in sorted((ROOT / "audits").glob("*.py")):
-        told.update(file.read_bytes())
-    return told.hexdigest()[:12]
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def events(only: str = "") -> Iterator[Event]:
@@ -335,16 +335,16 @@ def events(only: str = "") -> Iterator[Event]:
 def verdicts(event: Event, policy: Policy) -> dict[str, Verdict]:
     """The verdict on each candidate of an event."""
     content = json.loads((event.folder / "findings.json").read_text())
-    known = {name: _read(found) for name, found in content["controls"].items()}
+    by_control = {name: _read(rows) for name, rows in content["controls"].items()}
     blend = _read(content["candidates"].get("blend_0.6", []))
-    known |= {"near_margin": blend} if policy.near_margin and blend else {}
+    by_control |= {"near_margin": blend} if policy.near_margin and blend else {}
     return {
-        name: judge(_read(found), known, policy) for name, found in content["candidates"].items()
+        name: judge(_read(rows), by_control, policy) for name, rows in content["candidates"].items()
     }
 
 
-def _read(found: list[dict]) -> list[Finding]:
-    return [Finding.from_json(each) for each in found]
+def _read(rows: list[dict]) -> list[Finding]:
+    return [Finding.from_json(each) for each in rows]
 
 
 def report(policy: Policy, only: str) -> None:

@@ -71,9 +71,9 @@ def child(architecture: str, shape: tuple[int, ...], samples: int, work: str) ->
 
 def figures(architecture: str, shape: tuple[int, ...], samples: int, work: str) -> dict:
     """What `child` prints, in a process of its own."""
-    told = json.dumps([architecture, shape, samples, work])
+    arguments = json.dumps([architecture, shape, samples, work])
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", "--child", told],
+        [sys.executable, "-m", "benchmarks.memory", "--child", arguments],
         capture_output=True,
         text=True,
         check=True,

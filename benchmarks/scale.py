@@ -28,9 +28,9 @@ FLOAT64 = 8
 def main() -> None:
     """Count and measure."""
     torch.set_num_threads(1)
-    found = {name: _measured(name) for name in MODELS}
+    figures = {name: _measured(name) for name in MODELS}
     by_name = {"command": "python -m benchmarks.scale", "machine": described(), "batch": BATCH}
-    save("scale", by_name | found)
+    save("scale", by_name | figures)
 
 
 def _measured(name: str) -> Facts:

@@ -69,9 +69,11 @@ def _prefect(url: str, event: str) -> Image.Image:
         return answer
 
     run = next(each for each in asked("flow_runs") if f"event {event[:8]}" in each["tags"])
-    told = next(each for each in asked("artifacts") if each["key"].startswith(f"verdict-{event}"))
+    artifact = next(
+        each for each in asked("artifacts") if each["key"].startswith(f"verdict-{event}")
+    )
     above = served(f"{url}/runs/flow-run/{run['id']}", 1400, 600)
-    below = served(f"{url}/artifacts/artifact/{told['id']}", 1400, 450)
+    below = served(f"{url}/artifacts/artifact/{artifact['id']}", 1400, 450)
     both = Image.new("RGB", (1400, 895))  # below that, the page names paths of this machine
     both.paste(above, (0, 0))
     both.paste(below, (0, 600))

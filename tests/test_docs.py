@@ -72,11 +72,11 @@ def joined(block: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_command_and_option_of_a_page_exists(page: Path) -> None:
-    wrong = [words for words in commands(page) if not known(app, words)]
+    wrong = [words for words in commands(page) if not accepts(app, words)]
     assert not wrong
 
 
-def known(command: click.Command, words: list[str]) -> bool:
+def accepts(command: click.Command, words: list[str]) -> bool:
     """Whether the words start with a command of damp, and name only options that it has."""
     options = {name for given in command.params for name in (*given.opts, *given.secondary_opts)}
     options |= {"-h", "--help"}
@@ -91,7 +91,7 @@ def known(command: click.Command, words: list[str]) -> bool:
         if not rest:
             return True
         inner = command.commands.get(rest[0])
-        return inner is not None and known(inner, rest[1:])
+        return inner is not None and accepts(inner, rest[1:])
     named_options = [word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)]
     return set(named_options) <= options
 
@@ -101,7 +101,7 @@ def takes_value(command: click.Command, name: str) -> bool:
 
 
 def test_the_check_itself_sees_what_is_wrong() -> None:
-    assert known(app, ["run", "--event", "x"])
-    assert known(app, ["--home", "here", "status", "--json"])
-    assert not known(app, ["forget-everything"])
-    assert not known(app, ["run", "--evnt", "x"])
+    assert accepts(app, ["run", "--event", "x"])
+    assert accepts(app, ["--home", "here", "status", "--json"])
+    assert not accepts(app, ["forget-everything"])
+    assert not accepts(app, ["run", "--evnt", "x"])

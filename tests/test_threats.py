@@ -22,8 +22,8 @@ THREATS = [(title, text) for title, text in SECTIONS if "broken once" not in tit
 @cache
 def functions(file: str) -> set[str]:
     path = ROOT / file
-    found = re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), flags=re.MULTILINE)
-    return set(found) if path.is_file() else set()
+    names = re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), flags=re.MULTILINE)
+    return set(names) if path.is_file() else set()
 
 
 def exists(test: str) -> bool:
@@ -61,9 +61,9 @@ def test_the_table_of_the_page_is_that_of_the_breaks() -> None:
 
 def test_every_break_was_noticed() -> None:
     """By the last runs of `python -m benchmarks.robustness.breaking`, for these very lines."""
-    told = {one["defence"]: one for one in json.loads(breaking.RESULT.read_text())["each"]}
-    assert list(told) == [defence.name for defence in DEFENCES]
+    outcomes = {one["defence"]: one for one in json.loads(breaking.RESULT.read_text())["each"]}
+    assert list(outcomes) == [defence.name for defence in DEFENCES]
     for defence in DEFENCES:
-        one = told[defence.name]
+        one = outcomes[defence.name]
         assert breaking.caught(one), defence.name
         assert (one["file"], one["test"]) == (defence.file, defence.test)

@@ -33,14 +33,14 @@ def summary(events: Sequence[tuple[str, Sequence[Path]]]) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for title, statements in events:
         for path in statements:
-            told = decoded(path)["predicate"]
-            preset = told["method"]["parameters"]["preset"]
+            predicate = decoded(path)["predicate"]
+            preset = predicate["method"]["parameters"]["preset"]
             cells = [
                 title,
-                f"{told['event']['attempt']}, `{preset}`",
-                told["verdict"]["result"],
-                *_summarised(told["audits"]),
-                f"{told['event']['monotonicSeconds']:.0f} s",
+                f"{predicate['event']['attempt']}, `{preset}`",
+                predicate["verdict"]["result"],
+                *_summarised(predicate["audits"]),
+                f"{predicate['event']['monotonicSeconds']:.0f} s",
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -67,17 +67,17 @@ def event(statements: Sequence[Path], *, title: str, command: str) -> str:
     return "\n".join(parts)
 
 
-def _attempt(told: Facts) -> list[str]:
-    verdict, method = told["verdict"], told["method"]
+def _attempt(predicate: Facts) -> list[str]:
+    verdict, method = predicate["verdict"], predicate["method"]
     preset = method["parameters"]["preset"]
-    rows = [row for row in told["audits"] if row["status"] == "RUN"]
+    rows = [row for row in predicate["audits"] if row["status"] == "RUN"]
     required = [row for row in rows if row["required"]]
     others = [row for row in rows if not row["required"]]
-    seconds = told["event"]["monotonicSeconds"]
+    seconds = predicate["event"]["monotonicSeconds"]
     return [
-        f"### Attempt {told['event']['attempt']}, `{preset}`: {verdict['result']}",
+        f"### Attempt {predicate['event']['attempt']}, `{preset}`: {verdict['result']}",
         "",
-        f"Assurance {verdict['assurance']}, policy `{told['auditPlan']['policy']['name']}`, "
+        f"Assurance {verdict['assurance']}, policy `{predicate['auditPlan']['policy']['name']}`, "
         f"{seconds:.0f} s of work (cached references cost nothing).",
         "",
         *(f"- {reason}" for reason in verdict["reasons"]),
@@ -90,7 +90,7 @@ def _attempt(told: Facts) -> list[str]:
         "",
         "</details>",
         "",
-        *_controls(told["controls"]),
+        *_controls(predicate["controls"]),
         "",
     ]
 

@@ -49,21 +49,21 @@ def main() -> None:
         task = progress.add_task("", total=sum(len(study.methods) for study in studies))
         for study in studies:
             bench = Bench(study=study, tell=lambda text: progress.update(task, description=text))
-            made = tables.table(bench, lambda: progress.advance(task))
+            figures = tables.table(bench, lambda: progress.advance(task))
             gains, depth = "gains" in study.drawn, "depth" in study.drawn
-            made |= {
+            figures |= {
                 "tradeoff_on_validation_rows": pictures.tradeoff(bench, GAINED) if gains else [],
                 "by_depth": pictures.by_depth(bench) if depth else None,
             }
-            _keep(name, study, made)
+            _keep(name, study, figures)
     if not options.quick:
-        pictures.draw(_found(name))
+        pictures.draw(_stored(name))
 
 
-def _keep(name: str, study: Study, made: Facts) -> None:
+def _keep(name: str, study: Study, figures: Facts) -> None:
     """Put a study's figures in the place of those that were there."""
-    found = {told["name"]: told for told in _found(name)} | {study.name: made}
-    ordered = [found[each.name] for each in STUDIES if each.name in found]
+    by_name = {facts["name"]: facts for facts in _stored(name)} | {study.name: figures}
+    ordered = [by_name[each.name] for each in STUDIES if each.name in by_name]
     report = {
         "command": "python -m benchmarks.method",
         "what": "what is left of forgotten classes, beside networks that never saw them",
@@ -73,7 +73,7 @@ def _keep(name: str, study: Study, made: Facts) -> None:
     (RESULTS / f"{name}.md").write_text(tables.page(report))
 
 
-def _found(name: str) -> list[Facts]:
+def _stored(name: str) -> list[Facts]:
     """The studies that are on disk."""
     path = RESULTS / f"{name}.json"
     studies: list[Facts] = json.loads(path.read_text())["studies"] if path.exists() else []

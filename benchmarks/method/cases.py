@@ -109,9 +109,9 @@ def preset(name: str, *, apart: bool = False) -> Edit:
         requests = [(label,) for label in forget] if apart else [forget]
         current = model
         for classes in requests:
-            made = damp.forget(current, batches, forget=classes, preset=name, **settings)
-            current = made.model
-        return made.unretired
+            result = damp.forget(current, batches, forget=classes, preset=name, **settings)
+            current = result.model
+        return result.unretired
 
     return edit
 

@@ -63,9 +63,9 @@ def load(name: str) -> Data:
     path = CACHE / f"data-{name}.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = READERS[name]()
+        content = READERS[name]()
         partial = path.with_suffix(".partial")
-        save_file(made, partial)
+        save_file(content, partial)
         partial.replace(path)
     tensors = load_file(path)
     return Data(
@@ -76,10 +76,10 @@ def load(name: str) -> Data:
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in sorted(tensors):
-        found.update(name.encode() + tensors[name].numpy().tobytes())
-    return found.hexdigest()
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _parted(
@@ -107,9 +107,9 @@ def _digits() -> dict[str, Tensor]:
     """scikit-learn's 8x8 digits: half to train on, a quarter each to choose and to test on."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = torch.from_numpy(found.images * 15.9).to(torch.uint8)[:, None]
-    labels = torch.from_numpy(found.target).long()
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * 15.9).to(torch.uint8)[:, None]
+    labels = torch.from_numpy(digits.target).long()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
     test, rest = order[:450].sort().values, order[450:].sort().values
     return _parted(

@@ -45,27 +45,29 @@ class Bench:
     def retrained(self, unit: Unit, part: str) -> Figures:
         """Figures of the network that never saw the classes; routing against the other seeds."""
         request, seed = unit
-        found = self._seen(unit, part, self._key(seed, request), lambda: self._net(seed, request))
+        observation = self._observed(
+            unit, part, self._key(seed, request), lambda: self._net(seed, request)
+        )
         others = [
             self._routes(request, other, part)
             for other in self.study.trained(request)
             if other != seed
         ]
         own = self._routes(request, seed, part)
-        return found["figures"] | ({"routing": routing(own, others)} if others else {})
+        return observation["figures"] | ({"routing": routing(own, others)} if others else {})
 
     def edited(self, unit: Unit, part: str, name: str, settings: Settings) -> Figures:
         """Figures of an edited network; routing against all retrained ones."""
         request, seed = unit
         self.tell(f"{self.study.name}: {name}, forget {_listed(request)}, seed {seed}")
-        made: dict[str, nn.Module] = {}
+        networks: dict[str, nn.Module] = {}
 
         def edit() -> nn.Module:
-            if "model" not in made:
+            if "model" not in networks:
                 rows = cases.batches(self.data, self.study, request)
                 original = self._net(seed, ())
-                made["model"] = METHODS[name].edit(original, rows, request, settings).eval()
-            return made["model"]
+                networks["model"] = METHODS[name].edit(original, rows, request, settings).eval()
+            return networks["model"]
 
         facts = {
             "original": self._key(seed, ()),
@@ -76,9 +78,11 @@ class Bench:
             "settings": dict(settings),
         }
         digest = store.kept("edits", facts, lambda: store.fingerprint(edit()))
-        found = self._seen(unit, part, digest, edit)
+        observation = self._observed(unit, part, digest, edit)
         others = [self._routes(request, other, part) for other in self.study.trained(request)]
-        return found["figures"] | {"routing": routing(np.array(found["shares"]), others)}
+        return observation["figures"] | {
+            "routing": routing(np.array(observation["shares"]), others)
+        }
 
     def model(self, unit: Unit, name: str, settings: Settings) -> nn.Module:
         """The edited network itself."""
@@ -107,15 +111,15 @@ class Bench:
 
     def yardstick(self, part: str) -> tuple[Figures, Figures]:
         """Means of the retrained networks, and their seeds' spread: 2 sd, pooled over requests."""
-        found = {unit: self.retrained(unit, part) for unit in self.units}
-        means = averaged(list(found.values()))
-        return means, {column: self._spread(found, column) for column in means}
+        by_unit = {unit: self.retrained(unit, part) for unit in self.units}
+        means = averaged(list(by_unit.values()))
+        return means, {column: self._spread(by_unit, column) for column in means}
 
-    def _spread(self, found: Mapping[Unit, Figures], column: str) -> float:
+    def _spread(self, by_unit: Mapping[Unit, Figures], column: str) -> float:
         """Twice the standard deviation over seeds, pooled over requests; 0 where it is unknown."""
         squares, freedom = 0.0, 0
         for request in self.study.requests:
-            values = [found[request, seed].get(column) for seed in self.study.trained(request)]
+            values = [by_unit[request, seed].get(column) for seed in self.study.trained(request)]
             values = [value for value in values if value is not None]
             squares += float(np.var(values) * len(values)) if values else 0.0
             freedom += max(len(values) - 1, 0)
@@ -131,12 +135,12 @@ class Bench:
         return key(recipe, self.data, seed, exclude)
 
     def _routes(self, request: tuple[int, ...], seed: int, part: str) -> np.ndarray:
-        found = self._seen(
+        observation = self._observed(
             (request, seed), part, self._key(seed, request), lambda: self._net(seed, request)
         )
-        return np.array(found["shares"])
+        return np.array(observation["shares"])
 
-    def _seen(
+    def _observed(
         self, unit: Unit, part: str, digest: str, network: Callable[[], nn.Module]
     ) -> dict[str, Any]:
         """Figures and routes of a network on a part of the data."""
@@ -150,10 +154,10 @@ class Bench:
 
         def make() -> dict[str, Any]:
             labels = self.data.labels[part].numpy()
-            seen = observe(network(), self.study.net, self.data.inputs(part))
+            observation = observe(network(), self.study.net, self.data.inputs(part))
             return {
-                "figures": measured(seen, labels, unit[0], refit=part == "test"),
-                "shares": shares(seen, labels, unit[0]).tolist(),
+                "figures": measured(observation, labels, unit[0], refit=part == "test"),
+                "shares": shares(observation, labels, unit[0]).tolist(),
             }
 
         return store.kept("figures", facts, make)

@@ -103,11 +103,11 @@ class Frontier:
 
     def measured(self, variant: Variant) -> dict[str, Any]:
         """Findings on a variant, and what it cost."""
-        candidate, cost = self._made(variant)
+        candidate, cost = self._make(variant)
         content = bench.measured(self.bench, variant.name, candidate, own_control=True)
         return content | {"extra": cost}
 
-    def _made(self, variant: Variant) -> tuple[Candidate, dict[str, float]]:
+    def _make(self, variant: Variant) -> tuple[Candidate, dict[str, float]]:
         if variant.waist is None:
             with patch.object(damp.natural, "head_cut", lambda _: variant.share):
                 return bench.edited(self.bench, {"preset": "natural"}), {}

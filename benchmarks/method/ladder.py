@@ -218,8 +218,8 @@ def run(event: Event) -> dict[str, Any]:
     controls: dict[str, list[Finding]] | None = None
     rows: dict[str, Any] = {}
     for name, make in methods(bench).items():
-        made = make()
-        suite = bench.suite(models, made.network, name)
+        edit = make()
+        suite = bench.suite(models, edit.network, name)
         if controls is None:
             parts = [audit.MUST_FAIL, *suite.case.baseline]
             controls = {n: _findings(e) for part in parts for n, e in suite_parts(suite, part)}
@@ -233,11 +233,11 @@ def run(event: Event) -> dict[str, Any]:
             "outside": outside,
             "undecided": open_,
             "reasons": list(verdict.reasons),
-            "share": made.share,
-            "seconds": round(made.seconds, 2),
+            "share": edit.share,
+            "seconds": round(edit.seconds, 2),
             **_figures(findings),
         }
-        print(event.name, name, verdict.result, outside, open_, made.share, flush=True)
+        print(event.name, name, verdict.result, outside, open_, edit.share, flush=True)
     return {"event": event.name, "data": event.data, "rungs": rows}
 
 

@@ -45,14 +45,14 @@ LAYERS: Mapping[str, Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class Observation:
     """What a network made of the rows of a part: logits (n, C), depth -> pooled features (n, D)."""
 
     logits: np.ndarray
     features: Mapping[str, np.ndarray]
 
 
-def observe(model: nn.Module, net: str, inputs: Tensor, *, batch: int = 500) -> Seen:
+def observe(model: nn.Module, net: str, inputs: Tensor, *, batch: int = 500) -> Observation:
     """One forward pass in evaluation mode."""
     kept: dict[str, list[Tensor]] = {depth: [] for depth in LAYERS[net]}
     handles = [_keep(model.get_submodule(name), kept[depth]) for depth, name in LAYERS[net].items()]
@@ -60,7 +60,7 @@ def observe(model: nn.Module, net: str, inputs: Tensor, *, batch: int = 500) -> 
         logits = torch.cat([model(part) for part in inputs.split(batch)])
     for handle in handles:
         handle.remove()
-    return Seen(
+    return Observation(
         logits=logits.double().numpy(),
         features={depth: torch.cat(parts).double().numpy() for depth, parts in kept.items()},
     )
@@ -80,7 +80,7 @@ Figures = dict[str, float]
 
 
 def measured(
-    seen: Seen, labels: np.ndarray, forget: Sequence[int], *, refit: bool = True
+    observation: Observation, labels: np.ndarray, forget: Sequence[int], *, refit: bool = True
 ) -> Figures:
     """All figures of one network that need no other network.
 
@@ -89,13 +89,13 @@ def measured(
     """
     classes = np.unique(labels)
     gone = np.isin(labels, forget)
-    retired = seen.logits.copy()
+    retired = observation.logits.copy()
     retired[:, list(forget)] = -np.inf
     figures = {
         "retain": float((retired.argmax(1) == labels)[~gone].mean()),
-        "forget": float((seen.logits.argmax(1) == labels)[gone].mean()),
+        "forget": float((observation.logits.argmax(1) == labels)[gone].mean()),
     }
-    for depth, features in seen.features.items():
+    for depth, features in observation.features.items():
         for shots in SHOTS:
             figures[f"few{shots}@{depth}"] = few_shot(features, labels, classes, forget, shots)
         figures[f"dprime@{depth}"] = dprime(features, labels, forget)
@@ -132,10 +132,10 @@ def dprime(features: np.ndarray, labels: np.ndarray, forget: Sequence[int]) -> f
     if not float(features.var(0).sum()) > 0:
         return 0.0
     fold = sampling.folds(labels, 5, np.random.default_rng(5))
-    found = held_out_scores(features, labels, fold, forget, 0.01)
+    by_class = held_out_scores(features, labels, fold, forget, 0.01)
     rest = ~np.isin(labels, forget)
     values = []
-    for label, scores in found.items():
+    for label, scores in by_class.items():
         own, others = scores[labels == label], scores[rest]
         spread = np.sqrt((own.var() + others.var()) / 2)
         values.append((own.mean() - others.mean()) / spread)
@@ -158,11 +158,11 @@ def refitted(features: np.ndarray, labels: np.ndarray, gone: np.ndarray) -> tupl
     return float(hits[held & gone].mean()), float(hits[held & ~gone].mean())
 
 
-def shares(seen: Seen, labels: np.ndarray, forget: Sequence[int]) -> np.ndarray:
+def shares(observation: Observation, labels: np.ndarray, forget: Sequence[int]) -> np.ndarray:
     """Where the images of each forgotten class go among the others, (f, r)."""
-    kept = [c for c in range(seen.logits.shape[1]) if c not in forget]
+    kept = [c for c in range(observation.logits.shape[1]) if c not in forget]
     routes = [
-        np.bincount(seen.logits[labels == c][:, kept].argmax(1), minlength=len(kept))
+        np.bincount(observation.logits[labels == c][:, kept].argmax(1), minlength=len(kept))
         for c in forget
     ]
     return np.stack([route / route.sum() for route in routes])

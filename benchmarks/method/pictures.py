@@ -40,7 +40,7 @@ def tradeoff(bench: Bench, gained: Sequence[str]) -> list[Facts]:
     """
     other, _ = bench.yardstick("validation")
     units = [(request, bench.study.seeds[0]) for request in bench.study.requests]
-    found = []
+    points = []
     for name in gained:
         for gain in sorted(GAINS):
             rows = [bench.edited(unit, "validation", name, {"gain": gain}) for unit in units]
@@ -48,8 +48,8 @@ def tradeoff(bench: Bench, gained: Sequence[str]) -> list[Facts]:
             facts: Facts = {"method": name, "gain": gain}
             for column in ("retain", "few1@last", "few1@earlier"):
                 facts[column] = round(own[column] - other[column], 4)
-            found.append(facts)
-    return found
+            points.append(facts)
+    return points
 
 
 def by_depth(bench: Bench) -> Facts:
@@ -95,16 +95,16 @@ def by_depth(bench: Bench) -> Facts:
 
 def draw(studies: Sequence[Facts]) -> None:
     """Write the three SVGs under docs/, a panel for each study that has them."""
-    known = {study["name"]: study for study in studies if study["by_depth"]}
-    gained = [name for name, study in known.items() if study["tradeoff_on_validation_rows"]]
-    _panels("method-tradeoff", gained, lambda axes, name: _trade(axes, known[name]))
+    by_name = {study["name"]: study for study in studies if study["by_depth"]}
+    gained = [name for name, study in by_name.items() if study["tradeoff_on_validation_rows"]]
+    _panels("method-tradeoff", gained, lambda axes, name: _trade(axes, by_name[name]))
     _panels(
-        "method-strengths", list(known),
-        lambda axes, name: _lines(axes, known[name]["by_depth"], "strength", "share taken away"),
+        "method-strengths", list(by_name),
+        lambda axes, name: _lines(axes, by_name[name]["by_depth"], "strength", "share taken away"),
     )  # fmt: skip
     _panels(
-        "method-separability", list(known),
-        lambda axes, name: _lines(axes, known[name]["by_depth"], "separability", "distance, sd"),
+        "method-separability", list(by_name),
+        lambda axes, name: _lines(axes, by_name[name]["by_depth"], "separability", "distance, sd"),
     )  # fmt: skip
 
 

@@ -38,20 +38,20 @@ def kept(kind: str, facts: Facts, make: Callable[[], Any]) -> Any:
 
 def fingerprint(model: nn.Module) -> str:
     """Digest of all weights and buffers."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, value in model.state_dict().items():
-        found.update(name.encode() + value.detach().contiguous().numpy().tobytes())
-    return found.hexdigest()[:32]
+        digest.update(name.encode() + value.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 @lru_cache
 def source(places: tuple[str, ...]) -> str:
     """Digest of Python files and of those in folders, named from the root of the repository."""
     root = Path(__file__).parents[2]
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(_files(root / place for place in places)):
-        found.update(path.name.encode() + path.read_bytes())
-    return found.hexdigest()[:32]
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:32]
 
 
 def _files(places: Iterable[Path]) -> Iterable[Path]:

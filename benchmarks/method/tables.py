@@ -44,11 +44,11 @@ def table(bench: Bench, advance: Callable[[], None]) -> Facts:
     rows: list[Facts] = [{"method": "retrained", "settings": {}, "figures": _plain(own)}]
     for name in bench.study.methods:
         settings = bench.chosen(name)
-        found = [bench.edited(unit, "test", name, settings) for unit in bench.units]
+        edited = [bench.edited(unit, "test", name, settings) for unit in bench.units]
         figures = {
-            column: _judged(bench, column, found, own, means, spread)
+            column: _judged(bench, column, edited, own, means, spread)
             for column in SHOWN
-            if column in found[0]
+            if column in edited[0]
         }
         rows.append({"method": name, "settings": settings, "figures": figures})
         advance()
@@ -66,22 +66,22 @@ def table(bench: Bench, advance: Callable[[], None]) -> Facts:
     }
 
 
-def _plain(found: Sequence[Figures]) -> Facts:
-    means = averaged(list(found))
+def _plain(rows: Sequence[Figures]) -> Facts:
+    means = averaged(list(rows))
     return {column: {"mean": round(means[column], 4)} for column in SHOWN if column in means}
 
 
 def _judged(
     bench: Bench,
     column: str,
-    found: Sequence[Figures],
+    rows: Sequence[Figures],
     own: Sequence[Figures],
     means: Figures,
     spread: Figures,
 ) -> Facts:
-    value = float(np.mean([row[column] for row in found]))
+    value = float(np.mean([row[column] for row in rows]))
     entry: Facts = {"mean": round(value, 4)}
-    pairs = [(row, base) for row, base in zip(found, own, strict=True) if column in base]
+    pairs = [(row, base) for row, base in zip(rows, own, strict=True) if column in base]
     if pairs:
         gaps = [row[column] - base[column] for row, base in pairs]
         entry["difference"] = round(float(np.mean(gaps)), 4)
@@ -129,13 +129,13 @@ def _section(study: Facts) -> list[str]:
     requests = "; ".join(" and ".join(map(str, classes)) for classes in study["requests"])
     seeds = "; ".join(", ".join(map(str, seeds)) for seeds in study["seeds"])
     kept, gone = study["images_for_surgery"]["kept"], study["images_for_surgery"]["gone"]
-    made = study["made"]
+    origin = study["made"]
     lines = [
         f"## {study['data']}, {study['net']}: forget {requests}",
         "",
         f"Seeds of each request: {seeds}. {study['test_images']:,} test images. Surgery sees up to "
         f"{kept} training images of each class to keep and {gone} of each to forget. Measured on "
-        f"{made['processor']} with torch {made['torch']}, sources of `damp` {made['damp']}.",
+        f"{origin['processor']} with torch {origin['torch']}, sources of `damp` {origin['damp']}.",
         "",
         "| method | " + " | ".join(HEADINGS.values()) + " |",
         "|---" * (len(HEADINGS) + 1) + "|",

@@ -57,7 +57,7 @@ def before() -> dict[str, Trial]:
     """Mutants that were tried before, by key; the module may have changed since."""
     rows = [
         Trial(**{k: v for k, v in each.items() if k != report.WHY})
-        for each in machine.found("mutants").get("trials", [])
+        for each in machine.load("mutants").get("trials", [])
     ]
     return {each.key: each for each in rows}
 
@@ -79,7 +79,7 @@ def main() -> None:
     asked = parser.parse_args()
     wanted = drawn(asked.under or DECIDING, count=asked.count, seed=asked.seed)
     trials = {key: each for key, each in before().items() if is_valid(each)}
-    noticed = {str(k): str(v) for k, v in machine.found("mutants").get(report.NOTICED, {}).items()}
+    noticed = {str(k): str(v) for k, v in machine.load("mutants").get(report.NOTICED, {}).items()}
     began = time.monotonic()
     warm.hold_libraries()
     missing = [each for each in wanted if trial.key_of(each.module, each.mutation) not in trials]

@@ -60,9 +60,9 @@ def mutations(source: str) -> list[Mutation]:
     tree = ast.parse(source)
     rows = []
     for index, (kind, node, change) in enumerate(_places(tree)):
-        undo, before = copy.deepcopy(node.__dict__), _told(node)
+        undo, before = copy.deepcopy(node.__dict__), _first_line(node)
         change()
-        after = _told(node)
+        after = _first_line(node)
         node.__dict__.clear()
         node.__dict__.update(undo)
         line = int(getattr(node, "lineno", 0))
@@ -82,7 +82,7 @@ def mutated(source: str, index: int) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
-def _told(node: ast.AST) -> str:
+def _first_line(node: ast.AST) -> str:
     return ast.unparse(node).partition("\n")[0]
 
 
@@ -107,7 +107,7 @@ def _is_left_alone(node: ast.AST) -> bool:
     if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom):
         return True
     # a subscript of a type, as in `tuple[int, ...]` or Literal["a"], is no decision
-    guard = isinstance(node, ast.If) and _told(node.test) in (
+    guard = isinstance(node, ast.If) and _first_line(node.test) in (
         "TYPE_CHECKING",
         "typing.TYPE_CHECKING",
     )

@@ -36,10 +36,12 @@ def of(module: Path) -> list[Path]:
     wanted = {".".join(module.with_suffix("").parts), *_passed_on(module)}
     files = sorted(folder.rglob("test_*.py"))
     importing = [file for file in files if wanted & _imported(file)]
-    found = list(dict.fromkeys([*named, *importing]))
-    found = found or _of_importers(module, files)
-    found = found or [file for file in sorted(TESTS.rglob("test_*.py")) if wanted & _imported(file)]
-    found = found or files
+    selection = list(dict.fromkeys([*named, *importing]))
+    selection = selection or _of_importers(module, files)
+    selection = selection or [
+        file for file in sorted(TESTS.rglob("test_*.py")) if wanted & _imported(file)
+    ]
+    selection = selection or files
     # a table's own tests run whatever it names
     listed = [
         ROOT / tests
@@ -47,9 +49,9 @@ def of(module: Path) -> list[Path]:
         if table.parent in module.parents
         and named_so.format(module.stem) in (ROOT / table).read_text()
     ]
-    found = list(dict.fromkeys([*found, *listed]))
+    selection = list(dict.fromkeys([*selection, *listed]))
     examples = [module] if "\n    >>> " in (ROOT / module).read_text() else []
-    return [*examples, *(file.relative_to(ROOT) for file in found)]
+    return [*examples, *(file.relative_to(ROOT) for file in selection)]
 
 
 def _of_importers(module: Path, files: list[Path]) -> list[Path]:

@@ -43,7 +43,7 @@ def main() -> None:
     for name in chosen.parts or PARTS:
         part = PARTS[name]
         if name == "kills":
-            before = machine.found(RESULT).get(name) if chosen.more else None
+            before = machine.load(RESULT).get(name) if chosen.more else None
             part = partial(kills, before=before, minutes=chosen.minutes)
         figures = _measured(name, part)
         print(json.dumps({name: figures}, indent=2), flush=True)
@@ -60,15 +60,15 @@ def _measured(name: str, part: Callable[[Path], Facts]) -> Facts:
         }
 
 
-def page(found: Facts) -> str:
+def page(results: Facts) -> str:
     """The figures as a page, a table for each part."""
-    told = ["# What operations cost", ""]
-    for name, figures in found.items():
-        told += [f"## {name}", "", "| figure | value |", "|---|---|"]
+    lines = ["# What operations cost", ""]
+    for name, figures in results.items():
+        lines += [f"## {name}", "", "| figure | value |", "|---|---|"]
         rows = figures | {"machine": ", ".join(f"{k} {v}" for k, v in figures["machine"].items())}
-        told += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in rows.items()]
-        told.append("")
-    return "\n".join(told)
+        lines += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in rows.items()]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _cell(value: Any) -> str:

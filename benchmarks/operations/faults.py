@@ -82,7 +82,7 @@ def kills(folder: Path, before: Facts | None = None, minutes: float = math.inf) 
         "kills": sum(of.values()),
         "of": of,
         "events": before["events"] + len(killing.events),
-        "decided": before["decided"] + sum(not each["pending"] for each in killing.told),
+        "decided": before["decided"] + sum(not each["pending"] for each in killing.statuses),
         "problems": before["problems"] + killing.problems,
     }
 
@@ -161,7 +161,7 @@ class Killing:
         points: That were come to.
         of: Kills by victim.
         events: That were killed at.
-        told: What `damp status` says of them at the end.
+        statuses: What `damp status` says of them at the end.
         problems: What must not be, in words.
     """
 
@@ -170,14 +170,14 @@ class Killing:
         self.points = 0
         self.of = Counter[str]()
         self.events: list[str] = []
-        self.told: list[Facts] = []
+        self.statuses: list[Facts] = []
         self.problems: list[str] = []
         self._lines: list[bytes] = []
 
     def make(self, points: list[tuple[str, str, str]], end: float) -> None:
         """Kill at those points, in order, until then; then let the events finish."""
         run: Run | None = None
-        seen, last = 0, len(STEPS)
+        notes_before, last = 0, len(STEPS)
         for victim, step, what in points:
             if time.monotonic() > end:
                 break
@@ -190,11 +190,11 @@ class Killing:
             last = at
             if run is None or not run.goes_on():
                 self._ended(run)
-                seen, run = len(self._notes()), self._run()
-            if not self._reached(run, seen, (step, what)):
+                notes_before, run = len(self._notes()), self._run()
+            if not self._reached(run, notes_before, (step, what)):
                 self._ended(run)  # as it lost its server or database: the next one comes there
-                seen, run = len(self._notes()), self._run()
-                if not self._reached(run, seen, (step, what)):
+                notes_before, run = len(self._notes()), self._run()
+                if not self._reached(run, notes_before, (step, what)):
                     self.problems.append(f"{self.events[-1]} does not come to {step} {what}")
             self.of[victim] += self._kill(victim, run)
             self.points += 1
@@ -204,8 +204,8 @@ class Killing:
 
     def look_at_the_end(self) -> None:
         """All decided, each entry there once, a registry without problems."""
-        self.told = self.office.events()
-        for each in self.told:
+        self.statuses = self.office.events()
+        for each in self.statuses:
             event = each["id"]
             if each["pending"]:
                 self.problems.append(f"{event} is {each['state']}: {each['problem']}")
@@ -219,8 +219,10 @@ class Killing:
             self.problems.append(f"ledger: {problem}")
         content = json.loads(self.office.start("audit-registry", "--json").communicate()[0])
         self.problems += [problem for each in content for problem in each["problems"]]
-        made = Counter(each["event"] for each in content if each["event"])
-        self.problems += [f"{event} was registered twice" for event in made if made[event] > 1]
+        registrations = Counter(each["event"] for each in content if each["event"])
+        self.problems += [
+            f"{event} was registered twice" for event in registrations if registrations[event] > 1
+        ]
 
     def _run(self) -> Run:
         return Run(self.events[-1], self.office.folder / "run.log")
@@ -233,13 +235,13 @@ class Killing:
         """Whether a run has ended that finished the step: no other will come there."""
         return run is not None and not run.goes_on() and (step, "done") in self._notes()
 
-    def _reached(self, run: Run, seen: int, point: tuple[str, str]) -> bool:
+    def _reached(self, run: Run, notes_before: int, point: tuple[str, str]) -> bool:
         """Whether a running command comes to that point; False where it ends before."""
         while run.goes_on():
-            if point in self._notes()[seen:]:
+            if point in self._notes()[notes_before:]:
                 return True
             time.sleep(0.005)
-        return point in self._notes()[seen:]  # it was done a moment later
+        return point in self._notes()[notes_before:]  # it was done a moment later
 
     def _kill(self, victim: str, run: Run) -> bool:
         """Whether it still lived: a run may have ended on the heels of its last step.

@@ -109,10 +109,13 @@ class Office:
         rows = []
         for process in psutil.process_iter():
             try:
-                told, status = process.environ(), process.status()
+                environment, status = process.environ(), process.status()
             except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
-            mine = str(self.home.root) in (told.get("DAMP_HOME"), told.get("PREFECT_HOME", "")[:-8])
+            mine = str(self.home.root) in (
+                environment.get("DAMP_HOME"),
+                environment.get("PREFECT_HOME", "")[:-8],
+            )
             if mine and status != psutil.STATUS_ZOMBIE:
                 rows.append(process.pid)
         return rows

@@ -131,8 +131,8 @@ def _edit(base: str, shards: list[tuple[Any, Any, int]] | None) -> dict[str, Any
     total = None
     for arrays, text, _ in shards or []:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        found = damp.Measurement.from_tensors(tensors, text)
-        total = found if total is None else total.plus(found)
+        measurement = damp.Measurement.from_tensors(tensors, text)
+        total = measurement if total is None else total.plus(measurement)
     edited = damp.forget(network, batches, forget=[3], measured=total)
     weights: dict[str, Any] = edited.unretired.state_dict()
     return weights

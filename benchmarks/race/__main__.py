@@ -154,12 +154,12 @@ def _race(race: Race, exam: Exam, ask: Sequence[str], entrant: Entrant) -> None:
 def write(options: Options, tracks: Sequence[Track]) -> None:
     """Results of every track that is there, whichever were run now."""
     store = Store(options.cache)
-    found = [report.track_report(t, data.load(t.data, options.cache), store) for t in tracks]
+    results = [report.track_report(t, data.load(t.data, options.cache), store) for t in tracks]
     content = {
         "command": f"python -m benchmarks.race{' --quick' if options.name != 'race' else ''}",
         "what": "distance to retrained models, kept accuracy and cost of methods of forgetting",
-        "tracks": [track for track in found if track],
-        "not_run": [t.title for t, made in zip(tracks, found, strict=True) if not made],
+        "tracks": [track for track in results if track],
+        "not_run": [t.title for t, result in zip(tracks, results, strict=True) if not result],
     }
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.name}.json"

@@ -99,11 +99,11 @@ def _digits() -> Arrays:
     """scikit-learn's 8x8 digits: 900 to train on, 200 to choose on, the rest to be judged on."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = (found.images * 15.9).astype(np.uint8)[:, None]
+    digits = load_digits()
+    images = (digits.images * 15.9).astype(np.uint8)[:, None]
     order = np.random.default_rng(1).permutation(len(images))
     places = {"train": order[:900], "choice": order[900:1100], "test": order[1100:]}
-    return _parts({part: (images[rows], found.target[rows]) for part, rows in places.items()})
+    return _parts({part: (images[rows], digits.target[rows]) for part, rows in places.items()})
 
 
 def _mnist() -> Arrays:

@@ -77,7 +77,7 @@ class Exam:
             c: audit_rows.FORGET_TRAIN if c in self.forget else audit_rows.RETAIN_TRAIN
             for c in classes
         }
-        seen = audit_rows._sample(train_labels, caps)
+        train_rows = audit_rows._sample(train_labels, caps)
         held_out = {
             c: audit_rows.FORGET_TEST if c in self.forget else audit_rows.RETAIN_TEST
             for c in classes
@@ -85,8 +85,8 @@ class Exam:
         held = audit_rows._sample(test_labels, held_out)
         moved = fresh.choose(train_labels, self.forget, seed=AUDIT_SEED)
         return {
-            "train": train[seen],
-            "train_labels": train_labels[seen],
+            "train": train[train_rows],
+            "train_labels": train_labels[train_rows],
             "test": test[held],
             "test_labels": test_labels[held],
             "fresh": fresh.perturbed(train[moved], seed=AUDIT_SEED),
@@ -95,7 +95,7 @@ class Exam:
 
     def observed(self, model: nn.Module, name: str, retired: Sequence[int] = ()) -> Observation:
         """What a model says about the rows."""
-        seen = observe(
+        observation = observe(
             model,
             self.chosen["train"],
             self.chosen["test"],
@@ -107,7 +107,7 @@ class Exam:
         )
         shown = torch.isin(self.chosen["test_labels"], torch.tensor(self.forget))
         held = record(model, self.chosen["test"], shown=shown.nonzero().flatten().tolist())
-        return replace(seen, record=held)
+        return replace(observation, record=held)
 
     @cached_property
     def references(self) -> tuple[Observation, ...]:
@@ -132,8 +132,8 @@ class Exam:
 
     def findings(self, evidence: Evidence) -> list[dict[str, Any]]:
         """Of every audit that is asked, without the series that only pictures need."""
-        found: list[Finding] = [AUDITS[name](evidence) for name in self.asked]
-        return [finding.to_json() | {"series": {}} for finding in found]
+        findings: list[Finding] = [AUDITS[name](evidence) for name in self.asked]
+        return [finding.to_json() | {"series": {}} for finding in findings]
 
     def controls(self, edited: nn.Module) -> dict[str, Any]:
         """Findings on the controls; the random edit has the size of our default's."""
@@ -146,42 +146,43 @@ class Exam:
             labels=self.chosen["train_labels"],
             seed=AUDIT_SEED,
         )
-        found = {"original": self.findings(evidence)}
+        by_control = {"original": self.findings(evidence)}
         for name, model in models.items():
             if name != "original":
                 retired = self.forget if name in RETIRED else ()
-                seen = self.observed(model, f"control {name}", retired)
-                found[name] = self.findings(evidence.with_candidate(seen))
+                observation = self.observed(model, f"control {name}", retired)
+                by_control[name] = self.findings(evidence.with_candidate(observation))
         for index, one in enumerate(self.references):
             others = self.references[:index] + self.references[index + 1 :]
-            found[f"reference_{index}"] = self.findings(
+            by_control[f"reference_{index}"] = self.findings(
                 evidence.with_candidate(one, references=others)
             )
         share = self.policy.near_margin
         if share is not None:
             try:
-                found[NEAR_MARGIN] = self.findings(spiked.near_margin(evidence, share=share))
+                by_control[NEAR_MARGIN] = self.findings(spiked.near_margin(evidence, share=share))
             except BadControl as problem:
                 impossible[NEAR_MARGIN] = str(problem)
-        return {"findings": found, "impossible": impossible}
+        return {"findings": by_control, "impossible": impossible}
 
     def candidate(self, model: nn.Module, name: str) -> dict[str, Any]:
         """Findings on a candidate, and what papers print of it."""
         try:
-            seen = self.observed(model, name, self.forget)
-            found = self.findings(self.evidence.with_candidate(seen))
+            observation = self.observed(model, name, self.forget)
+            findings = self.findings(self.evidence.with_candidate(observation))
         except AuditError as problem:  # as an event would be refused: a row without figures
             return {"refused": str(problem)}
-        return {"findings": found, "published": self.published(model, seen)}
+        return {"findings": findings, "published": self.published(model, observation)}
 
-    def published(self, model: nn.Module, seen: Observation) -> dict[str, float | None]:
+    def published(self, model: nn.Module, observation: Observation) -> dict[str, float | None]:
         """Figures that papers print."""
         labels, forget = self.evidence.test_labels, self.forget
-        own = self._accuracies(seen)
+        own = self._accuracies(observation)
         before = self._accuracies(self.evidence.original)
         others = [self._accuracies(one) for one in self.references]
         gone = np.isin(labels, forget)
-        last, first = seen.features[PENULTIMATE], self.evidence.original.features[PENULTIMATE]
+        last = observation.features[PENULTIMATE]
+        first = self.evidence.original.features[PENULTIMATE]
         kept, recovered = metrics.knowledge_retention(last, labels, forget)[::-1]
         alike = [metrics.cka(last[rows], first[rows]) for rows in (gone, ~gone)]
         return {
@@ -191,7 +192,7 @@ class Exam:
                 float(np.mean([one[0] for one in others])),
                 float(np.mean([one[1] for one in others])),
             ),
-            "zrf": metrics.zrf(seen.test_logits[gone], self._random[gone]),
+            "zrf": metrics.zrf(observation.test_logits[gone], self._random[gone]),
             "layer_distance": metrics.layer_distance(self.original, model),
             "kr_forget": recovered,
             "kr_retain": kept,
@@ -199,24 +200,26 @@ class Exam:
             "nc": metrics.nearest_class_mean(
                 last[::2], labels[::2], last[1::2], labels[1::2], forget
             ),
-            "idi": metrics.idi(self._information(seen), self._of_original, self._of_references),
+            "idi": metrics.idi(
+                self._information(observation), self._of_original, self._of_references
+            ),
             "rus": metrics.rus(*alike),
         }
 
-    def _accuracies(self, seen: Observation) -> tuple[float, float]:
+    def _accuracies(self, observation: Observation) -> tuple[float, float]:
         """On rows to keep behind retired outputs, and on those to forget before."""
-        labels, logits = self.evidence.test_labels, seen.test_logits
+        labels, logits = self.evidence.test_labels, observation.test_logits
         gone = np.isin(labels, self.forget)
         retired = logits.copy()
         retired[:, list(self.forget)] = -np.inf
         kept = (retired.argmax(1) == labels)[~gone].mean()
         return float(kept), float((logits.argmax(1) == labels)[gone].mean())
 
-    def _information(self, seen: Observation) -> dict[str, float]:
+    def _information(self, observation: Observation) -> dict[str, float]:
         labels = self.evidence.test_labels
         return {
             depth: metrics.information(features, labels, self.forget)
-            for depth, features in seen.features.items()
+            for depth, features in observation.features.items()
         }
 
     @cached_property

@@ -188,7 +188,7 @@ def _judged(
     seconds = time.process_time() - began
     findings = as_findings(exam.candidate(model, name)["findings"])
     figures = {f.name: f for finding in findings for f in finding.measurements}
-    controls = {each: as_findings(found) for each, found in kept["findings"].items()}
+    controls = {each: as_findings(content) for each, content in kept["findings"].items()}
     verdict = judge(findings, controls, exam.policy, impossible=kept["impossible"])
     retain = figures["accuracy.retain"]
     return {

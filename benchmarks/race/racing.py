@@ -173,7 +173,7 @@ def tried(race: Race, entrant: Entrant) -> list[dict[str, Any]]:
     """
     first = replace(race, event=race.track.events[0])
     before = accuracies(first.original(), first.rows.choice, first.event.forget)
-    found = []
+    notes = []
     for settings in entrant.grid:
         run = first.run(entrant, settings)
         note: dict[str, Any] = {"settings": dict(settings), "cost": dict(run.cost)}
@@ -182,8 +182,8 @@ def tried(race: Race, entrant: Entrant) -> list[dict[str, Any]]:
         else:
             after = accuracies(run.model, first.rows.choice, first.event.forget)
             note |= {"lost": round(before[0] - after[0], 6), "forget": after[1]}
-        found.append(note)
-    return found
+        notes.append(note)
+    return notes
 
 
 def chosen(notes: list[dict[str, Any]]) -> int | None:

@@ -29,7 +29,7 @@ def track_report(track: Track, rows: Rows, store: Store) -> Json | None:
     if not ready:
         return None
     every = [_entrant(entrant, ready) for entrant in ENTRANTS]
-    methods = [made for made in every if made]
+    methods = [method for method in every if method]
     _rank(methods)
     return {
         "name": track.name,
@@ -47,7 +47,7 @@ def track_report(track: Track, rows: Rows, store: Store) -> Json | None:
         "events": [_event(race) for race in ready],
         "retrained_distance": round(fmean(_own_distances(ready)), 4),
         "methods": methods,
-        "not_run": [e.title for e, made in zip(ENTRANTS, every, strict=True) if not made],
+        "not_run": [e.title for e, method in zip(ENTRANTS, every, strict=True) if not method],
         **_answers(methods),
     }
 
@@ -76,8 +76,10 @@ def _event(race: Race) -> Json:
     }
     retain, forget = figures["accuracy.retain"], figures["accuracy.forget_before_retiring"]
     honest = [
-        judge(as_findings(found), _as_controls(kept), policy, impossible=kept["impossible"]).result
-        for name, found in kept["findings"].items()
+        judge(
+            as_findings(content), _as_controls(kept), policy, impossible=kept["impossible"]
+        ).result
+        for name, content in kept["findings"].items()
         if name.startswith("reference_")
     ]
     return {
@@ -92,16 +94,16 @@ def _event(race: Race) -> Json:
 
 
 def _as_controls(kept: Json) -> Json:
-    return {name: as_findings(found) for name, found in kept["findings"].items()}
+    return {name: as_findings(content) for name, content in kept["findings"].items()}
 
 
 def _own_distances(races: Sequence[Race]) -> list[float]:
     """Of every retrained model from the others."""
     policy = load_policy(races[0].track.policy)
     return [
-        fmean(distance.by_row(as_findings(found), policy).values())
+        fmean(distance.by_row(as_findings(content), policy).values())
         for race in races
-        for name, found in (_controls(race) or {})["findings"].items()
+        for name, content in (_controls(race) or {})["findings"].items()
         if name.startswith("reference_")
     ]
 
@@ -130,12 +132,14 @@ def _entrant(entrant: Entrant, races: Sequence[Race]) -> Json | None:
     }
     if place is None:
         return content | {"problem": notes[0]["problem"], "events": 0}
-    seen = [
-        (race, found)
+    measured = [
+        (race, result)
         for race in races
-        if (found := _findings(race, entrant, notes[place]["settings"])) is not None
+        if (result := _findings(race, entrant, notes[place]["settings"])) is not None
     ]
-    figures = [_figures(race, entrant, notes[place]["settings"], found) for race, found in seen]
+    figures = [
+        _figures(race, entrant, notes[place]["settings"], result) for race, result in measured
+    ]
     good = [one for one in figures if "distance" in one]
     if not good:
         why = figures[0].get("problem", "") if figures else "not measured yet"
@@ -148,13 +152,13 @@ def tried_facts(entrant: Entrant) -> Json:
     return {"entrant": entrant.name, "grid": [dict(settings) for settings in entrant.grid]}
 
 
-def _figures(race: Race, entrant: Entrant, settings: Json, found: Json) -> Json:
+def _figures(race: Race, entrant: Entrant, settings: Json, result: Json) -> Json:
     """One event's."""
     named = {"forget_classes": list(race.event.forget)}
-    if "findings" not in found:
-        return named | {"problem": found.get("refused") or found.get("problem")}
+    if "findings" not in result:
+        return named | {"problem": result.get("refused") or result.get("problem")}
     kept, policy = _controls(race) or {}, load_policy(race.track.policy)
-    findings = as_findings(found["findings"])
+    findings = as_findings(result["findings"])
     verdict = judge(findings, _as_controls(kept), policy, impossible=kept["impossible"])
     figures = {f.name: f for finding in findings for f in finding.measurements}
     rows = distance.by_row(findings, policy)
@@ -173,7 +177,7 @@ def _figures(race: Race, entrant: Entrant, settings: Json, found: Json) -> Json:
         "verdict": verdict.result,
         "outside": outside,
         "cost": race.run(entrant, settings).cost,
-        "published": found["published"],
+        "published": result["published"],
     }
 
 

@@ -44,8 +44,8 @@ class Store:
             return json.loads(path.read_text())["result"]
         if make is None:
             return None
-        made = make()
-        self._write(path, json.dumps({"facts": facts, "result": made}, sort_keys=True).encode())
+        value = make()
+        self._write(path, json.dumps({"facts": facts, "result": value}, sort_keys=True).encode())
         # as it will be read the next time: tuples are lists, keys are texts
         return json.loads(path.read_text())["result"]
 

@@ -71,8 +71,8 @@ class Desk:
         """The event's first attempt: PASSED, signed, in the ledger."""
         if self._attempt is None:
             home = state(self.folder / "desk")
-            told = many_events.prepare(home, models=1, requests=1)
-            (event,) = told["events"]["m0"]
+            setup = many_events.prepare(home, models=1, requests=1)
+            (event,) = setup["events"]["m0"]
             many_events.warm_up()
             with many_events.server(home):
                 pid = many_events.start(
@@ -260,38 +260,38 @@ def main() -> None:
         desk = Desk(Path(place))
         for name in chosen.parts or PARTS:
             again = chosen.more and name in ("kills", "races")
-            before = machine.found(RESULT).get(name) if again else None
+            before = machine.load(RESULT).get(name) if again else None
             part = PARTS[name]
             if name == "kills":
                 done = before["kills"] if before else 0
                 part = partial(killed, count=chosen.kills, before=done, minutes=chosen.minutes)
             elif name == "races":
                 part = partial(raced, count=chosen.rounds, minutes=chosen.minutes)
-            told = _run(name, part, desk, Path(place) / f"part-{name}", quick=chosen.quick)
-            told = told if before is None else counting.added(before, told)
+            figures = _run(name, part, desk, Path(place) / f"part-{name}", quick=chosen.quick)
+            figures = figures if before is None else counting.added(before, figures)
             if name in TARGETS:
-                told |= _bounded(told, *TARGETS[name])
-            print(json.dumps({name: told}, indent=1), flush=True)
+                figures |= _bounded(figures, *TARGETS[name])
+            print(json.dumps({name: figures}, indent=1), flush=True)
             if not chosen.quick:
-                machine.keep(RESULT, name, told, order=PARTS, page=page.markdown)
+                machine.keep(RESULT, name, figures, order=PARTS, page=page.markdown)
 
 
 TARGETS = {"kills": ("kills", KILLS), "races": ("rounds", ROUNDS)}
 """What is counted, and how many there should be."""
 
 
-def _bounded(told: Facts, what: str, target: int) -> Facts:
+def _bounded(figures: Facts, what: str, target: int) -> Facts:
     """How many there should be, and the rate of failures that those made leave possible."""
-    failed = min(len(told["problems"]), told[what] - 1)
-    rate = counting.bound(told[what], failed)
+    failed = min(len(figures["problems"]), figures[what] - 1)
+    rate = counting.bound(figures[what], failed)
     return {"target": target, "failures_below_percent_at_95_confidence": round(100 * rate, 2)}
 
 
 def _run(name: str, part: Part, desk: Desk, folder: Path, *, quick: bool) -> Facts:
     folder.mkdir()
     load, began = os.getloadavg()[0], time.perf_counter()
-    told = part(desk, folder, 0.05 if quick else 1)
-    plain = re.sub(re.escape(str(folder.parent)), "FOLDER", json.dumps(told))
+    figures = part(desk, folder, 0.05 if quick else 1)
+    plain = re.sub(re.escape(str(folder.parent)), "FOLDER", json.dumps(figures))
     return json.loads(plain) | {
         "command": f"python -m benchmarks.robustness {name}",
         "seed": SEED,

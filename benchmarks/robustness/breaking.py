@@ -97,18 +97,18 @@ def attempt(folder: Path, defence: Defence, sound: dict[str, bool]) -> dict[str,
 
 def main(names: Sequence[str]) -> None:
     """All of them, or those named."""
-    figures = {told["defence"]: told for told in _found()}
+    figures = {outcome["defence"]: outcome for outcome in _stored()}
     chosen = [defence for defence in DEFENCES if not names or defence.name in names]
     missed = False
     with tempfile.TemporaryDirectory(prefix="damp-breaking-") as folder:
         place = copy(Path(folder))
         sound = _sound(place, sorted({defence.test for defence in chosen}))
         for defence in chosen:
-            told = attempt(place, defence, sound)
-            figures[defence.name] = told
-            missed |= not caught(told)
+            outcome = attempt(place, defence, sound)
+            figures[defence.name] = outcome
+            missed |= not caught(outcome)
             print(
-                f"{'caught' if caught(told) else 'NOT CAUGHT'}  {defence.name}: {defence.test}",
+                f"{'caught' if caught(outcome) else 'NOT CAUGHT'}  {defence.name}: {defence.test}",
                 flush=True,
             )
             _keep([figures[d.name] for d in DEFENCES if d.name in figures])
@@ -123,14 +123,16 @@ def _sound(place: Path, tests: list[str]) -> dict[str, bool]:
     return {test: passes(place, test) for test in tests}
 
 
-def caught(told: dict[str, Any]) -> bool:
+def caught(outcome: dict[str, Any]) -> bool:
     """Whether the test passes on the whole and fails on the broken."""
-    return bool(told["passes_when_whole"] and told["fails_when_broken"])
+    return bool(outcome["passes_when_whole"] and outcome["fails_when_broken"])
 
 
-def _found() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(RESULT.read_text())["each"] if RESULT.exists() else []
-    return found
+def _stored() -> list[dict[str, Any]]:
+    outcomes: list[dict[str, Any]] = (
+        json.loads(RESULT.read_text())["each"] if RESULT.exists() else []
+    )
+    return outcomes
 
 
 def _keep(each: list[dict[str, Any]]) -> None:

@@ -139,13 +139,13 @@ def _many(folder: Path) -> None:
 def kinds(folder: Path) -> Iterator[tuple[str, Path]]:
     """Name and folder of each; made one after the other below `folder`."""
     for name, make in FILES.items():
-        made = folder_of_pictures(folder / name)
-        (made / "ant" / "9.png").write_bytes(make())
-        yield name, made
+        pictures = folder_of_pictures(folder / name)
+        (pictures / "ant" / "9.png").write_bytes(make())
+        yield name, pictures
     for name, change in FOLDERS.items():
-        made = folder_of_pictures(folder / name)
+        pictures = folder_of_pictures(folder / name)
         try:
-            change(made)
+            change(pictures)
         except OSError:  # a file system that cannot have such a name
             continue
-        yield name, made
+        yield name, pictures

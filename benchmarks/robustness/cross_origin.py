@@ -127,9 +127,9 @@ def page(server: str, paths: Mapping[str, str], authorization: str) -> str:
         paths: What it asks for, by method.
         authorization: The password's header: a page that has found it out still may not use it.
     """
-    told = json.dumps({"server": server, "paths": paths, "password": authorization})
+    facts = json.dumps({"server": server, "paths": paths, "password": authorization})
     return f"""<!doctype html><title>running</title><body><script>
-const told = {told}, achieved = [];
+const facts = {facts}, achieved = [];
 async function attempt(name, request) {{
   try {{
     const answer = await request();
@@ -137,23 +137,23 @@ async function attempt(name, request) {{
   }} catch (error) {{}}
 }}
 async function all() {{
-  for (const host of [told.server, told.server.replace("127.0.0.1", "localhost")])
-  for (const [method, path] of Object.entries(told.paths)) {{
+  for (const host of [facts.server, facts.server.replace("127.0.0.1", "localhost")])
+  for (const [method, path] of Object.entries(facts.paths)) {{
     const url = host + path, body = method === "GET" ? undefined : "{{}}";
     const json = {{"Content-Type": "application/json"}};
-    const known = {{...json, Authorization: told.password}};
+    const trusted = {{...json, Authorization: facts.password}};
     await attempt("plain " + method, () => fetch(url, {{method, body}}));
     await attempt("json " + method, () => fetch(url, {{method, body, headers: json}}));
-    await attempt("known " + method, () => fetch(url, {{method, body, headers: known}}));
+    await attempt("known " + method, () => fetch(url, {{method, body, headers: trusted}}));
     await attempt("cookies " + method, () => fetch(url, {{method, body, credentials: "include"}}));
     await attempt("no-cors " + method, () => fetch(url, {{method, body, mode: "no-cors"}}));
   }}
   const frame = document.createElement("iframe");
-  frame.src = told.server + "/";
+  frame.src = facts.server + "/";
   document.body.append(frame);
   await new Promise(done => setTimeout(done, 1500));
   try {{ if (frame.contentDocument.body.textContent) achieved.push("frame"); }} catch (error) {{}}
-  const socket = new WebSocket(told.server.replace("http", "ws") + "/api/events/out", "prefect");
+  const socket = new WebSocket(facts.server.replace("http", "ws") + "/api/events/out", "prefect");
   await new Promise(done => {{ socket.onopen = () => {{ achieved.push("socket"); done(); }};
     socket.onerror = done; setTimeout(done, 3000); }});
   document.title = "done " + JSON.stringify(achieved);

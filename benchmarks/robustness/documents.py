@@ -63,14 +63,17 @@ def all_of(
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe")
-    known = load_trust(trust)
+    trusted_keys = load_trust(trust)
     findings = statement.parent / "findings.json"
     policy_text = policy.read_text()
     rows = [
         Document("request", request.encode(), load_request, _plain(yaml.load(request))),
         Document("policy", policy_text.encode(), load_policy, _plain(yaml.load(policy_text))),
         Document(
-            "statement", statement.read_bytes(), _reader(known), json.loads(statement.read_bytes())
+            "statement",
+            statement.read_bytes(),
+            _reader(trusted_keys),
+            json.loads(statement.read_bytes()),
         ),
         Document("trust", trust.read_bytes(), load_trust, json.loads(trust.read_bytes())),
         Document("ledger", ledger.read_bytes(), _read_ledger),

@@ -49,11 +49,11 @@ def many_bytes(content: bytes, trust: Trust, seed: int, inside: int) -> dict[str
     end = content.index(b'"', start)
     around = [place for place in range(len(content)) if not start <= place < end]
     places = around + sorted(draw.sample(range(start, end), min(inside, end - start)))
-    told = _counted(
+    counts = _counted(
         payload,
         (believed(_flipped(content, place, draw.randrange(8)), trust) for place in places),
     )
-    return told | {"around_the_payload": len(around), "inside_it": len(places) - len(around)}
+    return counts | {"around_the_payload": len(around), "inside_it": len(places) - len(around)}
 
 
 def _flipped(content: bytes, place: int, bit: int) -> bytes:
@@ -62,15 +62,15 @@ def _flipped(content: bytes, place: int, bit: int) -> bytes:
     return bytes(out)
 
 
-def _counted(payload: bytes | None, found: Iterable[bytes | None]) -> dict[str, Any]:
+def _counted(payload: bytes | None, payloads: Iterable[bytes | None]) -> dict[str, Any]:
     """How many were refused, how many said the same, how many anything else."""
     if payload is None:
         raise ValueError("The envelope does not hold as it is.")
     refused = same = other = 0
-    for told in found:
-        refused += told is None
-        same += told == payload
-        other += told not in (None, payload)
+    for each in payloads:
+        refused += each is None
+        same += each == payload
+        other += each not in (None, payload)
     return {
         "flips": refused + same + other,
         "refused": refused,

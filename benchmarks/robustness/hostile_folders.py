@@ -211,12 +211,12 @@ QUICK = (("--help",), ("status",), ("audit", "claim.yaml"))
 
 def main() -> None:
     """Every kind, by the commands that are quick."""
-    found: list[str] = []
+    executions: list[str] = []
     with tempfile.TemporaryDirectory() as place:
         for number, kind in enumerate(KINDS):
-            found += tried(kind, Path(place) / str(number), QUICK)
-    print(json.dumps({"folders": len(KINDS), "executed": found}))
-    sys.exit(bool(found))
+            executions += tried(kind, Path(place) / str(number), QUICK)
+    print(json.dumps({"folders": len(KINDS), "executed": executions}))
+    sys.exit(bool(executions))
 
 
 if __name__ == "__main__":

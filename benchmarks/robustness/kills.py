@@ -88,8 +88,8 @@ def loop(home: Home, kills: int, seed: int, minutes: float = math.inf) -> Killed
     """So many kills over as many events as that takes; after so many minutes no new event."""
     draw = random.Random(f"kills {seed}")  # noqa: S311
     counted = Killed()
-    told = many_events.prepare(home, models=kills + 1, requests=1)
-    events = [events[0] for events in told["events"].values()]
+    setup = many_events.prepare(home, models=kills + 1, requests=1)
+    events = [events[0] for events in setup["events"].values()]
     end = time.monotonic() + 60 * minutes
     many_events.warm_up()
     with many_events.server(home):
@@ -109,7 +109,7 @@ def loop(home: Home, kills: int, seed: int, minutes: float = math.inf) -> Killed
             else:
                 moments = _of_its_steps(draw, attempt, lengths)
             _one(attempt, expected, counted, moments, kills)
-    _registry(home, told["events"], counted)
+    _registry(home, setup["events"], counted)
     return counted
 
 
@@ -244,20 +244,20 @@ def _registry(home: Home, events: dict[str, list[str]], counted: Killed) -> None
     signed = {
         e["event"]: e["body"]["statement"] for e in entries if e["kind"] == "statement_signed"
     }
-    for name, found in many_events.registered(home).items():
+    for name, model in many_events.registered(home).items():
         (event,) = events[name]
-        mine = {n: t for n, t in found["versions"].items() if t.get("damp.event_id") == event}
+        mine = {n: t for n, t in model["versions"].items() if t.get("damp.event_id") == event}
         if event not in signed:
-            if mine or found["champion"] != 1:
+            if mine or model["champion"] != 1:
                 counted.problems.append(f"{name}: a version of an event that never ran")
             continue
-        if len(mine) != 1 or len(found["versions"]) != 2:
-            counted.problems.append(f"{name}: versions {sorted(found['versions'])}")
+        if len(mine) != 1 or len(model["versions"]) != 2:
+            counted.problems.append(f"{name}: versions {sorted(model['versions'])}")
             continue
         ((number, tags),) = mine.items()
         passed = tags.get("damp.verdict") == "PASSED"
-        if found["champion"] != (number if passed else 1):
-            counted.problems.append(f"{name}: champion is {found['champion']}")
+        if model["champion"] != (number if passed else 1):
+            counted.problems.append(f"{name}: champion is {model['champion']}")
         statement = envelope.digest(Attempt(home, event, 1).statement.read_bytes())
         if statement != signed[event]:
             counted.problems.append(f"{name}: another statement than the ledger's")

@@ -15,7 +15,7 @@ from compliance.verification.against_ledger import against
 ENTRIES = 50
 
 
-def found(held: Checkpoint, content: bytes) -> list[str]:
+def examine(held: Checkpoint, content: bytes) -> list[str]:
     """What the holder of the checkpoint finds in a ledger's bytes; the chain is looked at first."""
     entries, check = chain.read(content)
     if check.broken is not None:
@@ -63,12 +63,12 @@ def attacked(path: Path) -> dict[str, Any]:
     ledger = fifty(path)
     lines = path.read_bytes().splitlines(keepends=True)
     held = checkpoint.of(ledger.position()["origin"], ledger.lines())
-    if found(held, path.read_bytes()):
+    if examine(held, path.read_bytes()):
         raise ValueError("The ledger does not hold as it is.")
     kinds: dict[str, int] = {}
     unseen = []
     for kind, index, content in attacks(lines):
         kinds[kind] = kinds.get(kind, 0) + 1
-        if not found(held, content):
+        if not examine(held, content):
             unseen.append(f"{kind} at {index}")
     return {"entries": len(lines), "attacks": kinds, "unseen": unseen}

@@ -151,9 +151,9 @@ def start(work: Callable[[], int], log: Path) -> int:
         return pid
     code = 70
     try:
-        told = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(told, 1)
-        os.dup2(told, 2)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
         code = work()
     except BaseException:  # noqa: BLE001 - the parent's stack must not unwind twice
         traceback.print_exc()
@@ -184,8 +184,8 @@ def registered(home: Home) -> Facts:
         env=os.environ | {"DAMP_HOME": str(home.root)},
     )
     content: Facts = json.loads(done.stdout.splitlines()[-1])
-    for told in content.values():  # JSON has no numbers as keys
-        told["versions"] = {int(number): tags for number, tags in told["versions"].items()}
+    for model in content.values():  # JSON has no numbers as keys
+        model["versions"] = {int(number): tags for number, tags in model["versions"].items()}
     return content
 
 
@@ -209,10 +209,10 @@ def main() -> None:
     home = Home(Path(sys.argv[1]))
     prepare_environment(home.root)
     if sys.argv[2] == "registered":
-        told = _registered(home)
+        output = _registered(home)
     else:
-        told = _prepare(home, **json.loads(sys.argv[2]))
-    sys.stdout.write(f"\n{json.dumps(told)}\n")
+        output = _prepare(home, **json.loads(sys.argv[2]))
+    sys.stdout.write(f"\n{json.dumps(output)}\n")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def described(report: bytes) -> Facts:
     }
 
 
-def markdown(found: Facts) -> str:
+def markdown(results: Facts) -> str:
     """The figures as a page: one table a part, with the command behind it."""
     writers = {
         "models": _watched,
@@ -34,13 +34,13 @@ def markdown(found: Facts) -> str:
         "`make bench-robustness`, made from robustness.json. Timings are of the machine named "
         "there, with the load that it had."
     ]
-    for name, told in found.items():
+    for name, figures in results.items():
         write = writers.get(name, _plain)
-        footer = f"`{told['command']}`, seed {told['seed']}, {told['seconds']:g} s"
-        load = told["machine"]["load_at_start"]
+        footer = f"`{figures['command']}`, seed {figures['seed']}, {figures['seconds']:g} s"
+        load = figures["machine"]["load_at_start"]
         parts.append(
-            f"## {TITLES[name]}\n\n{write(told)}\n\n{footer}, load {load} on "
-            f"{told['machine']['cores']} cores"
+            f"## {TITLES[name]}\n\n{write(figures)}\n\n{footer}, load {load} on "
+            f"{figures['machine']['cores']} cores"
         )
     return "\n\n".join(parts) + "\n"
 
@@ -66,7 +66,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def _watched(told: Facts) -> str:
+def _watched(figures: Facts) -> str:
     head = ("files", "read", "taken", "refused", "tracebacks", "hangs", "executed", "left behind")
     counts = ("tracebacks", "hangs_over_10_s", "executed", "left_behind")
     rows = [
@@ -77,45 +77,46 @@ def _watched(told: Facts) -> str:
             sum(part["refused"].values()),
             *(len(part[count]) for count in counts),
         )
-        for name, part in told.items()
+        for name, part in figures.items()
         if isinstance(part, dict) and "refused" in part
     ]
     return _table(head, rows)
 
 
-def _bits(told: Facts) -> str:
+def _bits(figures: Facts) -> str:
     head = ("envelope", "flips", "refused", "without effect", "another content believed")
     keys = ("flips", "refused", "without_effect", "believed_another_content")
     names = {"small": "small, all bits", "real": "of a real event, one bit each"}
-    rows = [(names[n], *(told[n][key] for key in keys)) for n in names if n in told]
+    rows = [(names[n], *(figures[n][key] for key in keys)) for n in names if n in figures]
     return (
-        f"{_table(head, rows)}\n\nThe real envelope has {told['real_bytes']} bytes: each of the "
-        f"{told['real']['around_the_payload']} around the payload was changed, and "
-        f"{told['real']['inside_it']} that were drawn inside it, which all are under the signature."
+        f"{_table(head, rows)}\n\nThe real envelope has {figures['real_bytes']} bytes: each of the "
+        f"{figures['real']['around_the_payload']} around the payload was changed, and "
+        f"{figures['real']['inside_it']} that were drawn inside it, which all are under the "
+        "signature."
     )
 
 
-def _ledger(told: Facts) -> str:
+def _ledger(figures: Facts) -> str:
     rows = [
-        (kind, count, sum(unseen.startswith(kind) for unseen in told["unseen"]))
-        for kind, count in told["attacks"].items()
+        (kind, count, sum(unseen.startswith(kind) for unseen in figures["unseen"]))
+        for kind, count in figures["attacks"].items()
     ]
     return _table(("attack", "tried", "unseen"), rows)
 
 
-def _verify(told: Facts) -> str:
+def _verify(figures: Facts) -> str:
     rows = [
         (name.replace("_", " "), part["wall_s_median"], part["wall_s_least"], part["cpu_s_median"])
-        for name, part in told.items()
+        for name, part in figures.items()
         if isinstance(part, dict) and "wall_s_median" in part
     ]
     return _table(("process", "wall, median (s)", "wall, least (s)", "CPU, median (s)"), rows)
 
 
-def _plain(told: Facts) -> str:
+def _plain(figures: Facts) -> str:
     hidden = ("command", "machine", "seed", "seconds")
     rows = []
-    for name, value in told.items():
+    for name, value in figures.items():
         if name in hidden:
             continue
         if isinstance(value, dict):

@@ -47,12 +47,12 @@ def loop(home: Home, rounds: int, minutes: float = math.inf) -> Raced:
     After so many minutes no new round begins.
     """
     counted = Raced()
-    told = many_events.prepare(home, models=rounds, requests=PROCESSES)
+    setup = many_events.prepare(home, models=rounds, requests=PROCESSES)
     run: dict[str, list[str]] = {}
     many_events.warm_up()
     with many_events.server(home):
         end = time.monotonic() + 60 * minutes
-        for name, events in told["events"].items():
+        for name, events in setup["events"].items():
             if time.monotonic() > end:
                 break
             run[name] = events
@@ -95,8 +95,8 @@ def _waiting(home: Home, event: str, gate: int, door: int) -> int:
 def _registry(home: Home, events: dict[str, list[str]], counted: Raced) -> None:
     """At most one successor of each base; the alias on it if it passed."""
     every = many_events.registered(home)
-    for name, found in ((name, every[name]) for name in events):
-        figures = {n: t for n, t in found["versions"].items() if t.get("damp.event_id")}
+    for name, model in ((name, every[name]) for name in events):
+        figures = {n: t for n, t in model["versions"].items() if t.get("damp.event_id")}
         if len(figures) != 1:
             counted.problems.append(f"{name}: {len(figures)} successors of one base")
             continue
@@ -104,5 +104,5 @@ def _registry(home: Home, events: dict[str, list[str]], counted: Raced) -> None:
         if tags["damp.event_id"] not in events[name]:
             counted.problems.append(f"{name}: a successor by an unknown event")
         champion = number if tags.get("damp.verdict") == "PASSED" else 1
-        if found["champion"] != champion:
-            counted.problems.append(f"{name}: champion is {found['champion']}, not {champion}")
+        if model["champion"] != champion:
+            counted.problems.append(f"{name}: champion is {model['champion']}, not {champion}")

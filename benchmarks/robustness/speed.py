@@ -35,11 +35,11 @@ def measured(attempt: Attempt, folder: Path) -> dict[str, Any]:
 
 def grown(ledger: Path, target: Path, entries: int) -> None:
     """A copy of a ledger that went on for very long: events of others, eight entries each."""
-    known = Ledger(ledger).entries()
-    last = known[-1]
+    earlier = Ledger(ledger).entries()
+    last = earlier[-1]
     with target.open("wb") as out:
         out.write(ledger.read_bytes())
-        for number in range(entries - len(known)):
+        for number in range(entries - len(earlier)):
             whose = f"{number // 8:08x}-0000-4000-8000-{number // 8:012x}"
             body = {"attempt": 1, "verdict": "PASSED", "statement": f"{number:064x}"}
             content = {"time": last.time, "kind": "statement_signed", "event": whose}

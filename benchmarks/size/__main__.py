@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from benchmarks.machine import described, found, save
+from benchmarks.machine import described, load, save
 from benchmarks.size import events, passes, pictures, rows, trainings
 from benchmarks.size.common import FULL, QUICK, Counts, Figures
 
@@ -49,7 +49,7 @@ def main() -> None:
         figures = {"several": each} if len(each) > 1 else each[0]
         save(
             "size",
-            {"command": "python -m benchmarks.size"} | found("size") | {name: part | figures},
+            {"command": "python -m benchmarks.size"} | load("size") | {name: part | figures},
         )
 
 

@@ -29,8 +29,8 @@ def passes(counts: Counts, _: int) -> Figures:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     photos = paint(folder() / "photos", int(counts.passes / 0.8))
-    seen = Preprocessing.model_validate(PREPROCESSING)
-    dataset = loaders.load(DataSpec(name=f"imagefolder:{photos}", preprocessing=seen))
+    preprocessing = Preprocessing.model_validate(PREPROCESSING)
+    dataset = loaders.load(DataSpec(name=f"imagefolder:{photos}", preprocessing=preprocessing))
     network = architectures.build("torchvision:resnet18", CLASSES, dataset.input_shape).eval()
     batches = statistics_cache.batches(dataset)
 

@@ -33,7 +33,7 @@ def decode(counts: Counts, _: int) -> Figures:
 
     torch.set_num_threads(1)
     photos = paint(folder() / "photos", counts.decoded)
-    seen = Preprocessing.model_validate(PREPROCESSING)
+    preprocessing = Preprocessing.model_validate(PREPROCESSING)
     whole = transforms.Compose(
         [transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()]
     )
@@ -42,7 +42,7 @@ def decode(counts: Counts, _: int) -> Figures:
         shutil.rmtree(folder() / "state", ignore_errors=True)
         loaders.load.cache_clear()
         start = time.monotonic()
-        loaders.load(DataSpec(name=f"imagefolder:{photos}", preprocessing=seen))
+        loaders.load(DataSpec(name=f"imagefolder:{photos}", preprocessing=preprocessing))
         middle = time.monotonic()
         for _images, _labels in DataLoader(
             ImageFolder(str(photos), whole), batch_size=64, num_workers=2
@@ -202,8 +202,8 @@ def streaming(counts: Counts, _: int) -> Figures:
 
     torch.set_num_threads(1)
     photos = paint(folder() / "photos", counts.decoded)
-    seen = Preprocessing.model_validate(PREPROCESSING)
-    spec = DataSpec(name=f"imagefolder:{photos}", preprocessing=seen)
+    preprocessing = Preprocessing.model_validate(PREPROCESSING)
+    spec = DataSpec(name=f"imagefolder:{photos}", preprocessing=preprocessing)
     speeds: dict[str, list[float]] = {"kept": [], "streamed": []}
     margin = image_cache.MARGIN
     for name in speeds:

@@ -19,7 +19,7 @@ OPENING = ("next_attempt", "retrain_required")
 """Entries after which another attempt is due."""
 
 
-def made(own: Sequence[Entry]) -> tuple[str, ...]:
+def methods_tried(own: Sequence[Entry]) -> tuple[str, ...]:
     """Methods of the attempts so far, in their order.
 
     Args:
@@ -44,7 +44,7 @@ def left(home: Home, event: str, own: Sequence[Entry]) -> tuple[str, ...]:
         forbidden = _impossible(home, event)
         after = declared["declared"][declared["place"] :]
         return tuple(name for name in after if name not in forbidden)
-    return _counted(plans[-1].get("policy", {}), made(own))
+    return _counted(plans[-1].get("policy", {}), methods_tried(own))
 
 
 def _counted(policy: Mapping[str, Any], before: Sequence[str]) -> tuple[str, ...]:

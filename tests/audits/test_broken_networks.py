@@ -50,7 +50,7 @@ class Setup:
             labels=self.test_labels.numpy(), forget=FORGET, live=tuple(range(10)), seed=0
         )
         self.original = self.trained(0)
-        self.seen = self.observed(self.original, "original")
+        self.observation = self.observed(self.original, "original")
         self.references = tuple(
             self.observed(self.trained(seed, FORGET), f"reference {seed}") for seed in (1, 2, 3)
         )
@@ -62,7 +62,7 @@ class Setup:
         )
 
     def observed(self, model: nn.Module, name: str) -> Observation:
-        seen = observe(
+        observation = observe(
             model,
             self.train,
             self.test,
@@ -72,11 +72,11 @@ class Setup:
             weights=True,
         )
         rows = np.flatnonzero(np.isin(self.test_labels.numpy(), FORGET))
-        return replace(seen, record=record(model, self.test, shown=rows))
+        return replace(observation, record=record(model, self.test, shown=rows))
 
     def findings(self, candidate: nn.Module) -> dict[str, Finding]:
         evidence = Evidence(
-            original=self.seen,
+            original=self.observation,
             candidate=self.observed(candidate, "candidate"),
             references=self.references,
             train_labels=self.train_labels.numpy(),

@@ -141,8 +141,8 @@ def test_a_name_that_is_no_audit_is_no_module_either() -> None:
 
 def documented_settings() -> dict[str, dict[str, list[float]]]:
     """The table of settings in the documentation: of each audit, name and numbers."""
-    told = DOCUMENTATION.read_text().partition("### Settings\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", told, re.MULTILINE)
+    table = DOCUMENTATION.read_text().partition("### Settings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)
     return {
         audit: {
             name: [float(number) for number in numbers.split()]

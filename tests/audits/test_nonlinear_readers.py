@@ -194,9 +194,15 @@ def estimated(reader: str, images: np.ndarray, strength: float, rng: np.random.G
 
 def at_margin(candidate, null, margin: float) -> bool:
     """Whether it comes out within, judged on the high side."""
-    seen = compare(candidate, null)
+    comparison = compare(candidate, null)
     return (
-        equivalence(seen.difference, seen.standard_error, seen.degrees_of_freedom, 1e9, margin)
+        equivalence(
+            comparison.difference,
+            comparison.standard_error,
+            comparison.degrees_of_freedom,
+            1e9,
+            margin,
+        )
         == "within"
     )
 

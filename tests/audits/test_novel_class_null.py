@@ -183,12 +183,12 @@ def test_fewer_than_eight_classes_are_among_the_limits(apart):
 
 def test_how_readable_classes_are_by_nature_is_told_of_all(apart, world):
     finding = few_shot.audit(apart(), draws=10)
-    told = finding.parameters["unseen"]
-    assert told["depth"] == "body"
-    assert sorted(told["novel"]) == ["0", "1", "2", "3"]
-    assert sorted(told["retained"]) == ["0", "1", "3", "4", "5"]
+    readability = finding.parameters["unseen"]
+    assert readability["depth"] == "body"
+    assert sorted(readability["novel"]) == ["0", "1", "2", "3"]
+    assert sorted(readability["retained"]) == ["0", "1", "3", "4", "5"]
     again = few_shot.audit(apart(world.model("edited", knows=True)), draws=10)
-    assert again.parameters["unseen"] == told  # known before any candidate
+    assert again.parameters["unseen"] == readability  # known before any candidate
 
 
 def comparability(forgotten, novel, retained=(2.0, 2.2, 2.4, 2.1, 2.3)):
@@ -234,10 +234,10 @@ def test_with_the_last_features_alone_the_kind_cannot_be_checked(world):
 def test_among_classes_that_are_all_alike_only_another_one_is_unlike():
     """Without a spread only the same figure is of their kind; one class alone says nothing."""
     own = {0: 1.5, 1: 1.5, 2: 1.5}
-    told = novel_class_null.Comparability(
+    comparison = novel_class_null.Comparability(
         classes=(8, 9), depth="first", forgotten={3: 2.0}, retained=own, novel={8: 1.5, 9: 1.6}
     )
-    assert told.outlying == (9,)
+    assert comparison.outlying == (9,)
     alone = novel_class_null.Comparability(
         classes=(8,), depth="first", forgotten={3: 9.0}, retained=own, novel={8: 1.5}
     )
@@ -247,14 +247,14 @@ def test_among_classes_that_are_all_alike_only_another_one_is_unlike():
 def test_one_more_class_is_unlike_beyond_the_prediction_interval_of_ninety_five_per_cent():
     """1, 2, 3, 4, 5: Student's t with four degrees of freedom, times s sqrt(1 + 1/5)."""
     reach = stats.t.ppf(0.975, 4) * np.std([1, 2, 3, 4, 5], ddof=1) * np.sqrt(1 + 1 / 5)
-    told = novel_class_null.Comparability(
+    comparison = novel_class_null.Comparability(
         classes=(7, 8, 9),
         depth="first",
         forgotten={3: 3.0},
         retained={c: float(c) for c in (1, 2, 3, 4, 5)},
         novel={7: 3 + 1.001 * reach, 8: 3 + 0.999 * reach, 9: 3 - 1.001 * reach},
     )
-    assert told.outlying == (7, 9)
+    assert comparison.outlying == (7, 9)
 
 
 def test_of_several_forgotten_classes_one_is_replaced_and_the_others_leave(world):

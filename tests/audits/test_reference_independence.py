@@ -164,18 +164,20 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("made", COPIES.values(), ids=COPIES)
-def test_true_copies_are_refused(digits, made):
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_true_copies_are_refused(digits, duplicate):
     """One copy of the original among honest ones; copies of one reference; copies of the original
     alone, where no honest pair shows how alike is usual."""
     original, honest = digits.models[0], digits.models[1:5]
-    among = reference_independence.dependence(digits.evidence([*honest, made(original)]))
+    among = reference_independence.dependence(digits.evidence([*honest, duplicate(original)]))
     assert "reference 4" in among.lower()
     assert "the original" in among
     assert "reference 3" not in among.lower()
-    each_other = digits.evidence([honest[0], made(honest[0]), made(noisy(honest[0], 0.02))])
+    each_other = digits.evidence(
+        [honest[0], duplicate(honest[0]), duplicate(noisy(honest[0], 0.02))]
+    )
     assert "reference 1" in reference_independence.dependence(each_other)
-    only = digits.evidence([made(noisy(original, 0.01 * i)) for i in range(1, 4)])
+    only = digits.evidence([duplicate(noisy(original, 0.01 * i)) for i in range(1, 4)])
     assert "the original" in reference_independence.dependence(only)
 
 

@@ -137,7 +137,7 @@ def test_data_that_cannot_be_trained_on_are_refused(blobs):
 def test_the_loss_that_is_reported_is_the_mean_over_the_epochs_batches(blobs):
     """At a rate of next to nothing it is that of the fresh network; batches are of one size."""
     inputs, labels = blobs
-    told, seen = [], []
+    reports, epochs = [], []
 
     def plain():
         torch.manual_seed(5)
@@ -150,15 +150,15 @@ def test_the_loss_that_is_reported_is_the_mean_over_the_epochs_batches(blobs):
         labels,
         recipe=still,
         seed=0,
-        progress=lambda *facts: told.append(facts),
-        watch=seen.append,
+        progress=lambda *facts: reports.append(facts),
+        watch=epochs.append,
     )
     with torch.inference_mode():
         answers = plain()(inputs)
         expected = float(nn.functional.cross_entropy(answers, labels))
         right = float((answers.argmax(1) == labels).float().mean())
-    assert [(epoch, of) for epoch, of, _ in told] == [(1, 2), (2, 2)]
-    assert [loss for *_, loss in told] == pytest.approx([expected] * 2, rel=1e-4)
-    assert [(e.number, e.of) for e in seen] == [(1, 2), (2, 2)]
-    assert [e.loss for e in seen] == pytest.approx([expected] * 2, rel=1e-4)
-    assert [e.accuracy for e in seen] == pytest.approx([right] * 2)
+    assert [(epoch, of) for epoch, of, _ in reports] == [(1, 2), (2, 2)]
+    assert [loss for *_, loss in reports] == pytest.approx([expected] * 2, rel=1e-4)
+    assert [(e.number, e.of) for e in epochs] == [(1, 2), (2, 2)]
+    assert [e.loss for e in epochs] == pytest.approx([expected] * 2, rel=1e-4)
+    assert [e.accuracy for e in epochs] == pytest.approx([right] * 2)

@@ -87,22 +87,24 @@ class Convolutional(nn.Module):
 def test_the_cells_are_those_of_the_last_map_before_pooling():
     torch.manual_seed(0)
     net, images = Convolutional().eval(), torch.randn(11, 1, 9, 9)
-    seen = observe(net, images, images, digest="d", batch_size=4)
+    observation = observe(net, images, images, digest="d", batch_size=4)
     with torch.inference_mode():
         maps = net.relu(net.conv2(net.relu(net.conv1(images))))
     by_hand = maps.reshape(11, 5, 3, 3, 3, 3).mean((3, 5)).numpy()
-    assert seen.cells == pytest.approx(by_hand, abs=1e-6)
-    assert seen.cells.mean((2, 3)) == pytest.approx(seen.features["penultimate"], abs=1e-6)
-    assert from_arrays(*to_arrays(seen)).cells == pytest.approx(seen.cells)
+    assert observation.cells == pytest.approx(by_hand, abs=1e-6)
+    assert observation.cells.mean((2, 3)) == pytest.approx(
+        observation.features["penultimate"], abs=1e-6
+    )
+    assert from_arrays(*to_arrays(observation)).cells == pytest.approx(observation.cells)
     assert not any(module._forward_hooks for module in net.modules())
 
 
 def test_a_network_of_plain_layers_has_no_cells():
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     images = torch.randn(5, 1, 2, 2)
-    seen = observe(net, images, images, digest="d")
-    assert seen.cells is None
-    assert from_arrays(*to_arrays(seen)).cells is None
+    observation = observe(net, images, images, digest="d")
+    assert observation.cells is None
+    assert from_arrays(*to_arrays(observation)).cells is None
 
 
 def test_many_channels_have_fewer_cells():
@@ -126,7 +128,11 @@ def test_which_models_are_the_baseline_lets_no_model_at_the_margin_pass(world):
     for candidate in candidates:
         margin = candidate.value - everybody
         for _ in range(40):
-            seen = compare(candidate, [pool[i] for i in rng.permutation(16)[:5]])
-            figures = seen.difference, seen.standard_error, seen.degrees_of_freedom
+            comparison = compare(candidate, [pool[i] for i in rng.permutation(16)[:5]])
+            figures = (
+                comparison.difference,
+                comparison.standard_error,
+                comparison.degrees_of_freedom,
+            )
             outcomes.append(margin > 0 and equivalence(*figures, 1e9, margin) == "within")
     assert np.mean(outcomes) <= 0.06

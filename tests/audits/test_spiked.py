@@ -90,12 +90,12 @@ def test_a_part_of_the_rows_left_in_teaches_a_part_of_the_class(real_digits):
             recognised(whole)
 
 
-def scripted(shares, seen):
+def scripted(shares, candidates):
     """An audit that says these shares of whatever it is shown, one after another."""
 
     def audit(evidence):
-        share = shares[min(len(seen), len(shares) - 1)]
-        seen.append(evidence.candidate)
+        share = shares[min(len(candidates), len(shares) - 1)]
+        candidates.append(evidence.candidate)
         figure = Figure(
             name="f", label="f", value=share, interval=(0, 1), null=(0.0, 0.0, 0.0), original=1.0,
             difference=share, standard_error=0.1, degrees_of_freedom=3.0, against="retrained",
@@ -106,14 +106,14 @@ def scripted(shares, seen):
 
 
 def test_the_nearest_blend_counts_and_not_the_last(world):
-    evidence, seen = world.evidence(), []
-    audit = scripted([0.56, 0.9, 0.42, 0.9], seen)
+    evidence, candidates = world.evidence(), []
+    audit = scripted([0.56, 0.9, 0.42, 0.9], candidates)
     judged, reached = spiked.spiked(evidence, 0, share=0.5, audit=audit, figure="f", tolerance=0.1)
     assert reached == 0.56
-    assert judged.candidate is seen[0]
+    assert judged.candidate is candidates[0]
     # it begins in the middle, of which half is either's
     half = spiked.blend(evidence.original, evidence.references[0], 0.5)
-    assert seen[0].test_logits == pytest.approx(half.test_logits)
+    assert candidates[0].test_logits == pytest.approx(half.test_logits)
 
 
 def test_a_share_that_is_missed_by_more_than_the_tolerance_is_refused(world):

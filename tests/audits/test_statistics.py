@@ -182,8 +182,8 @@ def test_resampled_thresholds_give_rates_that_scatter_around_the_rate() -> None:
     rng = np.random.default_rng(7)
     members, others = rng.normal(1, 1, 400), rng.normal(0, 1, 200)
     weights = rng.multinomial(200, np.full(200, 1 / 200), size=300)
-    told = statistics.tpr_at_fpr(members, others, 0.05, weights=weights)
-    rates = told.parts[1].contributions
+    estimate = statistics.tpr_at_fpr(members, others, 0.05, weights=weights)
+    rates = estimate.parts[1].contributions
     brute = [np.mean(members > np.sort(np.repeat(others, counts))[199 - 10]) for counts in weights]
     assert rates == pytest.approx(brute)
-    assert told.parts[1].freedom == 199
+    assert estimate.parts[1].freedom == 199

@@ -47,20 +47,20 @@ class Setup:
             for s in range(5)
         ]
         self.original, self.retrained = self.models[0], self.models[4]
-        self.seen = [self.observed(m, f"model {i}") for i, m in enumerate(self.models[:4])]
+        self.observations = [self.observed(m, f"model {i}") for i, m in enumerate(self.models[:4])]
         batches = DataLoader(TensorDataset(*self.train), batch_size=100, shuffle=True)
         self.batches = batches
 
     def observed(self, model, digest="candidate"):
         rows = np.flatnonzero(self.test[1].numpy() == FORGET)
-        seen = observe(model, self.train[0], self.test[0], digest=digest, weights=True)
-        return replace(seen, record=record(model, self.test[0], shown=rows))
+        observation = observe(model, self.train[0], self.test[0], digest=digest, weights=True)
+        return replace(observation, record=record(model, self.test[0], shown=rows))
 
     def evidence(self, model, references=3):
         return Evidence(
-            original=self.seen[0],
+            original=self.observations[0],
             candidate=model if not isinstance(model, nn.Module) else self.observed(model),
-            references=tuple(self.seen[1 : 1 + references]),
+            references=tuple(self.observations[1 : 1 + references]),
             train_labels=self.train[1].numpy(),
             test_labels=self.test[1].numpy(),
             forget=(FORGET,),
@@ -135,7 +135,7 @@ def test_neither_does_a_retrained_model(values, setup):
 
 
 def test_each_reference_judged_by_the_others_is_clean(setup, figures):
-    evidence = setup.evidence(setup.seen[1])
+    evidence = setup.evidence(setup.observations[1])
     for i, reference in enumerate(evidence.references):
         others = evidence.references[:i] + evidence.references[i + 1 :]
         judged = figures(weight_provenance.audit(evidence.with_candidate(reference, others)))
@@ -265,7 +265,7 @@ def test_tied_weights_of_the_original_are_no_copies(setup, figures):
     tied = {"fc1.weight": np.eye(24) @ np.random.default_rng(0).normal(size=(24, 24))}
     tied["fc2.weight"] = tied["fc1.weight"].copy()
     after = {"fc1.weight": tied["fc1.weight"], "fc2.weight": tied["fc2.weight"] + 0.1}
-    before, shown = setup.seen[0], setup.observed(setup.retrained)
+    before, shown = setup.observations[0], setup.observed(setup.retrained)
     evidence = setup.evidence(replace(shown, record=replace(shown.record, tensors=after)))
     evidence = replace(
         evidence, original=replace(before, record=replace(before.record, tensors=tied))
@@ -274,7 +274,7 @@ def test_tied_weights_of_the_original_are_no_copies(setup, figures):
 
 
 def test_limits_say_that_triggers_cannot_be_excluded(setup):
-    finding = weight_provenance.audit(setup.evidence(setup.seen[1]))
+    finding = weight_provenance.audit(setup.evidence(setup.observations[1]))
     assert "cannot be excluded by any test" in finding.parameters["limits"][0]
 
 
@@ -286,10 +286,10 @@ def test_without_a_record_it_does_not_run(world):
 
 
 def test_a_record_survives_the_file(setup):
-    seen = setup.seen[0]
-    again = from_arrays(*to_arrays(seen))
+    observation = setup.observations[0]
+    again = from_arrays(*to_arrays(observation))
     for group in ("tensors", "effects", "triggered"):
-        before, after = (getattr(o.record, group) for o in (seen, again))
+        before, after = (getattr(o.record, group) for o in (observation, again))
         assert before.keys() == after.keys()
         assert all(np.array_equal(before[name], after[name]) for name in before)
 

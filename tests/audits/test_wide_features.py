@@ -86,17 +86,21 @@ def models(request):
 @pytest.mark.parametrize("figure", ["dprime", "tail"])
 def test_a_class_in_one_weak_direction_is_seen(models, figure):
     clean, planted = models
-    seen = compare(planted[figure], [estimates[figure] for estimates in clean[1:]])
-    low, _ = interval(seen.difference, seen.standard_error, seen.degrees_of_freedom)
+    comparison = compare(planted[figure], [estimates[figure] for estimates in clean[1:]])
+    low, _ = interval(
+        comparison.difference, comparison.standard_error, comparison.degrees_of_freedom
+    )
     assert low > 0.2
 
 
 @pytest.mark.parametrize("figure", ["dprime", "tail"])
 def test_a_model_without_it_is_not(models, figure):
     clean, _ = models
-    seen = compare(clean[0][figure], [estimates[figure] for estimates in clean[1:]])
-    low, high = interval(seen.difference, seen.standard_error, seen.degrees_of_freedom)
-    assert low < 0 < high or abs(seen.difference) < 0.2
+    comparison = compare(clean[0][figure], [estimates[figure] for estimates in clean[1:]])
+    low, high = interval(
+        comparison.difference, comparison.standard_error, comparison.degrees_of_freedom
+    )
+    assert low < 0 < high or abs(comparison.difference) < 0.2
 
 
 def test_in_the_space_of_the_rows_the_axis_is_the_same():

@@ -15,8 +15,8 @@ from benchmarks.baselines import METHODS, kodge, leace, ssd
 from damp.methods import BadJob
 
 
-def close(found, expected, **tolerances):
-    torch.testing.assert_close(found, torch.as_tensor(expected, dtype=found.dtype), **tolerances)
+def close(tensor, expected, **tolerances):
+    torch.testing.assert_close(tensor, torch.as_tensor(expected, dtype=tensor.dtype), **tolerances)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def test_every_method_forgets_more_than_it_costs(reader, digits, name):
 
 def test_leace_by_hand():
     """W = diag(1/2, 1); W c = (1, 1); U = (1, 1)/sqrt 2; P = W^-1 U U' W."""
-    found = leace.eraser(torch.diag(torch.tensor([4.0, 1.0])), torch.tensor([[2.0], [1.0]]))
-    close(found.basis @ found.dual.T, [[0.5, 1.0], [0.25, 0.5]])
+    eraser = leace.eraser(torch.diag(torch.tensor([4.0, 1.0])), torch.tensor([[2.0], [1.0]]))
+    close(eraser.basis @ eraser.dual.T, [[0.5, 1.0], [0.25, 0.5]])
 
 
 def test_leace_ignores_dimensions_that_never_vary():
-    found = leace.eraser(torch.diag(torch.tensor([4.0, 0.0])), torch.tensor([[2.0], [0.0]]))
-    close(found.basis @ found.dual.T, [[1.0, 0.0], [0.0, 0.0]])
+    eraser = leace.eraser(torch.diag(torch.tensor([4.0, 0.0])), torch.tensor([[2.0], [0.0]]))
+    close(eraser.basis @ eraser.dual.T, [[1.0, 0.0], [0.0, 0.0]])
 
 
 def test_after_leace_no_linear_probe_tells_the_class_from_the_others(clouds, split_linear):
@@ -163,7 +163,7 @@ def test_ssd_by_hand():
 
 def test_ssds_importance_is_the_mean_of_each_samples_squared_gradient(reader, digits):
     inputs, labels = digits[0][:21], digits[1][:21]
-    found = ssd.importance(reader, [(inputs[:9], labels[:9]), (inputs[9:], labels[9:])])
+    importance = ssd.importance(reader, [(inputs[:9], labels[:9]), (inputs[9:], labels[9:])])
     sums = [torch.zeros_like(value) for value in reader.parameters()]
     for row in range(21):
         own = nn.functional.cross_entropy(reader(inputs[row][None]), labels[row][None])
@@ -171,7 +171,7 @@ def test_ssds_importance_is_the_mean_of_each_samples_squared_gradient(reader, di
             sums, torch.autograd.grad(own, list(reader.parameters())), strict=True
         ):
             total += gradient**2 / 21
-    for value, expected in zip(found.values(), sums, strict=True):
+    for value, expected in zip(importance.values(), sums, strict=True):
         close(value, expected, atol=1e-8, rtol=1e-4)
 
 

@@ -59,8 +59,8 @@ def test_distance_along_the_discriminant(features):
 def test_routes_are_told_apart():
     labels = np.array([0, 0, 1, 1, 2, 2, 2, 2])
     logits = np.eye(3)[[0, 0, 1, 1, 0, 0, 1, 1]] + 2 * np.eye(3)[labels] * (labels == 2)[:, None]
-    seen = measures.Seen(logits=logits, features={})
-    own = measures.shares(seen, labels, [2])
+    observation = measures.Observation(logits=logits, features={})
+    own = measures.shares(observation, labels, [2])
     assert own.tolist() == [[0.5, 0.5]]
     assert measures.routing(own, [own, own]) == pytest.approx(0)
     other = np.array([[1.0, 0.0]])
@@ -121,9 +121,9 @@ def test_surgery_sees_training_rows_in_the_numbers_that_are_told():
         data="digits", net="cnn", requests=((1,),), seeds=(0,),
         kept=10, gone=30, methods=(), targets=cases.EXACT,
     )  # fmt: skip
-    seen = torch.cat([label for _, label in cases.batches(data, study, (1,))])
-    assert torch.bincount(seen).tolist() == [10, 30, 10, 10]
-    assert seen.tolist() != sorted(seen.tolist())
+    shown_labels = torch.cat([label for _, label in cases.batches(data, study, (1,))])
+    assert torch.bincount(shown_labels).tolist() == [10, 30, 10, 10]
+    assert shown_labels.tolist() != sorted(shown_labels.tolist())
     recipe = RECIPES["digits", "cnn"]
     assert (
         key(recipe, data, 0, (1, 3)) == key(recipe, data, 0, (3, 1)) != key(recipe, data, 1, (1, 3))

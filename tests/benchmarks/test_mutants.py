@@ -31,8 +31,8 @@ def check(value: int, least: float = 0.5) -> bool:
 
 
 def test_decisions_are_changed_and_words_are_not() -> None:
-    found = mutation.mutations(SOURCE)
-    names = {(m.kind, m.before, m.after) for m in found}
+    mutations = mutation.mutations(SOURCE)
+    names = {(m.kind, m.before, m.after) for m in mutations}
     assert ("comparison", "value < 3", "value <= 3") in names
     assert ("arithmetic", "value * 2", "value / 2") in names
     assert ("boolean", "value < 3 and (not least)", "value < 3 or not least") in names
@@ -40,8 +40,8 @@ def test_decisions_are_changed_and_words_are_not() -> None:
     assert ("constant", "0.5", "1.0") in names
     assert ("return", "return value * 2 == 8", "return None") in names
     # neither the message of an error, nor the docstring, nor an annotation, nor a guard for types
-    assert {m.line for m in found} == {5, 10, 11, 13}
-    assert not any("+" in m.before for m in found)
+    assert {m.line for m in mutations} == {5, 10, 11, 13}
+    assert not any("+" in m.before for m in mutations)
 
 
 def test_one_change_is_made_and_it_is_the_one_that_was_named() -> None:
@@ -157,8 +157,8 @@ def test_a_module_is_imported_with_its_change_and_no_file_is_touched(
 @pytest.mark.parametrize(("key", "change"), report.EQUIVALENT)
 def test_what_is_said_to_change_nothing_is_still_that_change(key: str, change: str) -> None:
     module, _, index = key.rpartition(":")
-    told = mutation.mutations((own_tests.ROOT / module).read_text())[int(index)]
-    assert f"{told.before} -> {told.after}" == change
+    mutant = mutation.mutations((own_tests.ROOT / module).read_text())[int(index)]
+    assert f"{mutant.before} -> {mutant.after}" == change
 
 
 def test_a_mutant_that_changes_nothing_is_told_with_its_reason_and_not_counted() -> None:

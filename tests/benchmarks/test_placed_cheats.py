@@ -49,14 +49,14 @@ def case() -> Case:
         classes=CLASSES,
         description="noise with patterns",
     )
-    made = {
+    models = {
         name: train(build, train_x, train_y, recipe=RECIPE, seed=1, exclude=exclude)
         for name, exclude in (("original", ()), ("retrained", (FORGET,)))
     }
-    return Case(dataset=dataset, forget=(FORGET,), recipe=RECIPE, build=build, **made)
+    return Case(dataset=dataset, forget=(FORGET,), recipe=RECIPE, build=build, **models)
 
 
-def told(case: Case, features: np.ndarray) -> float:
+def measure_auc(case: Case, features: np.ndarray) -> float:
     """How well held-out rows of the class are told by a discriminant on features."""
     labels = case.dataset.test_labels.numpy()
     fold = np.arange(len(labels)) % 5
@@ -69,15 +69,16 @@ def test_two_units_tell_the_class_by_their_squares_and_not_by_their_means(case: 
     candidate = placed.squares_in_two_units(case)
     images = case.dataset.test_inputs
     plain = case.features(case.retrained, images).numpy()
-    seen = case.features(candidate.model, images).numpy()
-    moved = np.flatnonzero(np.abs(seen - plain).max(0) > 0)
+    features = case.features(candidate.model, images).numpy()
+    moved = np.flatnonzero(np.abs(features - plain).max(0) > 0)
     assert len(moved) == 2
-    centred = seen[:, moved] - np.median(seen[:, moved], axis=0)
-    retrained, leak = told(case, plain), told(case, np.concatenate([seen, centred**2], 1))
+    centred = features[:, moved] - np.median(features[:, moved], axis=0)
+    retrained = measure_auc(case, plain)
+    leak = measure_auc(case, np.concatenate([features, centred**2], 1))
     assert leak > 0.9
     assert leak > retrained + 0.15
     # the means of those units alone say next to nothing
-    assert told(case, seen[:, moved]) < 0.65
+    assert measure_auc(case, features[:, moved]) < 0.65
 
 
 def test_the_detector_knows_more_of_the_class_than_a_retrained_model_shows(case: Case) -> None:
@@ -87,4 +88,4 @@ def test_the_detector_knows_more_of_the_class_than_a_retrained_model_shows(case:
         answers = detector(case.dataset.test_inputs)
     own = (case.dataset.test_labels == FORGET).numpy()
     scores = (answers[:, 1] - answers[:, 0]).double().numpy()
-    assert auc(scores[own], scores[~own]).value > told(case, plain) + 0.15
+    assert auc(scores[own], scores[~own]).value > measure_auc(case, plain) + 0.15

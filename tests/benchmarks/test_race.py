@@ -50,10 +50,10 @@ def test_a_setting_is_chosen_by_what_it_keeps_then_by_what_it_forgets() -> None:
 def test_knowledge_retention_reads_what_a_fresh_head_can_read() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 4
-    told = np.eye(4)[labels] + 0.01 * rng.normal(size=(200, 4))
-    assert metrics.knowledge_retention(told, labels, [2]) == (1.0, 1.0)
-    silent = told.copy()
-    silent[labels == 2] = told[labels == 1][:50]  # its images look like another class's
+    features = np.eye(4)[labels] + 0.01 * rng.normal(size=(200, 4))
+    assert metrics.knowledge_retention(features, labels, [2]) == (1.0, 1.0)
+    silent = features.copy()
+    silent[labels == 2] = features[labels == 1][:50]  # its images look like another class's
     forget, retain = metrics.knowledge_retention(silent, labels, [2])
     # what falls together can be read as one of both classes only
     assert forget + 3 * retain == pytest.approx(3.0, abs=0.15)

@@ -78,13 +78,13 @@ def test_attempts_by_their_own_levels_pass_by_mistake_no_more_than_alpha(
     levels: tuple[float, ...],
 ) -> None:
     """All of them exactly at the margin, on the same images, by the same references."""
-    told = family(levels, World(references=10, sampling=0.5), draws=DRAWS)
-    assert 0.02 < told.size <= 0.05 + ERROR
+    attempts = family(levels, World(references=10, sampling=0.5), draws=DRAWS)
+    assert 0.02 < attempts.size <= 0.05 + ERROR
 
 
 def test_attempts_that_pay_nothing_for_one_another_pass_too_often() -> None:
-    told = family((0.05, 0.05, 0.05), World(references=10, sampling=0.5), draws=DRAWS)
-    assert told.size > 0.05 + 2 * ERROR
+    attempts = family((0.05, 0.05, 0.05), World(references=10, sampling=0.5), draws=DRAWS)
+    assert attempts.size > 0.05 + 2 * ERROR
 
 
 def of_before(figures: Iterator[Figure]) -> Iterator[Figure]:

@@ -51,7 +51,7 @@ def judged(candidate: str, kind: str, result: str, **more: Any) -> Judged:
 
 
 def test_a_cheat_that_passes_is_counted_and_named() -> None:
-    found = tally.rates(
+    rates = tally.rates(
         [
             judged("row_zeroed", "cheat", "PASSED", event="one"),
             judged("row_zeroed", "cheat", "FAILED", event="two"),
@@ -61,24 +61,26 @@ def test_a_cheat_that_passes_is_counted_and_named() -> None:
             judged("mixture", "edit", "PASSED"),
         ]
     )
-    assert (found["cheats"], found["false_pass"], found["kinds_of_cheats"]) == (2, 1, 1)
-    assert found["false_pass_named"] == ["row_zeroed in one"]
-    assert (found["honest"], found["false_fail"], found["inconclusive"]) == (3, 1, 1)
-    assert (found["honest_with_power"], found["inconclusive_with_power"]) == (2, 0)
+    assert (rates["cheats"], rates["false_pass"], rates["kinds_of_cheats"]) == (2, 1, 1)
+    assert rates["false_pass_named"] == ["row_zeroed in one"]
+    assert (rates["honest"], rates["false_fail"], rates["inconclusive"]) == (3, 1, 1)
+    assert (rates["honest_with_power"], rates["inconclusive_with_power"]) == (2, 0)
 
 
 def test_an_event_of_which_a_candidate_lacks_is_told_to_be_cut_short() -> None:
     whole, cut, unseen = bench.events(nets.SETTINGS)[:3]
-    found = [judged(name, "edit", "FAILED", event=whole.name) for name in bench.untrained(whole)]
-    found.append(judged("mixture", "edit", "FAILED", event=cut.name))
-    assert report.partly([whole, cut, unseen], found) == [cut.name]
+    judgements = [
+        judged(name, "edit", "FAILED", event=whole.name) for name in bench.untrained(whole)
+    ]
+    judgements.append(judged("mixture", "edit", "FAILED", event=cut.name))
+    assert report.partly([whole, cut, unseen], judgements) == [cut.name]
 
 
 def test_the_ladder_passes_where_a_rung_does_and_needs_both() -> None:
     def edit(candidate: str, event: str, attempt: str) -> Judged:
         return judged(candidate, "edit", "PASSED", event=event, attempt=attempt)
 
-    told = tally.tables(
+    tables = tally.tables(
         [
             edit("natural", "first", "PASSED"),
             edit("renewed", "first", "FAILED"),
@@ -89,13 +91,13 @@ def test_the_ladder_passes_where_a_rung_does_and_needs_both() -> None:
             edit("natural", "cut short", "PASSED"),
         ]
     )
-    assert told["by_preset"]["ladder"] == [2, 1, 0]
-    assert told["by_preset_by_data"]["digits"]["ladder"] == [2, 1, 0]
+    assert tables["by_preset"]["ladder"] == [2, 1, 0]
+    assert tables["by_preset_by_data"]["digits"]["ladder"] == [2, 1, 0]
     assert "ladder" not in tally.tables([judged("natural", "edit", "PASSED")])["by_preset"]
 
 
 def test_flips_are_pairs_of_one_candidate_under_two_seeds() -> None:
-    found = report.flips(
+    flips = report.flips(
         [
             judged("a", "honest", "PASSED"),
             judged("a", "honest", "INCONCLUSIVE", seed=12),
@@ -104,11 +106,11 @@ def test_flips_are_pairs_of_one_candidate_under_two_seeds() -> None:
             judged("c", "honest", "FAILED"),
         ]
     )
-    assert found == {"pairs": 2, "flips": 1, "between_passed_and_failed": 0}
+    assert flips == {"pairs": 2, "flips": 1, "between_passed_and_failed": 0}
 
 
 def test_levels_are_compared_where_both_were_judged() -> None:
-    found = report.levels(
+    levels = report.levels(
         [
             judged("row_zeroed", "cheat", "FAILED", apart="PASSED"),
             judged("finetuned", "cheat", "FAILED", apart="FAILED"),
@@ -116,8 +118,8 @@ def test_levels_are_compared_where_both_were_judged() -> None:
             judged("retrained_2001", "honest", "PASSED"),
         ]
     )
-    assert (found["compared"], found["disagree"], found["l2_passed_l3_failed"]) == (3, 2, 1)
-    assert (found["shallow_cheats"], found["shallow_cheats_l2_passed"]) == (1, 1)
+    assert (levels["compared"], levels["disagree"], levels["l2_passed_l3_failed"]) == (3, 2, 1)
+    assert (levels["shallow_cheats"], levels["shallow_cheats_l2_passed"]) == (1, 1)
 
 
 @pytest.mark.parametrize(("value", "far"), [(0.70, False), (0.99, True), (0.35, True)])
@@ -140,16 +142,16 @@ def test_an_audit_tells_what_lies_beyond_the_spread_of_the_retrained(
 def test_margins_move_and_limits_do_not() -> None:
     policy = load_policy("demo-v1")
     wide = {r.measurement: r for r in report.scaled(policy, 2.0).rules}
-    told = {r.measurement: r for r in policy.rules}
+    narrow = {r.measurement: r for r in policy.rules}
     name = "few_shot.1@penultimate"
     assert (wide[name].below, wide[name].above) == (0.6, 0.4)
     name = "linear_probe.dprime@logits"
     assert (wide[name].below, wide[name].above) == (3.0, 2.0)
     name = "similarity.cka@penultimate"
-    assert wide[name].spreads_below == 2 * (told[name].spreads_below or 0)
+    assert wide[name].spreads_below == 2 * (narrow[name].spreads_below or 0)
     assert report.scaled(policy, 1.0) == policy
     for kept in ("accuracy.forget_before_retiring", "accuracy.retain"):
-        assert wide[kept] == told[kept]
+        assert wide[kept] == narrow[kept]
 
 
 def test_the_plan_has_events_that_set_no_margin_and_more_than_thirty_two_cheats() -> None:
@@ -169,10 +171,10 @@ def test_the_plan_has_events_that_set_no_margin_and_more_than_thirty_two_cheats(
 
 
 def test_every_candidate_of_an_event_is_planned_once_under_a_seed() -> None:
-    told = [(j.event.name, j.seed, n) for j in plan(quick=False, settings=[]) for n in j.names]
-    assert len(told) == len(set(told))
+    entries = [(j.event.name, j.seed, n) for j in plan(quick=False, settings=[]) for n in j.names]
+    assert len(entries) == len(set(entries))
     event = next(e for e in bench.events(nets.SETTINGS) if not e.setting.choice)
-    planned = {n for e, seed, n in told if e == event.name and seed == 11}
+    planned = {n for e, seed, n in entries if e == event.name and seed == 11}
     assert planned == bench.untrained(event) | set(CHEATS)
 
 
@@ -217,7 +219,7 @@ def test_a_candidate_that_is_there_twice_is_refused() -> None:
 
 
 def test_kinds_are_counted_by_result_and_by_data() -> None:
-    found = tally.tables(
+    tables = tally.tables(
         [
             judged("stowaway", "cheat", "PASSED", event="a", data="tiny", grade="structural"),
             judged("stowaway", "cheat", "FAILED", event="b", data="tiny", grade="structural"),
@@ -230,14 +232,14 @@ def test_kinds_are_counted_by_result_and_by_data() -> None:
             judged("retrained_2000", "honest", "FAILED", event="d", data="digits", images=90),
         ]
     )
-    assert found["kinds"] == {"stowaway": [1, 0, 2], "gated": [0, 1, 0]}
-    assert found["kinds_by_data"]["tiny"] == {"stowaway": [1, 0, 1]}
-    assert found["kinds_by_data"]["cifar10"] == {"stowaway": [0, 0, 1], "gated": [0, 1, 0]}
-    assert found["granted_by_kind"]["gated"] == [1, 0, 0]
-    assert found["by_preset"] == {"paper": [1, 0, 1]}
-    assert found["by_preset_by_data"]["tiny"] == {"paper": [0, 0, 1]}
-    assert found["honest_passed_share"] == 0.5  # digits have too few images to be asked
-    assert set(found["honest_passed_share_by_data"]) == {"tiny", "cifar10"}
+    assert tables["kinds"] == {"stowaway": [1, 0, 2], "gated": [0, 1, 0]}
+    assert tables["kinds_by_data"]["tiny"] == {"stowaway": [1, 0, 1]}
+    assert tables["kinds_by_data"]["cifar10"] == {"stowaway": [0, 0, 1], "gated": [0, 1, 0]}
+    assert tables["granted_by_kind"]["gated"] == [1, 0, 0]
+    assert tables["by_preset"] == {"paper": [1, 0, 1]}
+    assert tables["by_preset_by_data"]["tiny"] == {"paper": [0, 0, 1]}
+    assert tables["honest_passed_share"] == 0.5  # digits have too few images to be asked
+    assert set(tables["honest_passed_share_by_data"]) == {"tiny", "cifar10"}
 
 
 def test_a_share_of_nothing_is_none_and_no_zero() -> None:
@@ -256,34 +258,34 @@ def test_the_exact_interval_is_that_of_tables() -> None:
 
 
 def test_events_are_the_trials_where_one_hit_is_enough() -> None:
-    found = [intervals.Cluster(hits=h, of=45) for h in (0, 7, 0, 1)]
-    told = intervals.by_event(found)
-    assert (told.hits, told.of) == (2, 4)
-    assert (told.low, told.high) == intervals.exact(2, 4)
+    clusters = [intervals.Cluster(hits=h, of=45) for h in (0, 7, 0, 1)]
+    interval = intervals.by_event(clusters)
+    assert (interval.hits, interval.of) == (2, 4)
+    assert (interval.low, interval.high) == intervals.exact(2, 4)
 
 
 def test_candidates_that_fall_together_count_once() -> None:
     together = [intervals.Cluster(hits=h, of=10) for h in (10, 0, 10, 10, 0, 10, 10, 10)]
-    told = intervals.clustered(together)
+    interval = intervals.clustered(together)
     # as eight trials, six of them hits, and a little wider for the variance that is estimated
     low, high = intervals.exact(6, 8)
-    assert told.share == 0.75
-    assert told.low < low
-    assert told.high > high
-    assert told.high - told.low < 1.3 * (high - low)
+    assert interval.share == 0.75
+    assert interval.low < low
+    assert interval.high > high
+    assert interval.high - interval.low < 1.3 * (high - low)
 
 
 def test_candidates_that_fall_apart_count_nearly_one_by_one() -> None:
     apart = [intervals.Cluster(hits=h, of=10) for h in (7, 8, 7, 8) * 10]
-    told = intervals.clustered(apart)
+    interval = intervals.clustered(apart)
     low, high = intervals.exact(300, 400)
-    assert told.low == pytest.approx(low, abs=0.005)
-    assert told.high == pytest.approx(high, abs=0.005)
+    assert interval.low == pytest.approx(low, abs=0.005)
+    assert interval.high == pytest.approx(high, abs=0.005)
 
 
 def test_none_at_all_is_bounded_by_the_events_not_the_candidates() -> None:
-    told = intervals.clustered([intervals.Cluster(hits=0, of=45)] * 30)
-    assert told.high == pytest.approx(1 - 0.025 ** (1 / 30))
+    interval = intervals.clustered([intervals.Cluster(hits=0, of=45)] * 30)
+    assert interval.high == pytest.approx(1 - 0.025 ** (1 / 30))
 
 
 def test_the_clustered_interval_covers_what_it_says() -> None:
@@ -292,8 +294,8 @@ def test_the_clustered_interval_covers_what_it_says() -> None:
     inside = 0
     for _ in range(400):
         hits = rng.binomial(5, rng.beta(6.0, 1.5, size=30))
-        told = intervals.clustered([intervals.Cluster(hits=int(h), of=5) for h in hits])
-        inside += told.low <= 6.0 / 7.5 <= told.high
+        interval = intervals.clustered([intervals.Cluster(hits=int(h), of=5) for h in hits])
+        inside += interval.low <= 6.0 / 7.5 <= interval.high
     assert 0.92 <= inside / 400 <= 0.99
 
 
@@ -301,29 +303,29 @@ def test_the_clustered_interval_covers_what_it_says() -> None:
     ("hits", "events", "word"), [(0, 200, "met"), (0, 30, "not shown"), (5, 30, "missed")]
 )
 def test_a_target_is_met_only_where_the_bound_says_so(hits: int, events: int, word: str) -> None:
-    found = [intervals.Cluster(hits=int(i < hits), of=1) for i in range(events)]
-    assert word in report.met(intervals.clustered(found).to_json(), at_most=0.02)
+    clusters = [intervals.Cluster(hits=int(i < hits), of=1) for i in range(events)]
+    assert word in report.met(intervals.clustered(clusters).to_json(), at_most=0.02)
 
 
 def test_a_share_that_must_be_high_is_met_by_its_lower_bound() -> None:
-    def told(hits: int, of: int) -> dict[str, object]:
+    def interval(hits: int, of: int) -> dict[str, object]:
         one = [intervals.Cluster(hits=int(i < hits), of=1) for i in range(of)]
         return intervals.clustered(one).to_json()
 
-    assert report.met(told(200, 204), at_least=0.9) == "met"
-    assert "not shown" in report.met(told(28, 30), at_least=0.9)
-    assert "missed" in report.met(told(20, 30), at_least=0.9)
+    assert report.met(interval(200, 204), at_least=0.9) == "met"
+    assert "not shown" in report.met(interval(28, 30), at_least=0.9)
+    assert "missed" in report.met(interval(20, 30), at_least=0.9)
 
 
 def test_none_is_no_rate_of_zero() -> None:
-    told = intervals.by_event([intervals.Cluster(hits=0, of=45)] * 30).to_json()
-    assert report.none_of(told) == "none; the rate is at most 11.6%"
-    assert report.none_of(told | {"hits": 1}) == "**missed**"
+    interval = intervals.by_event([intervals.Cluster(hits=0, of=45)] * 30).to_json()
+    assert report.none_of(interval) == "none; the rate is at most 11.6%"
+    assert report.none_of(interval | {"hits": 1}) == "**missed**"
     assert report.none_of(None) == "not measured"
 
 
 def test_events_that_can_pass_nobody_do_not_speak_for_the_bench() -> None:
-    found = tally.rates(
+    rates = tally.rates(
         [
             judged("retrained_2000", "honest", "PASSED", event="able"),
             judged("row_zeroed", "cheat", "FAILED", event="able"),
@@ -331,8 +333,8 @@ def test_events_that_can_pass_nobody_do_not_speak_for_the_bench() -> None:
             judged("row_zeroed", "cheat", "INCONCLUSIVE", event="unable"),
         ]
     )["intervals"]
-    assert found["events_with_a_cheat_passed"]["of"] == 2
-    assert found["deciding_events_with_a_cheat_passed"]["of"] == 1
+    assert rates["events_with_a_cheat_passed"]["of"] == 2
+    assert rates["deciding_events_with_a_cheat_passed"]["of"] == 1
 
 
 def of_share(candidate: str, event: str, share: float, result: str = "PASSED") -> Judged:
@@ -353,7 +355,7 @@ def of_share(candidate: str, event: str, share: float, result: str = "PASSED") -
 
 
 def test_what_a_cheat_holds_follows_from_how_it_is_made_or_from_other_events() -> None:
-    found = [
+    judgements = [
         of_share("blended_25", "a", 0.9),
         of_share("blended_50", "a", 0.1),
         of_share("stowaway", "a", 0.0),
@@ -362,14 +364,14 @@ def test_what_a_cheat_holds_follows_from_how_it_is_made_or_from_other_events() -
         of_share("rows_left_in_10", "c", 0.4),
         of_share("distilled", "a", 0.1),
     ]
-    told = tally.held(found)
-    assert told["a", "blended_25"] == tally.Held(share=0.25, by="construction")
+    shares = tally.held(judgements)
+    assert shares["a", "blended_25"] == tally.Held(share=0.25, by="construction")
     # its own event shows .9, and has no say
-    own = told["a", "rows_left_in_10"]
+    own = shares["a", "rows_left_in_10"]
     assert (own.share, own.by) == (pytest.approx(0.3), "other events")
-    assert told["b", "rows_left_in_10"].share == pytest.approx(0.65)
-    assert told["a", "distilled"] == tally.Held(share=None, by="nothing")
-    rates = tally.rates(found)
+    assert shares["b", "rows_left_in_10"].share == pytest.approx(0.65)
+    assert shares["a", "distilled"] == tally.Held(share=None, by="nothing")
+    rates = tally.rates(judgements)
     assert rates["within_share_passed_named"] == [
         "blended_25 in a",
         "rows_left_in_10 in a",

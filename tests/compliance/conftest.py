@@ -75,8 +75,8 @@ def record(tmp_path: Path, example: ModuleType) -> Record:
     """A signed example."""
     executor = envelope.generate(tmp_path / "keys", demo=True)
     reviewer = envelope.generate(tmp_path / "keys", demo=True)
-    made = Record(folder=tmp_path, executor=executor, reviewer=reviewer)
+    signed_example = Record(folder=tmp_path, executor=executor, reviewer=reviewer)
     trust = Trust(keys={}).with_key(executor.keyid, trusted(executor))
-    save_trust(made.trust, trust.with_key(reviewer.keyid, trusted(reviewer, "reviewer")))
-    made.write(example.example())
-    return made
+    save_trust(signed_example.trust, trust.with_key(reviewer.keyid, trusted(reviewer, "reviewer")))
+    signed_example.write(example.example())
+    return signed_example

@@ -110,13 +110,13 @@ def findings(kind: str = "edited", **values: float) -> list[Finding]:
     return [_finding(audit, rows) for audit in AUDITS]
 
 
-def _finding(audit: str, made: list[Figure]) -> Finding:
+def _finding(audit: str, figures: list[Figure]) -> Finding:
     return Finding(
         audit=audit,
         question=f"What does {audit} find?",
         status="RUN",
         seed=481516,
-        measurements=tuple(m for m in made if m.name.startswith(f"{audit}.")),
+        measurements=tuple(m for m in figures if m.name.startswith(f"{audit}.")),
         parameters={"confidence": 0.95},
     )
 

@@ -60,8 +60,8 @@ def passed(example: ModuleType) -> Json:
 
 def failed(example: ModuleType) -> Json:
     """A second attempt: one image a class brings the forgotten one back. A real key."""
-    found = example.findings(few_shot__1_at_penultimate=0.9)
-    judged = judge(found, example.controls(), example.policy())
+    measured = example.findings(few_shot__1_at_penultimate=0.9)
+    judged = judge(measured, example.controls(), example.policy())
     statement: Json = example.example(judged)
     first = {"attempt": 1, "statementDigest": example.digest("first"), "verdict": "INCONCLUSIVE"}
     statement["predicate"]["event"] |= {"attempt": 2, "previousAttempts": [first]}

@@ -67,10 +67,10 @@ def test_it_is_the_brute_force_solution(clouds, brute, forget, spread):
     rows[labels == forget[0]] += torch.randn(40, 7, generator=generator).double()
     weight = torch.randn(5, 7, generator=generator).double()
     bias = torch.randn(5, generator=generator).double()
-    found = move_layer(rows, labels, weight, bias, forget)
+    layer = move_layer(rows, labels, weight, bias, forget)
     expected = brute_move(rows.numpy(), labels.numpy(), weight.numpy(), bias.numpy(), forget, brute)
-    np.testing.assert_allclose(found.weight.numpy(), expected[0], atol=1e-5)
-    np.testing.assert_allclose(found.bias.numpy(), expected[1], atol=1e-5)
+    np.testing.assert_allclose(layer.weight.numpy(), expected[0], atol=1e-5)
+    np.testing.assert_allclose(layer.bias.numpy(), expected[1], atol=1e-5)
 
 
 def test_part_of_a_move_lies_between(clouds):

@@ -21,15 +21,15 @@ def brute_squared(target, rows, labels, forget, brute):
 @pytest.mark.parametrize("forget", [[2], [0, 3]])
 def test_separability_is_the_brute_force_one_less_the_noise_of_the_mean(clouds, brute, forget):
     rows, labels = clouds(1, 5, (6,), 30)
-    found = RowGeometry.from_rows(rows, labels, forget)
+    geometry = RowGeometry.from_rows(rows, labels, forget)
     x, y = rows.numpy(), labels.numpy()
     for number, label in enumerate(forget):
         own = x[y == label]
         squared, spread = brute_squared(own.mean(0), x, y, forget, brute)
         # an unbiased covariance over n: the variance of a mean
         noise = np.trace(np.linalg.inv(spread) @ np.cov(own.T)) / len(own)
-        assert float(found.squared[number]) == pytest.approx(squared - noise, rel=1e-5)
-        assert float(found.noise[number]) == pytest.approx(noise, rel=1e-9)
+        assert float(geometry.squared[number]) == pytest.approx(squared - noise, rel=1e-5)
+        assert float(geometry.noise[number]) == pytest.approx(noise, rel=1e-9)
 
 
 def test_a_class_that_is_drawn_as_a_mixture_of_the_others_shows_only_noise():
@@ -38,9 +38,9 @@ def test_a_class_that_is_drawn_as_a_mixture_of_the_others_shows_only_noise():
     for _ in range(40):
         rows = torch.randn(400, 8, generator=generator, dtype=torch.float64)
         labels = torch.arange(400) % 4
-        found = RowGeometry.from_rows(rows, labels, [1])
-        values.append(float(found.squared[0]))
-        assert float(found.squared[0]) < 3 * float(found.noise[0])
+        geometry = RowGeometry.from_rows(rows, labels, [1])
+        values.append(float(geometry.squared[0]))
+        assert float(geometry.squared[0]) < 3 * float(geometry.noise[0])
     # the planted case beside it: a shift of one standard deviation is seen for what it is
     rows[labels == 1, 0] += 1.0
     assert float(RowGeometry.from_rows(rows, labels, [1]).separability[0]) > 0.7 > np.mean(values)
@@ -49,19 +49,19 @@ def test_a_class_that_is_drawn_as_a_mixture_of_the_others_shows_only_noise():
 def test_the_regression_is_the_ridge_solution(clouds):
     rows, labels = clouds(2, 4, (5,), 25)
     targets = rows @ torch.arange(15.0, dtype=torch.float64).view(5, 3) + labels[:, None]
-    (found,) = LinearMap.fitted(rows, targets)
+    (regression,) = LinearMap.fitted(rows, targets)
     # ridge regression as least squares on rows to which sqrt(ridge) I is appended
     x, y = (rows - rows.mean(0)).numpy(), (targets - targets.mean(0)).numpy()
     ridge = 0.01 * np.mean(np.var(x, axis=0)) * len(x)
     stacked = np.vstack([x, np.sqrt(ridge) * np.eye(5)])
     weights, *_ = np.linalg.lstsq(stacked, np.vstack([y, np.zeros((5, 3))]), rcond=None)
-    np.testing.assert_allclose(found.weights.numpy(), weights, atol=1e-9)
-    np.testing.assert_allclose(found(rows).mean(0).numpy(), targets.mean(0).numpy(), atol=1e-9)
+    np.testing.assert_allclose(regression.weights.numpy(), weights, atol=1e-9)
+    np.testing.assert_allclose(regression(rows).mean(0).numpy(), targets.mean(0).numpy(), atol=1e-9)
 
 
 def test_features_that_do_not_vary_predict_the_mean():
-    (found,) = LinearMap.fitted(torch.ones(6, 2).double(), torch.arange(6.0).double()[:, None])
-    assert found(torch.full((1, 2), 9.0).double()).item() == pytest.approx(2.5)
+    (regression,) = LinearMap.fitted(torch.ones(6, 2).double(), torch.arange(6.0).double()[:, None])
+    assert regression(torch.full((1, 2), 9.0).double()).item() == pytest.approx(2.5)
 
 
 def test_goals_are_where_chained_maps_put_the_prototype(clouds, brute):

@@ -33,13 +33,13 @@ def test_the_first_rows_of_each_class_are_taken(net, monkeypatch):
     monkeypatch.setattr(rows, "RETAIN_LEAST", 1)
     monkeypatch.setattr(rows, "FORGET_ROWS", 5)
     inputs, labels = torch.randn(80, 3), torch.arange(80) % 4
-    found = taken(net, list(zip(inputs.split(7), labels.split(7), strict=True)))
+    sample = taken(net, list(zip(inputs.split(7), labels.split(7), strict=True)))
     # nine rows for three classes, five for the one to forget: the first ones
     expected = [r for r in range(80) if r // 4 < (5 if r % 4 == 1 else 3)]
-    torch.testing.assert_close(found.inputs["0"], inputs[expected])
-    torch.testing.assert_close(found.labels, labels[expected])
-    torch.testing.assert_close(found.sums[0], net[0](inputs[expected]).detach())
-    torch.testing.assert_close(found.logits, net(inputs[expected]).detach())
+    torch.testing.assert_close(sample.inputs["0"], inputs[expected])
+    torch.testing.assert_close(sample.labels, labels[expected])
+    torch.testing.assert_close(sample.sums[0], net[0](inputs[expected]).detach())
+    torch.testing.assert_close(sample.logits, net(inputs[expected]).detach())
 
 
 def test_fewer_rows_are_taken_where_memory_is_short(net, monkeypatch):

@@ -124,9 +124,9 @@ def test_looking_leaves_the_model_as_it_was(net, pictures):
 )
 def test_a_head_behind_no_rectifier_has_no_sum(body):
     model = nn.Sequential(body, nn.Linear(5, 3)).double()
-    _, _, found = structure(model, torch.randn(20, 6).double())
-    assert isinstance(found, str)
-    assert "rectifier" in found
+    _, _, reason = structure(model, torch.randn(20, 6).double())
+    assert isinstance(reason, str)
+    assert "rectifier" in reason
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -21,13 +21,13 @@ from flows.servers import processes
 def binaries() -> Path:
     """Where `initdb` and `pg_ctl` lie; Debian keeps them out of PATH."""
     items = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    told = shutil.which("initdb")
-    if not items and told is None:
+    program = shutil.which("initdb")
+    if not items and program is None:
         why = "NOT TESTED: PostgreSQL is missing; `apt-get install postgresql` brings it"
         if os.environ.get("DAMP_REQUIRE_POSTGRES"):
             pytest.fail(why)
         pytest.skip(why)
-    return (items[-1] if items else Path(str(told))).parent
+    return (items[-1] if items else Path(str(program))).parent
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def cluster() -> Iterator[Cluster]:
             shutil.chown(folder, "nobody")
         data = folder / "data"
         _run(place / "initdb", "-D", data, "-U", "damp", "--auth=trust", "--no-sync")
-        made = Cluster(f"127.0.0.1:{port}", folder)
-        made.start(tries=1)
+        server = Cluster(f"127.0.0.1:{port}", folder)
+        server.start(tries=1)
         try:
-            yield made
+            yield server
         finally:
             _run(_pg_ctl(), "-D", data, "-m", "immediate", "-w", "stop")
     finally:

@@ -83,10 +83,10 @@ def listed(name: str, home: Home) -> Contents:
     test = _test_part(entries, parts)
     labels = [e.label for part in entries.values() for e in part if e.label >= 0]
     contents = Contents(folder=folder, classes=_classes(name, family, shards, column, labels))
-    for shard, found in entries.items():
+    for shard, listing in entries.items():
         part = {"train": "train", test: "test"}.get(parts[shard])
         origin = "-".join(shard.relative_to(folder).with_suffix("").parts)
-        for number, entry in enumerate(found):
+        for number, entry in enumerate(listing):
             if part is None or entry.label < 0:
                 contents.left_out[_reason(entry, parts[shard])] += 1
                 continue
@@ -162,7 +162,10 @@ def _test_part(entries: Mapping[Path, list[Entry]], parts: Mapping[Path, str]) -
     """Which part is held out: the test part, or validation where the test part has no classes."""
     for part in ("test", "validation"):
         if any(
-            e.label >= 0 for shard, found in entries.items() if parts[shard] == part for e in found
+            e.label >= 0
+            for shard, listing in entries.items()
+            if parts[shard] == part
+            for e in listing
         ):
             return part
     return None

@@ -34,9 +34,9 @@ def entries(home: Home, shard: Path, key: str, scan: Scan) -> list[Entry]:
     """
     name = digest_bytes(os.fsencode(shard.absolute()) + f"\n{FORMAT}\n{key}".encode())[:16]
     store, stamp, now = home.digests / f"shard-{name}.json", stamp_of(shard), time.time_ns()
-    known = _read(store, stamp)
-    if known is not None:
-        return known
+    stored = _read(store, stamp)
+    if stored is not None:
+        return stored
     scanned = scan(shard, key)
     # what changed moments ago may change again within one tick of the clock
     if now - max(stamp[1], stamp[2]) > digest_store.SETTLED and stamp_of(shard) == stamp:

@@ -44,8 +44,8 @@ def predicate_of(example: ModuleType) -> Predicate:
 @pytest.fixture(scope="module")
 def drawn(example: ModuleType) -> dict[str, Picture]:
     """All pictures by name."""
-    made = charts.draw(predicate_of(example), [*PAGES.findings(example), RELEARNING])
-    return {**made.pop("audits"), **made}
+    pictures = charts.draw(predicate_of(example), [*PAGES.findings(example), RELEARNING])
+    return {**pictures.pop("audits"), **pictures}
 
 
 def row(**more: Any) -> AuditRow:
@@ -161,10 +161,10 @@ def test_a_picture_without_data_is_left_out() -> None:
     assert overview.picture_of([AuditRow(audit="a", status="NOT_RUN", required=True)]) is None
     assert depth.picture_of([row()]) is None  # one depth is no profile
     assert strength.picture_of([]) is None
-    for found in ([], [{"audit": "accuracy"}], [{"audit": "accuracy", "series": {}}]):
-        assert classes.accuracy(found) is None
-        assert classes.routing(found) is None
-        assert plots_roc.picture_of(found) is None
+    for findings in ([], [{"audit": "accuracy"}], [{"audit": "accuracy", "series": {}}]):
+        assert classes.accuracy(findings) is None
+        assert classes.routing(findings) is None
+        assert plots_roc.picture_of(findings) is None
 
 
 def test_missing_references_leave_gaps_and_no_invented_values() -> None:
@@ -190,8 +190,8 @@ def test_missing_references_leave_gaps_and_no_invented_values() -> None:
 def test_the_overview_counts_in_margins(
     more: dict[str, Any], expected: tuple[float, ...] | None
 ) -> None:
-    found = overview.place(row(**more))
-    assert found == (None if expected is None else pytest.approx(expected))
+    position = overview.place(row(**more))
+    assert position == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_the_overview_places_the_original_in_margins_too(
     more: dict[str, Any], expected: float | None
 ) -> None:
     given = {"margin": {"below": 0.2, "above": 0.15}, "nullMean": 0.6, "original": 0.9}
-    found = overview.original(row(**given | more))
-    assert found == (None if expected is None else pytest.approx(expected))
+    position = overview.original(row(**given | more))
+    assert position == (None if expected is None else pytest.approx(expected))
 
 
 def test_the_depth_picture_keeps_the_order_of_the_statement_and_its_numbers() -> None:
@@ -326,8 +326,8 @@ def test_equal_points_and_missing_values_still_make_a_strip() -> None:
 @pytest.mark.parametrize("scale", [1e-5, 0.003, 1.0, 7.7, 4e4])
 def test_ticks_are_round_inside_the_axis_and_not_too_many(scale: float) -> None:
     for start in (-3.3, 0.0, 1.7):
-        found = strip.ticks(start * scale, (start + 1) * scale)
-        assert 2 <= len(found) <= 6
-        assert all(start * scale - 1e-12 <= t <= (start + 1) * scale + 1e-12 for t in found)
-        steps = {round((b - a) / scale, 6) for a, b in pairwise(found)}
+        ticks = strip.ticks(start * scale, (start + 1) * scale)
+        assert 2 <= len(ticks) <= 6
+        assert all(start * scale - 1e-12 <= t <= (start + 1) * scale + 1e-12 for t in ticks)
+        steps = {round((b - a) / scale, 6) for a, b in pairwise(ticks)}
         assert len(steps) == 1

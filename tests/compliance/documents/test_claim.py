@@ -78,9 +78,9 @@ def test_the_same_claim_about_the_same_bytes_is_the_same_event(old: str, new: st
 
 def test_other_bytes_or_other_words_are_another_event() -> None:
     claim = parse_claim(GOOD)
-    known = claim.event_id(BYTES)
-    assert claim.event_id(BYTES | {"edited": "c" * 64}) != known
-    assert parse_claim(changed("default-v1", "own.yaml")).event_id(BYTES) != known
+    event_id = claim.event_id(BYTES)
+    assert claim.event_id(BYTES | {"edited": "c" * 64}) != event_id
+    assert parse_claim(changed("default-v1", "own.yaml")).event_id(BYTES) != event_id
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_other_bytes_or_other_words_are_another_event() -> None:
     ],
 )
 def test_mistakes_are_refused_with_place_and_remedy(old: str, new: str, words: str) -> None:
-    told = refusals(changed(old, new))
-    assert words in told
-    assert "claim.yaml" in told
+    refusal = refusals(changed(old, new))
+    assert words in refusal
+    assert "claim.yaml" in refusal
 
 
 @pytest.mark.parametrize(

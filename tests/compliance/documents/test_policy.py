@@ -65,7 +65,7 @@ def test_the_first_rule_that_names_a_measurement_counts(example: ModuleType) -> 
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "told"),
+    ("old", "new", "line", "words"),
     [
         ("references: 3", "references: 2", 5, "at least 3"),
         ("few_shot.1@penultimate", "few_shot.1@logits", 6, "inside of the network"),
@@ -85,11 +85,11 @@ def test_the_first_rule_that_names_a_measurement_counts(example: ModuleType) -> 
     ],
 )
 def test_a_policy_that_cannot_judge_is_refused_with_its_place(
-    tmp_path: Path, old: str, new: str, line: int, told: str
+    tmp_path: Path, old: str, new: str, line: int, words: str
 ) -> None:
     with pytest.raises(PolicyError) as caught:
         load_policy(written(tmp_path, GOOD.replace(old, new)))
-    assert any(f"line {line}, " in p and told in p for p in caught.value.problems), caught.value
+    assert any(f"line {line}, " in p and words in p for p in caught.value.problems), caught.value
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names() -> None:

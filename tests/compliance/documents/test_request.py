@@ -102,7 +102,7 @@ def test_other_content_has_another_digest(old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "key", "told"),
+    ("old", "new", "line", "key", "words"),
     [
         ("regulation: gdpr", "regulation: gpdr", 4, "regulation", "'gdpr', 'ccpa'"),
         ("policy:", "polici:", 10, "polici", "Did you mean `policy`"),
@@ -147,12 +147,12 @@ def test_other_content_has_another_digest(old: str, new: str) -> None:
     ],
 )
 def test_a_mistake_is_told_with_line_and_key(
-    old: str, new: str, line: int, key: str, told: str
+    old: str, new: str, line: int, key: str, words: str
 ) -> None:
     problems = refusals(changed(old, new))
     place = [p for p in problems if f"line {line}, column " in p and f", {key}: " in p]
     assert place, problems
-    assert told in place[0]
+    assert words in place[0]
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
@@ -193,6 +193,6 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     latin, large = tmp_path / "latin.yaml", tmp_path / "large.yaml"
     latin.write_bytes(b"recipe: caf\xe9\n")
     large.write_bytes(b"#" * 300_000)
-    for path, told in ((latin, "UTF-8"), (large, "larger"), (tmp_path / "gone.yaml", "path")):
-        with pytest.raises(RequestError, match=told):
+    for path, words in ((latin, "UTF-8"), (large, "larger"), (tmp_path / "gone.yaml", "path")):
+        with pytest.raises(RequestError, match=words):
             load_request(path)

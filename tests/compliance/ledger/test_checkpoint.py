@@ -22,10 +22,10 @@ ENTRIES = 50
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """Fifty entries: the opening and forty-nine facts."""
-    made = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.jsonl")
+    book = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.jsonl")
     for number in range(ENTRIES - 1):
-        made.append("attempt_started", "e1", {"attempt": number})
-    return made
+        book.append("attempt_started", "e1", {"attempt": number})
+    return book
 
 
 def signed(ledger: Ledger, key: SigningKey, size: int = ENTRIES) -> str:
@@ -61,12 +61,12 @@ def test_the_published_example_is_read_and_its_signature_holds() -> None:
     )
     public = base64.b64decode(raw)[1:]  # after the byte that says Ed25519
     assert signed_note.key_id(name, public).hex() == key_hash
-    found = signed_note.parse(text)
-    ((who, hint, signature),) = found.signatures
+    note = signed_note.parse(text)
+    ((who, hint, signature),) = note.signatures
     assert (who, hint.hex()) == (name, key_hash)
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    Ed25519PublicKey.from_public_bytes(public).verify(signature, found.text.encode())
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, note.text.encode())
 
 
 @pytest.mark.parametrize(
@@ -103,25 +103,25 @@ def test_a_name_that_cannot_be_one_is_refused(key: SigningKey, name: str) -> Non
 def test_a_checkpoint_is_signed_and_opened_again(
     ledger: Ledger, key: SigningKey, trust: Trust
 ) -> None:
-    told = signed(ledger, key)
-    found = checkpoint.opened(told, trust)
-    assert (found.size, found.signed_by) == (ENTRIES, (key.keyid,))
-    assert found.root == merkle.root(map(merkle.leaf_hash, ledger.lines()))
-    assert told.splitlines()[:2] == [ledger.position()["origin"], str(ENTRIES)]
+    note = signed(ledger, key)
+    held = checkpoint.opened(note, trust)
+    assert (held.size, held.signed_by) == (ENTRIES, (key.keyid,))
+    assert held.root == merkle.root(map(merkle.leaf_hash, ledger.lines()))
+    assert note.splitlines()[:2] == [ledger.position()["origin"], str(ENTRIES)]
 
 
 def test_every_turned_bit_is_refused(ledger: Ledger, key: SigningKey, trust: Trust) -> None:
-    told = signed(ledger, key).encode()
-    before = checkpoint.opened(told, trust)
-    for place in range(len(told)):
+    note = signed(ledger, key).encode()
+    before = checkpoint.opened(note, trust)
+    for place in range(len(note)):
         for bit in range(8):
-            changed = bytearray(told)
+            changed = bytearray(note)
             changed[place] ^= 1 << bit
             try:
-                found = checkpoint.opened(bytes(changed), trust)
+                after = checkpoint.opened(bytes(changed), trust)
             except NoteError:
                 continue
-            assert found == before  # base64's spare bits: the same text, the same signature
+            assert after == before  # base64's spare bits: the same text, the same signature
 
 
 def test_a_stranger_s_signature_does_not_count(
@@ -178,12 +178,12 @@ def test_every_edit_removal_reordering_and_cut_of_fifty_entries_is_found(
     ledger: Ledger, key: SigningKey, trust: Trust
 ) -> None:
     held = checkpoint.opened(signed(ledger, key), trust)
-    assert ledgers.found(held, ledger.path.read_bytes()) == []
+    assert ledgers.examine(held, ledger.path.read_bytes()) == []
     lines = ledger.path.read_bytes().splitlines(keepends=True)
     attacks = list(ledgers.attacks(lines))
     assert len(attacks) == 6 * ENTRIES - 2
     for kind, index, content in attacks:
-        assert ledgers.found(held, content), (kind, index)
+        assert ledgers.examine(held, content), (kind, index)
 
 
 def test_a_ledger_sealed_anew_from_some_entry_on_is_found_by_its_root(
@@ -195,7 +195,7 @@ def test_a_ledger_sealed_anew_from_some_entry_on_is_found_by_its_root(
     for index in range(1, ENTRIES):
         forged = ledgers.sealed_anew(lines, index)
         assert chain.check(forged).broken is None
-        assert "written anew" in ledgers.found(held, forged)[0]
+        assert "written anew" in ledgers.examine(held, forged)[0]
 
 
 def test_a_ledger_that_grew_since_is_accepted(
@@ -203,7 +203,7 @@ def test_a_ledger_that_grew_since_is_accepted(
 ) -> None:
     for size in (1, 7, 32, ENTRIES):
         held = checkpoint.opened(signed(ledger, key, size), trust)
-        assert ledgers.found(held, ledger.path.read_bytes()) == []
+        assert ledgers.examine(held, ledger.path.read_bytes()) == []
 
 
 # What two checkpoints show without the ledger

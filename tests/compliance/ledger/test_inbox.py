@@ -62,10 +62,10 @@ def test_the_nearest_due_date_comes_first_and_what_has_ended_only_where_asked_fo
     ended = event(State.CLOSED, id="ended", due="2026-09-01T08:00:00Z", reason="done")
     every = [soon, ended, late]
     assert [row.id for row in inbox.rows(every, NOW)] == ["late", "soon"]
-    told = inbox.rows(every, NOW, ended=True)
-    assert [row.id for row in told] == ["late", "soon", "ended"]
-    assert [row.days_left for row in told] == [-1, 3, None]
-    assert (told[2].warning, told[2].due, told[2].reason) == (None, ended.due, "done")
+    rows = inbox.rows(every, NOW, ended=True)
+    assert [row.id for row in rows] == ["late", "soon", "ended"]
+    assert [row.days_left for row in rows] == [-1, 3, None]
+    assert (rows[2].warning, rows[2].due, rows[2].reason) == (None, ended.due, "done")
 
 
 def test_what_was_not_entered_is_none_in_a_row() -> None:

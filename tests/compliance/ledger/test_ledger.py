@@ -22,10 +22,10 @@ ENTRIES = 8
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     """Eight entries: the opening and seven facts."""
-    made = Ledger(tmp_path / "state" / "ledger.jsonl")
+    book = Ledger(tmp_path / "state" / "ledger.jsonl")
     for number in range(ENTRIES - 1):
-        made.append_once("attempt_started", "e1", f"attempt-{number}", {"attempt": number})
-    return made
+        book.append_once("attempt_started", "e1", f"attempt-{number}", {"attempt": number})
+    return book
 
 
 def lines(ledger: Ledger) -> list[bytes]:

@@ -37,49 +37,49 @@ class Entries:
 
 
 def year() -> list[Entry]:
-    told = Entries()
-    told.receive(-3, "last year")
-    told.receive(0, "passed")
-    told.decide(2, "passed", "PASSED")
-    told.add(4, "passed", "event_closed", verdict="PASSED")
-    told.receive(10, "failed then passed", regulation="ccpa", days=45)
-    told.decide(12, "failed then passed", "FAILED")
-    told.add(12, "failed then passed", "retrain_required")
-    told.decide(13, "failed then passed", "PASSED", attempt=2)
-    told.add(60, "failed then passed", "event_closed", verdict="PASSED")  # five days late
-    told.receive(20, "denied")
-    told.add(21, "denied", "request_denied", reason="unverifiable")
-    told.receive(20, "denied too")
-    told.add(30, "denied too", "request_denied", reason="exempt")
-    told.receive(30, "withdrawn")
-    told.add(31, "withdrawn", "event_cancelled", reason="withdrawn")
-    told.receive(30, "twice")
-    told.add(31, "twice", "request_duplicate", of="passed")
-    told.receive(40, "given up")
-    told.decide(41, "given up", "INCONCLUSIVE")
-    told.add(50, "given up", "event_closed", reason="model deleted")
-    told.receive(100, "overdue")
-    told.receive(100, "extended")
+    entries = Entries()
+    entries.receive(-3, "last year")
+    entries.receive(0, "passed")
+    entries.decide(2, "passed", "PASSED")
+    entries.add(4, "passed", "event_closed", verdict="PASSED")
+    entries.receive(10, "failed then passed", regulation="ccpa", days=45)
+    entries.decide(12, "failed then passed", "FAILED")
+    entries.add(12, "failed then passed", "retrain_required")
+    entries.decide(13, "failed then passed", "PASSED", attempt=2)
+    entries.add(60, "failed then passed", "event_closed", verdict="PASSED")  # five days late
+    entries.receive(20, "denied")
+    entries.add(21, "denied", "request_denied", reason="unverifiable")
+    entries.receive(20, "denied too")
+    entries.add(30, "denied too", "request_denied", reason="exempt")
+    entries.receive(30, "withdrawn")
+    entries.add(31, "withdrawn", "event_cancelled", reason="withdrawn")
+    entries.receive(30, "twice")
+    entries.add(31, "twice", "request_duplicate", of="passed")
+    entries.receive(40, "given up")
+    entries.decide(41, "given up", "INCONCLUSIVE")
+    entries.add(50, "given up", "event_closed", reason="model deleted")
+    entries.receive(100, "overdue")
+    entries.receive(100, "extended")
     due = (START + timedelta(days=250)).isoformat()
-    told.add(101, "extended", "deadline_extended", days=60, due=due, reason="many")
-    told.receive(199, "new", regulation="contract")
-    told.receive(400, "next year")
-    return told.entries
+    entries.add(101, "extended", "deadline_extended", days=60, due=due, reason="many")
+    entries.receive(199, "new", regulation="contract")
+    entries.receive(400, "next year")
+    return entries.entries
 
 
 def test_every_count_is_what_a_count_by_hand_gives() -> None:
-    found = counts(year(), NOW, **YEAR)
-    assert found["received"] == 10
-    assert found["by_regulation"] == {"ccpa": 1, "contract": 1, "gdpr": 8}
-    assert found["complied_with"] == 2
-    assert (found["denied"], found["denied_by_reason"]) == (2, {"exempt": 1, "unverifiable": 1})
-    assert (found["cancelled"], found["duplicates"], found["closed_otherwise"]) == (1, 1, 1)
-    assert (found["open"], found["overdue"], found["extended"]) == (3, 1, 1)
-    assert found["answered_late"] == 1
+    figures = counts(year(), NOW, **YEAR)
+    assert figures["received"] == 10
+    assert figures["by_regulation"] == {"ccpa": 1, "contract": 1, "gdpr": 8}
+    assert figures["complied_with"] == 2
+    assert (figures["denied"], figures["denied_by_reason"]) == (2, {"exempt": 1, "unverifiable": 1})
+    assert (figures["cancelled"], figures["duplicates"], figures["closed_otherwise"]) == (1, 1, 1)
+    assert (figures["open"], figures["overdue"], figures["extended"]) == (3, 1, 1)
+    assert figures["answered_late"] == 1
     # answered after 4, 50, 1, 10 and 10 days
-    assert (found["answered"], found["median_days"], found["mean_days"]) == (5, 10.0, 15.0)
-    assert found["attempts"] == 4
-    assert found["verdicts"] == {"FAILED": 1, "INCONCLUSIVE": 1, "PASSED": 2}
+    assert (figures["answered"], figures["median_days"], figures["mean_days"]) == (5, 10.0, 15.0)
+    assert figures["attempts"] == 4
+    assert figures["verdicts"] == {"FAILED": 1, "INCONCLUSIVE": 1, "PASSED": 2}
 
 
 def test_a_period_counts_by_receipt() -> None:
@@ -89,8 +89,8 @@ def test_a_period_counts_by_receipt() -> None:
 
 
 def test_nothing_received_gives_no_invented_days() -> None:
-    found = counts([], NOW, **YEAR)
-    assert (found["received"], found["median_days"], found["mean_days"]) == (0, None, None)
+    figures = counts([], NOW, **YEAR)
+    assert (figures["received"], figures["median_days"], figures["mean_days"]) == (0, None, None)
 
 
 def test_the_kinds_that_answer_exist() -> None:
@@ -100,9 +100,9 @@ def test_the_kinds_that_answer_exist() -> None:
 
 
 def test_audits_of_claims_are_counted_apart() -> None:
-    told = Entries()
-    told.receive(0, "request")
-    told.add(1, "claim", "request_received", claim=True, received=START.isoformat(), due="")
-    told.decide(2, "claim", "PASSED")
-    found = counts(told.entries, NOW, **YEAR)
-    assert (found["received"], found["claims"], found["attempts"]) == (1, 1, 0)
+    entries = Entries()
+    entries.receive(0, "request")
+    entries.add(1, "claim", "request_received", claim=True, received=START.isoformat(), due="")
+    entries.decide(2, "claim", "PASSED")
+    figures = counts(entries.entries, NOW, **YEAR)
+    assert (figures["received"], figures["claims"], figures["attempts"]) == (1, 1, 0)

@@ -35,8 +35,8 @@ def _loaded(name: str) -> ModuleType:
     return sys.modules[key]
 
 
-made = _loaded("event")
-Changes, build = made.Changes, made.build
+event = _loaded("event")
+Changes, build = event.Changes, event.build
 
 
 def changed(*path: str | int, to: Any) -> Callable[[Any], Any]:
@@ -55,7 +55,7 @@ def changed(*path: str | int, to: Any) -> Callable[[Any], Any]:
 
 def of_family(**changes: Any) -> Any:
     """An event that says itself of which other family it is."""
-    return Changes(own=replace(made.family(), **changes))
+    return Changes(own=replace(event.family(), **changes))
 
 
 def suspend(ledger: Any, digest: str) -> None:
@@ -126,7 +126,7 @@ WRONG: dict[str, Any] = {
     "another draw": Changes(qualification=changed(*Q, "head", to=OTHER)),
     "a demo key that hides": Changes(qualification=changed(*Q, "demoKey", to=False)),
     "a study that did not qualify": Changes(
-        terms=replace(made.TERMS, classes=5),
+        terms=replace(event.TERMS, classes=5),
         qualification=changed(*Q, "outcome", "reasons", to=["too few"]),
     ),
     "an unknown key in it": Changes(qualification=changed(*Q, "more", to=1)),
@@ -222,7 +222,7 @@ def test_a_study_that_hides_an_earlier_try_is_seen_by_the_ledger(tmp_path: Path)
     folder.mkdir()
     ledger = Ledger(folder / "ledger.jsonl")
     ledger.append_once(
-        standing.SIGNED, "", "earlier", {"model": made.family().model, "statement": "a" * 64}
+        standing.SIGNED, "", "earlier", {"model": event.family().model, "statement": "a" * 64}
     )
     content = world.content
     registered = ledger.append_once(

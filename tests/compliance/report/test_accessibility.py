@@ -85,10 +85,10 @@ def check(axe: str, tmp_path: Path) -> Callable[[str], Violations]:
     def run(page: str) -> Violations:
         page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
         script = (
-            f"<script>{axe}</script><script>axe.run(document).then(found => {{"
-            "const told = found.violations.map(v => ({id: v.id, impact: v.impact,"
+            f"<script>{axe}</script><script>axe.run(document).then(results => {{"
+            "const failed = results.violations.map(v => ({id: v.id, impact: v.impact,"
             " nodes: v.nodes.slice(0, 3).map(n => n.html)}));"
-            "document.documentElement.setAttribute('data-axe', JSON.stringify(told));});</script>"
+            "document.documentElement.setAttribute('data-axe', JSON.stringify(failed));});</script>"
         )
         file = tmp_path / "page.html"
         file.write_text(page.replace("</body>", f"{script}</body>"), encoding="utf-8")

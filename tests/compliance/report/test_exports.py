@@ -31,23 +31,23 @@ def as_client(event: dict[str, Any]) -> dict[str, Any]:
     from openlineage.client.generated.base import EventType
     from openlineage.client.serde import Serde
 
-    def dataset(kind: Any, told: dict[str, Any]) -> Any:
-        version = told["facets"]["version"]["datasetVersion"]
+    def dataset(kind: Any, facts: dict[str, Any]) -> Any:
+        version = facts["facets"]["version"]["datasetVersion"]
         facet = dataset_version_dataset.DatasetVersionDatasetFacet(
             datasetVersion=version, producer=event["producer"]
         )
-        return kind(namespace=told["namespace"], name=told["name"], facets={"version": facet})
+        return kind(namespace=facts["namespace"], name=facts["name"], facets={"version": facet})
 
-    made = RunEvent(
+    run_event = RunEvent(
         eventTime=event["eventTime"],
         producer=event["producer"],
         eventType=EventType(event["eventType"]),
         run=Run(runId=event["run"]["runId"]),
         job=Job(namespace=event["job"]["namespace"], name=event["job"]["name"]),
-        inputs=[dataset(InputDataset, told) for told in event["inputs"]],
-        outputs=[dataset(OutputDataset, told) for told in event["outputs"]],
+        inputs=[dataset(InputDataset, facts) for facts in event["inputs"]],
+        outputs=[dataset(OutputDataset, facts) for facts in event["outputs"]],
     )
-    written: dict[str, Any] = json.loads(Serde.to_json(made))
+    written: dict[str, Any] = json.loads(Serde.to_json(run_event))
     return written
 
 
@@ -195,9 +195,9 @@ def test_figures_of_an_ml_bom_are_the_statement_s_required_ones(example: ModuleT
     required = [row for row in statement["predicate"]["audits"] if row["required"]]
     assert metrics.keys() == {row["name"] for row in required}
     for row in required:
-        told = metrics[row["name"]]
-        assert float(told["value"]) == pytest.approx(row["value"], rel=1e-5)
-        low, high = (float(told["confidenceInterval"][k]) for k in ("lowerBound", "upperBound"))
+        metric = metrics[row["name"]]
+        assert float(metric["value"]) == pytest.approx(row["value"], rel=1e-5)
+        low, high = (float(metric["confidenceInterval"][k]) for k in ("lowerBound", "upperBound"))
         assert (low, high) == pytest.approx(row["interval"], rel=1e-5)
     assert (
         card["considerations"]["technicalLimitations"]

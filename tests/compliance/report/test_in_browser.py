@@ -77,13 +77,13 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def browser() -> str:
     """The path of Chromium; the tests are skipped, or fail, where there is none."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
+    program = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if program is None:
         message = "Chromium is not installed, so the report was NOT seen in a real browser"
         if os.environ.get("DAMP_REQUIRE_BROWSER") == "1":
             pytest.fail(f"{message}, and DAMP_REQUIRE_BROWSER=1 asks for it.")
         pytest.skip(f"{message}. Install it (apt-get install chromium) and run again.")
-    return found
+    return program
 
 
 Run = Callable[..., str]
@@ -117,7 +117,7 @@ def page_of(example: ModuleType, kind: str = "INCONCLUSIVE", **more: Any) -> str
 
 def poisoned(example: ModuleType, payloads: tuple[str, ...]) -> str:
     """A page with every payload in many places, names of layers and figures included."""
-    statement, found = PAGES.inconclusive(example), PAGES.findings(example)
+    statement, findings = PAGES.inconclusive(example), PAGES.findings(example)
     predicate = statement["predicate"]
     predicate["verdict"] |= {"claim": payloads[0], "reasons": payloads, "limits": payloads}
     predicate["propagation"] = [
@@ -127,15 +127,15 @@ def poisoned(example: ModuleType, payloads: tuple[str, ...]) -> str:
     predicate["method"]["operators"] = [operator | {"name": p, "kind": p} for p in payloads]
     for row, payload in zip(predicate["audits"], payloads * 9, strict=False):
         row |= {"name": payload, "label": payload, "reason": payload}
-    for finding, payload in zip(found, payloads, strict=False):
+    for finding, payload in zip(findings, payloads, strict=False):
         finding["question"] = payload
         finding["parameters"] = {"left_out": {payload: payload}}
-    found[0]["series"]["per_class"]["classes"] = list(payloads)[:10]
+    findings[0]["series"]["per_class"]["classes"] = list(payloads)[:10]
     predicate["inputs"]["environment"]["packages"] = {p: p for p in payloads}
     return render_html(
         statement,
-        findings=found,
-        controls={payloads[0]: found},
+        findings=findings,
+        controls={payloads[0]: findings},
         verify_command=payloads[1],
         reproduce_command=payloads[2],
     )
@@ -264,8 +264,8 @@ def test_the_page_asks_nobody_for_anything(
 
 
 MEASURE = """<script>
-const wide = document.documentElement.scrollWidth, seen = document.documentElement.clientWidth;
-document.documentElement.setAttribute("data-wide", wide + " " + seen);
+const wide = document.documentElement.scrollWidth, visible = document.documentElement.clientWidth;
+document.documentElement.setAttribute("data-wide", wide + " " + visible);
 </script></body>"""
 
 
@@ -284,9 +284,9 @@ def test_the_page_fits_its_window_also_at_twice_the_size(
         r'data-wide="(\d+) (\d+)"', run(page, "--dump-dom", f"--window-size={width},900")
     )
     assert match is not None
-    wide, seen = map(int, match.groups())
-    assert seen <= width
-    assert wide <= seen
+    wide, visible = map(int, match.groups())
+    assert visible <= width
+    assert wide <= visible
 
 
 PHONE = """<script>
@@ -344,8 +344,8 @@ def test_comparison_and_index_fit_their_window(run: Run, example: ModuleType, wi
             r'data-wide="(\d+) (\d+)"', run(measured, "--dump-dom", f"--window-size={width},900")
         )
         assert match is not None
-        wide, seen = map(int, match.groups())
-        assert wide <= seen <= width
+        wide, visible = map(int, match.groups())
+        assert wide <= visible <= width
 
 
 @pytest.mark.parametrize("kind", list(PAGES.KINDS))
@@ -419,21 +419,21 @@ def measured(run: Run, page: str) -> tuple[int, int]:
 @pytest.mark.parametrize("name", ["report", "comparison", "index"])
 def test_no_table_is_wider_than_a_sheet(run: Run, example: ModuleType, name: str) -> None:
     page = pages_of_tables(example)[name]
-    wide, seen = measured(run, page)
-    assert wide <= seen <= PAPER
-    wide, seen = measured(run, page.replace("</main>", TOO_WIDE))
-    assert wide > seen  # the check sees one that is
+    wide, visible = measured(run, page)
+    assert wide <= visible <= PAPER
+    wide, visible = measured(run, page.replace("</main>", TOO_WIDE))
+    assert wide > visible  # the check sees one that is
 
 
 def marked(page: str) -> str:
     """The page with a number at the begin and the end of every row that belongs together."""
     count = 0
 
-    def mark(found: re.Match[str]) -> str:
+    def mark(match: re.Match[str]) -> str:
         nonlocal count
         count += 1
         begin, end = (f"<i>{sign}{count:04}{sign}</i>" for sign in "QZ")
-        row = re.sub(r"(<t[hd][^>]*>)", rf"\1{begin}", found[0], count=1)
+        row = re.sub(r"(<t[hd][^>]*>)", rf"\1{begin}", match[0], count=1)
         head, closing, rest = row.rpartition("</td>")
         return f"{head}{end}{closing}{rest}"
 

@@ -22,21 +22,21 @@ PROMISES = re.compile(
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
+def mapping() -> dict[str, Any]:
     content: dict[str, Any] = typed.plain(mappings.latest())
     return content
 
 
-def test_it_has_a_date_and_says_that_it_is_no_advice(told: dict[str, Any]) -> None:
-    assert date.fromisoformat(told["date"])
-    assert told["notice"].startswith("Not legal advice.")
-    assert "supports" in told["notice"]
-    assert "lawyer" in told["notice"]
+def test_it_has_a_date_and_says_that_it_is_no_advice(mapping: dict[str, Any]) -> None:
+    assert date.fromisoformat(mapping["date"])
+    assert mapping["notice"].startswith("Not legal advice.")
+    assert "supports" in mapping["notice"]
+    assert "lawyer" in mapping["notice"]
 
 
-def test_every_line_names_a_source_that_says_where_it_was_read(told: dict[str, Any]) -> None:
-    for row in told["rows"]:
-        source = told["sources"][row["source"]]
+def test_every_line_names_a_source_that_says_where_it_was_read(mapping: dict[str, Any]) -> None:
+    for row in mapping["rows"]:
+        source = mapping["sources"][row["source"]]
         assert source["title"]
         assert source["read_in"]
         assert source["address"].startswith("https://")
@@ -45,19 +45,19 @@ def test_every_line_names_a_source_that_says_where_it_was_read(told: dict[str, A
         assert row["fields"]
 
 
-def test_no_line_promises_anything(told: dict[str, Any]) -> None:
-    for row in told["rows"]:
+def test_no_line_promises_anything(mapping: dict[str, Any]) -> None:
+    for row in mapping["rows"]:
         said = row["supports"].replace("whether an edited model satisfies it is not", "")
         assert not PROMISES.search(said.lower()), row
 
 
-def test_every_field_exists(told: dict[str, Any], example: ModuleType) -> None:
+def test_every_field_exists(mapping: dict[str, Any], example: ModuleType) -> None:
     """A field is a place in the statement, a kind of ledger entry, or a command."""
     predicate = example.example()["predicate"]
     commands = ROOT / "flows"
     text = "\n".join(path.read_text() for path in (commands / "cli").glob("*.py"))
     audits = {row["audit"] for row in predicate["audits"]} | {"power"}
-    for field in {field for row in told["rows"] for field in row["fields"]}:
+    for field in {field for row in mapping["rows"] for field in row["fields"]}:
         place, _, more = field.partition(": ")
         if place == "ledger":
             assert not more or set(more.split(", ")) <= set(states.KINDS), field
@@ -73,7 +73,7 @@ def test_every_field_exists(told: dict[str, Any], example: ModuleType) -> None:
 
 @pytest.mark.parametrize("regulation", ["gdpr", "ccpa", "contract", "recall", "other"])
 def test_the_report_shows_what_can_matter_for_the_ground(
-    told: dict[str, Any], example: ModuleType, regulation: str
+    mapping: dict[str, Any], example: ModuleType, regulation: str
 ) -> None:
     statement = example.example()
     statement["predicate"]["request"]["regulation"] = regulation
@@ -82,7 +82,7 @@ def test_the_report_shows_what_can_matter_for_the_ground(
     assert ("GDPR" in shown) is (regulation == "gdpr")
     assert ("CCPA" in shown) is (regulation == "ccpa")
     assert "NIST AI RMF 1.0" in shown
-    assert page["supports"]["date"] == told["date"]
+    assert page["supports"]["date"] == mapping["date"]
 
 
 def test_the_page_in_the_documentation_is_made_of_the_file() -> None:

@@ -16,7 +16,7 @@ from compliance.report.render import render_markdown, report_json
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 
 
-def told(statement: Any, example: ModuleType, **more: Any) -> str:
+def as_markdown(statement: Any, example: ModuleType, **more: Any) -> str:
     given = {"findings": PAGES.findings(example), **PAGES.COMMANDS} | more
     return render_markdown(report_json(statement, **given))
 
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize("kind", list(PAGES.KINDS))
 def test_every_figure_of_the_statement_is_there(example: ModuleType, kind: str) -> None:
     statement = PAGES.KINDS[kind](example)
-    text = told(statement, example)
+    text = as_markdown(statement, example)
     assert text.startswith(f"# {kind}: unlearning of class 8")
     lines = plain(text).splitlines()
     for row in statement["predicate"]["audits"]:
@@ -50,12 +50,14 @@ def test_every_figure_of_the_statement_is_there(example: ModuleType, kind: str) 
 
 
 def test_the_ten_parts_stand_in_order(example: ModuleType) -> None:
-    numbers = re.findall(r"^## (\d+)\. ", told(PAGES.passed(example), example), flags=re.M)
+    numbers = re.findall(r"^## (\d+)\. ", as_markdown(PAGES.passed(example), example), flags=re.M)
     assert numbers == [str(n) for n in range(1, 11)]
 
 
 def test_tables_have_as_many_cells_in_each_row_as_in_their_head(example: ModuleType) -> None:
-    for table in re.findall(r"(?:^\|.*\|$\n?)+", told(PAGES.failed(example), example), flags=re.M):
+    for table in re.findall(
+        r"(?:^\|.*\|$\n?)+", as_markdown(PAGES.failed(example), example), flags=re.M
+    ):
         rows = table.splitlines()
         cells = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
         assert len(cells) == 1
@@ -78,13 +80,13 @@ def test_tables_have_as_many_cells_in_each_row_as_in_their_head(example: ModuleT
 def test_hostile_text_means_only_itself(example: ModuleType, text: str) -> None:
     statement = PAGES.inconclusive(example)
     predicate = statement["predicate"]
-    before = told(statement, example)
+    before = as_markdown(statement, example)
     predicate["propagation"][0] |= {"artefact": text, "location": text, "note": text}
     predicate["verdict"]["reasons"] = [text]
     predicate["audits"][3] |= {"label": text, "name": text}
     predicate["method"]["operators"][0] |= {"name": text, "kind": text}
     predicate["inputs"]["modelBefore"]["architecture"] = text
-    after = told(statement, example, verify_command=text)
+    after = as_markdown(statement, example, verify_command=text)
     # code spans and blocks mean only themselves in Markdown anyway; they must just not be left
     prose = re.sub(r"```.*?```|`[^`\n]*`", "", after, flags=re.S)
     unescaped = re.sub(r"\\[\\`*_\[\]#|~$@:.]", "", prose)

@@ -524,15 +524,15 @@ def test_hostile_text_stays_text_wherever_it_stands(
     example: ModuleType, drawn: dict[str, Any], monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setattr(charts, "draw", lambda *_: drawn)
-    statement, found = PAGES.inconclusive(example), PAGES.findings(example)
-    places = [(n, k) for n, k in texts([statement, found]) if k not in KEPT]
+    statement, findings = PAGES.inconclusive(example), PAGES.findings(example)
+    places = [(n, k) for n, k in texts([statement, findings]) if k not in KEPT]
     for node, key in places:
         node[key] = text
     statement["predicate"]["method"]["parameters"][text] = text
     statement["predicate"]["inputs"]["environment"]["packages"][text] = text
-    found[2]["parameters"]["left_out"] = {text: text}
+    findings[2]["parameters"]["left_out"] = {text: text}
     assert len(places) > 150
-    reader = Reader(render(statement, example, findings=found, verify_command=text))
+    reader = Reader(render(statement, example, findings=findings, verify_command=text))
     assert {tag for tag, _ in reader.tags} <= ALLOWED_TAGS
     for _, attributes in reader.tags:
         assert not [k for k in attributes if k.startswith("on") or k in ("src", "action")]
@@ -569,7 +569,7 @@ def test_the_digests_of_the_report_itself_are_left_out_so_that_it_can_be_made_ag
 
 
 def test_the_page_stays_under_a_megabyte_for_a_large_network(example: ModuleType) -> None:
-    statement, found = PAGES.passed(example), PAGES.findings(example)
+    statement, findings = PAGES.passed(example), PAGES.findings(example)
     predicate = statement["predicate"]
     operator = predicate["method"]["operators"][0]
     predicate["method"]["operators"] = [operator | {"name": f"block.{i}"} for i in range(300)]
@@ -579,8 +579,8 @@ def test_the_page_stays_under_a_megabyte_for_a_large_network(example: ModuleType
         for i in range(4)
         for row in judged
     ]
-    found[0]["series"] = PAGES.per_class(1000)
-    page = render(statement, example, findings=found)
+    findings[0]["series"] = PAGES.per_class(1000)
+    page = render(statement, example, findings=findings)
     assert len(page.encode()) < 1_000_000
     assert "more rows are in findings.json" in page
 
@@ -619,10 +619,10 @@ def test_the_same_input_gives_the_same_bytes_in_another_process_and_under_other_
     import hashlib
 
     (tmp_path / "matplotlibrc").write_text("font.size: 23\nsvg.hashsalt: other\n")
-    told = in_new_process(
+    digest = in_new_process(
         SAME, str(HERE), PYTHONHASHSEED="7", TZ="Asia/Tokyo", MATPLOTLIBRC=str(tmp_path)
     )
-    assert told == hashlib.sha256(passing.encode()).hexdigest()
+    assert digest == hashlib.sha256(passing.encode()).hexdigest()
 
 
 def test_importing_the_report_loads_no_heavy_library() -> None:
@@ -719,7 +719,7 @@ def test_the_json_says_what_the_page_says(shown: tuple[str, Any, str], example: 
 
 
 def test_making_a_report_leaves_its_input_alone(example: ModuleType) -> None:
-    statement, found = PAGES.passed(example), PAGES.findings(example)
-    before = json.dumps([statement, found])
-    render(statement, example, findings=found)
-    assert json.dumps([statement, found]) == before
+    statement, findings = PAGES.passed(example), PAGES.findings(example)
+    before = json.dumps([statement, findings])
+    render(statement, example, findings=findings)
+    assert json.dumps([statement, findings]) == before

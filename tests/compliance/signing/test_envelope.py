@@ -41,10 +41,10 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, key: keys.Signing
 
 
 def test_a_passphrase_locks_the_file(tmp_path: Path) -> None:
-    made = envelope.generate(tmp_path, passphrase=b"correct horse")
-    file = tmp_path / f"{made.keyid}.pem"
+    signer = envelope.generate(tmp_path, passphrase=b"correct horse")
+    file = tmp_path / f"{signer.keyid}.pem"
     assert b"ENCRYPTED" in file.read_bytes()
-    assert envelope.load(file, passphrase=b"correct horse").keyid == made.keyid
+    assert envelope.load(file, passphrase=b"correct horse").keyid == signer.keyid
     for wrong in (b"battery", None):
         with pytest.raises(SigningError, match="passphrase"):
             envelope.load(file, passphrase=wrong)
@@ -137,8 +137,8 @@ def test_a_key_of_another_type_is_refused(tmp_path: Path) -> None:
 
 
 def test_signing_again_gives_the_same_bytes(example: Any, key: keys.SigningKey) -> None:
-    made = example.example()
-    assert envelope.sign(made, key) == envelope.sign(made, key)
+    content = example.example()
+    assert envelope.sign(content, key) == envelope.sign(content, key)
 
 
 def test_a_sign_off_is_over_the_same_bytes(
@@ -159,10 +159,10 @@ def test_no_turned_bit_changes_what_is_believed(key: keys.SigningKey, trust_line
     trust = Trust(keys={}).with_key(key.keyid, trust_line(key))
     content = envelopes.tiny(key)
     assert envelopes.believed(content, trust) == b'{"verdict":"FAILED"}'
-    found = envelopes.every_bit(content, trust)
-    assert found["flips"] == 8 * len(content)
-    assert found["believed_another_content"] == 0
-    assert found["without_effect"] < 0.01 * 8 * len(content)  # blanks between the parts
+    counts = envelopes.every_bit(content, trust)
+    assert counts["flips"] == 8 * len(content)
+    assert counts["believed_another_content"] == 0
+    assert counts["without_effect"] < 0.01 * 8 * len(content)  # blanks between the parts
 
 
 def test_the_count_of_turned_bits_sees_an_envelope_that_nobody_checks(
@@ -198,24 +198,24 @@ def test_a_changed_envelope_of_a_real_statement_is_refused(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda told: told | {"more": 1},
-        lambda told: {k: v for k, v in told.items() if k != "payloadType"},
-        lambda told: told | {"signatures": []},
-        lambda told: told | {"signatures": told["signatures"] * 2},
-        lambda told: told | {"signatures": [told["signatures"][0] | {"cert": "x"}]},
-        lambda told: told | {"signatures": [{"keyid": "x"}]},
-        lambda told: told | {"signatures": ["x"]},
-        lambda told: told | {"signatures": [{"keyid": 1, "sig": "AA=="}]},
-        lambda told: told | {"payload": told["payload"] + "\n"},
-        lambda told: told | {"payload": told["payload"].rstrip("=") + "!"},
-        lambda told: told | {"payload": 1},
-        lambda told: [told],
+        lambda parts: parts | {"more": 1},
+        lambda parts: {k: v for k, v in parts.items() if k != "payloadType"},
+        lambda parts: parts | {"signatures": []},
+        lambda parts: parts | {"signatures": parts["signatures"] * 2},
+        lambda parts: parts | {"signatures": [parts["signatures"][0] | {"cert": "x"}]},
+        lambda parts: parts | {"signatures": [{"keyid": "x"}]},
+        lambda parts: parts | {"signatures": ["x"]},
+        lambda parts: parts | {"signatures": [{"keyid": 1, "sig": "AA=="}]},
+        lambda parts: parts | {"payload": parts["payload"] + "\n"},
+        lambda parts: parts | {"payload": parts["payload"].rstrip("=") + "!"},
+        lambda parts: parts | {"payload": 1},
+        lambda parts: [parts],
     ],
 )
 def test_an_envelope_of_another_shape_is_refused(key: keys.SigningKey, change: Any) -> None:
-    told = json.loads(envelopes.tiny(key))
+    parts = json.loads(envelopes.tiny(key))
     with pytest.raises(EnvelopeError):
-        envelope.open_envelope(json.dumps(change(told)).encode())
+        envelope.open_envelope(json.dumps(change(parts)).encode())
 
 
 def test_a_second_payload_under_the_same_key_is_refused(key: keys.SigningKey) -> None:
@@ -235,8 +235,8 @@ def test_base64_of_a_second_form_is_refused(key: keys.SigningKey) -> None:
 
 
 def test_an_envelope_may_be_as_large_as_is_said_and_no_byte_larger(key: keys.SigningKey) -> None:
-    told = envelopes.tiny(key)
-    largest = told + b" " * (envelope.LARGEST - len(told))
-    assert envelope.open_envelope(largest).payload == envelope.open_envelope(told).payload
+    content = envelopes.tiny(key)
+    largest = content + b" " * (envelope.LARGEST - len(content))
+    assert envelope.open_envelope(largest).payload == envelope.open_envelope(content).payload
     with pytest.raises(EnvelopeError, match=f"larger than {envelope.LARGEST} bytes"):
         envelope.open_envelope(largest + b" ")

@@ -39,12 +39,12 @@ def objects(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any,
 
 def small(example: ModuleType) -> Json:
     """The example with one row of each kind: the schema is asked often below."""
-    made: Json = example.example()
-    predicate = made["predicate"]
+    document: Json = example.example()
+    predicate = document["predicate"]
     predicate["audits"] = [predicate["audits"][0]]
     predicate["controls"] = [predicate["controls"][0]]
     predicate["controls"][0]["rows"] = [predicate["controls"][0]["rows"][0]]
-    return made
+    return document
 
 
 def at(value: Any, path: tuple[Any, ...]) -> Any:
@@ -53,39 +53,39 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
-def refused(made: Json) -> str:
+def refused(document: Json) -> str:
     with pytest.raises(StatementError) as caught:
-        statement.validate(made)
+        statement.validate(document)
     return "\n".join(caught.value.problems)
 
 
 def test_the_example_is_valid_and_about_the_model_after_only(example: ModuleType) -> None:
-    made = example.example()
-    assert [s["digest"]["sha256"] for s in made["subject"]] == [example.digest("after")]
-    assert made["predicateType"] == "urn:damp:attestation:unlearning-event:v1"
+    document = example.example()
+    assert [s["digest"]["sha256"] for s in document["subject"]] == [example.digest("after")]
+    assert document["predicateType"] == "urn:damp:attestation:unlearning-event:v1"
 
 
 def test_the_same_content_gives_the_same_bytes(example: ModuleType) -> None:
-    made = example.example()
-    turned = json.loads(json.dumps(made, sort_keys=True, indent=3))
-    assert statement.canonical(turned) == statement.canonical(made)
+    document = example.example()
+    turned = json.loads(json.dumps(document, sort_keys=True, indent=3))
+    assert statement.canonical(turned) == statement.canonical(document)
 
 
 def test_an_unknown_key_is_refused_at_every_level(example: ModuleType) -> None:
-    made = small(example)
-    places = [path for path, _ in objects(made) if not (path and path[-1] in FREE)]
+    document = small(example)
+    places = [path for path, _ in objects(document) if not (path and path[-1] in FREE)]
     assert len(places) > 30
     for path in places:
-        changed = copy.deepcopy(made)
+        changed = copy.deepcopy(document)
         at(changed, path)["surprise"] = 1
         assert statement.schema_problems(changed), path
 
 
 def test_a_missing_key_is_refused_at_every_level(example: ModuleType) -> None:
-    made = small(example)
-    for path, found in objects(made):
-        for key in found if not (path and path[-1] in FREE) else ():
-            changed = copy.deepcopy(made)
+    document = small(example)
+    for path, node in objects(document):
+        for key in node if not (path and path[-1] in FREE) else ():
+            changed = copy.deepcopy(document)
             del at(changed, path)[key]
             refused = bool(statement.schema_problems(changed))
             assert refused is ((*path, key) not in LATER), (path, key)
@@ -114,9 +114,9 @@ def test_a_missing_key_is_refused_at_every_level(example: ModuleType) -> None:
 def test_a_value_of_the_wrong_form_is_refused(
     example: ModuleType, path: tuple[Any, ...], value: Any
 ) -> None:
-    made = example.example()
-    at(made, path[:-1])[path[-1]] = value
-    assert "/".join(map(str, path)) in refused(made)
+    document = example.example()
+    at(document, path[:-1])[path[-1]] = value
+    assert "/".join(map(str, path)) in refused(document)
 
 
 def change(path: str, value: Any) -> Callable[[Json], None]:
@@ -128,7 +128,7 @@ def change(path: str, value: Any) -> Callable[[Json], None]:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "words"),
     [
         ("audits/0/outcome", "outside", "is outside"),
         ("audits/0/outcome", "not_run", "is not_run"),
@@ -141,18 +141,18 @@ def change(path: str, value: Any) -> Callable[[Json], None]:
     ],
 )
 def test_a_pass_that_contradicts_itself_is_refused(
-    example: ModuleType, path: str, value: Any, told: str
+    example: ModuleType, path: str, value: Any, words: str
 ) -> None:
-    made = example.example()
-    change(path, value)(made["predicate"])
-    assert told in refused(made)
+    document = example.example()
+    change(path, value)(document["predicate"])
+    assert words in refused(document)
 
 
 def test_a_pass_that_required_nothing_is_refused(example: ModuleType) -> None:
-    made = example.example()
-    for row in made["predicate"]["audits"]:
+    document = example.example()
+    for row in document["predicate"]["audits"]:
         row["required"] = False
-    assert "no measurement was required" in refused(made)
+    assert "no measurement was required" in refused(document)
 
 
 def test_the_model_before_is_never_the_subject(example: ModuleType) -> None:
@@ -184,17 +184,17 @@ def test_a_broken_findings_file_is_refused(tmp_path: Any, text: str) -> None:
 
 
 def test_goals_and_whoever_stood_in_are_part_of_a_valid_statement(example: ModuleType) -> None:
-    made = small(example)
-    method = made["predicate"]["method"]
+    document = small(example)
+    method = document["predicate"]["method"]
     goal = {"layers": ["fc1"], "before": [9.1], "goal": [4.6], "after": [4.7]}
     method["goals"] = [goal, goal | {"noise": [0.3], "rows": 5500}]  # the first as it was before
     method["standIn"] = {"preset": "mended", "reason": "too few rows"}
-    statement.validate(made)
+    statement.validate(document)
     del method["standIn"]["reason"]
-    assert "reason" in refused(made)
+    assert "reason" in refused(document)
     method["standIn"]["reason"] = "too few rows"
     method["goals"][0]["goal"] = [-1.0]
-    assert "goal" in refused(made)
+    assert "goal" in refused(document)
 
 
 def test_repairs_are_read_from_statements_of_before_and_of_now(example: ModuleType) -> None:
@@ -213,12 +213,12 @@ def test_repairs_are_read_from_statements_of_before_and_of_now(example: ModuleTy
 
 def test_typed_facts_hold_what_the_statement_holds(example: ModuleType) -> None:
     """A value under a key of the statement stands under the same name in the facts."""
-    made = example.example()
-    facts = typed.plain(Statement.of(made))
-    for path, found in objects(made):
+    document = example.example()
+    facts = typed.plain(Statement.of(document))
+    for path, node in objects(document):
         part = at(facts, path) if _reaches(facts, path) else {}
-        assert {k: v for k, v in part.items() if k in found and not isinstance(v, dict | list)} == {
-            k: v for k, v in found.items() if k in part and not isinstance(v, dict | list)
+        assert {k: v for k, v in part.items() if k in node and not isinstance(v, dict | list)} == {
+            k: v for k, v in node.items() if k in part and not isinstance(v, dict | list)
         }
 
 
@@ -231,14 +231,14 @@ def _reaches(content: Any, path: tuple[Any, ...]) -> bool:
 
 
 def test_facts_of_something_else_are_refused(example: ModuleType) -> None:
-    made = example.example()
-    del made["predicate"]["verdict"]["claim"]
+    document = example.example()
+    del document["predicate"]["verdict"]["claim"]
     with pytest.raises(JsonError, match="predicate/verdict lacks `claim`"):
-        Statement.of(made)
-    made = example.example()
-    made["predicate"]["event"]["attempt"] = "first"
+        Statement.of(document)
+    document = example.example()
+    document["predicate"]["event"]["attempt"] = "first"
     with pytest.raises(JsonError, match="predicate/event/attempt is no int"):
-        Statement.of(made)
+        Statement.of(document)
 
 
 @pytest.mark.parametrize(("length", "shown"), [(299, 299), (300, 140 + len(" ... ") + 140)])
@@ -246,10 +246,10 @@ def test_a_message_of_three_hundred_characters_is_shortened_in_its_middle(
     example: ModuleType, length: int, shown: int
 ) -> None:
     """The validator repeats what it refuses, however long that is."""
-    made = small(example)
+    document = small(example)
     frame = len("'' does not match '^[0-9a-f]{64}$'")
-    made["predicate"]["auditPlan"]["digest"] = "z" * (length - frame)
-    (problem,) = statement.schema_problems(made)
+    document["predicate"]["auditPlan"]["digest"] = "z" * (length - frame)
+    (problem,) = statement.schema_problems(document)
     place, message = problem.split(": ", 1)
     assert place == "predicate/auditPlan/digest"
     assert len(message) == shown

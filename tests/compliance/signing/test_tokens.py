@@ -79,12 +79,12 @@ def test_a_signature_of_the_token_holds_and_a_changed_payload_has_none(
 
 
 def test_a_key_is_opened_again_by_its_id(token: tokens.Token) -> None:
-    made = tokens.generate(token)
-    assert made.keyid in tokens.ids(token)
-    again = tokens.load(token, made.keyid, made.public_key)
+    key = tokens.generate(token)
+    assert key.keyid in tokens.ids(token)
+    again = tokens.load(token, key.keyid, key.public_key)
     content = envelope.sign_bytes(b"payload", "text/plain", again)
     opened = envelope.open_envelope(content)
-    (signature,) = envelope.verify_signatures(opened, trusting(made.keyid, made.public_key))
+    (signature,) = envelope.verify_signatures(opened, trusting(key.keyid, key.public_key))
     assert signature.holds
 
 

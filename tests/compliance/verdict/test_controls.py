@@ -55,8 +55,8 @@ def test_what_holds_more_than_the_margin_must_not_pass(
     example: ModuleType, value: float, as_expected: bool
 ) -> None:
     rules = near(example, near_margin=0.6)
-    found = example.findings(few_shot__1_at_penultimate=value)
-    verdict = judge(example.findings(), example.controls() | {"near_margin": found}, rules)
+    findings = example.findings(few_shot__1_at_penultimate=value)
+    verdict = judge(example.findings(), example.controls() | {"near_margin": findings}, rules)
     (control,) = [c for c in verdict.controls if c.name == "near_margin"]
     assert (control.expected, control.as_expected) == ("NOT_PASSED", as_expected)
     assert verdict.result == ("PASSED" if as_expected else "INCONCLUSIVE")
@@ -69,8 +69,8 @@ def test_a_random_edit_must_not_pass_and_need_not_fail(
     example: ModuleType, value: float, as_expected: bool
 ) -> None:
     """It may break half of what is known of the class by chance."""
-    found = example.findings(few_shot__1_at_penultimate=value)
-    control = judge_control("random_direction", found, near(example, kinds=["few_labels"]))
+    findings = example.findings(few_shot__1_at_penultimate=value)
+    control = judge_control("random_direction", findings, near(example, kinds=["few_labels"]))
     assert (control.expected, control.as_expected) == ("NOT_PASSED", as_expected)
 
 

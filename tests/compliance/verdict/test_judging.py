@@ -106,9 +106,9 @@ def test_a_share_of_what_the_original_knew_may_remain(value: float, outcome: str
 
 
 def test_where_the_original_lies_below_the_sides_change_places() -> None:
-    seen = measured("few_shot.1", 0.42, original=0.3)
-    assert resolved(RELATIVE, seen) == pytest.approx((0.08, 0.10))
-    assert judge_row("few_shot", seen, policy(RELATIVE)).outcome == "undecided"
+    figure = measured("few_shot.1", 0.42, original=0.3)
+    assert resolved(RELATIVE, figure) == pytest.approx((0.08, 0.10))
+    assert judge_row("few_shot", figure, policy(RELATIVE)).outcome == "undecided"
 
 
 def test_without_overshoot_nothing_limits_the_other_side() -> None:
@@ -210,11 +210,11 @@ def test_a_required_measurement_that_was_left_out_is_missed() -> None:
 
 
 def test_classes_that_nobody_saw_are_no_retrained_models() -> None:
-    seen = Figure(
+    figure = Figure(
         **{name: getattr(measured("few_shot.1", 0.5), name) for name in Figure.__dataclass_fields__}
         | {"against": "unseen"}
     )
-    (row,) = judge_rows([finding(seen)], policy(ABSOLUTE, assurance="L2"))
+    (row,) = judge_rows([finding(figure)], policy(ABSOLUTE, assurance="L2"))
     assert row.outcome == "within"
     assert row.accept_retrained is not None
     assert reached([row]) == "L2"

@@ -42,9 +42,9 @@ def findings(
     **values: float,
 ) -> list[Finding]:
     """The example's, with one row more of each kind that it lacks."""
-    known = {} if original is None else original
+    originals = {} if original is None else original
     rows = [
-        replace(f, measurements=tuple(_known(m, known) for m in f.measurements))
+        replace(f, measurements=tuple(with_original(m, originals) for m in f.measurements))
         for f in example.findings(kind, **values)
     ]
     probe = example.measurement("linear_probe.dprime@penultimate").__class__
@@ -55,7 +55,7 @@ def findings(
             figure = example.measurement("linear_probe.dprime@penultimate")
             if kind not in ("edited",) and not kind.startswith("reference"):
                 figure = example.measurement("linear_probe.dprime@penultimate", 5.29)
-            figure = _known(replace(figure, name=name), known)
+            figure = with_original(replace(figure, name=name), originals)
             more.append(
                 Finding(
                     audit=name.split(".")[0], question="?", status="RUN", measurements=(figure,)
@@ -64,8 +64,8 @@ def findings(
     return [*rows, *more]
 
 
-def _known(figure: Figure, known: dict[str, float]) -> Figure:
-    return replace(figure, original=known[figure.name]) if figure.name in known else figure
+def with_original(figure: Figure, originals: dict[str, float]) -> Figure:
+    return replace(figure, original=originals[figure.name]) if figure.name in originals else figure
 
 
 def judged(example: ModuleType, rules: Policy, **how: Any) -> Verdict:
@@ -152,8 +152,8 @@ def test_a_veto_fails_what_lies_outside_and_holds_nothing_up(example: ModuleType
             rule |= {"required": False, "veto": True}
     rules = Policy.model_validate(content)
     for value, result in ((0.92, "FAILED"), (0.75, "PASSED"), (0.56, "PASSED")):
-        found = example.findings(few_shot__1_at_penultimate=value)
-        assert judge(found, example.controls(), rules).result == result
+        measured = example.findings(few_shot__1_at_penultimate=value)
+        assert judge(measured, example.controls(), rules).result == result
     undecided = judge(example.findings(few_shot__1_at_penultimate=0.75), example.controls(), rules)
     assert any("few_shot.1@penultimate is undecided" in line for line in undecided.limits)
     rows = judge_rows(example.findings(few_shot__1_at_penultimate=0.92), rules)
@@ -164,12 +164,12 @@ def test_a_veto_fails_what_lies_outside_and_holds_nothing_up(example: ModuleType
 
 def test_the_claim_counts_rows_that_could_have_shown_the_original(example: ModuleType) -> None:
     verdict = judged(example, policy(example), original={FURTHER[1]: 3.53})
-    told = sum(row.counts for row in verdict.rows)
+    count = sum(row.counts for row in verdict.rows)
     required = sum(row.required for row in verdict.rows)
-    assert 0 < told < required
+    assert 0 < count < required
     assert (
-        f"In all {told} required measurements that could have shown the original" in verdict.claim
+        f"In all {count} required measurements that could have shown the original" in verdict.claim
     )
-    assert f"in {required - told} further required ones, which could not show it" in verdict.claim
+    assert f"in {required - count} further required ones, which could not show it" in verdict.claim
     assert "Excluded, at level 0.05 each, is that 60% or more" in verdict.claim
     assert "failed none of 5 retrained models and passed 5" in verdict.claim

@@ -17,13 +17,13 @@ def with_policy(example: ModuleType, **changes: Any) -> Policy:
     return Policy.model_validate(example.policy().model_dump(mode="json") | changes)
 
 
-def without(found: list[Finding], audit: str) -> list[Finding]:
-    return [finding for finding in found if finding.audit != audit]
+def without(findings: list[Finding], audit: str) -> list[Finding]:
+    return [finding for finding in findings if finding.audit != audit]
 
 
-def stopped(found: list[Finding], audit: str, reason: str) -> list[Finding]:
+def stopped(findings: list[Finding], audit: str, reason: str) -> list[Finding]:
     gap = not_run(audit, "?", reason, seed=1)
-    return [gap if finding.audit == audit else finding for finding in found]
+    return [gap if finding.audit == audit else finding for finding in findings]
 
 
 def judged(example: ModuleType, **values: float) -> Verdict:
@@ -75,23 +75,23 @@ def test_a_figure_on_the_edge_of_its_margin_is_inconclusive(example: ModuleType)
 
 
 def test_one_failure_outweighs_what_is_undecided(example: ModuleType) -> None:
-    found = judged(
+    verdict = judged(
         example, few_shot__1_at_penultimate=0.75, linear_probe__dprime_at_penultimate=6.5
     )
-    assert found.result == "FAILED"
-    assert "linear_probe.dprime@penultimate" in found.reasons[0]
+    assert verdict.result == "FAILED"
+    assert "linear_probe.dprime@penultimate" in verdict.reasons[0]
 
 
 def test_a_required_audit_that_did_not_run_is_inconclusive(example: ModuleType) -> None:
-    found = stopped(example.findings(), "membership", "Nine held-out images: bring 20.")
-    verdict = judge(found, example.controls(), example.policy())
+    findings = stopped(example.findings(), "membership", "Nine held-out images: bring 20.")
+    verdict = judge(findings, example.controls(), example.policy())
     assert verdict.result == "INCONCLUSIVE"
     assert any("Nine held-out images" in reason for reason in verdict.reasons)
 
 
 def test_a_required_measurement_that_is_missing_is_inconclusive(example: ModuleType) -> None:
-    found = without(example.findings(), "head_refit")
-    verdict = judge(found, example.controls(), example.policy())
+    findings = without(example.findings(), "head_refit")
+    verdict = judge(findings, example.controls(), example.policy())
     assert verdict.result == "INCONCLUSIVE"
     assert any("head_refit.forget is required" in reason for reason in verdict.reasons)
 
@@ -303,8 +303,8 @@ def test_a_rule_that_is_not_required_is_judged_and_decides_nothing(example: Modu
 def test_a_limit_looks_at_the_interval_of_the_value(
     example: ModuleType, value: float, high: float, outcome: str
 ) -> None:
-    seen = example.share("accuracy.forget_before_retiring", value, high)
-    rows = [Finding(audit="accuracy", question="?", status="RUN", measurements=(seen,))]
+    figure = example.share("accuracy.forget_before_retiring", value, high)
+    rows = [Finding(audit="accuracy", question="?", status="RUN", measurements=(figure,))]
     assert judge_rows(rows, example.policy())[0].outcome == outcome
 
 

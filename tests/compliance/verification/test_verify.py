@@ -26,9 +26,11 @@ HEAVY = ["torch", "mlflow", "prefect", "sklearn", "matplotlib", "scipy", "numpy"
 def failing(example: ModuleType) -> dict[str, Any]:
     from compliance.verdict import judge
 
-    found = example.findings(few_shot__1_at_penultimate=0.92)
-    made: dict[str, Any] = example.example(judge(found, example.controls(), example.policy()))
-    return made
+    findings = example.findings(few_shot__1_at_penultimate=0.92)
+    document: dict[str, Any] = example.example(
+        judge(findings, example.controls(), example.policy())
+    )
+    return document
 
 
 def resigned(record: Any, payload: bytes, payload_type: str = signing.PAYLOAD_TYPE) -> Path:
@@ -41,16 +43,16 @@ def resigned(record: Any, payload: bytes, payload_type: str = signing.PAYLOAD_TY
     return record.statement  # type: ignore[no-any-return]
 
 
-def invalid(found: Verification, told: str) -> None:
-    assert found.exit_code == 1
-    assert any(told in problem for problem in found.problems), found.problems
-    assert (found.verdict, found.statement) == ("", None)
+def invalid(verification: Verification, words: str) -> None:
+    assert verification.exit_code == 1
+    assert any(words in problem for problem in verification.problems), verification.problems
+    assert (verification.verdict, verification.statement) == ("", None)
 
 
-def unjudged(found: Verification, told: str) -> None:
-    assert found.exit_code == CANNOT_JUDGE
-    assert any(told in problem for problem in found.problems), found.problems
-    assert (found.verdict, found.statement) == ("", None)
+def unjudged(verification: Verification, words: str) -> None:
+    assert verification.exit_code == CANNOT_JUDGE
+    assert any(words in problem for problem in verification.problems), verification.problems
+    assert (verification.verdict, verification.statement) == ("", None)
 
 
 def test_a_valid_pass_is_0_and_tells_that_its_key_is_a_demo(record: Any) -> None:
@@ -163,9 +165,9 @@ def test_a_reviewer_may_be_appointed_later(
 
 def test_a_demo_key_that_hides_is_1(record: Any, example: ModuleType) -> None:
     record.write(example.example() | {})
-    made = example.example()
-    made["predicate"]["demoKey"] = False
-    invalid(verify_statement(record.write(made), record.trust), "hides it")
+    document = example.example()
+    document["predicate"]["demoKey"] = False
+    invalid(verify_statement(record.write(document), record.trust), "hides it")
 
 
 def test_a_signature_of_another_statement_is_1(record: Any, example: ModuleType) -> None:
@@ -185,8 +187,8 @@ def test_one_bad_signature_among_good_ones_is_1(record: Any, example: ModuleType
 
 def test_a_signature_by_a_stranger_is_noted(record: Any, example: ModuleType) -> None:
     record.write(example.example(), record.reviewer)
-    known = load_trust(record.trust).keys
-    trust = Trust(keys={record.executor.keyid: known[record.executor.keyid]})
+    keys = load_trust(record.trust).keys
+    trust = Trust(keys={record.executor.keyid: keys[record.executor.keyid]})
     verification = verify_statement(record.statement, trust)
     assert verification.exit_code == 0
     assert any("not in the trust file" in note for note in verification.notes)
@@ -215,8 +217,8 @@ def test_a_newer_or_foreign_statement_is_3_and_says_what_reads_it(
 def test_an_unknown_payload_type_is_3(record: Any, example: ModuleType) -> None:
     from compliance.signing import statement
 
-    made = statement.canonical(example.example())
-    assert verify_statement(resigned(record, made, "text/plain"), record.trust).exit_code == 3
+    payload = statement.canonical(example.example())
+    assert verify_statement(resigned(record, payload, "text/plain"), record.trust).exit_code == 3
 
 
 def test_a_newer_statement_without_a_signature_that_holds_is_1(
@@ -230,25 +232,28 @@ def test_a_newer_statement_without_a_signature_that_holds_is_1(
 def test_signed_bytes_that_are_no_proper_statement_are_1(record: Any, example: ModuleType) -> None:
     from compliance.signing import statement
 
-    made = example.example()
-    text = statement.canonical(made).decode()
+    document = example.example()
+    text = statement.canonical(document).decode()
     twice = text.replace('"result":"PASSED"', '"result":"FAILED","result":"PASSED"')
     assert twice != text
     invalid(verify_statement(resigned(record, twice.encode()), record.trust), "twice")
-    pretty = json.dumps(made, indent=1).encode()
+    pretty = json.dumps(document, indent=1).encode()
     invalid(verify_statement(resigned(record, pretty), record.trust), "canonical")
-    made["predicate"]["extra"] = 1
-    invalid(verify_statement(resigned(record, statement.canonical(made)), record.trust), "extra")
+    document["predicate"]["extra"] = 1
+    invalid(
+        verify_statement(resigned(record, statement.canonical(document)), record.trust), "extra"
+    )
     invalid(verify_statement(resigned(record, b"\xff"), record.trust), "UTF-8")
 
 
 def test_a_signed_pass_that_contradicts_itself_is_1(record: Any, example: ModuleType) -> None:
     from compliance.signing import statement
 
-    made = example.example()
-    made["predicate"]["audits"][0]["outcome"] = "outside"
+    document = example.example()
+    document["predicate"]["audits"][0]["outcome"] = "outside"
     invalid(
-        verify_statement(resigned(record, statement.canonical(made)), record.trust), "is outside"
+        verify_statement(resigned(record, statement.canonical(document)), record.trust),
+        "is outside",
     )
 
 
@@ -321,7 +326,7 @@ def test_a_ledger_that_declares_the_attempts_bears_them_out(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "words"),
     [
         ({"plan": "b" * 64}, "another audit plan"),
         ({"plan_event": "other"}, "is not the audit plan"),
@@ -337,18 +342,18 @@ def test_a_ledger_that_declares_the_attempts_bears_them_out(
     ],
 )
 def test_a_ledger_that_says_otherwise_is_1(
-    record: Any, booked: Callable[..., Ledger], changes: dict[str, Any], told: str
+    record: Any, booked: Callable[..., Ledger], changes: dict[str, Any], words: str
 ) -> None:
     ledger = booked(**changes)
-    invalid(verify_statement(record.statement, record.trust, ledger=ledger.path), told)
+    invalid(verify_statement(record.statement, record.trust, ledger=ledger.path), words)
 
 
 def signed_checkpoint(record: Any, ledger: Ledger, key: Any = None) -> Path:
     from compliance.ledger import checkpoint
 
-    made = checkpoint.of(ledger.position()["origin"], ledger.lines())
+    held = checkpoint.of(ledger.position()["origin"], ledger.lines())
     path: Path = record.folder / "checkpoint.txt"
-    path.write_text(checkpoint.sign(made, key or record.executor))
+    path.write_text(checkpoint.sign(held, key or record.executor))
     return path
 
 
@@ -430,8 +435,8 @@ def test_checking_a_statement_imports_nothing_heavy(record: Any) -> None:
     code = (
         "import sys, time\n"
         "from compliance.verification.verify import verify_statement\n"
-        f"found = verify_statement({str(record.statement)!r}, {str(record.trust)!r})\n"
-        f"print(found.exit_code, [m for m in {HEAVY} if m in sys.modules])\n"
+        f"verification = verify_statement({str(record.statement)!r}, {str(record.trust)!r})\n"
+        f"print(verification.exit_code, [m for m in {HEAVY} if m in sys.modules])\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -128,8 +128,8 @@ ROWS = [[3.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]
 
 def test_esc_takes_the_longest_direction_of_the_class_out_of_the_head() -> None:
     task = linear_job(with_weight([[1.0, 2.0], [3.0, 4.0]]), ROWS, [0, 0, 1, 1])
-    found = esc.run(task, percent=1.5).weight  # one direction at least: the first axis
-    torch.testing.assert_close(found, torch.tensor([[0.0, 2.0], [0.0, 4.0]]))
+    weight = esc.run(task, percent=1.5).weight  # one direction at least: the first axis
+    torch.testing.assert_close(weight, torch.tensor([[0.0, 2.0], [0.0, 4.0]]))
 
 
 def test_pour_takes_the_direction_of_the_class_mean_out_of_the_head() -> None:
@@ -143,16 +143,16 @@ def test_assds_threshold_is_the_percentile_of_the_ratios() -> None:
     unwanted = {"a": torch.tensor([3.0, 1.0, 4.0, 9.0]), "b": torch.tensor([[1.0, 8.0]])}
     ratios = [3.0, 0.5, 1.0, 0.2, 8.0]
     place = 100 - math.log(1 + 100 * 0.25)
-    found = assd.threshold(everything, unwanted, 0.25)
-    assert found == pytest.approx(float(np.percentile(ratios, place)), rel=1e-6)
+    threshold = assd.threshold(everything, unwanted, 0.25)
+    assert threshold == pytest.approx(float(np.percentile(ratios, place)), rel=1e-6)
 
 
 def test_lfssds_sensitivity_of_a_linear_layer() -> None:
     weight, inputs = np.array([[1.0, -2.0], [0.5, 0.0]]), np.array(ROWS)
     task = linear_job(with_weight(weight.tolist()), ROWS, [0, 0, 1, 1])
-    found = lfssd.sensitivity(task.copy(), task, torch.arange(4))["weight"]
+    sensitivity = lfssd.sensitivity(task.copy(), task, torch.arange(4))["weight"]
     by_hand = np.abs(2 * (inputs @ weight.T).T @ inputs / 4)  # d/dW of the mean of |Wx|^2
-    np.testing.assert_allclose(found.numpy(), by_hand, atol=1e-5)
+    np.testing.assert_allclose(sensitivity.numpy(), by_hand, atol=1e-5)
 
 
 def test_the_fisher_information_of_a_linear_layer() -> None:
@@ -164,8 +164,8 @@ def test_the_fisher_information_of_a_linear_layer() -> None:
         chances[:, y].mean() * np.square((chances - np.eye(3)[[y, y]]).T @ inputs / 2)
         for y in range(3)
     )
-    found = fisher.fisher(task.copy(), task)["weight"]
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    information = fisher.fisher(task.copy(), task)["weight"]
+    np.testing.assert_allclose(information.numpy(), expected, atol=1e-6)
 
 
 def test_a_job_without_meaning_is_refused_with_all_its_problems() -> None:
@@ -206,12 +206,12 @@ def test_a_teams_method_is_found_and_pinned_without_being_imported(
 ) -> None:
     installed(tmp_path, source="raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    found: Any = entry_points.find("ours")
-    assert (found.distribution, found.version) == ("ours-for-tests", "1.4")
+    entry: Any = entry_points.find("ours")
+    assert (entry.distribution, entry.version) == ("ours-for-tests", "1.4")
     (tmp_path / "ours_for_tests.py").write_text("raise RuntimeError('other')")
-    assert entry_points.find("ours").sha256 != found.sha256
+    assert entry_points.find("ours").sha256 != entry.sha256
     with pytest.raises(methods.BadSetting, match="cannot be"):
-        found.load()
+        entry.load()
     assert "ours" in entry_points.names()
     with pytest.raises(methods.BadSetting, match=r"no method .theirs..*ours"):
         entry_points.find("theirs")

@@ -72,8 +72,8 @@ def stepped(weight: np.ndarray, slope: np.ndarray, rate: float = RATE) -> np.nda
 
 
 def close(model: nn.Module, expected: np.ndarray, tolerance: float = 1e-6) -> None:
-    found = model.weight.detach().numpy()  # type: ignore[union-attr]
-    np.testing.assert_allclose(found, expected, atol=tolerance)  # losses are float32
+    weight = model.weight.detach().numpy()  # type: ignore[union-attr]
+    np.testing.assert_allclose(weight, expected, atol=tolerance)  # losses are float32
 
 
 def test_fine_tuning_descends_the_loss_of_the_rows_to_keep() -> None:
@@ -188,12 +188,12 @@ def test_unsirs_noise_climbs_the_loss_of_the_class(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(unsir, "NOISE_STEPS", 1)
     task = job()
     start = torch.randn(unsir.NOISE_ROWS, 2, generator=task.generator()).double().numpy()
-    found = unsir.opposite(task.copy(), task, 0, task.generator()).numpy()
+    noise = unsir.opposite(task.copy(), task, 0, task.generator()).numpy()
     target = np.zeros((len(start), 3))
     target[:, 0] = 1
     slope = -((softmax(start @ WEIGHT.T) - target) @ WEIGHT) / len(start)
     slope += unsir.PENALTY * 2 * start / start.size
-    np.testing.assert_allclose(found, start - unsir.NOISE_RATE * np.sign(slope), atol=1e-3)
+    np.testing.assert_allclose(noise, start - unsir.NOISE_RATE * np.sign(slope), atol=1e-3)
 
 
 @pytest.fixture

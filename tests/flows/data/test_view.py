@@ -219,8 +219,8 @@ def test_a_cameras_note_is_followed_where_the_model_was_shown_it_so(
     exif = Image.Exif()
     exif[274] = 6  # turn by a quarter
     picture.save(tmp_path / "turned.png", exif=exif)
-    seen = Preprocessing(resize=(16, 16), orientation=orientation)  # type: ignore[arg-type]
-    got = pictures.decoded(tmp_path / "turned.png", seen)
+    preprocessing = Preprocessing(resize=(16, 16), orientation=orientation)  # type: ignore[arg-type]
+    got = pictures.decoded(tmp_path / "turned.png", preprocessing)
     upright = picture if orientation == "stored" else picture.transpose(Image.Transpose.ROTATE_270)
     expected = np.asarray(upright.resize((16, 16), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
     assert isinstance(got, torch.Tensor)
@@ -309,7 +309,9 @@ def test_a_decoding_that_stopped_goes_on_where_it_was(
         load(photographs)
     decoded.clear()
     monkeypatch.setattr(
-        pictures, "decoded", lambda path, seen: decoded.append(path) or real(path, seen)
+        pictures,
+        "decoded",
+        lambda path, preprocessing: decoded.append(path) or real(path, preprocessing),
     )
     assert torch.equal(load(photographs).train_inputs[:], whole)
     assert len(decoded) == 18 - 8  # two chunks were on disk
@@ -336,7 +338,9 @@ def test_without_room_on_the_disk_images_are_decoded_as_they_are_asked_for(
     assert [path.name for path in home.images.glob("*/*")] == ["decoded.json"]
     real, decoded = pictures.decoded, []
     monkeypatch.setattr(
-        pictures, "decoded", lambda path, seen: decoded.append(path) or real(path, seen)
+        pictures,
+        "decoded",
+        lambda path, preprocessing: decoded.append(path) or real(path, preprocessing),
     )
     load(photographs)
     assert decoded == []  # checked before

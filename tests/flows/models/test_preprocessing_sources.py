@@ -49,7 +49,7 @@ def written(folder: Path, content: Any, name: str = "config.json") -> Path:
     return file
 
 
-def seen(image: Image.Image, preprocessing: Preprocessing | None) -> torch.Tensor:
+def prepare(image: Image.Image, preprocessing: Preprocessing | None) -> torch.Tensor:
     """As an event sees it: decoded into bytes, scaled batch by batch."""
     assert preprocessing is not None
     pixels = pictures.pixels(image, preprocessing)
@@ -64,7 +64,7 @@ def test_torchvisions_own_transforms_give_the_same_bits(name: str, size: tuple[i
     image = picture(*size)
     expected = zoo.get_weight(name).transforms()(image)
     preprocessing = sources.resolve(f"torchvision:{name}", Path())
-    assert torch.equal(seen(image, preprocessing), expected)
+    assert torch.equal(prepare(image, preprocessing), expected)
 
 
 def test_timms_own_transforms_give_the_same_bits(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_timms_own_transforms_give_the_same_bits(tmp_path: Path) -> None:
     image = picture()
     expected = data.create_transform(**TIMM)(image)
     preprocessing = sources.resolve(f"timm:{written(tmp_path, TIMM)}", tmp_path)
-    assert torch.allclose(seen(image, preprocessing), expected, atol=1e-6)
+    assert torch.allclose(prepare(image, preprocessing), expected, atol=1e-6)
 
 
 def test_timms_configuration_inside_another_is_read(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_hugging_faces_configuration_gives_the_pixels_that_it_says(tmp_path: Pat
     left = round((width - 48) / 2.0)
     cropped = array[4:52, left : left + 48] / 255
     expected = (cropped - np.array(HF["image_mean"])) / np.array(HF["image_std"])
-    got = seen(image, preprocessing).permute(1, 2, 0).numpy()
+    got = prepare(image, preprocessing).permute(1, 2, 0).numpy()
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 

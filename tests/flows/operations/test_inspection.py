@@ -108,13 +108,13 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A folder, and a model that was trained on it at 16x16, normalised."""
     place = tmp_path_factory.mktemp("coloured")
     folder = waves(place / "photos")
-    seen = Preprocessing(resize=16, crop=16, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1))
+    preprocessing = Preprocessing(resize=16, crop=16, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1))
     with pytest.MonkeyPatch.context() as patch:
         from flows.state.settings import settings
 
         patch.setenv("DAMP_HOME", str(place / "state"))
         settings.cache_clear()
-        dataset = loaders.load(DataSpec(name=f"imagefolder:{folder}", preprocessing=seen))
+        dataset = loaders.load(DataSpec(name=f"imagefolder:{folder}", preprocessing=preprocessing))
         images, labels = dataset.train_inputs[:], dataset.train_labels
     settings.cache_clear()
     network = fitting.trained(images, labels, 3, epochs=15)

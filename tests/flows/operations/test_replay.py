@@ -139,12 +139,14 @@ def test_code_that_a_record_names_does_not_run_unless_it_was_allowed(
     (auditor.copy / "theirs.yaml").write_text(json.dumps(recipe))
     for change in ({"data": {"name": "theirs:data"}}, {"recipe": "theirs.yaml"}):
         reproduce.write_text(json.dumps(request | change))
-        told = auditor.replay()
-        assert (told.returncode, "--allow-code theirs" in told.stderr) == (1, True), told.stderr
+        process = auditor.replay()
+        assert (process.returncode, "--allow-code theirs" in process.stderr) == (1, True), (
+            process.stderr
+        )
         assert not mark.exists()
     reproduce.write_text(json.dumps(request | {"data": {"name": "os:abort"}}))
-    told = auditor.replay("--allow-code", "os")
-    assert (told.returncode, "signal 6" in told.stderr) == (1, True), told.stderr
+    process = auditor.replay("--allow-code", "os")
+    assert (process.returncode, "signal 6" in process.stderr) == (1, True), process.stderr
     assert not (auditor.folder / "replay.dsse.json").exists()
 
 
@@ -155,9 +157,9 @@ def test_code_that_was_allowed_runs_apart_and_is_named_in_the_signed_result(
     (auditor.folder / "theirs.py").write_text(DATA)
     request = json.loads(reproduce.read_text())
     reproduce.write_text(json.dumps(request | {"data": {"name": "theirs:data"}}))
-    told = auditor.replay("--allow-code", "theirs")
-    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
-    assert json.loads(told.stdout)["same"]
+    process = auditor.replay("--allow-code", "theirs")
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-2000:]
+    assert json.loads(process.stdout)["same"]
     content = (auditor.folder / "replay.dsse.json").read_bytes()
     result = json.loads(envelope.open_envelope(content).payload)
     named = {one["name"]: one["digest"] for one in result["predicate"]["configuration"]}

@@ -43,7 +43,7 @@ class Desk:
         self._bring("after", attempt.after)
         for number, path in enumerate(sorted(world.home.references.glob("*.safetensors"))):
             self._bring(f"retrained{number}", path)
-        self.told: dict[str, Any] = {
+        self.facts: dict[str, Any] = {
             "apiVersion": "damp/v1",
             "kind": "ForgettingClaim",
             "scope": {"type": "class", "selector": {"index": demo.DIGIT}},
@@ -61,11 +61,11 @@ class Desk:
     def claim(self, **changed: Any) -> Path:
         """The claim's file; a value of None leaves a key out."""
         path = self.folder / "claim.yaml"
-        content = {k: v for k, v in (self.told | changed).items() if v is not None}
+        content = {k: v for k, v in (self.facts | changed).items() if v is not None}
         path.write_text(json.dumps(content))
         return path
 
-    def made(self, name: str, source: str, change: Change) -> dict[str, str]:
+    def derive(self, name: str, source: str, change: Change) -> dict[str, str]:
         """A model made from another; what a claim says of it."""
         state = load_file(self.folder / f"{source}.safetensors")
         change(state)
@@ -142,7 +142,7 @@ def test_claims_of_a_batch_share_a_seed_and_what_was_observed(
 ) -> None:
     assert damp("keys", "new", "--role", "executor").code == 0
     one = desk.claim().rename(desk.folder / "one.yaml")
-    cheat = desk.made("silenced", "before", silenced)
+    cheat = desk.derive("silenced", "before", silenced)
     other = desk.claim(edited=cheat).rename(desk.folder / "other.yaml")
     done = ran(home, "audit", one, other, "--json")
     assert done.code == 2, done.err  # one of them has not passed
@@ -163,14 +163,14 @@ def test_claims_of_a_batch_share_a_seed_and_what_was_observed(
     assert first["cost"]["modelsObserved"] > 6
 
     # a claim that comes later gets a seed that was drawn after it came
-    third = desk.claim(edited=desk.made("moved", "before", reordered))
+    third = desk.claim(edited=desk.derive("moved", "before", reordered))
     late = ran(home, "audit", third, "--json").json()
     ((_, predicate),) = map_signed(home, late)
     assert predicate["auditPlan"]["seed"] != seeds[0]
 
 
-def map_signed(home: Home, *told: dict[str, Any]) -> list[tuple[Attempt, dict[str, Any]]]:
-    return [signed(home, each["id"]) for each in told]
+def map_signed(home: Home, *outputs: dict[str, Any]) -> list[tuple[Attempt, dict[str, Any]]]:
+    return [signed(home, each["id"]) for each in outputs]
 
 
 @pytest.mark.long
@@ -202,14 +202,14 @@ def test_what_must_not_pass_does_not(
 
 def _changes(desk: Desk, what: str) -> dict[str, Any]:
     if what == "silenced":
-        return {"edited": desk.made("silenced", "before", silenced)}
+        return {"edited": desk.derive("silenced", "before", silenced)}
     if what == "sharing":
-        desk.made("half", "before", _fresh_head)
-        return {"references": ["half.safetensors", *desk.told["references"][1:]]}
+        desk.derive("half", "before", _fresh_head)
+        return {"references": ["half.safetensors", *desk.facts["references"][1:]]}
     if what == "copies":
-        edited = desk.made("silenced", "before", silenced)
+        edited = desk.derive("silenced", "before", silenced)
         for number in range(3):
-            desk.made(f"copy{number}", "silenced", _shaken(number))
+            desk.derive(f"copy{number}", "silenced", _shaken(number))
         return {"edited": edited, "references": [f"copy{n}.safetensors" for n in range(3)]}
     return {"references": None}
 
@@ -277,23 +277,26 @@ def test_what_cannot_be_audited_is_refused_and_nothing_is_written(
 
 
 def _refusals(desk: Desk, what: str) -> dict[str, Any]:
-    before, after = desk.told["original"], desk.told["edited"]
+    before, after = desk.facts["original"], desk.facts["edited"]
     if what == "same":
-        return {"edited": desk.made("same", "before", lambda _: None)}
+        return {"edited": desk.derive("same", "before", lambda _: None)}
     if what == "swapped":
         return {"original": after, "edited": before}
     if what == "reordered":
-        return {"original": desk.made("other", "before", reordered)}
+        return {"original": desk.derive("other", "before", reordered)}
     if what == "never":
-        return {"original": desk.told["edited"], "edited": desk.made("r", "retrained0", silenced)}
+        return {
+            "original": desk.facts["edited"],
+            "edited": desk.derive("r", "retrained0", silenced),
+        }
     if what == "lost":
         return {"edited": {"file": "missing.safetensors", "architecture": OURS}}
     if what == "classes":
-        return {"edited": desk.made("nine", "after", _nine_outputs)}
+        return {"edited": desk.derive("nine", "after", _nine_outputs)}
     if what == "elsewhere":
         return {"scope": {"type": "class", "selector": {"index": 12}}}
     if what == "nan":
-        return {"edited": desk.made("nan", "after", _broken)}
+        return {"edited": desk.derive("nan", "after", _broken)}
     content = (desk.folder / "after.safetensors").read_bytes()
     (desk.folder / "cut.safetensors").write_bytes(content[:-100])
     return {"edited": {"file": "cut.safetensors", "architecture": OURS}}
@@ -348,7 +351,7 @@ def test_a_file_that_changes_after_receipt_is_named(desk: Desk, home: Home) -> N
     at = Attempt(home, event, 1)
     accepted = claim_steps.accept(at)
     data = claim_steps.version_data(at, accepted)
-    desk.made("retrained4", "before", silenced)
+    desk.derive("retrained4", "before", silenced)
     with pytest.raises(EventError, match="has changed since the claim was received"):
         claim_steps.pin_model(at, accepted, data)
     assert not Attempt(home, event, 1).after.exists()
@@ -361,7 +364,7 @@ def test_a_claim_that_was_changed_after_receipt_is_named(
     from flows.state.errors import EventError
 
     event = claims.file_claim(home, desk.claim()).id
-    home.claim(event).write_text(json.dumps(desk.told | {"policy": "default-v1"}))
+    home.claim(event).write_text(json.dumps(desk.facts | {"policy": "default-v1"}))
     with refused(EventError, "not the claim that the ledger received", "hand the"):
         claims.claim_of(home, event)
 
@@ -396,10 +399,10 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
     digits = loaders.load(DataSpec(name=f"{module}:coloured"))
     recipe = Recipe(epochs=3, batch_size=64, learning_rate=3e-3)
     nets: dict[str, nn.Module] = {}
-    for name, told in (("big", "torchvision:resnet18"), ("mine", f"{module}:net")):
+    for name, architecture in (("big", "torchvision:resnet18"), ("mine", f"{module}:net")):
 
-        def build(told: str = told) -> nn.Module:
-            return architectures.build(told, 10, (3, 8, 8))
+        def build(architecture: str = architecture) -> nn.Module:
+            return architectures.build(architecture, 10, (3, 8, 8))
 
         nets[name] = train(build, digits.train_inputs, digits.train_labels, recipe=recipe, seed=1)
         weights.save_weights(nets[name], desk.folder / f"{name}.safetensors", {})
@@ -417,9 +420,11 @@ def test_nets_of_torchvision_and_of_ones_own_are_pinned_by_their_bytes(
     pinned = claim_steps.pin_model(at, accepted, data)
     assert pinned.model.architecture == "torchvision:resnet18"
     assert pinned.edit.architecture == f"{module}:net"
-    told = json.loads(Attempt(home, event, 1).edit.read_text())
-    assert told["changed"] == {}
-    assert len(told["otherTensors"]) == len({*nets["big"].state_dict(), *nets["mine"].state_dict()})
+    change = json.loads(Attempt(home, event, 1).edit.read_text())
+    assert change["changed"] == {}
+    assert len(change["otherTensors"]) == len(
+        {*nets["big"].state_dict(), *nets["mine"].state_dict()}
+    )
 
 
 COLOURS = """
@@ -443,9 +448,9 @@ def test_models_of_a_registry_are_read_from_there(
     )
     answer = claims.file_claim(home, file)
     assert answer.new
-    found = claims.sources(home, claims.claim_of(home, answer.id), desk.folder)
-    assert found["edited"].retired() == [demo.DIGIT]
-    assert found["original"].registry == {"name": demo.MODEL, "version": "1"}
+    sources = claims.sources(home, claims.claim_of(home, answer.id), desk.folder)
+    assert sources["edited"].retired() == [demo.DIGIT]
+    assert sources["original"].registry == {"name": demo.MODEL, "version": "1"}
 
 
 @pytest.mark.parametrize(
@@ -459,8 +464,8 @@ def test_a_change_is_of_the_head_alone_only_where_nothing_else_differs(
     torch.manual_seed(0)
     body = nn.Linear(4, 5)
     original = nn.Sequential(body, nn.Linear(5, 3))
-    told = _changes(original, nn.Sequential(body, head))
-    assert told["headOnly"] is only
+    change = _changes(original, nn.Sequential(body, head))
+    assert change["headOnly"] is only
 
 
 def test_tensors_of_another_shape_are_told_and_are_no_change_of_the_head_alone() -> None:
@@ -470,9 +475,9 @@ def test_tensors_of_another_shape_are_told_and_are_no_change_of_the_head_alone()
     original = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Flatten(), nn.Linear(5, 3))
     edited = nn.Sequential(nn.Conv2d(2, 5, 1), nn.Flatten(), nn.Linear(5, 3))
     edited[0].bias = original[0].bias
-    told = _changes(original, edited)
-    assert told["otherTensors"] == ["0.weight"]
-    assert not told["headOnly"]
+    change = _changes(original, edited)
+    assert change["otherTensors"] == ["0.weight"]
+    assert not change["headOnly"]
 
 
 RUNS = "open({mark!r}, 'w')\n" + TWINS.format(count=0) + NET
@@ -671,7 +676,7 @@ def test_an_edit_whose_class_decides_what_was_forgotten_is_refused(
     other = str(desk.folder / "retrained4.safetensors")
     body = KEEPS.format(load=load, forward=forward)
     module = users_module(body.format(other=other, digit=demo.DIGIT))
-    desk.made("same", "before", _hardly_changed)
+    desk.derive("same", "before", _hardly_changed)
     edited = {"file": "same.safetensors", "architecture": f"{module}:net"}
     damp("audit", desk.claim(edited=edited), "--allow-code", module).refused(*words)
     assert not home.ledger.exists()

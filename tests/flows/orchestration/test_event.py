@@ -125,8 +125,8 @@ def test_the_journal_has_each_step_begun_and_done_once(world: World) -> None:
 def test_the_statement_is_about_the_bytes_that_lie_there_and_are_registered(world: World) -> None:
     subject = world.statement["subject"][0]["digest"]["sha256"]
     assert subject == hashlib.sha256(world.attempt.after.read_bytes()).hexdigest()
-    found = _resolved(world, "digits@champion")
-    assert (found["version"], found["sha256"], found["retired"]) == (
+    champion = _resolved(world, "digits@champion")
+    assert (champion["version"], champion["sha256"], champion["retired"]) == (
         1 + world.attempts,
         subject,
         [3],

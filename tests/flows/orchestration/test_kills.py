@@ -52,17 +52,17 @@ def driven(folder: Path, what: str, count: int) -> dict[str, Any]:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_no_model_is_mixed_and_no_entry_lost(tmp_path: Path) -> None:
-    found = driven(tmp_path / "place", "kills", KILLS)
-    assert found["problems"] == []
-    assert found["kills"] == KILLS
+    figures = driven(tmp_path / "place", "kills", KILLS)
+    assert figures["problems"] == []
+    assert figures["kills"] == KILLS
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_of_eight_processes_on_one_model_one_wins(tmp_path: Path) -> None:
-    found = driven(tmp_path / "place", "races", ROUNDS)
-    assert found["problems"] == []
-    assert (found["winners"], found["told_busy"]) == (ROUNDS, 7 * ROUNDS)
+    figures = driven(tmp_path / "place", "races", ROUNDS)
+    assert figures["problems"] == []
+    assert (figures["winners"], figures["told_busy"]) == (ROUNDS, 7 * ROUNDS)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def queue(home: Home) -> Home:
     return home
 
 
-def running(outcomes: dict[str, Any], seen: list[str]) -> Any:
+def running(outcomes: dict[str, Any], events: list[str]) -> Any:
     file = Artifact(path="report.html", sha256="0" * 64)
     passed = Closed(
         attempt=1,
@@ -40,7 +40,7 @@ def running(outcomes: dict[str, Any], seen: list[str]) -> Any:
     )
 
     def run(home: Home, event: str) -> Closed:
-        seen.append(event)
+        events.append(event)
         if isinstance(outcomes.get(event), Exception):
             raise outcomes[event]
         return passed

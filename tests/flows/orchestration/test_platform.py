@@ -42,12 +42,12 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """An office with `damp up` running."""
-    made = opened(tmp_path_factory.mktemp("platform"))
-    result = made.damp("up", "--json")
+    office = opened(tmp_path_factory.mktemp("platform"))
+    result = office.damp("up", "--json")
     assert result.returncode == 0, result.stderr
-    yield made
-    assert made.damp("down").returncode == 0
-    assert made.nothing_runs(), [p.cmdline() for p in made.processes()]
+    yield office
+    assert office.damp("down").returncode == 0
+    assert office.nothing_runs(), [p.cmdline() for p in office.processes()]
 
 
 def up(platform: Office) -> dict[str, dict[str, Any]]:
@@ -289,8 +289,8 @@ def test_a_poisoned_request_is_parked_and_the_others_go_on(platform: Office) -> 
     with ended(platform.start("serve", "--every", "1d")) as serve:
         assert eventually(lambda: not platform.is_pending(good))
         interrupt(serve)
-    told = state_of(platform, poisoned)
-    assert (told["state"], "damaged" in told["problem"]) == ("error", True)
+    row = state_of(platform, poisoned)
+    assert (row["state"], "damaged" in row["problem"]) == ("error", True)
     shutil.copy(base, weights)
     assert platform.damp("run", "--event", poisoned).returncode in (0, 2)
     assert state_of(platform, poisoned)["state"] != "error"

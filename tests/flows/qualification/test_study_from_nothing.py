@@ -96,12 +96,14 @@ def _few_references() -> dict[str, Any]:
     return content | {"references": 3, "name": "three"}
 
 
-def _check(home: Home, told: dict[str, Any], before: dict[str, str], after: dict[str, str]) -> None:
+def _check(
+    home: Home, output: dict[str, Any], before: dict[str, str], after: dict[str, str]
+) -> None:
     assert len(after) == 3
     assert before.items() <= after.items()
     kinds = [entry.kind for entry in Ledger(home.ledger).entries()]
     assert kinds.count(standing.REGISTERED) == kinds.count(standing.SIGNED) == 1
-    checked = qualifications.load(home, told["qualification"])
+    checked = qualifications.load(home, output["qualification"])
     assert checked.problems == ()
     content = checked.content
     assert content is not None
@@ -112,4 +114,4 @@ def _check(home: Home, told: dict[str, Any], before: dict[str, str], after: dict
         original = next(m for m in studied.models if m.name == "original")
         assert original.kept == pytest.approx(1.0)
     assert not list(home.qualifications.rglob("*.safetensors"))
-    assert qualify.of_ended(home, told["qualification"]).content == content
+    assert qualify.of_ended(home, output["qualification"]).content == content

@@ -13,7 +13,7 @@ from flows.state.files import digest_file
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4)}
 
 
-def found(folder: Path, digest: str) -> set[str]:
+def find_names(folder: Path, digest: str) -> set[str]:
     files = same_weights.below(folder)
     return {path.name for path, _ in same_weights.holding(files, {digest})}
 
@@ -25,7 +25,7 @@ def test_a_file_with_another_name_and_other_metadata_is_the_same_weights(tmp_pat
     save_file(TENSORS | {"b": torch.zeros(4)}, tmp_path / "edited.safetensors")
     (tmp_path / "no weights.json").write_text("{}")
     digest = digest_file(tmp_path / "before.safetensors")
-    assert found(tmp_path, digest) == {"before.safetensors", "harmless.bin", "turned"}
+    assert find_names(tmp_path, digest) == {"before.safetensors", "harmless.bin", "turned"}
 
 
 def test_what_only_begins_like_weights_is_passed_over(tmp_path: Path) -> None:
@@ -33,4 +33,4 @@ def test_what_only_begins_like_weights_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "no header").write_bytes((4).to_bytes(8, "little") + b"{[]}")
     (tmp_path / "text").write_bytes((2).to_bytes(8, "little") + b"{}")
     (tmp_path / "odd").write_bytes((9).to_bytes(8, "little") + b'{"a": 12}')
-    assert found(tmp_path, "0" * 64) == set()
+    assert find_names(tmp_path, "0" * 64) == set()

@@ -22,7 +22,7 @@ SPY = """
 import os, pathlib, socket, torch
 from torch import nn
 def build(classes, input_shape):
-    seen = dict(os.environ)
+    environment = dict(os.environ)
     listed = {folders}
     keys = [p.name for f in listed for p in pathlib.Path(f).rglob('*.pem')]
     try:
@@ -30,7 +30,7 @@ def build(classes, input_shape):
         reached = True
     except OSError:
         reached = False
-    raise ValueError(repr((sorted(n for n in seen if n.startswith('DAMP')), keys, reached)))
+    raise ValueError(repr((sorted(n for n in environment if n.startswith('DAMP')), keys, reached)))
 """
 
 
@@ -349,8 +349,8 @@ def test_nothing_is_imported_to_find_where_a_module_lies(
     folder.mkdir()
     (folder / "__init__.py").write_text("raise SystemExit('ran')")
     (folder / "inner.py").write_text("raise SystemExit('ran')")
-    found = others_code.file_of(f"{folder.name}.inner")
-    assert found == (Path(os.getcwd()) / folder / "inner.py")
+    file = others_code.file_of(f"{folder.name}.inner")
+    assert file == (Path(os.getcwd()) / folder / "inner.py")
     assert not [name for name in sys.modules if name.startswith(folder.name)]
     with pytest.raises(EventError, match="no file of a module"):
         others_code.file_of("no_such_module")

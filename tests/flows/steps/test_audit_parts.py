@@ -19,9 +19,9 @@ from flows.steps import references as training
 
 def suite(case: Any, references: tuple[Any, ...], evidence: Any = None) -> audit.Suite:
     """A suite without any model observed: what a part asks of it is given."""
-    made = object.__new__(audit.Suite)
-    made.case, made.references, made.evidence = case, references, evidence
-    return made
+    stand_in = object.__new__(audit.Suite)
+    stand_in.case, stand_in.references, stand_in.evidence = case, references, evidence
+    return stand_in
 
 
 def case(near_margin: float | None) -> audit.Case:

@@ -61,10 +61,10 @@ def test_a_claim_of_a_batch_takes_the_seed_that_was_drawn_after_its_receipt() ->
             entry(4, "event_closed", "a"),
         ]
     )
-    told = seed_of(book, "b")
-    assert told.value == 2
-    assert "a" in told.source
-    assert told.source != plan.SEED_SOURCE
+    seed = seed_of(book, "b")
+    assert seed.value == 2
+    assert "a" in seed.source
+    assert seed.source != plan.SEED_SOURCE
 
 
 def test_a_seed_that_was_drawn_before_a_claim_came_is_not_its_seed() -> None:

@@ -117,7 +117,7 @@ def event(home: Home, tmp_path: Path, users_module: Callable[[str], str]) -> Eve
 
 
 def area(finding: Finding, name: str = "membership.forget.lira") -> float:
-    by_name = {seen.name: seen.value for seen in finding.measurements}
+    by_name = {figure.name: figure.value for figure in finding.measurements}
     assert name in by_name, finding.parameters["left_out"]
     return by_name[name]
 
