@@ -17,10 +17,11 @@ from flows.steps import audit, audit_rows
 from flows.steps import references as training
 
 
-def suite(case: Any, references: tuple[Any, ...], evidence: Any = None) -> audit.Suite:
+def suite(case: Any, references: tuple[Any, ...]) -> audit.Suite:
     """A suite without any model observed: what a part asks of it is given."""
     stand_in = object.__new__(audit.Suite)
-    stand_in.case, stand_in.references, stand_in.evidence = case, references, evidence
+    stand_in.case, stand_in.references = case, references
+    stand_in.evidence = SimpleNamespace(references=references)  # type: ignore[assignment]
     return stand_in
 
 
@@ -54,10 +55,11 @@ def test_it_is_the_blend_that_holds_the_policys_share(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(spiked, "spiked", blended)
     monkeypatch.setattr(audit.Suite, "findings", lambda self, evidence: [{"of": evidence}])
-    part = suite(case(0.6), ("a reference",), "the evidence").run(audit.NEAR_MARGIN)
+    own = suite(case(0.6), ("a reference",))
+    part = own.run(audit.NEAR_MARGIN)
     assert part.findings == {"near_margin": [{"of": "the blend"}]}
     assert (asked["share"], asked["figure"]) == (0.6, "remainder.all")
-    assert (asked["evidence"], asked["audit"]) == ("the evidence", remainder.audit)
+    assert (asked["evidence"], asked["audit"]) == (own.evidence, remainder.audit)
 
 
 def test_a_blend_that_cannot_be_made_is_named_with_its_reason(
