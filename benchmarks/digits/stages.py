@@ -72,7 +72,7 @@ def base_model(home: Home, params: Facts) -> None:
             classes=training.classes,
             input_shape=loaders.load(training.spec).input_shape,
             data_version=training.data_version,
-            data_name=params["data"],
+            data_name=_source(params),
         )
     _leave(params, "base.json", model.to_json() | {"data": training.data_version})
 
@@ -157,10 +157,15 @@ STAGES = {
 }
 
 
-def _spec(params: Facts) -> Any:
-
+def _spec(params: Facts) -> DataSpec:
     root = params.get("root")
-    return DataSpec(name=params["data"], root=str(Path(root).resolve()) if root else None)
+    return DataSpec(name=_source(params), root=str(Path(root).resolve()) if root else None)
+
+
+def _source(params: Facts) -> str:
+    """The data as a request names them: by name, or the folder of images that holds them here."""
+    folder = params.get("folder")
+    return f"imagefolder:{Path(folder).resolve()}" if folder else str(params["data"])
 
 
 def _training(home: Home, params: Facts, forget: Sequence[int]) -> Training:
@@ -205,7 +210,7 @@ def _request(params: Facts, wanted: Facts) -> str:
         forget=tuple(wanted["forget"]),
         model=f"{_name(params, wanted)}@champion",
         architecture=None,
-        data=params["data"],
+        data=_source(params),
         data_root=Path(params["root"]).resolve() if params.get("root") else None,
         recipe=params["recipe"],
         policy=params["policy"],
@@ -218,8 +223,9 @@ def _command(params: Facts, wanted: Facts) -> str:
     """The command that files such a request by hand."""
     forget = " ".join(f"--forget {c}" for c in wanted["forget"])
     root = f" --data-root {params['root']}" if params.get("root") else ""
+    source = f"imagefolder:{params['folder']}" if params.get("folder") else params["data"]
     return (
-        f"damp request {forget} --model {params['data']}@champion --data {params['data']}{root} "
+        f"damp request {forget} --model {params['data']}@champion --data {source}{root} "
         f"--policy {params['policy']} --preset {wanted['preset']} "
         "--regulation contract > request.yaml; damp submit request.yaml; damp run"
     )
