@@ -1,7 +1,8 @@
 """Findings of the study as files that travel with the repository: one for each event.
 
 Who clones it judges them again by other margins, or goes on measuring, without training what was
-trained before. Findings of other code than today's are not taken out.
+trained before. Findings of other code than today's are not taken out. Figures keep seven digits:
+more of them say nothing and take most of the room.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from benchmarks.validity import bench
 from flows.state.files import write_atomically
 
+DIGITS = 7
 FOLDER = Path(__file__).parents[1] / "results" / "validity-findings"
 
 
@@ -26,7 +28,10 @@ def pack(events: Iterable[bench.Event]) -> None:
             continue
         content = {
             "code": bench.digest(),
-            "findings": {str(f.relative_to(root)): json.loads(f.read_text()) for f in files},
+            "findings": {
+                str(file.relative_to(root)): json.loads(file.read_text(), parse_float=_rounded)
+                for file in files
+            },
         }
         packed = lzma.compress(json.dumps(content, sort_keys=True).encode(), preset=9)
         path = FOLDER / f"{event.name}.json.xz"
@@ -48,3 +53,7 @@ def unpack(events: Iterable[bench.Event]) -> None:
         for name, findings in content["findings"].items():
             if not (root / name).exists():
                 bench.keep(root / name, findings)
+
+
+def _rounded(figure: str) -> float:
+    return float(f"{float(figure):.{DIGITS}g}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from audits import AUDITS
 from benchmarks import machine
-from benchmarks.validity import judging, nets, tally
+from benchmarks.validity import calibration, judging, nets, tally
 from benchmarks.validity.bench import Event, untrained
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import BASELINE, CHEAT, EDIT, HONEST, Case, Judged
@@ -53,6 +53,7 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
         "matrix": matrix(cases),
         "operating_curve": [curve_point(cases, seeds[0], scale) for scale in SCALES],
         "reasons": reasons(measured),
+        "forecast": calibration.to_json(calibration.groups(measured)),
         "cost": cost(cases),
     }
     machine.save("validity-quick" if quick else "validity", figures)
@@ -233,6 +234,7 @@ def page(figures: Facts) -> str:
         _matrix,
         _curve,
         _why,
+        _forecast,
         _cost,
     ]
     lines = [
@@ -546,6 +548,31 @@ def _curve(f: Facts) -> list[str]:
 def _why(f: Facts) -> list[str]:
     rows = [(f"`{name}`", count) for name, count in f["reasons"].items()]
     return ["## Why honest candidates did not pass", "", *_table(("what", "times"), rows)]
+
+
+def _forecast(f: Facts) -> list[str]:
+    rows = [
+        (
+            f"{group['low']:g} to {group['high']:g}",
+            group["events"],
+            group["models"],
+            f"{group['forecast']:.3f}",
+            f"{group['passed'] / group['models']:.3f} ({group['interval'][0]:.2f} to "
+            f"{group['interval'][1]:.2f})",
+            f"{group['points_apart']:.1f}",
+        )
+        for group in f["forecast"]
+    ]
+    head = ("forecast", "events", "honest models", "mean forecast", "passed", "points apart")
+    return [
+        "## Forecast and outcome",
+        "",
+        "What the plan says before anybody is judged, the chance that one more model of the same "
+        "recipe passes every required row, and how many of two such models of each event did. "
+        f"Target: within {calibration.TARGET:g} points where the forecast is .8 or more.",
+        "",
+        *_table(head, rows),
+    ]
 
 
 def _cost(f: Facts) -> list[str]:

@@ -35,6 +35,18 @@ def test_findings_come_back_where_there_are_none(
     assert json.loads(path.read_text()) == HONEST
 
 
+def test_figures_keep_seven_digits(
+    event: bench.Event, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = bench.folder_of(event, 11) / "natural.json"
+    bench.keep(name, {"findings": [], "seconds": {"observe": 0.123456789012, "all": 2}})
+    findings_archive.pack([event])
+    monkeypatch.setenv(data.CACHE, str(tmp_path / "elsewhere"))
+    findings_archive.unpack([event])
+    read = json.loads((bench.folder_of(event, 11) / "natural.json").read_text())
+    assert read["seconds"] == {"observe": 0.1234568, "all": 2}
+
+
 def test_findings_of_other_code_are_not_taken_out(
     event: bench.Event, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

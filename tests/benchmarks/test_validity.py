@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from audits.finding import Figure
-from benchmarks.validity import bench, data, intervals, nets, report, tally
+from benchmarks.validity import bench, calibration, data, intervals, nets, report, tally
 from benchmarks.validity.__main__ import part_of, plan
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import Case, Judged
@@ -391,3 +391,21 @@ def test_what_a_cheat_holds_follows_from_how_it_is_made_or_from_other_events() -
 def test_structural_and_shared_cheats_hold_all_by_the_way_they_are_made() -> None:
     assert all(c.holds == 1.0 for c in CHEATS.values() if c.grade != "graded")
     assert {c.name for c in CHEATS.values() if c.holds is None} >= {"distilled", "rows_left_in_5"}
+
+
+def test_forecasts_are_held_against_models_of_the_same_recipe() -> None:
+    verdicts = [
+        judged("retrained_2000", "honest", "PASSED", event="likely", power=0.9),
+        judged("retrained_2001", "honest", "INCONCLUSIVE", event="likely", power=0.9),
+        judged("retrained_longer", "honest", "FAILED", event="likely", power=0.9),
+        judged("retrained_2000", "honest", "PASSED", event="as likely", power=0.8),
+        judged("retrained_2000", "honest", "PASSED", event="unlikely", power=0.3),
+        judged("natural", "edit", "FAILED", event="likely"),
+    ]
+    unlikely, likely = calibration.groups(verdicts)
+    assert (unlikely.events, unlikely.models, unlikely.passed) == (1, 1, 1)
+    assert unlikely.points_apart == 70.0
+    assert (likely.events, likely.models, likely.passed) == (2, 3, 2)
+    assert likely.forecast == pytest.approx((0.9 + 0.9 + 0.8) / 3, abs=1e-3)
+    assert likely.points_apart == pytest.approx(20.0, abs=0.1)
+    assert calibration.groups([]) == []
