@@ -140,6 +140,7 @@ def queue(folder: Path) -> Facts:
         "with_a_computed_next_step": sum(action != "" for action in actions),
         "next_steps": Counter(actions),
         "outcomes": Counter(row["outcome"] for row in decided),
+        "passed_by": Counter(event["method"] for event in every if event["verdict"] == "PASSED"),
         "deadlines_first": [due[event] for event in order] == sorted(due.values()),
         "wall_seconds": round(wall, 1),
         "work_seconds": round(work, 1),
