@@ -5,5 +5,5 @@
 
 `data` and `nets` are what is audited, `cheats` who must not pass, `bench` measures one event,
 `findings_archive` keeps what was found with the repository, `judging` turns findings into verdicts,
-`report` into figures.
+`report` into figures, `page` into what people read.
 """

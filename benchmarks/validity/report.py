@@ -1,29 +1,27 @@
-"""From verdicts to figures: benchmarks/results/validity.json and .md."""
+"""From verdicts to figures: benchmarks/results/validity.json, and the page beside it."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from audits import AUDITS
 from benchmarks import machine
-from benchmarks.validity import calibration, judging, nets, tally
+from benchmarks.validity import calibration, judging, nets, page, tally
 from benchmarks.validity.bench import Event, untrained
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import BASELINE, CHEAT, EDIT, HONEST, Case, Judged
 from benchmarks.validity.tally import count, of_kind
 from compliance.documents.policy import Policy, Rule, load_policy
-from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
+from compliance.verdict import FAILED, PASSED
 
 Facts = dict[str, Any]
 SCALES = (0.6, 0.8, 1.0, 1.5)
 """Of the margins on the operating curve; 1 is the policy as it ships."""
 SIDE = ("accuracy", "utility")
 """Audits of outputs and damage, whose limits stay as they are."""
-FAR = 3.0
-"""Standard errors at which an audit tells a candidate from the retrained models, in the matrix."""
 
 
 def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
@@ -58,7 +56,7 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
     }
     machine.save("validity-quick" if quick else "validity", figures)
     name = "validity-quick.md" if quick else "validity.md"
-    (machine.RESULTS / name).write_text(page(figures))
+    (machine.RESULTS / name).write_text(page.page(figures))
 
 
 def _policy_of(case: Case) -> str:
@@ -143,7 +141,7 @@ def levels(found: Sequence[Judged]) -> Facts:
 def matrix(cases: Sequence[Case]) -> Facts:
     """Share of events in which an audit alone tells a candidate from the retrained models.
 
-    It does where one of its figures lies further from the retrained mean than `FAR` standard
+    It does where one of its figures lies further from the retrained mean than `page.FAR` standard
     errors that hold one more model's spread, towards the original or beyond. Honest candidates
     are the row to compare with: what is told there is told of nobody.
     """
@@ -173,7 +171,9 @@ def _far(figure: Any) -> bool:
     count, mean = len(figure.null), sum(figure.null) / len(figure.null)
     spread = sum((value - mean) ** 2 for value in figure.null) / (count - 1)
     error = (spread + (figure.standard_error or 0.0) ** 2) ** 0.5
-    return bool(abs(figure.difference) > FAR * max(error, 1e-9) and abs(figure.difference) > 1e-3)
+    return bool(
+        abs(figure.difference) > page.FAR * max(error, 1e-9) and abs(figure.difference) > 1e-3
+    )
 
 
 def curve_point(cases: Sequence[Case], seed: int, scale: float) -> Facts:
@@ -215,373 +215,3 @@ def cost(cases: Sequence[Case]) -> Facts:
         "median_cpu_seconds": {name: round(median(found), 3) for name, found in told.items()},
         "most_forward_passes": {name: round(max(found), 2) for name, found in passes.items()},
     }
-
-
-def _partly(figures: Facts) -> str:
-    few = len(figures["partly_measured"])
-    return f", {few} of them with some of the candidates only" if few else ""
-
-
-def page(figures: Facts) -> str:
-    """The figures as a page."""
-    parts: list[Callable[[Facts], list[str]]] = [
-        _targets,
-        _by_data,
-        _kinds,
-        _candidates,
-        _choice,
-        _levels,
-        _matrix,
-        _curve,
-        _why,
-        _forecast,
-        _cost,
-    ]
-    lines = [
-        "# How often are the verdicts wrong?",
-        "",
-        f"Made by `{figures['command']}`; {figures['events']} events on data that set no margin "
-        f"and {figures['choice_sets']['events']} on data that did, of {figures['planned_events']} "
-        f"planned{_partly(figures)}. Policies: "
-        + ", ".join(f"{name} by `{policy}`" for name, policy in figures["policies"].items())
-        + ".",
-        "",
-        "An event is one original model, a class to forget and as many retrained references as "
-        "the policy asks for; no trained model is shared by two events. "
-        "Candidates of one event share them, so that "
-        "intervals (95%) count events: exact ones over events where one hit is enough, else at the "
-        "effective number of candidates that the spread between events leaves. A target is met "
-        "only where the interval's bound says so. The control of a random edit is made to the size "
-        "of every honest model and of every edit of ours; for cheats the event's own stands in. "
-        "The order is fixed beforehand, a run may be cut short and gone on with, and the counts "
-        "are of what was measured.",
-    ]
-    for part in parts:
-        lines += ["", *part(figures)]
-    return "\n".join(lines) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    told = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *told]
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part} of {whole} ({part / whole:.1%})" if whole else "none measured"
-
-
-def _interval(told: Facts | None) -> str:
-    if not told:
-        return "none measured"
-    low, high = told["interval"]
-    return f"{told['hits']} of {told['of']} ({told['share']:.1%}; {low:.1%} to {high:.1%})"
-
-
-def met(told: Facts | None, *, at_most: float | None = None, at_least: float | None = None) -> str:
-    """Whether a target is met: only where the interval's bound lies on its right side."""
-    if not told:
-        return "not measured"
-    low, high = told["interval"]
-    if at_most is not None:
-        if high <= at_most:
-            return "met"
-        return (
-            "not shown: the interval reaches beyond" if told["share"] <= at_most else "**missed**"
-        )
-    if at_least is not None and low >= at_least:
-        return "met"
-    shown = at_least is not None and told["share"] >= at_least
-    return "not shown: the interval reaches beyond" if shown else "**missed**"
-
-
-def none_of(told: Facts | None) -> str:
-    """Whether nothing happened that must not, and what that says: no count shows a rate of zero."""
-    if not told:
-        return "not measured"
-    return "**missed**" if told["hits"] else f"none; the rate is at most {told['interval'][1]:.1%}"
-
-
-def _targets(f: Facts) -> list[str]:
-    flip, level, told = f["flips"], f["levels"], f["intervals"]
-    rows = [
-        ("events on data that set no margin", f["events"], "at least 30", f["events"] >= 30),
-        ("kinds of cheats", f["kinds_of_cheats"], "at least 32", f["kinds_of_cheats"] >= 32),
-        (
-            "events in which a cheat PASSED",
-            _interval(told["events_with_a_cheat_passed"]),
-            "0",
-            none_of(told["events_with_a_cheat_passed"]),
-        ),
-        (
-            "the same, of the events in which an honest model PASSED",
-            _interval(told["deciding_events_with_a_cheat_passed"]),
-            "0",
-            none_of(told["deciding_events_with_a_cheat_passed"]),
-        ),
-        (
-            "cheats PASSED",
-            _interval(told["cheats_passed"]),
-            "0",
-            none_of(told["cheats_passed"]),
-        ),
-        (
-            f"cheats beyond the policy's share ({_stated(f)}) PASSED",
-            _interval(told["cheats_beyond_passed"]),
-            "0",
-            none_of(told["cheats_beyond_passed"]),
-        ),
-        (
-            "events in which one of those PASSED",
-            _interval(told["events_with_a_cheat_beyond_passed"]),
-            "0",
-            none_of(told["events_with_a_cheat_beyond_passed"]),
-        ),
-        (
-            "cheats within what the policy states PASSED: it lets so much remain",
-            _interval(told["cheats_within_passed"]),
-            "none set",
-            "",
-        ),
-        (
-            "of all, structural ones, which no reader of features has to see",
-            _interval(told["structural_passed"]),
-            "0",
-            none_of(told["structural_passed"]),
-        ),
-        (
-            "of all, graded ones",
-            _interval(told["graded_passed"]),
-            "0",
-            none_of(told["graded_passed"]),
-        ),
-        (
-            "cheats PASSED if a control that cannot be made is granted",
-            _interval(told["cheats_granted"]),
-            "0",
-            none_of(told["cheats_granted"]),
-        ),
-        (
-            "honest PASSED, 300 images a class or more",
-            _interval(told["honest_passed"]),
-            "at least 90%",
-            met(told["honest_passed"], at_least=0.9),
-        ),
-        (
-            "honest FAILED",
-            _interval(told["honest_failed"]),
-            "at most 2%",
-            met(told["honest_failed"], at_most=0.02),
-        ),
-        (
-            "of them another architecture",
-            _interval(told["elsewhere_failed"]),
-            "at most 2%",
-            met(told["elsewhere_failed"], at_most=0.02),
-        ),
-        (
-            "another audit seed: verdict differs",
-            _share(flip["flips"], flip["pairs"]),
-            "at most 5%",
-            "",
-        ),
-        (
-            "L2 PASSED where L3 FAILED",
-            _share(level["l2_passed_l3_failed"], level["l3_failed"]),
-            "at most 5%",
-            "",
-        ),
-    ]
-    shown = [
-        (*row[:3], ("met" if row[3] else "**missed**") if row[3] in (True, False) else row[3])
-        for row in rows
-    ]
-    lists = (
-        ("Cheats beyond the policy's share that passed:", f["beyond_share_passed_named"]),
-        ("Cheats within what the policy states that passed:", f["within_share_passed_named"]),
-    )
-    cheats = [
-        line
-        for title, names in lists
-        if names
-        for line in (title, "", *(f"- {n}" for n in names), "")
-    ]
-    return [
-        "## Targets",
-        "",
-        *_table(("figure", "measured", "target", ""), shown),
-        "",
-        *(cheats[:-1] or ["No cheat passed."]),
-    ]
-
-
-def _stated(f: Facts) -> str:
-    return ", ".join(f"{share:g}" for share in f["stated_shares"]) or "none"
-
-
-def _by_data(f: Facts) -> list[str]:
-    rows = [
-        (f"`{data}`", _interval(told)) for data, told in f["honest_passed_share_by_data"].items()
-    ]
-    presets = [(f"`{preset}`", "all", *counts) for preset, counts in f["by_preset"].items()] + [
-        (f"`{preset}`", data, *counts)
-        for data, told in f["by_preset_by_data"].items()
-        for preset, counts in told.items()
-    ]
-    return [
-        "## By data set",
-        "",
-        *_table(("data", "honest PASSED, 300 images a class or more"), rows),
-        "",
-        *_table(("preset", "data", PASSED, INCONCLUSIVE, FAILED), presets),
-    ]
-
-
-def _kinds(f: Facts) -> list[str]:
-    rows = [
-        (
-            f"`{kind}`",
-            f["grades"][kind],
-            *counts,
-            f["refused"].get(kind, 0),
-            _held(f["held"][kind]),
-            "; ".join(
-                f"{data} {'/'.join(map(str, told[kind]))}"
-                for data, told in f["kinds_by_data"].items()
-                if kind in told
-            ),
-        )
-        for kind, counts in f["kinds"].items()
-    ]
-    head = ("cheat", "grade", PASSED, INCONCLUSIVE, FAILED, "a control missing", "holds", "by data")
-    return [
-        "## Kinds of cheats",
-        "",
-        "Structural ones are given away by what the file or the code is, shared ones by features "
-        "that are the original's, graded ones only by how much of the class is left. A column "
-        "counts refusals because a control cannot be made. What a kind holds of what the original "
-        "knows follows from the way it is made, or is measured in other events by probes, by "
-        "readers of a few labels and before the last features, whichever show most; the event's "
-        "own audit has no say in it. A policy that states a share lets less than that remain, so "
-        "that those within it are no error of the audits; where nothing says what a kind holds, "
-        "it counts as beyond.",
-        "",
-        *_table(head, rows),
-    ]
-
-
-def _held(told: Facts) -> str:
-    share = "not known" if told["share"] is None else f"{told['share']:.2f}"
-    return f"{share} (by {', '.join(told['by'])})"
-
-
-def _choice(f: Facts) -> list[str]:
-    told = f["choice_sets"]
-    rows = [
-        ("events", told["events"]),
-        ("cheats PASSED", _share(told["false_pass"], told["cheats"])),
-        ("honest PASSED", _share(told["honest_passed"], told["honest"])),
-        ("honest FAILED", _share(told["false_fail"], told["honest"])),
-    ]
-    return [
-        "## On what could set the margins",
-        "",
-        "Digits, MNIST, and the events of photographs that were measured before these policies: "
-        "they may have had a part in the choice of margins, so that these rows prove nothing.",
-        "",
-        *_table(("figure", "measured"), rows),
-    ]
-
-
-def _candidates(f: Facts) -> list[str]:
-    results = (PASSED, INCONCLUSIVE, FAILED)
-    rows = [
-        (f"`{name}`", told["kind"], *(told.get(result, 0) for result in results))
-        for name, told in f["verdicts"].items()
-    ]
-    return ["## Verdicts", "", *_table(("candidate", "kind", *results), rows)]
-
-
-def _levels(f: Facts) -> list[str]:
-    rows = list(f["levels"]["table"].items())
-    return [
-        "## Without retrained models",
-        "",
-        f"{f['levels']['compared']} candidates of {f['levels']['events']} events were judged a "
-        "second time without references, by classes that nobody was trained on (`l2-v2`); "
-        f"{f['levels']['disagree']} verdicts differ.",
-        "",
-        *_table(("verdicts", "candidates"), rows),
-    ]
-
-
-def _matrix(f: Facts) -> list[str]:
-    names = [name for name in AUDITS if any(name in row for row in f["matrix"].values())]
-    rows = [
-        (f"`{row}`", *(told.get(name, "") for name in names)) for row, told in f["matrix"].items()
-    ]
-    return [
-        "## Audits by cheats",
-        "",
-        f"Share of events in which an audit alone puts the candidate more than {FAR:g} standard "
-        "errors away from the retrained models. The first row is the false alarms: a column is "
-        "worth the difference to it.",
-        "",
-        *_table(("", *names), rows),
-    ]
-
-
-def _curve(f: Facts) -> list[str]:
-    rows = [
-        (
-            point["scale"],
-            _share(point["false_pass"], point["cheats"]),
-            _share(point["cheats_failed"], point["cheats"]),
-            _share(point["false_fail"], point["honest"]),
-            _share(point["honest_passed"], point["honest"]),
-        )
-        for point in f["operating_curve"]
-    ]
-    head = ("margins times", "cheats PASSED", "cheats FAILED", "honest FAILED", "honest PASSED")
-    return ["## Operating curve", "", *_table(head, rows)]
-
-
-def _why(f: Facts) -> list[str]:
-    rows = [(f"`{name}`", count) for name, count in f["reasons"].items()]
-    return ["## Why honest candidates did not pass", "", *_table(("what", "times"), rows)]
-
-
-def _forecast(f: Facts) -> list[str]:
-    rows = [
-        (
-            f"{group['low']:g} to {group['high']:g}",
-            group["events"],
-            group["models"],
-            f"{group['forecast']:.3f}",
-            f"{group['passed'] / group['models']:.3f} ({group['interval'][0]:.2f} to "
-            f"{group['interval'][1]:.2f})",
-            f"{group['points_apart']:.1f}",
-        )
-        for group in f["forecast"]
-    ]
-    head = ("forecast", "events", "honest models", "mean forecast", "passed", "points apart")
-    return [
-        "## Forecast and outcome",
-        "",
-        "What the plan says before anybody is judged, the chance that one more model of the same "
-        "recipe passes every required row, and how many of two such models of each event did. "
-        f"Target: within {calibration.TARGET:g} points where the forecast is .8 or more.",
-        "",
-        *_table(head, rows),
-    ]
-
-
-def _cost(f: Facts) -> list[str]:
-    rows = [(name, seconds) for name, seconds in f["cost"]["median_cpu_seconds"].items()]
-    passes = ", ".join(f"{n} {count:g}" for n, count in f["cost"]["most_forward_passes"].items())
-    return [
-        "## Cost of one candidate, references present",
-        "",
-        f"Forward passes over the audit data, at most: {passes}.",
-        "",
-        *_table(("step", "median CPU seconds"), rows),
-    ]

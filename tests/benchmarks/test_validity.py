@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from audits.finding import Figure
-from benchmarks.validity import bench, calibration, data, intervals, nets, report, tally
+from benchmarks.validity import bench, calibration, data, intervals, nets, page, report, tally
 from benchmarks.validity.__main__ import part_of, plan
 from benchmarks.validity.cheats import CHEATS, SHALLOW
 from benchmarks.validity.judging import Case, Judged
@@ -245,7 +245,7 @@ def test_kinds_are_counted_by_result_and_by_data() -> None:
 def test_a_share_of_nothing_is_none_and_no_zero() -> None:
     assert tally.tables([])["honest_passed_share"] is None
     assert tally.rates([])["intervals"]["cheats_passed"] is None
-    assert report.met(None, at_most=0.02) == "not measured"
+    assert page.met(None, at_most=0.02) == "not measured"
 
 
 def test_the_exact_interval_is_that_of_tables() -> None:
@@ -304,7 +304,7 @@ def test_the_clustered_interval_covers_what_it_says() -> None:
 )
 def test_a_target_is_met_only_where_the_bound_says_so(hits: int, events: int, word: str) -> None:
     clusters = [intervals.Cluster(hits=int(i < hits), of=1) for i in range(events)]
-    assert word in report.met(intervals.clustered(clusters).to_json(), at_most=0.02)
+    assert word in page.met(intervals.clustered(clusters).to_json(), at_most=0.02)
 
 
 def test_a_share_that_must_be_high_is_met_by_its_lower_bound() -> None:
@@ -312,16 +312,16 @@ def test_a_share_that_must_be_high_is_met_by_its_lower_bound() -> None:
         one = [intervals.Cluster(hits=int(i < hits), of=1) for i in range(of)]
         return intervals.clustered(one).to_json()
 
-    assert report.met(interval(200, 204), at_least=0.9) == "met"
-    assert "not shown" in report.met(interval(28, 30), at_least=0.9)
-    assert "missed" in report.met(interval(20, 30), at_least=0.9)
+    assert page.met(interval(200, 204), at_least=0.9) == "met"
+    assert "not shown" in page.met(interval(28, 30), at_least=0.9)
+    assert "missed" in page.met(interval(20, 30), at_least=0.9)
 
 
 def test_none_is_no_rate_of_zero() -> None:
     interval = intervals.by_event([intervals.Cluster(hits=0, of=45)] * 30).to_json()
-    assert report.none_of(interval) == "none; the rate is at most 11.6%"
-    assert report.none_of(interval | {"hits": 1}) == "**missed**"
-    assert report.none_of(None) == "not measured"
+    assert page.none_of(interval) == "none; the rate is at most 11.6%"
+    assert page.none_of(interval | {"hits": 1}) == "**missed**"
+    assert page.none_of(None) == "not measured"
 
 
 def test_events_that_can_pass_nobody_do_not_speak_for_the_bench() -> None:
