@@ -122,8 +122,8 @@ def cifar_unseen() -> tuple[Tensor, Tensor, Tensor, Tensor]:
                     images.append(_image(archive, member, halved=True))
                     labels.append(label)
     pixels = torch.from_numpy((np.stack(images).astype(np.float32) / 255 - 0.473) / 0.251)
-    told = torch.tensor(labels)
-    return pixels[:1], told[:1], pixels, told
+    targets = torch.tensor(labels)
+    return pixels[:1], targets[:1], pixels, targets
 
 
 def _only(dataset: Dataset, classes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -222,12 +222,12 @@ def _decoded(name: str, place: Callable[[str], Place | None], *, halved: bool = 
             if where is not None:
                 image = _image(archive, member, halved=halved)
                 rows[where[0]].append((member.name, where[1], image))
-    classes = sorted({label for found in rows.values() for _, label, _ in found})
+    classes = sorted({label for part_rows in rows.values() for _, label, _ in part_rows})
     arrays = {}
-    for part, found in rows.items():
-        found.sort(key=lambda row: row[0])
-        arrays[f"{part}_x"] = np.stack([pixels for _, _, pixels in found])
-        arrays[f"{part}_y"] = np.array([classes.index(label) for _, label, _ in found])
+    for part, part_rows in rows.items():
+        part_rows.sort(key=lambda row: row[0])
+        arrays[f"{part}_x"] = np.stack([pixels for _, _, pixels in part_rows])
+        arrays[f"{part}_y"] = np.array([classes.index(label) for _, label, _ in part_rows])
     return arrays
 
 

@@ -86,19 +86,19 @@ def cases(events: Sequence[Event], seeds: Sequence[int]) -> Iterator[Case]:
 
 def case_of(event: Event, seed: int, path: Path, shared: dict) -> Case:
     """One candidate as its file has it; `shared` is what was measured of the event's controls."""
-    told = _read(path)
-    controls = dict(told.get("controls") or shared["controls"])
+    record = _read(path)
+    controls = dict(record.get("controls") or shared["controls"])
     apart = dict(shared["controls_without_references"])
     everything, impossible = dict(controls), {}
-    if "refused" in told:
-        impossible = {"observation": told["refused"]}
-    elif not told["controls_possible"]:
-        impossible = {RANDOM: told["problem"]}
+    if "refused" in record:
+        impossible = {"observation": record["refused"]}
+    elif not record["controls_possible"]:
+        impossible = {RANDOM: record["problem"]}
         controls, apart = _without(controls, RANDOM), _without(apart, RANDOM)
-    elif RANDOM in told:
-        controls[RANDOM] = told[RANDOM]
-        if f"{RANDOM}_apart" in told:
-            apart[RANDOM] = told[f"{RANDOM}_apart"]
+    elif RANDOM in record:
+        controls[RANDOM] = record[RANDOM]
+        if f"{RANDOM}_apart" in record:
+            apart[RANDOM] = record[f"{RANDOM}_apart"]
     if "near_margin_problem" in shared:  # of the event, whoever the candidate is
         impossible[NEAR_MARGIN] = shared["near_margin_problem"]
     name = path.stem
@@ -111,26 +111,26 @@ def case_of(event: Event, seed: int, path: Path, shared: dict) -> Case:
         seed=seed,
         candidate=name,
         kind=_kind(name),
-        findings=_findings(told["findings"]),
-        controls={control: _findings(found) for control, found in controls.items()},
-        apart=_findings(told.get("without_references", [])),
-        controls_apart={control: _findings(found) for control, found in apart.items()},
+        findings=_findings(record["findings"]),
+        controls={control: _findings(content) for control, content in controls.items()},
+        apart=_findings(record.get("without_references", [])),
+        controls_apart={control: _findings(content) for control, content in apart.items()},
         impossible=impossible,
-        shared={c: _findings(found) for c, found in everything.items()} if impossible else None,
+        shared={c: _findings(content) for c, content in everything.items()} if impossible else None,
         grade=CHEATS[name].grade if name in CHEATS else "",
-        seconds=told["seconds"],
-        passes=told["passes"],
+        seconds=record["seconds"],
+        passes=record["passes"],
     )
 
 
 def _without(controls: Mapping[str, list], name: str) -> dict[str, list]:
-    return {control: found for control, found in controls.items() if control != name}
+    return {control: content for control, content in controls.items() if control != name}
 
 
 @lru_cache(maxsize=4)
 def _read(path: Path) -> dict:
-    told: dict = json.loads(path.read_text())
-    return told
+    content: dict = json.loads(path.read_text())
+    return content
 
 
 def _findings(content: Sequence[dict]) -> Findings:
@@ -178,14 +178,14 @@ class Judged:
     @property
     def shares(self) -> dict[str, float]:
         """Share of what the original knows by each of the readers that tell the original."""
-        told = (
+        figures = (
             (row.name, row.measurement)
             for row in self.rows
             if row.name in HOLDING and row.measurement and row.outcome != INFORMATIONAL
         )
         return {
             name: figure.difference / figure.gap
-            for name, figure in told
+            for name, figure in figures
             if figure.gap and figure.difference is not None
         }
 
@@ -205,10 +205,10 @@ def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
     verdict = judge(case.findings, case.controls, policy, impossible=case.impossible)
     apart = None
     if case.apart and policy_apart is not None:
-        told = judge(
+        verdict_apart = judge(
             case.apart, case.controls_apart or {}, policy_apart, impossible=case.impossible
         )
-        apart = told.result
+        apart = verdict_apart.result
     return Judged(
         case=case,
         result=verdict.result,

@@ -70,8 +70,8 @@ class Setting:
 
     def dataset(self) -> Dataset:
         """The data set, kept in memory by its own module."""
-        made: Dataset = getattr(data, self.data)()
-        return made
+        dataset: Dataset = getattr(data, self.data)()
+        return dataset
 
     @property
     def images(self) -> int:
@@ -196,14 +196,14 @@ class Training:
 
     @property
     def path(self) -> Path:
-        told = [
+        identity = [
             self.setting.data,
             self.architecture or self.setting.architecture,
             {k: v for k, v in asdict(self.recipe).items() if v != "float32"},
             self.seed,
             sorted(self.exclude),
         ]
-        key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:20]
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
         return data.cache() / "models" / f"{self.setting.name}-{key}.safetensors"
 
     def model(self) -> nn.Module:
@@ -241,16 +241,16 @@ def references(setting: Setting, scope: tuple[int, ...]) -> list[Training]:
 
 def honest(setting: Setting, scope: tuple[int, ...]) -> dict[str, Training]:
     """Candidates that never saw the class: other seeds, other lengths."""
-    found = {
+    trainings = {
         f"retrained_{seed}": Training(setting=setting, seed=seed, exclude=scope) for seed in HONEST
     }
-    found["retrained_longer"] = Training(
+    trainings["retrained_longer"] = Training(
         setting=setting, seed=2100, exclude=scope, epochs=round(1.5 * setting.recipe.epochs)
     )
-    found["retrained_elsewhere"] = Training(
+    trainings["retrained_elsewhere"] = Training(
         setting=setting, seed=3000, exclude=scope, architecture=setting.other
     )
-    return found
+    return trainings
 
 
 class Residual(nn.Module):

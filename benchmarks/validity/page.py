@@ -59,121 +59,122 @@ def page(figures: Facts) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    told = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *told]
+    body = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *body]
 
 
 def _share(part: int, whole: int) -> str:
     return f"{part} of {whole} ({part / whole:.1%})" if whole else "none measured"
 
 
-def _interval(told: Facts | None) -> str:
-    if not told:
+def _interval(share: Facts | None) -> str:
+    if not share:
         return "none measured"
-    low, high = told["interval"]
-    return f"{told['hits']} of {told['of']} ({told['share']:.1%}; {low:.1%} to {high:.1%})"
+    low, high = share["interval"]
+    return f"{share['hits']} of {share['of']} ({share['share']:.1%}; {low:.1%} to {high:.1%})"
 
 
-def met(told: Facts | None, *, at_most: float | None = None, at_least: float | None = None) -> str:
+def met(share: Facts | None, *, at_most: float | None = None, at_least: float | None = None) -> str:
     """Whether a target is met: only where the interval's bound lies on its right side."""
-    if not told:
+    if not share:
         return "not measured"
-    low, high = told["interval"]
+    low, high = share["interval"]
     if at_most is not None:
         if high <= at_most:
             return "met"
         return (
-            "not shown: the interval reaches beyond" if told["share"] <= at_most else "**missed**"
+            "not shown: the interval reaches beyond" if share["share"] <= at_most else "**missed**"
         )
     if at_least is not None and low >= at_least:
         return "met"
-    shown = at_least is not None and told["share"] >= at_least
+    shown = at_least is not None and share["share"] >= at_least
     return "not shown: the interval reaches beyond" if shown else "**missed**"
 
 
-def none_of(told: Facts | None) -> str:
+def none_of(share: Facts | None) -> str:
     """Whether nothing happened that must not, and what that says: no count shows a rate of zero."""
-    if not told:
+    if not share:
         return "not measured"
-    return "**missed**" if told["hits"] else f"none; the rate is at most {told['interval'][1]:.1%}"
+    _, high = share["interval"]
+    return "**missed**" if share["hits"] else f"none; the rate is at most {high:.1%}"
 
 
 def _targets(f: Facts) -> list[str]:
-    flip, level, told = f["flips"], f["levels"], f["intervals"]
+    flip, level, intervals = f["flips"], f["levels"], f["intervals"]
     rows = [
         ("events on data that set no margin", f["events"], "at least 30", f["events"] >= 30),
         ("kinds of cheats", f["kinds_of_cheats"], "at least 32", f["kinds_of_cheats"] >= 32),
         (
             "events in which a cheat PASSED",
-            _interval(told["events_with_a_cheat_passed"]),
+            _interval(intervals["events_with_a_cheat_passed"]),
             "0",
-            none_of(told["events_with_a_cheat_passed"]),
+            none_of(intervals["events_with_a_cheat_passed"]),
         ),
         (
             "the same, of the events in which an honest model PASSED",
-            _interval(told["deciding_events_with_a_cheat_passed"]),
+            _interval(intervals["deciding_events_with_a_cheat_passed"]),
             "0",
-            none_of(told["deciding_events_with_a_cheat_passed"]),
+            none_of(intervals["deciding_events_with_a_cheat_passed"]),
         ),
         (
             "cheats PASSED",
-            _interval(told["cheats_passed"]),
+            _interval(intervals["cheats_passed"]),
             "0",
-            none_of(told["cheats_passed"]),
+            none_of(intervals["cheats_passed"]),
         ),
         (
             f"cheats beyond the policy's share ({_stated(f)}) PASSED",
-            _interval(told["cheats_beyond_passed"]),
+            _interval(intervals["cheats_beyond_passed"]),
             "0",
-            none_of(told["cheats_beyond_passed"]),
+            none_of(intervals["cheats_beyond_passed"]),
         ),
         (
             "events in which one of those PASSED",
-            _interval(told["events_with_a_cheat_beyond_passed"]),
+            _interval(intervals["events_with_a_cheat_beyond_passed"]),
             "0",
-            none_of(told["events_with_a_cheat_beyond_passed"]),
+            none_of(intervals["events_with_a_cheat_beyond_passed"]),
         ),
         (
             "cheats within what the policy states PASSED: it lets so much remain",
-            _interval(told["cheats_within_passed"]),
+            _interval(intervals["cheats_within_passed"]),
             "none set",
             "",
         ),
         (
             "of all, structural ones, which no reader of features has to see",
-            _interval(told["structural_passed"]),
+            _interval(intervals["structural_passed"]),
             "0",
-            none_of(told["structural_passed"]),
+            none_of(intervals["structural_passed"]),
         ),
         (
             "of all, graded ones",
-            _interval(told["graded_passed"]),
+            _interval(intervals["graded_passed"]),
             "0",
-            none_of(told["graded_passed"]),
+            none_of(intervals["graded_passed"]),
         ),
         (
             "cheats PASSED if a control that cannot be made is granted",
-            _interval(told["cheats_granted"]),
+            _interval(intervals["cheats_granted"]),
             "0",
-            none_of(told["cheats_granted"]),
+            none_of(intervals["cheats_granted"]),
         ),
         (
             "honest PASSED, 300 images a class or more",
-            _interval(told["honest_passed"]),
+            _interval(intervals["honest_passed"]),
             "at least 90%",
-            met(told["honest_passed"], at_least=0.9),
+            met(intervals["honest_passed"], at_least=0.9),
         ),
         (
             "honest FAILED",
-            _interval(told["honest_failed"]),
+            _interval(intervals["honest_failed"]),
             "at most 2%",
-            met(told["honest_failed"], at_most=0.02),
+            met(intervals["honest_failed"], at_most=0.02),
         ),
         (
             "of them another architecture",
-            _interval(told["elsewhere_failed"]),
+            _interval(intervals["elsewhere_failed"]),
             "at most 2%",
-            met(told["elsewhere_failed"], at_most=0.02),
+            met(intervals["elsewhere_failed"], at_most=0.02),
         ),
         (
             "another audit seed: verdict differs",
@@ -217,12 +218,12 @@ def _stated(f: Facts) -> str:
 
 def _by_data(f: Facts) -> list[str]:
     rows = [
-        (f"`{data}`", _interval(told)) for data, told in f["honest_passed_share_by_data"].items()
+        (f"`{data}`", _interval(share)) for data, share in f["honest_passed_share_by_data"].items()
     ]
     presets = [(f"`{preset}`", "all", *counts) for preset, counts in f["by_preset"].items()] + [
         (f"`{preset}`", data, *counts)
-        for data, told in f["by_preset_by_data"].items()
-        for preset, counts in told.items()
+        for data, by_preset in f["by_preset_by_data"].items()
+        for preset, counts in by_preset.items()
     ]
     return [
         "## By data set",
@@ -242,9 +243,9 @@ def _kinds(f: Facts) -> list[str]:
             f["refused"].get(kind, 0),
             _held(f["held"][kind]),
             "; ".join(
-                f"{data} {'/'.join(map(str, told[kind]))}"
-                for data, told in f["kinds_by_data"].items()
-                if kind in told
+                f"{data} {'/'.join(map(str, by_kind[kind]))}"
+                for data, by_kind in f["kinds_by_data"].items()
+                if kind in by_kind
             ),
         )
         for kind, counts in f["kinds"].items()
@@ -266,18 +267,18 @@ def _kinds(f: Facts) -> list[str]:
     ]
 
 
-def _held(told: Facts) -> str:
-    share = "not known" if told["share"] is None else f"{told['share']:.2f}"
-    return f"{share} (by {', '.join(told['by'])})"
+def _held(holding: Facts) -> str:
+    share = "not known" if holding["share"] is None else f"{holding['share']:.2f}"
+    return f"{share} (by {', '.join(holding['by'])})"
 
 
 def _choice(f: Facts) -> list[str]:
-    told = f["choice_sets"]
+    figures = f["choice_sets"]
     rows = [
-        ("events", told["events"]),
-        ("cheats PASSED", _share(told["false_pass"], told["cheats"])),
-        ("honest PASSED", _share(told["honest_passed"], told["honest"])),
-        ("honest FAILED", _share(told["false_fail"], told["honest"])),
+        ("events", figures["events"]),
+        ("cheats PASSED", _share(figures["false_pass"], figures["cheats"])),
+        ("honest PASSED", _share(figures["honest_passed"], figures["honest"])),
+        ("honest FAILED", _share(figures["false_fail"], figures["honest"])),
     ]
     return [
         "## On what could set the margins",
@@ -292,8 +293,8 @@ def _choice(f: Facts) -> list[str]:
 def _candidates(f: Facts) -> list[str]:
     results = (PASSED, INCONCLUSIVE, FAILED)
     rows = [
-        (f"`{name}`", told["kind"], *(told.get(result, 0) for result in results))
-        for name, told in f["verdicts"].items()
+        (f"`{name}`", verdicts["kind"], *(verdicts.get(result, 0) for result in results))
+        for name, verdicts in f["verdicts"].items()
     ]
     return ["## Verdicts", "", *_table(("candidate", "kind", *results), rows)]
 
@@ -314,7 +315,7 @@ def _levels(f: Facts) -> list[str]:
 def _matrix(f: Facts) -> list[str]:
     names = [name for name in AUDITS if any(name in row for row in f["matrix"].values())]
     rows = [
-        (f"`{row}`", *(told.get(name, "") for name in names)) for row, told in f["matrix"].items()
+        (f"`{row}`", *(cells.get(name, "") for name in names)) for row, cells in f["matrix"].items()
     ]
     return [
         "## Audits by cheats",

@@ -31,8 +31,8 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
     everything = list(judging.cases(events, seeds))
     if not everything:
         raise SystemExit("Nothing was measured yet with these audits: run it without --report.")
-    found = [_judged(case, 1.0) for case in everything]
-    first = [one for one in found if one.case.seed == seeds[0]]
+    judged_cases = [_judged(case, 1.0) for case in everything]
+    first = [one for one in judged_cases if one.case.seed == seeds[0]]
     measured = [one for one in first if not one.case.choice]
     chosen = [one for one in first if one.case.choice]
     cases = [one.case for one in measured] or [one.case for one in first]
@@ -45,7 +45,7 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
         **tally.rates(measured),
         **tally.tables(measured),
         "choice_sets": tally.rates(chosen) | tally.tables(chosen),
-        "flips": flips(found),
+        "flips": flips(judged_cases),
         "verdicts": verdicts(measured),
         "levels": levels(first),
         "matrix": matrix(cases),
@@ -87,18 +87,20 @@ def _scaled(rule: Rule, scale: float) -> Rule:
     return rule.model_copy(update={n: v if v is None else v * scale for n, v in sides.items()})
 
 
-def partly(events: Sequence[Event], found: Sequence[Judged]) -> list[str]:
+def partly(events: Sequence[Event], judged_cases: Sequence[Judged]) -> list[str]:
     """Events that lack a candidate which takes no training: a run was cut short there."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for one in found:
-        seen[one.case.event].add(one.case.candidate)
-    return [e.name for e in events if e.name in seen and not untrained(e) <= seen[e.name]]
+    candidates: dict[str, set[str]] = defaultdict(set)
+    for one in judged_cases:
+        candidates[one.case.event].add(one.case.candidate)
+    return [
+        e.name for e in events if e.name in candidates and not untrained(e) <= candidates[e.name]
+    ]
 
 
-def flips(found: Sequence[Judged]) -> Facts:
+def flips(judged_cases: Sequence[Judged]) -> Facts:
     """Pairs of one candidate of one event under two audit seeds, and verdicts that differ."""
     pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for one in found:
+    for one in judged_cases:
         pairs[one.case.event, one.case.candidate].append(one.result)
     both = [results for results in pairs.values() if len(results) > 1]
     return {
@@ -108,20 +110,20 @@ def flips(found: Sequence[Judged]) -> Facts:
     }
 
 
-def verdicts(found: Sequence[Judged]) -> Facts:
+def verdicts(judged_cases: Sequence[Judged]) -> Facts:
     """Verdicts of every candidate, over the events."""
-    told: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in found:
-        told[one.case.candidate][one.result] += 1
-    kinds = {one.case.candidate: one.case.kind for one in found}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in judged_cases:
+        counts[one.case.candidate][one.result] += 1
+    kinds = {one.case.candidate: one.case.kind for one in judged_cases}
     order = {HONEST: 0, EDIT: 1, BASELINE: 2, CHEAT: 3}
-    names = sorted(told, key=lambda name: (order[kinds[name]], name))
-    return {name: {"kind": kinds[name], **dict(sorted(told[name].items()))} for name in names}
+    names = sorted(counts, key=lambda name: (order[kinds[name]], name))
+    return {name: {"kind": kinds[name], **dict(sorted(counts[name].items()))} for name in names}
 
 
-def levels(found: Sequence[Judged]) -> Facts:
+def levels(judged_cases: Sequence[Judged]) -> Facts:
     """How a verdict without retrained models (L2) relates to the one with them (L3)."""
-    both = [one for one in found if one.apart is not None]
+    both = [one for one in judged_cases if one.apart is not None]
     table = Counter(f"L2 {one.apart}, L3 {one.result}" for one in both)
     failed = [one for one in both if one.result == FAILED]
     shallow = [one for one in both if one.case.candidate in SHALLOW]
@@ -178,8 +180,8 @@ def _far(figure: Any) -> bool:
 
 def curve_point(cases: Sequence[Case], seed: int, scale: float) -> Facts:
     """False passes and false fails with all margins times `scale`."""
-    found = [_judged(case, scale) for case in cases if case.seed == seed]
-    cheats, honest = of_kind(found, CHEAT), of_kind(found, HONEST)
+    judged_cases = [_judged(case, scale) for case in cases if case.seed == seed]
+    cheats, honest = of_kind(judged_cases, CHEAT), of_kind(judged_cases, HONEST)
     return {
         "scale": scale,
         "false_pass": count(cheats, PASSED),
@@ -191,27 +193,29 @@ def curve_point(cases: Sequence[Case], seed: int, scale: float) -> Facts:
     }
 
 
-def reasons(found: Sequence[Judged]) -> Facts:
+def reasons(judged_cases: Sequence[Judged]) -> Facts:
     """Why honest candidates did not pass, the most frequent first."""
-    told: Counter[str] = Counter()
-    for one in of_kind(found, HONEST):
+    frequencies: Counter[str] = Counter()
+    for one in of_kind(judged_cases, HONEST):
         if one.result != PASSED:
             rows = [r.name for r in one.rows if r.required and r.outcome != "within"]
             controls = [r.split(" came out")[0] for r in one.reasons if r.startswith("Control")]
-            told.update([*rows, *controls])
-    return dict(told.most_common(12))
+            frequencies.update([*rows, *controls])
+    return dict(frequencies.most_common(12))
 
 
 def cost(cases: Sequence[Case]) -> Facts:
     """Median CPU seconds of each audit of a candidate, its yardstick present; forward passes."""
-    told: dict[str, list[float]] = defaultdict(list)
+    cpu_seconds: dict[str, list[float]] = defaultdict(list)
     passes: dict[str, list[float]] = defaultdict(list)
     for case in cases:
         for name, seconds in case.seconds.items():
-            told[name].append(seconds)
+            cpu_seconds[name].append(seconds)
         for name, passed in case.passes.items():
             passes[name].append(passed)
     return {
-        "median_cpu_seconds": {name: round(median(found), 3) for name, found in told.items()},
-        "most_forward_passes": {name: round(max(found), 2) for name, found in passes.items()},
+        "median_cpu_seconds": {
+            name: round(median(spent), 3) for name, spent in cpu_seconds.items()
+        },
+        "most_forward_passes": {name: round(max(counts), 2) for name, counts in passes.items()},
     }

@@ -22,33 +22,35 @@ MANY = 300
 ELSEWHERE = "retrained_elsewhere"
 
 
-def of_kind(found: Iterable[Judged], kind: str) -> list[Judged]:
-    return [one for one in found if one.case.kind == kind]
+def of_kind(verdicts: Iterable[Judged], kind: str) -> list[Judged]:
+    return [one for one in verdicts if one.case.kind == kind]
 
 
-def count(found: Iterable[Judged], result: str) -> int:
-    return sum(one.result == result for one in found)
+def count(verdicts: Iterable[Judged], result: str) -> int:
+    return sum(one.result == result for one in verdicts)
 
 
-def counts(found: Iterable[Judged]) -> list[int]:
+def counts(verdicts: Iterable[Judged]) -> list[int]:
     """[PASSED, INCONCLUSIVE, FAILED]."""
-    judged = list(found)
+    judged = list(verdicts)
     return [count(judged, result) for result in (PASSED, INCONCLUSIVE, FAILED)]
 
 
-def clusters(found: Iterable[Judged], hit: Callable[[Judged], bool]) -> list[Cluster]:
+def clusters(verdicts: Iterable[Judged], hit: Callable[[Judged], bool]) -> list[Cluster]:
     """One for each event, in the order of their names.
 
     Raises:
         ValueError: a candidate of an event is there twice.
     """
-    told: dict[str, dict[str, bool]] = defaultdict(dict)
-    for one in found:
-        own = told[one.case.event]
+    hits_by_event: dict[str, dict[str, bool]] = defaultdict(dict)
+    for one in verdicts:
+        own = hits_by_event[one.case.event]
         if one.case.candidate in own:
             raise ValueError(f"{one.case.candidate} of {one.case.event} would be counted twice.")
         own[one.case.candidate] = hit(one)
-    return [Cluster(hits=sum(own.values()), of=len(own)) for _, own in sorted(told.items())]
+    return [
+        Cluster(hits=sum(own.values()), of=len(own)) for _, own in sorted(hits_by_event.items())
+    ]
 
 
 LEAST_OTHERS = 2
@@ -116,11 +118,11 @@ def by_share(cheats: Sequence[Judged]) -> tuple[list[Judged], list[Judged]]:
 
 def held_by_kind(cheats: Sequence[Judged]) -> Facts:
     """Of each kind the share by which it is counted, and who says so, over its events."""
-    told: dict[str, list[Held]] = defaultdict(list)
+    holds_by_kind: dict[str, list[Held]] = defaultdict(list)
     for (_, name), own in held(cheats).items():
-        told[name].append(own)
+        holds_by_kind[name].append(own)
     every = {}
-    for name, own in told.items():
+    for name, own in holds_by_kind.items():
         shares = [each.share for each in own if each.share is not None]
         every[name] = {
             "share": round(fmean(shares), 3) if shares else None,
@@ -129,9 +131,9 @@ def held_by_kind(cheats: Sequence[Judged]) -> Facts:
     return every
 
 
-def rates(found: Sequence[Judged]) -> Facts:
+def rates(verdicts: Sequence[Judged]) -> Facts:
     """What went wrong, counted, and with intervals by event."""
-    cheats, honest = of_kind(found, CHEAT), of_kind(found, HONEST)
+    cheats, honest = of_kind(verdicts, CHEAT), of_kind(verdicts, HONEST)
     able = [one for one in honest if (one.power or 0.0) >= POWER]
     many = [one for one in honest if one.case.images >= MANY]
     wrong = [one for one in cheats if one.result == PASSED]
@@ -142,7 +144,7 @@ def rates(found: Sequence[Judged]) -> Facts:
     )
 
     return {
-        "events": len({one.case.event for one in found}),
+        "events": len({one.case.event for one in verdicts}),
         "cheats": len(cheats),
         "kinds_of_cheats": len({one.case.candidate for one in cheats}),
         "false_pass": len(wrong),
@@ -164,28 +166,28 @@ def rates(found: Sequence[Judged]) -> Facts:
         "false_fail_with_power": count(able, FAILED),
         "inconclusive_with_power": count(able, INCONCLUSIVE),
         "intervals": {
-            "events_with_a_cheat_passed": _told(by_event, cheats, _passed),
-            "deciding_events_with_a_cheat_passed": _told(
+            "events_with_a_cheat_passed": _share_of(by_event, cheats, _passed),
+            "deciding_events_with_a_cheat_passed": _share_of(
                 by_event, _deciding(cheats, honest), _passed
             ),
-            "cheats_passed": _told(clustered, cheats, _passed),
-            "events_with_a_cheat_beyond_passed": _told(by_event, beyond, _passed),
-            "cheats_beyond_passed": _told(clustered, beyond, _passed),
-            "cheats_within_passed": _told(clustered, allowed, _passed),
-            "structural_passed": _told(clustered, structural, _passed),
-            "graded_passed": _told(clustered, graded, _passed),
-            "cheats_granted": _told(clustered, cheats, lambda one: one.granted == PASSED),
-            "honest_passed": _told(clustered, many, _passed),
-            "honest_failed": _told(clustered, honest, _failed),
-            "elsewhere_failed": _told(clustered, elsewhere, _failed),
+            "cheats_passed": _share_of(clustered, cheats, _passed),
+            "events_with_a_cheat_beyond_passed": _share_of(by_event, beyond, _passed),
+            "cheats_beyond_passed": _share_of(clustered, beyond, _passed),
+            "cheats_within_passed": _share_of(clustered, allowed, _passed),
+            "structural_passed": _share_of(clustered, structural, _passed),
+            "graded_passed": _share_of(clustered, graded, _passed),
+            "cheats_granted": _share_of(clustered, cheats, lambda one: one.granted == PASSED),
+            "honest_passed": _share_of(clustered, many, _passed),
+            "honest_failed": _share_of(clustered, honest, _failed),
+            "elsewhere_failed": _share_of(clustered, elsewhere, _failed),
         },
     }
 
 
-def _named(found: Iterable[Judged]) -> list[str]:
+def _named(verdicts: Iterable[Judged]) -> list[str]:
     """Those that PASSED, with their event."""
     return sorted(
-        f"{one.case.candidate} in {one.case.event}" for one in found if one.result == PASSED
+        f"{one.case.candidate} in {one.case.event}" for one in verdicts if one.result == PASSED
     )
 
 
@@ -203,21 +205,21 @@ def _failed(one: Judged) -> bool:
     return one.result == FAILED
 
 
-def _told(
+def _share_of(
     interval: Callable[[list[Cluster]], Share],
-    found: Sequence[Judged],
+    verdicts: Sequence[Judged],
     hit: Callable[[Judged], bool],
 ) -> Facts | None:
     """The share as JSON; None where there is nothing to count, which is no share of zero."""
-    return dict(interval(clusters(found, hit)).to_json()) if found else None
+    return dict(interval(clusters(verdicts, hit)).to_json()) if verdicts else None
 
 
-def tables(found: Sequence[Judged]) -> Facts:
+def tables(verdicts: Sequence[Judged]) -> Facts:
     """Verdicts by kind of cheat and by preset, honest shares, each also by data set."""
-    cheats, honest = of_kind(found, CHEAT), of_kind(found, HONEST)
-    edits = of_kind(found, EDIT)
+    cheats, honest = of_kind(verdicts, CHEAT), of_kind(verdicts, HONEST)
+    edits = of_kind(verdicts, EDIT)
     many = [one for one in honest if one.case.images >= MANY]
-    share = _told(clustered, many, _passed)
+    share = _share_of(clustered, many, _passed)
     return {
         "kinds": _by_name(cheats),
         "kinds_by_data": {data: _by_name(own) for data, own in _by_data(cheats)},
@@ -227,7 +229,7 @@ def tables(found: Sequence[Judged]) -> Facts:
         "granted_by_kind": _by_name(cheats, lambda one: one.granted),
         "honest_passed_share": share["share"] if share else None,
         "honest_passed_share_by_data": {
-            data: _told(clustered, own, _passed) for data, own in _by_data(many)
+            data: _share_of(clustered, own, _passed) for data, own in _by_data(many)
         },
         "by_preset": _by_name(edits) | _ladder(edits),
         "by_preset_by_data": {data: _by_name(own) | _ladder(own) for data, own in _by_data(edits)},
@@ -235,15 +237,15 @@ def tables(found: Sequence[Judged]) -> Facts:
 
 
 def _by_name(
-    found: Iterable[Judged], result: Callable[[Judged], str] = lambda one: one.result
+    verdicts: Iterable[Judged], result: Callable[[Judged], str] = lambda one: one.result
 ) -> dict[str, list[int]]:
     """[PASSED, INCONCLUSIVE, FAILED] of each candidate, over the events."""
-    told: dict[str, list[str]] = defaultdict(list)
-    for one in found:
-        told[one.case.candidate].append(result(one))
+    results_by_name: dict[str, list[str]] = defaultdict(list)
+    for one in verdicts:
+        results_by_name[one.case.candidate].append(result(one))
     return {
         name: [results.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
-        for name, results in told.items()
+        for name, results in results_by_name.items()
     }
 
 
@@ -258,13 +260,13 @@ def _ladder(edits: Iterable[Judged]) -> dict[str, list[int]]:
     PASSED where one of them is, else the verdict on the last of them; an event that lacks the last
     one was cut short and is not counted.
     """
-    told: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+    attempts_by_audit: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     for one in edits:
         if one.attempt is not None:
-            told[one.case.event, one.case.seed][one.case.candidate] = one.attempt
+            attempts_by_audit[one.case.event, one.case.seed][one.case.candidate] = one.attempt
     ends = [
         PASSED if PASSED in own.values() else own[RUNGS[-1]]
-        for own in told.values()
+        for own in attempts_by_audit.values()
         if RUNGS[-1] in own
     ]
     counted = [ends.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
@@ -273,14 +275,14 @@ def _ladder(edits: Iterable[Judged]) -> dict[str, list[int]]:
 
 def _refused(cheats: Iterable[Judged]) -> dict[str, int]:
     """How often a kind was refused because a control could not be made of it."""
-    told: dict[str, int] = defaultdict(int)
+    refusals: dict[str, int] = defaultdict(int)
     for one in cheats:
-        told[one.case.candidate] += bool(one.case.impossible)
-    return {name: times for name, times in told.items() if times}
+        refusals[one.case.candidate] += bool(one.case.impossible)
+    return {name: times for name, times in refusals.items() if times}
 
 
-def _by_data(found: Iterable[Judged]) -> list[tuple[str, list[Judged]]]:
-    told: dict[str, list[Judged]] = defaultdict(list)
-    for one in found:
-        told[one.case.data].append(one)
-    return sorted(told.items())
+def _by_data(verdicts: Iterable[Judged]) -> list[tuple[str, list[Judged]]]:
+    verdicts_by_data: dict[str, list[Judged]] = defaultdict(list)
+    for one in verdicts:
+        verdicts_by_data[one.case.data].append(one)
+    return sorted(verdicts_by_data.items())
