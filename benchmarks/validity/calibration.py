@@ -14,16 +14,13 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from benchmarks.validity import nets
 from benchmarks.validity.intervals import clustered
 from benchmarks.validity.judging import HONEST, Judged
-from benchmarks.validity.tally import clusters
+from benchmarks.validity.tally import SAME_RECIPE, clusters
 from compliance.verdict import PASSED
 
 GROUPS = ((0.0, 0.5), (0.5, 0.8), (0.8, 1.0))
 """Forecasts that are counted together; the last one is what a plan calls likely."""
-SAME_RECIPE = frozenset(f"retrained_{seed}" for seed in nets.HONEST)
-"""Honest models of the event's own recipe; others were trained longer, or are another network."""
 TARGET = 10.0
 """Points between the mean forecast and the share that passed, where a pass is likely."""
 

@@ -165,6 +165,12 @@ def _targets(f: Facts) -> list[str]:
             met(intervals["honest_passed"], at_least=0.9),
         ),
         (
+            "of them trained by the event's own recipe",
+            _interval(intervals["honest_same_recipe_passed"]),
+            "at least 90%",
+            met(intervals["honest_same_recipe_passed"], at_least=0.9),
+        ),
+        (
             "honest FAILED",
             _interval(intervals["honest_failed"]),
             "at most 2%",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -49,7 +50,10 @@ def write(plan: Sequence[tuple[Event, int]], *, quick: bool) -> None:
         "verdicts": verdicts(measured),
         "levels": levels(first),
         "matrix": matrix(cases),
-        "operating_curve": [curve_point(cases, seeds[0], scale) for scale in SCALES],
+        "operating_curve": [
+            curve_point(_all_judged(cases, scale) if scale != 1 else measured or first, scale)
+            for scale in SCALES
+        ],
         "reasons": reasons(measured),
         "forecast": calibration.to_json(calibration.groups(measured)),
         "cost": cost(cases),
@@ -64,8 +68,12 @@ def _policy_of(case: Case) -> str:
 
 
 def _judged(case: Case, scale: float) -> Judged:
-    policy = scaled(load_policy(_policy_of(case)), scale)
-    return judging.judged(case, policy, load_policy("l2-v2"))
+    return judging.judged(case, _policy(_policy_of(case), scale), _policy("l2-v2", 1.0))
+
+
+@cache
+def _policy(name: str, scale: float) -> Policy:
+    return scaled(load_policy(name), scale)
 
 
 def scaled(policy: Policy, scale: float) -> Policy:
@@ -178,9 +186,12 @@ def _far(figure: Any) -> bool:
     )
 
 
-def curve_point(cases: Sequence[Case], seed: int, scale: float) -> Facts:
-    """False passes and false fails with all margins times `scale`."""
-    judged_cases = [_judged(case, scale) for case in cases if case.seed == seed]
+def _all_judged(cases: Sequence[Case], scale: float) -> list[Judged]:
+    return [_judged(case, scale) for case in cases]
+
+
+def curve_point(judged_cases: Sequence[Judged], scale: float) -> Facts:
+    """False passes and false fails of what was judged with all margins times `scale`."""
     cheats, honest = of_kind(judged_cases, CHEAT), of_kind(judged_cases, HONEST)
     return {
         "scale": scale,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from benchmarks.validity import nets
 from benchmarks.validity.bench import RENEWED
 from benchmarks.validity.cheats import CHEATS
 from benchmarks.validity.intervals import Cluster, Share, by_event, clustered
@@ -20,6 +21,8 @@ POWER = 0.8
 MANY = 300
 """Held-out images of a class from which a share of honest models is asked for."""
 ELSEWHERE = "retrained_elsewhere"
+SAME_RECIPE = frozenset(f"retrained_{seed}" for seed in nets.HONEST)
+"""Honest models of the event's own recipe; others were trained longer, or are another network."""
 
 
 def of_kind(verdicts: Iterable[Judged], kind: str) -> list[Judged]:
@@ -138,6 +141,7 @@ def rates(verdicts: Sequence[Judged]) -> Facts:
     many = [one for one in honest if one.case.images >= MANY]
     wrong = [one for one in cheats if one.result == PASSED]
     elsewhere = [one for one in honest if one.case.candidate == ELSEWHERE]
+    same = [one for one in many if one.case.candidate in SAME_RECIPE]
     beyond, allowed = by_share(cheats)
     structural, graded = (
         [one for one in cheats if one.case.grade == grade] for grade in ("structural", "graded")
@@ -178,6 +182,7 @@ def rates(verdicts: Sequence[Judged]) -> Facts:
             "graded_passed": _share_of(clustered, graded, _passed),
             "cheats_granted": _share_of(clustered, cheats, lambda one: one.granted == PASSED),
             "honest_passed": _share_of(clustered, many, _passed),
+            "honest_same_recipe_passed": _share_of(clustered, same, _passed),
             "honest_failed": _share_of(clustered, honest, _failed),
             "elsewhere_failed": _share_of(clustered, elsewhere, _failed),
         },

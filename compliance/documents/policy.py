@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -43,6 +44,12 @@ Assurance = Literal["L1", "L2", "L3"]
 Outcome = Literal["FAILED", "INCONCLUSIVE"]
 Kind = Literal["probe", "few_labels", "geometry", "nonlinear", "earlier"]
 """Kinds of readers, each of which sees what the others miss; docs/policies.md."""
+
+
+@lru_cache(maxsize=65536)
+def _matches(measurement: str, glob: str) -> bool:
+    """`fnmatchcase`, remembered: an event asks about the same few hundred names for every model."""
+    return fnmatchcase(measurement, glob)
 
 
 class Rule(Strict):
@@ -109,7 +116,7 @@ class Rule(Strict):
 
     def names(self, measurement: str) -> bool:
         """Whether the rule speaks about this measurement."""
-        return fnmatchcase(measurement, self.measurement)
+        return _matches(measurement, self.measurement)
 
     @property
     def deep(self) -> bool:
