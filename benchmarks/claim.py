@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -85,8 +86,8 @@ def main() -> None:
 def audited(claims: Sequence[Facts]) -> Facts:
     """Seconds by the clock and of the processors, and the answers, of one `damp audit`."""
     with tempfile.TemporaryDirectory() as folder:
-        # where the claim's data come from, and where they lie decoded
-        office = Office(Path(folder), PYTHONPATH=str(ROOT), **{data.CACHE: str(data.cache())})
+        office = Office(Path(folder), PYTHONPATH=str(ROOT))
+        _hand_over_images(office.folder / "state" / "validity")
         files = []
         for number, claim in enumerate(claims):
             files.append(office.folder / f"claim{number}.yaml")
@@ -98,6 +99,14 @@ def audited(claims: Sequence[Facts]) -> Facts:
             "cpu_seconds": round(_of_children() - spent, 1),
             "claims": content if isinstance(content, list) else [content],
         }
+
+
+def _hand_over_images(place: Path) -> None:
+    """Decoded images to where the claim's data look for them: allowed code may read the state
+    folder, writes nothing and gets no variable of ours."""
+    place.mkdir(parents=True)
+    for images in data.cache().glob("*.npz"):
+        shutil.copy(images, place)
 
 
 def _of_children() -> float:

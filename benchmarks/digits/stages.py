@@ -180,11 +180,19 @@ def _training(home: Home, params: Facts, forget: Sequence[int]) -> Training:
         spec=spec,
         data_version=versions.version(dataset, home).version,
         classes=dataset.classes,
-        architecture=recipes.get(params["recipe"]).architecture,
-        recipe=params["recipe"],
+        architecture=recipes.get(_recipe(params)).architecture,
+        recipe=_recipe(params),
         forget=tuple(sorted(forget)),
         retired=(),
     )
+
+
+def _recipe(params: Facts) -> str:
+    """By name, or the whole path of its file: a request looks for it beside itself."""
+    from flows.models import recipes
+
+    named = str(params["recipe"])
+    return str(Path(named).resolve()) if recipes.is_file(named) else named
 
 
 def _name(params: Facts, wanted: Facts) -> str:
@@ -212,7 +220,7 @@ def _request(params: Facts, wanted: Facts) -> str:
         architecture=None,
         data=_source(params),
         data_root=Path(params["root"]).resolve() if params.get("root") else None,
-        recipe=params["recipe"],
+        recipe=_recipe(params),
         policy=params["policy"],
         regulation="other",
         preset=wanted["preset"],
