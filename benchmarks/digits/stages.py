@@ -101,7 +101,7 @@ def train_references(home: Home, params: Facts) -> None:
 def event(home: Home, params: Facts) -> None:
     """Every event, from its request to its closed ledger entry."""
     from flows.cli import console
-    from flows.intake import requests
+    from flows.intake import model_checks, requests
     from flows.orchestration import engine
     from flows.records import status
 
@@ -109,7 +109,8 @@ def event(home: Home, params: Facts) -> None:
         file = home.root / "requests" / f"{_name(params, wanted)}.yaml"
         if not file.exists():
             write_atomically(file, _request(params, wanted).encode())
-        requests.submit(home, file)
+        accept = model_checks.LENIENT if params.get("lenient") else model_checks.STRICT
+        requests.submit(home, file, accept)
     with console.bars():
         engine.carry_out(home, requests.pending(home))
     _leave(params, "events.json", [each.to_json() for each in status.all_events(home)])
