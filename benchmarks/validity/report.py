@@ -226,7 +226,9 @@ def cost(cases: Sequence[Case]) -> Facts:
             passes[name].append(passed)
     return {
         "median_cpu_seconds": {
-            name: round(median(spent), 3) for name, spent in cpu_seconds.items()
+            name: round(median(spent), 3) for name, spent in sorted(cpu_seconds.items())
         },
-        "most_forward_passes": {name: round(max(counts), 2) for name, counts in passes.items()},
+        "most_forward_passes": {
+            name: round(max(counts), 2) for name, counts in sorted(passes.items())
+        },
     }
