@@ -17,8 +17,9 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-STAGES = ("data-version", "base-model", "references", "event", "results")
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+from benchmarks.digits.stages import STAGES
+from benchmarks.size.common import SHARED
+
 PLACE = Path(".cache/data-sets")
 ARCHIVES: Mapping[str, str | None] = {
     "mnist": None,

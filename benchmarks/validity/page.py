@@ -99,89 +99,58 @@ def none_of(share: Facts | None) -> str:
     return "**missed**" if share["hits"] else f"none; the rate is at most {high:.1%}"
 
 
+def _none(key: str, figure: str, intervals: Facts) -> tuple[str, str, str, str]:
+    """A row whose target is that it never happens."""
+    return figure, _interval(intervals[key]), "0", none_of(intervals[key])
+
+
+def _most(key: str, figure: str, intervals: Facts) -> tuple[str, str, str, str]:
+    """A row whose target is nine of ten."""
+    return figure, _interval(intervals[key]), "at least 90%", met(intervals[key], at_least=0.9)
+
+
+def _few(key: str, figure: str, intervals: Facts) -> tuple[str, str, str, str]:
+    """A row whose target is two of a hundred."""
+    return figure, _interval(intervals[key]), "at most 2%", met(intervals[key], at_most=0.02)
+
+
 def _targets(f: Facts) -> list[str]:
-    flip, level, intervals = f["flips"], f["levels"], f["intervals"]
+    flip, level, shares = f["flips"], f["levels"], f["intervals"]
     rows = [
         ("events on data that set no margin", f["events"], "at least 30", f["events"] >= 30),
         ("kinds of cheats", f["kinds_of_cheats"], "at least 32", f["kinds_of_cheats"] >= 32),
-        (
-            "events in which a cheat PASSED",
-            _interval(intervals["events_with_a_cheat_passed"]),
-            "0",
-            none_of(intervals["events_with_a_cheat_passed"]),
-        ),
-        (
+        _none("events_with_a_cheat_passed", "events in which a cheat PASSED", shares),
+        _none(
+            "deciding_events_with_a_cheat_passed",
             "the same, of the events in which an honest model PASSED",
-            _interval(intervals["deciding_events_with_a_cheat_passed"]),
-            "0",
-            none_of(intervals["deciding_events_with_a_cheat_passed"]),
+            shares,
         ),
-        (
-            "cheats PASSED",
-            _interval(intervals["cheats_passed"]),
-            "0",
-            none_of(intervals["cheats_passed"]),
-        ),
-        (
+        _none("cheats_passed", "cheats PASSED", shares),
+        _none(
+            "cheats_beyond_passed",
             f"cheats beyond the policy's share ({_stated(f)}) PASSED",
-            _interval(intervals["cheats_beyond_passed"]),
-            "0",
-            none_of(intervals["cheats_beyond_passed"]),
+            shares,
         ),
-        (
-            "events in which one of those PASSED",
-            _interval(intervals["events_with_a_cheat_beyond_passed"]),
-            "0",
-            none_of(intervals["events_with_a_cheat_beyond_passed"]),
-        ),
+        _none("events_with_a_cheat_beyond_passed", "events in which one of those PASSED", shares),
         (
             "cheats within what the policy states PASSED: it lets so much remain",
-            _interval(intervals["cheats_within_passed"]),
+            _interval(shares["cheats_within_passed"]),
             "none set",
             "",
         ),
-        (
+        _none(
+            "structural_passed",
             "of all, structural ones, which no reader of features has to see",
-            _interval(intervals["structural_passed"]),
-            "0",
-            none_of(intervals["structural_passed"]),
+            shares,
         ),
-        (
-            "of all, graded ones",
-            _interval(intervals["graded_passed"]),
-            "0",
-            none_of(intervals["graded_passed"]),
+        _none("graded_passed", "of all, graded ones", shares),
+        _none(
+            "cheats_granted", "cheats PASSED if a control that cannot be made is granted", shares
         ),
-        (
-            "cheats PASSED if a control that cannot be made is granted",
-            _interval(intervals["cheats_granted"]),
-            "0",
-            none_of(intervals["cheats_granted"]),
-        ),
-        (
-            "honest PASSED, 300 images a class or more",
-            _interval(intervals["honest_passed"]),
-            "at least 90%",
-            met(intervals["honest_passed"], at_least=0.9),
-        ),
-        (
-            "of them trained by the event's own recipe",
-            _interval(intervals["honest_same_recipe_passed"]),
-            "at least 90%",
-            met(intervals["honest_same_recipe_passed"], at_least=0.9),
-        ),
-        (
-            "honest FAILED",
-            _interval(intervals["honest_failed"]),
-            "at most 2%",
-            met(intervals["honest_failed"], at_most=0.02),
-        ),
-        (
-            "of them another architecture",
-            _interval(intervals["elsewhere_failed"]),
-            "at most 2%",
-            met(intervals["elsewhere_failed"], at_most=0.02),
-        ),
+        _most("honest_passed", "honest PASSED, 300 images a class or more", shares),
+        _most("honest_same_recipe_passed", "of them trained by the event's own recipe", shares),
+        _few("honest_failed", "honest FAILED", shares),
+        _few("elsewhere_failed", "of them another architecture", shares),
         (
             "another audit seed: verdict differs",
             _share(flip["flips"], flip["pairs"]),
