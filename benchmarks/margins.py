@@ -386,7 +386,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.margins", description=__doc__)
     parser.add_argument("--only", default="", help="events whose names begin so")
-    parser.add_argument("--policy", default="default-v4", help="name or file")
+    parser.add_argument("--policy", default="default-v5", help="name or file")
     parser.add_argument("--report", action="store_true", help="judge what is there")
     asked = parser.parse_args()
     torch.set_num_threads(1)

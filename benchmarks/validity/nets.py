@@ -20,7 +20,7 @@ RESIDUAL = "benchmarks.validity.nets:residual"
 CNN = "damp:cnn"
 FIRST_REFERENCE = 1000
 """Seed of the first reference; the policy says how many there are."""
-SMALL_POLICY, POLICY = "demo-v3", "default-v4"
+SMALL_POLICY, POLICY = "demo-v3", "default-v5"
 """By the number of held-out images of a class: the sets of 8x8 digits have some ninety."""
 MANY = 300
 """Held-out images of a class from which `POLICY` is made for a data set."""

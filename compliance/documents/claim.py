@@ -7,7 +7,7 @@
     edited: {file: after.safetensors, architecture: "damp:cnn", retired: [3]}
     data: {name: digits}
     recipe: digits                      # how the original was trained; without it, capped
-    policy: default-v4
+    policy: default-v5
     references: [r0.safetensors, r1.safetensors, r2.safetensors]     # instead of training them
     unseen: {name: "letters:load"}      # rows of classes that nobody was trained on
     qualification: {file: theirs.dsse.json, trust: theirs-trust.json}   # of their procedure

@@ -69,6 +69,9 @@ class Rule(Strict):
     `required`: must be within for a pass, and fails the model outside. `veto`: fails it outside
     too, and holds nothing up where the samples do not tell: for single readers beside a pooled one
     that is required, so that no reader that overshoots hides one that remembers.
+
+    `same_architecture`: outside, it fails only a model of the retrained models' architecture. One of
+    another cannot pass there, and is not failed: the measurement was studied between alike models.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]
@@ -81,11 +84,14 @@ class Rule(Strict):
     spreads_above: Annotated[float, Field(gt=0)] | None = None
     required: bool = False
     veto: bool = False
+    same_architecture: bool = False
 
     @model_validator(mode="after")
     def _one_kind_of_margin(self) -> Rule:
         if self.required and self.veto:
             raise ValueError("`required` fails what lies outside already: leave `veto` out")
+        if self.same_architecture and not self.tested:
+            raise ValueError("`same_architecture` limits what fails: it needs `required` or `veto`")
         absolute = self.below is not None or self.above is not None
         kinds = (self.at_most is not None, absolute or self.in_spreads, self.relative)
         if sum(kinds) != 1:
@@ -131,7 +137,12 @@ class Rule(Strict):
         'the 90% interval of the difference lies between -0.2 and +0.1'
         """
         only = "; outside fails, undecided holds nothing up" if self.veto else ""
-        return self._margin_sentence(confidence) + only
+        alike = (
+            "; of another architecture, outside is undecided and no pass"
+            if self.same_architecture
+            else ""
+        )
+        return self._margin_sentence(confidence) + only + alike
 
     def _margin_sentence(self, confidence: float) -> str:
         if self.at_most is not None:
@@ -394,7 +405,7 @@ KEYS_SINCE: dict[str, Any] = {
     "near_margin": None,
     "unseen_classes": 0,
 }
-RULE_KEYS_SINCE = {"veto": False}
+RULE_KEYS_SINCE = {"veto": False, "same_architecture": False}
 """Keys that policies of before do not have, with what they mean without them: a policy that says
 nothing by them keeps the digest that is in ledgers and statements."""
 

@@ -9,7 +9,7 @@
     model: {registry: "digits@champion"}
     data: {name: digits}
     recipe: digits
-    policy: default-v4
+    policy: default-v5
     method: {preset: natural}
 
 A class is named by its index: the name of a class can be the name of a person.

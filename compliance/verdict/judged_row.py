@@ -32,6 +32,8 @@ class JudgedRow:
         margins: The margins as numbers, (below, above); None where the rule has none.
         difference_interval: Of the difference, at this confidence.
         confidence: 1 - 2 alpha, by the level of the policy's tests.
+        held: It lies outside by a rule that was studied between models of one architecture, and the
+            model is of another: nothing fails by it, and nothing passes. The outcome is undecided.
         accept_retrained: Chance that one more retrained model comes out "within".
         detect_original: Chance that a model with the original's value comes out "outside".
     """
@@ -47,6 +49,7 @@ class JudgedRow:
     accept_retrained: float | None = None
     detect_original: float | None = None
     confidence: float = 0.9
+    held: bool = False
 
     @property
     def required(self) -> bool:
@@ -56,7 +59,7 @@ class JudgedRow:
         """
         if self.rule is None or self.outcome == INFORMATIONAL:
             return False
-        return self.rule.required or (self.rule.veto and self.outcome == OUTSIDE)
+        return self.rule.required or self.held or (self.rule.veto and self.outcome == OUTSIDE)
 
     @property
     def counts(self) -> bool:

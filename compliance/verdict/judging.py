@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from statistics import stdev
 from typing import TYPE_CHECKING
@@ -47,8 +48,9 @@ def judge_rows(findings: Sequence[Finding], policy: Policy) -> list[JudgedRow]:
         for finding in findings
         for rule in (policy.rule_for(figure.name) for figure in finding.measurements)
     )
+    measured = _measured(findings, policy, max(1, tests))
     return [
-        *_measured(findings, policy, max(1, tests)),
+        *(_held(measured) if _other_architecture(findings) else measured),
         *_missing(findings, policy),
         *_left_out(findings, policy),
         *_idle(findings, policy),
@@ -59,6 +61,32 @@ def _measured(findings: Sequence[Finding], policy: Policy, tests: int) -> Iterat
     for finding in findings:
         for figure in finding.measurements:
             yield judge_row(finding.audit, figure, policy, tests=tests)
+
+
+OTHER_ARCHITECTURE = (
+    "It lies outside, by what was studied between models of one architecture; the model is of "
+    "another than the retrained models: train references of its architecture to have it decide."
+)
+
+
+def _other_architecture(findings: Sequence[Finding]) -> bool:
+    """Whether the model is of another architecture than the retrained models, as likeness has it.
+
+    Its audit alone compares the two, and sets its figures aside for no other reason.
+    """
+    return any(
+        figure.aside for finding in findings if finding.audit == "similarity"
+        for figure in finding.measurements
+    )  # fmt: skip
+
+
+def _held(rows: Iterable[JudgedRow]) -> Iterator[JudgedRow]:
+    """The rows of a model of another architecture: what only alike models fail by, holds it up."""
+    for row in rows:
+        if row.rule is not None and row.rule.same_architecture and row.outcome == OUTSIDE:
+            yield replace(row, outcome=UNDECIDED, reason=OTHER_ARCHITECTURE, held=True)
+        else:
+            yield row
 
 
 def _missing(findings: Sequence[Finding], policy: Policy) -> Iterator[JudgedRow]:

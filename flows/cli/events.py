@@ -48,7 +48,7 @@ REGULATIONS = ("gdpr", "ccpa", "contract", "recall", "other")
 @data_root
 @preprocessing
 @click.option("--recipe", help="How references are trained; default: the data set's recipe.")
-@click.option("--policy", default="default-v4", show_default=True, help="Policy name or file.")
+@click.option("--policy", default="default-v5", show_default=True, help="Policy name or file.")
 @click.option(
     "--regulation",
     type=click.Choice(REGULATIONS),

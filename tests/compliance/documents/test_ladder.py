@@ -22,7 +22,7 @@ def policy(**changed: object) -> Policy:
     ("name", "attempts"),
     [
         ("default-v2", ("natural", "renewed", "retrain")),
-        ("default-v4", ("natural", "renewed", "retrain")),
+        ("default-v5", ("natural", "renewed", "retrain")),
         ("demo-v3", ("natural", "renewed", "retrain")),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_policy_that_cannot_judge_is_refused_with_its_place(
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names() -> None:
-    with pytest.raises(PolicyError, match="default-v4, demo-v1"):
+    with pytest.raises(PolicyError, match="default-v5, demo-v1"):
         load_policy("defualt-v1")
 
 

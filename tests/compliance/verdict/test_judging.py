@@ -267,3 +267,50 @@ def test_two_retrained_models_alike_show_no_spread_either() -> None:
     row = judge_row("similarity", two, policy(SPREADS))
     assert row.outcome == "undecided"
     assert "train each with a seed of its own" in row.reason
+
+
+ALIKE = Rule(
+    measurement="linear_probe.tail@penultimate", above=0.1, veto=True, same_architecture=True
+)
+
+
+def about(audit: str, figure: Figure) -> Finding:
+    return replace(finding(figure), audit=audit)
+
+
+@pytest.mark.parametrize(
+    ("aside", "outcome", "result"),
+    [("of another architecture", "undecided", "INCONCLUSIVE"), ("", "outside", "FAILED")],
+)
+def test_outside_fails_only_a_model_of_the_same_architecture(
+    aside: str, outcome: str, result: str
+) -> None:
+    likeness = replace(measured("similarity.cka@penultimate", 0.5), aside=aside)
+    within = measured(REQUIRED.measurement, 0.5)
+    rows = judge_rows(
+        [
+            about("similarity", likeness),
+            about("few_shot", within),
+            about("linear_probe", measured(ALIKE.measurement, 0.9)),
+        ],
+        policy(REQUIRED, ALIKE),
+    )
+    (row,) = [row for row in rows if row.rule == ALIKE]
+    assert (row.outcome, row.required) == (outcome, True)
+    assert result_of(rows) == result
+
+
+def test_within_holds_nothing_up_of_another_architecture() -> None:
+    likeness = replace(measured("similarity.cka@penultimate", 0.5), aside="another architecture")
+    findings = [
+        about("similarity", likeness),
+        about("few_shot", measured(REQUIRED.measurement, 0.5)),
+        about("linear_probe", measured(ALIKE.measurement, 0.5)),
+    ]
+    rows = judge_rows(findings, policy(REQUIRED, ALIKE))
+    assert result_of(rows) == "PASSED"
+
+
+def test_what_fails_nothing_needs_no_architecture() -> None:
+    with pytest.raises(ValueError, match="needs `required` or `veto`"):
+        Rule(measurement="few_shot.1@penultimate", above=0.1, same_architecture=True)

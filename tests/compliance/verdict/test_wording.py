@@ -29,7 +29,7 @@ def test_at_most_alpha_is_said_of_margins_that_are_fixed_numbers_alone(
 
 
 @pytest.mark.parametrize(
-    "name", ["default-v4", "default-v3", "demo-v3", "default-v2", "demo-v2", "l2-v2"]
+    "name", ["default-v5", "default-v4", "default-v3", "demo-v3", "default-v2", "demo-v2", "l2-v2"]
 )
 def test_what_a_class_is_read_by_is_no_number_that_was_set_on_one_data_set(name: str) -> None:
     for rule in load_policy(name).rules:
