@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -152,9 +153,16 @@ def _race(race: Race, exam: Exam, ask: Sequence[str], entrant: Entrant) -> None:
 
 
 def write(options: Options, tracks: Sequence[Track]) -> None:
-    """Results of every track that is there, whichever were run now."""
+    """Results of every track that is there, whichever were run now.
+
+    A track of which this cache holds nothing stays as the results have it.
+    """
     store = Store(options.cache)
-    results = [report.track_report(t, data.load(t.data, options.cache), store) for t in tracks]
+    before = written_before(options.out / f"{options.name}.json")
+    results = [
+        report.track_report(t, data.load(t.data, options.cache), store) or before.get(t.name)
+        for t in tracks
+    ]
     content = {
         "command": f"python -m benchmarks.race{' --quick' if options.name != 'race' else ''}",
         "what": "distance to retrained models, kept accuracy and cost of methods of forgetting",
@@ -169,6 +177,13 @@ def write(options: Options, tracks: Sequence[Track]) -> None:
     if options.name == "race" and options.out == RESULTS:
         picture.draw(content, ROOT / "docs" / "race.svg")
         print("Picture: docs/race.svg. What it says: docs/race.md")
+
+
+def written_before(path: Path) -> dict[str, dict[str, Any]]:
+    """Tracks of a results file by name; none where there is no file."""
+    if not path.exists():
+        return {}
+    return {track["name"]: track for track in json.loads(path.read_text())["tracks"]}
 
 
 if __name__ == "__main__":

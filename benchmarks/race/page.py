@@ -107,7 +107,7 @@ def _setting(note: Json, *, chosen: bool) -> str:
 
 def _depth(track: Json) -> str:
     measured = [method for method in _ordered(track["methods"]) if method["events"]]
-    depths = list(measured[0]["depth"])
+    depths = track["depths"]  # a list keeps the order of the network
     lines = [
         (method["title"], *(_number(method["depth"].get(depth)) for depth in depths))
         for method in measured

@@ -47,6 +47,7 @@ def track_report(track: Track, rows: Rows, store: Store) -> Json | None:
         "events": [_event(race) for race in ready],
         "retrained_distance": round(fmean(_own_distances(ready)), 4),
         "methods": methods,
+        "depths": next((list(m["depth"]) for m in methods if m["events"]), []),
         "not_run": [e.title for e, method in zip(ENTRANTS, every, strict=True) if not method],
         **_answers(methods),
     }

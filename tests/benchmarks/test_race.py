@@ -40,6 +40,21 @@ def test_the_default_is_a_policy_that_ships() -> None:
     assert all(load_policy(track.policy).kinds for track in TRACKS)
 
 
+def test_a_track_of_which_the_cache_holds_nothing_stays_in_the_results(tmp_path: Path) -> None:
+    results = Path(command.RESULTS / "race.json").read_text()
+    content = json.loads(results)
+    (kept,) = [track for track in content["tracks"] if track["name"] == "digits"]
+    before = {**content, "tracks": [kept]}
+    (tmp_path / "race-quick.json").write_text(json.dumps(before))
+    empty = ["--quick", "--report", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path)]
+    command.main(empty)
+    after = json.loads((tmp_path / "race-quick.json").read_text())
+    assert after["tracks"] == [kept]
+    assert after["not_run"] == []
+    heading = "| method | " + " | ".join(kept["depths"]) + " |"
+    assert heading in (tmp_path / "race-quick.md").read_text()
+
+
 def test_a_setting_is_chosen_by_what_it_keeps_then_by_what_it_forgets() -> None:
     at_the_edge = {"lost": 0.005, "forget": 0.2}
     beyond = {"lost": 0.0051, "forget": 0.0}
