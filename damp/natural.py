@@ -1,22 +1,23 @@
 """The preset `natural`: leave a class where a network that never saw it would leave it.
 
 Two steps on capped rows, after the statistics. On the original: how separable the class naturally
-is at each depth that decides, carried as an absolute goal. Then, in forward order, the layers that
-write the sums before those depths are changed until the goal is met, and the head is refitted to
-the classes to keep. No reader is cut, no gradient is taken.
+is behind the last sum and behind the one that its branch reads, carried as an absolute goal. Then,
+in forward order, the layers that write these sums are changed until the goal is met, and the head
+is refitted to the classes to keep. No reader is cut, no gradient is taken.
 
 Source: docs/method.md, `natural`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from damp.dense_writer import DenseMove, move_layer
+from damp.gated_writing import GatedWriting, find_gated_writing, fold_gated_writing, patches_of
 from damp.head_refit import RegressionSums
 from damp.natural_edit import NaturalDepth, NaturalEdit
 from damp.natural_share import Goal, RowGeometry, cells_of, natural_goals
@@ -24,7 +25,14 @@ from damp.operators import find
 from damp.residuals import whitened_subspace
 from damp.rows import Answers, CappedRows, RowKeeper, capped_rows
 from damp.running import Batches, exemplar, read_batches
-from damp.sum_writers import SumRows, alternate, find_writing, fold_writing, middle_inputs
+from damp.sum_writers import (
+    SumRows,
+    Writing,
+    alternate,
+    find_writing,
+    fold_writing,
+    middle_inputs,
+)
 from damp.sums import Sum, find_sums, with_writers
 from damp.tracing import OperatorUse, trace
 from damp.whitening import WIDEST
@@ -33,7 +41,7 @@ FEWEST = 24
 """Rows of a class to forget below which its natural share is not estimated."""
 
 FOLLOWED = 2
-"""Depths at which the class is written against: the head's input, and one before it."""
+"""Sums before the last one whose maps say what is natural behind it."""
 
 HEAD_CUT = 0.75
 """Share of the residual that the refitted head's rows lose behind a linear layer, where the class
@@ -81,11 +89,7 @@ def plan_naturally(
     if isinstance(last, str):
         return f"the sum that {head.operator.name!r} reads: {last}"
     dense = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
-    earlier = None
-    # its own goal comes from the sum before it: the first sum has none
-    if not dense and len(sums) > FOLLOWED:
-        written = with_writers(model, sums[-2], head, free, inputs)
-        earlier = written if isinstance(written, Sum) else None
+    earlier = None if dense else _read_by(model, last, sums, free, inputs)
     return NaturalCase(
         model=model,
         answers=Answers(original),
@@ -98,6 +102,29 @@ def plan_naturally(
         earlier=earlier,
         dense=dense,
     )
+
+
+def _read_by(
+    model: nn.Module,
+    last: Sum,
+    sums: Sequence[Sum],
+    uses: Mapping[str, OperatorUse],
+    inputs: Tensor,
+) -> Sum | None:
+    """The last sum that a writer of the last one reads: inside a branch, or the sum before.
+
+    None where nobody writes it by a factor, and for the first sum, which has no goal.
+    """
+    reads: dict[int, tuple[Sum, OperatorUse]] = {}
+    for writer in last.writers:
+        use = uses[writer.operator.name]
+        found = find_sums(model, use, inputs, 1)
+        if not isinstance(found, str) and found[0].place > sums[0].place:
+            reads[found[0].place] = found[0], use
+    if not reads:
+        return None
+    written = with_writers(model, *reads[max(reads)], uses, inputs)
+    return written if isinstance(written, Sum) else None
 
 
 def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
@@ -113,7 +140,7 @@ def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
     reason = _rows_obstacle(case, rows)
     if reason is not None:
         return reason
-    goals = _goals(case, rows)
+    goals = _goals(case, rows, case.last)
     if not goals:
         return "there is one sum only before its last layer: no depth to estimate a share from"
     reason = _goal_obstacle(goals[-1], case.forget)
@@ -122,7 +149,7 @@ def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
     depths: list[NaturalDepth] = []
     passes = 1
     if case.earlier is not None:
-        depths.append(_write(case, case.earlier, rows, goals[-2])[0])
+        depths.append(_write(case, case.earlier, rows, _goals(case, rows, case.earlier)[-1])[0])
         # what lies between is not linear: the last sum is looked at once more
         keeper = case.keeper([case.last], case.last)
         rows, passes = capped_rows(case.model, case.read(), keeper, edited=True), 2
@@ -168,7 +195,10 @@ class NaturalCase:
 
     def first_keeper(self) -> RowKeeper:
         """What the first pass keeps: all sums, and what the writers of the first one read."""
-        return self.keeper(self.sums, self.last if self.earlier is None else self.earlier)
+        if self.earlier is None:
+            return self.keeper(self.sums, self.last)
+        inner = [self.earlier] if self.earlier.place not in {s.place for s in self.sums} else []
+        return self.keeper([*self.sums, *inner], self.earlier)
 
     def keeper(self, sums: Sequence[Sum], written: Sum) -> RowKeeper:
         """Of sums, and of what the writers of one of them read."""
@@ -229,7 +259,7 @@ def _rows_obstacle(case: NaturalCase, rows: CappedRows) -> str | None:
     kept = rows.labels[~gone]
     if len(kept) < FEWEST or int(kept.unique(return_counts=True)[1].min()) < 2:
         return f"the classes to keep have {len(kept)} rows, too few to estimate their spread"
-    features = case.last.pooled(rows.sums[-1])
+    features = case.last.pooled(rows.sums[rows.places.index(case.last.place)])
     spread = features[~gone].double().var(0).mean()
     # of large constants rounding leaves a variance too
     if not float(spread) > 1e-10 * float(features.double().square().mean()):
@@ -243,15 +273,16 @@ def _rows_obstacle(case: NaturalCase, rows: CappedRows) -> str | None:
     return None
 
 
-def _goals(case: NaturalCase, rows: CappedRows) -> list[Goal]:
-    """Goals of all sums but the first; where there is one sum only, there is none."""
-    maps = [
-        cells_of(place.rectifier(values)).double()
-        for place, values in zip(case.sums, rows.sums, strict=True)
-    ]
-    pooled = [
-        place.pooled(values).double() for place, values in zip(case.sums, rows.sums, strict=True)
-    ]
+def _goals(case: NaturalCase, rows: CappedRows, place: Sum) -> list[Goal]:
+    """Goals of the sums up to this one, but the first; where there is one sum only, there is none.
+
+    One inside the branch that writes the last sum comes after the sums before that.
+    """
+    chain = [*(each for each in case.sums if each.place < place.place), place]
+    values = [rows.sums[rows.places.index(each.place)] for each in chain]
+    pairs = list(zip(chain, values, strict=True))
+    maps = [cells_of(each.rectifier(own)).double() for each, own in pairs]
+    pooled = [each.pooled(own).double() for each, own in pairs]
     return natural_goals(maps, pooled, rows.labels, case.forget)
 
 
@@ -268,18 +299,25 @@ def _goal_obstacle(goal: Goal, forget: Sequence[int]) -> str | None:
 def _write(
     case: NaturalCase, place: Sum, rows: CappedRows, goal: Goal
 ) -> tuple[NaturalDepth, Tensor]:
-    """Write against the classes at one sum; also what is behind it afterwards, (n, C)."""
+    """Write against the classes at one sum; also what is behind it afterwards, (n, C).
+
+    Behind gates where patches of the rows can be afforded, else by one term for each class.
+    """
     values = rows.sums[rows.places.index(place.place)]
-    held = SumRows(
-        values=values,
-        inputs=tuple(
-            middle_inputs(writer.operator.layer, rows.inputs[writer.operator.name])
-            for writer in place.writers
-        ),
-        labels=rows.labels,
-    )
-    writing = find_writing(place, held, case.forget, goal.goal)
-    fold_writing(place.writers, writing)
+    inputs = [rows.inputs[writer.operator.name] for writer in place.writers]
+    patches = patches_of(place.writers, inputs)
+    writing: Writing | GatedWriting
+    if patches is not None:
+        writing = find_gated_writing(place, values, patches, rows.labels, case.forget, goal.goal)
+        fold_gated_writing(place.writers, writing)
+    else:
+        middle = (
+            middle_inputs(writer.operator.layer, given)
+            for writer, given in zip(place.writers, inputs, strict=True)
+        )
+        held = SumRows(values=values, inputs=tuple(middle), labels=rows.labels)
+        writing = find_writing(place, held, case.forget, goal.goal)
+        fold_writing(place.writers, writing)
     depth = NaturalDepth(
         layers=tuple(writer.operator.name for writer in place.writers),
         before=tuple(goal.before.tolist()),
@@ -289,7 +327,7 @@ def _write(
         residual=goal.residual,
         changed=writing.rounds > 0,
     )
-    return depth, place.pooled(writing.values)
+    return depth, place.pooled(writing.values).double()
 
 
 def _move_dense(

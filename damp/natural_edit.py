@@ -13,8 +13,9 @@ class NaturalDepth:
         layers: Those that write it.
         before: s of each class behind it, in the original.
         goal: s*, what a network without the class would show by estimate.
-        after: s after the edit, on rows that chose no direction where a sum was written, on all
-            rows where a linear layer was moved.
+        after: s after the edit: of both halves of the rows, those that chose no direction counted
+            twice, where a sum was written behind gates; of these alone where it was written by one
+            term; of all rows where a linear layer was moved.
         noise: s that the mean of so many rows of each class would show by chance: the error that
             the number of rows leaves in `before` and `goal`.
         residual: |d_f| / |mu_f| behind the sum before the edit, the largest over the classes.

@@ -84,8 +84,7 @@ def middle_inputs(layer: nn.Module, inputs: Tensor) -> Tensor:
     """
     if not isinstance(layer, nn.Conv2d):
         return inputs[..., None]
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    padded = functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+    padded = padded_inputs(layer, inputs)
     spans = []
     for size, kernel, step, stride in zip(
         padded.shape[-2:], layer.kernel_size, layer.dilation, layer.stride, strict=True
@@ -94,6 +93,12 @@ def middle_inputs(layer: nn.Module, inputs: Tensor) -> Tensor:
         first = step * (kernel // 2)
         spans.append(slice(first, first + stride * (outputs - 1) + 1, stride))
     return padded[:, :, spans[0], spans[1]].flatten(2)
+
+
+def padded_inputs(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """What a convolution pads its inputs to, (n, I, H + ..., W + ...)."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    return functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
 
 
 def find_writing(place: Sum, rows: SumRows, forget: Sequence[int], goals: Tensor) -> Writing:
@@ -118,9 +123,9 @@ def find_writing(place: Sum, rows: SumRows, forget: Sequence[int], goals: Tensor
     held_by = class_held(rows.inputs, reads, geometry.reference)  # u, (n, f, P)
     values = rows.values.double().clone()
     writes = values.new_zeros(values.shape[1], len(forget))
-    weak = _weak(place.writers)
+    weak = weak_channels(place.writers)
     first = current = _separability(place, values[~estimating], held, forget)
-    best, rounds, length = _missed(first, goals), 0, 1.0
+    best, rounds, length = missed_by(first, goals), 0, 1.0
     for _ in range(ROUNDS):
         share = (1 - goals / current.clamp_min(1e-12)).clamp_min(0)  # a, (f,)
         if float(share.max()) < ENOUGH:
@@ -135,7 +140,7 @@ def find_writing(place: Sum, rows: SumRows, forget: Sequence[int], goals: Tensor
         step[weak] = 0.0
         candidate = values - spread_term(step, held_by, values)
         reached = _separability(place, candidate[~estimating], held, forget)
-        missed = _missed(reached, goals)
+        missed = missed_by(reached, goals)
         if missed < best:
             best, rounds, current = missed, rounds + 1, reached
             writes, values = writes + step, candidate
@@ -182,26 +187,30 @@ def spread_term(writes: Tensor, held_by: Tensor, like: Tensor) -> Tensor:
 def _follow(place: Sum, values: Tensor, held_by: Tensor) -> Tensor:
     """How far each feature moves per unit written, mean over a class's rows and positions, (C,)."""
     flat = values.flatten(2) if values.ndim > 2 else values[..., None]  # (n, C, P)
-    step = 1e-4 * float(flat.std().clamp_min(torch.finfo(flat.dtype).tiny))
-    slope = (place.rectifier(flat + step) - place.rectifier(flat - step)) / (2 * step)
-    follow = (slope * held_by[:, None]).mean((0, 2))  # (C,)
+    follow = (slopes(place, flat) * held_by[:, None]).mean((0, 2))  # (C,)
     moving = follow[follow > 0]
     floor = FLOOR * float(moving.median()) if len(moving) else 1.0
     return follow.clamp_min(floor)
+
+
+def slopes(place: Sum, values: Tensor) -> Tensor:
+    """g' of a sum's rectifier by differences, as large as the values."""
+    step = 1e-4 * float(values.std().clamp_min(torch.finfo(values.dtype).tiny))
+    return (place.rectifier(values + step) - place.rectifier(values - step)) / (2 * step)
 
 
 def _separability(place: Sum, values: Tensor, labels: Tensor, forget: Sequence[int]) -> Tensor:
     return RowGeometry.from_rows(place.pooled(values), labels, forget).separability
 
 
-def _missed(separability: Tensor, goals: Tensor) -> float:
+def missed_by(separability: Tensor, goals: Tensor) -> float:
     """Sum over classes of |log(s / s*)|: as far above counts as far below."""
     tiny = 1e-6
     ratio = separability.clamp_min(tiny) / goals.clamp_min(tiny)
     return float(ratio.log().abs().sum())
 
 
-def _weak(writers: Sequence[Writer]) -> Tensor:
+def weak_channels(writers: Sequence[Writer]) -> Tensor:
     """Channels that some writer cannot move, (C,), bool."""
     sizes = torch.stack([writer.factor.abs() for writer in writers])  # (w, C)
     return (sizes < WEAK * sizes.median(1, keepdim=True).values).any(0)

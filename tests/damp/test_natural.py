@@ -58,11 +58,11 @@ def test_a_dense_net_forgets_at_its_goal_and_keeps_the_others(digits, digit_net,
 
 
 @pytest.mark.parametrize("forget", [[1], [0, 2]])
-def test_a_residual_net_is_written_at_its_last_two_sums(residual, forget):
+def test_a_residual_net_is_written_inside_its_last_branch_and_behind_it(residual, forget):
     model, batches = residual
     edited = damp.forget(model, batches, forget=forget, preset="natural")
     assert [depth.layers for depth in edited.natural.depths] == [
-        ("blocks.1.conv2", "blocks.1.skip"),
+        ("blocks.2.conv1",),
         ("blocks.2.conv2",),
     ]
     for depth in edited.natural.depths:
@@ -70,14 +70,14 @@ def test_a_residual_net_is_written_at_its_last_two_sums(residual, forget):
             assert abs(after - goal) <= abs(before - goal)
     # a depth that an earlier one has brought to its goal stays as it is
     changed = [name for depth in edited.natural.depths if depth.changed for name in depth.layers]
-    assert "blocks.1.conv2" in changed
+    assert "blocks.2.conv1" in changed
     assert [operator.name for operator in edited.operators] == [*changed, "head"]
     assert all(operator.relative_change > 0 for operator in edited.operators)
     assert edited.repairs == (
         *(("natural_update", name) for name in changed),
         ("head_refit", "head"),
     )
-    untouched = ("stem.weight", "blocks.0.conv1.weight", "blocks.2.conv1.weight")
+    untouched = ("stem.weight", "blocks.0.conv1.weight", "blocks.1.conv2.weight")
     before, after = model.state_dict(), edited.unretired.state_dict()
     assert {name for name in untouched if not torch.equal(before[name], after[name])} == set()
 

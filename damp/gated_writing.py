@@ -1,0 +1,324 @@
+"""Make every position of a sum's writers write against a class, channel by channel, behind gates.
+
+The pooled output of a rectifier moves with what is written into it only where the rectifier lets it
+through. For channel c and joint patches x_p of all writers (the last entry is 1, for the bias),
+
+    phi_c = mean_p g(z_cp)     moves with a change w of the weights by  G_c w,
+    G_c   = mean_p g'(z_cp) x_p                                                   (D,)
+
+so that what is wanted of the pooled output is one least squares problem for each channel:
+
+    minimise  E_r (G w)^2 + mean_f E_f ((G - mean G) w)^2 + ridge |w|^2
+    subject to  mean_f G w = -a d_c for each class f to forget, mean_k G w = 0 for each class k kept
+
+Retain samples are held where they are, their class means exactly; the mean of a class to forget
+moves along its residual d; its samples keep their places around it. Gates open and close on the
+way: class means are gated anew in each round, and the sum is known without another evaluation.
+
+Source: docs/method.md, "Writers behind gates".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from damp.natural_share import RowGeometry
+from damp.sum_writers import (
+    ENOUGH,
+    alternate,
+    middle_inputs,
+    middle_position,
+    missed_by,
+    padded_inputs,
+    slopes,
+    weak_channels,
+)
+from damp.sums import Sum, Writer
+
+HELD = 5.0
+"""Weight of the forget samples' deviations beside the retain samples' places."""
+
+OTHERS = 2 / 3
+"""Weight, in what says when to stop, of the rows that did not choose the change."""
+
+ROUNDS = 16
+"""Corrections at most; each is arithmetic on cached rows."""
+
+RIDGE = 0.2
+"""Added to the diagonal of a channel's second moments, as a share of its mean."""
+
+SOFT = 1e-3
+"""Added to the diagonal of the conditions, as a share of its mean: class means may agree."""
+
+MOST_OPERATIONS = 4 * 10**11
+"""Multiplications with an addition that all channels' second moments may take: some ten seconds."""
+
+MOST_BYTES = 1 << 30
+"""What the patches of all rows may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GatedWriting:
+    """The change that was found for one sum.
+
+    Attributes:
+        change: Of the joint weights in units of the sum, (C, D + 1); the last column is the bias's.
+        whole: Whether patches are those of all kernel positions, not of the middle ones alone.
+        values: z with the change, as it was given.
+        before, after: s of each class, of both halves of the rows as `OTHERS` weighs them, (f,).
+        rounds: Corrections that were made.
+    """
+
+    change: Tensor
+    whole: bool
+    values: Tensor
+    before: Tensor
+    after: Tensor
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Patches:
+    """What the writers of a sum read together at each of its positions.
+
+    Attributes:
+        joint: (n, D + 1, P), the last entry of each being 1.
+        whole: Whether of all kernel positions.
+    """
+
+    joint: Tensor
+    whole: bool
+
+
+def patches_of(writers: Sequence[Writer], inputs: Sequence[Tensor]) -> Patches | None:
+    """Joint patches of a sum's writers; None where they would take too much time or room.
+
+    Of all kernel positions where that can be afforded, else of the middle ones.
+
+    Args:
+        writers: Of the sum.
+        inputs: What each reads, (n, I) or (n, I, H, W).
+    """
+    layers = [writer.operator.layer for writer in writers]
+    for whole in (True, False):
+        read = _unfolded if whole else middle_inputs
+        first = [read(layer, given[:1]) for layer, given in zip(layers, inputs, strict=True)]
+        width = sum(part.shape[1] for part in first) + 1
+        if not _affordable(len(inputs[0]), width, first[0].shape[2], writers[0].operator.outputs):
+            continue
+        parts = [read(layer, given) for layer, given in zip(layers, inputs, strict=True)]
+        ones = torch.ones_like(parts[0][:, :1])
+        return Patches(joint=torch.cat([*parts, ones], 1), whole=whole)
+    return None
+
+
+def _affordable(rows: int, width: int, positions: int, channels: int) -> bool:
+    operations = rows * width**2 * channels
+    return operations <= MOST_OPERATIONS and 4 * rows * width * positions <= MOST_BYTES
+
+
+def _unfolded(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """What a layer's kernel reads at each output position, (n, I * K, P), as its weight has it.
+
+    >>> _unfolded(nn.Conv2d(2, 3, 3, stride=2, padding=1), torch.ones(1, 2, 4, 4)).shape
+    torch.Size([1, 18, 4])
+    """
+    if not isinstance(layer, nn.Conv2d):
+        return inputs[..., None]
+    return functional.unfold(
+        padded_inputs(layer, inputs),
+        layer.kernel_size,
+        dilation=layer.dilation,
+        stride=layer.stride,
+    )
+
+
+def find_gated_writing(
+    place: Sum,
+    values: Tensor,
+    patches: Patches,
+    labels: Tensor,
+    forget: Sequence[int],
+    goals: Tensor,
+) -> GatedWriting:
+    """The change that brings the separability of each class behind the rectifier to its goal.
+
+    Every second row of each class chooses it; when to stop is said by both halves, the others by
+    `OTHERS`. Rows that chose a change overstate what it does to images that nobody was trained on;
+    the others, on which the network was trained as well, understate it.
+
+    Args:
+        place: The sum.
+        values: z, (n, C) or (n, C, H, W).
+        patches: What its writers read.
+        labels: (n,).
+        forget: Classes to forget.
+        goals: s* of each, (f,).
+    """
+    chosen = alternate(labels)  # (n,)
+    z = values.flatten(2) if values.ndim > 2 else values[..., None]  # (n, C, P)
+    problem = _Problem.of(place, z[chosen], patches.joint[chosen], labels[chosen], forget)
+    change = torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64)
+    first = current = _separability(place, z, labels, chosen, forget)
+    best, rounds, length = missed_by(first, goals), 0, 1.0
+    for _ in range(ROUNDS):
+        share = (1 - goals / current.clamp_min(1e-12)).clamp_min(0)  # a, (f,)
+        if float(share.max()) < ENOUGH:
+            break
+        step = problem.step(z[chosen], length * share)  # (C, D + 1)
+        candidate = z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint)
+        reached = _separability(place, candidate, labels, chosen, forget)
+        missed = missed_by(reached, goals)
+        if missed < best:
+            best, rounds, current = missed, rounds + 1, reached
+            change, z = change + step, candidate
+        else:  # too far: the gates answer otherwise than for a short step
+            length /= 2
+    return GatedWriting(
+        change=change,
+        whole=patches.whole,
+        values=z.reshape(values.shape),
+        before=first,
+        after=current,
+        rounds=rounds,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Problem:
+    """The least squares problems of all channels of one sum.
+
+    Attributes:
+        place: The sum.
+        labels: Of the rows that choose, (n,).
+        forget: Classes to forget.
+        classes: These, then the classes to keep.
+        groups: Patches of each of `classes`, (n_k P, D + 1).
+        factors: Cholesky factors of each channel's second moments, (D + 1, D + 1); None for
+            channels that some writer cannot move.
+    """
+
+    place: Sum
+    labels: Tensor
+    forget: tuple[int, ...]
+    classes: tuple[int, ...]
+    groups: tuple[Tensor, ...]
+    factors: tuple[Tensor | None, ...]
+
+    @classmethod
+    def of(
+        cls, place: Sum, z: Tensor, joint: Tensor, labels: Tensor, forget: Sequence[int]
+    ) -> _Problem:
+        """From the rows that choose: z (n, C, P) and joint patches (n, D + 1, P)."""
+        kept = [int(label) for label in labels.unique() if label not in forget]
+        classes = (*forget, *kept)
+        gates = slopes(place, z)  # g', (n, C, P)
+        weak = weak_channels(place.writers)
+        factors = [
+            None if bool(weak[c]) else _factor(_gated(joint, gates[:, c]), labels, forget)
+            for c in range(z.shape[1])
+        ]
+        groups = [joint[labels == label].transpose(1, 2).flatten(0, 1) for label in classes]
+        return cls(
+            place=place,
+            labels=labels,
+            forget=tuple(forget),
+            classes=classes,
+            groups=tuple(groups),
+            factors=tuple(factors),
+        )
+
+    def step(self, z: Tensor, share: Tensor) -> Tensor:
+        """The change that moves each class by a share of its residual, (C, D + 1), float64.
+
+        Args:
+            z: As it is now, (n, C, P).
+            share: a of each class to forget, (f,).
+        """
+        behind = RowGeometry.from_rows(_pooled(self.place, z), self.labels, self.forget)
+        wanted = -share[:, None] * behind.residuals  # (f, C)
+        means = self._means(slopes(self.place, z))  # (C, k, D + 1)
+        change = torch.zeros(means.shape[0], means.shape[2], dtype=torch.float64)
+        for c, factor in enumerate(self.factors):
+            if factor is None:
+                continue
+            conditions = means[c]  # (k, D + 1)
+            answer = torch.zeros(len(conditions), dtype=torch.float64)
+            answer[: len(self.forget)] = wanted[:, c]
+            spread = torch.cholesky_solve(conditions.T, factor)  # (D + 1, k)
+            inner = conditions @ spread
+            inner.diagonal().add_(SOFT * inner.diagonal().mean() + TINY)
+            change[c] = spread @ torch.linalg.solve(inner, answer)
+        return change
+
+    def _means(self, gates: Tensor) -> Tensor:
+        """Mean of G over each class, (C, k, D + 1), float64, from g' of all rows (n, C, P)."""
+        means = [
+            gates[self.labels == label].transpose(0, 1).flatten(1) @ group / len(group)
+            for label, group in zip(self.classes, self.groups, strict=True)
+        ]
+        return torch.stack(means, 1).double()
+
+
+TINY = torch.finfo(torch.float32).tiny
+"""Keeps what is all zeros, a channel whose gates are closed, solvable: its change is nothing."""
+
+
+def _gated(joint: Tensor, gates: Tensor) -> Tensor:
+    """G of one channel, (n, D + 1), from patches (n, D + 1, P) and g' (n, P)."""
+    return torch.bmm(joint, gates[..., None])[..., 0] / joint.shape[2]
+
+
+def _factor(gated: Tensor, labels: Tensor, forget: Sequence[int]) -> Tensor:
+    """Cholesky factor of what the change of one channel shall not move, (D + 1, D + 1)."""
+    gone = torch.isin(labels, torch.tensor(list(forget)))
+    retain = gated[~gone]
+    moments = (retain.T @ retain).double() / len(retain)
+    for label in forget:
+        own = gated[labels == label]
+        own = own - own.mean(0)
+        moments += HELD * (own.T @ own).double() / (len(own) * len(forget))
+    mean = moments.diagonal().mean()
+    moments.diagonal().add_(RIDGE * mean + TINY)
+    return torch.linalg.cholesky(moments)
+
+
+def _pooled(place: Sum, z: Tensor) -> Tensor:
+    """X, (n, C), float64, of z (n, C, P)."""
+    return place.rectifier(z).mean(2).double()
+
+
+def _separability(
+    place: Sum, z: Tensor, labels: Tensor, chosen: Tensor, forget: Sequence[int]
+) -> Tensor:
+    """s of each class, (f,): of the rows that chose, and of the others."""
+    own, others = (
+        RowGeometry.from_rows(_pooled(place, z[part]), labels[part], forget).separability
+        for part in (chosen, ~chosen)
+    )
+    return (1 - OTHERS) * own + OTHERS * others
+
+
+def fold_gated_writing(writers: Sequence[Writer], writing: GatedWriting) -> None:
+    """Into the weights: W += change / k, and the last column into the first writer's bias."""
+    start = 0
+    for number, writer in enumerate(writers):
+        operator = writer.operator
+        operator.ensure_biases()
+        factor = writer.factor.double()
+        # channels that were left alone have no change: any factor but 0 will do
+        scaled = writing.change / torch.where(factor == 0, 1.0, factor)[:, None]  # (O, D + 1)
+        weight = operator.weight()  # (O, I, K), sharing memory
+        own = weight if writing.whole else weight[:, :, middle_position(operator.layer)]
+        part = scaled[:, start : start + own[0].numel()].reshape(own.shape)
+        own.copy_((own.double() + part.to(own.device)).to(own))
+        if number == 0:
+            (bias,) = operator.biases()
+            if bias is not None:
+                bias.copy_(bias.double() + scaled[:, -1].to(bias.device))
+        start += own[0].numel()
