@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 
@@ -30,17 +30,12 @@ from benchmarks.baselines import METHODS, Method
 from benchmarks.validity import data, kept_cheats, nets
 from benchmarks.validity.cheats import CHEATS, Candidate, Case
 from benchmarks.validity.nets import Setting
-from benchmarks.validity.source_digest import source_digest
+from benchmarks.validity.source_digest import editing, measuring
 from damp.catalogue import DEFAULT_PRESET, PRESETS
 from flows.models import renewal, statistics_cache
 from flows.state.files import write_atomically
 from flows.steps import audit_rows
 
-SOURCES = (
-    *("audits", "damp", "flows/models/renewal.py"),
-    *("benchmarks/validity/cheats", "benchmarks/validity/bench.py"),
-)
-ROOT = Path(__file__).parents[2]
 RETAIN_TEST = 400
 """Held-out rows of each other class at most, fewer than in an event, so that more events can be
 measured: nine times as many say next to nothing more."""
@@ -57,15 +52,6 @@ BASELINES = tuple(METHODS)
 NEAR_MARGIN = "near_margin"
 RANDOM = "random_direction"
 """The control that is made of the candidate, and cannot be made of every one."""
-
-
-@cache
-def digest() -> str:
-    """Of the bench and the cheats: what was measured by others is measured again."""
-    paths = [ROOT / source for source in SOURCES]
-    return source_digest(
-        file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +302,7 @@ def _by_others(bench: Bench, method: Method) -> Candidate:
 
 def folder_of(event: Event, audit_seed: int) -> Path:
     """Where the findings of an event lie."""
-    return data.cache() / "found" / digest() / event.name / str(audit_seed)
+    return data.cache() / "found" / measuring() / event.name / str(audit_seed)
 
 
 def untrained(event: Event) -> set[str]:
@@ -345,8 +331,21 @@ def run(event: Event, audit_seed: int, *, only: set[str] | None = None) -> Itera
             found = measured(bench, name, made[name](), own_control=name in own_control)
         except BadEvidence as problem:  # as a claim is refused that cannot be observed
             found = {"refused": str(problem), "findings": [], "seconds": {}, "passes": {}}
-        keep(folder / f"{name}.json", found)
+        keep(folder / f"{name}.json", found | edited_by(name))
         yield name
+
+
+def edited_by(name: str) -> dict[str, str]:
+    """The digest that stands in the findings on an edit of ours; nothing for all others."""
+    return {"edited_by": editing(name)} if name in {*EDITS, RENEWED} else {}
+
+
+def is_current(path: Path) -> bool:
+    """Whether there are findings, of today's edit where they are on one of ours."""
+    if not path.exists():
+        return False
+    wanted = edited_by(path.stem)
+    return not wanted or wanted.items() <= json.loads(path.read_text()).items()
 
 
 def everybody(event: Event) -> list[str]:
@@ -362,7 +361,7 @@ def missing_of(event: Event, audit_seed: int, *, only: set[str] | None = None) -
     return [
         name
         for name in everybody(event)
-        if (only is None or name in only) and not (folder / f"{name}.json").exists()
+        if (only is None or name in only) and not is_current(folder / f"{name}.json")
     ]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.validity import bench
+from benchmarks.validity.source_digest import measuring
 from flows.state.files import write_atomically
 
 DIGITS = 7
@@ -28,7 +29,7 @@ def pack(events: Iterable[bench.Event]) -> None:
         if not files:
             continue
         content = {
-            "code": bench.digest(),
+            "code": measuring(),
             "findings": {
                 str(file.relative_to(root)): json.loads(file.read_text(), parse_float=_rounded)
                 for file in files
@@ -49,7 +50,7 @@ def unpack(events: Iterable[bench.Event]) -> None:
         if not path.exists():
             continue
         content = _read(path)
-        if content["code"] != bench.digest():
+        if content["code"] != measuring():
             continue
         root = bench.folder_of(event, 0).parent
         for name, findings in content["findings"].items():

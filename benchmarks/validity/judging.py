@@ -17,6 +17,7 @@ from benchmarks.validity.bench import (
     RENEWED,
     Event,
     folder_of,
+    is_current,
 )
 from benchmarks.validity.cheats import CHEATS
 from compliance.documents import ladder
@@ -25,6 +26,8 @@ from compliance.verdict import MUST_PASS, JudgedRow, expected_power, judge
 from compliance.verdict.judged_row import INFORMATIONAL
 
 HONEST, EDIT, CHEAT, BASELINE = "honest", "edit", "cheat", "baseline"
+BEFORE = " (before)"
+"""Of an edit of ours whose code is another one today: it is counted apart."""
 Findings = tuple[Finding, ...]
 
 
@@ -102,6 +105,9 @@ def case_of(event: Event, seed: int, path: Path, shared: dict) -> Case:
     if "near_margin_problem" in shared:  # of the event, whoever the candidate is
         impossible[NEAR_MARGIN] = shared["near_margin_problem"]
     name = path.stem
+    kind = _kind(name)
+    if not is_current(path):
+        name += BEFORE
     return Case(
         event=event.name,
         setting=event.setting.name,
@@ -110,7 +116,7 @@ def case_of(event: Event, seed: int, path: Path, shared: dict) -> Case:
         images=int(event.setting.images),
         seed=seed,
         candidate=name,
-        kind=_kind(name),
+        kind=kind,
         findings=_findings(record["findings"]),
         controls={control: _findings(content) for control, content in controls.items()},
         apart=_findings(record.get("without_references", [])),
