@@ -229,9 +229,10 @@ def judged(case: Case, policy: Policy, policy_apart: Policy | None) -> Judged:
 
 
 def _attempt(case: Case, policy: Policy) -> str | None:
-    if case.candidate not in policy.attempts:
+    name = case.candidate.removesuffix(BEFORE)
+    if name not in policy.attempts:
         return None
-    place = policy.attempts.index(case.candidate)
+    place = policy.attempts.index(name)
     level = policy.at_level(ladder.levels(policy, policy.attempts)[place])
     return judge(case.findings, case.controls, level, impossible=case.impossible).result
 

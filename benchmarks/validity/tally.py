@@ -12,7 +12,7 @@ from benchmarks.validity import nets
 from benchmarks.validity.bench import RENEWED
 from benchmarks.validity.cheats import CHEATS
 from benchmarks.validity.intervals import Cluster, Share, by_event, clustered
-from benchmarks.validity.judging import CHEAT, EDIT, HONEST, Judged
+from benchmarks.validity.judging import BEFORE, CHEAT, EDIT, HONEST, Judged
 from compliance.verdict import FAILED, INCONCLUSIVE, PASSED
 from damp.catalogue import DEFAULT_PRESET
 
@@ -263,19 +263,23 @@ def _ladder(edits: Iterable[Judged]) -> dict[str, list[int]]:
     """What came of the declared attempts before a full retraining, each at its own level.
 
     PASSED where one of them is, else the verdict on the last of them; an event that lacks the last
-    one was cut short and is not counted.
+    one was cut short and is not counted. One with an edit by the code of before is counted apart.
     """
     attempts_by_audit: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     for one in edits:
         if one.attempt is not None:
             attempts_by_audit[one.case.event, one.case.seed][one.case.candidate] = one.attempt
-    ends = [
-        PASSED if PASSED in own.values() else own[RUNGS[-1]]
-        for own in attempts_by_audit.values()
-        if RUNGS[-1] in own
-    ]
-    counted = [ends.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
-    return {LADDER: counted} if ends else {}
+    ends: dict[str, list[str]] = defaultdict(list)
+    for own in attempts_by_audit.values():
+        last = own.get(RUNGS[-1], own.get(RUNGS[-1] + BEFORE))
+        if last is not None:
+            before = any(name.endswith(BEFORE) for name in own)
+            end = PASSED if PASSED in own.values() else last
+            ends[LADDER + BEFORE if before else LADDER].append(end)
+    return {
+        name: [own.count(each) for each in (PASSED, INCONCLUSIVE, FAILED)]
+        for name, own in ends.items()
+    }
 
 
 def _refused(cheats: Iterable[Judged]) -> dict[str, int]:

@@ -96,6 +96,32 @@ def test_the_ladder_passes_where_a_rung_does_and_needs_both() -> None:
     assert "ladder" not in tally.tables([judged("natural", "edit", "PASSED")])["by_preset"]
 
 
+def test_a_ladder_with_an_edit_by_the_code_of_before_is_counted_apart() -> None:
+    tables = tally.tables(
+        [
+            judged("natural (before)", "edit", "FAILED", event="old", attempt="FAILED"),
+            judged("renewed", "edit", "PASSED", event="old", attempt="PASSED"),
+            judged("natural", "edit", "PASSED", event="new", attempt="PASSED"),
+            judged("renewed", "edit", "FAILED", event="new", attempt="FAILED"),
+        ]
+    )
+    presets = tables["by_preset"]
+    assert presets["ladder"] == presets["ladder (before)"] == [1, 0, 0]
+    assert (presets["natural"], presets["natural (before)"]) == ([1, 0, 0], [0, 0, 1])
+
+
+def test_a_better_preset_makes_its_own_findings_stale_and_no_others(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "natural.json", tmp_path / "row_zeroed.json"
+    bench.keep(ours, {"findings": [], "edited_by": "another code"})
+    bench.keep(theirs, {"findings": []})
+    assert (bench.is_current(ours), bench.is_current(theirs)) == (False, True)
+    bench.keep(ours, {"findings": []} | bench.edited_by("natural"))
+    assert bench.is_current(ours)
+    assert not bench.is_current(tmp_path / "renewed.json")
+    assert bench.edited_by("row_zeroed") == {}
+    assert bench.edited_by("natural") != bench.edited_by("renewed") != {}
+
+
 def test_flips_are_pairs_of_one_candidate_under_two_seeds() -> None:
     flips = report.flips(
         [
