@@ -1,4 +1,5 @@
-"""What each depth and each share of the recipe buys: tops that start afresh, heads that are cut.
+"""What each depth and each share of the recipe buys: tops that start afresh, heads that are cut,
+writers of residual nets.
 
 Events of choice alone: settings are looked for here, and confirmed by the validity study. Trained
 models are the study's own. Findings are kept, so that a run goes on where another ended, and they
@@ -10,7 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,11 +28,14 @@ from benchmarks.validity import bench, data, judging, nets
 from benchmarks.validity.cheats import Candidate
 from compliance.documents import ladder
 from compliance.verdict import judge
+from damp import gated_writing
 from damp.operators import find
 from damp.waist import waists
 from flows.models import renewal
 
-EVENTS = ("cifar10-0-seed0", "tiny-0-seed0", "digits-3-seed0", "digits-8-seed1")
+PLAIN = ("cifar10-0-seed0", "tiny-0-seed0", "digits-3-seed0", "digits-8-seed1")
+RESIDUAL = ("cifar10-residual-f32-4-seed0", "tiny-residual-f32-8-seed0")
+EVENTS = (*PLAIN, *RESIDUAL)
 SHOWN = {
     "retain": "accuracy.retain",
     "CKA": "similarity.cka@penultimate",
@@ -66,6 +71,36 @@ class Variant:
         return f"renew_{self.waist}_{self.share:.2f}_{-2 if self.twice else 0}_{self.seed}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """`natural` by other writers of the last sums.
+
+    Attributes:
+        ridge, held, others: As `damp.gated_writing` names them.
+        gates: Whether writers look behind gates; else one term for each class.
+    """
+
+    ridge: float = gated_writing.RIDGE
+    held: float = gated_writing.HELD
+    others: float = gated_writing.OTHERS
+    gates: bool = True
+
+    @property
+    def name(self) -> str:
+        if not self.gates:
+            return "W:one_term"
+        return f"W:{self.ridge:g}_{self.held:g}_{self.others:.2f}"
+
+
+WRITINGS = (
+    Writing(gates=False),
+    Writing(),
+    Writing(others=0.5),
+    Writing(others=1.0),
+    Writing(ridge=0.02),
+    Writing(ridge=1.0),
+    Writing(held=1.0),
+)
 TOPS = (
     *(Variant(waist=0, share=share) for share in (0.334, 0.5, 0.67, 1.0)),
     *(Variant(waist=1, share=share) for share in (0.334, 0.5, 1.0)),
@@ -73,7 +108,10 @@ TOPS = (
     *(Variant(waist=1, share=0.5, seed=seed) for seed in (7, 8)),
 )
 HEADS = tuple(Variant(share=share) for share in (0.0, 0.4, 0.75))
-VARIANTS = {name: HEADS if name.startswith("digits") else TOPS + HEADS for name in EVENTS}
+VARIANTS: Mapping[str, tuple[Variant | Writing, ...]] = {
+    **{name: HEADS if name.startswith("digits") else TOPS + HEADS for name in PLAIN},
+    **dict.fromkeys(RESIDUAL, WRITINGS),
+}
 
 
 class Frontier:
@@ -101,13 +139,15 @@ class Frontier:
         content: dict[str, Any] = json.loads(path.read_text())
         return content
 
-    def measured(self, variant: Variant) -> dict[str, Any]:
+    def measured(self, variant: Variant | Writing) -> dict[str, Any]:
         """Findings on a variant, and what it cost."""
         candidate, cost = self._make(variant)
         content = bench.measured(self.bench, variant.name, candidate, own_control=True)
         return content | {"extra": cost}
 
-    def _make(self, variant: Variant) -> tuple[Candidate, dict[str, float]]:
+    def _make(self, variant: Variant | Writing) -> tuple[Candidate, dict[str, float]]:
+        if isinstance(variant, Writing):
+            return self._written(variant), {}
         if variant.waist is None:
             with patch.object(damp.natural, "head_cut", lambda _: variant.share):
                 return bench.edited(self.bench, {"preset": "natural"}), {}
@@ -129,11 +169,21 @@ class Frontier:
         candidate = Candidate(model=done.network, retired=self.bench.forget)
         return candidate, {"share": round(done.record.share, 3)}
 
-    def row(self, variant: Variant, content: dict[str, Any]) -> dict[str, Any]:
+    def _written(self, variant: Writing) -> Candidate:
+        with ExitStack() as stack:
+            settings = {"RIDGE": variant.ridge, "HELD": variant.held, "OTHERS": variant.others}
+            if not variant.gates:
+                settings["MOST_OPERATIONS"] = 0
+            for name, value in settings.items():
+                stack.enter_context(patch.object(gated_writing, name, value))
+            return bench.edited(self.bench, {"preset": "natural"})
+
+    def row(self, variant: Variant | Writing, content: dict[str, Any]) -> dict[str, Any]:
         """Verdict at the level of the attempt, and the figures that are shown."""
         shared = self.kept("_controls", self._controls)
         case = judging.case_of(self.event, 0, self.folder / f"{variant.name}.json", shared)
-        level = self.levels[0 if variant.waist is None else 1]
+        trained = isinstance(variant, Variant) and variant.waist is not None
+        level = self.levels[int(trained)]
         verdict = judge(
             case.findings, case.controls, self.policy.at_level(level), impossible=case.impossible
         )
@@ -176,6 +226,13 @@ def rows(names: list[str], *, only_kept: bool) -> Iterator[dict[str, Any]]:
             print(name, variant.name, flush=True)
 
 
+def rows_of_others(path: Path, events: Collection[str]) -> list[dict[str, Any]]:
+    """Rows of a results file on other events than these: they stay as they are."""
+    if not path.exists():
+        return []
+    return [row for row in json.loads(path.read_text())["rows"] if row["event"] not in events]
+
+
 def page(content: dict[str, Any]) -> str:
     """The whole as Markdown."""
     head = ("event", "variant", "verdict", "open", "cost", *SHOWN)
@@ -192,7 +249,9 @@ def page(content: dict[str, Any]) -> str:
         f"Made by `{content['command']}` on events of choice alone, judged by the policy in force "
         "at the level of the attempt. `renew_K_SHARE_T_SEED`: the K-th waist above the first "
         "operator starts afresh, for a share of the recipe (T = -2: the last layers once more); "
-        "`H:SHARE`: `natural` whose head loses a fixed share of the residual. Cost: operations, of "
+        "`H:SHARE`: `natural` whose head loses a fixed share of the residual; "
+        "`W:RIDGE_HELD_OTHERS`: `natural` on residual nets by these settings of its writers behind "
+        "gates, `W:one_term` by one term for each class. Cost: operations, of "
         "a full retraining. Figures are differences to ten retrained models' mean (seven on "
         "digits), their standard deviation in brackets.\n\n" + table(head, lines)
     )
@@ -209,12 +268,17 @@ def main() -> None:
     given = parser.parse_args()
     if given.cache:
         os.environ[data.CACHE] = str(given.cache)
+    path = RESULTS / "frontier.json"
+    now = list(rows(given.event or list(EVENTS), only_kept=given.report))
     content = {
         "command": "python -m benchmarks.method.frontier",
         "machine": described(),
-        "rows": list(rows(given.event or list(EVENTS), only_kept=given.report)),
+        "rows": sorted(
+            [*rows_of_others(path, {row["event"] for row in now}), *now],
+            key=lambda row: EVENTS.index(row["event"]),
+        ),
     }
-    (RESULTS / "frontier.json").write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n")
     (RESULTS / "frontier.md").write_text(page(content))
     print(f"Results: {RESULTS / 'frontier.md'}")
 
