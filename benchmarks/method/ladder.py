@@ -321,11 +321,14 @@ def main() -> None:
     path = RESULTS / "ladder.json"
     report = json.loads(path.read_text()) if path.exists() else {"parts": {}}
     for part in options.parts:
+        asked = [e for e in EVENTS[part] if e.data in (options.data or (e.data,))]
+        names = {event.data for event in asked}
+        others = [row for row in report["parts"].get(part, []) if row["data"] not in names]
         events = []
-        for event in (e for e in EVENTS[part] if e.data in (options.data or (e.data,))):
+        for event in asked:
             facts = {"event": repr(event), "source": source}
             events.append(store.kept("ladder", facts, lambda event=event: run(event)))
-            report["parts"][part] = events
+            report["parts"][part] = [*others, *events]
             report |= {"made": described(), "command": "python -m benchmarks.method.ladder"}
             path.write_text(json.dumps(report, indent=1) + "\n")
             (RESULTS / "ladder.md").write_text(page(report))
