@@ -197,7 +197,8 @@ def _by_data(f: Facts) -> list[str]:
     ]
     presets = [(f"`{preset}`", "all", *counts) for preset, counts in f["by_preset"].items()] + [
         (f"`{preset}`", data, *counts)
-        for data, by_preset in f["by_preset_by_data"].items()
+        for by_part in (f["by_preset_by_network"], f["by_preset_by_data"])
+        for data, by_preset in by_part.items()
         for preset, counts in by_preset.items()
     ]
     return [
@@ -205,7 +206,9 @@ def _by_data(f: Facts) -> list[str]:
         "",
         *_table(("data", "honest PASSED, 300 images a class or more"), rows),
         "",
-        *_table(("preset", "data", PASSED, INCONCLUSIVE, FAILED), presets),
+        "Edits of ours by network and by data; (before): by code of before that has changed since.",
+        "",
+        *_table(("preset", "network or data", PASSED, INCONCLUSIVE, FAILED), presets),
     ]
 
 

@@ -238,6 +238,9 @@ def tables(verdicts: Sequence[Judged]) -> Facts:
         },
         "by_preset": _by_name(edits) | _ladder(edits),
         "by_preset_by_data": {data: _by_name(own) | _ladder(own) for data, own in _by_data(edits)},
+        "by_preset_by_network": {
+            network: _by_name(own) | _ladder(own) for network, own in _by_network(edits)
+        },
     }
 
 
@@ -288,6 +291,15 @@ def _refused(cheats: Iterable[Judged]) -> dict[str, int]:
     for one in cheats:
         refusals[one.case.candidate] += bool(one.case.impossible)
     return {name: times for name, times in refusals.items() if times}
+
+
+def _by_network(verdicts: Iterable[Judged]) -> list[tuple[str, list[Judged]]]:
+    architectures = {setting.name: setting.architecture for setting in nets.SETTINGS}
+    verdicts_by_network: dict[str, list[Judged]] = defaultdict(list)
+    for one in verdicts:
+        network = architectures.get(one.case.setting, one.case.setting)
+        verdicts_by_network[network.rpartition(":")[2]].append(one)
+    return sorted(verdicts_by_network.items())
 
 
 def _by_data(verdicts: Iterable[Judged]) -> list[tuple[str, list[Judged]]]:
