@@ -140,7 +140,7 @@ def _race(race: Race, exam: Exam, ask: Sequence[str], entrant: Entrant) -> None:
         return
     settings = notes[place]["settings"]
     done = race.run(entrant, settings)
-    candidate = {"entrant": entrant.name, "settings": settings}
+    candidate = {"entrant": entrant.key, "settings": settings}
     race.store.result(
         "findings",
         facts_of(race, ask, candidate),

@@ -28,6 +28,7 @@ class Entrant:
         reads: Training rows that it looks at.
         norms: What batch norms do meanwhile.
         head_only: Whether nothing but the head can change.
+        revision: Raised where its code makes another model: what is kept of before is not read.
     """
 
     name: str
@@ -38,9 +39,17 @@ class Entrant:
     reads: str = "both"
     norms: str = "kept"
     head_only: bool = False
+    revision: int = 1
+
+    @property
+    def key(self) -> str:
+        """What kept results are named by."""
+        return self.name if self.revision == 1 else f"{self.name} {self.revision}"
 
 
 RENEWED = "renewed"
+REVISIONS: Mapping[str, int] = {"natural": 2}
+"""Of presets: `natural` writes residual nets behind their gates since 2."""
 SHARES: Mapping[str, float] = {"retrain": 1.0, "retrain_half": 0.5, "retrain_quarter": 0.25}
 """Of the recipe's epochs: a retrained model of a seed of its own, and shortened ones."""
 
@@ -57,6 +66,7 @@ def _presets() -> tuple[Entrant, ...]:
             kind=OURS,
             source="2604.15166" if name == "paper" else "docs/method.md",
             norms=norms[name],
+            revision=REVISIONS.get(name, 1),
         )
         for name in names
     )

@@ -74,7 +74,7 @@ class Race:
 
     def run(self, entrant: Entrant, settings: Settings) -> Run:
         """What an entrant makes of the original; from what was kept where it was run before."""
-        facts = {**self.facts, "entrant": entrant.name, "settings": dict(settings)}
+        facts = {**self.facts, "entrant": entrant.key, "settings": dict(settings)}
         note = self.store.result("runs", facts)
         if note is None:
             done = self._run(entrant, settings)

@@ -60,7 +60,7 @@ def _controls(race: Race) -> Json | None:
 
 
 def _findings(race: Race, entrant: Entrant, settings: Json) -> Json | None:
-    candidate = {"entrant": entrant.name, "settings": settings}
+    candidate = {"entrant": entrant.key, "settings": settings}
     facts = facts_of(race, asked(race.track.policy), candidate)
     kept: Json | None = race.store.result("findings", facts)
     return kept
@@ -150,7 +150,7 @@ def _entrant(entrant: Entrant, races: Sequence[Race]) -> Json | None:
 
 def tried_facts(entrant: Entrant) -> Json:
     """What decides the notes on an entrant's grid, beside the event."""
-    return {"entrant": entrant.name, "grid": [dict(settings) for settings in entrant.grid]}
+    return {"entrant": entrant.key, "grid": [dict(settings) for settings in entrant.grid]}
 
 
 def _figures(race: Race, entrant: Entrant, settings: Json, result: Json) -> Json:
