@@ -70,8 +70,8 @@ class Rule(Strict):
     too, and holds nothing up where the samples do not tell: for single readers beside a pooled one
     that is required, so that no reader that overshoots hides one that remembers.
 
-    `same_architecture`: outside, it fails only a model of the retrained models' architecture. One of
-    another cannot pass there, and is not failed: the measurement was studied between alike models.
+    `same_architecture`: outside, it fails only a model of the retrained models' architecture. One
+    of another cannot pass there and is not failed: the measurement was studied between alike ones.
     """
 
     measurement: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.@*?\[\]!-]+$")]

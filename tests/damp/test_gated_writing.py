@@ -131,7 +131,7 @@ def test_a_class_that_is_at_its_goal_is_left_where_it_is(net, pictures):
 
 
 def test_a_channel_that_is_never_open_is_left_alone(net, pictures):
-    images, labels = pictures
+    _, labels = pictures
     net = copy.deepcopy(net)
     with torch.no_grad():
         net.blocks[2].bn.bias[3] = -1e3
