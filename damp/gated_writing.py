@@ -29,11 +29,10 @@ from torch.nn import functional
 
 from damp.natural_share import RowGeometry
 from damp.sum_writers import (
-    ENOUGH,
     alternate,
+    approach,
     middle_inputs,
     middle_position,
-    missed_by,
     padded_inputs,
     slopes,
     weak_channels,
@@ -163,29 +162,22 @@ def find_gated_writing(
     chosen = alternate(labels)  # (n,)
     z = values.flatten(2) if values.ndim > 2 else values[..., None]  # (n, C, P)
     problem = _Problem.of(place, z[chosen], patches.joint[chosen], labels[chosen], forget)
-    change = torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64)
-    first = current = _separability(place, z, labels, chosen, forget)
-    best, rounds, length = missed_by(first, goals), 0, 1.0
-    for _ in range(ROUNDS):
-        share = (1 - goals / current.clamp_min(1e-12)).clamp_min(0)  # a, (f,)
-        if float(share.max()) < ENOUGH:
-            break
-        step = problem.step(z[chosen], length * share)  # (C, D + 1)
-        candidate = z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint)
-        reached = _separability(place, candidate, labels, chosen, forget)
-        missed = missed_by(reached, goals)
-        if missed < best:
-            best, rounds, current = missed, rounds + 1, reached
-            change, z = change + step, candidate
-        else:  # too far: the gates answer otherwise than for a short step
-            length /= 2
+    way = approach(
+        z,
+        torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64),
+        goals,
+        step_from=lambda z, share: problem.step(z[chosen], share),
+        written=lambda z, step: z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint),
+        separability=lambda z: _separability(place, z, labels, chosen, forget),
+        rounds=ROUNDS,
+    )
     return GatedWriting(
-        change=change,
+        change=way.change,
         whole=patches.whole,
-        values=z.reshape(values.shape),
-        before=first,
-        after=current,
-        rounds=rounds,
+        values=way.values.reshape(values.shape),
+        before=way.before,
+        after=way.after,
+        rounds=way.rounds,
     )
 
 

@@ -13,7 +13,7 @@ Source: docs/method.md, "Writers that stop".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -124,37 +124,93 @@ def find_writing(place: Sum, rows: SumRows, forget: Sequence[int], goals: Tensor
     values = rows.values.double().clone()
     writes = values.new_zeros(values.shape[1], len(forget))
     weak = weak_channels(place.writers)
-    first = current = _separability(place, values[~estimating], held, forget)
-    best, rounds, length = missed_by(first, goals), 0, 1.0
-    for _ in range(ROUNDS):
-        share = (1 - goals / current.clamp_min(1e-12)).clamp_min(0)  # a, (f,)
-        if float(share.max()) < ENOUGH:
-            break
+
+    def step_from(values: Tensor, share: Tensor) -> Tensor:
         step = torch.zeros_like(writes)
         behind = RowGeometry.from_rows(place.pooled(values[estimating]), labels, forget)
         for number, label in enumerate(forget):
             own = estimating & (rows.labels == label)
             towards = behind.residuals[number]  # (C,)
             follow = _follow(place, values[own], held_by[own, number])  # (C,)
-            step[:, number] = length * share[number] * towards / follow
+            step[:, number] = share[number] * towards / follow
         step[weak] = 0.0
-        candidate = values - spread_term(step, held_by, values)
-        reached = _separability(place, candidate[~estimating], held, forget)
-        missed = missed_by(reached, goals)
-        if missed < best:
-            best, rounds, current = missed, rounds + 1, reached
-            writes, values = writes + step, candidate
-        else:  # too far: what lies between answers otherwise than a short nudge does
-            length /= 2
+        return step
+
+    way = approach(
+        values,
+        writes,
+        goals,
+        step_from=step_from,
+        written=lambda values, step: values - spread_term(step, held_by, values),
+        separability=lambda values: _separability(place, values[~estimating], held, forget),
+        rounds=ROUNDS,
+    )
     return Writing(
         reads=reads,
         reference=geometry.reference,
-        writes=writes,
-        values=values,
-        before=first,
-        after=current,
-        rounds=rounds,
+        writes=way.change,
+        values=way.values,
+        before=way.before,
+        after=way.after,
+        rounds=way.rounds,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Way:
+    """How far corrections have brought classes to their goals.
+
+    Attributes:
+        change: The sum of the steps that were kept.
+        values: z with them.
+        before, after: s of each class, (f,).
+        rounds: Steps that were kept.
+    """
+
+    change: Tensor
+    values: Tensor
+    before: Tensor
+    after: Tensor
+    rounds: int
+
+
+def approach(
+    values: Tensor,
+    change: Tensor,
+    goals: Tensor,
+    *,
+    step_from: Callable[[Tensor, Tensor], Tensor],
+    written: Callable[[Tensor, Tensor], Tensor],
+    separability: Callable[[Tensor], Tensor],
+    rounds: int,
+) -> Way:
+    """Corrections of a sum until each class is at its goal; what leads away is halved.
+
+    Args:
+        values: z.
+        change: Nothing yet, in the shape of a step.
+        goals: s* of each class, (f,).
+        step_from: The step that moves each class by a share (f,) of its residual at z.
+        written: z after a step.
+        separability: s of each class at z, (f,).
+        rounds: Steps that are tried at most.
+    """
+    first = current = separability(values)
+    best, kept, length = missed_by(first, goals), 0, 1.0
+    for _ in range(rounds):
+        share = (1 - goals / current.clamp_min(1e-12)).clamp_min(0)  # a, (f,)
+        if float(share.max()) < ENOUGH:
+            break
+        step = step_from(values, length * share)
+        candidate = written(values, step)
+        reached = separability(candidate)
+        missed = missed_by(reached, goals)
+        if missed < best:
+            best, kept, current = missed, kept + 1, reached
+            change, values = change + step, candidate
+        else:  # too far: what lies between answers otherwise than a short nudge does
+            length /= 2
+    return Way(change=change, values=values, before=first, after=current, rounds=kept)
 
 
 def alternate(labels: Tensor) -> Tensor:
