@@ -1,14 +1,15 @@
 """Make every position of a sum's writers write against a class, channel by channel, behind gates.
 
 The pooled output of a rectifier moves with what is written into it only where the rectifier lets it
-through. For channel c and joint patches x_p of all writers (the last entry is 1, for the bias),
+through. For channel c, each cell q of the map that the sum's reader takes (one, where it takes the
+mean of all positions) and joint patches x_p of all writers (the last entry is 1, for the bias),
 
-    phi_c = mean_p g(z_cp)     moves with a change w of the weights by  G_c w,
-    G_c   = mean_p g'(z_cp) x_p                                                   (D,)
+    phi_cq = mean_{p in q} g(z_cp)     moves with a change w of the weights by  G_cq w,
+    G_cq   = mean_{p in q} g'(z_cp) x_p                                           (D,)
 
 so that what is wanted of the pooled output is one least squares problem for each channel:
 
-    minimise  E_r (G w)^2 + mean_f E_f ((G - mean G) w)^2 + ridge |w|^2
+    minimise  E_r |G w|^2 + mean_f E_f |(G - mean G) w|^2 + ridge |w|^2         G w: of all cells
     subject to  mean_f G w = -a d_c for each class f to forget, mean_k G w = 0 for each class k kept
 
 Retain samples are held where they are, their class means exactly; the mean of a class to forget
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ from damp.sum_writers import (
     slopes,
     weak_channels,
 )
-from damp.sums import Sum, Writer
+from damp.sums import Sum, Writer, cell_means
 
 HELD = 5.0
 """Weight of the forget samples' deviations beside the retain samples' places."""
@@ -94,31 +96,29 @@ class Patches:
     whole: bool
 
 
-def patches_of(writers: Sequence[Writer], inputs: Sequence[Tensor]) -> Patches | None:
+def patches_of(place: Sum, inputs: Sequence[Tensor]) -> Patches | None:
     """Joint patches of a sum's writers; None where they would take too much time or room.
 
     Of all kernel positions where that can be afforded, else of the middle ones.
 
     Args:
-        writers: Of the sum.
-        inputs: What each reads, (n, I) or (n, I, H, W).
+        place: The sum, with its writers.
+        inputs: What each of them reads, (n, I) or (n, I, H, W).
     """
-    layers = [writer.operator.layer for writer in writers]
+    layers = [writer.operator.layer for writer in place.writers]
+    rows, channels = len(inputs[0]), place.channels
     for whole in (True, False):
         read = _unfolded if whole else middle_inputs
         first = [read(layer, given[:1]) for layer, given in zip(layers, inputs, strict=True)]
         width = sum(part.shape[1] for part in first) + 1
-        if not _affordable(len(inputs[0]), width, first[0].shape[2], writers[0].operator.outputs):
+        operations = rows * place.side**2 * width**2 * channels
+        size = 4 * rows * width * first[0].shape[2]
+        if operations > MOST_OPERATIONS or size > MOST_BYTES:
             continue
         parts = [read(layer, given) for layer, given in zip(layers, inputs, strict=True)]
         ones = torch.ones_like(parts[0][:, :1])
         return Patches(joint=torch.cat([*parts, ones], 1), whole=whole)
     return None
-
-
-def _affordable(rows: int, width: int, positions: int, channels: int) -> bool:
-    operations = rows * width**2 * channels
-    return operations <= MOST_OPERATIONS and 4 * rows * width * positions <= MOST_BYTES
 
 
 def _unfolded(layer: nn.Module, inputs: Tensor) -> Tensor:
@@ -161,14 +161,15 @@ def find_gated_writing(
     """
     chosen = alternate(labels)  # (n,)
     z = values.flatten(2) if values.ndim > 2 else values[..., None]  # (n, C, P)
-    problem = _Problem.of(place, z[chosen], patches.joint[chosen], labels[chosen], forget)
+    cells = _cells(values.shape[2:], place.side)
+    problem = _Problem.of(place, cells, z[chosen], patches.joint[chosen], labels[chosen], forget)
     way = approach(
         z,
         torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64),
         goals,
         step_from=lambda z, share: problem.step(z[chosen], share),
         written=lambda z, step: z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint),
-        separability=lambda z: _separability(place, z, labels, chosen, forget),
+        separability=lambda z: _separability(_pooled(place, cells, z), labels, chosen, forget),
         rounds=ROUNDS,
     )
     return GatedWriting(
@@ -187,6 +188,7 @@ class _Problem:
 
     Attributes:
         place: The sum.
+        cells: How each cell averages positions, (q, P).
         labels: Of the rows that choose, (n,).
         forget: Classes to forget.
         classes: These, then the classes to keep.
@@ -196,6 +198,7 @@ class _Problem:
     """
 
     place: Sum
+    cells: Tensor
     labels: Tensor
     forget: tuple[int, ...]
     classes: tuple[int, ...]
@@ -204,7 +207,13 @@ class _Problem:
 
     @classmethod
     def of(
-        cls, place: Sum, z: Tensor, joint: Tensor, labels: Tensor, forget: Sequence[int]
+        cls,
+        place: Sum,
+        cells: Tensor,
+        z: Tensor,
+        joint: Tensor,
+        labels: Tensor,
+        forget: Sequence[int],
     ) -> _Problem:
         """From the rows that choose: z (n, C, P) and joint patches (n, D + 1, P)."""
         kept = [int(label) for label in labels.unique() if label not in forget]
@@ -212,12 +221,13 @@ class _Problem:
         gates = slopes(place, z)  # g', (n, C, P)
         weak = weak_channels(place.writers)
         factors = [
-            None if bool(weak[c]) else _factor(_gated(joint, gates[:, c]), labels, forget)
+            None if bool(weak[c]) else _factor(_gated(joint, gates[:, c], cells), labels, forget)
             for c in range(z.shape[1])
         ]
         groups = [joint[labels == label].transpose(1, 2).flatten(0, 1) for label in classes]
         return cls(
             place=place,
+            cells=cells,
             labels=labels,
             forget=tuple(forget),
             classes=classes,
@@ -232,28 +242,32 @@ class _Problem:
             z: As it is now, (n, C, P).
             share: a of each class to forget, (f,).
         """
-        behind = RowGeometry.from_rows(_pooled(self.place, z), self.labels, self.forget)
-        wanted = -share[:, None] * behind.residuals  # (f, C)
-        means = self._means(slopes(self.place, z))  # (C, k, D + 1)
+        pooled = _pooled(self.place, self.cells, z)  # (n, C q)
+        behind = RowGeometry.from_rows(pooled, self.labels, self.forget)
+        wanted = -share[:, None] * behind.residuals  # (f, C q)
+        wanted = wanted.reshape(len(self.forget), z.shape[1], -1)  # (f, C, q)
+        means = self._means(slopes(self.place, z))  # (C, k q, D + 1)
         change = torch.zeros(means.shape[0], means.shape[2], dtype=torch.float64)
         for c, factor in enumerate(self.factors):
             if factor is None:
                 continue
-            conditions = means[c]  # (k, D + 1)
+            conditions = means[c]  # (k q, D + 1)
             answer = torch.zeros(len(conditions), dtype=torch.float64)
-            answer[: len(self.forget)] = wanted[:, c]
-            spread = torch.cholesky_solve(conditions.T, factor)  # (D + 1, k)
+            answer[: wanted[:, c].numel()] = wanted[:, c].flatten()
+            spread = torch.cholesky_solve(conditions.T, factor)  # (D + 1, k q)
             inner = conditions @ spread
             inner.diagonal().add_(SOFT * inner.diagonal().mean() + TINY)
             change[c] = spread @ torch.linalg.solve(inner, answer)
         return change
 
     def _means(self, gates: Tensor) -> Tensor:
-        """Mean of G over each class, (C, k, D + 1), float64, from g' of all rows (n, C, P)."""
-        means = [
-            gates[self.labels == label].transpose(0, 1).flatten(1) @ group / len(group)
-            for label, group in zip(self.classes, self.groups, strict=True)
-        ]
+        """Mean of G over each class, (C, k q, D + 1), float64, from g' of all rows (n, C, P)."""
+        means = []
+        for label, group in zip(self.classes, self.groups, strict=True):
+            own = gates[self.labels == label].transpose(0, 1)  # (C, n_k, P)
+            means += [
+                (own * cell).flatten(1) @ group / own.shape[1] for cell in self.cells.to(gates)
+            ]
         return torch.stack(means, 1).double()
 
 
@@ -261,36 +275,55 @@ TINY = torch.finfo(torch.float32).tiny
 """Keeps what is all zeros, a channel whose gates are closed, solvable: its change is nothing."""
 
 
-def _gated(joint: Tensor, gates: Tensor) -> Tensor:
-    """G of one channel, (n, D + 1), from patches (n, D + 1, P) and g' (n, P)."""
-    return torch.bmm(joint, gates[..., None])[..., 0] / joint.shape[2]
+def separability_of(place: Sum, values: Tensor, labels: Tensor, forget: Sequence[int]) -> Tensor:
+    """s of each class, (f,), as writing measures it: of both halves of the rows, by `OTHERS`."""
+    return _separability(place.pooled(values).double(), labels, alternate(labels), forget)
+
+
+def _cells(shape: Sequence[int], side: int) -> Tensor:
+    """How each cell averages the positions of a map, (side^2, P); a vector is one position.
+
+    >>> _cells((2, 2), 1).tolist(), _cells((), 1).tolist()
+    ([[0.25, 0.25, 0.25, 0.25]], [[1.0]])
+    """
+    if not shape:
+        return torch.ones(1, 1)
+    single = torch.eye(prod(shape)).reshape(-1, 1, *shape)  # (P, 1, H, W)
+    return cell_means(single, side).T.contiguous()
+
+
+def _gated(joint: Tensor, gates: Tensor, cells: Tensor) -> Tensor:
+    """G of one channel, (n, q, D + 1), from patches (n, D + 1, P) and g' (n, P)."""
+    return (gates[:, None] * cells.to(gates)) @ joint.transpose(1, 2)
 
 
 def _factor(gated: Tensor, labels: Tensor, forget: Sequence[int]) -> Tensor:
     """Cholesky factor of what the change of one channel shall not move, (D + 1, D + 1)."""
     gone = torch.isin(labels, torch.tensor(list(forget)))
-    retain = gated[~gone]
-    moments = (retain.T @ retain).double() / len(retain)
+    moments = _moments(gated[~gone])
     for label in forget:
         own = gated[labels == label]
-        own = own - own.mean(0)
-        moments += HELD * (own.T @ own).double() / (len(own) * len(forget))
+        moments += HELD * _moments(own - own.mean(0)) / len(forget)
     mean = moments.diagonal().mean()
     moments.diagonal().add_(RIDGE * mean + TINY)
     return torch.linalg.cholesky(moments)
 
 
-def _pooled(place: Sum, z: Tensor) -> Tensor:
-    """X, (n, C), float64, of z (n, C, P)."""
-    return place.rectifier(z).mean(2).double()
+def _moments(gated: Tensor) -> Tensor:
+    """Mean over rows of the sum over cells of G G', (D + 1, D + 1), float64."""
+    flat = gated.flatten(0, 1)  # (n q, D + 1)
+    return (flat.T @ flat).double() / len(gated)
 
 
-def _separability(
-    place: Sum, z: Tensor, labels: Tensor, chosen: Tensor, forget: Sequence[int]
-) -> Tensor:
+def _pooled(place: Sum, cells: Tensor, z: Tensor) -> Tensor:
+    """X, (n, C q), float64, of z (n, C, P)."""
+    return (place.rectifier(z) @ cells.to(z).T).flatten(1).double()
+
+
+def _separability(pooled: Tensor, labels: Tensor, chosen: Tensor, forget: Sequence[int]) -> Tensor:
     """s of each class, (f,): of the rows that chose, and of the others."""
     own, others = (
-        RowGeometry.from_rows(_pooled(place, z[part]), labels[part], forget).separability
+        RowGeometry.from_rows(pooled[part], labels[part], forget).separability
         for part in (chosen, ~chosen)
     )
     return (1 - OTHERS) * own + OTHERS * others

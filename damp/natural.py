@@ -11,16 +11,23 @@ Source: docs/method.md, `natural`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from damp.dense_writer import DenseMove, move_layer
-from damp.gated_writing import GatedWriting, find_gated_writing, fold_gated_writing, patches_of
+from damp.gated_writing import (
+    GatedWriting,
+    Patches,
+    find_gated_writing,
+    fold_gated_writing,
+    patches_of,
+    separability_of,
+)
 from damp.head_refit import RegressionSums
 from damp.natural_edit import NaturalDepth, NaturalEdit
-from damp.natural_share import Goal, RowGeometry, cells_of, natural_goals
+from damp.natural_share import Goal, RowGeometry, cells_of, discriminability, natural_goals
 from damp.operators import find
 from damp.residuals import whitened_subspace
 from damp.rows import Answers, CappedRows, RowKeeper, capped_rows
@@ -89,7 +96,6 @@ def plan_naturally(
     if isinstance(last, str):
         return f"the sum that {head.operator.name!r} reads: {last}"
     dense = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
-    earlier = None if dense else _read_by(model, last, sums, free, inputs)
     return NaturalCase(
         model=model,
         answers=Answers(original),
@@ -99,7 +105,7 @@ def plan_naturally(
         retired=tuple(retired),
         sums=sums,
         last=last,
-        earlier=earlier,
+        earlier=_read_by(model, last, sums, free, inputs),
         dense=dense,
     )
 
@@ -118,7 +124,7 @@ def _read_by(
     reads: dict[int, tuple[Sum, OperatorUse]] = {}
     for writer in last.writers:
         use = uses[writer.operator.name]
-        found = find_sums(model, use, inputs, 1)
+        found = find_sums(model, use, inputs, 1, in_cells=True)
         if not isinstance(found, str) and found[0].place > sums[0].place:
             reads[found[0].place] = found[0], use
     if not reads:
@@ -149,7 +155,7 @@ def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
     depths: list[NaturalDepth] = []
     passes = 1
     if case.earlier is not None:
-        depths.append(_write(case, case.earlier, rows, _goals(case, rows, case.earlier)[-1])[0])
+        depths += _write_earlier(case, case.earlier, rows)
         # what lies between is not linear: the last sum is looked at once more
         keeper = case.keeper([case.last], case.last)
         rows, passes = capped_rows(case.model, case.read(), keeper, edited=True), 2
@@ -296,6 +302,23 @@ def _goal_obstacle(goal: Goal, forget: Sequence[int]) -> str | None:
     return None
 
 
+def _write_earlier(case: NaturalCase, place: Sum, rows: CappedRows) -> Iterator[NaturalDepth]:
+    """Write against the classes where the writers of the last sum read, if that can be afforded."""
+    (*_, goal) = _goals(case, rows, place)
+    values = rows.sums[rows.places.index(place.place)]
+    if place.side > 1:
+        if _patches(place, rows) is None:  # one term for each class cannot tell cells apart
+            return
+        # of so many features fewer rows show more: what is natural is a share of what they show
+        now = separability_of(place, values, rows.labels, case.forget)
+        goal = replace(goal, before=now, goal=goal.share * now)
+    yield _write(case, place, rows, goal)[0]
+
+
+def _patches(place: Sum, rows: CappedRows) -> Patches | None:
+    return patches_of(place, [rows.inputs[writer.operator.name] for writer in place.writers])
+
+
 def _write(
     case: NaturalCase, place: Sum, rows: CappedRows, goal: Goal
 ) -> tuple[NaturalDepth, Tensor]:
@@ -304,16 +327,15 @@ def _write(
     Behind gates where patches of the rows can be afforded, else by one term for each class.
     """
     values = rows.sums[rows.places.index(place.place)]
-    inputs = [rows.inputs[writer.operator.name] for writer in place.writers]
-    patches = patches_of(place.writers, inputs)
+    patches = _patches(place, rows)
     writing: Writing | GatedWriting
     if patches is not None:
         writing = find_gated_writing(place, values, patches, rows.labels, case.forget, goal.goal)
         fold_gated_writing(place.writers, writing)
     else:
         middle = (
-            middle_inputs(writer.operator.layer, given)
-            for writer, given in zip(place.writers, inputs, strict=True)
+            middle_inputs(writer.operator.layer, rows.inputs[writer.operator.name])
+            for writer in place.writers
         )
         held = SumRows(values=values, inputs=tuple(middle), labels=rows.labels)
         writing = find_writing(place, held, case.forget, goal.goal)
@@ -350,8 +372,8 @@ def _move_dense(
     z = rows.sums[-1].double()
     rest = z[0] - writer.factor * (weight @ h[0] + before)  # (O,)
 
-    def features(now: Tensor, shift: Tensor) -> Tensor:
-        return case.last.pooled(writer.factor * (h @ now.T + shift) + rest)
+    def sums(now: Tensor, shift: Tensor) -> Tensor:
+        return writer.factor * (h @ now.T + shift) + rest
 
     halves = alternate(rows.labels)
     shares = []
@@ -359,17 +381,24 @@ def _move_dense(
         move = move_layer(h[part], rows.labels[part], weight, before, case.forget)
 
         def excess(share: float, move: DenseMove = move, part: Tensor = part) -> float:
-            moved = features(*move.partly(weight, before, share))
-            geometry = RowGeometry.from_rows(moved[~part], rows.labels[~part], case.forget)
-            return float((geometry.separability / goal.goal.clamp_min(1e-6)).log().mean())
+            moved = case.last.pooled(sums(*move.partly(weight, before, share)))
+            return _excess(moved[~part], rows.labels[~part], case.forget, goal)
 
         shares.append(_share(excess))
     whole = move_layer(h, rows.labels, weight, before, case.forget)
     now, shift = whole.partly(weight, before, sum(shares) / 2)
-    moved = features(now, shift)
     operator.weight()[..., 0].copy_(now)
     bias.copy_(shift)
-    after = RowGeometry.from_rows(moved, rows.labels, case.forget).separability
+    moved = sums(now, shift)
+    patches = _patches(case.last, rows)
+    if patches is not None:  # where the whole move stops short; else there is nothing left to do
+        writing = find_gated_writing(
+            case.last, moved.float(), patches, rows.labels, case.forget, goal.goal
+        )
+        fold_gated_writing(case.last.writers, writing)
+        moved = writing.values
+    features = case.last.pooled(moved).double()
+    after = RowGeometry.from_rows(features, rows.labels, case.forget).separability
     depth = NaturalDepth(
         layers=(operator.name,),
         before=tuple(goal.before.tolist()),
@@ -379,11 +408,21 @@ def _move_dense(
         residual=goal.residual,
         changed=True,
     )
-    return depth, moved, float(whole.learnt.mean())
+    return depth, features, float(whole.learnt.mean())
+
+
+def _excess(features: Tensor, labels: Tensor, forget: Sequence[int], goal: Goal) -> float:
+    """Mean over classes of the log of how far each is above its goal, in s or d', the larger."""
+    s = RowGeometry.from_rows(features, labels, forget).separability
+    apart = discriminability(features, labels, forget)
+    tiny = 1e-6
+    pairs = ((s, goal.goal), (apart, goal.apart))
+    ratios = [(now / wanted.clamp_min(tiny)).log() for now, wanted in pairs]
+    return float(torch.maximum(*ratios).mean())
 
 
 def _share(excess: Callable[[float], float]) -> float:
-    """The share of a move at which the separability is its goal; 1 where it stays above."""
+    """The share of a move at which a class is at its goal; 1 where it stays above."""
     if excess(1.0) >= 0:
         return 1.0
     low, high = 0.0, 1.0

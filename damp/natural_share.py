@@ -103,6 +103,37 @@ class RowGeometry:
         )
 
 
+def discriminability(rows: Tensor, labels: Tensor, forget: Sequence[int]) -> Tensor:
+    """d' of each class against the rows to keep, (f,), less what the noise of its mean adds.
+
+    |mean_f - mean_r| in the metric of the mean of both covariances. Where `separability` asks how
+    far a class is from mixtures of the others, this asks how well one linear reader tells it from
+    them: a class may lie between the others and be told all the same.
+
+    Source: W. Tanner and J. Swets 1954; Fisher's discriminant, R. Fisher 1936.
+
+    Args:
+        rows: (n, D), float64.
+        labels: (n,).
+        forget: Classes to forget, each with two rows or more.
+    """
+    gone = torch.isin(labels, torch.tensor(list(forget)))
+    retain = rows[~gone]
+    found = []
+    for label in forget:
+        own = rows[labels == label]
+        metric = _between(retain, torch.cov(own.T, correction=0))
+        apart = metric.whiten((own.mean(0) - retain.mean(0))[None]).square().sum()
+        noise = metric.whiten(own - own.mean(0)).square().sum(1).mean() / (len(own) - 1)
+        found.append((apart - noise).clamp_min(0).sqrt())
+    return torch.stack(found)
+
+
+def _between(retain: Tensor, spread: Tensor) -> Metric:
+    """The metric of the mean of two covariances: of rows to keep, and that of a class."""
+    return Whole(matrix=(torch.cov(retain.T, correction=0) + spread) / 2).metric()
+
+
 def cells_of(features: Tensor) -> Tensor:
     """Features as vectors: maps in cells as fine as `WIDEST_MAP` allows.
 
@@ -162,12 +193,14 @@ class Goal:
     Attributes:
         before: s of the original, (f,).
         goal: s*, what a network without the class would show by estimate, at most `before`, (f,).
+        apart: d'* in the same way, (f,): of the class where it is predicted, as wide as predicted.
         noise: What the noise of the class's mean would show as s by itself, (f,).
         residual: |d_f| / |mu_f|, the largest over the classes.
     """
 
     before: Tensor
     goal: Tensor
+    apart: Tensor
     noise: Tensor
     residual: float
 
@@ -195,8 +228,8 @@ def natural_goals(
         One goal for each of `maps[1:]`.
     """
     gone = torch.isin(labels, torch.tensor(list(forget)))
-    # (f, D): the mean of each class where no map has been applied yet
-    predicted = torch.stack([maps[0][labels == label].mean(0) for label in forget])
+    # (n_f, D) of each class, where no map has been applied yet
+    predicted = [maps[0][labels == label] for label in forget]
     goals = []
     for place in range(1, len(maps)):
         wanted = [pooled[place][~gone]]
@@ -204,14 +237,36 @@ def natural_goals(
             wanted.append(maps[place][~gone])
         to_pooled, *to_map = LinearMap.fitted(maps[place - 1][~gone], *wanted)
         now = RowGeometry.from_rows(pooled[place], labels, forget)
-        natural = RowGeometry.from_rows(pooled[place], labels, forget, targets=to_pooled(predicted))
+        rows = [to_pooled(own) for own in predicted]
+        targets = torch.stack([own.mean(0) for own in rows])
+        natural = RowGeometry.from_rows(pooled[place], labels, forget, targets=targets)
+        # what no map predicts of any row spreads this class's rows too
+        missed = pooled[place][~gone] - to_pooled(maps[place - 1][~gone])
+        apart = _predicted_apart(pooled[place][~gone], rows, torch.cov(missed.T, correction=0))
         goals.append(
             Goal(
                 before=now.separability,
                 goal=torch.minimum(natural.separability, now.separability),
+                apart=torch.minimum(apart, discriminability(pooled[place], labels, forget)),
                 noise=now.noise.sqrt(),
                 residual=float(relative(now.residuals, now.targets).max()),
             )
         )
-        predicted = to_map[0](predicted) if to_map else predicted
+        predicted = [to_map[0](own) for own in predicted] if to_map else predicted
     return goals
+
+
+def _predicted_apart(retain: Tensor, predicted: Sequence[Tensor], missed: Tensor) -> Tensor:
+    """d' of each class where it is predicted, (f,).
+
+    Args:
+        retain: Rows to keep, (n_r, E).
+        predicted: Rows of each class, (n_f, E).
+        missed: Covariance of what the prediction misses, (E, E).
+    """
+    found = []
+    for own in predicted:
+        metric = _between(retain, torch.cov(own.T, correction=0) + missed)
+        apart = metric.whiten((own.mean(0) - retain.mean(0))[None])
+        found.append(apart.square().sum().sqrt())
+    return torch.stack(found)

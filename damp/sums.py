@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isqrt
 from typing import Any
 
 import torch
@@ -69,12 +70,15 @@ class Sum:
         rectifier: g, with its settings.
         channels: C.
         writers: Layers that add to it, in the order of the calls; empty until `with_writers`.
+        side: Cells a side in which its reader takes the map, each being the mean of its positions:
+            1 for all that pool the whole map.
     """
 
     place: int
     rectifier: Callable[[Tensor], Tensor]
     channels: int
     writers: tuple[Writer, ...] = ()
+    side: int = 1
 
     @property
     def name(self) -> str:
@@ -82,9 +86,21 @@ class Sum:
         return self.writers[0].operator.name if self.writers else f"rectifier {self.place}"
 
     def pooled(self, values: Tensor) -> Tensor:
-        """X = mean over positions of g(z), (B, C)."""
-        after = self.rectifier(values)
-        return after.flatten(2).mean(2) if after.ndim > 2 else after
+        """X = mean over the positions of each cell of g(z), (B, C * side^2)."""
+        return cell_means(self.rectifier(values), self.side)
+
+
+def cell_means(after: Tensor, side: int) -> Tensor:
+    """Maps (B, C, H, W) as (B, C * side^2), in the order of `flatten`; vectors as they are.
+
+    >>> cell_means(torch.arange(4.0).reshape(1, 1, 2, 2), 1).tolist()
+    [[1.5]]
+    """
+    if after.ndim == 2:
+        return after
+    if side == 1:
+        return after.flatten(2).mean(2)
+    return functional.adaptive_avg_pool2d(after, side).flatten(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +155,9 @@ def _bound(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Callable[[Tensor]
 
 
 @torch.no_grad()
-def find_sums(model: nn.Module, head: OperatorUse, inputs: Tensor, count: int) -> list[Sum] | str:
+def find_sums(
+    model: nn.Module, head: OperatorUse, inputs: Tensor, count: int, *, in_cells: bool = False
+) -> list[Sum] | str:
     """The last `count` sums, or as many as there are, through which all passes that a head reads.
 
     Whether all passes is measured: with one sum replaced by that of other samples, the head's input
@@ -150,6 +168,7 @@ def find_sums(model: nn.Module, head: OperatorUse, inputs: Tensor, count: int) -
         head: How the model uses its last operator.
         inputs: A batch, (B, ...), at least one sample.
         count: How many are wanted.
+        in_cells: Whether a head counts that reads the last map in cells, not as one mean.
     Returns:
         In forward order, the last being what the head reads, pooled; or why there is none.
     """
@@ -165,7 +184,8 @@ def find_sums(model: nn.Module, head: OperatorUse, inputs: Tensor, count: int) -
         sums: list[Sum] = []
         for place in sorted(calls, reverse=True):
             call = calls[place]
-            if not sums and not _feeds(call, pooled):
+            side = 1 if sums else _side(call, pooled, in_cells=in_cells)
+            if side is None:
                 continue
             if sums:
                 swapped = (place, others[place].values)
@@ -174,7 +194,9 @@ def find_sums(model: nn.Module, head: OperatorUse, inputs: Tensor, count: int) -
                     continue
             if call.values.ndim in (2, 4):
                 channels = call.values.shape[1]
-                sums.append(Sum(place=place, rectifier=call.rectifier, channels=channels))
+                sums.append(
+                    Sum(place=place, rectifier=call.rectifier, channels=channels, side=side)
+                )
             if len(sums) == count:
                 break
     if not sums:
@@ -239,12 +261,15 @@ def _run(
     return rectifiers.calls, kept[0]
 
 
-def _feeds(call: RectifierCall, pooled: Tensor) -> bool:
-    """Whether the pooled output of a rectifier is what the head reads."""
-    if call.values.ndim not in (2, 4) or call.values.shape[:2] != pooled.shape:
-        return False
-    after = call.rectifier(call.values)
-    return _alike(after.flatten(2).mean(2) if after.ndim > 2 else after, pooled)
+def _side(call: RectifierCall, pooled: Tensor, *, in_cells: bool) -> int | None:
+    """Cells a side in which a head reads the output of a rectifier; None where it does not."""
+    values = call.values
+    if values.ndim not in (2, 4) or len(values) != len(pooled):
+        return None
+    side = isqrt(pooled.shape[1] // values.shape[1]) if in_cells and values.ndim == 4 else 1
+    if side < 1 or values.shape[1] * side**2 != pooled.shape[1]:
+        return None
+    return side if _alike(cell_means(call.rectifier(values), side), pooled) else None
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

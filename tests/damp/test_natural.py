@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import damp
-from damp import natural, natural_edit
+from damp import gated_writing, natural, natural_edit
 from damp.catalogue import PRESETS
+from flows.models.small_nets import SmallCNN
 from tests.damp.test_sum_writers import Residual
 
 
@@ -55,6 +56,66 @@ def test_a_dense_net_forgets_at_its_goal_and_keeps_the_others(digits, digit_net,
     kept = [(logits.argmax(1) == answers)[~gone].float().mean() for logits in (was, now)]
     assert kept[1] > kept[0] - 0.02
     assert edited.repairs == (("natural_update", "9"), ("head_refit", "11"))
+
+
+@pytest.fixture
+def plain(seeded, clouds):
+    """A plain net whose linear layer reads the last map in cells, trained for a moment."""
+    inputs, labels = clouds(0, 4, (2, 8, 8), 60, 4.0)
+    inputs = inputs.float()
+
+    def train():
+        model = SmallCNN(2, 4, width=4)
+        optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+        for _ in range(40):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            optimiser.step()
+        return model.eval()
+
+    return seeded(train), list(zip(inputs.split(32), labels.split(32), strict=True))
+
+
+@pytest.mark.parametrize("forget", [[1], [0, 2]])
+def test_a_plain_net_is_written_where_its_linear_layer_reads(plain, forget):
+    model, batches = plain
+    edited = damp.forget(model, batches, forget=forget, preset="natural")
+    earlier, last = edited.natural.depths
+    assert (earlier.layers, last.layers) == (("conv3",), ("fc1",))
+    for depth in (earlier, last):
+        for before, goal, after in zip(depth.before, depth.goal, depth.after, strict=True):
+            assert abs(after - goal) <= abs(before - goal)
+    inputs = torch.cat([rows for rows, _ in batches])
+    labels = torch.cat([own for _, own in batches])
+    kept = [c for c in range(4) if c not in forget]
+    rows = torch.isin(labels, torch.tensor(kept))
+    answers = edited.unretired(inputs)[rows][:, kept].argmax(1)
+    assert (
+        float((answers == torch.searchsorted(torch.tensor(kept), labels[rows])).float().mean())
+        > 0.9
+    )
+    before, after = model.state_dict(), edited.unretired.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"conv3", "fc1", "fc2"}
+
+
+def test_what_cannot_be_written_in_cells_is_left_and_the_last_layer_moves_alone(plain, monkeypatch):
+    model, batches = plain
+    monkeypatch.setattr(gated_writing, "MOST_OPERATIONS", 1)
+    edited = damp.forget(model, batches, forget=1, preset="natural")
+    assert [depth.layers for depth in edited.natural.depths] == [("fc1",)]
+
+
+def test_where_the_whole_move_of_the_last_layer_stops_short_it_is_written_against(
+    plain, monkeypatch
+):
+    model, batches = plain
+    monkeypatch.setattr(natural, "_share", lambda excess: 0.0)  # the move does nothing at all
+    edited = damp.forget(model, batches, forget=1, preset="natural")
+    assert edited.stand_in is None
+    last = edited.natural.depths[-1]
+    assert last.layers == ("fc1",)
+    assert last.after[0] < (last.before[0] + last.goal[0]) / 2
 
 
 @pytest.mark.parametrize("forget", [[1], [0, 2]])

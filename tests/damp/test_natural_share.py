@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from damp.natural_share import LinearMap, RowGeometry, cells_of, natural_goals
+from damp.natural_share import (
+    LinearMap,
+    RowGeometry,
+    cells_of,
+    discriminability,
+    natural_goals,
+)
 
 
 def brute_squared(target, rows, labels, forget, brute):
@@ -30,6 +36,28 @@ def test_separability_is_the_brute_force_one_less_the_noise_of_the_mean(clouds, 
         noise = np.trace(np.linalg.inv(spread) @ np.cov(own.T)) / len(own)
         assert float(geometry.squared[number]) == pytest.approx(squared - noise, rel=1e-5)
         assert float(geometry.noise[number]) == pytest.approx(noise, rel=1e-9)
+
+
+def test_discriminability_is_that_of_fishers_discriminant(clouds):
+    """Along S^-1 (mean_f - mean_r): the distance of the means in standard deviations there."""
+    rows, labels = clouds(1, 5, (6,), 400)
+    x, y = rows.numpy(), labels.numpy()
+    own, others = x[y == 2], x[y != 2]
+    spread = (np.cov(own.T, bias=True) + np.cov(others.T, bias=True)) / 2
+    axis = np.linalg.solve(spread, own.mean(0) - others.mean(0))
+    one, two = own @ axis, others @ axis
+    expected = (one.mean() - two.mean()) / np.sqrt((one.var() + two.var()) / 2)
+    assert float(discriminability(rows, labels, [2])) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_class_between_the_others_has_no_separability_and_is_told_all_the_same():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(6000) % 3
+    # the class to forget, 2, lies nearer to one of the others than their mean does
+    centres = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.5, 0.0]]).double()
+    rows = centres[labels] + torch.randn(6000, 2, generator=generator).double()
+    assert float(RowGeometry.from_rows(rows, labels, [2]).separability) < 0.1
+    assert float(discriminability(rows, labels, [2])) > 0.7
 
 
 def test_a_class_that_is_drawn_as_a_mixture_of_the_others_shows_only_noise():
@@ -111,3 +139,17 @@ def test_maps_are_as_fine_as_they_may_be():
         cells_of(maps), torch.nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1)
     )
     assert cells_of(torch.randn(2, 32, 8, 8)).shape == (2, 2048)
+
+
+def test_what_the_depth_before_predicts_is_natural_in_discriminability_too(clouds):
+    """Where the next depth is a linear map of the one before, its d' is the class's own."""
+    rows, labels = clouds(2, 5, (6,), 200)
+    mixed = rows @ torch.randn(6, 6, generator=torch.Generator().manual_seed(1)).double()
+    (goal,) = natural_goals([rows, mixed], [rows, mixed], labels, [3])
+    now = discriminability(mixed, labels, [3])
+    assert float(goal.apart) == pytest.approx(float(now), rel=0.05)  # ridge
+    # with a direction that was learnt for the class alone, the goal stays what it was
+    learnt = mixed + 9.0 * (labels == 3).double()[:, None]
+    (after,) = natural_goals([rows, learnt], [rows, learnt], labels, [3])
+    assert float(after.apart) == pytest.approx(float(goal.apart), rel=0.02)
+    assert float(discriminability(learnt, labels, [3])) > 1.5 * float(now)

@@ -102,6 +102,27 @@ def test_block_sums_are_what_all_passes_through(net, pictures):
     ]
 
 
+@pytest.mark.parametrize(("pool", "side"), [(nn.AdaptiveAvgPool2d(2), 2), (nn.AvgPool2d(4), 2)])
+def test_a_layer_that_reads_a_map_in_cells_has_a_sum_where_cells_are_asked_for(pool, side):
+    net = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), nn.ReLU(), pool, nn.Flatten())
+    net = nn.Sequential(net, nn.Linear(6 * side**2, 5)).double()
+    images = torch.randn(20, 2, 8, 8).double()
+    head = next(iter(reversed(trace(net, find(net)[0], images).uses.values())))
+    (place,) = find_sums(net, head, images, 1, in_cells=True)
+    assert place.side == side
+    values, _ = captured(net, place, images)
+    torch.testing.assert_close(place.pooled(values), net[0](images))
+    assert isinstance(find_sums(net, head, images, 1), str)
+
+
+def test_the_largest_of_each_cell_is_no_mean_of_it():
+    body = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(2), nn.Flatten())
+    net = nn.Sequential(body, nn.Linear(24, 5)).double()
+    images = torch.randn(20, 2, 8, 8).double()
+    head = next(iter(reversed(trace(net, find(net)[0], images).uses.values())))
+    assert isinstance(find_sums(net, head, images, 1, in_cells=True), str)
+
+
 def test_a_factor_is_that_of_the_norm_in_between(net, pictures):
     head, uses, sums = structure(net, pictures[0])
     branch, skip = with_writers(net, sums[1], head, uses, pictures[0]).writers

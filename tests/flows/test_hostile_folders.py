@@ -120,7 +120,9 @@ def test_commands_in_a_folder_of_each_kind_run_nothing(tmp_path: Path, kind: str
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kind", ["all", *ALONE])
+@pytest.mark.parametrize(
+    "kind", ["all", *(pytest.param(kind, marks=pytest.mark.long) for kind in ALONE)]
+)
 def test_servers_that_are_started_there_run_nothing(
     tmp_path: Path, all_together: Path, marker: Path, kind: str
 ) -> None:
