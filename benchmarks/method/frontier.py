@@ -1,5 +1,5 @@
 """What each depth and each share of the recipe buys: tops that start afresh, heads that are cut,
-writers of residual nets.
+writers of residual nets, and of plain ones.
 
 Events of choice alone: settings are looked for here, and confirmed by the validity study. Trained
 models are the study's own. Findings are kept, so that a run goes on where another ended, and they
@@ -20,6 +20,8 @@ from statistics import fmean, stdev
 from typing import Any
 from unittest.mock import patch
 
+import torch
+
 import damp.natural
 from audits.finding import Figure
 from benchmarks.machine import RESULTS, described
@@ -35,7 +37,9 @@ from flows.models import renewal
 
 PLAIN = ("cifar10-0-seed0", "tiny-0-seed0", "digits-3-seed0", "digits-8-seed1")
 RESIDUAL = ("cifar10-residual-f32-4-seed0", "tiny-residual-f32-8-seed0")
-EVENTS = (*PLAIN, *RESIDUAL)
+CELLS = ("cifar10-f32-6-seed0", "cifar100-f32-3-seed1", "tiny-f32-7-seed3")
+"""Plain nets whose linear layer reads a map in cells."""
+EVENTS = (*PLAIN, *RESIDUAL, *CELLS)
 SHOWN = {
     "retain": "accuracy.retain",
     "CKA": "similarity.cka@penultimate",
@@ -92,6 +96,24 @@ class Writing:
         return f"W:{self.ridge:g}_{self.held:g}_{self.others:.2f}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moving:
+    """`natural` on plain nets, with and without what it does beside moving the last linear layer.
+
+    Attributes:
+        earlier: Whether the sum that this layer reads is written.
+        both: Whether the move stops by s and d', not by s alone.
+    """
+
+    earlier: bool = True
+    both: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"M:{'earlier_' if self.earlier else ''}{'both' if self.both else 's'}"
+
+
+MOVINGS = (Moving(earlier=False, both=False), Moving(both=False), Moving())
 WRITINGS = (
     Writing(gates=False),
     Writing(),
@@ -108,9 +130,10 @@ TOPS = (
     *(Variant(waist=1, share=0.5, seed=seed) for seed in (7, 8)),
 )
 HEADS = tuple(Variant(share=share) for share in (0.0, 0.4, 0.75))
-VARIANTS: Mapping[str, tuple[Variant | Writing, ...]] = {
+VARIANTS: Mapping[str, tuple[Variant | Writing | Moving, ...]] = {
     **{name: HEADS if name.startswith("digits") else TOPS + HEADS for name in PLAIN},
     **dict.fromkeys(RESIDUAL, WRITINGS),
+    **dict.fromkeys(CELLS, MOVINGS),
 }
 
 
@@ -139,15 +162,17 @@ class Frontier:
         content: dict[str, Any] = json.loads(path.read_text())
         return content
 
-    def measured(self, variant: Variant | Writing) -> dict[str, Any]:
+    def measured(self, variant: Variant | Writing | Moving) -> dict[str, Any]:
         """Findings on a variant, and what it cost."""
         candidate, cost = self._make(variant)
         content = bench.measured(self.bench, variant.name, candidate, own_control=True)
         return content | {"extra": cost}
 
-    def _make(self, variant: Variant | Writing) -> tuple[Candidate, dict[str, float]]:
+    def _make(self, variant: Variant | Writing | Moving) -> tuple[Candidate, dict[str, float]]:
         if isinstance(variant, Writing):
             return self._written(variant), {}
+        if isinstance(variant, Moving):
+            return self._moved(variant), {}
         if variant.waist is None:
             with patch.object(damp.natural, "head_cut", lambda _: variant.share):
                 return bench.edited(self.bench, {"preset": "natural"}), {}
@@ -178,7 +203,16 @@ class Frontier:
                 stack.enter_context(patch.object(gated_writing, name, value))
             return bench.edited(self.bench, {"preset": "natural"})
 
-    def row(self, variant: Variant | Writing, content: dict[str, Any]) -> dict[str, Any]:
+    def _moved(self, variant: Moving) -> Candidate:
+        with ExitStack() as stack:
+            if not variant.earlier:
+                stack.enter_context(patch.object(damp.natural, "_read_by", lambda *_: None))
+            if not variant.both:
+                nothing = lambda rows, labels, forget: torch.zeros(len(forget)).double()  # noqa: E731
+                stack.enter_context(patch.object(damp.natural, "discriminability", nothing))
+            return bench.edited(self.bench, {"preset": "natural"})
+
+    def row(self, variant: Variant | Writing | Moving, content: dict[str, Any]) -> dict[str, Any]:
         """Verdict at the level of the attempt, and the figures that are shown."""
         shared = self.kept("_controls", self._controls)
         case = judging.case_of(self.event, 0, self.folder / f"{variant.name}.json", shared)
@@ -251,7 +285,9 @@ def page(content: dict[str, Any]) -> str:
         "operator starts afresh, for a share of the recipe (T = -2: the last layers once more); "
         "`H:SHARE`: `natural` whose head loses a fixed share of the residual; "
         "`W:RIDGE_HELD_OTHERS`: `natural` on residual nets by these settings of its writers behind "
-        "gates, `W:one_term` by one term for each class. Cost: operations, of "
+        "gates, `W:one_term` by one term for each class; `M:WHAT`: `natural` on plain nets, whose "
+        "linear layer moves until s is natural, or s and d' are (`both`), the sum that it reads "
+        "written first (`earlier`). Cost: operations, of "
         "a full retraining. Figures are differences to ten retrained models' mean (seven on "
         "digits), their standard deviation in brackets.\n\n" + table(head, lines)
     )

@@ -48,8 +48,8 @@ class Entrant:
 
 
 RENEWED = "renewed"
-REVISIONS: Mapping[str, int] = {"natural": 2}
-"""Of presets: `natural` writes residual nets behind their gates since 2."""
+REVISIONS: Mapping[str, int] = {"natural": 3}
+"""Of presets: `natural` writes residual nets behind their gates since 2, and plain ones since 3."""
 SHARES: Mapping[str, float] = {"retrain": 1.0, "retrain_half": 0.5, "retrain_quarter": 0.25}
 """Of the recipe's epochs: a retrained model of a seed of its own, and shortened ones."""
 
