@@ -71,7 +71,7 @@ TRACKS = (
     Track(
         name="digits", title="8x8 digits, CNN", data="digits", net="cnn8",
         recipe=Recipe(epochs=20, learning_rate=5e-3), policy="demo-v3",
-        events=_single(3, 8, 0, 5, 1, 7),
+        events=_single(3, 8, 0),
     ),
     Track(
         name="mnist", title="MNIST, CNN", data="mnist", net="cnn",
