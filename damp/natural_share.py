@@ -119,14 +119,14 @@ def discriminability(rows: Tensor, labels: Tensor, forget: Sequence[int]) -> Ten
     """
     gone = torch.isin(labels, torch.tensor(list(forget)))
     retain = rows[~gone]
-    found = []
+    distances = []
     for label in forget:
         own = rows[labels == label]
         metric = _between(retain, torch.cov(own.T, correction=0))
         apart = metric.whiten((own.mean(0) - retain.mean(0))[None]).square().sum()
         noise = metric.whiten(own - own.mean(0)).square().sum(1).mean() / (len(own) - 1)
-        found.append((apart - noise).clamp_min(0).sqrt())
-    return torch.stack(found)
+        distances.append((apart - noise).clamp_min(0).sqrt())
+    return torch.stack(distances)
 
 
 def _between(retain: Tensor, spread: Tensor) -> Metric:
@@ -264,9 +264,9 @@ def _predicted_apart(retain: Tensor, predicted: Sequence[Tensor], missed: Tensor
         predicted: Rows of each class, (n_f, E).
         missed: Covariance of what the prediction misses, (E, E).
     """
-    found = []
+    distances = []
     for own in predicted:
         metric = _between(retain, torch.cov(own.T, correction=0) + missed)
         apart = metric.whiten((own.mean(0) - retain.mean(0))[None])
-        found.append(apart.square().sum().sqrt())
-    return torch.stack(found)
+        distances.append(apart.square().sum().sqrt())
+    return torch.stack(distances)
