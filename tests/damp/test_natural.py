@@ -22,13 +22,13 @@ def same(first, second):
 
 
 @pytest.fixture
-def residual(seeded, clouds):
-    """A residual net trained for a moment on four classes of pictures, and its batches."""
+def trained(seeded, clouds):
+    """Trains a net for a moment on four classes of pictures; gives it with its batches."""
     inputs, labels = clouds(0, 4, (2, 8, 8), 60, 4.0)
     inputs = inputs.float()
 
-    def train():
-        model = Residual()
+    def train(make):
+        model = make()
         optimiser = torch.optim.Adam(model.parameters(), 1e-2)
         for _ in range(40):
             optimiser.zero_grad()
@@ -36,7 +36,19 @@ def residual(seeded, clouds):
             optimiser.step()
         return model.eval()
 
-    return seeded(train), list(zip(inputs.split(32), labels.split(32), strict=True))
+    batches = list(zip(inputs.split(32), labels.split(32), strict=True))
+    return lambda make: (seeded(lambda: train(make)), batches)
+
+
+@pytest.fixture
+def residual(trained):
+    return trained(Residual)
+
+
+@pytest.fixture
+def plain(trained):
+    """Its linear layer reads the last map in cells."""
+    return trained(lambda: SmallCNN(2, 4, width=4))
 
 
 @pytest.mark.parametrize("forget", [[3], [1, 6]])
@@ -56,24 +68,6 @@ def test_a_dense_net_forgets_at_its_goal_and_keeps_the_others(digits, digit_net,
     kept = [(logits.argmax(1) == answers)[~gone].float().mean() for logits in (was, now)]
     assert kept[1] > kept[0] - 0.02
     assert edited.repairs == (("natural_update", "9"), ("head_refit", "11"))
-
-
-@pytest.fixture
-def plain(seeded, clouds):
-    """A plain net whose linear layer reads the last map in cells, trained for a moment."""
-    inputs, labels = clouds(0, 4, (2, 8, 8), 60, 4.0)
-    inputs = inputs.float()
-
-    def train():
-        model = SmallCNN(2, 4, width=4)
-        optimiser = torch.optim.Adam(model.parameters(), 1e-2)
-        for _ in range(40):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(model(inputs), labels).backward()
-            optimiser.step()
-        return model.eval()
-
-    return seeded(train), list(zip(inputs.split(32), labels.split(32), strict=True))
 
 
 @pytest.mark.parametrize("forget", [[1], [0, 2]])
