@@ -164,7 +164,7 @@ def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
         depth, features, learnt = _move_dense(case, rows, goals[-1])
         cut = head_cut(learnt)
     else:
-        depth, features = _write(case, case.last, rows, goals[-1])
+        depth, features = _write(case, case.last, rows, goals[-1], _patches(case.last, rows))
     reason = _missed(depth, case.forget)
     if reason is not None:
         return reason
@@ -302,32 +302,37 @@ def _goal_obstacle(goal: Goal, forget: Sequence[int]) -> str | None:
     return None
 
 
-def _write_earlier(case: NaturalCase, place: Sum, rows: CappedRows) -> Iterator[NaturalDepth]:
-    """Write against the classes where the writers of the last sum read, if that can be afforded."""
+def _write_earlier(case: NaturalCase, place: Sum, rows: CappedRows) -> list[NaturalDepth]:
+    """Write against the classes where the writers of the last sum read.
+
+    Nothing is written where that is in cells and patches cannot be afforded: one term for each
+    class cannot tell cells apart.
+    """
     (*_, goal) = _goals(case, rows, place)
-    values = rows.sums[rows.places.index(place.place)]
+    patches = _patches(place, rows)
     if place.side > 1:
-        if _patches(place, rows) is None:  # one term for each class cannot tell cells apart
-            return
+        if patches is None:
+            return []
         # of so many features fewer rows show more: what is natural is a share of what they show
+        values = rows.sums[rows.places.index(place.place)]
         now = separability_of(place, values, rows.labels, case.forget)
         goal = replace(goal, before=now, goal=goal.share * now)
-    yield _write(case, place, rows, goal)[0]
+    return [_write(case, place, rows, goal, patches)[0]]
 
 
 def _patches(place: Sum, rows: CappedRows) -> Patches | None:
+    """What the writers of a sum read together, where that can be afforded."""
     return patches_of(place, [rows.inputs[writer.operator.name] for writer in place.writers])
 
 
 def _write(
-    case: NaturalCase, place: Sum, rows: CappedRows, goal: Goal
+    case: NaturalCase, place: Sum, rows: CappedRows, goal: Goal, patches: Patches | None
 ) -> tuple[NaturalDepth, Tensor]:
     """Write against the classes at one sum; also what is behind it afterwards, (n, C).
 
-    Behind gates where patches of the rows can be afforded, else by one term for each class.
+    Behind gates where there are patches, else by one term for each class.
     """
     values = rows.sums[rows.places.index(place.place)]
-    patches = _patches(place, rows)
     writing: Writing | GatedWriting
     if patches is not None:
         writing = find_gated_writing(place, values, patches, rows.labels, case.forget, goal.goal)
