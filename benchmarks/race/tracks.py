@@ -76,19 +76,19 @@ TRACKS = (
     Track(
         name="mnist", title="MNIST, CNN", data="mnist", net="cnn",
         recipe=Recipe(epochs=6, learning_rate=5e-3, precision="bfloat16"),
-        policy="default-v3", events=_single(3), half=True,
+        policy="default-v3", events=_single(3, 6, 9), half=True,
     ),
     Track(
         name="cifar10", title="CIFAR-10, residual net", data="cifar10", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(8),
+        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(8, 3, 5),
     ),
     Track(
         name="cifar10-vit", title="CIFAR-10, transformer", data="cifar10", net="vit",
-        recipe=TOKENS, policy="default-v3", events=_single(8),
+        recipe=TOKENS, policy="default-v3", events=_single(8, 3, 5),
     ),
     Track(
         name="cifar100", title="CIFAR-100 (20 classes), one class", data="cifar100", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(0),
+        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(0, 7, 14),
     ),
     Track(
         name="cifar100-ten", title="CIFAR-100 (20 classes), ten classes", data="cifar100",
@@ -97,7 +97,7 @@ TRACKS = (
     ),
     Track(
         name="tiny", title="Tiny ImageNet (20 classes)", data="tiny", net="resnet",
-        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(0),
+        recipe=PHOTOGRAPHS, policy="default-v3", events=_single(0, 5, 14),
     ),
 )  # fmt: skip
 
