@@ -9,12 +9,14 @@ mean of all positions) and joint patches x_p of all writers (the last entry is 1
 
 so that what is wanted of the pooled output is one least squares problem for each channel:
 
-    minimise  E_r |G w|^2 + mean_f E_f |(G - mean G) w|^2 + ridge |w|^2         G w: of all cells
+    minimise  E_r |G w|^2 + mean_f E_f |(G - mean G) w - t_c|^2 + ridge |w|^2   G w: of all cells
     subject to  mean_f G w = -a d_c for each class f to forget, mean_k G w = 0 for each class k kept
 
-Retain samples are held where they are, their class means exactly; the mean of a class to forget
-moves along its residual d; its samples keep their places around it. Gates open and close on the
-way: class means are gated anew in each round, and the sum is known without another evaluation.
+Retain samples are held where they are, their class means exactly. First the samples of a class to
+forget move around its mean, towards where earlier depths predict each of them (t, and a = 0): a
+network that never saw the class scatters them by what it has learnt for others. Then its mean moves
+along its residual d, and they keep their places around it (t = 0). Gates open and close on the way:
+class means are gated anew in each round, and the sum is known without another evaluation.
 
 Source: docs/method.md, "Writers behind gates".
 """
@@ -46,6 +48,9 @@ HELD = 5.0
 
 OTHERS = 2 / 3
 """Weight, in what says when to stop, of the rows that did not choose the change."""
+
+SCATTERED = 0.5
+"""Share of the way, from where a forget sample lies around its mean to where it is predicted to."""
 
 ROUNDS = 16
 """Corrections at most; each is arithmetic on cached rows."""
@@ -144,8 +149,12 @@ def find_gated_writing(
     labels: Tensor,
     forget: Sequence[int],
     goals: Tensor,
+    places: Sequence[Tensor] | None = None,
 ) -> GatedWriting:
     """The change that brings the separability of each class behind the rectifier to its goal.
+
+    Before that, the samples of each class go `SCATTERED` of the way to where they are predicted to
+    lie around its mean.
 
     Every second row of each class chooses it; when to stop is said by both halves, the others by
     `OTHERS`. Rows that chose a change overstate what it does to images that nobody was trained on;
@@ -158,17 +167,28 @@ def find_gated_writing(
         labels: (n,).
         forget: Classes to forget.
         goals: s* of each, (f,).
+        places: Where the samples of each class are predicted to lie behind the rectifier, pooled,
+            (n_f, C q) each in the order of its rows; None keeps them where they are.
     """
     chosen = alternate(labels)  # (n,)
     z = values.flatten(2) if values.ndim > 2 else values[..., None]  # (n, C, P)
     cells = _cells(values.shape[2:], place.side)
     problem = _Problem.of(place, cells, z[chosen], patches.joint[chosen], labels[chosen], forget)
+
+    def written(z: Tensor, step: Tensor) -> Tensor:
+        return z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint)
+
+    change = torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64)
+    if places is not None:
+        # of the rows that choose, as z is
+        own = [each[chosen[labels == c]] for c, each in zip(forget, places, strict=True)]
+        change = problem.scatter(z[chosen], patches.joint[chosen], own)
     way = approach(
-        z,
-        torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64),
+        written(z, change),
+        change,
         goals,
         step_from=lambda z, share: problem.step(z[chosen], share),
-        written=lambda z, step: z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint),
+        written=written,
         separability=lambda z: _separability(_pooled(place, cells, z), labels, chosen, forget),
         rounds=ROUNDS,
     )
@@ -176,9 +196,9 @@ def find_gated_writing(
         change=way.change,
         whole=patches.whole,
         values=way.values.reshape(values.shape),
-        before=way.before,
+        before=_separability(_pooled(place, cells, z), labels, chosen, forget),
         after=way.after,
-        rounds=way.rounds,
+        rounds=way.rounds + (places is not None),
     )
 
 
@@ -251,14 +271,45 @@ class _Problem:
         for c, factor in enumerate(self.factors):
             if factor is None:
                 continue
-            conditions = means[c]  # (k q, D + 1)
-            answer = torch.zeros(len(conditions), dtype=torch.float64)
+            answer = torch.zeros(means.shape[1], dtype=torch.float64)
             answer[: wanted[:, c].numel()] = wanted[:, c].flatten()
-            spread = torch.cholesky_solve(conditions.T, factor)  # (D + 1, k q)
-            inner = conditions @ spread
-            inner.diagonal().add_(SOFT * inner.diagonal().mean() + TINY)
-            change[c] = spread @ torch.linalg.solve(inner, answer)
+            change[c] = _conditioned(factor, means[c], answer)
         return change
+
+    def scatter(self, z: Tensor, joint: Tensor, places: Sequence[Tensor]) -> Tensor:
+        """The change that moves forget samples around their means, (C, D + 1), float64.
+
+        Args:
+            z: As the factors were taken from, (n, C, P).
+            joint: Patches, (n, D + 1, P).
+            places: Where the samples of each class are predicted to lie, (n_f, C q).
+        """
+        gates = slopes(self.place, z)  # (n, C, P)
+        means = self._means(gates)  # (C, k q, D + 1)
+        rows = [self.labels == label for label in self.forget]
+        own = [
+            (joint[part], gates[part], self._missing(z[part], each))
+            for part, each in zip(rows, places, strict=True)
+        ]
+        change = torch.zeros(means.shape[0], means.shape[2], dtype=torch.float64)
+        for c, factor in enumerate(self.factors):
+            if factor is None:
+                continue
+            pull = torch.zeros(means.shape[2], dtype=torch.float64)
+            for patches, slope, missing in own:
+                gated = _gated(patches, slope[:, c], self.cells)  # (n_f, q, D + 1)
+                around = (gated - gated.mean(0)).flatten(0, 1).double()  # (n_f q, D + 1)
+                pull += around.T @ missing[:, c].flatten() / len(missing)
+            free = torch.cholesky_solve(HELD / len(own) * pull[:, None], factor)[:, 0]
+            # of all class means none moves
+            change[c] = free - _conditioned(factor, means[c], means[c] @ free)
+        return change
+
+    def _missing(self, z: Tensor, places: Tensor) -> Tensor:
+        """What is wanted of samples of one class around their mean, (n_f, C, q)."""
+        now = _pooled(self.place, self.cells, z)  # (n_f, C q)
+        wanted = SCATTERED * ((places - places.mean(0)) - (now - now.mean(0)))
+        return wanted.reshape(len(z), z.shape[1], -1)
 
     def _means(self, gates: Tensor) -> Tensor:
         """Mean of G over each class, (C, k q, D + 1), float64, from g' of all rows (n, C, P)."""
@@ -269,6 +320,20 @@ class _Problem:
                 (own * cell).flatten(1) @ group / own.shape[1] for cell in self.cells.to(gates)
             ]
         return torch.stack(means, 1).double()
+
+
+def _conditioned(factor: Tensor, conditions: Tensor, answer: Tensor) -> Tensor:
+    """The change of one channel that moves least of what is held and gives an answer, (D + 1,).
+
+    Args:
+        factor: Of what is held, (D + 1, D + 1).
+        conditions: Means of G, (k q, D + 1).
+        answer: What they are to give, (k q,).
+    """
+    spread = torch.cholesky_solve(conditions.T, factor)  # (D + 1, k q)
+    inner = conditions @ spread
+    inner.diagonal().add_(SOFT * inner.diagonal().mean() + TINY)
+    return spread @ torch.linalg.solve(inner, answer)
 
 
 TINY = torch.finfo(torch.float32).tiny

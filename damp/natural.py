@@ -33,6 +33,7 @@ from damp.residuals import whitened_subspace
 from damp.rows import Answers, CappedRows, RowKeeper, capped_rows
 from damp.running import Batches, exemplar, read_batches
 from damp.sum_writers import (
+    ENOUGH,
     SumRows,
     Writing,
     alternate,
@@ -335,7 +336,9 @@ def _write(
     values = rows.sums[rows.places.index(place.place)]
     writing: Writing | GatedWriting
     if patches is not None:
-        writing = find_gated_writing(place, values, patches, rows.labels, case.forget, goal.goal)
+        writing = find_gated_writing(
+            place, values, patches, rows.labels, case.forget, goal.goal, _places(goal)
+        )
         fold_gated_writing(place.writers, writing)
     else:
         middle = (
@@ -355,6 +358,11 @@ def _write(
         changed=writing.rounds > 0,
     )
     return depth, place.pooled(writing.values).double()
+
+
+def _places(goal: Goal) -> tuple[Tensor, ...] | None:
+    """Where the classes' rows are to lie; None where every class is as it naturally is."""
+    return goal.places if bool((goal.share < 1 - ENOUGH).any()) else None
 
 
 def _move_dense(
@@ -398,7 +406,13 @@ def _move_dense(
     patches = _patches(case.last, rows)
     if patches is not None:  # where the whole move stops short; else there is nothing left to do
         writing = find_gated_writing(
-            case.last, moved.float(), patches, rows.labels, case.forget, goal.goal
+            case.last,
+            moved.float(),
+            patches,
+            rows.labels,
+            case.forget,
+            goal.goal,
+            _places(goal),
         )
         fold_gated_writing(case.last.writers, writing)
         moved = writing.values

@@ -194,6 +194,7 @@ class Goal:
         before: s of the original, (f,).
         goal: s*, what a network without the class would show by estimate, at most `before`, (f,).
         apart: d'* in the same way, (f,): of the class where it is predicted, as wide as predicted.
+        places: Where each row of each class is predicted to lie, pooled, (n_f, E).
         noise: What the noise of the class's mean would show as s by itself, (f,).
         residual: |d_f| / |mu_f|, the largest over the classes.
     """
@@ -201,6 +202,7 @@ class Goal:
     before: Tensor
     goal: Tensor
     apart: Tensor
+    places: tuple[Tensor, ...]
     noise: Tensor
     residual: float
 
@@ -248,6 +250,7 @@ def natural_goals(
                 before=now.separability,
                 goal=torch.minimum(natural.separability, now.separability),
                 apart=torch.minimum(apart, discriminability(pooled[place], labels, forget)),
+                places=tuple(rows),
                 noise=now.noise.sqrt(),
                 residual=float(relative(now.residuals, now.targets).max()),
             )

@@ -82,53 +82,124 @@ def test_classes_come_near_their_goals_and_the_others_stay(net, pictures, forget
     assert dragged(writing.values) < 0.7 * dragged(by_one_term)
 
 
+class Chosen:
+    """The rows that choose a change of the last sum, and its problem, with class 1 to forget."""
+
+    def __init__(self, net, pictures, side):
+        place, self.values, inputs = written(net, pictures, 2)
+        self.place, self.side = replace(place, side=side), side
+        self.chosen = alternate(pictures[1])
+        self.labels = pictures[1][self.chosen]
+        self.joint = patches_of(self.place, inputs).joint[self.chosen]
+        self.z = self.values.flatten(2)[self.chosen]
+        cells = gated_writing._cells(self.values.shape[2:], side)
+        self.problem = gated_writing._Problem.of(
+            self.place, cells, self.z, self.joint, self.labels, [1]
+        )
+        self.pooled = self.place.pooled(self.values[self.chosen])  # (n, C q)
+
+    def gated(self, channel):
+        """G by brute force, (n, q, D + 1)."""
+        maps = (self.joint * (self.z[:, None, channel] > 0)).unflatten(2, self.values.shape[2:])
+        half = self.values.shape[2] // self.side
+        corners = [(y * half, x * half) for y in range(self.side) for x in range(self.side)]
+        return torch.stack(
+            [maps[:, :, y : y + half, x : x + half].mean((2, 3)) for y, x in corners], 1
+        )
+
+    def means(self, g):
+        """Conditions: of class 1, then of the others."""
+        return torch.cat([g[self.labels == label].mean(0) for label in (1, 0, 2, 3)])
+
+    def loss_of(self, g, wanted):
+        """What a change of one channel is to keep small; `wanted` of class 1, (n_1 q,)."""
+        mine = g[self.labels == 1]
+        rows, around = len(mine), (mine - mine.mean(0)).flatten(0, 1)
+        retain = g[self.labels != 1].flatten(0, 1)
+        size = int((self.labels != 1).sum())
+        moments = retain.T @ retain / size + gated_writing.HELD * around.T @ around / rows
+        ridge = gated_writing.RIDGE * moments.diagonal().mean()
+
+        def loss(change):
+            missed = (around @ change - wanted).square().sum() / rows
+            moved = (retain @ change).square().sum() / size
+            return float(moved + gated_writing.HELD * missed + ridge * change.square().sum())
+
+        return loss
+
+    def is_least(self, change, g, wanted):
+        """Whether random changes that keep the conditions are all worse."""
+        means, loss = self.means(g), self.loss_of(g, wanted)
+        generator = torch.Generator().manual_seed(0)
+        null = torch.linalg.svd(means, full_matrices=True).Vh[len(means) :]
+        asides = torch.randn(20, len(null), generator=generator).double() @ null
+        size = 0.01 * float(change.norm())
+        return all(loss(change + size * aside) > loss(change) for aside in asides)
+
+
 @pytest.mark.parametrize("side", [1, 2])
 def test_one_step_solves_the_conditions_and_a_random_change_is_no_better(net, pictures, side):
     """Held against the problem as it is written, solved once more by its optimality conditions."""
-    _, labels = pictures
-    forget = [1]
-    place, values, inputs = written(net, pictures, 2)
-    place = replace(place, side=side)
-    joint = patches_of(place, inputs).joint
-    chosen = alternate(labels)
-    z = values.flatten(2)[chosen]
-    cells = gated_writing._cells(values.shape[2:], place.side)
-    problem = gated_writing._Problem.of(place, cells, z, joint[chosen], labels[chosen], forget)
-    share = torch.tensor([0.5]).double()
-    step = problem.step(z, share)
-    own, kept = labels[chosen], [0, 2, 3]
-    d = RowGeometry.from_rows(place.pooled(values[chosen]), own, forget).residuals[0]
-    d = d.reshape(z.shape[1], side**2)  # (C, q)
+    chosen = Chosen(net, pictures, side)
+    step = chosen.problem.step(chosen.z, torch.tensor([0.5]).double())
+    d = RowGeometry.from_rows(chosen.pooled, chosen.labels, [1]).residuals[0]
+    d = d.reshape(chosen.z.shape[1], side**2)  # (C, q)
     channel = int(d.norm(dim=1).argmax())
-    open_patches = joint[chosen] * (z[:, None, channel] > 0)  # (n, D + 1, P)
-    maps = open_patches.unflatten(2, values.shape[2:])
-    half = values.shape[2] // side
-    corners = [(row * half, column * half) for row in range(side) for column in range(side)]
-    g = torch.stack(  # brute force, (n, q, D + 1)
-        [maps[:, :, y : y + half, x : x + half].mean((2, 3)) for y, x in corners], 1
-    )
-    means = torch.cat([g[own == label].mean(0) for label in (1, *kept)])
+    g = chosen.gated(channel)
     torch.testing.assert_close(
-        means @ step[channel],
+        chosen.means(g) @ step[channel],
         torch.cat([-0.5 * d[channel], torch.zeros(3 * side**2).double()]),
         rtol=0.02,
         atol=0.02 * float(d[channel].norm()),
     )
-    retain, mine = g[own != 1], g[own == 1] - g[own == 1].mean(0)
-    rows, size = len(mine), len(retain)
-    retain, mine = retain.flatten(0, 1), mine.flatten(0, 1)
-    moments = retain.T @ retain / size + gated_writing.HELD * mine.T @ mine / rows
-    moments += gated_writing.RIDGE * moments.diagonal().mean() * torch.eye(len(moments))
+    assert chosen.is_least(step[channel], g, torch.zeros(()))
 
-    def loss(change):
-        return float(change @ moments @ change)
 
-    generator = torch.Generator().manual_seed(0)
-    null = torch.linalg.svd(means, full_matrices=True).Vh[len(means) :]  # keeps the conditions
-    for _ in range(20):
-        weights = torch.randn(len(null), generator=generator).double()
-        aside = step[channel] + 0.01 * float(step[channel].norm()) * (weights @ null)
-        assert loss(aside) > loss(step[channel])
+@pytest.mark.parametrize("side", [1, 2])
+def test_scattering_solves_its_problem_and_moves_no_class_mean(net, pictures, side):
+    """Towards places that are drawn here, held against the problem by brute force."""
+    chosen = Chosen(net, pictures, side)
+    mine = chosen.pooled[chosen.labels == 1]
+    generator = torch.Generator().manual_seed(1)
+    places = mine + 0.3 * torch.randn(mine.shape, generator=generator).double()
+    change = chosen.problem.scatter(chosen.z, chosen.joint, [places])
+    around, now = places - places.mean(0), mine - mine.mean(0)
+    wanted = gated_writing.SCATTERED * (around - now)
+    wanted = wanted.reshape(len(mine), chosen.z.shape[1], side**2)  # (n_1, C, q)
+    channel = int(change.norm(dim=1).argmax())
+    g = chosen.gated(channel)
+    own = g[chosen.labels == 1]
+    moved = ((own - own.mean(0)) @ change[channel]).flatten()
+    aim = wanted[:, channel].flatten()
+    assert float(moved @ aim / aim.square().sum()) > 0.1
+    assert float((chosen.means(g) @ change[channel]).abs().max()) < 0.02 * float(moved.abs().max())
+    assert chosen.is_least(change[channel], g, aim)
+
+
+def test_samples_come_nearer_to_where_they_are_predicted_and_classes_to_their_goals(net, pictures):
+    """The places are those of a network that differs by one shared map of the features."""
+    _, labels = pictures
+    place, values, inputs = written(net, pictures, 2)
+    patches = patches_of(place, inputs)
+    pooled = place.pooled(values)
+    mine = pooled[labels == 1]
+    generator = torch.Generator().manual_seed(2)
+    turn = torch.eye(mine.shape[1]).double()
+    turn += 0.5 * torch.randn(turn.shape, generator=generator).double() / len(turn) ** 0.5
+    places = (mine - mine.mean(0)) @ turn + mine.mean(0)
+    goals = 0.5 * separability(place, values, labels, [1])
+
+    def off(writing):
+        """Distance of the samples around their mean to those places, as a share of the first."""
+        after = place.pooled(writing.values)[labels == 1]
+        now, before = ((x - x.mean(0)) - (places - places.mean(0)) for x in (after, mine))
+        return float(now.norm() / before.norm())
+
+    stays = find_gated_writing(place, values, patches, labels, [1], goals)
+    moves = find_gated_writing(place, values, patches, labels, [1], goals, [places])
+    assert off(moves) < off(stays) - 0.02
+    assert float(moves.after) == pytest.approx(float(stays.after), rel=0.1)
+    torch.testing.assert_close(moves.before, stays.before)
 
 
 def test_a_class_that_is_at_its_goal_is_left_where_it_is(net, pictures):

@@ -254,8 +254,11 @@ def test_float32_and_float64_agree(residual):
     wide = [(inputs.double(), labels) for inputs, labels in batches]
     one = damp.forget(model, batches, forget=1, preset="natural").unretired
     other = damp.forget(copy.deepcopy(model).double(), wide, forget=1, preset="natural").unretired
-    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        torch.testing.assert_close(a.double(), b.double(), rtol=1e-2, atol=1e-3, msg=name)
+    # a gate that hangs on the last digit opens for a row or does not: held against what was changed
+    before, wider = model.state_dict(), other.state_dict()
+    for name, a in one.state_dict().items():
+        changed = (a - before.get(name, torch.zeros_like(a))).double().norm()  # some biases are new
+        assert float((a.double() - wider[name]).norm()) <= 0.01 * float(changed) + 1e-6, name
 
 
 def stood_in(model, batches, reason, **options):
