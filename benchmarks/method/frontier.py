@@ -39,7 +39,9 @@ PLAIN = ("cifar10-0-seed0", "tiny-0-seed0", "digits-3-seed0", "digits-8-seed1")
 RESIDUAL = ("cifar10-residual-f32-4-seed0", "tiny-residual-f32-8-seed0")
 CELLS = ("cifar10-f32-6-seed0", "cifar100-f32-3-seed1", "tiny-f32-7-seed3")
 """Plain nets whose linear layer reads a map in cells."""
-EVENTS = (*PLAIN, *RESIDUAL, *CELLS)
+AROUND = ("cifar10-residual-2-seed0", "cifar100-residual-1-seed0", "cifar100-2-seed1")
+"""Two residual nets and a plain one, on which it was chosen how far samples move around a mean."""
+EVENTS = (*PLAIN, *RESIDUAL, *CELLS, *AROUND)
 SHOWN = {
     "retain": "accuracy.retain",
     "CKA": "similarity.cka@penultimate",
@@ -80,20 +82,21 @@ class Writing:
     """`natural` by other writers of the last sums.
 
     Attributes:
-        ridge, held, others: As `damp.gated_writing` names them.
+        ridge, held, others, scattered: As `damp.gated_writing` names them.
         gates: Whether writers look behind gates; else one term for each class.
     """
 
     ridge: float = gated_writing.RIDGE
     held: float = gated_writing.HELD
     others: float = gated_writing.OTHERS
+    scattered: float = gated_writing.SCATTERED
     gates: bool = True
 
     @property
     def name(self) -> str:
         if not self.gates:
             return "W:one_term"
-        return f"W:{self.ridge:g}_{self.held:g}_{self.others:.2f}"
+        return f"W:{self.ridge:g}_{self.held:g}_{self.others:.2f}_{self.scattered:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ WRITINGS = (
     Writing(ridge=1.0),
     Writing(held=1.0),
 )
+SCATTERINGS = tuple(Writing(scattered=share) for share in (0.0, 0.25, 0.5, 1.0))
 TOPS = (
     *(Variant(waist=0, share=share) for share in (0.334, 0.5, 0.67, 1.0)),
     *(Variant(waist=1, share=share) for share in (0.334, 0.5, 1.0)),
@@ -134,6 +138,7 @@ VARIANTS: Mapping[str, tuple[Variant | Writing | Moving, ...]] = {
     **{name: HEADS if name.startswith("digits") else TOPS + HEADS for name in PLAIN},
     **dict.fromkeys(RESIDUAL, WRITINGS),
     **dict.fromkeys(CELLS, MOVINGS),
+    **dict.fromkeys(AROUND, SCATTERINGS),
 }
 
 
@@ -196,7 +201,12 @@ class Frontier:
 
     def _written(self, variant: Writing) -> Candidate:
         with ExitStack() as stack:
-            settings = {"RIDGE": variant.ridge, "HELD": variant.held, "OTHERS": variant.others}
+            settings = {
+                "RIDGE": variant.ridge,
+                "HELD": variant.held,
+                "OTHERS": variant.others,
+                "SCATTERED": variant.scattered,
+            }
             if not variant.gates:
                 settings["MOST_OPERATIONS"] = 0
             for name, value in settings.items():
@@ -284,7 +294,7 @@ def page(content: dict[str, Any]) -> str:
         "at the level of the attempt. `renew_K_SHARE_T_SEED`: the K-th waist above the first "
         "operator starts afresh, for a share of the recipe (T = -2: the last layers once more); "
         "`H:SHARE`: `natural` whose head loses a fixed share of the residual; "
-        "`W:RIDGE_HELD_OTHERS`: `natural` on residual nets by these settings of its writers behind "
+        "`W:RIDGE_HELD_OTHERS_SCATTERED`: `natural` by these settings of its writers behind "
         "gates, `W:one_term` by one term for each class; `M:WHAT`: `natural` on plain nets, whose "
         "linear layer moves until s is natural, or s and d' are (`both`), the sum that it reads "
         "written first (`earlier`). Cost: operations, of "

@@ -48,8 +48,9 @@ class Entrant:
 
 
 RENEWED = "renewed"
-REVISIONS: Mapping[str, int] = {"natural": 3}
-"""Of presets: `natural` writes residual nets behind their gates since 2, and plain ones since 3."""
+REVISIONS: Mapping[str, int] = {"natural": 4}
+"""Of presets: `natural` writes residual nets behind their gates since 2, plain ones since 3, and
+scatters the rows of the class since 4."""
 SHARES: Mapping[str, float] = {"retrain": 1.0, "retrain_half": 0.5, "retrain_quarter": 0.25}
 """Of the recipe's epochs: a retrained model of a seed of its own, and shortened ones."""
 
