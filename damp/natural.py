@@ -337,7 +337,7 @@ def _write(
     writing: Writing | GatedWriting
     if patches is not None:
         writing = find_gated_writing(
-            place, values, patches, rows.labels, case.forget, goal.goal, _places(goal)
+            place, values, patches, rows.labels, case.forget, goal.goal, _places(case, goal)
         )
         fold_gated_writing(place.writers, writing)
     else:
@@ -360,9 +360,14 @@ def _write(
     return depth, place.pooled(writing.values).double()
 
 
-def _places(goal: Goal) -> tuple[Tensor, ...] | None:
-    """Where the classes' rows are to lie; None where every class is as it naturally is."""
-    return goal.places if bool((goal.share < 1 - ENOUGH).any()) else None
+def _places(case: NaturalCase, goal: Goal) -> tuple[Tensor, ...] | None:
+    """Where the classes' rows are to lie around their means; None where they stay.
+
+    They do where every class is as it naturally is, and in networks whose last sum one linear layer
+    writes: moving them there brought nothing on the whole.
+    """
+    natural = bool((goal.share >= 1 - ENOUGH).all())
+    return None if case.dense or natural else goal.places
 
 
 def _move_dense(
@@ -406,13 +411,7 @@ def _move_dense(
     patches = _patches(case.last, rows)
     if patches is not None:  # where the whole move stops short; else there is nothing left to do
         writing = find_gated_writing(
-            case.last,
-            moved.float(),
-            patches,
-            rows.labels,
-            case.forget,
-            goal.goal,
-            _places(goal),
+            case.last, moved.float(), patches, rows.labels, case.forget, goal.goal
         )
         fold_gated_writing(case.last.writers, writing)
         moved = writing.values

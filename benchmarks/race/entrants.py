@@ -50,7 +50,7 @@ class Entrant:
 RENEWED = "renewed"
 REVISIONS: Mapping[str, int] = {"natural": 4}
 """Of presets: `natural` writes residual nets behind their gates since 2, plain ones since 3, and
-scatters the rows of the class since 4."""
+scatters the rows of the class in residual ones since 4."""
 SHARES: Mapping[str, float] = {"retrain": 1.0, "retrain_half": 0.5, "retrain_quarter": 0.25}
 """Of the recipe's epochs: a retrained model of a seed of its own, and shortened ones."""
 
