@@ -90,7 +90,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sequence", type=int, default=1)
     parser.add_argument("--so-far", action="store_true", help="Write what a study has so far")
     parser.add_argument("--picture", action="store_true", help="Only docs/qualification-bounds.svg")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in ("recipe", "policy"):  # files of the caller's, not beside the study
+        given = getattr(options, name)
+        if given and given.endswith(".yaml"):
+            setattr(options, name, str(Path(given).resolve()))
+    return options
 
 
 def _so_far(options: argparse.Namespace) -> None:
