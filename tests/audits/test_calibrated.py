@@ -4,6 +4,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from audits import calibrated
+from audits.evidence import Shadow
 
 RNG = np.random.default_rng(4)
 
@@ -172,3 +173,21 @@ def test_images_that_no_shadow_left_out_are_told():
     for attack in (calibrated.likelihood_ratio, calibrated.difficulty, calibrated.rmia):
         reason = attack((np.ones(5), np.ones(5)), scores, inside)
         assert reason == "an image was in, or out of, fewer than two shadows: train more"
+
+
+def test_the_attack_is_named_by_what_its_shadows_are():
+    """All of them edited as the candidate was make it U-LiRA; one that was not does not."""
+    nothing, inside = np.zeros((1, 2)), np.zeros(1, bool)
+    edited, plain = (
+        Shadow(
+            train_logits=nothing,
+            test_logits=nothing,
+            train_inside=inside,
+            test_inside=inside,
+            edited=each,
+        )
+        for each in (True, False)
+    )
+    assert calibrated.kind([edited, edited]) == "u_lira"
+    assert calibrated.kind([edited, plain]) == "lira"
+    assert calibrated.kind([plain]) == calibrated.kind([]) == "lira"

@@ -76,3 +76,13 @@ def test_too_few_rows_do_not_run(make_world):
     finding = head_refit.audit(make_world(per_class=15).evidence())
     assert finding.status == "NOT_RUN"
     assert "Class 2 has 15 test rows and 20 are needed" in finding.reason
+
+
+def test_a_small_cap_leaves_each_class_its_shots_and_its_questions(world, figures):
+    """Fifteen rows of six classes are fewer than ten shots each: more of them are taken."""
+    capped = head_refit.audit(world.evidence(), draws=2, rows=15)
+    every = figures(head_refit.audit(world.evidence(), draws=2))
+    assert capped.status == "RUN"
+    assert figures(capped)["head_refit.forget"].value == pytest.approx(
+        every["head_refit.forget"].value, abs=0.25
+    )
