@@ -91,9 +91,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--so-far", action="store_true", help="Write what a study has so far")
     parser.add_argument("--picture", action="store_true", help="Only docs/qualification-bounds.svg")
     options = parser.parse_args()
+    from flows.models.recipes import is_file
+
     for name in ("recipe", "policy"):  # files of the caller's, not beside the study
         given = getattr(options, name)
-        if given and given.endswith(".yaml"):
+        if given and is_file(given):
             setattr(options, name, str(Path(given).resolve()))
     return options
 

@@ -178,25 +178,29 @@ def find_gated_writing(
     def written(z: Tensor, step: Tensor) -> Tensor:
         return z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint)
 
-    change = torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64)
+    def separability(z: Tensor) -> Tensor:
+        return _separability(_pooled(place, cells, z), labels, chosen, forget)
+
+    start, change = z, torch.zeros(z.shape[1], patches.joint.shape[1], dtype=torch.float64)
     if places is not None:
         # of the rows that choose, as z is
         own = [each[chosen[labels == c]] for c, each in zip(forget, places, strict=True)]
         change = problem.scatter(z[chosen], patches.joint[chosen], own)
+        start = written(z, change)
     way = approach(
-        written(z, change),
+        start,
         change,
         goals,
         step_from=lambda z, share: problem.step(z[chosen], share),
         written=written,
-        separability=lambda z: _separability(_pooled(place, cells, z), labels, chosen, forget),
+        separability=separability,
         rounds=ROUNDS,
     )
     return GatedWriting(
         change=way.change,
         whole=patches.whole,
         values=way.values.reshape(values.shape),
-        before=_separability(_pooled(place, cells, z), labels, chosen, forget),
+        before=way.before if places is None else separability(z),
         after=way.after,
         rounds=way.rounds + (places is not None),
     )

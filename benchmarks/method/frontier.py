@@ -39,8 +39,8 @@ PLAIN = ("cifar10-0-seed0", "tiny-0-seed0", "digits-3-seed0", "digits-8-seed1")
 RESIDUAL = ("cifar10-residual-f32-4-seed0", "tiny-residual-f32-8-seed0")
 CELLS = ("cifar10-f32-6-seed0", "cifar100-f32-3-seed1", "tiny-f32-7-seed3")
 """Plain nets whose linear layer reads a map in cells."""
-AROUND = ("cifar10-residual-2-seed0", "cifar100-residual-1-seed0", "cifar100-2-seed1")
-"""Two residual nets and a plain one, on which it was chosen how far samples move around a mean."""
+AROUND = ("cifar10-residual-2-seed0", "cifar100-residual-1-seed0", "tiny-residual-1-seed0")
+"""Residual nets on which it was chosen how far samples move around a mean."""
 EVENTS = (*PLAIN, *RESIDUAL, *CELLS, *AROUND)
 SHOWN = {
     "retain": "accuracy.retain",
@@ -294,9 +294,9 @@ def page(content: dict[str, Any]) -> str:
         "at the level of the attempt. `renew_K_SHARE_T_SEED`: the K-th waist above the first "
         "operator starts afresh, for a share of the recipe (T = -2: the last layers once more); "
         "`H:SHARE`: `natural` whose head loses a fixed share of the residual; "
-        "`W:RIDGE_HELD_OTHERS_SCATTERED`: `natural` by these settings of its writers behind "
-        "gates, `W:one_term` by one term for each class; `M:WHAT`: `natural` on plain nets, whose "
-        "linear layer moves until s is natural, or s and d' are (`both`), the sum that it reads "
+        "`W:RIDGE_HELD_OTHERS_SCATTERED`: `natural` on residual nets by these settings of its "
+        "writers behind gates, `W:one_term` by one term for each class; `M:WHAT`: `natural` on "
+        "plain nets, whose linear layer moves until s is natural, or s and d' are (`both`), the sum that it reads "
         "written first (`earlier`). Cost: operations, of "
         "a full retraining. Figures are differences to ten retrained models' mean (seven on "
         "digits), their standard deviation in brackets.\n\n" + table(head, lines)
