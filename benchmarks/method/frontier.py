@@ -296,8 +296,8 @@ def page(content: dict[str, Any]) -> str:
         "`H:SHARE`: `natural` whose head loses a fixed share of the residual; "
         "`W:RIDGE_HELD_OTHERS_SCATTERED`: `natural` on residual nets by these settings of its "
         "writers behind gates, `W:one_term` by one term for each class; `M:WHAT`: `natural` on "
-        "plain nets, whose linear layer moves until s is natural, or s and d' are (`both`), the sum that "
-        "it reads written first (`earlier`). Cost: operations, of "
+        "plain nets, whose linear layer moves until s is natural, or s and d' are (`both`), the "
+        "sum that it reads written first (`earlier`). Cost: operations, of "
         "a full retraining. Figures are differences to ten retrained models' mean (seven on "
         "digits), their standard deviation in brackets.\n\n" + table(head, lines)
     )
