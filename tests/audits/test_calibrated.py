@@ -191,3 +191,64 @@ def test_the_attack_is_named_by_what_its_shadows_are():
     assert calibrated.kind([edited, edited]) == "u_lira"
     assert calibrated.kind([edited, plain]) == "lira"
     assert calibrated.kind([plain]) == calibrated.kind([]) == "lira"
+
+
+@pytest.mark.parametrize("attack", [calibrated.difficulty, calibrated.rmia])
+def test_two_shadows_without_an_image_are_enough_and_one_is_not(attack):
+    rng = np.random.default_rng(1)
+    own = np.log(rng.uniform(0.1, 0.9, 6)), np.log(rng.uniform(0.1, 0.9, 4))
+    scores = [tuple(np.log(rng.uniform(0.1, 0.9, n)) for n in (6, 4)) for _ in range(3)]
+    for part in (0, 1):
+        inside = nowhere(3, 6, 4)
+        inside[0][part][2] = True
+        assert not isinstance(attack(own, scores, inside), str)
+        inside[1][part][2] = True
+        assert attack(own, scores, inside) == calibrated.FEW_SHADOWS
+
+
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("side", [True, False])
+def test_a_likelihood_needs_two_shadows_on_either_side_of_every_image(part, side):
+    rng = np.random.default_rng(2)
+    own = rng.normal(size=6), rng.normal(size=4)
+    scores = [(rng.normal(size=6), rng.normal(size=4)) for _ in range(4)]
+    inside = [(np.full(6, i < 2), np.full(4, i < 2)) for i in range(4)]
+    assert not isinstance(calibrated.likelihood_ratio(own, scores, inside), str)
+    # one of two shadows changes sides for one image
+    inside[0 if side else 3][part][1] = not side
+    assert calibrated.likelihood_ratio(own, scores, inside) == calibrated.FEW_SHADOWS
+
+
+@pytest.mark.parametrize("gamma", [1.0, None, 4.0])
+@pytest.mark.parametrize("offline", [0.0, None, 0.9])
+def test_rmia_with_other_settings_is_counted_pair_by_pair(gamma, offline):
+    """Sixty images against fifty, so that settings a little off show; by default 2 and .3."""
+    rng = np.random.default_rng(3)
+    own = np.log(rng.uniform(0.05, 0.95, 60)), np.log(rng.uniform(0.05, 0.95, 50))
+    shadows_of = [tuple(np.log(rng.uniform(0.05, 0.95, n)) for n in (60, 50)) for _ in range(3)]
+    asked = {"gamma": gamma, "offline": offline}
+    settings = {name: value for name, value in asked.items() if value is not None}
+    ours = calibrated.rmia(own, shadows_of, nowhere(3, 60, 50), **settings)
+    gamma, offline = (2.0 if gamma is None else gamma), (0.3 if offline is None else offline)
+
+    def ratio(part, image):
+        out = np.mean([np.exp(s[part][image]) for s in shadows_of])
+        return np.exp(own[part][image]) / ((1 + offline) / 2 * out + (1 - offline) / 2)
+
+    population = [[ratio(1, j) for j in range(50) if j % 2 != half] for half in (0, 1)]
+    for part in (0, 1):
+        for image, score in enumerate(ours[part]):
+            beaten = [ratio(part, image) / other >= gamma for other in population[image % 2]]
+            assert score == pytest.approx(np.mean(beaten))
+
+
+def test_shadows_without_spread_on_one_side_alone_are_refused_too():
+    rng = np.random.default_rng(5)
+    inside = [(np.full(6, i < 2), np.full(4, i < 2)) for i in range(4)]
+    for flat in (True, False):
+        scores = [
+            tuple(np.ones(n) if (i < 2) is flat else rng.normal(size=n) for n in (6, 4))
+            for i in range(4)
+        ]
+        reason = calibrated.likelihood_ratio((np.ones(6), np.ones(4)), scores, inside)
+        assert "there is no spread to judge by" in reason

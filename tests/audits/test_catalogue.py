@@ -163,3 +163,12 @@ def test_settings_are_those_that_are_documented() -> None:
         for name, audit in AUDITS.items()
     }
     assert {name: own for name, own in settings.items() if own} == documented_settings()
+
+
+def test_the_audits_by_name_are_a_mapping_in_the_catalogues_order() -> None:
+    assert len(AUDITS) == len(catalogue.AUDITS) == len(list(AUDITS))
+    assert list(AUDITS) == list(catalogue.AUDITS)
+    assert "no such audit" not in AUDITS
+    with pytest.raises(KeyError, match="no such audit"):
+        AUDITS["no such audit"]
+    assert all(callable(AUDITS[name]) for name in ("accuracy", "few_shot"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,3 +266,33 @@ def test_every_network_of_every_draw_starts_elsewhere(world, monkeypatch):
         )
     assert len(starts) == 8 * 2 * 3
     assert len(set(starts)) == 8 * 3  # the same ones in both folds, and never again
+
+
+def test_a_network_answers_with_rectified_units_by_hand():
+    rng = np.random.default_rng(0)
+    layers = [rng.normal(size=(3, 4)), rng.normal(size=(4, 1))]
+    biases = [rng.normal(size=4), rng.normal(size=1)]
+    network = mlp_probe.Network(SimpleNamespace(coefs_=layers, intercepts_=biases))
+    rows = rng.normal(size=(20, 3))
+    expected = []
+    for row in rows:
+        units = [max(0.0, row @ layers[0][:, k] + biases[0][k]) for k in range(4)]
+        expected.append(sum(u * layers[1][k, 0] for k, u in enumerate(units)) + biases[1][0])
+    assert network(rows) == pytest.approx(expected)
+
+
+def test_every_row_is_scored_by_networks_that_were_fitted_without_it():
+    """Rows of no kind are scored too, and no network is fitted on them."""
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(36, 2))
+    own, retain = np.arange(36) % 3 == 0, np.arange(36) % 3 == 1
+    fold = np.arange(36) // 3 % 2
+    ours = mlp_probe._held_out(inputs, own, retain, fold, [4, 5], 3, 1.0, 500)
+    expected = np.empty(36)
+    for number in (0, 1):
+        fit = (fold != number) & (own | retain)
+        answers = [
+            mlp_probe.fitted(inputs[fit], own[fit], seed, 3, 1.0, 500)(inputs) for seed in (4, 5)
+        ]
+        expected[fold == number] = (answers[0] + answers[1])[fold == number] / 2
+    assert ours == pytest.approx(expected)

@@ -218,3 +218,88 @@ def test_weights_are_in_place_whatever_their_scale_and_not_in_another_order():
     assert weight_likeness.in_place(weight, noisy)
     assert not weight_likeness.in_place(weight, weight[::-1])
     assert not weight_likeness.in_place(weight, generator.normal(size=weight.shape))
+
+
+def test_equal_weights_are_one_model_whatever_they_answer(world):
+    evidence = world.evidence()
+    one = evidence.references[0]
+    answers = np.random.default_rng(0).normal(size=one.test_logits.shape)
+    same = replace(evidence.references[1], digest=one.digest, test_logits=answers)
+    assert reference_independence.likeness(evidence, one, same) == 1.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_of_many_pairs_three_are_listed(world, count):
+    """Among references that are one model with the first there are n (n + 1) / 2 pairs."""
+    honest = world.evidence().references[:2]
+    twins = [
+        replace(world.model(f"twin {i}", knows=False), digest=honest[0].digest)
+        for i in range(count)
+    ]
+    evidence = world.evidence(references=(*honest, *twins), trained_here=True)
+    reason = reference_independence.dependence(evidence)
+    pairs = count * (count + 1) // 2
+    assert reason.startswith("Reference 2 has the weights of reference 0")
+    assert reason.count("has the weights of") == min(3, pairs)
+    more = f"; and {pairs - 3} more pairs: these" if pairs > 3 else ": these references"
+    assert more in reason
+
+
+def copied_from(evidence, one, other):
+    return bool(reference_independence.copied_weights(evidence, one, other))
+
+
+def weights_of(*seeds, shape=(12, 16)):
+    """A weight for each depth; the last layer has a row for each class."""
+    names = ("body", "middle", "penultimate")
+    return {
+        name: np.random.default_rng(seed).normal(size=shape)
+        for name, seed in zip(names, seeds, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("others", "copied"),
+    [
+        ((1, 2, 3), True),
+        ((1, 2, 9), True),
+        ((1, 8, 9), False),
+        ((7, 8, 9), False),
+    ],
+)
+def test_a_copy_has_more_than_half_of_its_weights_from_the_other(world, others, copied):
+    one = replace(world.model("one", knows=False), weights=weights_of(1, 2, 3))
+    other = replace(world.model("other", knows=False), weights=weights_of(*others))
+    evidence = world.evidence()
+    assert copied_from(evidence, one, other) is copied
+    half = {name: one.weights[name] for name in ("body", "middle")}
+    of_two = replace(other, weights={**half, "middle": weights_of(7, 8, 9)["middle"]})
+    # one of two is no more than half
+    assert copied_from(evidence, one, of_two) is False
+    assert copied_from(evidence, one, replace(other, weights={})) is False
+
+
+def test_columns_in_another_order_are_looked_for_in_the_last_layer_alone(world):
+    evidence, own = world.evidence(), weights_of(1, 2, 3)
+    one = replace(world.model("one", knows=False), weights={"penultimate": own["penultimate"]})
+    turned = 2 * own["penultimate"][:, ::-1]
+    other = replace(one, weights={"penultimate": turned})
+    assert copied_from(evidence, one, other) is True
+    inner = replace(one, weights={"body": own["penultimate"]})
+    assert copied_from(evidence, inner, replace(one, weights={"body": turned})) is False
+
+
+def test_weights_of_another_shape_or_of_few_numbers_are_not_compared(world):
+    evidence, own = world.evidence(), weights_of(1, 2, 3)
+    one = replace(
+        world.model("one", knows=False),
+        weights={**own, "few": np.arange(9.0), "wide": np.ones((4, 40))},
+    )
+    shapes = {
+        "few": -np.arange(9.0),
+        "wide": np.ones((4, 41)),
+        "middle": weights_of(4, 5, 6)["body"],
+    }
+    other = replace(one, weights={**own, **shapes})
+    # two of three that can be compared are the other's
+    assert copied_from(evidence, one, other) is True

@@ -3,6 +3,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from audits import few_shot, head_refit, linear_probe, perturbation, remainder
 from audits.comparison import Models, measure
@@ -249,3 +250,110 @@ def test_without_second_moments_there_is_no_share_by_them_and_a_reason(readings)
 
 
 REQUIRED = Rule(measurement="accuracy.retain", below=0.1, required=True)
+
+
+def test_a_figure_counts_where_its_original_stands_far_enough_apart(readings):
+    """The distance in spreads of one more retrained model and of the original's measurement."""
+    reading = readings.reading(PROBES[0], 0.3, original=0.6)
+    figure = reading.figure
+    spread = np.hypot(
+        np.std([0.5 + shift for shift in SHIFTS], ddof=1), figure.standard_error_original
+    )
+    distance = 0.1 / spread
+    assert isinstance(remainder._share(reading, distance - 1e-6), remainder.Share)
+    why = remainder._share(reading, distance + 1e-6)
+    assert why == (
+        f"the original stands {distance:.1f} standard deviations apart and {distance + 1e-6:g} "
+        "are needed"
+    )
+    share = remainder._share(reading, 0.0)
+    assert (share.mean, share.gap) == (pytest.approx(0.5), pytest.approx(0.1))
+    assert share.value == pytest.approx(0.3)
+    assert len(share.references) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"against": "unseen"}, "there are no retrained models to compare it with"),
+        ({"null": (0.5,)}, "there are no retrained models to compare it with"),
+        ({"original": None}, "there is nothing to compare with it"),
+        ({"standard_error_original": None}, "there is nothing to compare with it"),
+    ],
+)
+def test_a_figure_without_a_baseline_of_retrained_models_has_no_share(readings, change, why):
+    reading = readings.reading(PROBES[0], 0.3)
+    changed = replace(reading, figure=replace(reading.figure, **change))
+    assert remainder._share(changed, 0.0) == why
+    assert remainder._share(None, 0.0) == "it was not measured"
+
+
+def test_two_retrained_models_are_a_baseline(readings):
+    reading = readings.reading(PROBES[0], 0.3)
+    two = replace(reading.figure, null=reading.figure.null[:2])
+    assert not isinstance(remainder._share(replace(reading, figure=two), 0.0), str)
+
+
+def test_retrained_models_that_agree_exactly_leave_an_original_far_apart(readings):
+    reading = readings.reading(PROBES[0], 0.3)
+    exact = replace(reading.figure, null=(0.5,) * 5, standard_error_original=0.0)
+    assert not isinstance(remainder._share(replace(reading, figure=exact), 1e9), str)
+
+
+def test_the_interval_is_that_of_the_images_at_the_share_itself(readings):
+    figures = [readings.reading(n, 0.4) for n in (*PROBES, *FEW)]
+    pooled = remainder.pooled(figures, seed=1, apart=2.0).measurements[0]
+    low, high = pooled.interval
+    assert (low + high) / 2 == pytest.approx(pooled.value)
+    assert low < pooled.value < high
+    parts = [(p.of_share(pooled.value), p.freedom) for p in pooled.budget.sampling]
+    total = sum(v for v, _ in parts)
+    freedom = total**2 / sum(v**2 / f for v, f in parts)
+    reach = np.sqrt(total) * stats.t.ppf(0.975, freedom)
+    assert high - pooled.value == pytest.approx(reach)
+    error, of_error = pooled.budget.of_share(pooled.value)
+    assert (pooled.standard_error, pooled.degrees_of_freedom) == (error, of_error)
+    assert pooled.sizes == {"forget_test": ROWS, "references": 5, "figures": len(figures)}
+
+
+def test_figures_of_some_of_the_same_images_add_up_image_by_image():
+    """Influences by hand: a figure of images 0 to 5 and one of 3 to 8, weighed 2 and -1."""
+    rng = np.random.default_rng(8)
+    one, two = rng.normal(size=6), rng.normal(size=6)
+    units = [Units(source=TEST_ROWS, rows=np.arange(start, start + 6)) for start in (0, 3)]
+    estimates = [
+        Estimate(value=float(v.mean()), parts=(images(v),)).with_units([u])
+        for v, u in zip((one, two), units, strict=True)
+    ]
+    pooled = remainder._pool([(2.0, estimates[0], 0.1), (-1.0, estimates[1], 0.2)])
+    assert pooled.value == pytest.approx(2 * (one.mean() - 0.1) - (two.mean() - 0.2))
+    (part,) = pooled.parts
+    # an image adds (x - mean) / sqrt(n (n - 1)) to each figure, so that squares sum to the variance
+    influence = np.zeros(9)
+    influence[:6] += 2 * (one - one.mean()) / np.sqrt(30)
+    influence[3:] -= (two - two.mean()) / np.sqrt(30)
+    centred = influence - influence.mean()
+    assert part.variance() == pytest.approx((centred**2).sum())
+    assert part.freedom == 5
+    alone = remainder._pool([(2.0, estimates[0], 0.1)]).parts[0]
+    assert alone.variance() == pytest.approx(4 * np.var(one, ddof=1) / 6)
+
+
+def test_floors_add_up_as_errors_that_agree():
+    shares = [Estimate(value=1.0, parts=(images(np.ones(n), bounded=True),)) for n in (4, 5)]
+    units = [Units(source=TEST_ROWS, rows=np.arange(n)) for n in (4, 5)]
+    named = [e.with_units([u]) for e, u in zip(shares, units, strict=True)]
+    pooled = remainder._pool([(0.5, named[0], 0.0), (-0.25, named[1], 0.0)])
+    assert pooled.parts[0].floor == pytest.approx((0.5 / 4 + 0.25 / 5) ** 2)
+
+
+@pytest.mark.parametrize("original", [0.5, 0.505])
+def test_a_blind_reader_is_shown_only_where_the_original_differs_at_all(readings, original):
+    others = [readings.reading(name, 0.0) for name in (*PROBES, *FEW)]
+    reading = readings.reading(SQUARES, 0.0, original=original)
+    if original == 0.5:
+        exact = replace(reading.figure, original=float(np.mean(reading.figure.null)))
+        reading = replace(reading, figure=exact)
+    finding = remainder.pooled([*others, reading], seed=1, apart=2.0)
+    names = {figure.name for figure in finding.measurements}
+    assert ("remainder.nonlinear" in names) is (original == 0.505)
