@@ -259,3 +259,148 @@ def test_settings_of_before_are_named_as_before() -> None:
         "precision",
     }
     assert Recipe.of_content(RICH.content()) == RICH
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Augmentation(),
+        Augmentation(crop=0, rand_augment=30),
+        Augmentation(rand_augment=1),
+        Augmentation(resized_crop=0.99),
+        Augmentation(mixup=0.0, cutmix=0.0),
+        Augmentation(crop=3),
+    ],
+)
+def test_settings_at_their_bounds_are_in_order(settings: Augmentation) -> None:
+    assert list(settings.problems()) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Augmentation(crop=-1),
+        Augmentation(rand_augment=-1),
+        Augmentation(rand_augment=31),
+        Augmentation(resized_crop=-0.1),
+        Augmentation(resized_crop=1.0),
+        Augmentation(crop=1, resized_crop=0.5),
+        Augmentation(mixup=-0.1),
+        Augmentation(cutmix=-0.1),
+    ],
+)
+def test_settings_beyond_them_have_one_problem(settings: Augmentation) -> None:
+    assert len(list(settings.problems())) == 1
+
+
+def test_by_default_nothing_is_done() -> None:
+    plain = Augmentation()
+    fields = (plain.flip, plain.crop, plain.resized_crop, plain.rand_augment)
+    assert (*fields, plain.mixup, plain.cutmix) == (False, 0, 0.0, 0, 0.0, 0.0)
+    assert seeded(0, plain) is BATCH
+
+
+def test_rows_are_read_as_they_are_or_changed() -> None:
+    rows = torch.tensor([1])
+    assert torch.equal(augmentation.read(BATCH, rows, None), BATCH[1:])
+    torch.manual_seed(0)
+    read = augmentation.read(BATCH, rows, Augmentation(crop=1))
+    assert torch.equal(read, seeded(0, Augmentation(crop=1), BATCH[1:]))
+
+    class Own:
+        """Images that are changed in a way of their own."""
+
+        def altered(self, rows: torch.Tensor, how: Augmentation) -> torch.Tensor:
+            return rows + how.crop
+
+    own: Any = Own()
+    assert augmentation.read(own, rows, Augmentation(crop=4)).tolist() == [5]
+
+
+def test_a_crop_reaches_every_offset_on_both_axes() -> None:
+    """Up to the padding to either side, and an image of its own offset each."""
+    image = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3).expand(400, 1, 3, 3)
+    moved = seeded(0, Augmentation(crop=1), image)
+    padded = functional.pad(image[:1], [1] * 4)
+    every = {
+        tuple(padded[0, 0, r : r + 3, c : c + 3].flatten().tolist())
+        for r in range(3)
+        for c in range(3)
+    }
+    assert {tuple(each.flatten().tolist()) for each in moved} == every
+
+
+def test_a_flip_takes_rows_below_a_half_of_what_is_drawn() -> None:
+    torch.manual_seed(5)
+    drawn = torch.rand(2) < 0.5
+    flipped = seeded(5, Augmentation(flip=True))
+    for image, before, own in zip(flipped, BATCH, drawn, strict=True):
+        assert torch.equal(image, before.flip(-1) if own else before)
+
+
+def test_the_torchvision_steps_are_its_own_image_by_image() -> None:
+    from torchvision.transforms import v2
+
+    torch.manual_seed(2)
+    crop = v2.RandomResizedCrop([5, 4], scale=(0.3, 1.0), antialias=True)
+    expected = torch.stack([crop(image) for image in BATCH])
+    assert torch.equal(seeded(2, Augmentation(resized_crop=0.3)), expected)
+    images = (BATCH * 120).byte()
+    torch.manual_seed(2)
+    change = v2.RandAugment(magnitude=9)
+    expected = torch.stack([change(image) for image in images])
+    assert torch.equal(seeded(2, Augmentation(rand_augment=9), images), expected)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_mixed_up_batch_is_a_weighted_sum_with_the_next_row(seed: int) -> None:
+    torch.manual_seed(seed)
+    share = float(torch.distributions.Beta(0.4, 0.4).sample())
+    torch.manual_seed(seed)
+    batch = augmentation.mixed(BATCH, torch.tensor([4, 7]), Augmentation(mixup=0.4))
+    assert batch.share == share
+    torch.testing.assert_close(batch.images, share * BATCH + (1 - share) * BATCH.flip(0))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_box_of_the_next_image_is_pasted_where_it_is_drawn(seed: int) -> None:
+    """The box by hand: its centre anywhere, its sides by the root of its share, cut at edges."""
+    images = torch.rand(3, 2, 9, 12, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(seed)
+    share = float(torch.distributions.Beta(1.0, 1.0).sample())
+    row, column = int(torch.randint(9, ())), int(torch.randint(12, ()))
+    torch.manual_seed(seed)
+    batch = augmentation.mixed(images, torch.tensor([4, 7, 9]), Augmentation(cutmix=1.0))
+    side = (1 - share) ** 0.5
+    tall, wide = int(9 * side / 2), int(12 * side / 2)
+    inside = torch.zeros(9, 12, dtype=torch.bool)
+    for r in range(9):
+        for c in range(12):
+            inside[r, c] = row - tall <= r < row + tall and column - wide <= c < column + wide
+    assert torch.equal(batch.images, torch.where(inside, images.roll(1, 0), images))
+    assert batch.share == pytest.approx(1 - float(inside.float().mean()))
+    assert batch.others.tolist() == [9, 4, 7]
+
+
+def test_with_both_half_of_the_batches_are_cut() -> None:
+    """A pasted image holds pixels of two images as they are, a mixed one hardly any."""
+    images = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)])
+    cut = 0
+    for seed in range(200):
+        torch.manual_seed(seed)
+        first = float(torch.rand(())) < 0.5
+        torch.manual_seed(seed)
+        both = Augmentation(mixup=1.0, cutmix=1.0)
+        batch = augmentation.mixed(images, torch.tensor([0, 1]), both)
+        pasted = bool(((batch.images == 0) | (batch.images == 1)).all())
+        assert pasted is first
+        cut += pasted
+    assert 70 < cut < 130
+
+
+def test_a_batch_is_left_alone_without_an_alpha() -> None:
+    for settings in (None, Augmentation(), Augmentation(crop=1)):
+        batch = augmentation.mixed(BATCH, torch.tensor([4, 7]), settings)
+        assert batch.images is BATCH
+        assert batch.labels is batch.others
+        assert batch.share == 1.0

@@ -104,3 +104,94 @@ def test_power_needs_references() -> None:
         power_to_accept([0.5], 0.1, 5, 0.1, 0.1)
     with pytest.raises(TooFewSamples, match="give some"):
         power_to_detect(0.5, [], 0.1, 5, 0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        (0.25, "undecided"),
+        (0.2499, "within"),
+        (0.2501, "outside"),
+        (-0.5, "undecided"),
+        (-0.4999, "within"),
+        (-0.5001, "outside"),
+    ],
+)
+def test_at_a_margin_an_exact_difference_is_neither(difference: float, expected: str) -> None:
+    assert equivalence(difference, 0.0, 9, below=0.5, above=0.25) == expected
+
+
+@pytest.mark.parametrize(("below", "above"), [(0.0, 0.1), (0.1, 0.0), (-0.1, 0.2), (0.3, -0.1)])
+def test_one_margin_may_be_0_or_below(below: float, above: float) -> None:
+    middle = (above - below) / 2
+    assert equivalence(middle, 0.001, 99, below, above) == "within"
+
+
+@pytest.mark.parametrize("error", [math.nan, math.inf, -0.1])
+def test_an_error_that_is_none_is_refused(error: float) -> None:
+    for test in (
+        lambda: equivalence(0.0, error, 5, 0.1, 0.1),
+        lambda: power_to_accept([0.1, 0.2], error, 5, 0.1, 0.1),
+        lambda: power_to_detect(0.9, [0.1, 0.2], error, 5, 0.1, 0.1),
+    ):
+        with pytest.raises(BadStatistic, match="NOT_RUN"):
+            test()
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.2])
+def test_the_power_to_accept_is_a_predictive_t_distribution(alpha: float) -> None:
+    null, error, freedom = [0.50, 0.55, 0.48, 0.61], 0.02, 12.0
+    reach = error * stats.t.ppf(1 - alpha, freedom)
+    scale = np.std(null, ddof=1) * math.sqrt(1 + 1 / 4)
+    expected = stats.t.cdf((0.2 - reach) / scale, 3) - stats.t.cdf((reach - 0.15) / scale, 3)
+    power = power_to_accept(null, error, freedom, below=0.15, above=0.2, alpha=alpha)
+    assert power == pytest.approx(expected)
+    if alpha == 0.05:
+        assert power == power_to_accept(null, error, freedom, below=0.15, above=0.2)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.2])
+@pytest.mark.parametrize("original", [0.9, 0.2, 0.6])
+def test_the_power_to_detect_adds_both_sides(alpha: float, original: float) -> None:
+    null, error, freedom = [0.5, 0.6], 0.05, 12.0
+    needed, gap = stats.t.ppf(1 - alpha, freedom), original - 0.55
+    expected = stats.t.cdf((gap - 0.2) / error - needed, freedom) + stats.t.cdf(
+        (-0.15 - gap) / error - needed, freedom
+    )
+    power = power_to_detect(original, null, error, freedom, below=0.15, above=0.2, alpha=alpha)
+    assert power == pytest.approx(expected)
+    if alpha == 0.05:
+        assert power == power_to_detect(original, null, error, freedom, below=0.15, above=0.2)
+
+
+@pytest.mark.parametrize(
+    ("original", "expected"), [(1.0, 0.0), (1.01, 1.0), (0.25, 0.0), (0.24, 1.0), (0.6, 0.0)]
+)
+def test_without_an_error_the_original_is_beyond_a_margin_or_not(
+    original: float, expected: float
+) -> None:
+    """A half and a quarter about a half, all exact in binary."""
+    assert power_to_detect(original, [0.5, 0.5], 0.0, 9, below=0.25, above=0.5) == expected
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "expected"), [(0.1, 0.1, 1.0), (0.0, 0.1, 0.0), (0.1, 0.0, 0.0)]
+)
+def test_models_that_all_agree_lie_within_or_at_a_margin(
+    below: float, above: float, expected: float
+) -> None:
+    assert power_to_accept([0.5, 0.5], 0.0, 9, below, above) == expected
+
+
+def test_an_error_as_wide_as_the_margins_accepts_nobody() -> None:
+    """Both tests ask for half the width, so that a single point is left."""
+    reach = stats.t.ppf(0.95, 9)
+    assert power_to_accept([0.4, 0.5], 1.0, 9, below=reach, above=reach) == 0.0
+    assert power_to_accept([0.4, 0.5], 1.0, 9, below=reach, above=1.2 * reach) > 0.0
+
+
+def test_an_interval_reaches_a_quantile_on_both_sides() -> None:
+    reach = 0.2 * stats.t.ppf(0.95, 7)
+    assert interval(0.3, 0.2, 7) == pytest.approx((0.3 - reach, 0.3 + reach))
+    wide = 0.2 * stats.t.ppf(0.99, 7)
+    assert interval(0.3, 0.2, 7, alpha=0.01) == pytest.approx((0.3 - wide, 0.3 + wide))
