@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from damp import accumulator, whitening
 from damp.accumulator import STRIP, Accumulator, RowOrder, add_gram, mirror
 from damp.collection import group_numbers
-from damp.statistics import Gram
+from damp.statistics import Gram, Statistics
+from damp.whitening import WIDEST
 
 examples = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -209,3 +210,120 @@ def test_sums_of_different_forms_do_not_add_up(narrow):
     wide, labels = low_rank(0)
     with pytest.raises(TypeError, match="do not add up"):
         summed(wide, labels).moments.plus(summed(wide[:, :6], labels).moments)
+
+
+def test_statistics_are_of_one_block_unless_they_say_so():
+    rows, labels = rows_of(0)
+    whole = summed(rows, labels)
+    fields = {n: getattr(whole, n) for n in ("pivot", "counts", "sums", "groups", "moments")}
+    plain = Statistics(**fields)
+    assert plain.blocks == 1
+    assert plain.block(0) is plain
+
+
+@pytest.mark.parametrize("groups", [APART, ((0, 2), (1, 3)), ((3,), (0, 1, 2))])
+def test_rows_are_ordered_by_group_and_counted_by_class(groups):
+    labels = torch.tensor([3, 1, 0, 3, 0, 0])
+    order = RowOrder.from_labels(labels, group_numbers(groups, 4), len(groups), torch.device("cpu"))
+    group_of = {c: place for place, group in enumerate(groups) for c in group}
+    expected = sorted(range(6), key=lambda row: group_of[int(labels[row])])
+    assert order.rows.tolist() == expected  # those of one group as they came
+    spans, start = [], 0
+    for place, group in enumerate(groups):
+        size = sum(int(label) in group for label in labels)
+        if size:
+            spans.append((place, start, start + size))
+        start += size
+    assert order.spans == tuple(spans)
+    assert order.classes.tolist() == [0, 1, 3]
+    assert order.counts.tolist() == [3, 1, 0, 2]
+    assert order.membership.tolist() == [
+        [float(int(label) == c) for label in labels] for c in (0, 1, 3)
+    ]
+
+
+def test_many_rows_of_a_group_stay_in_their_order():
+    labels = torch.arange(5000) % 4
+    order = RowOrder.from_labels(labels, group_numbers(APART, 4), 4, torch.device("cpu"))
+    expected = torch.cat([torch.arange(c, 5000, 4) for c in range(4)])
+    assert torch.equal(order.rows, expected)
+
+
+@pytest.mark.parametrize(
+    ("features", "blocks", "expected"),
+    [(WIDEST, 1, False), (WIDEST + 1, 1, True), (2 * WIDEST, 2, False), (2 * WIDEST + 2, 2, True)],
+)
+def test_moments_are_sketched_above_a_width_of_each_block(features, blocks, expected):
+    assert accumulator.sketched(features, blocks) is expected
+
+
+def test_rows_wait_for_their_block():
+    """Sums are of the rows that were added, about their mean; the others wait."""
+    rows = torch.arange(12.0, dtype=torch.float64).reshape(6, 2)
+    labels = torch.tensor([0, 1, 0, 1, 1, 0])
+    sums = Accumulator(2, 1, ((0,), (1,)), 2, torch.device("cpu"))
+    sums.add(rows[:4])
+    sums.add(rows[4:])
+    for size, part in ((3, labels[:3]), (3, labels[3:])):
+        order = RowOrder.from_labels(part, torch.tensor([0, 1]), 2, torch.device("cpu"))
+        sums.add_block(order, size)
+    statistics = sums.freeze()
+    pivot = rows[:3].mean(0)
+    assert torch.equal(statistics.pivot, pivot)
+    for c in (0, 1):
+        own = rows[labels == c] - pivot
+        torch.testing.assert_close(statistics.sums[c], own.sum(0))
+        torch.testing.assert_close(statistics.moments.sums[c, 0], own.T @ own)
+    assert statistics.counts.tolist() == [3, 3]
+    empty = Accumulator(2, 1, ((0,), (1,)), 2, torch.device("cpu")).freeze()
+    assert empty.pivot.tolist() == [0, 0]
+    assert empty.present == ()
+
+
+@pytest.mark.parametrize(("samples", "finite"), [(0.0, True), (np.inf, False), (np.nan, False)])
+def test_sums_are_finite_or_not(samples, finite):
+    rows, labels = rows_of(0)
+    statistics = summed(rows, labels)
+    assert statistics.finite()
+    for place in ("sums", "moments"):
+        broken = summed(rows, labels)
+        if place == "sums":
+            broken.sums[1, 2] += samples
+        else:
+            broken.moments.sums[1, 0, 2, 2] += samples
+        assert broken.finite() is finite
+
+
+def test_the_sums_about_another_point_are_those_of_moved_rows():
+    rows, labels = rows_of(7)
+    for blocks in (1, 2):
+        statistics = summed(rows, labels, groups=((0, 1), (2, 3)), blocks=blocks)
+        pivot = torch.arange(6.0).double()
+        moved = statistics.about(pivot)
+        apart = torch.from_numpy(rows) - pivot
+        for place, group in enumerate(((0, 1), (2, 3))):
+            own = apart[np.isin(labels, group)]
+            parts = own.unflatten(1, (blocks, -1)).transpose(0, 1)
+            torch.testing.assert_close(moved.moments.sums[place], parts.mT @ parts)
+            diagonal = own.square().sum(0)
+            torch.testing.assert_close(moved.moments.diagonals()[place], diagonal)
+        for c in range(4):
+            torch.testing.assert_close(moved.sums[c], apart[labels == c].sum(0))
+
+
+def test_a_group_counts_as_whole_where_its_other_classes_have_no_samples():
+    rows, labels = rows_of(0)
+    kept = labels != 2
+    statistics = summed(rows[kept], labels[kept], groups=((0, 1, 2), (3,)))
+    assert statistics.exact((0, 1))
+    assert statistics.exact((3,))
+    assert not statistics.exact((0,))
+    assert not statistics.exact((0, 3))
+    assert statistics.exact((0, 1, 3))
+
+
+@pytest.mark.parametrize(("spread", "varies"), [(0.0, False), (1e-7, False), (1e-4, True)])
+def test_a_variance_counts_beside_the_square_of_the_mean(spread, varies):
+    """A ten-thousand-millionth of it is rounding."""
+    noise = np.random.default_rng(0).normal(size=(60, 6))
+    assert summed(1 + spread * noise, np.arange(60) % 4).varies((0, 1)) is varies

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from damp.waist import Top, features, waists
+from damp.waist import Top, _alike, features, waists
 
 
 class Residual(nn.Module):
@@ -121,3 +121,121 @@ def test_looking_for_waists_leaves_the_network_as_it_was() -> None:
     assert network.one.norm.training
     assert not network.stem.weight.requires_grad
     assert network.head.weight.requires_grad
+
+
+class Functional(nn.Module):
+    """Above the waist a layer's weight is used without a call of the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below, self.middle = nn.Linear(6, 5), nn.Linear(5, 4)
+        self.hidden, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, rows):
+        inner = functional.relu(self.middle(functional.relu(self.below(rows))))
+        return self.head(functional.relu(functional.linear(inner, self.hidden.weight)))
+
+
+def test_an_operator_above_is_one_whose_weight_the_logits_depend_on() -> None:
+    by_name = {w.name: w for w in waists(Functional(), torch.randn(4, 6))}
+    assert list(by_name) == ["below", "middle", "head"]
+    assert by_name["middle"].operators == ("middle", "hidden", "head")
+    assert by_name["middle"].layers == ("middle", "head")
+    assert by_name["middle"].parameters == (
+        "middle.weight",
+        "middle.bias",
+        "hidden.weight",
+        "head.weight",
+        "head.bias",
+    )
+    assert by_name["head"].operators == ("head",)
+    assert by_name["below"].layers == ("below", "middle", "head")
+
+
+class Frozen(nn.Module):
+    """A weight in whole numbers is no parameter that could take gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.head = nn.Linear(6, 5), nn.Linear(5, 3)
+        self.count = nn.Parameter(torch.tensor([2]), requires_grad=False)
+
+    def forward(self, rows):
+        return self.head(functional.relu(self.one(rows)) * self.count)
+
+
+def test_parameters_that_are_no_floating_numbers_stay_without_gradients() -> None:
+    network = Frozen()
+    assert [w.name for w in waists(network, torch.randn(4, 6))] == ["one", "head"]
+    assert not network.count.requires_grad
+
+
+class Twice(nn.Module):
+    """One layer is called twice, another with two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again = nn.Linear(6, 4), nn.Linear(4, 4)
+        self.pair, self.head = nn.Bilinear(4, 4, 4), nn.Linear(4, 3)
+
+    def forward(self, rows):
+        x = self.again(self.again(self.first(rows)))
+        return self.head(self.pair(x, x))
+
+
+def test_a_layer_that_is_called_twice_or_with_two_tensors_is_none() -> None:
+    assert [w.name for w in waists(Twice(), torch.randn(4, 6))] == ["first", "head"]
+
+
+def test_a_layer_that_reads_no_row_of_each_sample_is_none() -> None:
+    """Two rows of each sample: the layer's first axis is not that of the samples."""
+
+    class Split(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.head = nn.Linear(3, 4), nn.Linear(8, 3)
+
+        def forward(self, rows):
+            return self.head(self.inner(rows.reshape(-1, 3)).reshape(len(rows), 8))
+
+    assert [w.name for w in waists(Split(), torch.randn(4, 6))] == ["head"]
+
+
+def test_features_are_read_in_evaluation_mode_and_nothing_above_runs() -> None:
+    network = nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.5), nn.Linear(5, 3)).train()
+    calls = []
+    network[2].register_forward_hook(lambda *_: calls.append("head"))
+    rows = torch.randn(3, 6)
+    kept = features(network, "2", rows)
+    torch.testing.assert_close(kept, network[0](rows))
+    assert not kept.requires_grad
+    assert calls == []
+    assert network.training
+    network(rows)  # no hook is left behind
+    assert calls == ["head"]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(True, True), (False, False)])
+def test_the_top_is_trained_above_the_waist_alone(mode: bool, expected: bool) -> None:
+    network = Residual()
+    waist = waists(network.eval(), torch.randn(4, 1, 5, 5))[2]
+    network.train(not mode)
+    top = Top(network, waist, torch.randn(2, 1, 5, 5)).train(mode)
+    assert top.training is expected
+    assert network.two.norm.training is expected
+    assert network.head.training is expected
+    assert not network.stem.training
+    assert not network.one.norm.training
+    trained = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert trained == set(waist.parameters)
+    assert top.get_buffer("row").shape == (1, 1, 5, 5)
+
+
+@pytest.mark.parametrize(("apart", "alike"), [(0.9e-4, True), (1.1e-4, False)])
+def test_logits_agree_up_to_rounding_in_shares_of_the_largest(apart: float, alike: bool) -> None:
+    one = torch.tensor([[2.0, -20.0], [1.0, 3.0]]).double()
+    other = one.clone()
+    other[0, 0] += 20 * apart
+    assert _alike(other, one) is alike
+    assert not _alike(one[:1], one)
+    assert _alike(torch.zeros(2, 2), torch.zeros(2, 2))
