@@ -111,3 +111,71 @@ def test_features_that_are_not_finite_are_named(world):
     finding = few_shot.audit(world.evidence(replace(model, digest="inf", features=features)))
     reason = finding.parameters["left_out"]["few_shot.1@penultimate"]
     assert reason == "not measured on the candidate: the features hold NaN or infinity"
+
+
+@pytest.mark.parametrize(("per_class", "chosen"), [(10, True), (9, False)])
+def test_ten_images_of_the_class_are_enough_to_choose_an_earlier_depth(
+    make_world, per_class, chosen
+):
+    evidence = make_world(per_class=per_class).evidence()
+    assert (few_shot._earlier(evidence) == "body") is chosen
+    assert (few_shot._earlier(evidence) is None) is not chosen
+
+
+@pytest.mark.parametrize(
+    ("rows", "shots", "enough"), [(15, 5, True), (14, 5, False), (11, 1, True), (10, 1, False)]
+)
+def test_ten_images_must_be_left_to_score(make_world, rows, shots, enough):
+    reason = few_shot._too_few(make_world(per_class=rows).evidence(), shots)
+    assert (reason == "") is enough
+    said = f"{shots} labelled images a class leave too few to score: give more test rows"
+    assert enough or reason == said
+
+
+def test_the_rarest_class_says_how_many_supports_are_disjoint(world):
+    evidence = world.evidence(forget=(2, 3))
+    labels = np.where(world.test_labels == 3, np.arange(360) % 2 * 3, world.test_labels)
+    few = replace(evidence, test_labels=labels, memo={})
+    rarest = min(int((labels == c).sum()) for c in (2, 3))
+    assert few_shot._disjoint(few, 7) == rarest // 7
+
+
+@pytest.mark.parametrize("block", [1, 50, 10**6])
+def test_draws_are_read_in_blocks_of_so_many_distances(monkeypatch, block):
+    monkeypatch.setattr(few_shot, "BLOCK", block)
+    chosen = np.arange(11 * 3 * 2).reshape(11, 3, 2)
+    parts = list(few_shot._blocks(chosen, 4))
+    # a draw has three classes and four queries: twelve distances
+    step = max(1, block // 12)
+    assert [len(part) for part in parts] == [min(step, 11 - start) for start in range(0, 11, step)]
+    assert np.array_equal(np.concatenate(parts), chosen)
+
+
+def test_the_error_of_an_average_has_images_and_draws():
+    hits = np.array([[1.0, 0.0, np.nan, np.nan], [1.0, 1.0, 0.0, np.nan], [0.0, 1.0, 1.0, np.nan]])
+    rows = np.array([7, 8, 9, 10])
+    estimate = few_shot.averaged(hits, independent=2, rows=rows, source="few_shot.5")
+    by_image, by_draw = [2 / 3, 2 / 3, 1 / 2], [1 / 2, 2 / 3, 2 / 3]
+    assert estimate.value == pytest.approx(np.mean(by_image))
+    assert estimate.bounds == (0.0, 1.0)
+    of_images, of_draws = estimate.parts
+    assert of_images.variance() == pytest.approx(np.var(by_image, ddof=1) / 3)
+    assert of_draws.variance() == pytest.approx(np.var(by_draw, ddof=1) / 2)
+    assert (of_images.units.source, of_images.units.rows.tolist()) == ("test rows", [7, 8, 9])
+    assert (of_draws.units.source, of_draws.units.rows.tolist()) == (
+        "draws of few_shot.5",
+        [0, 1, 2],
+    )
+    assert few_shot.averaged(hits, independent=2).parts[0].units is None
+
+
+def test_a_picture_has_a_curve_of_each_depth(world):
+    finding = few_shot.audit(world.evidence(), shots=(1, 60), draws=12)
+    curves = finding.series["depths"]
+    assert sorted(curves) == ["body", "logits", "penultimate"]
+    for curve in curves.values():
+        assert curve["shots"] == [1]  # sixty leave none to score
+        assert len(curve["candidate"]) == 1
+    name = "few_shot.1@body"
+    labels = {m.name: m.label for m in finding.measurements}
+    assert labels[name].startswith("Forgotten class recognised from 1 labelled image a class, by")

@@ -8,13 +8,15 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 from scipy import stats
 from scipy.stats import binomtest
 
 from audits.error_budget import ErrorBudget, ErrorPart
 from audits.finding import Figure, Finding
 from compliance.documents.policy import Policy, Rule
-from compliance.verdict.expected_power import Forecast, by_sizes, expected
+from compliance.verdict import expected_power
+from compliance.verdict.expected_power import Forecast, RowForecast, by_sizes, expected
 
 
 def policy(*rules: Rule) -> Policy:
@@ -218,3 +220,126 @@ def test_what_no_retrained_model_passes_is_the_weakest_row() -> None:
     assert 0.0 < (chances["few_shot.1@penultimate"] or 0.0) < 0.8
     assert all(row.weak for row in forecast.rows)
     assert f"The weakest is {LIMIT.measurement} (0.00)." in forecast.sentence
+
+
+def forecast_row(accept: float | None, *, decides: bool = True, **changes: Any) -> RowForecast:
+    given: dict[str, Any] = {"measurement": "m", "margin": None, "detect": 0.9, "reason": ""}
+    return RowForecast(**{**given, "accept": accept, "decides": decides, **changes})
+
+
+@pytest.mark.parametrize(
+    ("accept", "decides", "weak"),
+    [
+        (0.8, True, False),
+        (0.79, True, True),
+        (None, True, True),
+        (0.0, True, True),
+        (0.1, False, False),
+        (1.0, True, False),
+    ],
+)
+def test_a_row_is_weak_below_a_chance_of_four_fifths(
+    accept: float | None, decides: bool, weak: bool
+) -> None:
+    assert forecast_row(accept, decides=decides).weak is weak
+
+
+@pytest.mark.parametrize(
+    ("references", "images", "words"),
+    [
+        (7, None, "m: 7 retrained models"),
+        (None, 300, "m: 300 held-out images of the class"),
+        (7, 300, "m: 7 retrained models or 300 held-out images of the class"),
+        (None, None, "m: more of both, images and retrained models"),
+        (0, None, "m: 0 retrained models"),
+    ],
+)
+def test_what_a_weak_row_lacks_in_words(
+    references: int | None, images: int | None, words: str
+) -> None:
+    row = forecast_row(0.1, references=references, images=images)
+    assert row.remedy() == words
+    assert row.to_json() == {
+        "measurement": "m",
+        "margin": None,
+        "acceptRetrained": 0.1,
+        "detectOriginal": 0.9,
+        "decides": True,
+        "reason": "",
+        "needed": {"references": references, "images": images},
+    }
+
+
+@pytest.mark.parametrize("count", [58, 59])
+def test_a_limit_is_out_of_reach_up_to_the_count_that_meets_it(count: int) -> None:
+    """One-sided, without an error: 1 - .05^(1/n) is .0503 of 58 images and .0495 of 59."""
+    rows = by_sizes(policy(LIMIT), {"forget_test": count, "forget_train": 99})
+    assert bool(rows) is (count == 58)
+    bound = 1 - 0.05 ** (1 / count)
+    at_it = Rule(measurement=LIMIT.measurement, at_most=bound, required=True)
+    assert by_sizes(policy(at_it), {"forget_test": count}) == []
+    other = Rule(measurement="accuracy.retain", at_most=0.01, required=True)
+    assert by_sizes(policy(other), {"forget_test": count}) == []
+
+
+@pytest.mark.parametrize(("below", "above"), [(0.02, 0.05), (None, 0.02), (0.05, 0.02)])
+def test_a_membership_margin_is_held_against_twice_itself(
+    below: float | None, above: float
+) -> None:
+    """The reach of a rank test, 1.645 root((m + n + 1) / (12 m n)), beside the narrower side."""
+    rule = Rule(measurement="membership.forget.loss", below=below, above=above, required=True)
+    for test in range(50, 400, 7):
+        rows = by_sizes(policy(rule), {"forget_test": test, "forget_train": 500})
+        reach = 1.645 * math.sqrt((500 + test + 1) / (12 * 500 * test))
+        assert bool(rows) is (reach > 2 * 0.02)
+        if rows:
+            assert f"leave an uncertainty of {reach:.3f}, the margin is 0.02" in rows[0]
+    one_sided = Rule(measurement="membership.forget.loss", below=0.02, required=True)
+    assert by_sizes(policy(one_sided), {"forget_test": 50, "forget_train": 500}) == []
+    assert by_sizes(policy(rule), {"forget_test": 50, "forget_train": 0}) == []
+    kept = Rule(measurement="membership.retain.loss", below=0.02, above=0.02, required=True)
+    assert by_sizes(policy(kept), {"forget_test": 50, "forget_train": 500}) == []
+
+
+def test_one_held_out_image_is_an_image() -> None:
+    (row,) = by_sizes(policy(LIMIT), {"forget_test": 1, "forget_train": 99})
+    assert "with 1 held-out images and no error at all the bound still is 0.950" in row
+
+
+def test_the_sentence_names_three_weak_rows_from_the_weakest_and_what_is_idle() -> None:
+    rows = [
+        forecast_row(accept, measurement=name, references=5)
+        for name, accept in (("a", 0.7), ("b", None), ("c", 0.1), ("d", 0.5), ("e", 0.9))
+    ]
+    rows.append(forecast_row(0.2, decides=False, measurement="idle"))
+    assert expected_power._remedies(rows) == (
+        " The weakest is b (0.00). A chance of 0.8 takes, each by itself, for b: 5 retrained "
+        "models; for c: 5 retrained models; for d: 5 retrained models. These will not decide: idle."
+    )
+    assert expected_power._remedies(rows[4:5]) == ""
+
+
+def sentence(**changes: Any) -> str:
+    given: dict[str, Any] = {
+        "rows": [forecast_row(0.9), forecast_row(0.9, decides=False, measurement="n")],
+        "accept": 0.756,
+        "caught": True,
+        "outcomes": {"PASSED": 2, "FAILED": 1, "INCONCLUSIVE": 1},
+        "out_of_reach": [],
+        "blind": False,
+        "can": True,
+    }
+    return expected_power._sentence(**{**given, **changes})
+
+
+def test_a_verdict_in_reach_is_said_with_its_chance() -> None:
+    said = (
+        "1 measurements decide; the chance that an honestly retrained model passes them all is "
+        "{}{}; the original is failed. These will not decide: n."
+    )
+    others = ", 2 of 4 retrained models pass by the others"
+    assert sentence() == said.format("0.76", others)
+    assert sentence(accept=None) == said.format("not known", others)
+    none = {"PASSED": 0, "FAILED": 0, "INCONCLUSIVE": 0}
+    assert sentence(outcomes=none) == said.format("0.76", "")
+    assert sentence(can=False).startswith("No pass can be reached: 2 of 4 retrained models pass")

@@ -333,3 +333,22 @@ def test_salun_counts_what_no_row_reaches_as_unmoved() -> None:
         assert weight.numpy().tolist() == (np.abs(slope) >= least * (1 - 1e-6)).tolist()
         assert not idle.any()
     assert all(mask.all() for mask in salun.salient(task.copy(), task, 1.0))
+
+
+def test_pours_direction_is_that_of_class_means_however_many_rows_a_class_has() -> None:
+    labels = np.array([0, 1, 2, 2, 0, 2, 2, 2, 2])
+    means = np.stack([INPUTS[labels == c].mean(0) for c in range(3)])
+    axis = means[1] - means.mean(0)
+    axis /= np.linalg.norm(axis)
+    done = pour.run(job(labels=torch.tensor(labels)))
+    close(done.head.weight, WEIGHT - np.outer(WEIGHT @ axis, axis), 1e-9)
+
+
+def test_leace_weighs_classes_by_their_shares() -> None:
+    """Of classes of other sizes: no covariance is left with the class that goes."""
+    labels = np.array([0, 1, 2, 2, 0, 2, 2, 1, 2])
+    done = leace.run(job(labels=torch.tensor(labels), forget=(0, 1)))
+    logits = (torch.tensor(INPUTS) @ done.head.weight.T + done.head.bias).detach().numpy()
+    for c in (0, 1):
+        indicator = (labels == c) - (labels == c).mean()
+        assert indicator @ logits == pytest.approx(0, abs=1e-9)
