@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from audits.finding import Figure
 from compliance.documents.policy import Policy, Rule
 from compliance.verdict import blockers
-from compliance.verdict.controls import Control, misbehaviour
+from compliance.verdict.controls import Control, judge_control, misbehaviour
 from compliance.verdict.judged_row import JudgedRow
 
 DEEP = Rule(measurement="few_shot.1@penultimate", below=0.2, above=0.1, required=True)
@@ -126,7 +127,7 @@ def test_as_many_unseen_classes_as_the_policy_asks_for(members: int, blocked: bo
     rules = policy("L2", unseen_classes=8)
     rows = [row(against="unseen", members=9), row(against="unseen", members=members)]
     lines = list(blockers.blockers(rows, [], rules, []))
-    said = "7 unseen classes are the baseline and the policy asks for 8"
+    said = f"{members} unseen classes are the baseline and the policy asks for 8"
     assert any(line.startswith(said) for line in lines) is blocked
     # retrained models, and rows that decide nothing, are counted by nobody
     others = [row(members=3), row(None, against="unseen", members=1)]
@@ -236,11 +237,12 @@ def test_all_controls_must_be_there_and_behave() -> None:
 
 
 def test_a_control_that_misbehaves_is_named_with_its_reason() -> None:
+    other = replace(row(OUTPUT), name="accuracy.forget_before_retiring")
     strange = Control(
         name="reference_0",
         expected="PASSED",
         result="FAILED",
-        rows=(row(outcome="outside"), row(OUTPUT), row(None, outcome="outside")),
+        rows=(row(outcome="outside"), other, row(None, outcome="outside")),
     )
     controls = [
         strange,
@@ -252,3 +254,22 @@ def test_a_control_that_misbehaves_is_named_with_its_reason() -> None:
     assert "never saw the class (few_shot.1@penultimate)," in first
     assert "near_margin came out PASSED, it must not come out PASSED" in second
     assert "original came out PASSED, it must come out FAILED" in third
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "assurance", "expected"),
+    [
+        ("original", (), "L3", "FAILED"),
+        ("near_margin", (), "L3", "NOT_PASSED"),
+        ("random_direction", (), "L3", "FAILED"),
+        ("random_direction", ("probe",), "L3", "NOT_PASSED"),
+        ("random_direction", ("probe",), "L1", "FAILED"),
+        ("original", ("probe",), "L3", "FAILED"),
+        ("reference_2", ("probe",), "L3", "PASSED"),
+    ],
+)
+def test_what_a_control_must_come_out_as_follows_from_name_and_policy(
+    name: str, kinds: tuple[str, ...], assurance: str, expected: str
+) -> None:
+    rules = policy(assurance).model_copy(update={"kinds": kinds})
+    assert judge_control(name, [], rules).expected == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import fmean, variance
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,9 @@ from audits.error_budget import ErrorBudget, ErrorPart
 from audits.finding import Figure, Finding
 from compliance.documents.policy import Policy, Rule
 from compliance.verdict import expected_power
+from compliance.verdict.controls import Control
 from compliance.verdict.expected_power import Forecast, RowForecast, by_sizes, expected
+from compliance.verdict.judged_row import JudgedRow
 
 
 def policy(*rules: Rule) -> Policy:
@@ -343,3 +346,115 @@ def test_a_verdict_in_reach_is_said_with_its_chance() -> None:
     none = {"PASSED": 0, "FAILED": 0, "INCONCLUSIVE": 0}
     assert sentence(outcomes=none) == said.format("0.76", "")
     assert sentence(can=False).startswith("No pass can be reached: 2 of 4 retrained models pass")
+
+
+DEEP = Rule(measurement="few_shot.*", remainder=0.5, overshoot=1.5, required=True)
+RULES = Policy(name="p", assurance="L3", references=5, rules=(DEEP,))
+SPREAD_OUT = (-0.1, -0.05, 0.0, 0.05, 0.1)
+
+
+def judged(figure: Figure | None = None, **changes: Any) -> JudgedRow:
+    given: dict[str, Any] = {
+        "audit": "few_shot",
+        "name": "few_shot.1@penultimate",
+        "measurement": figure or budgeted(0.0004, SPREAD_OUT),
+        "rule": DEEP,
+        "outcome": "within",
+        "margins": (1.5, 0.5),
+    }
+    return JudgedRow(**{**given, **changes})
+
+
+def retrained(*rows: JudgedRow) -> Control:
+    return Control(name="reference_0", expected="PASSED", result="PASSED", rows=rows)
+
+
+def test_the_share_of_retrained_models_that_came_out_within_all_rows() -> None:
+    one, other = judged(), judged(name="b")
+    outside = judged(name="b", outcome="outside")
+    strange = judged(name="c", outcome="outside")
+    controls = [
+        retrained(one, other),
+        retrained(one, outside),
+        retrained(one, other, strange),
+        retrained(strange),
+    ]
+    fared = expected_power._fared
+    # the last has none of the rows, and is no model that could have passed them
+    assert fared([one, other], controls) == pytest.approx(2 / 3)
+    assert fared([one], controls) == 1.0
+    assert fared([strange], controls) == 0.0
+    assert fared([one], [retrained(strange)]) is None
+    assert fared([one], []) is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        judged(measurement=None),
+        judged(margins=None),
+        judged(replace(budgeted(0.0004, SPREAD_OUT), null=(0.5,))),
+        judged(replace(budgeted(0.0004, SPREAD_OUT), against="original")),
+    ],
+)
+def test_without_a_null_that_shows_a_spread_nothing_is_predicted(row: JudgedRow) -> None:
+    assert expected_power._honest(row, []) is None
+    # its chance is how the retrained models fared
+    (within, outside) = (retrained(row), retrained(replace(row, outcome="outside")))
+    line = expected_power._row(row, [within, within, outside], RULES)
+    assert line.accept == pytest.approx(2 / 3)
+    assert (line.references, line.images) == (None, None)
+    assert expected_power._accept_all([row], [within, outside], RULES) == pytest.approx(0.5)
+
+
+def test_two_members_show_a_spread() -> None:
+    two = judged(replace(budgeted(0.0004, SPREAD_OUT), null=(0.4, 0.5)))
+    assert expected_power._honest(two, []) is not None
+
+
+def test_an_honest_figure_errs_as_the_same_row_of_retrained_models() -> None:
+    """Their images err with .01 here, the original's own with .0004; other rows do not count."""
+    noisy = judged(budgeted(0.01, SPREAD_OUT[:4]))
+    other = judged(budgeted(0.5, SPREAD_OUT[:4]), name="b")
+    lacking = judged(measurement=None)
+    for rows in ((noisy, other), (noisy, lacking), (other, noisy)):
+        honest = expected_power._honest(judged(), [retrained(*rows)])
+        assert honest is not None
+        assert honest.budget is not None
+        assert honest.budget.sampling[0].candidate == pytest.approx(0.01)
+
+
+def test_a_row_says_why_it_decides_nothing_or_was_not_measured() -> None:
+    decides = expected_power._row(judged(reason="why"), [], RULES)
+    assert (decides.reason, decides.decides) == ("", True)
+    idle = expected_power._row(judged(outcome="informational", reason="why"), [], RULES)
+    assert (idle.reason, idle.decides) == ("why", False)
+    lacking = judged(measurement=None, outcome="not_run", reason="why")
+    absent = expected_power._row(lacking, [], RULES)
+    assert (absent.reason, absent.decides, absent.accept) == ("why", True, None)
+
+
+def test_the_chance_of_all_is_that_of_rows_with_a_null_times_how_the_others_fared() -> None:
+    null = expected_power._accept_all([judged()], [], RULES)
+    assert null is not None
+    assert 0.8 < null < 1
+    limit = judged(name="limit", margins=None)
+    passing, failing = retrained(limit), retrained(replace(limit, outcome="outside"))
+    both = expected_power._accept_all([judged(), limit], [passing, passing, failing], RULES)
+    assert both == pytest.approx(null * 2 / 3)
+    # nobody can say how the row without a null fares, nor what no row is
+    assert expected_power._accept_all([judged(), limit], [], RULES) is None
+    assert expected_power._accept_all([], [passing], RULES) is None
+    fewer = judged(budgeted(0.0004, SPREAD_OUT[:4]), name="fewer")
+    assert expected_power._accept_all([judged(), fewer], [], RULES) is None
+
+
+@pytest.mark.parametrize(("passing", "enough"), [(2, True), (1, False)])
+def test_half_of_four_retrained_models_must_pass(
+    example: ModuleType, passing: int, enough: bool
+) -> None:
+    good, bad = example.findings("reference_0"), example.findings("original")
+    references = {f"reference_{i}": good if i < passing else bad for i in range(4)}
+    forecast = expected(example.findings("original"), references, example.policy())
+    assert forecast.references == {"PASSED": passing, "FAILED": 4 - passing, "INCONCLUSIVE": 0}
+    assert forecast.can_reach is enough
