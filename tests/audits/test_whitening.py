@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audits import whitening
+from audits import sampling, whitening
 from audits.whitening import Components, Halves
 
 RNG = np.random.default_rng(3)
@@ -164,3 +164,20 @@ def test_neither_half_may_be_all_alike_or_broken(part):
     assert whitening.unusable(features, parts) == "the features are the same for every image"
     features[part] = np.inf
     assert whitening.unusable(features, parts) == "the features hold NaN or infinity"
+
+
+def test_the_first_of_two_folds_of_retain_rows_gives_the_basis(world):
+    evidence = world.evidence()
+    parts = whitening.halves(evidence, 4000, "purpose")
+    fold = sampling.folds(world.test_labels, 2, evidence.rng("purpose.halves"))
+    expected = np.flatnonzero((fold == 0) & (world.test_labels != 2))
+    assert parts.basis.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("share", "kept"), [(1.5e-12, 2), (0.7e-12, 1)])
+def test_a_direction_of_a_millionth_of_a_millionth_is_rounding(share, kept):
+    """Four rows in ten features: two contrasts of these rows, one of next to no size."""
+    rows = np.zeros((4, 10))
+    rows[:, 3] = [1.0, -1.0, 1.0, -1.0]
+    rows[:, 7] = np.sqrt(share) * np.array([1.0, 1.0, -1.0, -1.0])
+    assert whitening.components(rows).axes.shape == (10, kept)
