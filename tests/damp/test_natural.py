@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 import damp
 from damp import gated_writing, natural, natural_edit
 from damp.catalogue import PRESETS
+from damp.natural_edit import NaturalDepth
 from flows.models.small_nets import SmallCNN
 from tests.damp.test_sum_writers import Residual
 
@@ -400,3 +402,125 @@ def test_a_goal_that_is_not_nearly_reached_is_said_not_to_be(before, goal, after
     reason = natural._missed(depth, (7,))
     assert (reason is None) == reached
     assert reached or "class 7 could not be brought near" in reason
+
+
+def depth_of(before, goal, after):
+    return NaturalDepth(
+        layers=("a",),
+        before=before,
+        goal=goal,
+        after=after,
+        noise=(0.0,) * len(goal),
+        residual=0.5,
+        changed=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "goal", "after", "near"),
+    [
+        (9.0, 1.0, 5.0, True),  # half of the way from 9 to 1
+        (9.0, 1.0, 5.001, False),
+        (9.0, 1.0, 0.5, True),
+        (10.5, 10.0, 11.0, True),  # within a tenth of the goal
+        (10.5, 10.0, 11.001, False),
+        (1.0, 10.0, 10.99, True),
+    ],
+)
+def test_a_class_must_come_nearer_to_its_goal_than_to_where_it_was(before, goal, after, near):
+    depth = depth_of((1.0, before), (1.0, goal), (1.0, after))
+    missed = natural._missed(depth, (3, 7))
+    assert (missed is None) is near
+    assert near or missed.startswith("class 7 could not be brought near")
+
+
+@pytest.mark.parametrize(("before", "noise", "clear"), [(2.0, 1.0, True), (1.0, 1.0, False)])
+def test_a_class_must_be_separable_beyond_noise(before, noise, clear):
+    goal = SimpleNamespace(before=torch.tensor([9.0, before]), noise=torch.tensor([1.0, noise]))
+    reason = natural._goal_obstacle(goal, (3, 7))
+    assert (reason is None) is clear
+    assert clear or reason.startswith("class 7 is not separable beyond noise")
+
+
+@pytest.mark.parametrize("zero", [0.3, 0.72])
+def test_the_share_of_a_move_is_where_nothing_is_left_above(zero):
+    tried = []
+
+    def excess(share):
+        tried.append(share)
+        return zero - share
+
+    share = natural._share(excess)
+    assert share == pytest.approx(zero, abs=2**-13)
+    assert len(tried) == 13
+    assert natural._share(lambda share: 2 - share) == 1.0
+    assert natural._share(lambda share: 1 - share) == 1.0
+    assert natural._share(lambda share: -1.0) == pytest.approx(0, abs=2**-12)
+
+
+def test_the_heads_cut_is_a_share_of_what_was_learnt():
+    assert natural.head_cut(0.5) == pytest.approx(0.5 * natural.HEAD_CUT)
+    assert natural.head_cut(0.0) == 0.0
+
+
+def rows_and_case(counts, *, spread=1.0, bias=True, offset=0.0):
+    """Rows of so many of each class before a head; the first class is to go."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    features = offset + spread * torch.randn(len(labels), 3, generator=generator)
+    head = nn.Linear(3, len(counts), bias=bias)
+    with torch.no_grad():
+        logits = head(features)
+    place = SimpleNamespace(place=4, pooled=lambda values: values)
+    rows = SimpleNamespace(labels=labels, places=[2, 4], sums=[None, features], logits=logits)
+    case = SimpleNamespace(
+        forget=(0,),
+        last=place,
+        model=head,
+        head=SimpleNamespace(operator=SimpleNamespace(layer=head)),
+    )
+    return case, rows
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((24, 12, 12), None),
+        ((23, 12, 12), "class 0 has 23 rows"),
+        ((24, 12, 11), "the classes to keep have 23 rows"),
+        ((24, 2, 22), None),
+        ((24, 1, 30), "the classes to keep have 31 rows"),
+    ],
+)
+def test_rows_are_enough_from_a_number_of_each_kind_on(counts, words):
+    with torch.no_grad():
+        reason = natural._rows_obstacle(*rows_and_case(counts))
+    assert reason is None if words is None else reason.startswith(words)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_head_that_gives_other_numbers_is_none(bias):
+    case, rows = rows_and_case((24, 20, 20), bias=bias)
+    with torch.no_grad():
+        assert natural._rows_obstacle(case, rows) is None
+        scale = float(rows.logits.std())
+        near = SimpleNamespace(**{**vars(rows), "logits": rows.logits + 0.5e-3 * scale})
+        assert natural._rows_obstacle(case, near) is None
+        far = SimpleNamespace(**{**vars(rows), "logits": rows.logits + 20e-3 * scale})
+        reason = natural._rows_obstacle(case, far)
+    assert reason == "what its last layer gives are not the logits themselves"
+
+
+@pytest.mark.parametrize(("spread", "alike"), [(1e-4, False), (1e-7, True), (0.0, True)])
+def test_samples_that_differ_by_rounding_are_alike(spread, alike):
+    """A variance of a ten-thousand-millionth of the mean square: a spread of 1e-5."""
+    case, rows = rows_and_case((24, 20, 20), offset=1.0)
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(64, 3, generator=generator).double()
+    rows.sums[1] = 1.0 + spread * noise
+    with torch.no_grad():
+        case.model.double()
+        rows.logits = case.model(rows.sums[1])
+        reason = natural._rows_obstacle(case, rows)
+    said = "the samples to keep are all alike before the last layer"
+    assert (reason == said) is alike

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
 from torch import nn
 
+from damp import sum_writers
 from damp.natural_share import RowGeometry
 from damp.operators import find
 from damp.sum_writers import (
     SumRows,
     alternate,
+    approach,
     class_held,
     find_writing,
     fold_writing,
     middle_inputs,
+    middle_position,
+    missed_by,
+    slopes,
     spread_term,
+    weak_channels,
 )
-from damp.sums import Rectifiers, find_sums, with_writers
+from damp.sums import Rectifiers, Sum, Writer, find_sums, with_writers
 from damp.tracing import trace
 
 
@@ -227,3 +234,156 @@ def test_each_class_stops_on_its_own_goal(net, pictures):
     writing = find_writing(place, rows, [0, 2], torch.stack([before[0] * 0.5, before[1]]))
     assert float(writing.after[0]) < 0.75 * float(before[0])
     assert float(writing.after[1]) > 0.75 * float(before[1])
+
+
+def scalar_sum(values, factor):
+    """A step moves every value by itself, and the values are what is separable."""
+    return approach(
+        torch.tensor(values).double(),
+        torch.zeros(len(values)).double(),
+        torch.ones(len(values)).double(),
+        step_from=lambda z, share: -factor * share * z,
+        written=lambda z, step: z + step,
+        separability=lambda z: z,
+        rounds=8,
+    )
+
+
+def test_a_correction_moves_each_class_by_its_share_and_is_kept_where_it_helps():
+    """s of 4 and .5 at a goal of 1: shares 3/4 and 0, one step to 1 and nothing more."""
+    way = scalar_sum([4.0, 0.5], 1.0)
+    assert way.before.tolist() == [4.0, 0.5]
+    assert way.after.tolist() == pytest.approx([1.0, 0.5])
+    assert way.change.tolist() == pytest.approx([-3.0, 0.0])
+    assert way.values.tolist() == pytest.approx([1.0, 0.5])
+    assert way.rounds == 1
+
+
+def test_a_correction_that_leads_too_far_is_halved_and_tried_again():
+    """Of 4 a step of thrice the share goes to -5, of half of that to -.5, of a quarter to 1.75;
+    from there a quarter of thrice the share of 3/7 takes 9/16 off, and so on."""
+    way = scalar_sum([4.0], 3.0)
+    z, length, kept = 4.0, 1.0, 0
+    for _ in range(8):
+        share = max(0.0, 1 - 1 / z)
+        if share < 0.03:
+            break
+        new = z - 3 * length * share * z
+        if abs(math.log(max(new, 1e-6))) < abs(math.log(z)):
+            z, kept = new, kept + 1
+        else:
+            length /= 2
+    assert way.after.tolist() == pytest.approx([z])
+    assert way.rounds == kept > 1
+    assert way.change.tolist() == pytest.approx([z - 4.0])
+
+
+@pytest.mark.parametrize(("start", "moves"), [(1.035, True), (1.025, False), (1.0, False)])
+def test_a_class_within_three_per_cent_above_its_goal_is_there(start, moves):
+    way = scalar_sum([start], 1.0)
+    assert (way.rounds > 0) is moves
+    assert way.after.tolist() == pytest.approx([1.0 if moves else start])
+
+
+def test_no_more_corrections_than_are_allowed_are_tried():
+    tried = []
+    approach(
+        torch.tensor([100.0]),
+        torch.zeros(1),
+        torch.ones(1),
+        step_from=lambda z, share: tried.append(float(share[0])) or -0.1 * z,
+        written=lambda z, step: z + step,
+        separability=lambda z: z,
+        rounds=5,
+    )
+    assert len(tried) == 5
+    assert tried[0] == pytest.approx(0.99)
+    assert tried[1] == pytest.approx(1 - 1 / 90)
+
+
+def test_as_far_above_counts_as_far_below():
+    goals = torch.tensor([1.0, 2.0, 4.0])
+    reached = torch.tensor([2.0, 1.0, 4.0])
+    assert missed_by(reached, goals) == pytest.approx(2 * math.log(2))
+    # a separability of nothing is a millionth
+    assert missed_by(torch.zeros(1), torch.ones(1)) == pytest.approx(math.log(1e6), rel=1e-5)
+    assert missed_by(torch.zeros(1), torch.zeros(1)) == 0.0
+
+
+def test_channels_below_a_thousandth_of_the_usual_factor_are_weak():
+    one = Writer(operator=None, factor=torch.tensor([1.0, -2.0, 0.0021, -0.0019, 3.0]))
+    other = Writer(operator=None, factor=torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0]))
+    # the medians of the sizes are 1 and 1
+    assert weak_channels([one]).tolist() == [False] * 5
+    assert weak_channels([other]).tolist() == [True, False, False, False, False]
+    low = Writer(operator=None, factor=torch.tensor([1.0, -2.0, 0.0011, -0.0009, 3.0]))
+    assert weak_channels([low]).tolist() == [False, False, False, True, False]
+    assert weak_channels([low, other]).tolist() == [True, False, False, True, False]
+
+
+def rectified(channels, side=1):
+    return Sum(place=0, rectifier=torch.relu, channels=channels, side=side)
+
+
+def test_slopes_are_those_of_the_rectifier():
+    values = torch.tensor([[-1.0, 2.0], [3.0, -4.0]]).double()
+    open_at = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double()
+    torch.testing.assert_close(slopes(rectified(2), values), open_at)
+    square = Sum(place=0, rectifier=torch.square, channels=2)
+    torch.testing.assert_close(slopes(square, values), 2 * values)
+    assert torch.isfinite(slopes(rectified(2), torch.zeros(2, 2).double())).all()
+
+
+@pytest.mark.parametrize("positions", [(), (2,)])
+def test_a_feature_follows_by_its_mean_slope_and_never_below_half_the_median(positions):
+    """Four channels whose gates are open for all, half, a quarter and none of four rows."""
+    open_for = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]).T
+    values = (2.0 * open_for - 1).double()
+    if positions:
+        values = values[..., None].expand(4, 4, 2)
+    held = torch.full((4, 2 if positions else 1), 0.8).double()
+    follow = sum_writers._follow(rectified(4), values, held)
+    # .8, .4, .2 of those that move: the median is .4, and half of it the floor
+    assert follow.tolist() == pytest.approx([0.8, 0.4, 0.2, 0.2])
+    closed = sum_writers._follow(rectified(4), -values.abs(), held)
+    assert closed.tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("kernel", "settings"),
+    [
+        (3, {"padding": 1}),
+        (3, {"padding": 1, "stride": 2}),
+        (3, {"padding": 2, "dilation": 2}),
+        ((1, 3), {"stride": (2, 1)}),
+        (5, {}),
+        (2, {}),
+        (3, {"padding": 1, "padding_mode": "reflect"}),
+        (3, {"padding": "same"}),
+    ],
+)
+def test_the_middle_of_a_kernel_reads_what_a_kernel_of_its_middle_alone_gives(kernel, settings):
+    layer = nn.Conv2d(2, 2, kernel, bias=False, **settings)
+    with torch.no_grad():
+        layer.weight.zero_()
+        middle = middle_position(layer)
+        for channel in (0, 1):
+            layer.weight.flatten(2)[channel, channel, middle] = 1.0
+    images = torch.randn(3, 2, 9, 8)
+    torch.testing.assert_close(middle_inputs(layer, images), layer(images).flatten(2).detach())
+    assert torch.equal(middle_inputs(nn.Linear(2, 2), images[..., 0, 0]), images[..., :1, 0])
+
+
+def test_what_a_class_holds_is_read_about_the_reference_at_each_position():
+    rng = torch.Generator().manual_seed(0)
+    parts = [torch.randn(5, d, 3, generator=rng).double() for d in (2, 4)]
+    reads = torch.randn(6, 2, generator=rng).double()
+    reference = torch.randn(6, generator=rng).double()
+    joint = torch.cat(parts, 1)
+    expected = torch.einsum("ndp,df->nfp", joint - reference[:, None], reads)
+    torch.testing.assert_close(class_held(parts, reads, reference), expected)
+    writes = torch.randn(4, 2, generator=rng).double()
+    like = torch.zeros(5, 4, 1, 3)
+    term = spread_term(writes, expected, like)
+    assert term.shape == like.shape
+    torch.testing.assert_close(term[2, 3, 0, 1], writes[3] @ expected[2, :, 1])
