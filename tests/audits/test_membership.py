@@ -301,3 +301,113 @@ def test_without_references_the_population_attacks_still_run(world, figures):
     measured = figures(membership.audit(world.evidence(references=())))
     assert measured["membership.forget.loss"].against == "none"
     assert "membership.forget.difficulty" not in measured
+
+
+def test_every_score_is_one_of_the_probabilities_over_the_live_classes(world):
+    """By hand from the softmax, without the class that an earlier event retired."""
+    original = replace(world.model("original", knows=True), retired=(5,))
+    evidence = world.evidence(original=original)
+    rng = np.random.default_rng(3)
+    logits, labels = rng.normal(size=(40, 6)), rng.integers(0, 5, 40)
+    scored = membership.scores(evidence, logits, labels)
+    for row, label, *values in zip(logits, labels, *scored.values(), strict=True):
+        chances = np.exp(row[:5]) / np.exp(row[:5]).sum()
+        top, second = np.sort(chances)[::-1][:2]
+        own = chances[label]
+        others = np.delete(np.log(chances), label)
+        expected = [
+            np.log(own / (1 - own)),
+            np.log(top / (1 - top)),
+            (chances * np.log(chances)).sum(),
+            np.log(own) - others.max(),
+        ]
+        assert values == pytest.approx(expected)
+        assert second <= top
+    assert list(scored) == ["loss", "confidence", "entropy", "margin"]
+
+
+def test_log_chances_follow_from_log_odds():
+    odds = np.array([-800.0, -1.0, 0.0, 2.0, 800.0])
+    (same, _), (chances, again) = membership.by_kind((odds, odds))
+    assert np.array_equal(same, odds)
+    expected = [-800.0, np.log(1 / (1 + np.e)), np.log(0.5), np.log(1 / (1 + np.exp(-2))), 0.0]
+    assert chances == pytest.approx(expected)
+    assert again == pytest.approx(expected)
+
+
+def test_scores_of_a_class_are_about_its_own_held_out_median(world):
+    evidence = world.evidence(forget=(2, 4))
+    rng = np.random.default_rng(4)
+    inside, outside = rng.normal(size=(2, 360))
+    members, others, groups = membership._centred(evidence, inside, outside)
+    expected = [
+        [values[labels == c] - np.median(outside[world.test_labels == c]) for c in (2, 4)]
+        for values, labels in ((inside, world.train_labels), (outside, world.test_labels))
+    ]
+    assert members == pytest.approx(np.concatenate(expected[0]))
+    assert others == pytest.approx(np.concatenate(expected[1]))
+    assert groups.tolist() == [0] * 60 + [1] * 60
+
+
+def test_the_area_of_several_classes_is_their_mean_with_both_groups_errors():
+    rng = np.random.default_rng(5)
+    pairs = [(rng.normal(size=n) + 0.5, rng.normal(size=m)) for n, m in ((30, 20), (15, 40))]
+    whole = membership._averaged(pairs)
+    single = [membership._averaged([pair]) for pair in pairs]
+    assert whole.value == pytest.approx(np.mean([one.value for one in single]))
+    expected = [part.variance() / 4 for one in single for part in one.parts]
+    assert [part.variance() for part in whole.parts] == pytest.approx(expected)
+    assert whole.bounds == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("least", "part", "usable"),
+    [(60, "forget", True), (61, "forget", False), (61, "retain", False)],
+)
+def test_a_class_with_as_many_rows_as_are_needed_is_attacked(world, least, part, usable):
+    evidence = world.evidence()
+    figures = membership.attacked(evidence, evidence.original, least=least, replicates=3)
+    why = f"no class has {least} members and {least} held-out rows: give more rows"
+    for signal in membership.SIGNALS:
+        figure = figures[f"membership.{part}.{signal}"]
+        assert isinstance(figure, str) is not usable
+        assert usable or figure == why
+
+
+def test_the_curve_is_read_off_at_or_below_each_rate(world):
+    evidence = world.evidence()
+    rates = membership.curve(evidence, evidence.original)
+    own = [
+        membership.scores(evidence, logits, labels)["loss"][labels == 2]
+        for logits, labels in (
+            (evidence.original.train_logits, world.train_labels),
+            (evidence.original.test_logits, world.test_labels),
+        )
+    ]
+    thresholds = np.sort(np.concatenate(own))[::-1]
+    for rate, value in zip(membership.GRID, rates, strict=True):
+        allowed = [t for t in thresholds if (own[1] >= t).mean() <= rate]
+        expected = max(((own[0] >= t).mean() for t in allowed), default=0.0)
+        assert value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("part", "converged"), [(1.0, True), (0.0, False)])
+def test_a_shadow_converged_where_it_learned_as_the_original_did(world, part, converged):
+    """Right on all of its own rows of the classes that stay, or on none of them."""
+    evidence = world.evidence()
+    logits = np.zeros((360, 6))
+    wanted = (world.train_labels + (0 if part else 1)) % 6
+    logits[np.arange(360), wanted] = 5.0
+    shadow = Shadow(
+        train_logits=logits,
+        test_logits=logits,
+        train_inside=np.ones(360, bool),
+        test_inside=np.zeros(360, bool),
+    )
+    assert membership._converged(evidence, shadow) is converged
+    nobody = replace(shadow, train_inside=world.train_labels == 2)
+    assert not membership._converged(evidence, nobody)
+    for name in ("train_logits", "test_logits"):
+        broken = logits.copy()
+        broken[3, 2] = np.nan
+        assert not membership._converged(evidence, replace(shadow, **{name: broken}))

@@ -86,3 +86,23 @@ def test_the_slope_balances_both_kinds_of_spread(count: int) -> None:
         (count + 1) / (count - 1)
     )
     assert slope > 1
+
+
+def test_members_lie_by_their_own_effect_above_the_mean_and_pairs_below_by_their_influence() -> (
+    None
+):
+    """A candidate far from the second reference alone: what that one is to it lies below."""
+    generator = np.random.default_rng(4)
+    among = table([[generator.random(3) for _ in range(3 - i)] for i in range(3)])
+    candidate, original = generator.random((2, 4, 3))
+    null = null_of(candidate, original, among, units=9)
+    mean = np.mean([among[i, j] for i in range(4) for j in range(4) if i != j], axis=0)
+    own = effects(among)
+    for estimates, expected in (
+        (null.members, mean + own),
+        (null.to_candidate, mean - influence(candidate, own)),
+        (null.to_original, mean - influence(original, own)),
+    ):
+        ours = [[e.value, *e.parts[0].contributions] for e in estimates]
+        assert np.array(ours) == pytest.approx(expected)
+        assert [e.parts[0].freedom for e in estimates] == [8] * 4

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
-from audits import similarity
+from audits import sampling, similarity
 
 FORGET, RETAIN = 2, [0, 1, 3, 4, 5]
 
@@ -146,3 +146,86 @@ def test_the_references_are_counted_as_the_candidate_is(world, figures):
     left_out = values.sum(1) / 4
     spread = np.std(left_out, ddof=1) * 4 / 3
     assert np.std(measured.null, ddof=1) == pytest.approx(spread)
+
+
+def test_distances_between_class_means_are_those_of_rows_drawn_with_repetition(world):
+    """All images once first, then each bootstrap by repeating its rows."""
+    evidence = world.evidence()
+    chosen = sampling.capped(evidence, 120, "similarity.rows")
+    labels = world.test_labels[chosen]
+    settings = {"rows": 120, "replicates": 5}
+    grams = similarity.geometry(evidence, evidence.original, **settings)
+    weights = similarity._weights(evidence, labels, 5)
+    assert weights.shape == (6, 120)
+    assert (weights[0] == 1).all()
+    for c in range(6):
+        assert (weights[:, labels == c].sum(1) == (labels == c).sum()).all()
+    assert list(grams) == ["body", "penultimate", "logits"]
+    features = evidence.original.features["body"][chosen].astype(np.float64)
+    gram, distances = grams["body"]
+    centred = features - features[labels != FORGET].mean(0)
+    own = centred[labels == FORGET]
+    assert gram == pytest.approx(own @ own.T)
+    assert distances.shape == (6, 6, 6)
+    for number, counts in enumerate(weights):
+        rows = np.repeat(np.arange(120), counts)
+        means = [features[rows][labels[rows] == c].mean(0) for c in range(6)]
+        for a in range(6):
+            for b in range(6):
+                expected = np.linalg.norm(means[a] - means[b])
+                assert distances[number, a, b] == pytest.approx(expected, abs=1e-6)
+    own_weights = similarity._forgotten_weights(evidence, evidence.original, **settings)
+    assert np.array_equal(own_weights, weights[:, labels == FORGET])
+
+
+def test_profile_and_distance_of_two_forgotten_classes_by_hand(world):
+    evidence = world.evidence(forget=(2, 4))
+    rng = np.random.default_rng(6)
+    points = rng.normal(size=(2, 6, 3))
+    distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    retain = [0, 1, 3, 5]
+    profile = similarity._profile(evidence, distances)
+    assert profile == pytest.approx(distances[:, [2, 4]][:, :, retain])
+    nearest = [[min(d[c][r] for r in retain) for c in (2, 4)] for d in distances]
+    usual = [np.mean([min(d[r][o] for o in retain if o != r) for r in retain]) for d in distances]
+    expected = [np.mean(own) / u for own, u in zip(nearest, usual, strict=True)]
+    assert similarity._relative(evidence, distances) == pytest.approx(expected)
+    assert similarity._relative(evidence, np.zeros((1, 6, 6))).tolist() == [0.0]
+    small = similarity._relative(evidence, distances / 100)
+    assert small == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_a_correlation_of_profiles_is_a_mean_over_forgotten_classes(scale):
+    rng = np.random.default_rng(7)
+    one, other = rng.normal(size=(2, 3, 2, 5)) * scale
+    expected = [
+        np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(*pair, strict=True)])
+        for pair in zip(one, other, strict=True)
+    ]
+    assert similarity._correlation(one, other) == pytest.approx(expected)
+    # of a flat profile nothing is known: it counts as 0
+    one[:, 0] = 3.0
+    half = [np.corrcoef(a[1], b[1])[0, 1] / 2 for a, b in zip(one, other, strict=True)]
+    assert similarity._correlation(one, other) == pytest.approx(half)
+
+
+def test_an_alignment_of_nothing_is_0_and_does_not_hang_on_the_scale():
+    rng = np.random.default_rng(8)
+    rows, others = rng.normal(size=(2, 6, 3))
+    one, other = rows @ rows.T, others @ others.T
+    weights = np.array([[1] * 6, [2, 0, 1, 1, 0, 2]])
+    aligned = similarity.kernel_alignment(one, other, weights)
+    for value, counts in zip(aligned, weights, strict=True):
+        drawn = np.repeat(np.arange(6), counts)
+        a, b = (m[np.ix_(drawn, drawn)] for m in (one, other))
+        assert value == pytest.approx((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
+    assert similarity.kernel_alignment(1e-3 * one, other, weights) == pytest.approx(aligned)
+    assert similarity.kernel_alignment(0 * one, other, weights).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("retain", "enough"), [(3, True), (2, False)])
+def test_a_profile_needs_three_classes_that_stay(world, retain, enough):
+    forget = tuple(range(6 - retain))
+    reason = similarity.audit(world.evidence(forget=forget), rows=60, replicates=2).reason
+    assert ("Fewer than 3 retain classes" in reason) is not enough
