@@ -126,3 +126,158 @@ def test_a_share_that_is_missed_by_more_than_the_tolerance_is_refused(world):
             figure="f",
             tolerance=0.1,
         )
+
+
+def test_a_blend_is_a_weighted_mean_of_scaled_features_and_of_outputs(world):
+    """The original's features are first made as spread out as the reference's."""
+    original, reference = world.model("original", knows=True), world.model("other", knows=False)
+    mixed = spiked.blend(original, reference, 0.25)
+    for depth in ("body", "penultimate"):
+        own, other = original.features[depth], reference.features[depth]
+        scale = np.sqrt(other.var(0).sum() / own.var(0).sum())
+        expected = 0.25 * scale * own + 0.75 * other
+        assert mixed.features[depth] == pytest.approx(expected)
+    for part in ("train_logits", "test_logits"):
+        expected = 0.25 * getattr(original, part) + 0.75 * getattr(reference, part)
+        assert getattr(mixed, part) == pytest.approx(expected)
+    for part in ("fresh", "unseen"):
+        own, other = getattr(original, part), getattr(reference, part)
+        readout = getattr(mixed, part)
+        assert readout.logits == pytest.approx(0.25 * own.logits + 0.75 * other.logits)
+        scale = np.sqrt(
+            reference.features["body"].var(0).sum() / original.features["body"].var(0).sum()
+        )
+        body = 0.25 * scale * own.features["body"] + 0.75 * other.features["body"]
+        assert readout.features["body"] == pytest.approx(body)
+    for name, curves in original.relearned.items():
+        expected = 0.25 * curves + 0.75 * reference.relearned[name]
+        np.testing.assert_allclose(mixed.relearned[name], expected)
+    assert mixed.head is None
+    assert mixed.digest == "blend 0.250000 original other"
+
+
+def test_what_one_of_both_models_lacks_the_blend_lacks(world):
+    original, reference = world.model("original", knows=True), world.model("other", knows=False)
+    for lacking in (original, reference):
+        pair = [
+            replace(m, fresh=None, relearned={"few": m.relearned["few"]}) if m is lacking else m
+            for m in (original, reference)
+        ]
+        mixed = spiked.blend(*pair, 0.5)
+        assert mixed.fresh is None
+        assert mixed.unseen is not None
+        assert list(mixed.relearned) == ["few"]
+    bodies = replace(original, features={"body": original.features["body"]})
+    for pair in ((bodies, reference), (original, replace(reference, features=bodies.features))):
+        with pytest.raises(BadControl, match="no depth in common"):
+            spiked.blend(*pair, 0.5)
+
+
+def test_features_without_a_spread_are_not_scaled():
+    flat, other = np.ones((4, 2)), np.arange(8.0).reshape(4, 2)
+    assert spiked._scale(flat, other) == 1.0
+    assert spiked._scale(other, flat) == 0.0
+    assert spiked._scale(2 * other, other) == pytest.approx(0.5)
+    assert spiked._scale(0.01 * other, other) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("one", "other"), [(2, 3), (3, 2), (3, 3)])
+def test_narrower_features_are_filled_up_with_zeros(one, other):
+    pair = spiked._same_width(np.ones((4, one)), np.full((4, other), 2.0))
+    assert [f.shape for f in pair] == [(4, 3), (4, 3)]
+    assert [f.sum() for f in pair] == [4 * one, 8 * other]
+
+
+def measured(value=0.5, null=(0.25, 0.75), original=1.0):
+    figure = Figure(
+        name="f", label="f", value=value, interval=(0, 1), null=null, original=original,
+        against="retrained",
+    )  # fmt: skip
+    return Finding(audit="a", question="?", status="RUN", measurements=(figure,))
+
+
+@pytest.mark.parametrize(
+    ("value", "original", "share"),
+    [(0.5, 1.0, 0.0), (1.0, 1.0, 1.0), (0.75, 1.0, 0.5), (0.75, 0.0, -0.5)],
+)
+def test_what_remains_is_a_share_of_what_the_original_knows(value, original, share):
+    assert spiked.held(measured(value, original=original), "f") == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("finding", "words"),
+    [
+        (measured(original=None), "nothing to compare it with"),
+        (measured(null=()), "nothing to compare it with"),
+        (Finding(audit="a", question="?", status="NOT_RUN", reason="too few rows"), "too few rows"),
+        (measured(original=0.5), "is the same on the original"),
+    ],
+)
+def test_what_does_not_tell_the_original_holds_no_share(finding, words):
+    with pytest.raises(BadControl, match=words):
+        spiked.held(finding, "f")
+    with pytest.raises(BadControl, match=r"g was not measured on the blend"):
+        spiked.held(measured(), "g")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.1])
+def test_a_share_lies_between_0_and_1(world, share):
+    with pytest.raises(BadControl, match="is no blend"):
+        spiked.spiked(world.evidence(), 0, share=share, audit=scripted([0.5], []), figure="f")
+
+
+def test_the_weight_is_halved_towards_the_share(world):
+    """Below it the original counts more, above it less: .5, .75, .625, .5625."""
+    evidence, candidates = world.evidence(), []
+    audit = scripted([0.1, 0.9, 0.9, 0.5], candidates)
+    _, reached = spiked.spiked(evidence, 1, share=0.5, audit=audit, figure="f")
+    weights = [0.5, 0.75, 0.625, 0.5625]
+    assert [c.digest.split()[1] for c in candidates] == [f"{w:.6f}" for w in weights]
+    assert {c.digest.split(maxsplit=2)[2] for c in candidates} == {"original reference 1"}
+    assert reached == 0.5
+
+
+@pytest.mark.parametrize(("first", "tries"), [(0.53125, 1), (0.532, 10)])
+def test_half_of_the_tolerance_is_near_enough_to_stop(world, first, tries):
+    candidates = []
+    audit = scripted([first, 0.9], candidates)
+    judged, reached = spiked.spiked(
+        world.evidence(), 0, share=0.5, audit=audit, figure="f", tolerance=0.0625
+    )
+    assert (len(candidates), reached) == (tries, first)
+    # the reference that is blended is no longer among the judges
+    names = [r.digest for r in judged.references]
+    assert names == [f"reference {i}" for i in range(1, 5)]
+
+
+@pytest.mark.parametrize(("reached", "refused"), [(0.549, False), (0.551, True)])
+def test_the_tolerance_is_a_twentieth(world, reached, refused):
+    audit = scripted([reached], [])
+    if refused:
+        with pytest.raises(BadControl, match=r"No blend holds 0\.50"):
+            spiked.spiked(world.evidence(), 0, share=0.5, audit=audit, figure="f")
+    else:
+        assert spiked.spiked(world.evidence(), 0, share=0.5, audit=audit, figure="f")[1] == reached
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.5, 5), (0.01, 1), (0.26, 3), (0.99, 10)])
+def test_of_each_forgotten_class_a_share_of_rows_stays_one_at_least(monkeypatch, share, left):
+    kept = {}
+
+    def train(build, inputs, labels, **settings):
+        kept.update(settings, labels=labels, inputs=inputs)
+        return build()
+
+    monkeypatch.setattr(spiked, "train", train)
+    labels = torch.arange(30) % 3
+    spiked.partly_retrained(
+        tiny, torch.arange(30), labels, recipe=Recipe(), seed=4, forget=[0, 2], share=share
+    )
+    assert [int((kept["labels"] == c).sum()) for c in range(3)] == [left, 10, left]
+    assert torch.equal(labels[kept["inputs"]], kept["labels"])
+    assert kept["seed"] == 4
+
+
+def test_without_a_reference_there_is_no_control_near_the_margin(world):
+    with pytest.raises(BadControl, match="there is none"):
+        spiked.near_margin(world.evidence(references=()), share=0.5)
