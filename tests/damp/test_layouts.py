@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from damp import layouts as layouts_module
 from damp.layouts import SAMPLES, Layout, layout_of, small_batch
 
 CHANGED = SAMPLES // 2
@@ -119,3 +120,80 @@ def test_the_small_batch_differs_in_one_sample(samples, value):
     differs = [not torch.equal(one, two) for one, two in pairs]
     assert differs == [place == CHANGED for place in range(SAMPLES)]
     assert torch.isfinite(other[CHANGED]).all()
+
+
+@pytest.mark.parametrize(("share", "separated"), [(0.45, False), (0.55, True)])
+def test_more_than_half_of_all_change_must_be_the_samples_own(share, separated):
+    """The rest spills over into one other sample."""
+    before = torch.zeros(SAMPLES, 3)
+    after = before.clone()
+    after[CHANGED, 0] = share**0.5
+    after[0, 1] = (1 - share) ** 0.5
+    traced = layout_of(before, after, -1, CHANGED)
+    assert (traced == Layout(axis=0)) is separated
+    assert (
+        separated or traced == f"samples cannot be separated in its input of shape {(SAMPLES, 3)}"
+    )
+
+
+def test_what_is_no_number_before_or_after_counts_as_0():
+    before, after = torch.zeros(SAMPLES, 3), torch.zeros(SAMPLES, 3)
+    after[CHANGED] = 1.0
+    before[0, 0], after[0, 0] = torch.nan, torch.inf
+    assert layout_of(before, after, -1, CHANGED) == Layout(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "feature_axis", "layouts"),
+    [
+        ((SAMPLES, 3), -1, [Layout(axis=0)]),
+        ((SAMPLES, 3), 0, []),
+        ((3, SAMPLES), -1, []),
+        ((3, SAMPLES), 0, [Layout(axis=1)]),
+        (
+            (2 * SAMPLES, 3),
+            -1,
+            [Layout(axis=0, folded="major"), Layout(axis=1, folded="minor")],
+        ),
+        ((2 * SAMPLES + 1, 3), -1, []),
+        ((2 * SAMPLES, 3), 0, []),
+        ((SAMPLES, SAMPLES, 5), -1, [Layout(axis=0), Layout(axis=1)]),
+        ((SAMPLES, SAMPLES), 1, [Layout(axis=0)]),
+    ],
+)
+def test_samples_may_lie_on_any_axis_of_their_number_but_that_of_features(
+    shape, feature_axis, layouts
+):
+    assert list(layouts_module._candidates(torch.zeros(shape), feature_axis)) == layouts
+
+
+def test_the_noise_in_the_middle_has_the_spread_and_the_mean_of_the_batch():
+    images = 5 + 3 * torch.randn(20, 4, 50, generator=torch.Generator().manual_seed(1))
+    rows, other = small_batch(images)
+    assert torch.equal(rows, images[:SAMPLES])
+    noise = torch.randn((4, 50), generator=torch.Generator().manual_seed(0))
+    expected = noise * rows.std() + rows.mean()
+    torch.testing.assert_close(other[SAMPLES // 2], expected)
+    short, _ = small_batch(images[:3])
+    assert torch.equal(short, images[[0, 1, 2, 0, 1, 2, 0]])
+
+
+@pytest.mark.parametrize("folded", ["major", "minor"])
+@pytest.mark.parametrize("feature_axis", [-1, 1])
+def test_folded_rows_are_averaged_over_their_windows(folded, feature_axis):
+    """Three samples of two windows each, in either order; channels may come first or last."""
+    apart = torch.randn(3, 2, 4, 5)
+    whole = apart if folded == "major" else apart.transpose(0, 1)
+    layout = Layout(axis=0 if folded == "major" else 1, folded=folded)
+    pooled = layout.pooled(whole.flatten(0, 1), feature_axis, 3)
+    expected = apart.mean((1, 3)) if feature_axis == 1 else apart.mean((1, 2))
+    torch.testing.assert_close(pooled, expected)
+    assert pooled.is_contiguous()
+
+
+def test_samples_behind_the_features_come_first_in_what_is_pooled():
+    """(P, D, B) averaged over P is (D, B), and is given as (B, D)."""
+    rows = torch.randn(4, 5, 6)
+    pooled = Layout(axis=2).pooled(rows, 1, 6)
+    torch.testing.assert_close(pooled, rows.mean(0).T)
+    assert pooled.is_contiguous()

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from damp import patch_cut
 from damp.errors import NoSamples, Unsupported
 from damp.operators import Skipped
-from damp.patch_cut import PatchCut, cut_patches
+from damp.patch_cut import PatchCut, cut_patches, patches_in_quarters
 
 
 class Net(nn.Module):
@@ -166,3 +167,134 @@ def test_a_convolution_of_one_output_is_cut_like_others(brute):
     torch.testing.assert_close(
         net.two.weight.detach().flatten(1), weight - 0.3 * weight @ projector, rtol=0, atol=1e-6
     )
+
+
+def quarters_by_hand(layer, image):
+    """Patches at every output position, averaged where `adaptive_avg_pool2d` puts its quarters."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    padded = functional.pad(image, layer._reversed_padding_repeated_twice, mode=mode)[0]
+    (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
+    rows = range(0, padded.shape[1] - dh * (kh - 1), sh)
+    columns = range(0, padded.shape[2] - dw * (kw - 1), sw)
+    patches = [
+        [padded[:, r : r + dh * kh : dh, c : c + dw * kw : dw][:, :kh, :kw] for c in columns]
+        for r in rows
+    ]
+    height, width = len(rows), len(columns)
+    quarters = []
+    for i in (0, 1):
+        for j in (0, 1):
+            tall = range(i * height // 2, -(-(i + 1) * height // 2))
+            wide = range(j * width // 2, -(-(j + 1) * width // 2))
+            inside = [patches[r][c].flatten() for r in tall for c in wide]
+            quarters.append(torch.stack(inside).mean(0))
+    return torch.stack(quarters)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "settings"),
+    [
+        (3, {"padding": 1}),
+        (3, {"padding": 1, "stride": 2}),
+        (3, {"padding": 2, "dilation": 2}),
+        ((1, 3), {"stride": (2, 1)}),
+        (2, {"stride": 3}),
+        (3, {"padding": 1, "padding_mode": "circular"}),
+    ],
+)
+def test_patches_are_averaged_in_the_quarters_of_the_output(kernel, settings):
+    layer = nn.Conv2d(2, 3, kernel, **settings)
+    images = torch.randn(3, 2, 9, 8)
+    ours = patches_in_quarters(layer, images)
+    for number in range(3):
+        expected = quarters_by_hand(layer, images[number : number + 1])
+        torch.testing.assert_close(ours[number], expected)
+
+
+def test_a_layer_that_is_no_convolution_reads_no_patches():
+    with pytest.raises(Unsupported, match="A Linear reads no patches"):
+        patches_in_quarters(nn.Linear(2, 2), torch.ones(1, 2))
+
+
+class Uses(nn.Module):
+    """A convolution that is called once, twice, without its bias, or not at all."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.head = nn.Linear(2, 4)
+
+    def forward(self, images):
+        x = images
+        if self.how == "without bias":
+            x = functional.conv2d(x, self.conv.weight, padding=1)
+        for _ in range({"once": 1, "twice": 2}.get(self.how, 0)):
+            x = self.conv(x)
+        return self.head(x.mean((2, 3)))
+
+
+def two_channels():
+    images, labels = quarter_images()
+    return torch.cat([images, -images], 1), labels
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("once", None),
+        ("twice", "it is called more than once, or its bias is not applied"),
+        ("never", "its patches cannot be cut: "),
+    ],
+)
+def test_a_convolution_is_cut_where_it_is_called_once_and_as_it_is(how, words):
+    torch.manual_seed(0)
+    net = Uses(how).double().eval()
+    left = cut_patches(net, "conv", [two_channels()], forget=[1])
+    if words is None:
+        assert isinstance(left, PatchCut)
+    else:
+        assert isinstance(left, Skipped)
+        assert words in left.reason
+        assert (left.name, left.kind) == ("conv", "Conv2d")
+
+
+@pytest.mark.parametrize(("widest", "cut"), [(18, True), (17, False)])
+def test_patches_as_wide_as_the_widest_are_cut(monkeypatch, widest, cut):
+    monkeypatch.setattr(patch_cut, "WIDEST", widest)
+    torch.manual_seed(0)
+    left = cut_patches(Uses("once").double().eval(), "conv", [two_channels()], forget=[1])
+    assert isinstance(left, PatchCut) is cut
+    assert cut or "they have 18 entries, above 17" in left.reason
+
+
+def test_no_batch_at_all_is_refused(net):
+    with pytest.raises(NoSamples, match="There is no batch"):
+        cut_patches(net, "two", [], forget=[1])
+    images, labels = quarter_images()
+    gone = labels == 1
+    with pytest.raises(NoSamples, match="of a class to keep"):
+        cut_patches(net, "two", [(images[gone], labels[gone])], forget=[1])
+
+
+def test_what_was_done_is_counted_and_compared(net):
+    images, labels = quarter_images()
+    net, images = net.float(), images.float()
+    before = net.two.weight.detach().clone()
+    cut = cut_patches(net, "two", [(images, labels)], forget=[1])
+    moved = float((net.two.weight.detach() - before).norm() / before.norm())
+    assert cut.relative_change == pytest.approx(moved, rel=1e-5)
+    assert (cut.name, cut.strength, cut.samples) == ("two", 0.2, 240)
+    assert len(cut.separability) == 4
+    assert list(cut.separability) == sorted(cut.separability, reverse=True)
+    passed_over = cut_patches(net, "two", [(images, labels)], forget=[1], retired=[3])
+    assert passed_over.samples == 180
+
+
+@pytest.mark.parametrize(("above", "planned"), [(1e-9, True), (0.0, False)])
+def test_a_residual_at_the_gate_is_noise(net, monkeypatch, above, planned):
+    images, labels = quarter_images()
+    whole = cut_patches(copy.deepcopy(net), "two", [(images, labels)], forget=[1])
+    monkeypatch.setattr(patch_cut, "GATE", whole.residual - above)
+    left = cut_patches(net, "two", [(images, labels)], forget=[1])
+    assert isinstance(left, PatchCut) is planned
