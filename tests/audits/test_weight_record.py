@@ -21,7 +21,7 @@ class Linear(nn.Module):
         self.head = nn.Linear(4, 3).double()
         self.idle = nn.Parameter(torch.ones(5, 2).double())
         self.register_buffer("steps", torch.tensor(7))
-        self.register_buffer("whole", torch.arange(4))
+        self.register_buffer("whole", torch.arange(2))
         self.again = self.head
 
     def forward(self, rows):
@@ -43,6 +43,11 @@ def test_the_record_holds_every_tensor_of_more_than_one_number(model):
         assert np.array_equal(record.tensors[name], own.numpy())
     record.tensors["head.bias"][0] = 99.0
     assert float(model.head.bias.detach()[0]) != 99.0
+    there = weight_record.record(model, ROWS, shown=[3, 8], device="cpu", seed=0)
+    for name, effects in record.effects.items():
+        assert np.array_equal(there.effects[name], effects)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        weight_record.record(model, ROWS, shown=[3, 8], device="meta")
     expected = triggers.answers(model, ROWS[[3, 8]], torch.device("cpu"))
     assert list(record.triggered) == list(expected)
     for name, answers in expected.items():
