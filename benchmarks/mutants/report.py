@@ -129,6 +129,14 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "influence[np.searchsorted(rows, units.rows)] -= weight * centred / scale",
     ): "all influences change their sign together, and only their products are used",
     (
+        "audits/triggers.py:11",
+        "True -> False",
+    ): "of each batch there are a least and a greatest value",
+    (
+        "audits/triggers.py:27",
+        "1 -> 2",
+    ): "a single number is broadcast over any number of axes",
+    (
         "audits/weight_likeness.py:37",
         "0 -> 1",
     ): "an initial value of a maximum stands in where there are no numbers, and 1 is small as well",
@@ -180,6 +188,18 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "np.corrcoef(one, two)[0, 1] >= limit -> np.corrcoef(one, two)[0, 1] > limit",
     ): "a measured correlation that equals the limit in every bit does not occur",
     (
+        "audits/weight_record.py:42",
+        "True -> False",
+    ): "gradients are taken of the very leaves that are named",
+    (
+        "audits/weight_record.py:55",
+        "True -> False",
+    ): "rows and signs are as many, and cut alike",
+    (
+        "audits/weight_record.py:56",
+        "outputs * part_signs -> outputs / part_signs",
+    ): "signs are 1 or -1: to divide by them is to multiply",
+    (
         "audits/whitening.py:22",
         "variances > total * 1e-12 -> variances >= total * 1e-12",
     ): "a variance that equals a rounded limit in every bit does not occur",
@@ -188,10 +208,18 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "basis.variances > basis.floor -> basis.variances >= basis.floor",
     ): "a measured variance that equals the floor in every bit does not occur",
     (
+        "compliance/documents/study.py:3",
+        "return file -> return None",
+    ): "what is not refused there is None",
+    (
         "compliance/ledger/checkpoint.py:10",
         "1 -> 2",
     ): "so many bytes are read that a note which is too large is seen to be: one beyond the "
     "limit, or two",
+    (
+        "compliance/signing/signed_note.py:27",
+        "return False -> return None",
+    ): "whether a signature holds is only asked, and None is no yes either",
     (
         "compliance/verdict/expected_power.py:43",
         "True -> False",
@@ -208,6 +236,22 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "damp/accumulator.py:42",
         "features // blocks -> features / blocks",
     ): "blocks of features are equally wide: their number divides the features",
+    (
+        "damp/layouts.py:16",
+        "feature_axis < 0 -> feature_axis <= 0",
+    ): "the axis of features is 1 or -1",
+    (
+        "damp/layouts.py:17",
+        "0 -> 1",
+    ): "the axis of features is 1 or -1",
+    (
+        "damp/layouts.py:26",
+        "self.axis > features -> self.axis >= features",
+    ): "samples and features on one axis have left before",
+    (
+        "damp/layouts.py:57",
+        "0 -> 1",
+    ): "all rows of a batch have one shape",
     (
         "damp/layouts.py:64",
         "1.0 -> 2.0",

@@ -136,10 +136,12 @@ def test_more_than_half_of_all_change_must_be_the_samples_own(share, separated):
     )
 
 
-def test_what_is_no_number_before_or_after_counts_as_0():
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_number_before_or_after_counts_as_0(value):
+    """Otherwise most of the change would lie in the first sample."""
     before, after = torch.zeros(SAMPLES, 3), torch.zeros(SAMPLES, 3)
-    after[CHANGED] = 1.0
-    before[0, 0], after[0, 0] = torch.nan, torch.inf
+    after[CHANGED, 0] = 0.5
+    before[0, 0] = value
     assert layout_of(before, after, -1, CHANGED) == Layout(axis=0)
 
 
@@ -167,8 +169,9 @@ def test_samples_may_lie_on_any_axis_of_their_number_but_that_of_features(
     assert list(layouts_module._candidates(torch.zeros(shape), feature_axis)) == layouts
 
 
-def test_the_noise_in_the_middle_has_the_spread_and_the_mean_of_the_batch():
-    images = 5 + 3 * torch.randn(20, 4, 50, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("spread", [3.0, 0.1])
+def test_the_noise_in_the_middle_has_the_spread_and_the_mean_of_the_batch(spread):
+    images = 5 + spread * torch.randn(20, 4, 50, generator=torch.Generator().manual_seed(1))
     rows, other = small_batch(images)
     assert torch.equal(rows, images[:SAMPLES])
     noise = torch.randn((4, 50), generator=torch.Generator().manual_seed(0))

@@ -101,6 +101,11 @@ def test_values_beyond_them_are_refused(load: Any, key: str, value: Any) -> None
         load(**{key: value})
 
 
+def test_a_model_without_a_file_is_a_registered_one(load: Any) -> None:
+    study = load(model={"registry": "digits@champion", "file": None})
+    assert (study.model.registry, study.model.file) == ("digits@champion", None)
+
+
 def test_as_many_edits_as_there_are_classes(load: Any) -> None:
     assert load(classes=100, sequence=100).sequence == 100
     with pytest.raises(StudyError, match="no more edits one after the other"):

@@ -29,8 +29,8 @@ def note(text: str = "one\ntwo\n", *lines: str) -> str:
 
 
 def test_a_note_is_its_text_and_its_signatures_in_order() -> None:
-    parsed = signed_note.parse(note("a\n\nb\n", line("x"), line("y", b"abcd" + b"z")))
-    assert parsed.text == "a\n\nb\n"
+    parsed = signed_note.parse(note("a c\n\nb\n", line("x"), line("y", b"abcd" + b"z")))
+    assert parsed.text == "a c\n\nb\n"
     assert parsed.signatures == (("x", b"1234", 64 * b"s"), ("y", b"abcd", b"z"))
     assert signed_note.parse(note().encode()) == signed_note.parse(note())
 
@@ -81,6 +81,10 @@ def test_what_is_no_note_is_refused(text: str, words: str) -> None:
 def test_bytes_that_are_no_text_are_refused_with_their_place() -> None:
     with pytest.raises(NoteError, match="no UTF-8 at byte 3"):
         signed_note.parse(b"abc\xff" + note().encode())
+
+
+def test_64_kib_and_16_signatures_are_read_at_most() -> None:
+    assert (signed_note.LARGEST, signed_note.SIGNATURES) == (65536, 16)
 
 
 def test_five_bytes_are_a_hint_and_a_signature() -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import stats
 
 from audits.finding import Figure, Finding
 from compliance.documents.policy import Policy, Rule
-from compliance.verdict import FAILED, judge_row, judge_rows, reached, result_of
+from compliance.verdict import FAILED, judge_row, judge_rows, judging, reached, result_of
 from compliance.verdict.judging import resolved
 
 NULL = (0.48, 0.52, 0.50, 0.49, 0.51)
@@ -314,3 +315,239 @@ def test_within_holds_nothing_up_of_another_architecture() -> None:
 def test_what_fails_nothing_needs_no_architecture() -> None:
     with pytest.raises(ValueError, match="needs `required` or `veto`"):
         Rule(measurement="few_shot.1@penultimate", above=0.1, same_architecture=True)
+
+
+FEW = "few_shot.1@penultimate"
+NUMBERS = Rule(measurement=FEW, below=0.2, above=0.1, required=True)
+LIMIT = Rule(measurement="accuracy.forget_before_retiring", at_most=0.05, required=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "original", "known"),
+    [
+        (2, 0.5, True),
+        (1, 0.5, False),
+        (None, 0.5, False),
+        (90, None, False),
+        (90, 1.01, False),
+        (90, -0.01, False),
+        (90, 0.0, True),
+        (90, 1.0, True),
+        (90, 0.3, True),
+    ],
+)
+def test_a_limit_catches_the_original_by_the_binomial_error_of_its_share(
+    count: int | None, original: float | None, known: bool
+) -> None:
+    """Never below one image's worth: a share of 0 or 1 has the error of one in so many."""
+    sizes = {} if count is None else {"forget_test": count}
+    one = replace(measured(LIMIT.measurement, 0.1), original=original, sizes=sizes)
+    chance = judging._caught_by_limit(one, 0.05, 0.01)
+    if not known:
+        assert chance is None
+        return
+    assert count is not None
+    assert original is not None
+    assert chance is not None
+    error = math.sqrt(max(original * (1 - original), 1 / count) / count)
+    needed = stats.t.ppf(0.99, count - 1)
+    assert chance == pytest.approx(stats.t.cdf((original - 0.05) / error - needed, count - 1))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (0.0, 0.05, "within"),
+        (0.0, 0.051, "undecided"),
+        (0.05, 0.2, "undecided"),
+        (0.051, 0.2, "outside"),
+    ],
+)
+def test_a_value_is_held_against_its_limit_by_its_interval(
+    low: float, high: float, outcome: str
+) -> None:
+    one = replace(measured(LIMIT.measurement, 0.05), interval=(low, high))
+    assert judging._by_limit(one, 0.05, policy(LIMIT, NUMBERS)) == outcome
+
+
+@pytest.mark.parametrize("hits", [0, 3, 12, 30])
+def test_a_share_of_images_is_held_against_it_by_both_exact_bounds(hits: int) -> None:
+    rules = policy(LIMIT, NUMBERS)
+    one = replace(measured(LIMIT.measurement, hits / 200), trials=200, interval=(0.0, 1.0))
+    low = stats.beta.ppf(rules.outside_at, hits, 201 - hits) if hits else 0.0
+    high = stats.beta.ppf(1 - rules.alpha, hits + 1, 200 - hits)
+    expected = "within" if high <= 0.05 else "outside" if low > 0.05 else "undecided"
+    assert judging._by_limit(one, 0.05, rules) == expected
+
+
+@pytest.mark.parametrize(
+    ("width", "spreads", "expected"),
+    [
+        (0.3, None, 0.3),
+        (None, 2.0, 0.5),
+        (0.3, 2.0, 0.5),
+        (0.7, 2.0, 0.7),
+        (None, None, math.inf),
+        (0.0, None, 0.0),
+    ],
+)
+def test_the_wider_of_two_margins_counts_and_without_any_there_is_none(
+    width: float | None, spreads: float | None, expected: float
+) -> None:
+    assert judging._wider(width, spreads, 0.25) == expected
+
+
+@pytest.mark.parametrize(("against", "words"), [("unseen", "classes it never saw")])
+def test_what_cannot_tell_says_from_whom(against: str, words: str) -> None:
+    assert f"from {words} (power 0)." in judging._cannot_tell(None, against)
+    assert "from retrained models (power 0.25)." in judging._cannot_tell(0.25, "retrained")
+
+
+def test_what_lacks_a_baseline_says_what_to_bring() -> None:
+    nothing = judging._nothing_to_compare
+    assert nothing(policy(NUMBERS)).endswith("give retrained references, at least 3.")
+    for asked, least in ((8, 8), (3, 3)):
+        rules = policy(NUMBERS, assurance="L2").model_copy(update={"unseen_classes": asked})
+        assert nothing(rules).endswith(f"give unseen classes, at least {least}.")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"forget_test": 500}, ""),
+        ({"forget_test": 499}, "499 samples of forget_test, the policy asks for 500"),
+        ({}, ""),
+        ({"forget_test": 1, "forget_train": 2}, "; 2 samples of forget_train"),
+    ],
+)
+def test_too_few_samples_decide_nothing(sizes: dict[str, int], words: str) -> None:
+    rules = policy(NUMBERS).model_copy(
+        update={"minimum_samples": {"forget_test": 500, "forget_train": 9}}
+    )
+    one = replace(measured(FEW, 0.5), sizes=sizes)
+    short = judging._too_few(one, rules)
+    assert words in short
+    assert bool(short) is bool(words)
+    row = judge_row("few_shot", one, rules)
+    assert row.outcome == ("undecided" if words else "within")
+    outside = judge_row("few_shot", replace(measured(FEW, 0.9), sizes=sizes), rules)
+    assert outside.outcome == "outside"
+
+
+@pytest.mark.parametrize(
+    ("null", "spreads", "widths", "lacks"),
+    [
+        ((0.5, 0.5), (3.0, None), (None, None), True),
+        ((0.5, 0.5), (None, 3.0), (None, None), True),
+        ((0.5, 0.5), (3.0, None), (0.1, None), False),
+        ((0.5, 0.5), (3.0, 3.0), (0.1, None), True),
+        ((0.5, 0.6), (3.0, None), (None, None), False),
+        ((0.5,), (3.0, None), (None, None), False),
+        ((0.5, 0.5), (None, None), (0.1, 0.1), False),
+    ],
+)
+def test_a_margin_in_spreads_of_a_null_without_any_is_none(
+    null: tuple[float, ...],
+    spreads: tuple[float | None, float | None],
+    widths: tuple[float | None, float | None],
+    lacks: bool,
+) -> None:
+    rule = Rule(
+        measurement=FEW,
+        below=widths[0],
+        above=widths[1],
+        spreads_below=spreads[0],
+        spreads_above=spreads[1],
+        required=True,
+    )
+    assert judging._lacks_spread(rule, replace(measured(FEW, 0.5), null=null)) is lacks
+
+
+def test_what_no_audit_answers_is_missing_with_the_reason() -> None:
+    """A rule whose audit was not run, ran without the figure, could not run, or left it out."""
+    rules = policy(NUMBERS, LIMIT)
+    alone = judge_rows([finding(measured(FEW, 0.5))], rules)
+    assert [(row.name, row.outcome) for row in alone] == [
+        (FEW, "within"),
+        (LIMIT.measurement, "not_run"),
+    ]
+    assert alone[1].reason == (
+        "No audit 'accuracy' was run: run it, or take the rule out of the policy."
+    )
+    assert (alone[1].audit, alone[1].rule) == ("accuracy", LIMIT)
+    ran = Finding(audit="accuracy", question="?", status="RUN", measurements=(measured("a", 0.5),))
+    by_name = {row.name: row for row in judge_rows([finding(measured(FEW, 0.5)), ran], rules)}
+    assert "has no measurement of this name" in by_name[LIMIT.measurement].reason
+    assert by_name["a"].outcome == "informational"
+    failed = Finding(audit="accuracy", question="?", status="NOT_RUN", reason="No rows.")
+    rows = judge_rows([finding(measured(FEW, 0.5)), failed], rules)
+    assert [row.reason for row in rows if row.name == LIMIT.measurement] == ["No rows."]
+    left = finding(measured("few_shot.5@body", 0.5), left_out={FEW: "too few rows", "x": "other"})
+    rows = [row for row in judge_rows([left], rules) if row.audit == "few_shot"]
+    assert [(row.name, row.outcome, row.reason) for row in rows] == [
+        ("few_shot.5@body", "informational", ""),
+        (FEW, "not_run", "too few rows"),
+    ]
+
+
+def test_an_audit_that_did_not_run_and_was_not_asked_for_is_listed() -> None:
+    idle = Finding(audit="routing", question="?", status="NOT_RUN", reason="No cells.")
+    rows = judge_rows([finding(measured(FEW, 0.5)), idle], policy(NUMBERS))
+    assert [(row.name, row.outcome, row.reason) for row in rows[1:]] == [
+        ("routing", "not_run", "No cells.")
+    ]
+    asked = replace(idle, audit="few_shot")
+    assert [row.name for row in judge_rows([asked], policy(NUMBERS))] == [FEW]
+
+
+@pytest.mark.parametrize(
+    ("change", "interval", "powers"),
+    [
+        ({}, True, True),
+        ({"difference": None}, False, True),
+        ({"standard_error": None}, False, False),
+        ({"degrees_of_freedom": None}, False, False),
+        ({"against": "original"}, True, False),
+        ({"against": "unseen"}, True, True),
+    ],
+)
+def test_a_row_holds_the_interval_and_the_chances_where_they_are_known(
+    change: dict[str, float | None], interval: bool, powers: bool
+) -> None:
+    row = judge_row("few_shot", replace(measured(FEW, 0.5), **change), policy(NUMBERS))  # type: ignore[arg-type]
+    assert (row.difference_interval is not None) is interval
+    assert (row.detect_original is not None) is powers
+    assert (row.accept_retrained is not None) is powers
+    if interval:
+        reach = 0.01 * stats.t.ppf(0.95, 40)
+        assert row.difference_interval == pytest.approx((-reach, reach))
+    assert row.confidence == pytest.approx(0.9)
+    assert row.margins == (0.2, 0.1)
+
+
+def test_of_one_retrained_model_no_more_is_predicted() -> None:
+    one = replace(measured(FEW, 0.5), null=(0.5,))
+    row = judge_row("few_shot", one, policy(NUMBERS))
+    assert row.accept_retrained is None
+    assert row.detect_original is not None
+    pair = replace(measured(FEW, 0.5), null=(0.49, 0.51))
+    assert judge_row("few_shot", pair, policy(NUMBERS)).accept_retrained is not None
+
+
+def test_what_is_set_aside_decides_nothing_and_says_why() -> None:
+    aside = replace(measured(FEW, 0.9), aside="of another architecture")
+    row = judge_row("few_shot", aside, policy(NUMBERS))
+    assert (row.outcome, row.reason) == ("informational", "of another architecture")
+
+
+@pytest.mark.parametrize("original", [0.9, 0.1])
+def test_shares_are_numbers_on_either_side_of_the_baseline(original: float) -> None:
+    rule = Rule(measurement=FEW, remainder=0.5, overshoot=1.5, required=True)
+    one = measured(FEW, 0.5, original=original)
+    margins = resolved(rule, one)
+    assert margins == pytest.approx((0.6, 0.2) if original > 0.5 else (0.2, 0.6))
+    plain = resolved(Rule(measurement=FEW, remainder=0.5, required=True), one)
+    assert plain == pytest.approx((math.inf, 0.2) if original > 0.5 else (0.2, math.inf))
+    assert resolved(rule, replace(one, original=None)) is None
+    assert resolved(LIMIT, one) is None
+    assert resolved(NUMBERS, one) == (0.2, 0.1)
