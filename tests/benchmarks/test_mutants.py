@@ -80,8 +80,8 @@ def test_tests_of_a_module_are_its_examples_those_named_after_it_and_those_that_
         Path("damp/methods/trained/random_labels.py")
     )
     # nothing of its own room is about it: another room's tests import it
-    assert own_tests.of(Path("compliance/signing/signed_note.py")) == [
-        Path("tests/compliance/ledger/test_checkpoint.py")
+    assert own_tests.of(Path("compliance/ledger/since_signed.py")) == [
+        Path("tests/flows/registry/test_gate_ledger.py")
     ]
     assert all(own_tests.of(module) for module in modules(DECIDING))
 
