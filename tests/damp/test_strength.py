@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
-from damp.measuring import measure
+from damp.accumulator import Accumulator, RowOrder
+from damp.measuring import measure, select_operators
 from damp.strength import linear_ramp, probe_separability, shrinkage
 
 
@@ -56,3 +60,35 @@ def test_classes_that_overlap_have_no_separability(split):
     labels = torch.arange(4000) % 2
     sums = statistics(3, split(inputs, labels))
     assert probe_separability(sums, (1,), sums.covariance([0])) < 0.06
+
+
+def test_the_probe_s_separability_is_that_of_fisher_s_discriminant(brute):
+    """By explicit covariances: erf(D / 2) with D between the means of all samples of a group."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [30, 20, 10])
+    rows = rng.normal(size=(60, 3)) * [1.0, 2.0, 0.5] + np.array([4.0, 5.0, 4.3])[labels][:, None]
+    groups = ((0,), (1,), (2,))
+    sums = Accumulator(3, 1, groups, 3, torch.device("cpu"))
+    sums.add(torch.tensor(rows))
+    place = torch.device("cpu")
+    sums.add_block(RowOrder.from_labels(torch.tensor(labels), torch.arange(3), 3, place), 60)
+    statistics = sums.freeze()
+    own, others = rows[labels == 2], rows[labels != 2]
+    raw = sum(np.cov(part, rowvar=False, bias=True) for part in (own, others)) / 2
+    spread = raw + 0.01 * np.mean(np.diag(raw)) * np.eye(3)
+    apart = own.mean(0) - others.mean(0)
+    distance = math.sqrt(apart @ np.linalg.inv(spread) @ apart)
+    ours = probe_separability(statistics, (2,), statistics.covariance((0, 1)))
+    assert ours == pytest.approx(math.erf(distance / 2))
+
+
+def test_a_container_or_an_operator_is_skipped_by_its_name_alone():
+    model = nn.ModuleDict({"body": nn.Sequential(nn.Linear(2, 2)), "bodyguard": nn.Linear(2, 2)})
+    for name, kept in (
+        ("body", ["bodyguard"]),
+        ("bodyguard", ["body.0"]),
+        ("body.0", ["bodyguard"]),
+    ):
+        operators, skipped = select_operators(model, [name])
+        assert [op.name for op in operators] == kept
+        assert {entry.reason for entry in skipped} == {"it is named in `skip`"}
