@@ -109,16 +109,16 @@ def test_a_name_with_spaces_or_a_plus_sign_names_no_key(key: SigningKey, name: s
 
 def test_known_keys_that_signed_under_the_name_are_its_signers(key: SigningKey) -> None:
     parsed = signed_note.parse(signed_note.sign("one\n", NAME, key))
-    known = [("known", key.public_key)]
-    assert signed_note.signers(parsed, NAME, known) == ("known",)
-    assert signed_note.signers(parsed, "other", known) == ()
+    public = [("ours", key.public_key)]
+    assert signed_note.signers(parsed, NAME, public) == ("ours",)
+    assert signed_note.signers(parsed, "other", public) == ()
     assert signed_note.signers(parsed, NAME, []) == ()
     name, hint, signature = parsed.signatures[0]
     changed = signed_note.Note(text="two\n", signatures=parsed.signatures)
     with pytest.raises(NoteError, match="does not hold"):
-        signed_note.signers(changed, NAME, known)
+        signed_note.signers(changed, NAME, public)
     # a signature by another key under the name says nothing either way
     strange = signed_note.Note(text="two\n", signatures=((name, b"none", signature),))
-    assert signed_note.signers(strange, NAME, known) == ()
+    assert signed_note.signers(strange, NAME, public) == ()
     assert hint == signed_note.key_id(NAME, signed_note.raw_public(key.public_key))
     assert len(signed_note.raw_public(key.public_key)) == 32

@@ -511,7 +511,7 @@ def test_an_audit_that_did_not_run_and_was_not_asked_for_is_listed() -> None:
         ({"against": "unseen"}, True, True),
     ],
 )
-def test_a_row_holds_the_interval_and_the_chances_where_they_are_known(
+def test_a_row_holds_the_interval_and_the_chances_that_there_are(
     change: dict[str, float | None], interval: bool, powers: bool
 ) -> None:
     row = judge_row("few_shot", replace(measured(FEW, 0.5), **change), policy(NUMBERS))  # type: ignore[arg-type]
