@@ -296,7 +296,8 @@ def fold_patches(operator: Operator, plan: PatchPlan, strength: float) -> float:
     """
     operator.ensure_biases()
     weight = operator.parameter.detach()
-    rows = weight.double().flatten(1)  # (O, P), channels then kernel positions, as unfold has them
+    # (O, P), channels then kernel positions, as unfold has them; of its own where that is float64
+    rows = weight.double().flatten(1).clone()
     read = strength * (rows @ plan.subspace.basis)  # W basis diag(a), (O, k)
     change = read @ plan.subspace.dual.T  # W T, (O, P)
     weight.copy_((rows - change).reshape(weight.shape))

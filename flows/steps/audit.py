@@ -242,22 +242,25 @@ class Suite:
         """One part of the audits: every audit of the model or models that it names."""
         if part == CANDIDATE:
             self.meter.candidate = dict(self.evidence.candidate.passes)
-            return self._result({part: self.evidence})
+            return PartResult(findings={part: self.findings(self.evidence)}, impossible={})
         if part == ORIGINAL:
-            return self._result({part: self.evidence.with_candidate(self.evidence.original)})
+            own = self.evidence.with_candidate(self.evidence.original)
+            return PartResult(findings={part: self._shared(own)}, impossible={})
         if part == MUST_FAIL:
             controls, impossible = self.observe.must_fail()
-            return self._result(
-                {name: self.evidence.with_candidate(each) for name, each in controls.items()},
-                impossible | self.case.references.problems,
+            findings = {}
+            for name, observation in controls.items():
+                own = self.evidence.with_candidate(observation)
+                findings[name] = self._shared(own) if name in OF_ORIGINAL else self.findings(own)
+            return PartResult(
+                findings=findings, impossible=impossible | self.case.references.problems
             )
         if part == NEAR_MARGIN:
             return self._near_margin()
         index = int(part.removeprefix(REFERENCE))
         others = self.references[:index] + self.references[index + 1 :]
-        return self._result(
-            {part: self.evidence.with_candidate(self.references[index], references=others)}
-        )
+        own = self.evidence.with_candidate(self.references[index], references=others)
+        return PartResult(findings={part: self._shared(own)}, impossible={})
 
     def _near_margin(self) -> PartResult:
         """A blend of the original and a reference that holds more than the margins allow."""
@@ -271,13 +274,37 @@ class Suite:
             blended = spiked.near_margin(self.evidence, share=share)
         except BadControl as problem:
             return PartResult(findings={}, impossible={NEAR_MARGIN: str(problem)})
-        return self._result({NEAR_MARGIN: blended})
+        return PartResult(findings={NEAR_MARGIN: self.findings(blended)}, impossible={})
 
-    def _result(
-        self, evidence: Mapping[str, Evidence], impossible: dict[str, str] | None = None
-    ) -> PartResult:
-        findings = {name: self.findings(each) for name, each in evidence.items()}
-        return PartResult(findings=findings, impossible=impossible or {})
+    def _shared(self, evidence: Evidence) -> list[Json]:
+        """Findings that no candidate has a part in: they serve every claim and every attempt.
+
+        Kept beside the observations that they were worked out from, under all that they follow
+        from, the source of the audits among it.
+        """
+        from audits.observation import CONTENT
+        from flows.records import qualifications
+        from flows.state import files
+
+        case, audited = self.case, evidence.candidate
+        shadows = case.references.shadows
+        follows_from = [
+            *(qualifications.suite(), CONTENT, self.observe.rows.key, case.seed),
+            *(list(case.data.forget), case.data.classes, case.model.architecture),
+            *([o.digest, list(o.retired)] for o in (evidence.original, audited)),
+            *([o.digest for o in evidence.references], [file.sha256 for file in shadows.models]),
+            *(list(shadows.seeds), shadows.edited and shadows.edited.to_json()),
+            *(evidence.trained_here, evidence.alone),
+        ]
+        key = digest_bytes(canonical(follows_from))
+        path = self.observe.home.observations / f"{key}.safetensors"
+        if path.exists():
+            kept: list[Json] = json.loads(files.load_metadata(path)["findings"])
+            return kept
+        findings = self.findings(evidence)
+        # under the digest of the model that they are about: whoever purges that one purges them too
+        files.save_arrays(path, {}, {"digest": audited.digest, "findings": json.dumps(findings)})
+        return findings
 
     def findings(self, evidence: Evidence) -> list[Json]:
         """Of every audit, each timed: the first that asks pays for what all share."""

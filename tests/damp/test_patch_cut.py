@@ -277,9 +277,10 @@ def test_no_batch_at_all_is_refused(net):
         cut_patches(net, "two", [(images[gone], labels[gone])], forget=[1])
 
 
-def test_what_was_done_is_counted_and_compared(net):
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_what_was_done_is_counted_and_compared(net, precision):
     images, labels = quarter_images()
-    net, images = net.float(), images.float()
+    net, images = net.to(precision), images.to(precision)
     before = net.two.weight.detach().clone()
     cut = cut_patches(net, "two", [(images, labels)], forget=[1])
     moved = float((net.two.weight.detach() - before).norm() / before.norm())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +12,16 @@ import pytest
 from audits import remainder, spiked
 from audits.errors import BadControl
 from compliance.documents.policy import load_policy
+from flows.records import audit_cost, qualifications
+from flows.state import files
 from flows.state.errors import EventError
-from flows.state.facts import NO_SHADOWS, References
+from flows.state.facts import NO_SHADOWS, Method, References
+from flows.state.files import Artifact
+from flows.state.paths import Home
 from flows.steps import audit, audit_rows
 from flows.steps import references as training
+
+BY_PAPER = Method(preset="paper", gain=1.0, sequential=False, skip=())
 
 
 def suite(case: Any, references: tuple[Any, ...]) -> audit.Suite:
@@ -91,6 +98,117 @@ def test_a_reference_that_cannot_be_blended_gives_way_to_the_next(
     part = suite(case(0.6), ("one", "two", "three")).run(audit.NEAR_MARGIN)
     assert part.findings == {"near_margin": [{"of": "a blend with 1"}]}
     assert part.impossible == {}
+
+
+# Findings that no candidate has a part in
+
+
+def observed(digest: str, retired: tuple[int, ...] = ()) -> Any:
+    return SimpleNamespace(digest=digest, retired=retired)
+
+
+def a_suite(home: Home, **other: Any) -> tuple[audit.Suite, list[Any]]:
+    """A suite whose findings are counted, not made; by `other`, what differs from the plain one."""
+    how: dict[str, Any] = {
+        "key": "rows", "seed": 1, "forget": (3,), "classes": 10, "architecture": "damp:cnn",
+        "audited": observed("one"), "original": observed("original"), "shadows": NO_SHADOWS,
+        "references": (observed("two"), observed("three")), "trained_here": True, "alone": False,
+    } | other  # fmt: skip
+    asked: list[Any] = []
+
+    class Counted(audit.Suite):
+        def findings(self, evidence: Any) -> list[Any]:
+            asked.append(evidence)
+            return [{"of": evidence.candidate.digest, "number": len(asked)}]
+
+    suite = object.__new__(Counted)
+    suite.case = SimpleNamespace(  # type: ignore[assignment]
+        data=SimpleNamespace(forget=how["forget"], classes=how["classes"]),
+        model=SimpleNamespace(architecture=how["architecture"]),
+        references=SimpleNamespace(shadows=how["shadows"]),
+        seed=how["seed"],
+    )
+    suite.observe = SimpleNamespace(home=home, rows=SimpleNamespace(key=how["key"]))  # type: ignore[assignment]
+    own = SimpleNamespace(
+        original=how["original"], references=how["references"], candidate=how["audited"],
+        trained_here=how["trained_here"], alone=how["alone"],
+    )  # fmt: skip
+    own.with_candidate = lambda candidate, **_: SimpleNamespace(
+        **vars(own) | {"candidate": candidate}
+    )
+    suite.evidence, suite.references = own, how["references"]  # type: ignore[assignment]
+    return suite, asked
+
+
+def test_findings_on_the_original_and_on_references_serve_every_claim(home: Home) -> None:
+    first, asked = a_suite(home)
+    parts = ("original", "reference_0", "reference_1")
+    before = [first.run(part).findings for part in parts]
+    assert len(asked) == 3
+    assert before[1] == {"reference_0": [{"of": "two", "number": 2}]}
+    again, asked_again = a_suite(home)
+    assert [again.run(part).findings for part in parts] == before
+    assert asked_again == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"key": "other rows"},
+        {"seed": 2},
+        {"forget": (4,)},
+        {"classes": 11},
+        {"architecture": "damp:vit"},
+        {"audited": observed("another")},
+        {"audited": observed("one", retired=(3,))},
+        {"original": observed("another")},
+        {"original": observed("original", retired=(1,))},
+        {"references": (observed("two"),)},
+        {"references": (observed("three"), observed("two"))},
+        {"shadows": replace(NO_SHADOWS, seeds=(1,))},
+        {"shadows": replace(NO_SHADOWS, models=(Artifact(path="models/9", sha256="9" * 64),))},
+        {"shadows": replace(NO_SHADOWS, edited=BY_PAPER)},
+        {"trained_here": False},
+        {"alone": True},
+    ],
+    ids=str,
+)
+def test_they_are_made_anew_where_anything_that_they_follow_from_differs(
+    home: Home, other: dict[str, Any]
+) -> None:
+    plain, _ = a_suite(home)
+    plain._shared(plain.evidence)
+    suite, asked = a_suite(home, **other)
+    suite._shared(suite.evidence)
+    assert len(asked) == 1
+
+
+def test_they_are_made_anew_by_other_audits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, _ = a_suite(home)
+    plain.run("original")
+    monkeypatch.setattr(qualifications, "suite", lambda: "of other source")
+    again, asked = a_suite(home)
+    again.run("original")
+    assert len(asked) == 1
+
+
+def test_a_candidate_is_audited_each_time_whatever_its_file(home: Home) -> None:
+    """One that is a reference's copy too, or the original itself."""
+    for number in (1, 2):
+        suite, asked = a_suite(home, audited=observed("original"))
+        suite.meter = audit_cost.Meter()
+        suite.evidence.candidate.passes = {}  # type: ignore[misc]
+        suite.run("original")
+        suite.run("candidate")
+        assert [each.candidate.digest for each in asked] == ["original"] * (3 - number)
+
+
+def test_they_lie_under_the_model_that_they_are_about(home: Home) -> None:
+    """So that whoever purges that model purges them."""
+    suite, _ = a_suite(home)
+    suite.run("original")
+    (file,) = home.observations.iterdir()
+    assert files.load_metadata(file)["digest"] == "original"
 
 
 def test_unseen_classes_are_drawn_after_hand_in_and_differ_by_seed() -> None:
