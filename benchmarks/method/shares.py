@@ -1,0 +1,202 @@
+"""How near is the natural share to what retrained models show, depth by depth?
+
+    python -m benchmarks.method.shares
+
+On events of choice alone. For each sum of the network but the first: what retrained models keep of
+the original's s and d' of the class, and what ridge regressions on retain rows predict of it: from
+the sum before as it is (one step), or along predictions from two or all sums before; on maps in
+cells or on pooled features. All on capped training rows, as the preset sees them; of the retrained
+models the mean. Writes benchmarks/results/shares.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.machine import RESULTS, described, load, save
+from benchmarks.race.page import table
+from benchmarks.validity import bench, data, nets
+from damp.natural_share import RowGeometry, cells_of, discriminability, natural_goals
+from damp.operators import find
+from damp.rows import FORGET_ROWS, RETAIN_ROWS
+from damp.sums import Rectifiers, Sum, find_sums
+from damp.tracing import trace
+
+EVENTS = (
+    *("mnist-3-seed0", "cifar10-0-seed0", "tiny-0-seed0"),
+    *("cifar10-residual-2-seed0", "cifar100-residual-1-seed0", "tiny-residual-1-seed0"),
+)
+REFERENCES = 3
+BATCH = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What is natural at one depth, by one estimate or by retrained models.
+
+    Attributes:
+        event: Which, and of which sum.
+        depth: Number of the sum among those that all passes, from 0.
+        estimate: "retrained", or how it was predicted.
+        separability, apart: s and d' as shares of the original's.
+    """
+
+    event: str
+    depth: int
+    estimate: str
+    separability: float
+    apart: float
+
+
+def shares(name: str) -> Iterator[Share]:
+    """All of one event."""
+    (event,) = (each for each in bench.events(nets.SETTINGS) if each.name == name)
+    if not event.choice:
+        raise SystemExit(f"{name} confirms: settings may not be looked for on it.")
+    at = bench.Bench(event, 0)
+    (label,) = event.scope
+    inputs, labels = _capped(at.dataset.train_inputs, at.dataset.train_labels, label)
+    original = at.original.eval()
+    uses = trace(original, find(original)[0], inputs[:64]).uses
+    sums = find_sums(original, uses[next(reversed(uses))], inputs[:64], len(uses))
+    if isinstance(sums, str):
+        raise SystemExit(f"{name}: {sums}.")
+    maps = _maps(original, sums, inputs)
+    pooled = [_pooled(each) for each in maps]
+    known = [_measured(each, labels, label) for each in pooled]
+    retrained = [
+        [_measured(_pooled(each), labels, label) for each in _maps(t.model(), sums, inputs)]
+        for t in nets.references(event.setting, event.scope)[:REFERENCES]
+    ]
+    for depth in range(1, len(sums)):
+        s, apart = known[depth]
+        own = [each[depth] for each in retrained]
+        yield Share(
+            event=name,
+            depth=depth,
+            estimate="retrained",
+            separability=fmean(each[0] for each in own) / s,
+            apart=fmean(each[1] for each in own) / apart,
+        )
+        for words, first, features in (
+            ("cells, one step", depth - 1, [cells_of(each).double() for each in maps]),
+            ("cells, two sums before", max(depth - 2, 0), [cells_of(e).double() for e in maps]),
+            ("cells, all sums before", 0, [cells_of(each).double() for each in maps]),
+            ("pooled, one step", depth - 1, pooled),
+        ):
+            part = slice(first, depth + 1)
+            goal = natural_goals(features[part], pooled[part], labels, [label])[-1]
+            yield Share(
+                event=name,
+                depth=depth,
+                estimate=words,
+                separability=float(goal.goal) / s,
+                apart=float(goal.apart) / apart,
+            )
+
+
+def _capped(inputs: Tensor, labels: Tensor, label: int) -> tuple[Tensor, Tensor]:
+    """The first rows of each class, as many as the preset takes."""
+    classes = labels.unique().tolist()
+    others = RETAIN_ROWS // (len(classes) - 1)
+    rows = torch.cat(
+        [
+            (labels == each).nonzero().flatten()[: FORGET_ROWS if each == label else others]
+            for each in classes
+        ]
+    )
+    return inputs[rows], labels[rows]
+
+
+@torch.no_grad()
+def _maps(model: nn.Module, sums: Sequence[Sum], inputs: Tensor) -> list[Tensor]:
+    """What is behind the rectifier of each sum, (n, C) or (n, C, H, W)."""
+    model.eval()
+    kept: list[list[Tensor]] = [[] for _ in sums]
+    for batch in inputs.split(BATCH):
+        with Rectifiers([each.place for each in sums]) as rectifiers:
+            model(batch)
+        for own, place in zip(kept, sums, strict=True):
+            own.append(place.rectifier(rectifiers.calls[place.place].values))
+    return [torch.cat(own) for own in kept]
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """(n, C), float64."""
+    return (values.flatten(2).mean(2) if values.ndim > 2 else values).double()
+
+
+def _measured(rows: Tensor, labels: Tensor, label: int) -> tuple[float, float]:
+    """s and d' of the class."""
+    separability = RowGeometry.from_rows(rows, labels, [label]).separability
+    return float(separability), float(discriminability(rows, labels, [label]))
+
+
+def page(content: dict[str, object], rows: Sequence[Share]) -> str:
+    """The whole as Markdown: estimates beside what retrained models show."""
+    names = list(dict.fromkeys(row.estimate for row in rows))
+    cells = {(row.event, row.depth, row.estimate): row for row in rows}
+    lines = [
+        (
+            event,
+            str(depth),
+            *(f"{_of(cells, event, depth, n, 'separability')}" for n in names),
+            *(f"{_of(cells, event, depth, n, 'apart')}" for n in names),
+        )
+        for event, depth in dict.fromkeys((row.event, row.depth) for row in rows)
+    ]
+    head = ("event", "sum", *(f"s: {n}" for n in names), *(f"d': {n}" for n in names))
+    return (
+        "# The natural share against retrained models\n\n"
+        f"Made by `{content['command']}` on events of choice, {REFERENCES} retrained models each: "
+        "what a network that never saw the class keeps of the original's s and d' at each sum, and "
+        "what is predicted of it from retain rows of the original alone. Training rows that the "
+        "original has memorised stand apart by more than new ones do, those of retrained models do "
+        "not: on new images a network brought to these shares stands below them.\n\n"
+        + table(head, lines)
+    )
+
+
+def _of(
+    cells: dict[tuple[str, int, str], Share], event: str, depth: int, name: str, what: str
+) -> str:
+    return f"{getattr(cells[event, depth, name], what):.2f}"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.method.shares", description=__doc__)
+    parser.add_argument("--event", action="append", choices=EVENTS, help="repeatable")
+    parser.add_argument("--cache", type=Path, help="folder of trained models")
+    given = parser.parse_args()
+    if given.cache:
+        os.environ[data.CACHE] = str(given.cache)
+    wanted = given.event or list(EVENTS)
+    kept = [Share(**row) for row in load("shares").get("rows", []) if row["event"] not in wanted]
+    rows = sorted(
+        [*kept, *(share for name in wanted for share in shares(name))],
+        key=lambda row: (EVENTS.index(row.event), row.depth),
+    )
+    content: dict[str, object] = {
+        "command": "python -m benchmarks.method.shares",
+        "machine": described(),
+        "rows": [
+            asdict(row) | {"separability": round(row.separability, 3), "apart": round(row.apart, 3)}
+            for row in rows
+        ],
+    }
+    save("shares", content)
+    (RESULTS / "shares.md").write_text(page(content, rows))
+    print(f"Results: {RESULTS / 'shares.md'}")
+
+
+if __name__ == "__main__":
+    main()
