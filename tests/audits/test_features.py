@@ -100,3 +100,15 @@ def test_what_cannot_be_observed_is_refused(net, images):
         observe(nn.Flatten(), images, images, digest="d")
     with pytest.raises(BadEvidence, match="logits of shape"):
         observe(nn.Conv2d(1, 3, 1), images, images, digest="d")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_head_is_observed_with_its_bias_or_with_none(bias) -> None:
+    net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3, bias=bias)).eval()
+    rows = torch.randn(6, 4)
+    head = observe(net, rows, rows, digest="x").head
+    inputs = net[:2](rows).detach().double().numpy()
+    np.testing.assert_allclose(
+        inputs @ head.weight.T + head.bias, net(rows).detach().numpy(), atol=1e-5
+    )
+    assert bool(head.bias.any()) is bias

@@ -162,3 +162,12 @@ def test_the_loss_that_is_reported_is_the_mean_over_the_epochs_batches(blobs):
     assert [(e.number, e.of) for e in epochs] == [(1, 2), (2, 2)]
     assert [e.loss for e in epochs] == pytest.approx([expected] * 2, rel=1e-4)
     assert [e.accuracy for e in epochs] == pytest.approx([right] * 2)
+
+
+def test_sgd_without_momentum_is_not_nesterovs() -> None:
+    """torch refuses the two together; a recipe says Nesterov's by default."""
+    net, batch, labels = nn.Linear(4, 3), torch.randn(8, 4), torch.arange(8) % 3
+    recipe = Recipe(epochs=1, optimizer="sgd", momentum=0.0)
+    assert recipe.nesterov
+    trained = train(lambda: net, batch, labels, recipe=recipe, seed=0)
+    assert bool(torch.isfinite(trained.weight).all())

@@ -236,6 +236,24 @@ def test_what_cannot_be_afforded_has_no_patches(net, pictures, monkeypatch):
     assert patches_of(place, inputs) is None
 
 
+@pytest.mark.parametrize("bound", ["MOST_OPERATIONS", "MOST_BYTES"])
+def test_patches_of_all_kernel_positions_are_taken_up_to_the_bound(
+    net, pictures, monkeypatch, bound
+):
+    place, _, inputs = written(net, pictures, 2)
+    count, width, positions = patches_of(place, inputs).joint.shape
+    assert width == sum(w.operator.layer.weight[0].numel() for w in place.writers) + 1
+    most = {
+        # second moments of one mean per row, of every channel; float32
+        "MOST_OPERATIONS": count * width**2 * place.channels,
+        "MOST_BYTES": 4 * count * width * positions,
+    }
+    monkeypatch.setattr(gated_writing, bound, most[bound])
+    assert patches_of(place, inputs).whole
+    monkeypatch.setattr(gated_writing, bound, most[bound] - 1)
+    assert not patches_of(place, inputs).whole
+
+
 def test_what_is_read_in_cells_moves_cell_by_cell(net, pictures):
     """As a linear layer reads a flattened map: s of all cells together comes to its goal."""
     images, labels = pictures

@@ -130,6 +130,12 @@ def test_a_residual_net_is_written_inside_its_last_branch_and_behind_it(residual
     assert "blocks.2.conv1" in changed
     assert [operator.name for operator in edited.operators] == [*changed, "head"]
     assert all(operator.relative_change > 0 for operator in edited.operators)
+    last = edited.natural.depths[-1]
+    # s^2 of the last depth, and the share of s that is gone
+    assert edited.operators[-1].separability == pytest.approx([s**2 for s in last.before])
+    assert edited.operators[-1].strength == pytest.approx(
+        [1 - after / before for before, after in zip(last.before, last.after, strict=True)]
+    )
     assert edited.repairs == (
         *(("natural_update", name) for name in changed),
         ("head_refit", "head"),

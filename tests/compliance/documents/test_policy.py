@@ -49,6 +49,15 @@ def test_the_same_rules_have_the_same_digest(tmp_path: Path) -> None:
     assert load_policy(written(tmp_path, GOOD.replace("0.02", "0.03"))).digest() != first
 
 
+def test_what_decides_about_figures_has_a_digest_of_its_own(tmp_path: Path) -> None:
+    policy = load_policy(written(tmp_path, GOOD))
+    same = policy.model_copy(update={"name": "another", "keep_days": policy.keep_days + 1})
+    assert same.rules_digest() == policy.rules_digest()
+    assert same.digest() != policy.digest()
+    for other in ({"alpha": 0.01}, {"references": policy.references + 1}, {"kinds": ("probe",)}):
+        assert policy.model_copy(update=other).rules_digest() != policy.rules_digest(), other
+
+
 def test_the_first_rule_that_names_a_measurement_counts(example: ModuleType) -> None:
     content: dict[str, Any] = example.policy().model_dump(mode="json")
     content["rules"].insert(0, {"measurement": "few_shot.1@fc1", "below": 9.0, "above": 9.0})
