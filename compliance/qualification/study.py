@@ -39,8 +39,13 @@ class StudiedModel:
 
     @property
     def score(self) -> Score | None:
-        """For thresholds; None where it could not be read."""
-        if self.kept is None:
+        """For thresholds and what they answer; None where it could not be read, or is no evidence.
+
+        A retrained model that others failed is none: it never saw the class. That is an error of
+        the comparison, of one such model in fifty or fewer by design, and there are some fifty in a
+        study.
+        """
+        if self.kept is None or (self.kind, self.result) == (RETRAINED, FAILED):
             return None
         return Score(kept=self.kept, result=self.result, rules=self.rules)
 
@@ -84,7 +89,7 @@ class StudiedClass:
 
     @property
     def scores(self) -> list[Score]:
-        """Of its models, those that could be read."""
+        """Of its models, those that have one."""
         return [score for model in self.models if (score := model.score) is not None]
 
     @property

@@ -71,6 +71,18 @@ def test_a_class_whose_failing_model_keeps_little_is_judged_without_its_own_figu
     assert any("fails against" in reason for reason in result.reasons)
 
 
+@pytest.mark.parametrize(("kind", "wrong"), [(RETRAINED, 0), (MUST_FAIL, 1), (CUT, 1)])
+def test_a_retrained_model_that_the_others_fail_is_their_error(kind: str, wrong: int) -> None:
+    """It never saw the class; a cut or a disguise that keeps as much and fails is one of ours."""
+    clean = [of(c, cut=0.45 + 0.02 * c) for c in range(4)]
+    extra = StudiedModel(name="one more", kind=kind, result="FAILED", rules="PASSED", kept=0.5)
+    odd = of(4, cut=0.49)
+    result = outcome(*clean, replace(odd, models=(*odd.models, extra)))
+    assert result.false_pass.events == wrong
+    assert result.qualifies is (wrong == 0)
+    assert (result == outcome(*clean, odd)) is (wrong == 0)
+
+
 def test_a_ladder_that_passes_too_rarely_does_not_qualify() -> None:
     classes = [of(c) for c in range(2)]
     classes += [of(c, result="FAILED", cut=0.9, rung=None) for c in (2, 3, 4)]
