@@ -88,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--attempts", default="natural")
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--sequence", type=int, default=1)
+    parser.add_argument("--again", default="", help="Why the same cuts are studied once more")
     parser.add_argument("--so-far", action="store_true", help="Write what a study has so far")
     parser.add_argument("--picture", action="store_true", help="Only docs/qualification-bounds.svg")
     options = parser.parse_args()
@@ -161,7 +162,7 @@ def _study(home: Any, options: argparse.Namespace) -> Any:
             sequence=options.sequence,
         )
     )
-    return qualify.qualify(home, file)
+    return qualify.qualify(home, file, again=options.again)
 
 
 def _labels(studied: Any) -> list[int]:
