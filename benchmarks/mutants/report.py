@@ -18,6 +18,19 @@ WHY = "why"
 """The key under which a trial's row says why it changes nothing."""
 EQUIVALENT: Mapping[tuple[str, str], str] = {
     (
+        "audits/forecast.py:56",
+        "return False -> return None",
+    ): "it is asked in conditions alone, where both are false",
+    (
+        "damp/dense_writer.py:24",
+        "retain - centre -> retain + centre",
+    ): "what it is multiplied with is centred, so that a constant adds nothing",
+    (
+        "damp/low_rank_update.py:62",
+        "best.separability < ENOUGH * first.separability -> "
+        "best.separability <= ENOUGH * first.separability",
+    ): "two measured numbers are never the same to the last digit",
+    (
         "audits/calibrated.py:20",
         "True -> False",
     ): "members and held-out images have one array of shares each: both tuples are pairs",

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from audits import fresh
+from audits import finetuning, fresh
 from audits.features import observe
 from audits.references import Recipe, train
 from audits.tuning import Tuning
@@ -150,3 +151,14 @@ def test_the_forgotten_class_has_most_of_the_rows_to_perturb(blobs):
     kept = fresh.choose(labels, FORGET, seed=0)
     assert torch.bincount(labels[kept]).tolist() == [133, 200, 133, 133]
     assert torch.equal(kept, kept.sort().values)
+
+
+def test_gradients_of_parts_add_up_to_those_of_the_mean_loss(monkeypatch):
+    """Parts of two, two and one: each weighs as many images as it has."""
+    torch.manual_seed(0)
+    net, images, classes = nn.Linear(4, 3), torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    monkeypatch.setattr(finetuning, "at_once", lambda images, most: 2)
+    finetuning._learn(net, images, classes, [0, 1, 2])
+    loss = functional.cross_entropy(net(images), classes)
+    (whole,) = torch.autograd.grad(loss, [net.weight])
+    torch.testing.assert_close(net.weight.grad, whole)

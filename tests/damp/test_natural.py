@@ -114,6 +114,21 @@ def test_where_the_whole_move_of_the_last_layer_stops_short_it_is_written_agains
     assert last.after[0] < (last.before[0] + last.goal[0]) / 2
 
 
+def test_the_heads_rows_are_cut_behind_a_linear_layer_alone(plain, residual, monkeypatch):
+    cuts, fit = [], natural._fit_head
+
+    def noted(*given, cut):
+        cuts.append(cut)
+        fit(*given, cut=cut)
+
+    monkeypatch.setattr(natural, "_fit_head", noted)
+    for model, batches in (residual, plain):
+        damp.forget(model, batches, forget=1, preset="natural")
+    behind_a_sum, behind_a_layer = cuts
+    assert behind_a_sum == 0.0
+    assert 0.0 < behind_a_layer <= natural.HEAD_CUT
+
+
 @pytest.mark.parametrize("forget", [[1], [0, 2]])
 def test_a_residual_net_is_written_inside_its_last_branch_and_behind_it(residual, forget):
     model, batches = residual
