@@ -71,13 +71,13 @@ def shares(name: str) -> Iterator[Share]:
         raise SystemExit(f"{name}: {sums}.")
     maps = _maps(original, sums, inputs)
     pooled = [_pooled(each) for each in maps]
-    known = [_measured(each, labels, label) for each in pooled]
+    original_at = [_measured(each, labels, label) for each in pooled]
     retrained = [
         [_measured(_pooled(each), labels, label) for each in _maps(t.model(), sums, inputs)]
         for t in nets.references(event.setting, event.scope)[:REFERENCES]
     ]
     for depth in range(1, len(sums)):
-        s, apart = known[depth]
+        s, apart = original_at[depth]
         own = [each[depth] for each in retrained]
         yield Share(
             event=name,

@@ -280,7 +280,7 @@ class Suite:
         """Findings that no candidate has a part in: they serve every claim and every attempt.
 
         Kept beside the observations that they were worked out from, under all that they follow
-        from, the source of the audits among it.
+        from, the source of audits and networks among it.
         """
         from audits.observation import CONTENT
         from flows.records import qualifications
@@ -289,7 +289,8 @@ class Suite:
         case, audited = self.case, evidence.candidate
         shadows = case.references.shadows
         follows_from = [
-            *(qualifications.suite(), CONTENT, self.observe.rows.key, case.seed),
+            *(qualifications.suite(), qualifications.code(), CONTENT),
+            *(self.observe.rows.key, case.seed),
             *(list(case.data.forget), case.data.classes, case.model.architecture),
             *([o.digest, list(o.retired)] for o in (evidence.original, audited)),
             *([o.digest for o in evidence.references], [file.sha256 for file in shadows.models]),

@@ -183,10 +183,13 @@ def test_they_are_made_anew_where_anything_that_they_follow_from_differs(
     assert len(asked) == 1
 
 
-def test_they_are_made_anew_by_other_audits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("source", ["suite", "code"])
+def test_they_are_made_anew_by_other_source(
+    home: Home, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
     plain, _ = a_suite(home)
     plain.run("original")
-    monkeypatch.setattr(qualifications, "suite", lambda: "of other source")
+    monkeypatch.setattr(qualifications, source, lambda: "of other source")
     again, asked = a_suite(home)
     again.run("original")
     assert len(asked) == 1
