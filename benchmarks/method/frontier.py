@@ -142,6 +142,14 @@ VARIANTS: Mapping[str, tuple[Variant | Writing | Moving, ...]] = {
 }
 
 
+def event_of_choice(name: str) -> bench.Event:
+    """An event of the study on which settings may be looked for."""
+    (event,) = (each for each in bench.events(nets.SETTINGS) if each.name == name)
+    if not event.choice:
+        raise SystemExit(f"{name} confirms: settings may not be looked for on it.")
+    return event
+
+
 class Frontier:
     """One event of choice with its controls.
 
@@ -150,9 +158,7 @@ class Frontier:
     """
 
     def __init__(self, name: str) -> None:
-        (self.event,) = (e for e in bench.events(nets.SETTINGS) if e.name == name)
-        if not self.event.choice:
-            raise SystemExit(f"{name} confirms: settings may not be looked for on it.")
+        self.event = event_of_choice(name)
         self.bench = bench.Bench(self.event, 0)
         self.folder = data.cache() / "frontier" / name
         self.folder.mkdir(parents=True, exist_ok=True)

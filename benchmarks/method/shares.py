@@ -22,18 +22,20 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.machine import RESULTS, described, load, save
+from benchmarks.method.frontier import event_of_choice
 from benchmarks.race.page import table
 from benchmarks.validity import bench, data, nets
 from damp.natural_share import RowGeometry, cells_of, discriminability, natural_goals
 from damp.operators import find
 from damp.rows import FORGET_ROWS, RETAIN_ROWS
-from damp.sums import Rectifiers, Sum, find_sums
+from damp.sums import Rectifiers, Sum, cell_means, find_sums
 from damp.tracing import trace
 
 EVENTS = (
     *("mnist-3-seed0", "cifar10-0-seed0", "tiny-0-seed0"),
     *("cifar10-residual-2-seed0", "cifar100-residual-1-seed0", "tiny-residual-1-seed0"),
 )
+COMMAND = "python -m benchmarks.method.shares"
 REFERENCES = 3
 BATCH = 250
 
@@ -58,9 +60,7 @@ class Share:
 
 def shares(name: str) -> Iterator[Share]:
     """All of one event."""
-    (event,) = (each for each in bench.events(nets.SETTINGS) if each.name == name)
-    if not event.choice:
-        raise SystemExit(f"{name} confirms: settings may not be looked for on it.")
+    event = event_of_choice(name)
     at = bench.Bench(event, 0)
     (label,) = event.scope
     inputs, labels = _capped(at.dataset.train_inputs, at.dataset.train_labels, label)
@@ -70,10 +70,11 @@ def shares(name: str) -> Iterator[Share]:
     if isinstance(sums, str):
         raise SystemExit(f"{name}: {sums}.")
     maps = _maps(original, sums, inputs)
-    pooled = [_pooled(each) for each in maps]
+    cells = [cells_of(each).double() for each in maps]
+    pooled = _pooled(maps)
     original_at = [_measured(each, labels, label) for each in pooled]
     retrained = [
-        [_measured(_pooled(each), labels, label) for each in _maps(t.model(), sums, inputs)]
+        [_measured(each, labels, label) for each in _pooled(_maps(t.model(), sums, inputs))]
         for t in nets.references(event.setting, event.scope)[:REFERENCES]
     ]
     for depth in range(1, len(sums)):
@@ -87,9 +88,9 @@ def shares(name: str) -> Iterator[Share]:
             apart=fmean(each[1] for each in own) / apart,
         )
         for words, first, features in (
-            ("cells, one step", depth - 1, [cells_of(each).double() for each in maps]),
-            ("cells, two sums before", max(depth - 2, 0), [cells_of(e).double() for e in maps]),
-            ("cells, all sums before", 0, [cells_of(each).double() for each in maps]),
+            ("cells, one step", depth - 1, cells),
+            ("cells, two sums before", max(depth - 2, 0), cells),
+            ("cells, all sums before", 0, cells),
             ("pooled, one step", depth - 1, pooled),
         ):
             part = slice(first, depth + 1)
@@ -129,9 +130,9 @@ def _maps(model: nn.Module, sums: Sequence[Sum], inputs: Tensor) -> list[Tensor]
     return [torch.cat(own) for own in kept]
 
 
-def _pooled(values: Tensor) -> Tensor:
-    """(n, C), float64."""
-    return (values.flatten(2).mean(2) if values.ndim > 2 else values).double()
+def _pooled(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Each as (n, C), float64."""
+    return [cell_means(each, 1).double() for each in maps]
 
 
 def _measured(rows: Tensor, labels: Tensor, label: int) -> tuple[float, float]:
@@ -140,7 +141,7 @@ def _measured(rows: Tensor, labels: Tensor, label: int) -> tuple[float, float]:
     return float(separability), float(discriminability(rows, labels, [label]))
 
 
-def page(content: dict[str, object], rows: Sequence[Share]) -> str:
+def page(rows: Sequence[Share]) -> str:
     """The whole as Markdown: estimates beside what retrained models show."""
     names = list(dict.fromkeys(row.estimate for row in rows))
     cells = {(row.event, row.depth, row.estimate): row for row in rows}
@@ -148,15 +149,15 @@ def page(content: dict[str, object], rows: Sequence[Share]) -> str:
         (
             event,
             str(depth),
-            *(f"{_of(cells, event, depth, n, 'separability')}" for n in names),
-            *(f"{_of(cells, event, depth, n, 'apart')}" for n in names),
+            *(f"{cells[event, depth, name].separability:.2f}" for name in names),
+            *(f"{cells[event, depth, name].apart:.2f}" for name in names),
         )
         for event, depth in dict.fromkeys((row.event, row.depth) for row in rows)
     ]
     head = ("event", "sum", *(f"s: {n}" for n in names), *(f"d': {n}" for n in names))
     return (
         "# The natural share against retrained models\n\n"
-        f"Made by `{content['command']}` on events of choice, {REFERENCES} retrained models each: "
+        f"Made by `{COMMAND}` on events of choice, {REFERENCES} retrained models each: "
         "what a network that never saw the class keeps of the original's s and d' at each sum, and "
         "what is predicted of it from retain rows of the original alone. Training rows that the "
         "original has memorised stand apart by more than new ones do, those of retrained models do "
@@ -165,15 +166,9 @@ def page(content: dict[str, object], rows: Sequence[Share]) -> str:
     )
 
 
-def _of(
-    cells: dict[tuple[str, int, str], Share], event: str, depth: int, name: str, what: str
-) -> str:
-    return f"{getattr(cells[event, depth, name], what):.2f}"
-
-
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.method.shares", description=__doc__)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--event", action="append", choices=EVENTS, help="repeatable")
     parser.add_argument("--cache", type=Path, help="folder of trained models")
     given = parser.parse_args()
@@ -185,8 +180,8 @@ def main() -> None:
         [*kept, *(share for name in wanted for share in shares(name))],
         key=lambda row: (EVENTS.index(row.event), row.depth),
     )
-    content: dict[str, object] = {
-        "command": "python -m benchmarks.method.shares",
+    content = {
+        "command": COMMAND,
         "machine": described(),
         "rows": [
             asdict(row) | {"separability": round(row.separability, 3), "apart": round(row.apart, 3)}
@@ -194,7 +189,7 @@ def main() -> None:
         ],
     }
     save("shares", content)
-    (RESULTS / "shares.md").write_text(page(content, rows))
+    (RESULTS / "shares.md").write_text(page(rows))
     print(f"Results: {RESULTS / 'shares.md'}")
 
 

@@ -5,5 +5,6 @@
 
 `mutation` finds and makes changes, `own_tests` says which tests are a module's own, `plugin` puts a
 change in place in memory when pytest imports the module, `warm` runs pytest in a fork of a process
-that holds the libraries, `trial` is one run, `report` writes the figures.
+that holds the libraries, `trial` is one run, `report` writes the figures, `equivalent` says why
+some of them change nothing.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -95,7 +95,7 @@ class PartResult:
     """
 
     findings: dict[str, list[Json]]
-    impossible: dict[str, str]
+    impossible: dict[str, str] = field(default_factory=dict)
 
 
 @step("Audit candidate and controls")
@@ -242,10 +242,10 @@ class Suite:
         """One part of the audits: every audit of the model or models that it names."""
         if part == CANDIDATE:
             self.meter.candidate = dict(self.evidence.candidate.passes)
-            return PartResult(findings={part: self.findings(self.evidence)}, impossible={})
+            return PartResult(findings={part: self.findings(self.evidence)})
         if part == ORIGINAL:
             own = self.evidence.with_candidate(self.evidence.original)
-            return PartResult(findings={part: self._shared(own)}, impossible={})
+            return PartResult(findings={part: self._shared(own)})
         if part == MUST_FAIL:
             controls, impossible = self.observe.must_fail()
             findings = {}
@@ -260,7 +260,7 @@ class Suite:
         index = int(part.removeprefix(REFERENCE))
         others = self.references[:index] + self.references[index + 1 :]
         own = self.evidence.with_candidate(self.references[index], references=others)
-        return PartResult(findings={part: self._shared(own)}, impossible={})
+        return PartResult(findings={part: self._shared(own)})
 
     def _near_margin(self) -> PartResult:
         """A blend of the original and a reference that holds more than the margins allow."""
@@ -274,7 +274,7 @@ class Suite:
             blended = spiked.near_margin(self.evidence, share=share)
         except BadControl as problem:
             return PartResult(findings={}, impossible={NEAR_MARGIN: str(problem)})
-        return PartResult(findings={NEAR_MARGIN: self.findings(blended)}, impossible={})
+        return PartResult(findings={NEAR_MARGIN: self.findings(blended)})
 
     def _shared(self, evidence: Evidence) -> list[Json]:
         """Findings that no candidate has a part in: they serve every claim and every attempt.

@@ -46,7 +46,7 @@ def test_the_record_holds_every_tensor_of_more_than_one_number(model):
     there = weight_record.record(model, ROWS, shown=[3, 8], device="cpu", seed=0)
     for name, effects in record.effects.items():
         assert np.array_equal(there.effects[name], effects)
-    with pytest.raises((RuntimeError, NotImplementedError)):
+    with pytest.raises(RuntimeError):
         weight_record.record(model, ROWS, shown=[3, 8], device="meta")
     expected = triggers.answers(model, ROWS[[3, 8]], torch.device("cpu"))
     assert list(record.triggered) == list(expected)

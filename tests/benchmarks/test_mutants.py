@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import mutation, own_tests, plugin, report, trial, warm
+from benchmarks.mutants import equivalent, mutation, own_tests, plugin, report, trial, warm
 from benchmarks.mutants.__main__ import DECIDING, drawn, modules
 from benchmarks.mutants.trial import ALIVE, KILLED, Trial
 
@@ -154,7 +154,7 @@ def test_a_module_is_imported_with_its_change_and_no_file_is_touched(
     assert module.read_bytes() == before
 
 
-@pytest.mark.parametrize(("key", "change"), report.EQUIVALENT)
+@pytest.mark.parametrize(("key", "change"), equivalent.EQUIVALENT)
 def test_what_is_said_to_change_nothing_is_still_that_change(key: str, change: str) -> None:
     module, _, index = key.rpartition(":")
     mutant = mutation.mutations((own_tests.ROOT / module).read_text())[int(index)]
@@ -162,7 +162,7 @@ def test_what_is_said_to_change_nothing_is_still_that_change(key: str, change: s
 
 
 def test_a_mutant_that_changes_nothing_is_told_with_its_reason_and_not_counted() -> None:
-    (key, change), why = next(iter(report.EQUIVALENT.items()))
+    (key, change), why = next(iter(equivalent.EQUIVALENT.items()))
     before, _, after = change.partition(" -> ")
     facts = {"module": "m.py", "line": 1, "kind": "constant", "seconds": 1.0, "content": ""}
     explained = Trial(key=key, before=before, after=after, outcome=ALIVE, by="", **facts)

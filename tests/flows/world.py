@@ -16,6 +16,17 @@ from flows.state.paths import Attempt, Home
 EVENT = demo.event_id(demo.DIGIT)
 
 
+def until_signature(ledger: Path, *, signed: bool) -> str:
+    """A ledger's text up to the signature of the attempt that decides, with its entry or without.
+
+    How many entries come before it depends on how many attempts the demo took.
+    """
+    lines = ledger.read_text().splitlines(keepends=True)
+    kinds = [json.loads(line)["kind"] for line in lines]
+    last = len(kinds) - 1 - kinds[::-1].index("statement_signed")
+    return "".join(lines[: last + signed])
+
+
 @dataclass(frozen=True)
 class World:
     """Where the demo ran, and how it ended."""

@@ -13,6 +13,7 @@ from damp import methods
 from damp.methods.closed import assd, esc, fisher, kodge, leace, lfssd, pour, ssd
 from damp.methods.trained import salun
 from damp.operators import find
+from tests.damp.methods.by_hand import softmax
 
 RNG = np.random.default_rng(0)
 WEIGHT = RNG.normal(size=(3, 4))
@@ -43,11 +44,6 @@ def job(**changed: Any) -> methods.Job:
         "seed": 3,
     }
     return methods.Job(**(given | changed))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
 
 
 def close(ours: torch.Tensor, expected: Any, tolerance: float = 1e-6) -> None:

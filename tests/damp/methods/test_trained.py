@@ -26,6 +26,7 @@ from damp.methods.trained import (
     unsc,
     unsir,
 )
+from tests.damp.methods.by_hand import softmax
 
 RATE, DECAY, MOMENTUM = 0.1, 5e-4, 0.9
 WEIGHT = np.array([[0.5, -0.2], [0.1, 0.4], [-0.3, 0.2]])
@@ -49,11 +50,6 @@ def job(**changed: Any) -> methods.Job:
         "seed": 3,
     }
     return methods.Job(**(given | changed))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
 
 
 def gradient(weight: np.ndarray, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:

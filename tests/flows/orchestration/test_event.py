@@ -24,7 +24,7 @@ from flows.cli import demo
 from flows.state import journal
 from flows.steps.table import STEPS
 from tests.flows.conftest import Damp, contents
-from tests.flows.world import EVENT, World
+from tests.flows.world import EVENT, World, until_signature
 
 STATUS_KEYS = {
     "id",
@@ -254,10 +254,8 @@ def test_another_model_is_not_the_one_that_was_judged(world: World, damp: Damp) 
 def test_a_ledger_that_was_cut_short_does_not_hold_the_statement(
     world: World, damp: Damp, tmp_path: Path
 ) -> None:
-    lines = world.home.ledger.read_text().splitlines(keepends=True)
     cut = tmp_path / "ledger.jsonl"
-    signed = len(lines) - world.kinds()[::-1].index("statement_signed")
-    cut.write_text("".join(lines[: signed - 1]))
+    cut.write_text(until_signature(world.home.ledger, signed=False))
     assert verify(damp, world, "--ledger", cut).code == 1
 
 

@@ -41,7 +41,7 @@ from tests.flows.registry.ways_round import (
     WAYS,
     reaudit,
 )
-from tests.flows.world import EVENT
+from tests.flows.world import EVENT, until_signature
 
 pytestmark = pytest.mark.slow
 
@@ -185,10 +185,7 @@ def test_an_alias_that_was_moved_by_hand_is_put_back(shop: Shop) -> None:
 
 def test_a_version_without_its_promotion_in_the_ledger_is_entered_by_promote(shop: Shop) -> None:
     """As when the policy waits for a sign-off: the event has passed, nobody has promoted it yet."""
-    lines = shop.home.ledger.read_text().splitlines(keepends=True)
-    kinds = [entry["kind"] for entry in Ledger(shop.home.ledger).entries()]
-    signed = len(kinds) - kinds[::-1].index("statement_signed")  # of the attempt that decides
-    shop.home.ledger.write_text("".join(lines[:signed]))
+    shop.home.ledger.write_text(until_signature(shop.home.ledger, signed=True))
     assert shop.problems() == []  # the alias is between its move and its entry: `damp run` goes on
     assert promote.promote(shop.home, NAME, 2).problems == ()
     kinds = [entry["kind"] for entry in Ledger(shop.home.ledger).entries()]

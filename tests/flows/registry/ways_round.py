@@ -26,7 +26,7 @@ from tests.flows.registry.shops import (
     Shop,
 )
 from tests.flows.registry.weights_brought_back import UNDER_ANOTHER_NAME
-from tests.flows.world import EVENT
+from tests.flows.world import EVENT, until_signature
 
 
 def alias_to_the_model_before(shop: Shop) -> int:
@@ -160,10 +160,7 @@ def tags_that_name_other_data(shop: Shop) -> int:
 
 
 def ledger_without_the_statement(shop: Shop) -> int:
-    lines = shop.home.ledger.read_text().splitlines(keepends=True)
-    kinds = [json.loads(line)["kind"] for line in lines]
-    signed = len(kinds) - 1 - kinds[::-1].index("statement_signed")
-    shop.home.ledger.write_text("".join(lines[:signed]))
+    shop.home.ledger.write_text(until_signature(shop.home.ledger, signed=False))
     return 2
 
 

@@ -1,0 +1,279 @@
+"""Mutants that change nothing which could be noticed, with the reason of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EQUIVALENT: Mapping[tuple[str, str], str] = {
+    (
+        "audits/forecast.py:56",
+        "return False -> return None",
+    ): "it is asked in conditions alone, where both are false",
+    (
+        "damp/dense_writer.py:24",
+        "retain - centre -> retain + centre",
+    ): "what it is multiplied with is centred, so that a constant adds nothing",
+    (
+        "damp/low_rank_update.py:62",
+        "best.separability < ENOUGH * first.separability -> "
+        "best.separability <= ENOUGH * first.separability",
+    ): "two measured numbers are never the same to the last digit",
+    (
+        "audits/calibrated.py:20",
+        "True -> False",
+    ): "members and held-out images have one array of shares each: both tuples are pairs",
+    (
+        "audits/calibrated.py:30",
+        "2 -> 3",
+    ): "the initial value of a minimum stands in where there are no images at all, and 3 is two "
+    "or more as well",
+    (
+        "audits/calibrated.py:73",
+        "True -> False",
+    ): "shadows with and without an image are two sides everywhere",
+    (
+        "audits/calibrated.py:82",
+        "True -> False",
+    ): "shadows with and without an image are two sides everywhere",
+    (
+        "audits/controls.py:20",
+        "1.0 -> 2.0",
+    ): "a feature without a spread is 0 once centred, whatever it is divided by",
+    (
+        "audits/controls.py:51",
+        "moved < wanted -> moved <= wanted",
+    ): "a measured distance that equals the wanted one in every bit does not occur",
+    (
+        "audits/controls.py:53",
+        "abs(moved - wanted) <= NEAR * wanted -> abs(moved - wanted) < NEAR * wanted",
+    ): "a measured distance that equals the limit in every bit does not occur",
+    (
+        "audits/controls.py:80",
+        "direction /= direction.norm() -> direction *= direction.norm()",
+    ): "the direction's length falls out where the change is scaled to its norm",
+    (
+        "audits/controls.py:84",
+        "start.ndim > 2 -> start.ndim >= 2",
+    ): "of two axes moving the last to the second place changes nothing",
+    (
+        "audits/discriminant.py:6",
+        "1.0 -> 2.0",
+    ): "a feature without a spread is 0 once centred, whatever it is divided by",
+    (
+        "audits/discriminant.py:46",
+        "(scores[:, own].var(1) + scores[:, rest].var(1)) / 2 -> (scores[:, own].var(1) + "
+        "scores[:, rest].var(1)) * 2",
+    ): "all probes' spreads grow alike: the strongest is the same",
+    (
+        "audits/discriminant.py:50",
+        "2 -> 3",
+    ): "all probes' spreads shrink alike: the strongest is the same",
+    (
+        "audits/discriminant.py:65",
+        "count < width -> count <= width",
+    ): "with as many rows as features either form of the inverse gives the axis",
+    (
+        "audits/discriminant.py:85",
+        "rows - centre -> rows + centre",
+    ): "centred rows sum to 0, so that what is added to the other factor falls out",
+    (
+        "audits/discriminant.py:86",
+        "rows - centre -> rows + centre",
+    ): "centred rows sum to 0, so that what is added to the other factor falls out",
+    (
+        "audits/discriminant.py:106",
+        "0 -> 1",
+    ): "both estimates' retain rows are the same images: only their contributions are replaced",
+    (
+        "audits/discriminant.py:108",
+        "0 -> 1",
+    ): "a figure has the same bounds for every class",
+    (
+        "audits/head_suppression.py:54",
+        "True -> False",
+    ): "two names, two figures",
+    (
+        "audits/reference_independence.py:33",
+        "compared > 0 -> compared >= 0",
+    ): "with no weight compared, none is copied, and 0 is not more than 0",
+    (
+        "audits/regions.py:21",
+        "gap > 0 -> gap >= 0",
+    ): "a gap of 0 has left before",
+    (
+        "audits/regions.py:41",
+        "1.0 -> 2.0",
+    ): "a figure without degrees of freedom has no region and has left before",
+    (
+        "audits/regions.py:82",
+        "1.0 -> 2.0",
+    ): "a figure without degrees of freedom has no region and has left before",
+    (
+        "audits/regions.py:102",
+        "10 -> 11",
+    ): "the bracket of a root may be wider",
+    (
+        "audits/regions.py:104",
+        "1e-06 -> 2e-06",
+    ): "the tolerance of a root, a millionth of a spread, may be twice as large",
+    (
+        "audits/regions.py:105",
+        "low >= high -> low > high",
+    ): "where both limits agree the chance of lying between them is 0 as well",
+    (
+        "audits/regions.py:138",
+        "1.0 -> 2.0",
+    ): "the events exclude each other: their chances never sum to more than 1",
+    (
+        "audits/remainder.py:60",
+        "influence[np.searchsorted(rows, units.rows)] += weight * centred / scale -> "
+        "influence[np.searchsorted(rows, units.rows)] -= weight * centred / scale",
+    ): "all influences change their sign together, and only their products are used",
+    (
+        "audits/triggers.py:11",
+        "True -> False",
+    ): "of each batch there are a least and a greatest value",
+    (
+        "audits/triggers.py:27",
+        "1 -> 2",
+    ): "a single number is broadcast over any number of axes",
+    (
+        "audits/weight_likeness.py:37",
+        "0 -> 1",
+    ): "an initial value of a maximum stands in where there are no numbers, and 1 is small as well",
+    (
+        "audits/weight_likeness.py:42",
+        "correlation_along(own, matrix(other)) >= limit -> correlation_along(own, matrix(other)) "
+        "> limit",
+    ): "a measured correlation that equals the limit in every bit does not occur",
+    (
+        "audits/weight_likeness.py:47",
+        "correlation_along(own, matrix(other)) >= limit -> correlation_along(own, matrix(other)) "
+        "> limit",
+    ): "a measured correlation that equals the limit in every bit does not occur",
+    (
+        "audits/weight_likeness.py:54",
+        "correlation_along(own.T, matrix(other)) >= limit -> correlation_along(own.T, "
+        "matrix(other)) > limit",
+    ): "a measured correlation that equals the limit in every bit does not occur",
+    (
+        "audits/weight_likeness.py:74",
+        "0.0 -> 1.0",
+    ): "both windows' sums begin at the same number, which falls out of their difference",
+    (
+        "audits/weight_likeness.py:120",
+        "alike <= 0.5 -> alike < 0.5",
+    ): "a measured likeness that equals the limit in every bit does not occur",
+    (
+        "audits/weight_likeness.py:127",
+        "alike > (1 + by_chance) / 2 -> alike >= (1 + by_chance) / 2",
+    ): "a measured likeness that equals the limit in every bit does not occur",
+    (
+        "audits/weight_likeness.py:143",
+        "1.0 -> 2.0",
+    ): "a row without a spread is 0 once centred, whatever it is divided by",
+    (
+        "audits/weight_likeness.py:154",
+        "spectra_apart(own, view) < SAME_SPECTRUM -> spectra_apart(own, view) <= SAME_SPECTRUM",
+    ): "a measured distance that equals the limit in every bit does not occur",
+    (
+        "audits/weight_likeness.py:158",
+        "len(upper[0]) < LEAST_ENTRIES -> len(upper[0]) <= LEAST_ENTRIES",
+    ): "no number of rows has 64 pairs",
+    (
+        "audits/weight_likeness.py:159",
+        "0 -> 1",
+    ): "both arrays of places have the same length",
+    (
+        "audits/weight_likeness.py:173",
+        "np.corrcoef(one, two)[0, 1] >= limit -> np.corrcoef(one, two)[0, 1] > limit",
+    ): "a measured correlation that equals the limit in every bit does not occur",
+    (
+        "audits/weight_record.py:42",
+        "True -> False",
+    ): "gradients are taken of the very leaves that are named",
+    (
+        "audits/weight_record.py:55",
+        "True -> False",
+    ): "rows and signs are as many, and cut alike",
+    (
+        "audits/weight_record.py:56",
+        "outputs * part_signs -> outputs / part_signs",
+    ): "signs are 1 or -1: to divide by them is to multiply",
+    (
+        "audits/whitening.py:22",
+        "variances > total * 1e-12 -> variances >= total * 1e-12",
+    ): "a variance that equals a rounded limit in every bit does not occur",
+    (
+        "audits/whitening.py:37",
+        "basis.variances > basis.floor -> basis.variances >= basis.floor",
+    ): "a measured variance that equals the floor in every bit does not occur",
+    (
+        "compliance/documents/study.py:3",
+        "return file -> return None",
+    ): "what is not refused there is None",
+    (
+        "compliance/ledger/checkpoint.py:10",
+        "1 -> 2",
+    ): "so many bytes are read that a note which is too large is seen to be: one beyond the "
+    "limit, or two",
+    (
+        "compliance/signing/signed_note.py:27",
+        "return False -> return None",
+    ): "whether a signature holds is only asked, and None is no yes either",
+    (
+        "compliance/verdict/expected_power.py:43",
+        "True -> False",
+    ): "there is one line for each required row",
+    (
+        "compliance/verdict/expected_power.py:97",
+        "0 -> 1",
+    ): "without rows there is nothing that could be narrower than the widest",
+    (
+        "damp/accumulator.py:4",
+        "True -> False",
+    ): "each group has a size and an end of its own: both lists are as long",
+    (
+        "damp/accumulator.py:42",
+        "features // blocks -> features / blocks",
+    ): "blocks of features are equally wide: their number divides the features",
+    (
+        "damp/layouts.py:16",
+        "feature_axis < 0 -> feature_axis <= 0",
+    ): "the axis of features is 1 or -1",
+    (
+        "damp/layouts.py:17",
+        "0 -> 1",
+    ): "the axis of features is 1 or -1",
+    (
+        "damp/layouts.py:26",
+        "self.axis > features -> self.axis >= features",
+    ): "samples and features on one axis have left before",
+    (
+        "damp/layouts.py:57",
+        "0 -> 1",
+    ): "all rows of a batch have one shape",
+    (
+        "damp/layouts.py:64",
+        "1.0 -> 2.0",
+    ): "of a batch without any spread the noise may have any size: only whether one sample "
+    "differs is looked at",
+    (
+        "damp/methods/closed/fisher.py:36",
+        "True -> False",
+    ): "gradients are taken of the very parameters that are summed",
+    (
+        "damp/methods/closed/lfssd.py:7",
+        "True -> False",
+    ): "gradients are taken of the very parameters that are summed",
+    (
+        "damp/methods/closed/ssd.py:18",
+        "True -> False",
+    ): "inputs and labels of a batch are as many, and cut alike",
+    (
+        "damp/methods/training.py:36",
+        "10000000000.0 -> 20000000000.0",
+    ): "either logit has a chance of 0 in every floating format",
+}
+"""Why a mutant that is alive changes nothing that could be noticed, by its key and its change:
+a module that was changed numbers its mutants anew."""
