@@ -57,27 +57,33 @@ def _tree(name: str, nodes: Sequence[Node]) -> Tree:
 
 
 @click.command()
-@click.argument("version")
+@click.argument("version", metavar="NAME[/VERSION]")
 @as_json
 def promote(version: str, as_json: bool) -> int:
-    """Let NAME@champion point to NAME/VERSION, past every check.
+    """Let NAME@champion point to a version, past every check.
 
+    Without a number, to the newest version that passed its audits.
     Fetches the bytes from the registry, computes their digests, verifies statement, signatures,
     roles and ledger, and only then moves the alias.
 
     \b
     Examples:
-      damp promote digits/2
+      damp promote digits
+      damp promote digits/3
     """
     from flows.operations import promote as gated
     from flows.registry import resolve
     from flows.state.errors import GateError
     from flows.state.settings import prepared
 
-    named = resolve.REFERENCE.fullmatch(version)
-    if named is None or named["version"] is None:
-        raise GateError(f"'{version}' is no version. Write NAME/VERSION, as in digits/3.")
-    champion = gated.promote(prepared(), named["name"], int(named["version"]))
+    named = resolve.PROMOTABLE.fullmatch(version)
+    if named is None:
+        raise GateError(
+            f"'{version}' is no version. Write NAME/VERSION, as in digits/3, or NAME alone for the "
+            "newest version that passed."
+        )
+    number = None if named["version"] is None else int(named["version"])
+    champion = gated.promote(prepared(), named["name"], number)
     line = (
         f"{champion.name}@{resolve.CHAMPION} is version {champion.version} of event "
         f"{champion.event}: weights, statement, signatures and ledger agree."

@@ -35,13 +35,18 @@ from flows.state.files import digest_file
 from flows.state.paths import Attempt, Home
 
 
-def promote(home: Home, name: str, version: int) -> VersionCheck:
+def promote(home: Home, name: str, version: int | None = None) -> VersionCheck:
     """Let the alias `champion` point to a version, and log it: only past all checks.
 
+    Args:
+        home: State folder.
+        name: Of the registered model.
+        version: The number to promote; without one, the newest version that passed its audits.
     Raises:
         GateError: What is wrong with it, all together; nothing was moved.
         BusyError: An event is running on this model.
-        RegistryError: Somebody else has moved the alias meanwhile.
+        RegistryError: No such model or version, none that passed, or somebody else has moved the
+            alias meanwhile.
     """
     if not registry_exists(home):
         raise RegistryError(
@@ -49,7 +54,11 @@ def promote(home: Home, name: str, version: int) -> VersionCheck:
             "with a first model; --home or DAMP_HOME names another state folder."
         )
     with open_registry(home) as registry, ExitStack() as held:
-        candidate = version_of(registry, name, version)
+        if version is None:
+            candidate = resolve.newest_passed(registry, name)
+            version = candidate.number
+        else:
+            candidate = version_of(registry, name, version)
         for lineage in _lineages(home, candidate):
             held.enter_context(locks.lineage(home, lineage))
         before = champion_of(registry, name)

@@ -27,10 +27,11 @@ from flows.state.paths import Home
 
 CHAMPION = "champion"
 """The alias of the model in use."""
-REFERENCE = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,99})"
-    r"(?:@(?P<alias>[A-Za-z][A-Za-z0-9_-]{0,99})|/(?P<version>[1-9][0-9]{0,8}))"
-)
+_NAME = r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,99})"
+_VERSION = r"/(?P<version>[1-9][0-9]{0,8})"
+REFERENCE = re.compile(rf"{_NAME}(?:@(?P<alias>[A-Za-z][A-Za-z0-9_-]{{0,99}})|{_VERSION})")
+PROMOTABLE = re.compile(rf"{_NAME}(?:{_VERSION})?")
+"""NAME/VERSION, or NAME for the newest version that passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,25 @@ def champion_of(registry: ReadRegistry, name: str) -> int | None:
     """The version under the alias `champion`, if there is one."""
     model = registry.model(name)
     return None if model is None else model.aliases.get(CHAMPION)
+
+
+def newest_passed(registry: ReadRegistry, name: str) -> ModelVersion:
+    """The newest version of a model whose verdict is PASSED, by its tags.
+
+    Raises:
+        RegistryError: No such model, none of its versions passed, or tags that damp did not write.
+    """
+    model_of(registry, name)
+    for version in sorted(registry.versions(name), key=lambda each: each.number, reverse=True):
+        try:
+            if version.tags().verdict == "PASSED":
+                return version
+        except TagError as problem:
+            raise damaged_tags(version, problem) from problem
+    raise RegistryError(
+        f"No version of '{name}' has passed its audits, so none can become '{CHAMPION}'. "
+        f"`damp lineage {name}` shows all versions with their verdicts."
+    )
 
 
 def model_of(registry: ReadRegistry, name: str) -> RegisteredModel:

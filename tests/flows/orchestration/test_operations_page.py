@@ -20,6 +20,7 @@ from tests.flows.running import Office, ended, eventually, interrupt
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
+FIRST = "Embedded"
 STAY = {"damp serve": "Ctrl-C ends this", "damp worker": "started!"}
 """Commands that go on until they are interrupted, and what they say once they work."""
 
@@ -80,15 +81,19 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m flows "$@"\n')
     script.chmod(0o755)
     office = Office(Home(folder / ".damp"), {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"})
-    yield Desk(office, folder)
+    desk = Desk(office, folder)
+    # every later section goes on from what the first one leaves, whichever of them is tried
+    for line in sections()[FIRST]:
+        desk.types(line)
+    yield desk
     office.damp("down")
     assert office.nothing_runs()
 
 
-@pytest.mark.parametrize("section", ["Embedded", "One server", "Team", "Backup and restore"])
+@pytest.mark.parametrize("section", [FIRST, "One server", "Team", "Backup and restore"])
 def test_the_commands_of_a_section_do_what_the_page_says(section: str, desk: Desk) -> None:
-    lines = sections()[section]
-    assert lines
+    lines = [] if section == FIRST else sections()[section]
+    assert lines or section == FIRST
     if section == "Team":
         desk.types("damp up")
     for line in lines:
@@ -98,5 +103,5 @@ def test_the_commands_of_a_section_do_what_the_page_says(section: str, desk: Des
 
 
 def test_every_command_block_of_the_page_is_typed_here() -> None:
-    typed = {"Embedded", "One server", "Team", "Backup and restore"}
+    typed = {FIRST, "One server", "Team", "Backup and restore"}
     assert {name for name, lines in sections().items() if lines} == typed

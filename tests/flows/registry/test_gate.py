@@ -27,6 +27,7 @@ from flows.registry import (
     mlflow_registry,
     reaudits,
     registration,
+    resolve,
 )
 from flows.state import keyring, locks
 from flows.state.errors import BusyError, GateError, RegistryError
@@ -328,6 +329,12 @@ def test_the_commands_say_what_is_wrong_and_what_to_do(shop: Shop, damp: Damp) -
     damp("promote", f"{NAME}/1").refused("no event made it", "Nothing was moved")
     assert damp("promote", f"{NAME}/2").code == 0
     assert damp("audit-registry").code == 0
+    shop.alias("champion", 1)
+    # a name alone is its newest version that passed, whatever its number
+    assert damp("promote", NAME, "--json").json()["version"] == 2
+    assert damp("audit-registry").code == 0
+    damp("promote", f"{NAME}@champion").refused("is no version", "NAME alone")
+    damp("promote", "nothing").refused("No model 'nothing' is registered")
 
 
 def test_lineage_is_drawn_as_a_tree(shop: Shop, damp: Damp, tmp_path: Path) -> None:
@@ -341,3 +348,21 @@ def test_lineage_is_drawn_as_a_tree(shop: Shop, damp: Damp, tmp_path: Path) -> N
     assert damp("lineage", NAME, "--svg", picture).code == 0
     assert "<title" in picture.read_text()
     damp("lineage", "nothing").refused("No model 'nothing' is registered")
+
+
+def test_the_newest_version_that_passed_is_neither_the_newest_nor_the_champion(
+    shop: Shop,
+) -> None:
+    later = shop.copied(2)
+    shop.tag(later, "damp.verdict", "INCONCLUSIVE")
+    with shop.registry() as registry:
+        assert resolve.newest_passed(registry, NAME).number == 2
+    shop.tag(2, "damp.verdict", "FAILED")
+    with (
+        shop.registry() as registry,
+        pytest.raises(RegistryError, match=f"No version of '{NAME}' has passed its audits"),
+    ):
+        resolve.newest_passed(registry, NAME)
+    shop.tag(2, "damp.attempt", "first")
+    with shop.registry() as registry, pytest.raises(RegistryError, match="attempt"):
+        resolve.newest_passed(registry, NAME)
