@@ -24,6 +24,8 @@ NATURAL = (
     *("sum_writers", "dense_writer", "sums", "rows"),
 )
 """Modules of `damp` that make the preset `natural` and no other edit."""
+TRAINING = {"renewed": ("flows/models/renewal.py",)}
+"""What makes an edit beside `damp`, by its name."""
 
 
 def source_digest(files: Iterable[Path]) -> str:
@@ -51,9 +53,9 @@ def measuring() -> str:
 
 @cache
 def editing(name: str) -> str:
-    """Of what makes one of our own edits: all of `damp`, and training where it trains."""
+    """Of what makes one of our own edits: all of `damp`, and what trains where it trains."""
     own = (f"damp/{module}.py" for module in NATURAL)
-    files = [*_files(("damp", "flows/models/renewal.py"))]
+    files = _files(("damp", *TRAINING.get(name, ())))
     left_out = set() if name == "natural" else {ROOT / path for path in own}
     return source_digest(file for file in files if file not in left_out)
 
