@@ -42,7 +42,11 @@ MOST_UNSETTLED = 0.5
 """Share of a training step above the first fresh layer of a network without skips, where the recipe
 has not settled: what is drawn anew there wants many epochs, so that the layers below are kept."""
 SHARE_WITH_SKIPS = 1.0
-"""The same where skips run above the first fresh layer: short trainings lose accuracy there."""
+"""Of the recipe's epochs where skips run above the first fresh layer: short trainings lose accuracy
+there."""
+SHARE_WITH_SKIPS_UNSETTLED = 5 / 8
+"""The same where the recipe has not settled: on features that are learnt already a whole recipe
+goes further than it went for the model, and away from where retrained models stand."""
 MOST_OPERATIONS = 0.75
 """Share of a training step above the first fresh layer, where skips run: the last two thirds."""
 FEWEST_OPERATORS = 3
@@ -141,7 +145,7 @@ def start_of(network: nn.Module, inputs: Tensor, *, settled: bool = True) -> Sta
     settled, from the first layer on above which at most half of a training step's operations lie,
     for half of the recipe. Then the layer before the head and the head once more, on the features
     that came of it. With skips: from the first layer on above which at most three quarters of a
-    training step's operations lie, for all of the recipe.
+    training step's operations lie, for all of the recipe, or five eighths where it has not settled.
 
     Args:
         network: Stays as it is.
@@ -174,7 +178,8 @@ def start_of(network: nn.Module, inputs: Tensor, *, settled: bool = True) -> Sta
         return Start(waist=late, last=last, share=SHARE_UNSETTLED, skips=False)
     waist = _first_below(network, above, inputs, MOST_OPERATIONS)
     if waist is not None:
-        return Start(waist=waist, last=None, share=SHARE_WITH_SKIPS, skips=True)
+        share = SHARE_WITH_SKIPS if settled else SHARE_WITH_SKIPS_UNSETTLED
+        return Start(waist=waist, last=None, share=share, skips=True)
     raise ModelError(
         f"Above every layer but the head lie more than {MOST_OPERATIONS:.0%} of the operations: a "
         f"renewed top would cost about what retraining costs. {HINT}"

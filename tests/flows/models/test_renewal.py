@@ -170,11 +170,15 @@ def test_where_the_recipe_has_not_settled_less_starts_afresh_for_longer(
     assert renewed(network, turned, tmp_path).record.trainings[0].start == "conv3"
 
 
-def test_with_skips_the_whole_recipe_runs_above_two_thirds(dataset, tmp_path) -> None:
+def test_with_skips_the_whole_recipe_runs_above_two_thirds_or_less_of_one_that_goes_on(
+    dataset,
+) -> None:
     build = partial(SmallViT, 1, 4, 8, dim=16, heads=2)
     start = renewal.start_of(build(), dataset.train_inputs[:8])
     assert start.skips
     assert (start.waist.name, start.share, start.last) == ("blocks.1", 1.0, None)
+    going_on = renewal.start_of(build(), dataset.train_inputs[:8], settled=False)
+    assert (going_on.waist.name, going_on.share) == (start.waist.name, 5 / 8)
 
 
 class Tied(nn.Module):
