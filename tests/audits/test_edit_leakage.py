@@ -75,3 +75,16 @@ def test_nothing_changed_and_nothing_kept_are_told(world):
     bare = replace(world.model("retrained", knows=False), weights={})
     finding = edit_leakage.audit(world.evidence(bare))
     assert "observe original and candidate with `weights=True`" in finding.reason
+
+
+@pytest.mark.parametrize(("share", "changed"), [(1.0, False), (1.001, True), (0.5, False)])
+def test_a_change_of_a_thousand_millionth_is_none_and_more_is_one(world, share, changed):
+    """An old weight of length 1, moved across it: both norms are exact."""
+    old, new = np.zeros((2, 6, 16))
+    old[0, 0] = new[0, 0] = 1.0
+    new[1, 3] = share * 1e-9
+    original = replace(world.model("original", knows=True), weights={"penultimate": old})
+    model = replace(original, digest="edited", weights={"penultimate": new})
+    answer = edit_leakage._at(world.evidence(model, original=original), "penultimate")
+    assert isinstance(answer, dict) is changed
+    assert changed or answer == "nothing was changed there"

@@ -112,3 +112,19 @@ def test_a_linear_head_is_observed_with_its_bias_or_with_none(bias) -> None:
         inputs @ head.weight.T + head.bias, net(rows).detach().numpy(), atol=1e-5
     )
     assert bool(head.bias.any()) is bias
+
+
+@pytest.mark.parametrize(
+    ("fresh", "unseen", "passes"), [(0, 0, 1.0), (9, 0, 1.2), (0, 18, 1.4), (9, 18, 1.6)]
+)
+def test_passes_are_counted_in_those_over_the_rows_of_both_sides(
+    net, images, fresh, unseen, passes
+):
+    more = {
+        name: torch.randn(count, 1, 8, 8)
+        for name, count in (("fresh", fresh), ("unseen", unseen))
+        if count
+    }
+    observation = observe(net, images[:15], images, digest="d", **more)
+    assert observation.passes["observe"] == pytest.approx(passes)
+    assert observation.passes["relearning"] == 0.0

@@ -477,6 +477,8 @@ def test_the_share_of_a_move_is_where_nothing_is_left_above(zero):
     assert natural._share(lambda share: 2 - share) == 1.0
     assert natural._share(lambda share: 1 - share) == 1.0
     assert natural._share(lambda share: -1.0) == pytest.approx(0, abs=2**-12)
+    # at the goal to the last bit is there: no larger share is needed
+    assert natural._share(lambda share: 0.5 - share) < 0.5
 
 
 def test_the_heads_cut_is_a_share_of_what_was_learnt():

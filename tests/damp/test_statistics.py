@@ -278,6 +278,8 @@ def test_rows_wait_for_their_block():
     empty = Accumulator(2, 1, ((0,), (1,)), 2, torch.device("cpu")).freeze()
     assert empty.pivot.tolist() == [0, 0]
     assert empty.present == ()
+    alone = Accumulator(2, 1, ((0,),), 1, torch.device("cpu")).freeze()
+    assert alone.pivot.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("samples", "finite"), [(0.0, True), (np.inf, False), (np.nan, False)])

@@ -168,3 +168,12 @@ def test_shadows_come_in_pairs_from_eight_on(tmp_path: Path, count: int, allowed
         return
     with pytest.raises(PolicyError, match="an even number from 8"):
         load_policy(written(tmp_path, text))
+
+
+def test_outside_is_tested_at_the_policys_own_level_in_each_attempt(example: ModuleType) -> None:
+    policy = example.policy()
+    assert policy.outside_at == policy.alpha
+    attempt = policy.at_level(policy.alpha / 4)
+    assert (attempt.alpha, attempt.outside_at) == (policy.alpha / 4, policy.alpha)
+    again = attempt.at_level(policy.alpha / 8)
+    assert (again.alpha, again.outside_at) == (policy.alpha / 8, policy.alpha)

@@ -212,3 +212,12 @@ def test_a_body_of_another_form_is_a_problem_of_its_event_only() -> None:
     every = states.events([*own, *entries_of(event="e2")])
     assert "attempt is no int" in every["e1"].problem
     assert every["e2"].problem == ""
+
+
+@pytest.mark.parametrize("kind", ["attempt_started", "plan_registered"])
+def test_an_entry_of_the_same_attempt_does_not_open_it_again(kind: str) -> None:
+    own = entries_of("attempt_started", "attempt_closed", kind)
+    event = states.current(own, "e1")
+    assert (event.problem, event.attempt, event.attempt_closed) == ("", 1, True)
+    another = states.current(entries_of("attempt_started", (kind, {"attempt": 2})), "e1")
+    assert (another.attempt, another.attempt_closed) == (2, False)
