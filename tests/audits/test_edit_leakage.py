@@ -88,3 +88,17 @@ def test_a_change_of_a_thousand_millionth_is_none_and_more_is_one(world, share, 
     answer = edit_leakage._at(world.evidence(model, original=original), "penultimate")
     assert isinstance(answer, dict) is changed
     assert changed or answer == "nothing was changed there"
+
+
+def test_the_picture_has_each_depth_with_four_digits(world):
+    model = edited(world, np.random.default_rng(1).normal(size=(6, 16)))
+    finding = edit_leakage.audit(world.evidence(model))
+    values = {m.name: m.value for m in finding.measurements}
+    assert finding.series == {
+        figure: {
+            "depths": ["penultimate"],
+            "candidate": [round(values[f"edit_leakage.{figure}@penultimate"], 4)],
+        }
+        for figure in ("difference", "null_space")
+    }
+    assert all(len(str(abs(v))) > 6 for v in values.values())

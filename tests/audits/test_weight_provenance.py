@@ -330,3 +330,38 @@ def test_shares_are_of_the_numbers_of_the_weights_that_count(world):
     assert weight_provenance._copied_share(same, []) == 0.0
     bare = world.evidence(models[2], original=models[2])
     assert weight_provenance._kept_share(bare) == 0.0
+
+
+def test_units_below_a_ten_thousandth_are_idle_with_all_their_numbers(world):
+    """Of units of ten numbers each; whole numbers are idle where nobody else has them."""
+    own = world.model("original", knows=True)
+    effects = np.array([0.0, 0.9e-4, 1e-4, 1.1e-4, 0.5])
+    record = WeightRecord(
+        tensors={
+            "a": np.ones((5, 10)),
+            "tied": np.ones((5, 10)),
+            "count": np.array([1, 2, 3]),
+            "other": np.array([4, 5]),
+        },
+        effects={"a": effects},
+        triggered={},
+    )
+    theirs = replace(record, tensors={**record.tensors, "other": np.array([4, 6])})
+    candidate = replace(own, digest="candidate", record=record)
+    evidence = world.evidence(candidate, original=replace(own, record=theirs))
+    evidence = replace(evidence, references=())
+    idle = weight_provenance._idle(evidence, candidate)
+    assert idle == {"a": 20, "other": 2}
+    assert {type(count) for count in idle.values()} == {int}
+    assert weight_provenance._idle_share(evidence, candidate) == pytest.approx(22 / 105)
+    assert weight_provenance._share({}, {}) == 0.0
+
+
+def test_a_change_of_a_millionth_is_rounding(world):
+    """A weight of length 1, moved across it: both norms are exact."""
+    before = np.zeros((4, 4))
+    before[0, 0] = 1.0
+    for share, differs in ((1.0, False), (1.001, True)):
+        after = before.copy()
+        after[1, 2] = share * 1e-6
+        assert weight_provenance._differs(before, after) is differs

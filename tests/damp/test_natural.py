@@ -281,19 +281,16 @@ def in_both_precisions(residual):
     return model.state_dict(), one.state_dict(), other.state_dict()
 
 
-def test_float32_and_float64_agree(residual, monkeypatch):
-    monkeypatch.setattr(gated_writing, "SCATTERED", 0.0)
-    _, one, other = in_both_precisions(residual)
-    for (name, a), b in zip(one.items(), other.values(), strict=True):
-        torch.testing.assert_close(a.double(), b.double(), rtol=1e-2, atol=1e-3, msg=name)
-
-
-def test_float32_and_float64_agree_where_samples_scatter(residual):
-    """Beside what was changed: a gate that hangs on the last digit opens for a row or does not."""
+@pytest.mark.parametrize(("scattered", "apart"), [(0.0, 0.005), (None, 0.03)])
+def test_float32_and_float64_agree_beside_what_was_changed(residual, monkeypatch, scattered, apart):
+    """Less where samples scatter: a gate that hangs on the last digit opens for a row or does not,
+    and which of them do differs from processor to processor, as the training before does."""
+    if scattered is not None:
+        monkeypatch.setattr(gated_writing, "SCATTERED", scattered)
     before, one, other = in_both_precisions(residual)
     for name, a in one.items():
         changed = (a - before.get(name, torch.zeros_like(a))).double().norm()  # some biases are new
-        assert float((a.double() - other[name]).norm()) <= 0.01 * float(changed) + 1e-6, name
+        assert float((a.double() - other[name]).norm()) <= apart * float(changed) + 1e-6, name
 
 
 def stood_in(model, batches, reason, **options):

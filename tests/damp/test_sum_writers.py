@@ -387,3 +387,18 @@ def test_what_a_class_holds_is_read_about_the_reference_at_each_position():
     term = spread_term(writes, expected, like)
     assert term.shape == like.shape
     torch.testing.assert_close(term[2, 3, 0, 1], writes[3] @ expected[2, :, 1])
+
+
+def test_a_separability_of_nothing_counts_as_a_billionth_of_a_thousandth():
+    """At half of that a class has half of its residual to lose, however little there is."""
+    shares = []
+    approach(
+        torch.zeros(1).double(),
+        torch.zeros(1).double(),
+        torch.tensor([5e-13]).double(),
+        step_from=lambda z, share: shares.append(float(share[0])) or 0 * z,
+        written=lambda z, step: z,
+        separability=lambda z: z,
+        rounds=1,
+    )
+    assert shares == pytest.approx([0.5])

@@ -299,3 +299,15 @@ def test_mangled_proofs_are_refused_in_words(
             except NoteError:
                 continue
             assert checked == whole
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 999])
+def test_a_note_that_is_too_large_is_refused_for_that(
+    tmp_path: Path, key: SigningKey, ledger: Ledger, beyond: int
+) -> None:
+    note = signed(ledger, key).encode()
+    file = tmp_path / "note"
+    file.write_bytes(b"x" * (signed_note.LARGEST + beyond - len(note)) + note)
+    with pytest.raises(NoteError) as refused:
+        checkpoint.load(file, Trust(keys={}))
+    assert ("larger than 65536 bytes" in str(refused.value)) is (beyond > 0)
