@@ -102,3 +102,19 @@ def test_the_picture_has_each_depth_with_four_digits(world):
         for figure in ("difference", "null_space")
     }
     assert all(len(str(abs(v))) > 6 for v in values.values())
+
+
+def test_the_sign_is_chosen_on_one_half_and_the_area_is_of_the_other(world):
+    """By pairs: a direction and its opposite tell the same."""
+    evidence = world.evidence()
+    features = world.model("original", knows=True).features["penultimate"]
+    direction = np.random.default_rng(4).normal(size=16)
+    scores = features @ direction
+    own = world.test_labels == FORGET
+    chosen = evidence.rng("edit_leakage").permutation(len(own)) % 2 == 0
+    gap = scores[own & chosen].mean() - scores[~own & chosen].mean()
+    ours, others = (np.sign(gap) * scores[rows & ~chosen] for rows in (own, ~own))
+    expected = (ours[:, None] > others).mean()
+    for sign in (1.0, -1.0):
+        estimate = edit_leakage._separation(evidence, features, sign * direction)
+        assert estimate.value == pytest.approx(expected)

@@ -14,6 +14,7 @@ import damp
 from damp import gated_writing, natural, natural_edit
 from damp.catalogue import PRESETS
 from damp.natural_edit import NaturalDepth
+from damp.natural_share import RowGeometry
 from flows.models.small_nets import SmallCNN
 from tests.damp.test_sum_writers import Residual
 
@@ -544,3 +545,76 @@ def test_samples_that_differ_by_rounding_are_alike(spread, alike):
         reason = natural._rows_obstacle(case, rows)
     said = "the samples to keep are all alike before the last layer"
     assert (reason == said) is alike
+
+
+def standardised_layers():
+    """A norm lies between the layer that is moved and its rectifier: it adds to what is moved."""
+    body = (nn.Flatten(), nn.Linear(128, 24), nn.ReLU(), nn.Linear(24, 12), nn.BatchNorm1d(12))
+    return nn.Sequential(*body, nn.ReLU(), nn.Linear(12, 4))
+
+
+@pytest.mark.parametrize("make", [standardised_layers, Residual, lambda: SmallCNN(2, 4, width=4)])
+@pytest.mark.parametrize("forget", [[1], [0, 2]])
+def test_what_is_told_of_the_last_depth_is_what_the_edited_network_shows(trained, make, forget):
+    """Its features before the head, of all rows that were kept, by hooks of the test's own."""
+    model, batches = trained(make)
+    edited = damp.forget(model, batches, forget=forget, preset="natural")
+    inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    assert edited.natural.rows == len(labels)
+    shown = []
+    for network in (model, edited.unretired):
+        head = network.get_submodule(edited.mended)
+        kept = []
+        handle = head.register_forward_pre_hook(lambda _, given, kept=kept: kept.append(given[0]))
+        with torch.no_grad():
+            network(inputs)
+        handle.remove()
+        shown.append(RowGeometry.from_rows(kept[0].double(), labels, forget).separability)
+    last = edited.natural.depths[-1]
+    assert last.before == pytest.approx(shown[0].tolist(), rel=1e-3)
+    # cells of a map stand for its positions: what is told there is near
+    near = 1e-3 if len(last.layers) == 1 and "conv" not in last.layers[0] else 0.15
+    assert last.after == pytest.approx(shown[1].tolist(), rel=near, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("dense", "share", "stay"),
+    [
+        (False, (0.5, 0.9), False),
+        (False, (1.0, 0.96), False),
+        (False, (1.0, 0.98), True),
+        (True, (0.5, 0.9), True),
+    ],
+)
+def test_rows_are_scattered_where_a_class_is_not_natural_and_no_layer_is_moved(dense, share, stay):
+    """Within three per cent is natural."""
+    places = (torch.ones(2, 3), torch.zeros(2, 3))
+    goal = SimpleNamespace(share=torch.tensor(share), places=places)
+    chosen = natural._places(SimpleNamespace(dense=dense), goal)
+    assert chosen is (None if stay else places)
+
+
+@pytest.mark.parametrize(
+    ("own", "use", "skip", "words"),
+    [
+        ({}, {}, (), None),
+        ({}, {}, ("fc",), "its last layer is named in `skip`"),
+        ({}, {}, ("f",), None),
+        ({"layer": nn.Conv2d(4, 4, 1)}, {}, (), "no linear map of its own"),
+        ({"sharing": ("other",)}, {}, (), "no linear map of its own"),
+        ({}, {"calls": 2}, (), "no linear map of its own"),
+        ({}, {"bias_applied": torch.tensor([True, False])}, (), "not applied unmodified"),
+        ({"features": natural.WIDEST}, {}, (), None),
+        ({"features": natural.WIDEST + 1}, {}, (), f"above {natural.WIDEST}"),
+        ({"outputs": 8}, {}, (), None),
+        ({"outputs": 9}, {}, (), "reads 8 features, fewer than the 9 classes"),
+    ],
+)
+def test_a_head_is_a_linear_layer_of_its_own_that_is_neither_too_wide_nor_too_narrow(
+    own, use, skip, words
+):
+    operator = {"name": "fc", "layer": nn.Linear(8, 4), "sharing": (), "features": 8, "outputs": 4}
+    given = {"calls": 1, "bias_applied": torch.tensor([True, True])} | use
+    head = SimpleNamespace(operator=SimpleNamespace(**operator | own), **given)
+    reason = natural._head_obstacle(head, skip)
+    assert reason is None if words is None else words in reason
