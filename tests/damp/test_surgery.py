@@ -496,3 +496,32 @@ def test_what_was_written_is_told_as_the_share_of_separability_that_is_gone(laye
         assert (each.residual, each.statistics) == (0.25, "capped")
     assert writer.relative_change == pytest.approx(0.5)
     assert head.relative_change == pytest.approx(2.0)
+
+
+def test_writing_against_a_class_is_told_by_its_layers_and_takes_its_rows_on_any_pass(
+    layered, clouds, split
+):
+    inputs, labels = clouds()
+    batches, layered = split(inputs.float(), labels), layered.float()
+    measured = damp.measure(layered, batches)
+    edits = [
+        damp.forget(layered, batches, forget=1, preset="natural", measured=given)
+        for given in (None, measured)
+    ]
+    for edited in edits:
+        assert (edited.stand_in, edited.stand_in_reason, edited.rewritten) == (None, None, None)
+        assert edited.natural.rows == edited.samples == 160
+        (depth,) = edited.natural.depths
+        assert (depth.layers, edited.natural.head, edited.mended) == (("2",), "4", "4")
+        assert [edit.name for edit in edited.operators] == ["2", "4"]
+        own = edited.unretired
+        assert torch.equal(own[0].weight, layered[0].weight)
+        for edit, place in zip(edited.operators, (2, 4), strict=True):
+            expected = moved(layered[place].weight, own[place].weight)
+            assert edit.relative_change == pytest.approx(expected)
+    one, other = (edited.unretired for edited in edits)
+    for first, second in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+    # without data nothing is written: it is refused before
+    with pytest.raises(damp.errors.BadBatches):
+        damp.forget(layered, None, forget=1, preset="natural", measured=measured)
