@@ -6,6 +6,7 @@ import copy
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,8 @@ import damp
 from damp import gated_writing, natural, natural_edit
 from damp.catalogue import PRESETS
 from damp.natural_edit import NaturalDepth
-from damp.natural_share import RowGeometry
+from damp.natural_share import RowGeometry, discriminability
+from damp.operators import find
 from flows.models.small_nets import SmallCNN
 from tests.damp.test_sum_writers import Residual
 
@@ -618,3 +620,87 @@ def test_a_head_is_a_linear_layer_of_its_own_that_is_neither_too_wide_nor_too_na
     head = SimpleNamespace(operator=SimpleNamespace(**operator | own), **given)
     reason = natural._head_obstacle(head, skip)
     assert reason is None if words is None else words in reason
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.6])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_head_is_fitted_to_the_logits_of_the_rows_to_keep_and_cut(clouds, brute, cut, bias):
+    """By least squares in numpy; rows that are to go answer with the mean of those that stay."""
+    rows, labels = clouds(3, 6, (7,), 40)
+    head = nn.Linear(7, 6, bias=bias).double()
+    logits = rows @ torch.randn(7, 6).double() + torch.randn(6).double()
+    before = copy.deepcopy(head)
+    (operator,) = find(head)[0]
+    case = SimpleNamespace(
+        head=SimpleNamespace(operator=operator), forget=(4, 1), retired=(2,), model=head
+    )
+    with torch.no_grad():
+        natural._fit_head(case, rows, labels, logits, cut=cut)
+    x, y = rows.numpy(), labels.numpy()
+    inside = ~np.isin(y, (4, 1))
+    first, shift = before.weight.detach().numpy(), 0.0
+    if bias:
+        shift = before.bias.detach().numpy()
+    lacks = logits.numpy()[inside] - (x[inside] @ first.T + shift)
+    centred = x[inside] - x[inside].mean(0)
+    ridge = 1e-3 * np.mean(centred.var(0)) * len(centred)
+    more = np.linalg.solve(
+        centred.T @ centred + ridge * np.eye(7), centred.T @ (lacks - lacks.mean(0))
+    ).T
+    weight = first + more
+    shift = shift + lacks.mean(0) - more @ x[inside].mean(0)
+    kept = [0, 3, 5]
+    own, own_shift = weight[kept].mean(0), shift[kept].mean(0)
+    projector, reference = brute.mixture(x, y, [4, 1], strength=cut)
+    weight, shift = weight - weight @ projector, shift + weight @ projector @ reference
+    weight[[1, 4]], shift[[1, 4]] = own, own_shift
+    weight[2] = first[2]  # left before: as it was
+    shift[2] = before.bias.detach().numpy()[2] if bias else 0.0
+    np.testing.assert_allclose(head.weight.detach().numpy(), weight, atol=1e-6)
+    np.testing.assert_allclose(head.bias.detach().numpy(), shift, atol=1e-6)
+
+
+def test_a_class_is_as_far_above_its_goal_as_the_larger_of_two_measures_says(clouds):
+    rows, labels = clouds(3, 5, (4,), 60)
+    separability = RowGeometry.from_rows(rows, labels, [1, 3]).separability
+    apart = discriminability(rows, labels, [1, 3])
+    goal = SimpleNamespace(goal=separability / torch.tensor([2.0, 0.5]), apart=apart / 1.5)
+    expected = (np.log(2.0) + np.log(1.5)) / 2
+    assert natural._excess(rows, labels, [1, 3], goal) == pytest.approx(expected)
+    # a goal of nothing counts as a millionth
+    nothing = SimpleNamespace(goal=0 * separability, apart=0 * apart)
+    largest = torch.maximum(separability, apart)
+    expected = float(np.log(largest.numpy() * 1e6).mean())
+    assert natural._excess(rows, labels, [1, 3], nothing) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "places", "last", "earlier", "dense", "first"),
+    [
+        # the stem's rectifier, two in each block: those of the block sums are 2, 4 and 6
+        (Residual, [2, 4, 6], ["blocks.2.conv2"], (5, ["blocks.2.conv1"], 1), False, [2, 4, 6, 5]),
+        (lambda: SmallCNN(2, 4, width=4), None, ["fc1"], None, True, None),
+    ],
+)
+def test_what_is_written_and_where_follows_from_the_network(
+    trained, make, places, last, earlier, dense, first
+):
+    model, batches = trained(make)
+    case = natural.plan_naturally(model, model, batches, batches[0][0], [1], [3])
+    assert [writer.operator.name for writer in case.last.writers] == last
+    assert (case.forget, case.retired, case.dense) == ((1,), (3,), dense)
+    keeper = case.first_keeper()
+    assert keeper.caps.tolist()[3] == 0
+    written = case.earlier or case.last
+    assert [op.name for op in keeper.operators] == [w.operator.name for w in written.writers]
+    if places is not None:
+        assert [place.place for place in case.sums] == places
+        assert (case.earlier.place, [w.operator.name for w in case.earlier.writers]) == earlier[:2]
+        assert case.earlier.side == earlier[2]
+        assert list(keeper.places) == first
+    again = case.keeper([case.last], case.last)
+    assert again.places == (case.last.place,)
+    assert [op.name for op in again.operators] == last
+    assert sum(len(labels) for _, labels in case.read()) == 180
+    spared = natural.plan_naturally(model, model, batches, batches[0][0], [1], [], last)
+    assert "no layer of its own weight and bias" in spared
