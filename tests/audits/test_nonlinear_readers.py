@@ -13,7 +13,6 @@ from audits import discriminant, linear_probe, mlp_probe, second_moments, unit_p
 from audits.equivalence import equivalence
 from audits.errors import NotConverged
 from audits.estimates import compare
-from audits.observation import Head
 
 READERS = {
     "second_moments": second_moments,
@@ -297,31 +296,3 @@ def test_every_row_is_scored_by_networks_that_were_fitted_without_it():
         ]
         expected[fold == number] = (answers[0] + answers[1])[fold == number] / 2
     assert ours == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("width", "varying", "words"),
-    [(4, 4, ""), (4, 2, ""), (4, 1, "fewer than two of its units vary"), (5, 4, "reads 4 units")],
-)
-def test_pairs_need_the_units_of_the_head_and_two_that_vary(width, varying, words):
-    features = np.ones((9, width))
-    features[:, :varying] = np.random.default_rng(0).normal(size=(9, varying))
-    head = Head(weight=np.ones((3, 4)), bias=np.zeros(3))
-    why = unit_pairs._unusable(head, features)
-    assert why == "" if not words else words in why
-    assert "is not linear" in unit_pairs._unusable(None, features)
-
-
-def test_the_least_used_units_move_a_softmax_least_and_dead_ones_are_none():
-    rng = np.random.default_rng(1)
-    features = rng.normal(size=(50, 6)) * np.array([1.0, 2.0, 0.0, 0.1, 5.0, 1.0])
-    weight = rng.normal(size=(3, 6))
-    weight[:, 4] = 7.0  # the same for every class: a softmax does not see it
-    use = [
-        np.linalg.norm(weight[:, j] - weight[:, j].mean()) * features[:, j].std() for j in range(6)
-    ]
-    ranked = [j for j in np.argsort(use) if j != 2]
-    assert ranked[0] == 4
-    for units in (1, 3, 9):
-        chosen = unit_pairs.least_used(weight, features, units)
-        assert chosen.tolist() == sorted(ranked[:units])
