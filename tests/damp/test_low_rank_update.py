@@ -324,6 +324,8 @@ def test_the_usual_response_is_the_median_of_what_responds_at_all():
     # above a thousandth of the largest: 1 and .0011, whose lower median is .0011
     assert _usual(response).flatten().tolist() == pytest.approx([0.0011, 0.0, 0.0])
     assert _usual(torch.tensor([[3.0, 2.0, 1.0]])).tolist() == [[2.0]]
+    # however little that is
+    assert _usual(1e-6 * response).flatten().tolist() == pytest.approx([0.0011e-6, 0.0, 0.0])
 
 
 def reads(name, **facts):
