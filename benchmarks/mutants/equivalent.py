@@ -339,6 +339,25 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "damp/sum_writers.py:52",
         "float(share.max()) < ENOUGH -> float(share.max()) <= ENOUGH",
     ): "one less a number below 1 is a multiple of 2^-53, and .03 as a floating number is none",
+    ("damp/accumulator.py:34", "0 -> 1"): "without a pivot no row was added: all sums are 0",
+    (
+        "audits/augmentation.py:66",
+        "torch.rand(()) < 0.5 -> torch.rand(()) <= 0.5",
+    ): "of 2^24 numbers that are drawn alike one is .5: on either side of it is a half",
+    ("damp/gated_writing.py:107", "True -> False"): "groups are made of the classes, one of each",
+    (
+        "compliance/ledger/chain.py:41",
+        "return '' -> return None",
+    ): "it is only asked whether there is a hash, and None is none either",
+    (
+        "audits/membership.py:27",
+        "return False -> return None",
+    ): "whether a shadow converged is only asked, and None is no yes either",
+    ("damp/waist.py:2", "0 -> 1"): "of the image of noise only the shape counts",
+    (
+        "audits/few_shot.py:52",
+        "1 -> 2",
+    ): "numpy takes any negative size for the one that is to be worked out",
 }
 """Why a mutant that is alive changes nothing that could be noticed, by its key and its change:
 a module that was changed numbers its mutants anew."""

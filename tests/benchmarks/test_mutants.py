@@ -183,6 +183,8 @@ def test_a_mutant_that_changes_nothing_is_told_with_its_reason_and_not_counted()
     figures = report.figures([explained, noticed, missed], drawn=3, seed=1)
     assert (figures["killed"], figures["alive"], figures["of_them_equivalent"]) == (1, 2, 1)
     assert figures["share_killed"] == 0.5  # of the two that change anything
+    assert figures["command"] == 'make bench-mutants ARGS="--seed 1"'
+    assert report.figures([], drawn=0, seed=report.SEED)["command"] == "make bench-mutants"
     page = report.page(figures, [explained, noticed, missed])
     assert page.count(why) == 1
     assert "50.0% of those that change anything" in page
