@@ -229,3 +229,11 @@ def test_a_head_that_reads_the_same_for_every_image_is_still_the_head():
     observation = observe(net.eval(), rows, rows, digest="d")
     assert observation.features["penultimate"].tolist() == np.zeros((6, 5)).tolist()
     np.testing.assert_array_equal(observation.head.weight, net[4].weight.detach().numpy())
+
+
+def test_five_depths_are_kept_where_nobody_says_how_many():
+    net, rows = deep_net(9), torch.randn(5, 4)
+    assert list(observe(net, rows, rows, digest="d").features) == list(
+        observe(net, rows, rows, digest="d", depths=5).features
+    )
+    assert len(observe(net, rows, rows, digest="d").features) == 5

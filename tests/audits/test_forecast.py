@@ -137,6 +137,10 @@ def test_a_figure_without_a_spread_to_go_by_stays_as_it_is() -> None:
         figure(replace(budget(PART), members=2), null=(0.5, 0.5)), references=9, images=2.0
     )
     assert alike.null == pytest.approx((0.5,) * 9)
+    # of no spread the images have no share: the baseline's error falls with the models alone
+    assert alike.budget is not None
+    assert alike.budget.baseline is not None
+    assert alike.budget.baseline.candidate == pytest.approx(stdev(NULL) ** 2 / 5 * 2 / 9)
 
 
 BOUNDS = Bounds(below=0.14, above=0.14)

@@ -320,6 +320,9 @@ def test_channels_below_a_thousandth_of_the_usual_factor_are_weak():
     low = Writer(operator=None, factor=torch.tensor([1.0, -2.0, 0.0011, -0.0009, 3.0]))
     assert weak_channels([low]).tolist() == [False, False, False, True, False]
     assert weak_channels([low, other]).tolist() == [True, False, False, True, False]
+    # of a usual factor of 100 a thousandth is .1
+    strong = Writer(operator=None, factor=torch.tensor([100.0, -100.0, 0.11, 0.09, 300.0]))
+    assert weak_channels([strong]).tolist() == [False, False, False, True, False]
 
 
 def rectified(channels, side=1):

@@ -115,6 +115,10 @@ def test_bias_shift_and_head_row_by_hand(job: methods.Job) -> None:
     zeroed = head_row.run(job)
     assert not zeroed.head.weight[1].any()  # type: ignore[union-attr, index]
     assert torch.equal(zeroed.head.weight[[0, 2]], job.model.head.weight[[0, 2]])  # type: ignore[union-attr, index]
+    # its bias too, and no other
+    bias = job.model.head.bias.detach().clone()  # type: ignore[union-attr, operator]
+    bias[1] = 0.0
+    assert torch.equal(zeroed.head.bias, bias)  # type: ignore[union-attr]
 
 
 def linear_job(model: nn.Module, inputs: list[list[float]], labels: list[int]) -> methods.Job:

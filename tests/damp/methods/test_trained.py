@@ -94,6 +94,16 @@ def test_l1_sparse_adds_the_sign_of_each_weight() -> None:
     close(l1_sparse.run(job(), gamma=0.02, rate=RATE, epochs=1), stepped(WEIGHT, slope))
 
 
+def test_l1_sparse_weighs_the_norm_less_from_epoch_to_epoch() -> None:
+    """One batch an epoch, in either order: weights of 1, 2/3 and 1/3 of the norm."""
+    weight, speed = WEIGHT, np.zeros_like(WEIGHT)
+    for share in (1.0, 2 / 3, 1 / 3):
+        slope = gradient(weight, KEPT, one_hot(LABELS[KEPT])) + 0.02 * share * np.sign(weight)
+        speed = MOMENTUM * speed + slope + DECAY * weight
+        weight = weight - RATE * speed
+    close(l1_sparse.run(job(), gamma=0.02, rate=RATE, epochs=3), weight)
+
+
 def gone_of_two() -> np.ndarray:
     return np.isin(LABELS, (0, 1))
 
