@@ -358,6 +358,26 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "audits/few_shot.py:52",
         "1 -> 2",
     ): "numpy takes any negative size for the one that is to be worked out",
+    (
+        "damp/residuals.py:16",
+        "matrix.shape[0] > matrix.shape[1] -> matrix.shape[0] >= matrix.shape[1]",
+    ): "of a square matrix too the triangle gives the lengths that the matrix gives",
+    (
+        "damp/methods/trained/unsir.py:21",
+        "1 -> 2",
+    ): "of the rows only the type and the place are taken",
+    (
+        "audits/head_suppression.py:13",
+        "return '' -> return None",
+    ): "it is only asked whether there is an obstacle",
+    (
+        "damp/tracing.py:2",
+        "True -> False",
+    ): "there are two runs, and a small batch is two tensors",
+    (
+        "damp/low_rank_update.py:58",
+        "now.kept > KEPT * first.kept -> now.kept >= KEPT * first.kept",
+    ): "a measured distance that equals the limit in every bit does not occur",
 }
 """Why a mutant that is alive changes nothing that could be noticed, by its key and its change:
 a module that was changed numbers its mutants anew."""
