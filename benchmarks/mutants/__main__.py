@@ -14,7 +14,6 @@ from benchmarks.mutants import mutation, own_tests, report, trial, warm
 from benchmarks.mutants.mutation import Mutation
 from benchmarks.mutants.trial import Trial
 
-SEED = 16
 COUNT = 200
 DECIDING = (
     "compliance/verdict",
@@ -73,7 +72,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT, help="how many to draw")
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--seed", type=int, default=report.SEED)
     parser.add_argument("--under", action="append", default=[], help="a folder; repeatable")
     parser.add_argument("--minutes", type=float, help="stop after the mutant that ends then")
     asked = parser.parse_args()

@@ -274,6 +274,110 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "damp/methods/training.py:36",
         "10000000000.0 -> 20000000000.0",
     ): "either logit has a chance of 0 in every floating format",
+    (
+        "audits/novel_class_null.py:56",
+        "True -> False",
+    ): "scores and held-out rows are two of each, one for each group",
+    ("audits/finetuning.py:36", "True -> False"): "images and classes are as many, and cut alike",
+    (
+        "audits/forecast.py:39",
+        "True -> False",
+    ): "budgets with another number of parts have been left out",
+    ("audits/membership.py:96", "True -> False"): "there is one centre for each pair",
+    ("audits/membership.py:98", "True -> False"): "there is one centre for each pair",
+    ("damp/costing.py:6", "True -> False"): "there is one ramp for each first reader",
+    ("damp/costing.py:17", "True -> False"): "a mixture has one weight for each class to keep",
+    ("damp/natural.py:67", "True -> False"): "a depth has one number of each kind for each class",
+    (
+        "damp/natural.py:100",
+        "True -> False",
+    ): "the values are taken from the chain, one for each sum",
+    ("damp/natural.py:102", "True -> False"): "a goal has one number of each kind for each class",
+    (
+        "damp/patch_cut.py:76",
+        "True -> False",
+    ): "of targets and of prototypes to keep there is one for each quarter",
+    (
+        "damp/statistics.py:3",
+        "True -> False",
+    ): "there is one share for each group of classes, and one matrix",
+    (
+        "damp/statistics.py:41",
+        "True -> False",
+    ): "there is one share for each group of classes, and one sketch",
+    ("damp/surgery.py:40", "True -> False"): "a depth has one number of each kind for each class",
+    (
+        "damp/methods/trained/salun.py:12",
+        "True -> False",
+    ): "gradients are taken of the very parameters that are summed",
+    (
+        "damp/methods/closed/leace.py:17",
+        "1.0 -> 2.0",
+    ): "the plan goes to `cut` alone, which reads no residual",
+    (
+        "compliance/verdict/judging.py:53",
+        "0.0 -> 1.0",
+    ): "a rule with an overshoot and no remainder is refused by the policy, so that there is one",
+    (
+        "damp/projection.py:0",
+        "1 -> 2",
+    ): "how many rows are held at once changes what is held, and no number",
+    (
+        "damp/projection.py:1",
+        "17 -> 18",
+    ): "how many rows are held at once changes what is held, and no number",
+    (
+        "audits/statistics.py:92",
+        "1e-09 -> 2e-09",
+    ): "a rate times a number of images is whole or a thousandth away from that: either "
+    "tolerance is far below and above rounding",
+    (
+        "audits/forecast.py:71",
+        "high / low > 1.02 -> high / low >= 1.02",
+    ): "square roots of 64 taken again and again do not give 1.02",
+    (
+        "damp/sum_writers.py:52",
+        "float(share.max()) < ENOUGH -> float(share.max()) <= ENOUGH",
+    ): "one less a number below 1 is a multiple of 2^-53, and .03 as a floating number is none",
+    ("damp/accumulator.py:34", "0 -> 1"): "without a pivot no row was added: all sums are 0",
+    (
+        "audits/augmentation.py:66",
+        "torch.rand(()) < 0.5 -> torch.rand(()) <= 0.5",
+    ): "of 2^24 numbers that are drawn alike one is .5: on either side of it is a half",
+    ("damp/gated_writing.py:107", "True -> False"): "groups are made of the classes, one of each",
+    (
+        "compliance/ledger/chain.py:41",
+        "return '' -> return None",
+    ): "it is only asked whether there is a hash, and None is none either",
+    (
+        "audits/membership.py:27",
+        "return False -> return None",
+    ): "whether a shadow converged is only asked, and None is no yes either",
+    ("damp/waist.py:2", "0 -> 1"): "of the image of noise only the shape counts",
+    (
+        "audits/few_shot.py:52",
+        "1 -> 2",
+    ): "numpy takes any negative size for the one that is to be worked out",
+    (
+        "damp/residuals.py:16",
+        "matrix.shape[0] > matrix.shape[1] -> matrix.shape[0] >= matrix.shape[1]",
+    ): "of a square matrix too the triangle gives the lengths that the matrix gives",
+    (
+        "damp/methods/trained/unsir.py:21",
+        "1 -> 2",
+    ): "of the rows only the type and the place are taken",
+    (
+        "audits/head_suppression.py:13",
+        "return '' -> return None",
+    ): "it is only asked whether there is an obstacle",
+    (
+        "damp/tracing.py:2",
+        "True -> False",
+    ): "there are two runs, and a small batch is two tensors",
+    (
+        "damp/low_rank_update.py:58",
+        "now.kept > KEPT * first.kept -> now.kept >= KEPT * first.kept",
+    ): "a measured distance that equals the limit in every bit does not occur",
 }
 """Why a mutant that is alive changes nothing that could be noticed, by its key and its change:
 a module that was changed numbers its mutants anew."""

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -100,3 +101,22 @@ def test_a_selectivity_of_equal_answers_is_no_certainty(world):
     own = accuracy.accuracies(evidence, evidence.candidate)["accuracy.selectivity"]
     assert own.value == 0
     assert [part.variance() for part in own.parts] == pytest.approx([1 / 60**2, 1 / 300**2])
+
+
+def test_a_selectivity_lies_between_the_worst_and_the_best_and_has_two_groups_of_images():
+    lost = np.array([1.0, 1.0, 0.0, -1.0, 0.0, 1.0])
+    estimate = accuracy._selectivity(lost, lost, np.array([0, 1]), np.array([2, 3, 4, 5]))
+    assert estimate.value == pytest.approx(1.0 - 0.0)
+    assert estimate.bounds == (-1.0, 1.0)
+    assert [part.freedom for part in estimate.parts] == [1, 3]
+
+
+def test_a_class_without_test_rows_has_no_accuracy_and_warns_of_nothing(world):
+    labels = np.where(world.test_labels == 5, 4, world.test_labels)
+    evidence = world.evidence(test_labels=labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shares = accuracy.per_class(evidence, evidence.original)
+    assert np.isnan(shares).tolist() == [False] * 5 + [True]
+    hits = outputs.correct(evidence, evidence.original, masked=())
+    assert shares[4] == pytest.approx(hits[labels == 4].mean())

@@ -75,3 +75,46 @@ def test_nothing_changed_and_nothing_kept_are_told(world):
     bare = replace(world.model("retrained", knows=False), weights={})
     finding = edit_leakage.audit(world.evidence(bare))
     assert "observe original and candidate with `weights=True`" in finding.reason
+
+
+@pytest.mark.parametrize(("share", "changed"), [(1.0, False), (1.001, True), (0.5, False)])
+def test_a_change_of_a_thousand_millionth_is_none_and_more_is_one(world, share, changed):
+    """An old weight of length 1, moved across it: both norms are exact."""
+    old, new = np.zeros((2, 6, 16))
+    old[0, 0] = new[0, 0] = 1.0
+    new[1, 3] = share * 1e-9
+    original = replace(world.model("original", knows=True), weights={"penultimate": old})
+    model = replace(original, digest="edited", weights={"penultimate": new})
+    answer = edit_leakage._at(world.evidence(model, original=original), "penultimate")
+    assert isinstance(answer, dict) is changed
+    assert changed or answer == "nothing was changed there"
+
+
+def test_the_picture_has_each_depth_with_four_digits(world):
+    model = edited(world, np.random.default_rng(1).normal(size=(6, 16)))
+    finding = edit_leakage.audit(world.evidence(model))
+    values = {m.name: m.value for m in finding.measurements}
+    assert finding.series == {
+        figure: {
+            "depths": ["penultimate"],
+            "candidate": [round(values[f"edit_leakage.{figure}@penultimate"], 4)],
+        }
+        for figure in ("difference", "null_space")
+    }
+    assert all(len(str(abs(v))) > 6 for v in values.values())
+
+
+def test_the_sign_is_chosen_on_one_half_and_the_area_is_of_the_other(world):
+    """By pairs: a direction and its opposite tell the same."""
+    evidence = world.evidence()
+    features = world.model("original", knows=True).features["penultimate"]
+    direction = np.random.default_rng(4).normal(size=16)
+    scores = features @ direction
+    own = world.test_labels == FORGET
+    chosen = evidence.rng("edit_leakage").permutation(len(own)) % 2 == 0
+    gap = scores[own & chosen].mean() - scores[~own & chosen].mean()
+    ours, others = (np.sign(gap) * scores[rows & ~chosen] for rows in (own, ~own))
+    expected = (ours[:, None] > others).mean()
+    for sign in (1.0, -1.0):
+        estimate = edit_leakage._separation(evidence, features, sign * direction)
+        assert estimate.value == pytest.approx(expected)

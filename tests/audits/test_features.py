@@ -112,3 +112,128 @@ def test_a_linear_head_is_observed_with_its_bias_or_with_none(bias) -> None:
         inputs @ head.weight.T + head.bias, net(rows).detach().numpy(), atol=1e-5
     )
     assert bool(head.bias.any()) is bias
+
+
+@pytest.mark.parametrize(
+    ("fresh", "unseen", "passes"), [(0, 0, 1.0), (9, 0, 1.2), (0, 18, 1.4), (9, 18, 1.6)]
+)
+def test_passes_are_counted_in_those_over_the_rows_of_both_sides(
+    net, images, fresh, unseen, passes
+):
+    more = {
+        name: torch.randn(count, 1, 8, 8)
+        for name, count in (("fresh", fresh), ("unseen", unseen))
+        if count
+    }
+    observation = observe(net, images[:15], images, digest="d", **more)
+    assert observation.passes["observe"] == pytest.approx(passes)
+    assert observation.passes["relearning"] == 0.0
+
+
+def deep_net(layers):
+    torch.manual_seed(2)
+    parts = [part for _ in range(layers) for part in (nn.Linear(4, 4), nn.Tanh())]
+    return nn.Sequential(*parts, nn.Linear(4, 3)).eval()
+
+
+@pytest.mark.parametrize(
+    ("layers", "depths", "names"),
+    [
+        # operators 0, 2, 4 ...: the first reads the image, the last is the head
+        (1, 5, []),
+        (2, 5, ["2"]),
+        (7, 1, []),
+        (7, 2, ["12"]),
+        (7, 3, ["2", "12"]),
+        (7, 4, ["2", "6", "12"]),
+        (7, 5, ["2", "6", "8", "12"]),
+        (7, 7, ["2", "4", "6", "8", "10", "12"]),
+        (7, 9, ["2", "4", "6", "8", "10", "12"]),
+    ],
+)
+def test_depths_are_spread_evenly_from_the_deep_end(layers, depths, names):
+    net, rows = deep_net(layers), torch.randn(5, 4)
+    observation = observe(net, rows, rows, digest="d", depths=depths, weights=True)
+    assert list(observation.features) == [*names, "penultimate"]
+    assert list(observation.weights) == [*names, "penultimate"]
+    assert observe(net, rows, rows, digest="d").weights == {}
+    for name in names:
+        expected = net[: int(name)](rows).detach().numpy()
+        np.testing.assert_allclose(observation.features[name], expected, atol=1e-6)
+
+
+def test_further_rows_are_read_as_the_others_are(net, images):
+    fresh, unseen = torch.randn(7, 1, 8, 8), torch.randn(11, 1, 8, 8)
+    observation = observe(net, images, images, digest="d", fresh=fresh, unseen=unseen, retired=[2])
+    assert observation.retired == (2,)
+    for rows, readout in ((fresh, observation.fresh), (unseen, observation.unseen)):
+        alone = observe(net, images, rows, digest="d")
+        np.testing.assert_allclose(readout.logits, alone.test_logits, atol=1e-6)
+        for name, values in readout.features.items():
+            np.testing.assert_allclose(values, alone.features[name], atol=1e-6)
+    without = observe(net, images, images, digest="d")
+    assert (without.fresh, without.unseen, without.retired) == (None, None, ())
+
+
+def test_a_layer_that_is_used_twice_has_the_mean_of_both_inputs():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.again = nn.Linear(4, 5), nn.Linear(5, 5)
+            self.head = nn.Linear(5, 3)
+
+        def forward(self, rows):
+            x = torch.tanh(self.first(rows))
+            return self.head(self.again(torch.tanh(self.again(x))))
+
+    net, rows = Twice().eval(), torch.randn(6, 4)
+    with torch.no_grad():
+        once = torch.tanh(net.first(rows))
+        twice = torch.tanh(net.again(once))
+    measured = observe(net, rows, rows, digest="d", batch_size=4).features["again"]
+    np.testing.assert_allclose(measured, (once + twice).numpy() / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_weight_as_rows_acts_on_the_features_of_each_position(groups):
+    layer = nn.Conv2d(4, 8, (1, 3), groups=groups, bias=False)
+    net = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Tanh(), layer, nn.Flatten(), nn.Linear(8, 3)).eval()
+    images = torch.randn(5, 4, 1, 3)
+    matrix = observe(net, images, images, digest="d", weights=True).weights["2"]
+    assert matrix.shape == (8 * 3, 4)
+    with torch.no_grad():
+        inner = net[:2](images)
+        outputs = layer(inner)[:, :, 0, 0].numpy()  # a kernel as wide as the map
+    by_position = inner[:, :, 0].numpy()
+    rows = matrix.reshape(8, 3, 4)
+    np.testing.assert_allclose(np.einsum("opd,ndp->no", rows, by_position), outputs, atol=1e-5)
+
+
+def test_a_head_that_is_no_linear_layer_with_an_output_a_class_is_none():
+    images = torch.randn(5, 4, 1, 1)
+    body = (nn.Conv2d(4, 4, 1), nn.Tanh())
+    for last in (
+        (nn.Conv2d(4, 3, 1), nn.Flatten()),
+        (nn.Flatten(), nn.Linear(4, 6), nn.Unflatten(1, (3, 2)), nn.MaxPool1d(2), nn.Flatten()),
+    ):
+        observation = observe(nn.Sequential(*body, *last).eval(), images, images, digest="d")
+        assert observation.head is None
+        assert observation.test_logits.shape == (5, 3)
+
+
+def test_a_head_that_reads_the_same_for_every_image_is_still_the_head():
+    net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 3))
+    with torch.no_grad():
+        net[2].bias.fill_(-1e6)
+    rows = torch.randn(6, 4)
+    observation = observe(net.eval(), rows, rows, digest="d")
+    assert observation.features["penultimate"].tolist() == np.zeros((6, 5)).tolist()
+    np.testing.assert_array_equal(observation.head.weight, net[4].weight.detach().numpy())
+
+
+def test_five_depths_are_kept_where_nobody_says_how_many():
+    net, rows = deep_net(9), torch.randn(5, 4)
+    assert list(observe(net, rows, rows, digest="d").features) == list(
+        observe(net, rows, rows, digest="d", depths=5).features
+    )
+    assert len(observe(net, rows, rows, digest="d").features) == 5

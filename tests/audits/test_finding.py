@@ -106,3 +106,9 @@ def test_the_old_name_of_a_figure_still_serves_and_warns() -> None:
 def test_half_an_error_is_none(missing: str) -> None:
     assert measurement().error_of_share(0.5) == (0.02, 12.0)
     assert measurement(**{missing: None}).error_of_share(0.5) is None
+
+
+def test_a_finding_that_says_nothing_more_has_no_figures_and_the_seed_0():
+    plain = Finding(audit="routing", question="Where to?", status="RUN")
+    assert (plain.reason, plain.measurements, plain.parameters) == ("", (), {})
+    assert (plain.seed, plain.series) == (0, {})

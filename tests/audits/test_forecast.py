@@ -137,6 +137,10 @@ def test_a_figure_without_a_spread_to_go_by_stays_as_it_is() -> None:
         figure(replace(budget(PART), members=2), null=(0.5, 0.5)), references=9, images=2.0
     )
     assert alike.null == pytest.approx((0.5,) * 9)
+    # of no spread the images have no share: the baseline's error falls with the models alone
+    assert alike.budget is not None
+    assert alike.budget.baseline is not None
+    assert alike.budget.baseline.candidate == pytest.approx(stdev(NULL) ** 2 / 5 * 2 / 9)
 
 
 BOUNDS = Bounds(below=0.14, above=0.14)
@@ -205,3 +209,32 @@ def test_rows_that_hang_together_are_no_independent_hurdles() -> None:
     apart = forecast.joint_chance([(NULL, reached(0.1)), (unrelated, reached(0.1))], seed=3)
     assert apart < alone - 0.02
     assert forecast.joint_chance([], seed=3) == 1.0
+
+
+def test_a_difference_that_is_as_large_as_the_margin_is_not_within() -> None:
+    """Models that are all alike differ by nothing, which is within any margin above 0."""
+    alike = (0.5, 0.5, 0.5)
+    none, some = (Side(within=w, outside=1.0, error=0.01, freedom=9) for w in (0.0, 1e-9))
+    for below, above, expected in ((some, some, 1.0), (none, some, 0.0), (some, none, 0.0)):
+        allowed = Region(below=below, above=above)
+        assert forecast.joint_chance([(alike, allowed)], seed=3) == expected
+
+
+def test_no_more_references_are_asked_for_than_somebody_could_train(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = figure(budget(replace(PART, candidate=0.0001)))
+    least = forecast.needed(few, BOUNDS, alpha=0.05).references
+    assert least is not None
+    for most, expected in ((least, least), (least - 1, None)):
+        monkeypatch.setattr(forecast, "MOST_REFERENCES", most)
+        assert forecast.needed(few, BOUNDS, alpha=0.05).references == expected
+
+
+def test_the_least_factor_is_near_and_never_beyond_the_most() -> None:
+    for least in (1.0, 1.7, 40.0, forecast.MOST_IMAGES):
+        factor = forecast._least_factor(lambda images, least=least: images >= least)
+        assert factor is not None
+        assert least <= factor <= min(1.02 * least, forecast.MOST_IMAGES)
+    assert forecast._least_factor(lambda images: images > forecast.MOST_IMAGES) is None
+    assert forecast._least_factor(lambda images: True) == 1.0

@@ -411,3 +411,18 @@ def test_a_shadow_converged_where_it_learned_as_the_original_did(world, part, co
         broken = logits.copy()
         broken[3, 2] = np.nan
         assert not membership._converged(evidence, replace(shadow, **{name: broken}))
+
+
+@pytest.mark.parametrize("count", [99, 100, 101])
+def test_a_rate_of_one_in_a_hundred_is_attained_from_a_hundred_held_out_images_on(world, count):
+    labels = world.test_labels.copy()
+    labels[labels == FORGET] = 0
+    labels[:count] = FORGET
+    attained = membership._attained(world.evidence(test_labels=labels))
+    name = "membership.tpr_at_1_percent.forget.loss"
+    assert attained == ({} if count < 100 else {name: 1 / count})
+
+
+def test_the_curve_is_read_at_no_false_alarm_and_at_ten_rates_a_decade():
+    assert membership.GRID[0] == 0.0
+    assert membership.GRID[1:] == pytest.approx([10 ** (k / 10 - 3) for k in range(31)])

@@ -68,3 +68,20 @@ def test_broken_features_are_left_out_with_their_reason(world, figures):
     finding = perturbation.audit(world.evidence(broken))
     assert "NaN or infinity" in finding.parameters["left_out"]["perturbation.dprime@penultimate"]
     assert "perturbation.dprime@logits" in figures(finding)
+
+
+@pytest.mark.parametrize(("folds", "count", "runs"), [(5, 10, True), (5, 9, False), (3, 6, True)])
+def test_two_rows_of_the_class_in_each_fold_are_enough(world, folds, count, runs):
+    labels = world.fresh_labels.copy()
+    labels[np.flatnonzero(labels == FORGET)[count:]] = 0
+    finding = perturbation.audit(world.evidence(fresh_labels=labels), folds=folds)
+    assert (finding.status == "RUN") is runs
+    assert runs or "Class 2 has 9 perturbed rows and 10 are needed: give more" in finding.reason
+    assert finding.parameters["folds"] == folds
+
+
+def test_sizes_are_those_of_the_rows_that_were_shown(world, figures):
+    measured = figures(perturbation.audit(world.evidence(forget=(FORGET, 4))))
+    for figure in measured.values():
+        assert figure.sizes["forget_perturbed"] == 60 + 25
+        assert figure.sizes["retain_perturbed"] == 100

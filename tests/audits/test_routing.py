@@ -103,3 +103,15 @@ def test_two_references_are_too_few_and_nan_is_named(world, with_nan):
 @pytest.mark.parametrize(("images", "status"), [(10, "RUN"), (9, "NOT_RUN")])
 def test_ten_images_of_the_class_are_enough_and_nine_are_not(make_world, images, status):
     assert routing.audit(make_world(images).evidence()).status == status
+
+
+def test_distances_lie_between_nothing_and_the_most_that_their_formulas_allow(world):
+    """By shares of two classes of images that go to opposite ends."""
+    own, others = np.zeros((2, 4, 2, 3))
+    own[..., 0] = others[..., 1] = 1.0
+    measured = routing._from(own, [others, others], 30)
+    assert measured["routing.js"].bounds == (0.0, pytest.approx(np.log(2)))
+    assert measured["routing.tv"].bounds == (0.0, 1.0)
+    assert measured["routing.js"].value == pytest.approx(np.log(2))
+    assert measured["routing.tv"].value == 1.0
+    assert [one.parts[0].freedom for one in measured.values()] == [29, 29]

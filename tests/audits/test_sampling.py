@@ -55,3 +55,12 @@ def test_a_class_of_which_hardly_a_row_would_stay_keeps_two(make_world):
     evidence = make_world(per_class=200).evidence()
     kept = evidence.test_labels[sampling.capped(evidence, 6, "rows")]
     assert np.bincount(kept).tolist() == [2, 2, 3, 2, 2, 2]
+
+
+def test_an_odd_number_of_rows_leaves_the_odd_one_to_the_others(make_world):
+    """Of nine the forget class has four, and five others share five."""
+    evidence = make_world(per_class=200).evidence()
+    kept = evidence.test_labels[sampling.capped(evidence, 9, "rows", least=1)]
+    assert np.bincount(kept).tolist() == [1, 1, 4, 1, 1, 1]
+    more = evidence.test_labels[sampling.capped(evidence, 31, "rows", least=1)]
+    assert np.bincount(more).tolist() == [3, 3, 15, 3, 3, 3]

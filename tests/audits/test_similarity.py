@@ -229,3 +229,13 @@ def test_a_profile_needs_three_classes_that_stay(world, retain, enough):
     forget = tuple(range(6 - retain))
     reason = similarity.audit(world.evidence(forget=forget), rows=60, replicates=2).reason
     assert ("Fewer than 3 retain classes" in reason) is not enough
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "status"), [(5, 2, "RUN"), (4, 2, "NOT_RUN"), (5, 1, "NOT_RUN")]
+)
+def test_five_rows_of_the_class_and_two_of_each_other_are_enough(world, own, other, status):
+    labels = world.test_labels.copy()
+    for c, count in ((2, own), (4, other)):
+        labels[np.flatnonzero(labels == c)[count:]] = 0
+    assert similarity.audit(world.evidence(test_labels=labels)).status == status

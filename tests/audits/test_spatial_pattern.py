@@ -136,3 +136,46 @@ def test_which_models_are_the_baseline_lets_no_model_at_the_margin_pass(world):
             )
             outcomes.append(margin > 0 and equivalence(*figures, 1e9, margin) == "within")
     assert np.mean(outcomes) <= 0.06
+
+
+class Ends(nn.Module):
+    """A map, what averages it in a layer of its own, and a head."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.Sequential(nn.Tanh(), pool))
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, images):
+        return self.head(self.body(images).mean((2, 3)))
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(3), nn.AdaptiveMaxPool2d(2), nn.LPPool2d(2, 2)])
+def test_cells_are_of_the_last_map_that_nothing_has_averaged(pool):
+    net, images = Ends(pool), torch.randn(5, 1, 6, 6)
+    with feature_map.watching(net) as cells, torch.no_grad():
+        net(images[:2])
+        net(images[2:])
+        last = torch.tanh(net.body[0](images))
+    expected = last.reshape(5, 3, 3, 2, 3, 2).mean((3, 5)).numpy()
+    np.testing.assert_allclose(cells.all(), expected, atol=1e-6)
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_one_batch_without_a_map_leaves_none():
+    net = Ends(nn.AvgPool2d(2))
+    with feature_map.watching(net) as cells, torch.no_grad():
+        assert cells.all() is None
+        net(torch.randn(2, 1, 6, 6))
+        assert cells.all().shape == (2, 3, 3, 3)
+        net(torch.randn(2, 1, 2, 2))  # smaller maps have fewer cells
+    assert [part.shape for part in cells._batches] == [(2, 3, 3, 3), (2, 3, 2, 2)]
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with feature_map.watching(flat) as cells, torch.no_grad():
+        flat(torch.randn(2, 1, 2, 2))
+    assert cells.all() is None
+
+
+@pytest.mark.parametrize(("channels", "side"), [(256, 3), (257, 2)])
+def test_wide_maps_have_fewer_cells(channels, side):
+    assert feature_map.means(torch.ones(1, channels, 8, 8)).shape == (1, channels, side, side)

@@ -187,3 +187,18 @@ def test_resampled_thresholds_give_rates_that_scatter_around_the_rate() -> None:
     brute = [np.mean(members > np.sort(np.repeat(others, counts))[199 - 10]) for counts in weights]
     assert rates == pytest.approx(brute)
     assert estimate.parts[1].freedom == 199
+
+
+def test_shares_and_areas_lie_between_0_and_1_and_a_distance_anywhere() -> None:
+    rng = np.random.default_rng(8)
+    high, low = rng.normal(size=(2, 120)) + np.array([[0.5], [0.0]])
+    hits = (high > 0).astype(float)
+    for estimate in (
+        statistics.proportion(hits),
+        statistics.auc(high, low),
+        statistics.tpr_at_fpr(high, low, 0.01),
+    ):
+        assert estimate.bounds == (0.0, 1.0)
+    assert statistics.dprime(high, low).bounds == (-np.inf, np.inf)
+    assert statistics.proportion(hits).trials == 120
+    assert [part.freedom for part in statistics.auc(high, low[:50]).parts] == [119, 49]

@@ -77,3 +77,24 @@ def test_nan_does_not_run(world, with_nan):
     finding = utility.audit(world.evidence(with_nan(world.model("retrained", knows=False))))
     assert finding.status == "NOT_RUN"
     assert "NaN or infinity" in finding.reason
+
+
+def test_calibration_and_the_worst_class_are_shares_with_the_images_they_are_of():
+    """By loops over ten bins, and over resamples of classes of three and of five images."""
+    rng = np.random.default_rng(5)
+    sure, hits = np.append(rng.random(79), 1.0), (rng.random(80) < 0.7).astype(float)
+    bins = [np.flatnonzero(np.minimum(np.floor(sure * 10), 9) == b) for b in range(10)]
+    expected = sum(abs(sure[rows].sum() - hits[rows].sum()) for rows in bins if len(rows)) / 80
+    error = utility.calibration_error(sure, hits, 10)
+    assert error.value == pytest.approx(expected)
+    assert (error.bounds, error.parts[0].freedom) == ((0.0, 1.0), 79)
+    labels = np.array([0, 0, 0, 2, 2, 2, 2, 2])
+    right = np.array([1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0])
+    weights = np.array(
+        [[1, 1, 1, 1, 1, 1, 1, 1], [0, 3, 0, 1, 1, 1, 2, 0], [2, 0, 1, 0, 0, 0, 5, 0]]
+    )
+    worst = utility._worst_class(right, labels, weights)
+    assert worst.value == pytest.approx(2 / 3)
+    resampled = np.array([2 / 3, 0.0, 0.0])
+    assert worst.parts[0].contributions == pytest.approx(resampled)
+    assert (worst.bounds, worst.parts[0].freedom) == ((0.0, 1.0), 2)

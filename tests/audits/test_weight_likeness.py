@@ -343,3 +343,17 @@ def test_no_basis_is_searched_for_in_the_largest_weights(width, words):
     mirror = weight_of(width, seed=2)
     mirror /= np.linalg.norm(mirror)
     assert weight_likeness._in_another_basis(own, own - 2 * np.outer(own @ mirror, mirror)) == words
+
+
+@pytest.mark.parametrize(("size", "held"), [(3e-5, False), (3e-4, True)])
+def test_a_window_that_hardly_varies_beside_the_rest_holds_nothing_but_rounding(size, held):
+    """A copy of variance 7.5e-11 is below a thousand-millionth of the rest's, one of 7.5e-9 not."""
+    own = weight_of(3, 4)
+    direction = (own - own.mean()).ravel() / np.linalg.norm(own - own.mean())
+    rest = np.random.default_rng(3).permutation(np.repeat([-1.0, 1.0], 60))
+    along = np.concatenate([rest[:60], size * direction, rest[60:]])
+    assert bool(np.var(size * direction) > 1e-9 * np.var(along)) is held
+    others = [abs(np.corrcoef(own.ravel(), along[i : i + 12])[0, 1]) for i in range(121)]
+    del others[60]
+    expected = 1.0 if held else max(others)
+    assert weight_likeness.correlation_along(own, along) == pytest.approx(expected, abs=1e-4)

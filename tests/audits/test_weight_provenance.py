@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from audits import weight_likeness, weight_provenance
 from audits.evidence import Evidence
 from audits.features import from_arrays, observe, to_arrays
+from audits.observation import WeightRecord
 from audits.references import Recipe, train
 from audits.weight_record import record
 from damp import forget
@@ -303,3 +304,64 @@ def test_values_are_looked_for_one_by_one_in_a_small_weight():
     assert weight_likeness.shared_values(weight, weight + 1.0) == 0.0
     # a weight of a few values shares them with every other
     assert weight_likeness.shared_values(np.sign(weight), np.sign(weight)) == 0.0
+
+
+def test_shares_are_of_the_numbers_of_the_weights_that_count(world):
+    """Of 400 and 200 numbers the larger weight was changed, and lies elsewhere."""
+    rng = np.random.default_rng(6)
+    own = {"a": rng.normal(size=(20, 20)), "b": rng.normal(size=(10, 20)), "bias": np.ones(20)}
+    moved = own["a"].copy()
+    moved[:5] = 0.0
+    there = {"a": moved, "b": own["b"], "c": own["a"], "bias": np.zeros(20)}
+
+    def holding(tensors):
+        return WeightRecord(tensors=tensors, effects={}, triggered={})
+
+    models = [
+        replace(world.model(name, knows=True), record=holding(tensors))
+        for name, tensors in (("original", own), ("edited", there), ("bare", {"bias": np.ones(2)}))
+    ]
+    edited = world.evidence(models[1], original=models[0])
+    assert weight_provenance._kept_share(edited) == pytest.approx((300 + 200) / 600)
+    assert weight_provenance._copied_share(edited, [("a", "c", "")]) == 1.0
+    assert weight_provenance._copied_share(edited, []) == 0.0
+    same = world.evidence(models[0], original=models[0])
+    assert weight_provenance._kept_share(same) == 1.0
+    assert weight_provenance._copied_share(same, []) == 0.0
+    bare = world.evidence(models[2], original=models[2])
+    assert weight_provenance._kept_share(bare) == 0.0
+
+
+def test_units_below_a_ten_thousandth_are_idle_with_all_their_numbers(world):
+    """Of units of ten numbers each; whole numbers are idle where nobody else has them."""
+    own = world.model("original", knows=True)
+    effects = np.array([0.0, 0.9e-4, 1e-4, 1.1e-4, 0.5])
+    record = WeightRecord(
+        tensors={
+            "a": np.ones((5, 10)),
+            "tied": np.ones((5, 10)),
+            "count": np.array([1, 2, 3]),
+            "other": np.array([4, 5]),
+        },
+        effects={"a": effects},
+        triggered={},
+    )
+    theirs = replace(record, tensors={**record.tensors, "other": np.array([4, 6])})
+    candidate = replace(own, digest="candidate", record=record)
+    evidence = world.evidence(candidate, original=replace(own, record=theirs))
+    evidence = replace(evidence, references=())
+    idle = weight_provenance._idle(evidence, candidate)
+    assert idle == {"a": 20, "other": 2}
+    assert {type(count) for count in idle.values()} == {int}
+    assert weight_provenance._idle_share(evidence, candidate) == pytest.approx(22 / 105)
+    assert weight_provenance._share({}, {}) == 0.0
+
+
+def test_a_change_of_a_millionth_is_rounding(world):
+    """A weight of length 1, moved across it: both norms are exact."""
+    before = np.zeros((4, 4))
+    before[0, 0] = 1.0
+    for share, differs in ((1.0, False), (1.001, True)):
+        after = before.copy()
+        after[1, 2] = share * 1e-6
+        assert weight_provenance._differs(before, after) is differs

@@ -79,11 +79,23 @@ def test_tests_of_a_module_are_its_examples_those_named_after_it_and_those_that_
     assert Path("tests/damp/methods/test_interface.py") in own_tests.of(
         Path("damp/methods/trained/random_labels.py")
     )
-    # nothing of its own room is about it: another room's tests import it
-    assert own_tests.of(Path("compliance/ledger/since_signed.py")) == [
-        Path("tests/flows/registry/test_gate_ledger.py")
-    ]
     assert all(own_tests.of(module) for module in modules(DECIDING))
+
+
+def test_where_nothing_of_its_own_room_is_about_a_module_another_rooms_tests_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {
+        "room/part.py": "",
+        "tests/room/test_other.py": "import room.other",
+        "tests/hall/test_guest.py": "from room import part",
+        "tests/hall/test_host.py": "import hall",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(own_tests, "ROOT", tmp_path)
+    monkeypatch.setattr(own_tests, "TESTS", tmp_path / "tests")
+    assert own_tests.of(Path("room/part.py")) == [Path("tests/hall/test_guest.py")]
 
 
 WARM = """
@@ -171,6 +183,8 @@ def test_a_mutant_that_changes_nothing_is_told_with_its_reason_and_not_counted()
     figures = report.figures([explained, noticed, missed], drawn=3, seed=1)
     assert (figures["killed"], figures["alive"], figures["of_them_equivalent"]) == (1, 2, 1)
     assert figures["share_killed"] == 0.5  # of the two that change anything
+    assert figures["command"] == 'make bench-mutants ARGS="--seed 1"'
+    assert report.figures([], drawn=0, seed=report.SEED)["command"] == "make bench-mutants"
     page = report.page(figures, [explained, noticed, missed])
     assert page.count(why) == 1
     assert "50.0% of those that change anything" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -303,3 +304,57 @@ def test_the_pass_leaves_no_hook_no_bias_and_no_changed_mode(clouds, split, cnn)
 )
 def test_sums_are_kept_where_rows_are_unless_there_is_no_float64(rows, sums):
     assert accumulation_device(torch.device(rows)) == torch.device(sums)
+
+
+class Wanted:
+    """Keeps rows of one class on the pass, three at most."""
+
+    def __init__(self, label):
+        self.label, self.left = label, 3
+        self.inputs, self.labels, self.logits, self.watched = [], [], [], []
+
+    @property
+    def full(self):
+        return self.left == 0
+
+    def choose(self, labels):
+        rows = (labels == self.label).nonzero().flatten()[: self.left]
+        self.left -= len(rows)
+        return torch.isin(torch.arange(len(labels)), rows)
+
+    @contextmanager
+    def watching(self, chosen):
+        self.watched.append(int(chosen.sum()))
+        yield
+
+    def add(self, inputs, labels, logits):
+        self.inputs.append(inputs)
+        self.labels.append(labels)
+        self.logits.append(logits)
+
+
+def test_rows_are_kept_beside_the_sums_where_a_batch_has_some_until_there_are_enough(
+    cnn, images, split
+):
+    model, (inputs, labels) = cnn(), images
+    order = labels.argsort(stable=True)  # forty rows of each class after the other
+    batches = split(inputs[order], labels[order], 38)
+    keeper, first = Wanted(2), []
+    with_rows = collect(
+        model,
+        find(model)[0],
+        batches,
+        for_request((2,)),
+        beside=lambda rows: first.append(rows) or keeper,
+    )
+    assert [len(rows) for rows in first] == [38]
+    # of batches of 38, 38, 38, 38 and 8 rows the third has the first of class 2
+    assert keeper.watched == [3]
+    expected = inputs[order][80:83]
+    torch.testing.assert_close(torch.cat(keeper.inputs), expected)
+    assert torch.cat(keeper.labels).tolist() == [2, 2, 2]
+    torch.testing.assert_close(torch.cat(keeper.logits), model(expected).detach())
+    without = collect(model, find(model)[0], batches, for_request((2,)))
+    for name, sums in without.measurement.statistics.items():
+        assert torch.equal(with_rows.measurement.statistics[name].sums, sums.sums)
+    assert with_rows.problems == without.problems == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ from torch import nn
 
 import damp
 from damp.errors import BadBatches
-from damp.low_rank_update import _usual, apply_low_rank_update
+from damp.low_rank_update import _obstacle, _usual, apply_low_rank_update
 from damp.operators import find
+from tests.damp.test_paper import statistics_of
 
 
 class Net(nn.Module):
@@ -43,6 +46,21 @@ class Residual(nn.Module):
 
     def forward(self, inputs):
         return self.head(self.features(inputs))
+
+
+class Normed(nn.Module):
+    """A layer norm lies before the head: it takes back what moves all features alike."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 8), nn.LayerNorm(8))
+        self.head = nn.Linear(8, classes)
+
+    def features(self, inputs):
+        return self.body(inputs)
+
+    def forward(self, inputs):
+        return self.head(self.body(inputs))
 
 
 class Identity(nn.Module):
@@ -89,7 +107,7 @@ def squared_distance(features, labels, forget):
     return float(solution.fun)
 
 
-@pytest.mark.parametrize(("make", "shape"), [(Net, (6,)), (Residual, (2, 6, 6))])
+@pytest.mark.parametrize(("make", "shape"), [(Net, (6,)), (Residual, (2, 6, 6)), (Normed, (6,))])
 def test_the_head_s_input_no_longer_tells_the_class(seeded, clouds, split, make, shape):
     model = seeded(make).double().eval()
     inputs, labels = clouds(shape=shape)
@@ -306,3 +324,52 @@ def test_the_usual_response_is_the_median_of_what_responds_at_all():
     # above a thousandth of the largest: 1 and .0011, whose lower median is .0011
     assert _usual(response).flatten().tolist() == pytest.approx([0.0011, 0.0, 0.0])
     assert _usual(torch.tensor([[3.0, 2.0, 1.0]])).tolist() == [[2.0]]
+    # however little that is
+    assert _usual(1e-6 * response).flatten().tolist() == pytest.approx([0.0011e-6, 0.0, 0.0])
+
+
+def reads(name, **facts):
+    """An operator, and a use of it that a term could be added to, but for the facts given."""
+    whole = SimpleNamespace(count=None)
+    given = {"groups": 1, "sharing": (), "part": whole, "outputs": 4, "input_group": name}
+    given |= {"calls": 1, "bias_applied": torch.tensor([True, True])}
+    return SimpleNamespace(name=name, **(given | facts))
+
+
+@pytest.mark.parametrize(
+    ("layer", "head", "words"),
+    [
+        ({}, {}, None),
+        ({}, {"outputs": 3}, "does not give the logits"),
+        ({"lacks": True}, {}, "does not use its weight as it is"),
+        ({}, {"lacks": True}, "does not use its weight as it is"),
+        ({}, {"input_group": "layer"}, "reads the very same input"),
+        ({"groups": 2}, {}, "in groups"),
+        ({"sharing": ("other",)}, {}, "in groups, shared"),
+        ({"part": SimpleNamespace(count=3)}, {}, "part of a larger one"),
+        ({"calls": 2}, {}, "more than once"),
+        ({}, {"calls": 2}, "more than once"),
+        ({"bias_applied": torch.tensor([True, False])}, {}, "bias is not applied"),
+        ({}, {"bias_applied": torch.tensor([False])}, None),
+    ],
+)
+def test_each_obstacle_is_one_by_itself(layer, head, words):
+    both = reads("layer", **layer), reads("head", **head)
+    uses = {one.name: one for one in both if not hasattr(one, "lacks")}
+    collection = SimpleNamespace(uses=uses, measurement=SimpleNamespace(classes=4, statistics={}))
+    reason = _obstacle(collection, *both, [1])
+    assert reason is None if words is None else words in reason
+
+
+def test_samples_that_are_alike_at_either_input_are_an_obstacle(clouds):
+    inputs, labels = clouds()
+    spread, alike = (
+        statistics_of(rows.numpy(), labels.numpy()) for rows in (inputs, torch.ones_like(inputs))
+    )
+    both = reads("layer"), reads("head")
+    for first, second in ((spread, spread), (alike, spread), (spread, alike)):
+        measurement = SimpleNamespace(classes=4, statistics={"layer": first, "head": second})
+        uses = {one.name: one for one in both}
+        reason = _obstacle(SimpleNamespace(uses=uses, measurement=measurement), *both, [1])
+        assert (reason is None) is (first is second)
+        assert reason is None or "all alike" in reason

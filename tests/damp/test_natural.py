@@ -6,6 +6,7 @@ import copy
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ import damp
 from damp import gated_writing, natural, natural_edit
 from damp.catalogue import PRESETS
 from damp.natural_edit import NaturalDepth
+from damp.natural_share import RowGeometry, discriminability
+from damp.operators import find
 from flows.models.small_nets import SmallCNN
 from tests.damp.test_sum_writers import Residual
 
@@ -281,19 +284,16 @@ def in_both_precisions(residual):
     return model.state_dict(), one.state_dict(), other.state_dict()
 
 
-def test_float32_and_float64_agree(residual, monkeypatch):
-    monkeypatch.setattr(gated_writing, "SCATTERED", 0.0)
-    _, one, other = in_both_precisions(residual)
-    for (name, a), b in zip(one.items(), other.values(), strict=True):
-        torch.testing.assert_close(a.double(), b.double(), rtol=1e-2, atol=1e-3, msg=name)
-
-
-def test_float32_and_float64_agree_where_samples_scatter(residual):
-    """Beside what was changed: a gate that hangs on the last digit opens for a row or does not."""
+@pytest.mark.parametrize(("scattered", "apart"), [(0.0, 0.005), (None, 0.03)])
+def test_float32_and_float64_agree_beside_what_was_changed(residual, monkeypatch, scattered, apart):
+    """Less where samples scatter: a gate that hangs on the last digit opens for a row or does not,
+    and which of them do differs from processor to processor, as the training before does."""
+    if scattered is not None:
+        monkeypatch.setattr(gated_writing, "SCATTERED", scattered)
     before, one, other = in_both_precisions(residual)
     for name, a in one.items():
         changed = (a - before.get(name, torch.zeros_like(a))).double().norm()  # some biases are new
-        assert float((a.double() - other[name]).norm()) <= 0.01 * float(changed) + 1e-6, name
+        assert float((a.double() - other[name]).norm()) <= apart * float(changed) + 1e-6, name
 
 
 def stood_in(model, batches, reason, **options):
@@ -477,6 +477,8 @@ def test_the_share_of_a_move_is_where_nothing_is_left_above(zero):
     assert natural._share(lambda share: 2 - share) == 1.0
     assert natural._share(lambda share: 1 - share) == 1.0
     assert natural._share(lambda share: -1.0) == pytest.approx(0, abs=2**-12)
+    # at the goal to the last bit is there: no larger share is needed
+    assert natural._share(lambda share: 0.5 - share) < 0.5
 
 
 def test_the_heads_cut_is_a_share_of_what_was_learnt():
@@ -545,3 +547,160 @@ def test_samples_that_differ_by_rounding_are_alike(spread, alike):
         reason = natural._rows_obstacle(case, rows)
     said = "the samples to keep are all alike before the last layer"
     assert (reason == said) is alike
+
+
+def standardised_layers():
+    """A norm lies between the layer that is moved and its rectifier: it adds to what is moved."""
+    body = (nn.Flatten(), nn.Linear(128, 24), nn.ReLU(), nn.Linear(24, 12), nn.BatchNorm1d(12))
+    return nn.Sequential(*body, nn.ReLU(), nn.Linear(12, 4))
+
+
+@pytest.mark.parametrize("make", [standardised_layers, Residual, lambda: SmallCNN(2, 4, width=4)])
+@pytest.mark.parametrize("forget", [[1], [0, 2]])
+def test_what_is_told_of_the_last_depth_is_what_the_edited_network_shows(trained, make, forget):
+    """Its features before the head, of all rows that were kept, by hooks of the test's own."""
+    model, batches = trained(make)
+    edited = damp.forget(model, batches, forget=forget, preset="natural")
+    inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    assert edited.natural.rows == len(labels)
+    shown = []
+    for network in (model, edited.unretired):
+        head = network.get_submodule(edited.mended)
+        kept = []
+        handle = head.register_forward_pre_hook(lambda _, given, kept=kept: kept.append(given[0]))
+        with torch.no_grad():
+            network(inputs)
+        handle.remove()
+        shown.append(RowGeometry.from_rows(kept[0].double(), labels, forget).separability)
+    last = edited.natural.depths[-1]
+    assert last.before == pytest.approx(shown[0].tolist(), rel=1e-3)
+    # cells of a map stand for its positions: what is told there is near
+    near = 1e-3 if len(last.layers) == 1 and "conv" not in last.layers[0] else 0.15
+    assert last.after == pytest.approx(shown[1].tolist(), rel=near, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("dense", "share", "stay"),
+    [
+        (False, (0.5, 0.9), False),
+        (False, (1.0, 0.96), False),
+        (False, (1.0, 1 - natural.ENOUGH), True),
+        (True, (0.5, 0.9), True),
+    ],
+)
+def test_rows_are_scattered_where_a_class_is_not_natural_and_no_layer_is_moved(dense, share, stay):
+    """Within three per cent is natural."""
+    places = (torch.ones(2, 3), torch.zeros(2, 3))
+    goal = SimpleNamespace(share=torch.tensor(share, dtype=torch.float64), places=places)
+    chosen = natural._places(SimpleNamespace(dense=dense), goal)
+    assert chosen is (None if stay else places)
+
+
+@pytest.mark.parametrize(
+    ("own", "use", "skip", "words"),
+    [
+        ({}, {}, (), None),
+        ({}, {}, ("fc",), "its last layer is named in `skip`"),
+        ({}, {}, ("f",), None),
+        ({"layer": nn.Conv2d(4, 4, 1)}, {}, (), "no linear map of its own"),
+        ({"sharing": ("other",)}, {}, (), "no linear map of its own"),
+        ({}, {"calls": 2}, (), "no linear map of its own"),
+        ({}, {"bias_applied": torch.tensor([True, False])}, (), "not applied unmodified"),
+        ({"features": natural.WIDEST}, {}, (), None),
+        ({"features": natural.WIDEST + 1}, {}, (), f"above {natural.WIDEST}"),
+        ({"outputs": 8}, {}, (), None),
+        ({"outputs": 9}, {}, (), "reads 8 features, fewer than the 9 classes"),
+    ],
+)
+def test_a_head_is_a_linear_layer_of_its_own_that_is_neither_too_wide_nor_too_narrow(
+    own, use, skip, words
+):
+    operator = {"name": "fc", "layer": nn.Linear(8, 4), "sharing": (), "features": 8, "outputs": 4}
+    given = {"calls": 1, "bias_applied": torch.tensor([True, True])} | use
+    head = SimpleNamespace(operator=SimpleNamespace(**operator | own), **given)
+    reason = natural._head_obstacle(head, skip)
+    assert reason is None if words is None else words in reason
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.6])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_head_is_fitted_to_the_logits_of_the_rows_to_keep_and_cut(clouds, brute, cut, bias):
+    """By least squares in numpy; rows that are to go answer with the mean of those that stay."""
+    rows, labels = clouds(3, 6, (7,), 40)
+    head = nn.Linear(7, 6, bias=bias).double()
+    logits = rows @ torch.randn(7, 6).double() + torch.randn(6).double()
+    before = copy.deepcopy(head)
+    (operator,) = find(head)[0]
+    case = SimpleNamespace(
+        head=SimpleNamespace(operator=operator), forget=(4, 1), retired=(2,), model=head
+    )
+    with torch.no_grad():
+        natural._fit_head(case, rows, labels, logits, cut=cut)
+    x, y = rows.numpy(), labels.numpy()
+    inside = ~np.isin(y, (4, 1))
+    first, shift = before.weight.detach().numpy(), 0.0
+    if bias:
+        shift = before.bias.detach().numpy()
+    lacks = logits.numpy()[inside] - (x[inside] @ first.T + shift)
+    centred = x[inside] - x[inside].mean(0)
+    ridge = 1e-3 * np.mean(centred.var(0)) * len(centred)
+    more = np.linalg.solve(
+        centred.T @ centred + ridge * np.eye(7), centred.T @ (lacks - lacks.mean(0))
+    ).T
+    weight = first + more
+    shift = shift + lacks.mean(0) - more @ x[inside].mean(0)
+    kept = [0, 3, 5]
+    own, own_shift = weight[kept].mean(0), shift[kept].mean(0)
+    projector, reference = brute.mixture(x, y, [4, 1], strength=cut)
+    weight, shift = weight - weight @ projector, shift + weight @ projector @ reference
+    weight[[1, 4]], shift[[1, 4]] = own, own_shift
+    weight[2] = first[2]  # left before: as it was
+    shift[2] = before.bias.detach().numpy()[2] if bias else 0.0
+    np.testing.assert_allclose(head.weight.detach().numpy(), weight, atol=1e-6)
+    np.testing.assert_allclose(head.bias.detach().numpy(), shift, atol=1e-6)
+
+
+def test_a_class_is_as_far_above_its_goal_as_the_larger_of_two_measures_says(clouds):
+    rows, labels = clouds(3, 5, (4,), 60)
+    separability = RowGeometry.from_rows(rows, labels, [1, 3]).separability
+    apart = discriminability(rows, labels, [1, 3])
+    goal = SimpleNamespace(goal=separability / torch.tensor([2.0, 0.5]), apart=apart / 1.5)
+    expected = (np.log(2.0) + np.log(1.5)) / 2
+    assert natural._excess(rows, labels, [1, 3], goal) == pytest.approx(expected)
+    # a goal of nothing counts as a millionth
+    nothing = SimpleNamespace(goal=0 * separability, apart=0 * apart)
+    largest = torch.maximum(separability, apart)
+    expected = float(np.log(largest.numpy() * 1e6).mean())
+    assert natural._excess(rows, labels, [1, 3], nothing) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "places", "last", "earlier", "dense", "first"),
+    [
+        # the stem's rectifier, two in each block: those of the block sums are 2, 4 and 6
+        (Residual, [2, 4, 6], ["blocks.2.conv2"], (5, ["blocks.2.conv1"], 1), False, [2, 4, 6, 5]),
+        (lambda: SmallCNN(2, 4, width=4), None, ["fc1"], None, True, None),
+    ],
+)
+def test_what_is_written_and_where_follows_from_the_network(
+    trained, make, places, last, earlier, dense, first
+):
+    model, batches = trained(make)
+    case = natural.plan_naturally(model, model, batches, batches[0][0], [1], [3])
+    assert [writer.operator.name for writer in case.last.writers] == last
+    assert (case.forget, case.retired, case.dense) == ((1,), (3,), dense)
+    keeper = case.first_keeper()
+    assert keeper.caps.tolist()[3] == 0
+    written = case.earlier or case.last
+    assert [op.name for op in keeper.operators] == [w.operator.name for w in written.writers]
+    if places is not None:
+        assert [place.place for place in case.sums] == places
+        assert (case.earlier.place, [w.operator.name for w in case.earlier.writers]) == earlier[:2]
+        assert case.earlier.side == earlier[2]
+        assert list(keeper.places) == first
+    again = case.keeper([case.last], case.last)
+    assert again.places == (case.last.place,)
+    assert [op.name for op in again.operators] == last
+    assert sum(len(labels) for _, labels in case.read()) == 180
+    spared = natural.plan_naturally(model, model, batches, batches[0][0], [1], [], last)
+    assert "no layer of its own weight and bias" in spared

@@ -153,3 +153,20 @@ def test_what_the_depth_before_predicts_is_natural_in_discriminability_too(cloud
     (after,) = natural_goals([rows, learnt], [rows, learnt], labels, [3])
     assert float(after.apart) == pytest.approx(float(goal.apart), rel=0.02)
     assert float(discriminability(learnt, labels, [3])) > 1.5 * float(now)
+
+
+@pytest.mark.parametrize("count", [6, 400])
+def test_discriminability_is_less_what_the_noise_of_the_mean_adds(clouds, brute, count):
+    """By explicit inverses; of a class that is drawn like the others nothing is left."""
+    rows, labels = clouds(1, 5, (3,), count)
+    x, y = rows.numpy(), labels.numpy()
+    for label, measured in zip((2, 4), discriminability(rows, labels, [2, 4]), strict=True):
+        own, others = x[y == label], x[~np.isin(y, (2, 4))]
+        spread = (np.cov(own.T, bias=True) + np.cov(others.T, bias=True)) / 2
+        inverse = np.linalg.inv(spread + 0.01 * np.trace(spread) / 3 * np.eye(3))
+        apart = own.mean(0) - others.mean(0)
+        squared = apart @ inverse @ apart - np.trace(inverse @ np.cov(own.T)) / count
+        assert float(measured) == pytest.approx(max(squared, 0) ** 0.5, rel=1e-9)
+    alike = rows.clone()
+    alike[labels == 2] = rows[labels == 0]
+    assert float(discriminability(alike[labels % 2 == 0], labels[labels % 2 == 0] % 4, [2])) >= 0

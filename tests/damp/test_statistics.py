@@ -278,6 +278,8 @@ def test_rows_wait_for_their_block():
     empty = Accumulator(2, 1, ((0,), (1,)), 2, torch.device("cpu")).freeze()
     assert empty.pivot.tolist() == [0, 0]
     assert empty.present == ()
+    alone = Accumulator(2, 1, ((0,),), 1, torch.device("cpu")).freeze()
+    assert alone.pivot.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("samples", "finite"), [(0.0, True), (np.inf, False), (np.nan, False)])
@@ -327,3 +329,10 @@ def test_a_variance_counts_beside_the_square_of_the_mean(spread, varies):
     """A ten-thousand-millionth of it is rounding."""
     noise = np.random.default_rng(0).normal(size=(60, 6))
     assert summed(1 + spread * noise, np.arange(60) % 4).varies((0, 1)) is varies
+
+
+def test_samples_that_are_all_zero_do_not_vary():
+    rows = np.zeros((8, 3))
+    assert not summed(rows, np.arange(8) % 4).varies([0, 1])
+    rows[0, 1] = 1e-30
+    assert summed(rows, np.arange(8) % 4).varies([0, 1])

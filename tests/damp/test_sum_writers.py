@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -319,6 +320,9 @@ def test_channels_below_a_thousandth_of_the_usual_factor_are_weak():
     low = Writer(operator=None, factor=torch.tensor([1.0, -2.0, 0.0011, -0.0009, 3.0]))
     assert weak_channels([low]).tolist() == [False, False, False, True, False]
     assert weak_channels([low, other]).tolist() == [True, False, False, True, False]
+    # of a usual factor of 100 a thousandth is .1
+    strong = Writer(operator=None, factor=torch.tensor([100.0, -100.0, 0.11, 0.09, 300.0]))
+    assert weak_channels([strong]).tolist() == [False, False, False, True, False]
 
 
 def rectified(channels, side=1):
@@ -387,3 +391,53 @@ def test_what_a_class_holds_is_read_about_the_reference_at_each_position():
     term = spread_term(writes, expected, like)
     assert term.shape == like.shape
     torch.testing.assert_close(term[2, 3, 0, 1], writes[3] @ expected[2, :, 1])
+
+
+def test_a_separability_of_nothing_counts_as_a_billionth_of_a_thousandth():
+    """At half of that a class has half of its residual to lose, however little there is."""
+    shares = []
+    approach(
+        torch.zeros(1).double(),
+        torch.zeros(1).double(),
+        torch.tensor([5e-13]).double(),
+        step_from=lambda z, share: shares.append(float(share[0])) or 0 * z,
+        written=lambda z, step: z,
+        separability=lambda z: z,
+        rounds=1,
+    )
+    assert shares == pytest.approx([0.5])
+
+
+def test_a_term_is_folded_into_the_middle_of_each_kernel_and_the_first_bias():
+    """By hand for two writers; a channel that one of them cannot move is written nothing."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(2, 3, (1, 3), bias=False), nn.Conv2d(4, 3, 1)).double()
+    operators = find(layers)[0]
+    factors = torch.tensor([[2.0, 0.0, 1.0], [1.0, -4.0, 0.5]]).double()
+    writers = [
+        Writer(operator=operator, factor=factor)
+        for operator, factor in zip(operators, factors, strict=True)
+    ]
+    writes, reads = torch.randn(3, 2).double(), torch.randn(6, 2).double()
+    writes[1] = 0.0  # left alone
+    reference = torch.randn(6).double()
+    before = [layer.weight.detach().clone() for layer in layers]
+    other = layers[1].bias.detach().clone()
+    writing = SimpleNamespace(writes=writes, reads=reads, reference=reference)
+    with torch.no_grad():
+        fold_writing(writers, writing)
+    for number, (layer, own) in enumerate(zip(layers, before, strict=True)):
+        columns = reads[:2] if number == 0 else reads[2:]
+        expected = own.clone()
+        middle = own[:, :, 0, 1] if number == 0 else own[:, :, 0, 0]
+        changed = middle.clone()
+        for channel in (0, 2):
+            share = writes[channel] / factors[number][channel]
+            changed[channel] -= columns @ share
+        expected[:, :, 0, 1 if number == 0 else 0] = changed
+        torch.testing.assert_close(layer.weight.detach(), expected)
+    gained = torch.zeros(3).double()
+    for channel in (0, 2):
+        gained[channel] = writes[channel] @ (reads.T @ reference) / factors[0][channel]
+    torch.testing.assert_close(layers[0].bias.detach(), gained)
+    assert torch.equal(layers[1].bias, other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import damp
+from damp import natural_edit, surgery
+from damp.operators import find
 
 PRESETS = pytest.mark.parametrize("preset", ["paper", "mixture"])
 
@@ -342,3 +345,183 @@ def test_requests_one_after_the_other_leave_the_last_class(cnn, clouds, split):
     assert model.classes == (0, 2, 3)
     assert set(model(inputs.float()).argmax(1).tolist()) == {1}
     assert not any(isinstance(layer, damp.RetiredOutputs) for layer in model.model.modules())
+
+
+class HalfBiased(nn.Linear):
+    """A layer that the model adds only some of its biases of."""
+
+    def __init__(self, kept):
+        super().__init__(6, 4)
+        self.kept = kept
+
+    def forward(self, inputs):
+        bias = self.bias.clone()
+        bias[self.kept :] = 0
+        return nn.functional.linear(inputs, self.weight, bias)
+
+
+@pytest.mark.parametrize(
+    ("kept", "preset", "words"),
+    [
+        (0, "mixture", "its bias is not applied unmodified in forward()"),
+        (2, "mixture", "its outputs 2 to 3 stay: their bias is not applied unmodified"),
+        (4, "mixture", ""),
+        # what is cut about 0 leaves biases alone
+        (0, "paper", ""),
+        (2, "paper", ""),
+    ],
+)
+def test_outputs_stay_where_an_edit_needs_a_bias_that_is_not_applied(
+    clouds, split, kept, preset, words
+):
+    inputs, labels = clouds()
+    model = HalfBiased(kept).double()
+    ramp = {"ramp": lambda at, of: 1.0}
+    edited = damp.forget(model, split(inputs, labels), forget=1, preset=preset, **ramp)
+    assert [skipped.reason.startswith(words) for skipped in edited.skipped] == [True] * bool(words)
+    changed = (edited.unretired.weight != model.weight).any(1).tolist()
+    stays = 4 - kept if words else 0
+    assert changed == [True] * (4 - stays) + [False] * stays
+    assert bool(edited.operators) is any(changed)
+
+
+@pytest.fixture
+def layered(seeded):
+    """Three linear layers with rectifiers in between, for inputs (B, 6)."""
+    body = (nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 4))
+    return seeded(lambda: nn.Sequential(*body)).double().eval()
+
+
+def moved(before, after):
+    return float(((after - before).norm() / before.norm()).detach())
+
+
+@pytest.mark.parametrize(
+    ("preset", "rewritten", "mended"),
+    [("mixture", None, None), ("mended", None, "4"), ("rewritten", "2", "4")],
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_each_repair_is_told_by_the_layer_that_it_changed(
+    layered, clouds, split, preset, rewritten, mended, given
+):
+    batches = split(*clouds())
+    measured = damp.measure(layered, batches) if given else None
+    edited = damp.forget(layered, batches, forget=1, preset=preset, measured=measured)
+    assert (edited.rewritten, edited.mended) == (rewritten, mended)
+    assert (edited.stand_in, edited.stand_in_reason, edited.natural) == (None, None, None)
+    assert edited.skipped == ()
+    repairs = (("low_rank_update", rewritten), ("head_refit", mended))
+    assert edited.repairs == tuple((name, layer) for name, layer in repairs if layer)
+    gain = 0.1 if rewritten else 1.0
+    light = damp.forget(
+        layered, batches, forget=1, preset="mixture", gain=gain, measured=measured
+    ).unretired
+    own = edited.unretired
+    assert torch.equal(own[0].weight, light[0].weight)
+    assert torch.equal(own[2].weight, light[2].weight) is (rewritten is None)
+    assert torch.equal(own[4].weight, light[4].weight) is (mended is None)
+    # how far a layer has moved is that of the cut and the update together; of a head, of its cut
+    changes = {edit.name: edit.relative_change for edit in edited.operators}
+    assert changes["2"] == pytest.approx(moved(layered[2].weight, own[2].weight))
+    assert changes["4"] == pytest.approx(moved(layered[4].weight, light[4].weight))
+    assert [edit.name for edit in edited.operators] == ["0", "2", "4"]
+
+
+def test_a_head_that_is_skipped_is_listed_once_and_not_refitted(layered, clouds, split):
+    batches = split(*clouds())
+    named = ("4", "it is named in `skip`")
+    other = ("2", "the head is not refitted: what it gives are not the logits themselves")
+    for skipped, reasons in ((None, [named, other]), ([], [named]), (["4"], [named, other])):
+        # statistics that list it too, that hold it, and none
+        measured = None if skipped is None else damp.measure(layered, batches, skip=skipped)
+        edited = damp.forget(
+            layered, batches, forget=1, preset="mended", skip=["4"], measured=measured
+        )
+        assert edited.mended is None
+        assert [(s.name, s.reason) for s in edited.skipped] == reasons
+        assert [edit.name for edit in edited.operators] == ["0", "2"]
+        assert torch.equal(edited.unretired[4].weight, layered[4].weight)
+
+
+def test_another_preset_that_stands_in_repairs_as_it_would_by_itself(cnn, batches):
+    """The head reads no pooled sum: the preset that its row names does the work, norms as well."""
+    edited = damp.forget(cnn(), batches, forget=1, preset="natural")
+    other = damp.forget(cnn(), batches, forget=1, preset="mended")
+    assert same(edited.unretired, other.unretired)
+    assert (edited.stand_in, edited.preset) == ("mended", "natural")
+    assert "does not read the pooled output" in edited.stand_in_reason
+    assert edited.natural is None
+    assert edited.recalibrated == other.recalibrated == ("1", "4")
+    assert (edited.mended, edited.rewritten) == (other.mended, None) == ("7", None)
+    assert [edit.name for edit in edited.operators] == ["0", "3", "7"]
+    assert edited.samples == other.samples == 160
+
+
+def natural_of(*depths):
+    return natural_edit.NaturalEdit(depths=depths, head="4", rows=9, passes=1)
+
+
+def depth(layers, before, after, *, changed=True):
+    return natural_edit.NaturalDepth(
+        layers=layers,
+        before=before,
+        goal=before,
+        after=after,
+        noise=before,
+        residual=0.25,
+        changed=changed,
+    )
+
+
+def test_what_was_written_is_told_as_the_share_of_separability_that_is_gone(layered):
+    """None where there was nothing, none where it grew, all where it turned about."""
+    model = copy.deepcopy(layered)
+    with torch.no_grad():
+        model[2].weight.mul_(1.5)
+        model[4].weight.mul_(3.0)
+    edit = SimpleNamespace(
+        original=layered, model=model, operators={op.name: op for op in find(model)[0]}
+    )
+    depths = (
+        depth(("0",), (1.0,), (0.5,), changed=False),
+        depth(("2",), (4.0, 0.0, 2.0, 1.0, 0.5), (1.0, 1.0, 3.0, -1.0, 0.5)),
+    )
+    with torch.no_grad():
+        writer, head = surgery._natural_edits(edit, natural_of(*depths))
+    assert (writer.name, head.name) == ("2", "4")
+    assert (writer.kind, head.kind) == ("Linear", "Linear")
+    for each in (writer, head):  # the head's are those of the last depth
+        assert each.strength == (0.75, 0.0, 0.0, 1.0, 0.0)
+        assert each.separability == (16.0, 0.0, 4.0, 1.0, 0.25)
+        assert (each.residual, each.statistics) == (0.25, "capped")
+    assert writer.relative_change == pytest.approx(0.5)
+    assert head.relative_change == pytest.approx(2.0)
+
+
+def test_writing_against_a_class_is_told_by_its_layers_and_takes_its_rows_on_any_pass(
+    layered, clouds, split
+):
+    inputs, labels = clouds()
+    batches, layered = split(inputs.float(), labels), layered.float()
+    measured = damp.measure(layered, batches)
+    edits = [
+        damp.forget(layered, batches, forget=1, preset="natural", measured=given)
+        for given in (None, measured)
+    ]
+    for edited in edits:
+        assert (edited.stand_in, edited.stand_in_reason, edited.rewritten) == (None, None, None)
+        assert edited.natural.rows == edited.samples == 160
+        (depth,) = edited.natural.depths
+        assert (depth.layers, edited.natural.head, edited.mended) == (("2",), "4", "4")
+        assert [edit.name for edit in edited.operators] == ["2", "4"]
+        own = edited.unretired
+        assert torch.equal(own[0].weight, layered[0].weight)
+        for edit, place in zip(edited.operators, (2, 4), strict=True):
+            expected = moved(layered[place].weight, own[place].weight)
+            assert edit.relative_change == pytest.approx(expected)
+    one, other = (edited.unretired for edited in edits)
+    for first, second in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+    # without data nothing is written: it is refused before
+    with pytest.raises(damp.errors.BadBatches):
+        damp.forget(layered, None, forget=1, preset="natural", measured=measured)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from damp.waist import Top, _alike, features, waists
+from damp.waist import Top, _alike, _candidates, features, waists
 
 
 class Residual(nn.Module):
@@ -239,3 +239,11 @@ def test_logits_agree_up_to_rounding_in_shares_of_the_largest(apart: float, alik
     assert _alike(other, one) is alike
     assert not _alike(one[:1], one)
     assert _alike(torch.zeros(2, 2), torch.zeros(2, 2))
+
+
+def test_a_layer_is_a_candidate_where_it_is_called_once_with_one_tensor() -> None:
+    rows = torch.randn(4, 6)
+    every = ("first", "again", "pair", "head")
+    assert _candidates(Twice(), rows, every) == ["first", "head"]
+    # of a container and its first layer, which read one tensor, the container
+    assert _candidates(nn.Sequential(plain()), rows, ("0.0", "0.2", "0.4")) == ["0", "0.2", "0.4"]

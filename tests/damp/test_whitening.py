@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from damp.whitening import Cholesky, LowRank, Sketched, Whole, ridged
+from damp.whitening import SKETCH, Cholesky, LowRank, Sketched, Whole, random_matrix, ridged
 
 
 def random(seed, *shape):
@@ -56,3 +56,46 @@ def test_covariances_of_two_forms_have_none():
     sketch = Sketched(action=torch.ones(2, 1), diagonal=torch.ones(2), omega=torch.ones(2, 1))
     with pytest.raises(TypeError, match="no mean"):
         sketch.averaged(Whole(matrix=torch.eye(2)))
+
+
+def sketch_of(covariance, omega):
+    return Sketched(action=covariance @ omega, diagonal=covariance.diagonal(), omega=omega)
+
+
+def test_the_mean_of_two_sketches_is_the_sketch_of_the_mean():
+    omega = random(2, 5, 2)
+    one, other = (root @ root.T for root in (random(3, 5, 5), random(4, 5, 5)))
+    average = sketch_of(one, omega).averaged(sketch_of(other, omega))
+    expected = sketch_of((one + other) / 2, omega)
+    for name in ("action", "diagonal", "omega"):
+        torch.testing.assert_close(getattr(average, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize(("rank", "columns"), [(6, 2), (6, 6), (2, 3), (1, 3)])
+def test_the_metric_of_a_sketch_is_that_of_nystroems_matrix_and_the_rest_of_the_trace(
+    rank, columns
+):
+    """By explicit inverses, (C Omega)(Omega' C Omega)^+ (C Omega)', and one variance beside it."""
+    root, omega = random(5, 6, rank), random(6, 6, columns)
+    covariance = root @ root.T
+    action = covariance @ omega
+    inner = torch.linalg.pinv(omega.T @ action, rtol=1e-9, hermitian=True)
+    near = action @ inner @ action.T
+    axes = torch.linalg.eigh(near)[1][:, -columns:]
+    rest = (covariance.trace() - near.trace()) / max(6 - columns, 1)
+    beside = torch.eye(6) - axes @ axes.T
+    ridge = 0.01 * covariance.diagonal().mean()
+    expected = near + rest * beside + ridge * torch.eye(6)
+    metric = sketch_of(covariance, omega).metric()
+    whitened = metric.whiten(expected)  # L S
+    eye = torch.eye(6, dtype=torch.float64)
+    torch.testing.assert_close(metric.whiten(whitened.T), eye, rtol=1e-5, atol=1e-5)
+    if rank <= columns:  # exact there
+        torch.testing.assert_close(near, covariance)
+
+
+def test_random_matrices_are_always_the_same_for_so_many_features():
+    for features, columns in ((3, 3), (SKETCH, SKETCH), (SKETCH + 1, SKETCH)):
+        generator = torch.Generator().manual_seed(features)
+        expected = torch.randn(features, columns, generator=generator, dtype=torch.float64)
+        assert torch.equal(random_matrix(features, torch.device("cpu")), expected)

@@ -168,3 +168,222 @@ def test_shadows_come_in_pairs_from_eight_on(tmp_path: Path, count: int, allowed
         return
     with pytest.raises(PolicyError, match="an even number from 8"):
         load_policy(written(tmp_path, text))
+
+
+def test_outside_is_tested_at_the_policys_own_level_in_each_attempt(example: ModuleType) -> None:
+    policy = example.policy()
+    assert policy.outside_at == policy.alpha
+    attempt = policy.at_level(policy.alpha / 4)
+    assert (attempt.alpha, attempt.outside_at) == (policy.alpha / 4, policy.alpha)
+    again = attempt.at_level(policy.alpha / 8)
+    assert (again.alpha, again.outside_at) == (policy.alpha / 8, policy.alpha)
+
+
+INSIDE = {"measurement": "few_shot.1@penultimate", "above": 0.2, "required": True}
+LEAST: dict[str, Any] = {"name": "own", "assurance": "L2", "references": 0, "rules": [INSIDE]}
+
+
+def test_what_a_policy_does_not_say_has_its_stated_default() -> None:
+    content = Policy.model_validate(LEAST)
+    assert (content.shadows, content.edited_shadows, content.shadows_cost) == (0, False, None)
+    assert (content.alpha, content.near_margin, content.unseen_classes) == (0.05, None, 0)
+    assert (content.fallback, content.max_attempts, content.fallback_on) == ("none", 2, ("FAILED",))
+    assert (content.reaudit_days, content.keep_days) == (90, 2190)
+    assert (content.days("gdpr"), content.extension("gdpr")) == (30, 0)
+    (rule,) = content.rules
+    assert (rule.required, rule.veto, rule.same_architecture, rule.tested) == (
+        True,
+        False,
+        False,
+        True,
+    )
+    shown = Rule(measurement="few_shot.1", above=0.1)
+    assert (shown.required, shown.tested, shown.relative, shown.in_spreads) == (False,) * 4
+
+
+@pytest.mark.parametrize(
+    ("key", "last", "beyond"),
+    [
+        ("references", 0, -1),
+        ("references", 50, 51),
+        ("shadows", 512, 514),
+        ("shadows_cost", 0.001, 0),
+        ("alpha", 0.1, 0.11),
+        ("alpha", 1e-9, 0),
+        ("near_margin", 0.999, 1),
+        ("near_margin", 0.001, 0),
+        ("unseen_classes", 0, -1),
+        ("unseen_classes", 1000, 1001),
+        ("max_attempts", 1, 0),
+        ("max_attempts", 10, 11),
+        ("minimum_samples", {"a": 1}, {"a": 0}),
+        ("clocks", {"gdpr": 1}, {"gdpr": 0}),
+        ("extensions", {"gdpr": 1}, {"gdpr": 0}),
+        ("reaudit_days", 1, 0),
+        ("keep_days", 1, 0),
+        ("name", "n" * 80, "n" * 81),
+        ("name", "n", ""),
+        ("rules", [INSIDE], []),
+        ("fallback_on", ["INCONCLUSIVE"], []),
+        ("signoffs", ["reviewer"], []),
+    ],
+)
+def test_values_at_their_bounds_are_read_and_those_beyond_refused(
+    key: str, last: Any, beyond: Any
+) -> None:
+    policy = Policy.model_validate(LEAST | {key: last})
+    assert policy.model_dump(mode="json").get(key, last) == (
+        last if key != "rules" else policy.model_dump(mode="json")["rules"]
+    )
+    with pytest.raises(ValueError, match=key):
+        Policy.model_validate(LEAST | {key: beyond})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"assurance": "L3", "references": 2}, "at least 3"),
+        ({"assurance": "L3", "references": 3}, ""),
+        ({"edited_shadows": True}, "no shadow models to edit"),
+        ({"shadows": 8, "edited_shadows": True}, ""),
+        ({"attempts": ["mended", "mended"]}, "declared twice"),
+        ({"attempts": ["retrain", "mended"]}, "declare it last"),
+        ({"attempts": ["mended", "retrain"]}, ""),
+        ({"attempts": ["mended"], "fallback": "none"}, "leave out fallback$|leave out fallback"),
+        ({"attempts": ["mended"], "max_attempts": 2}, "leave out max_attempts"),
+        ({"fallback": "retrain", "max_attempts": 3}, ""),
+        ({"levels": [0.01]}, "each of the attempts: 0, not 1"),
+        ({"attempts": ["mended", "retrain"], "levels": [0.02, 0.03]}, ""),
+        # parts of alpha that add up to it but for rounding
+        ({"attempts": ["mended", "retrain"], "levels": [0.02, 0.03 + 4e-11]}, ""),
+        ({"attempts": ["mended", "retrain"], "levels": [0.02, 0.03 + 1e-10]}, "more than alpha"),
+        ({"rules": [INSIDE | {"measurement": "few_shot.1@logits"}]}, "inside of the network"),
+        (
+            {"rules": [INSIDE | {"measurement": "few_shot.1@logits"}], "assurance": "L1"},
+            "",
+        ),
+        ({"rules": [INSIDE | {"measurement": "accuracy.retain@fc"}]}, "inside of the network"),
+        ({"rules": [INSIDE | {"required": False}, INSIDE]}, "never reached"),
+        ({"rules": [INSIDE, INSIDE | {"measurement": "few_shot.*"}]}, ""),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changed: dict[str, Any], words: str) -> None:
+    if not words:
+        assert Policy.model_validate(LEAST | changed).name == "own"
+        return
+    with pytest.raises(ValueError, match=words):
+        Policy.model_validate(LEAST | changed)
+
+
+UNDER = {"yardstick": {"qualification": "a" * 64}, "attempts": ["mended"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, ""),
+        # what a qualification's study looked at is the inside for all
+        ({"rules": [INSIDE | {"measurement": "accuracy.retain"}]}, ""),
+        ({"assurance": "L1"}, "no model is trained to compare with"),
+        ({"references": 1}, "no model is trained to compare with"),
+        ({"shadows": 8}, "no model is trained to compare with"),
+        ({"unseen_classes": 1}, "no model is trained to compare with"),
+        ({"attempts": []}, "of a ladder of cuts"),
+        ({"attempts": ["mended", "retrain"]}, "of a ladder of cuts"),
+        ({"yardstick": {"qualification": "a" * 63}}, "qualification"),
+    ],
+)
+def test_under_a_qualification_nothing_is_trained(changed: dict[str, Any], words: str) -> None:
+    if not words:
+        assert Policy.model_validate(LEAST | UNDER | changed).yardstick is not None
+        return
+    with pytest.raises(ValueError, match=words):
+        Policy.model_validate(LEAST | UNDER | changed)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"above": 0.1, "same_architecture": True}, "it needs `required` or `veto`"),
+        ({"above": 0.1, "same_architecture": True, "veto": True}, ""),
+        ({"above": 0.1, "same_architecture": True, "required": True}, ""),
+        ({}, "give either"),
+        ({"above": 0.1, "at_most": 0.1}, "give either"),
+        ({"spreads_above": 2.0, "at_most": 0.1}, "give either"),
+        ({"above": 0.1, "remainder": 0.5}, "give either"),
+        ({"at_most": 0.1, "remainder": 0.5}, "give either"),
+        ({"above": 0.1, "spreads_below": 2.0}, ""),
+        ({"overshoot": 1.0}, "alone lets the original pass"),
+        ({"remainder": 0.5, "overshoot": 1.0}, ""),
+        ({"above": 0.0}, "margins of 0 allow nothing"),
+        ({"below": 0.0, "above": 0.0}, "margins of 0 allow nothing"),
+        ({"below": 0.0, "above": 0.1}, ""),
+        ({"below": 0.1, "above": 0.0}, ""),
+        ({"at_most": 0.0}, ""),
+        ({"remainder": 0.0}, "greater than 0"),
+        ({"remainder": 1.0}, "less than 1"),
+        ({"remainder": 0.5, "overshoot": 0.0}, "greater than 0"),
+        ({"spreads_below": 0.0}, "greater than 0"),
+        ({"spreads_above": 0.0}, "greater than 0"),
+    ],
+)
+def test_a_rule_has_one_kind_of_margin(given: dict[str, Any], words: str) -> None:
+    if not words:
+        assert Rule(measurement="few_shot.1", **given).measurement == "few_shot.1"
+        return
+    with pytest.raises(ValueError, match=words):
+        Rule(measurement="few_shot.1", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "confidence", "sentence"),
+    [
+        (
+            {"remainder": 0.5, "overshoot": 1.5},
+            0.95,
+            "the 95% interval of the difference shows that at most 50% of what the original "
+            "differs from the baseline remains and at most 150% of it is lost beyond",
+        ),
+        (
+            {"remainder": 0.5},
+            0.975,
+            "the 97.5% interval of the difference shows that at most 50% of what the original "
+            "differs from the baseline remains",
+        ),
+        (
+            {"below": 0.2, "spreads_below": 2, "above": 0.1, "required": True}
+            | {"same_architecture": True},
+            0.9,
+            "the 90% interval of the difference lies between -0.2 or -2 standard deviations of the "
+            "baseline, whichever is wider and +0.1; of another architecture, outside is undecided "
+            "and no pass",
+        ),
+    ],
+)
+def test_a_rule_in_words_says_its_confidence_and_all_its_widths(
+    given: dict[str, Any], confidence: float, sentence: str
+) -> None:
+    assert Rule(measurement="few_shot.1", **given).sentence(confidence) == sentence
+
+
+def test_keys_that_came_later_are_written_only_where_they_are_used() -> None:
+    later = {"attempts", "levels", "fallback_on", "yardstick"}
+    former = {"fallback", "max_attempts"}
+    content = Policy.model_validate(LEAST).model_dump(mode="json")
+    assert not later & content.keys()
+    assert former <= content.keys()
+    used = {"attempts": ["mended", "retrain"], "levels": [0.02, 0.03]}
+    content = Policy.model_validate(LEAST | used | {"fallback_on": ["INCONCLUSIVE"]})
+    written_out = content.model_dump(mode="json")
+    assert later & written_out.keys() == later - {"yardstick"}
+    assert not former & written_out.keys()
+    under = Policy.model_validate(LEAST | UNDER).model_dump(mode="json")
+    assert under["yardstick"] == UNDER["yardstick"]
+
+
+def test_clocks_and_extensions_are_those_of_the_regulation() -> None:
+    policy = Policy.model_validate(
+        LEAST | {"clocks": {"gdpr": 20}, "extensions": {"ccpa": 45, "gdpr": 60}}
+    )
+    assert [policy.days(name) for name in ("gdpr", "ccpa")] == [20, 30]
+    assert [policy.extension(name) for name in ("gdpr", "ccpa", "other")] == [60, 45, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,3 +197,145 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     for path, words in ((latin, "UTF-8"), (large, "larger"), (tmp_path / "gone.yaml", "path")):
         with pytest.raises(RequestError, match=words):
             load_request(path)
+
+
+MODEL, METHOD = 'model: {registry: "digits@champion"}', "method: {preset: mended}"
+FILE = "file: own.safetensors, architecture: resnet18"
+
+
+def content_with(*changes: tuple[str, str]) -> dict[str, Any]:
+    text = GOOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    request = parse_request(text)
+    assert parse_request(text).digest() == request.digest()
+    return request.content()
+
+
+def test_the_content_of_a_request_is_all_that_it_says_and_nothing_that_is_absent() -> None:
+    content = content_with()
+    assert content == {
+        "apiVersion": "damp/v1",
+        "kind": "ErasureRequest",
+        "subject_request_id": "5f0c7c2e-4a53-4d0b-9f3e-1f4f5f0a9c11",
+        "regulation": "gdpr",
+        "submitted_time": "2026-09-20T08:00:00Z",
+        "scope": {"type": "class", "selector": {"indices": [3]}},
+        "model": {"registry": "digits@champion", "file": None, "architecture": None},
+        "data": {"name": "digits", "root": None},
+        "recipe": "digits",
+        "policy": "default-v1",
+        "method": {"preset": "mended", "gain": 1.0, "sequential": False, "skip": []},
+    }
+    more = content_with(
+        ("index: 3", "indices: [5, 0, 3]"),
+        ("policy:", "unseen: {name: mnist, root: there}\ncallback: https://a.example/x\npolicy:"),
+        ("{preset: mended}", "{preset: paper, gain: 2, sequential: true, skip: [fc]}"),
+    )
+    assert more["scope"]["selector"] == {"indices": [0, 3, 5]}
+    assert more["unseen"] == {"name": "mnist", "root": "there"}
+    assert more["callback"] == "https://a.example/x"
+    assert more["method"] == {"preset": "paper", "gain": 2.0, "sequential": True, "skip": ["fc"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "content"),
+    [
+        ("{name: scrub}", {"name": "scrub", "settings": {}}),
+        (
+            "{name: Our_own.method-2, settings: {rate: 0.5, alpha: 0}}",
+            {"name": "Our_own.method-2", "settings": {"alpha": 0.0, "rate": 0.5}},
+        ),
+        (f"{{name: {'m' * 64}}}", {"name": "m" * 64, "settings": {}}),
+        (
+            "{preset: retrain}",
+            {"preset": "retrain", "gain": 1.0, "sequential": False, "skip": []},
+        ),
+    ],
+)
+def test_another_method_is_named_with_its_settings(method: str, content: dict[str, Any]) -> None:
+    text = changed(METHOD, f"method: {method}")
+    request = parse_request(text)
+    assert request.method.content() == request.content()["method"] == content
+    assert request.method.chosen == content.get("name", content.get("preset"))
+    assert request.as_received("a" * 64) is request
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("{name: mended}", "is named by `preset`"),
+        (f"{{name: {'m' * 65}}}", "at most 64"),
+        ("{name: 9lives}", "letters, digits"),
+        ("{name: scrub, preset: paper}", "leave out preset"),
+        ("{name: scrub, gain: 2}", "leave out gain"),
+        ("{name: scrub, sequential: true}", "leave out sequential"),
+        ("{name: scrub, skip: [fc]}", "leave out skip"),
+        ("{name: scrub, settings: {rate: -1}}", "greater than or equal to 0"),
+        ("{settings: {rate: 1}}", "`settings` are of a method by `name`"),
+        ("{preset: retrain, gain: 2}", "cuts nothing"),
+        ("{preset: retrain, sequential: true}", "cuts nothing"),
+        ("{preset: renewed, skip: [fc]}", "cuts nothing"),
+        ("{gain: 0}", "greater than 0"),
+    ],
+)
+def test_methods_that_do_not_go_together_are_refused(method: str, words: str) -> None:
+    assert any(words in p for p in refusals(changed(METHOD, f"method: {method}")))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (f"{{{FILE}}}", ""),
+        (f"{{{FILE}, name: digits-v2.1}}", ""),
+        (f"{{{FILE}, name: {'n' * 100}}}", ""),
+        (f"{{{FILE}, name: {'n' * 101}}}", "at most 100"),
+        ("{registry: digits/2}", ""),
+        ("{registry: digits}", "by alias"),
+        ("{registry: digits/2, name: own}", "leave `name` out"),
+        (f"{{registry: digits/2, {FILE}}}", "give either"),
+        ("{file: own.safetensors}", "belong together"),
+        ("{registry: digits/2, architecture: resnet18}", "belong together"),
+        ("{file: own.pt, architecture: resnet18}", "a pickle can run code"),
+        ("{}", "give either"),
+    ],
+)
+def test_a_model_is_a_registered_one_or_a_file_with_its_architecture(
+    model: str, words: str
+) -> None:
+    text = changed(MODEL, f"model: {model}")
+    if words:
+        assert any(words in p for p in refusals(text))
+        return
+    content = parse_request(text).content()["model"]
+    assert ("name" in content) is ("name" in model)
+    assert "preprocessing" not in content
+
+
+@pytest.mark.parametrize(
+    ("selector", "words"),
+    [
+        ("{indices: [3, 3]}", "listed twice"),
+        ("{indices: []}", "at least 1"),
+        ("{indices: [-1]}", "greater than or equal to 0"),
+        ("{index: 3, indices: [3]}", "give either"),
+        ("{}", "give either"),
+    ],
+)
+def test_classes_are_listed_once_one_way(selector: str, words: str) -> None:
+    assert any(words in p for p in refusals(changed("{index: 3}", selector)))
+    assert parse_request(changed("{index: 3}", "{index: 0}")).forget == (0,)
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ("'2026-09-20T08:00:00'", "a time without zone"),
+        ("yesterday", "no time"),
+        ("20260920", "write a time with its zone"),
+        ("'0001-01-01T00:00:00+02:00'", "outside the years 1 to 9999"),
+    ],
+)
+def test_a_time_has_a_zone_and_a_year(time: str, words: str) -> None:
+    assert any(words in p for p in refusals(changed("2026-09-20T08:00:00Z", time)))

@@ -299,3 +299,34 @@ def test_mangled_proofs_are_refused_in_words(
             except NoteError:
                 continue
             assert checked == whole
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 999])
+def test_a_note_that_is_too_large_is_refused_for_that(
+    tmp_path: Path, key: SigningKey, ledger: Ledger, beyond: int
+) -> None:
+    note = signed(ledger, key).encode()
+    file = tmp_path / "note"
+    file.write_bytes(b"x" * (signed_note.LARGEST + beyond - len(note)) + note)
+    with pytest.raises(NoteError) as refused:
+        checkpoint.load(file, Trust(keys={}))
+    assert ("larger than 65536 bytes" in str(refused.value)) is (beyond > 0)
+
+
+@pytest.mark.parametrize(("count", "words"), [(63, "does not continue"), (64, "more than 63")])
+def test_more_hashes_than_the_largest_ledger_needs_are_refused(
+    ledger: Ledger, key: SigningKey, trust: Trust, count: int, words: str
+) -> None:
+    held = checkpoint.opened(signed(ledger, key, 7), trust)
+    one = base64.b64encode(bytes(32)).decode()
+    proof = "\n".join(["old 7", *[one] * count]) + "\n\n" + signed(ledger, key)
+    with pytest.raises(NoteError, match=words):
+        proofs.check_between(held, proof, trust)
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_proof_that_is_too_large_is_refused_for_that(trust: Trust, beyond: int) -> None:
+    proof = b"x" * (4 * 1024 * 1024 + beyond)
+    with pytest.raises(NoteError) as refused:
+        proofs.check_inclusion(proof, trust)
+    assert ("larger than 4194304 bytes" in str(refused.value)) is (beyond > 0)

@@ -303,3 +303,13 @@ def test_four_writers_at_once_make_one_chain(tmp_path: Path) -> None:
     for writer_number in range(4):
         own = [e["body"]["attempt"] for e in entries if e["event"] == f"e{writer_number}"]
         assert own == list(range(25))
+
+
+@pytest.mark.parametrize("count", range(ENTRIES + 1))
+def test_who_kept_a_position_of_before_sees_that_all_is_well(ledger: Ledger, count: int) -> None:
+    entries = ledger.entries()
+    head = entries[count - 1].hash if count else "0" * 64
+    assert verify(ledger.path, held=(count, head)).broken is None
+    other = verify(ledger.path, held=(count, "f" * 64))
+    assert other.broken == count - 1
+    assert "the ledger was written anew" in other.problem

@@ -14,6 +14,7 @@ import pytest
 from compliance.documents import deadlines
 from compliance.formats.errors import StateError
 from compliance.ledger import Entry, states, transitions
+from compliance.ledger.bodies import Change
 from compliance.ledger.states import KINDS, TRANSITIONS, State
 
 PASSED = {"attempt": 1, "verdict": "PASSED", "statement": "a" * 64}
@@ -212,3 +213,19 @@ def test_a_body_of_another_form_is_a_problem_of_its_event_only() -> None:
     every = states.events([*own, *entries_of(event="e2")])
     assert "attempt is no int" in every["e1"].problem
     assert every["e2"].problem == ""
+
+
+@pytest.mark.parametrize("kind", ["attempt_started", "plan_registered"])
+def test_an_entry_of_the_same_attempt_does_not_open_it_again(kind: str) -> None:
+    own = entries_of("attempt_started", "attempt_closed", kind)
+    event = states.current(own, "e1")
+    assert (event.problem, event.attempt, event.attempt_closed) == ("", 1, True)
+    another = states.current(entries_of("attempt_started", (kind, {"attempt": 2})), "e1")
+    assert (another.attempt, another.attempt_closed) == (2, False)
+
+
+def test_an_entry_that_names_no_attempt_is_of_none_and_refused_for_none() -> None:
+    assert Change().attempt == 0
+    for kind in ("attempt_started", "plan_registered"):
+        event = states.current(entries_of((kind, {})), "e1")
+        assert (event.problem, event.state, event.attempt) == ("", State.EXECUTING, 0)

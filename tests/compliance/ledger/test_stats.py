@@ -106,3 +106,36 @@ def test_audits_of_claims_are_counted_apart() -> None:
     entries.decide(2, "claim", "PASSED")
     figures = counts(entries.entries, NOW, **YEAR)
     assert (figures["received"], figures["claims"], figures["attempts"]) == (1, 1, 0)
+
+
+def test_audits_made_again_are_counted_by_their_entries() -> None:
+    entries = Entries()
+    for event in ("one", "other"):
+        entries.receive(0, event)
+        entries.decide(1, event, "PASSED")
+        entries.add(2, event, "event_closed", verdict="PASSED")
+    for day in (10, 20, 30):
+        entries.add(day, "one", "reaudited")
+    assert counts(entries.entries, NOW, **YEAR)["reaudits"] == 3
+
+
+def test_a_denial_that_comes_too_late_to_be_one_answers_nothing() -> None:
+    """The attempt is under way, so that the entry changes nothing: nobody was answered."""
+    entries = Entries()
+    entries.receive(0, "under way")
+    entries.add(1, "under way", "attempt_started", attempt=1)
+    entries.add(40, "under way", "request_denied", reason="exempt")
+    figures = counts(entries.entries, NOW, **YEAR)
+    assert (figures["open"], figures["denied"], figures["answered"]) == (1, 0, 0)
+    assert figures["median_days"] is None
+
+
+def test_what_falls_on_the_due_date_to_the_second_is_neither_late_nor_overdue() -> None:
+    entries = Entries()
+    entries.receive(0, "answered", days=30)
+    entries.add(30, "answered", "request_denied", reason="exempt")
+    entries.receive(0, "open", days=200)  # due at NOW itself
+    figures = counts(entries.entries, NOW, **YEAR)
+    assert (figures["answered_late"], figures["overdue"]) == (0, 0)
+    later = counts(entries.entries, NOW + timedelta(seconds=1), **YEAR)
+    assert (later["answered_late"], later["overdue"]) == (0, 1)

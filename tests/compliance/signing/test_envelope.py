@@ -240,3 +240,13 @@ def test_an_envelope_may_be_as_large_as_is_said_and_no_byte_larger(key: keys.Sig
     assert envelope.open_envelope(largest).payload == envelope.open_envelope(content).payload
     with pytest.raises(EnvelopeError, match=f"larger than {envelope.LARGEST} bytes"):
         envelope.open_envelope(largest + b" ")
+
+
+def test_a_key_is_one_of_the_demonstration_only_where_that_is_said(tmp_path: Path) -> None:
+    for said in ({}, {"demo": False}, {"demo": True}):
+        made = keys.generate(tmp_path / "keys", **said)
+        assert made.demo is said.get("demo", False)
+        again = keys.load(tmp_path / "keys" / f"{made.keyid}.pem", **said)
+        assert again.demo is made.demo
+        assert again.public_key == made.public_key
+    assert not keys.SigningKey(keyid="", public_key="", signer=None).demo

@@ -13,6 +13,7 @@ import pytest
 from compliance.formats import typed
 from compliance.formats.errors import JsonError, StatementError
 from compliance.signing import Statement, statement
+from compliance.signing.facts import ExpectedRow
 from compliance.verdict import load_findings
 from compliance.verdict.findings import to_json
 
@@ -256,3 +257,9 @@ def test_a_message_of_three_hundred_characters_is_shortened_in_its_middle(
     assert (" ... " in message) == (shown < length)
     assert message.startswith("'zz")
     assert message.endswith("does not match '^[0-9a-f]{64}$'")
+
+
+def test_a_row_of_which_a_plan_says_nothing_more_decides() -> None:
+    row = typed.read(ExpectedRow, {"measurement": "few_shot.1"}, "A row")
+    assert row.decides
+    assert (row.accept_retrained, row.reason, row.needed) == (None, "", None)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from audits.finding import Figure, Finding
-from compliance.documents.policy import Policy, load_policy
+from compliance.documents.policy import Policy, Rule, load_policy
 from compliance.verdict import Verdict, judge, judge_rows, kinds
+from compliance.verdict.judged_row import JudgedRow
 
 EVERY = ("probe", "few_labels", "geometry", "nonlinear", "earlier")
 FURTHER = ("similarity.cka@penultimate", "second_moments.dprime@penultimate")
@@ -173,3 +174,27 @@ def test_the_claim_counts_rows_that_could_have_shown_the_original(example: Modul
     assert f"in {required - count} further required ones, which could not show it" in verdict.claim
     assert "Excluded, at level 0.05 each, is that 60% or more" in verdict.claim
     assert "failed none of 5 retrained models and passed 5" in verdict.claim
+
+
+def test_rows_with_a_veto_are_of_a_kind_that_may_be_missing_alone(example: ModuleType) -> None:
+    names = ("linear_probe.dprime@penultimate", EARLIER, FURTHER[1])
+    # probes may not be missing; readers at an earlier depth may
+    assert "probe" not in kinds.MAY_LACK
+    assert "earlier" in kinds.MAY_LACK
+    for settings, expected in (
+        ({"required": True}, {"probe": [names[0]], "earlier": [EARLIER]}),
+        ({"veto": True}, {"probe": [], "earlier": [EARLIER]}),
+        ({}, {"probe": [], "earlier": []}),
+    ):
+        rows = [
+            JudgedRow(
+                audit=name.split(".")[0],
+                name=name,
+                measurement=example.measurement("linear_probe.dprime@penultimate"),
+                rule=Rule(measurement=name, below=1.0, above=1.0, **settings),
+                outcome="within",
+            )
+            for name in names
+        ]
+        for kind, own in expected.items():
+            assert [row.name for row in kinds.rows_of(kind, rows)] == own

@@ -106,9 +106,19 @@ def test_bias_shift_and_head_row_by_hand(job: methods.Job) -> None:
     expected = job.model.head.bias.detach().clone()  # type: ignore[union-attr]
     expected[1] -= 7.0
     assert torch.equal(shifted.head.bias, expected)  # type: ignore[union-attr]
+    # a shift of less than one logit is one, and none is not
+    little = bias_shift.run(job, shift=0.5)
+    expected[1] += 6.5
+    torch.testing.assert_close(little.head.bias, expected)  # type: ignore[union-attr]
+    with pytest.raises(methods.BadSetting, match="above 0"):
+        bias_shift.run(job, shift=0.0)
     zeroed = head_row.run(job)
     assert not zeroed.head.weight[1].any()  # type: ignore[union-attr, index]
     assert torch.equal(zeroed.head.weight[[0, 2]], job.model.head.weight[[0, 2]])  # type: ignore[union-attr, index]
+    # its bias too, and no other
+    bias = job.model.head.bias.detach().clone()  # type: ignore[union-attr, operator]
+    bias[1] = 0.0
+    assert torch.equal(zeroed.head.bias, bias)  # type: ignore[union-attr]
 
 
 def linear_job(model: nn.Module, inputs: list[list[float]], labels: list[int]) -> methods.Job:

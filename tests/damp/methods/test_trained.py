@@ -94,6 +94,16 @@ def test_l1_sparse_adds_the_sign_of_each_weight() -> None:
     close(l1_sparse.run(job(), gamma=0.02, rate=RATE, epochs=1), stepped(WEIGHT, slope))
 
 
+def test_l1_sparse_weighs_the_norm_less_from_epoch_to_epoch() -> None:
+    """One batch an epoch, in either order: weights of 1, 2/3 and 1/3 of the norm."""
+    weight, speed = WEIGHT, np.zeros_like(WEIGHT)
+    for share in (1.0, 2 / 3, 1 / 3):
+        slope = gradient(weight, KEPT, one_hot(LABELS[KEPT])) + 0.02 * share * np.sign(weight)
+        speed = MOMENTUM * speed + slope + DECAY * weight
+        weight = weight - RATE * speed
+    close(l1_sparse.run(job(), gamma=0.02, rate=RATE, epochs=3), weight)
+
+
 def gone_of_two() -> np.ndarray:
     return np.isin(LABELS, (0, 1))
 
@@ -190,6 +200,36 @@ def test_unsirs_noise_climbs_the_loss_of_the_class(monkeypatch: pytest.MonkeyPat
     slope = -((softmax(start @ WEIGHT.T) - target) @ WEIGHT) / len(start)
     slope += unsir.PENALTY * 2 * start / start.size
     np.testing.assert_allclose(noise, start - unsir.NOISE_RATE * np.sign(slope), atol=1e-3)
+
+
+def adam(batches: list[tuple[Any, Any]], rates: list[float]) -> np.ndarray:
+    """The weight after a step for each batch; a new rate begins anew."""
+    model, before = net(), 0.0
+    for (inputs, labels), rate in zip(batches, rates, strict=True):
+        if rate != before:
+            optimiser, before = torch.optim.Adam(model.parameters(), rate), rate
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(inputs).float(), labels).backward()
+        optimiser.step()
+    weight: np.ndarray = model.weight.detach().numpy()
+    return weight
+
+
+def test_unsir_impairs_for_one_epoch_and_repairs_for_those_asked_for() -> None:
+    """One batch of the rows to keep and one of noise, in either order; then the former alone."""
+    task = job()
+    noise = unsir.opposite(task.copy(), task, 0, task.generator())
+    strange = noise, torch.zeros(len(noise), dtype=torch.long)
+    kept = torch.tensor(INPUTS[KEPT]), torch.tensor(LABELS[KEPT])
+    for epochs in (1, 3):
+        done = unsir.run(job(), impair=0.02, repair=0.01, repairs=epochs)
+        expected = [
+            adam([*order, *[kept] * epochs], [0.02] * 2 + [0.01] * epochs)
+            for order in ([kept, strange], [strange, kept])
+        ]
+        weight = done.weight.detach().numpy()  # type: ignore[union-attr]
+        assert not np.allclose(expected[0], expected[1], atol=1e-5)
+        assert any(np.allclose(weight, each, atol=1e-5) for each in expected)
 
 
 @pytest.fixture
