@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.size.common import PREPROCESSING, SHARED, Counts, Figures, folder
 
@@ -53,16 +54,16 @@ def finetuned(counts: Counts, count: int) -> Figures:
         count: Images of a class at most; 0 for all.
     """
     place, (before, epochs) = folder(), counts.finetuned
-    images = _unpacked(place / "photos", count)
-    start_minutes = _start(place, before)
+    steps = _Steps(place)
+    images = steps.do("unpacking", lambda: _unpacked(place / "photos", count))
+    steps.do("start, by damp's training code", lambda: _start(place, before))
     (place / "seen.yaml").write_text(json.dumps(SEEN))
     (place / "recipe.yaml").write_text(RECIPE.format(epochs=epochs))
     _policy(place / "policy.yaml")
-    steps: Figures = {"start, by damp's training code": start_minutes}
 
     def damp(*words: str, right: Sequence[int] = (0,)) -> str:
         """What a command prints; its minutes are kept under its name."""
-        output, steps[f"damp {words[0]}"] = _command(place, words, right)
+        output: str = steps.do(f"damp {words[0]}", lambda: _printed(place, words, right))
         return output
 
     data = ("--data", "imagefolder:photos", "--recipe", "recipe.yaml")
@@ -73,7 +74,7 @@ def finetuned(counts: Counts, count: int) -> Figures:
         *("--policy", "policy.yaml", "--regulation", "gdpr"),
     )
     (place / "request.yaml").write_text(request)
-    damp("submit", "request.yaml", "--go-on")
+    damp("submit", "request.yaml", "--go-on", "--accept-low-accuracy")
     damp("references", "request.yaml")
     damp("run", right=(0, 2))
     (event,) = json.loads(damp("status", JSON))
@@ -82,7 +83,7 @@ def finetuned(counts: Counts, count: int) -> Figures:
         "epochs": {"start": before, "base model and references": epochs},
         "references": REFERENCES,
         "test_accuracy": round(base["test_accuracy"], 3),
-        "minutes": steps,
+        "minutes": steps.minutes(),
         "verdict": event["verdict"],
         "reasons": event["reasons"],
         "attempts": _attempts(place, event["id"]),
@@ -90,6 +91,37 @@ def finetuned(counts: Counts, count: int) -> Figures:
 
 
 JSON = "--json"
+
+
+class _Steps:
+    """What is done in a folder, with minutes; done in the same folder again, it is done already."""
+
+    def __init__(self, place: Path) -> None:
+        self.file = place / "steps.json"
+        self.done: Figures = json.loads(self.file.read_text()) if self.file.exists() else {}
+
+    def do(self, name: str, work: Callable[[], Any]) -> Any:
+        """Its result, which JSON can hold."""
+        if name not in self.done:
+            start, processor = time.monotonic(), _processor()
+            result = work()
+            minutes = {
+                "wall": round((time.monotonic() - start) / 60, 2),
+                "processor": round((_processor() - processor) / 60, 2),
+            }
+            self.done[name] = {"result": result, "minutes": minutes}
+            self.file.write_text(json.dumps(self.done))
+        return self.done[name]["result"]
+
+    def minutes(self) -> Figures:
+        """Of each."""
+        return {name: done["minutes"] for name, done in self.done.items()}
+
+
+def _processor() -> float:
+    """Seconds of this process and of all that it waited for."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in both)
 
 
 def _unpacked(place: Path, count: int) -> int:
@@ -120,8 +152,8 @@ def _unpacked(place: Path, count: int) -> int:
     return sum(map(len, kept.values()))
 
 
-def _start(place: Path, epochs: int) -> Figures:
-    """Train the start on other classes and save it; its minutes."""
+def _start(place: Path, epochs: int) -> None:
+    """Train the start on other classes and save it."""
     import torch
     from safetensors.torch import save_file
 
@@ -138,7 +170,6 @@ def _start(place: Path, epochs: int) -> Figures:
     dataset = loaders.load(spec)
     first = dataset.classes - LEARNED_BEFORE
     rows = torch.nonzero(dataset.train_labels >= first).flatten()
-    start, processor = time.monotonic(), time.process_time()
     network = trainings.run(
         trainings.Regime(
             recipe=Recipe(
@@ -157,7 +188,6 @@ def _start(place: Path, epochs: int) -> Figures:
     )
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, place / "pretrained.safetensors")
-    return _minutes(time.monotonic() - start, time.process_time() - processor)
 
 
 def _policy(file: Path) -> None:
@@ -169,9 +199,8 @@ def _policy(file: Path) -> None:
     file.write_text(text.replace("references: 7", f"references: {REFERENCES}"))
 
 
-def _command(place: Path, words: Sequence[str], right: Sequence[int]) -> tuple[str, Figures]:
-    """Output of a command, and its minutes."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+def _printed(place: Path, words: Sequence[str], right: Sequence[int]) -> str:
+    """What a command prints."""
     done = subprocess.run(
         [sys.executable, "-m", "flows", *words],
         cwd=place,
@@ -181,13 +210,7 @@ def _command(place: Path, words: Sequence[str], right: Sequence[int]) -> tuple[s
     )
     if done.returncode not in right:
         raise SystemExit(f"damp {' '.join(words)} ended with {done.returncode}: {done.stdout}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return done.stdout, _minutes(time.monotonic() - start, processor)
-
-
-def _minutes(wall: float, processor: float) -> Figures:
-    return {"wall": round(wall / 60, 2), "processor": round(processor / 60, 2)}
+    return done.stdout
 
 
 def _attempts(place: Path, event: str) -> list[Figures]:
