@@ -9,6 +9,7 @@ ratios and not the seconds. Each part keeps the load that it was measured under.
 
     common.py       counts, painted photographs, peak memory, ratios in turns
     events.py       memory of everything that an event does with its data
+    finetuned.py    a whole event on a fine-tuned ResNet-18, through the commands
     passes.py       statistics and edit over a plain forward pass; large networks in bounded memory
     pictures.py     decoding, streaming, data versions, and a folder as large as time allows
     rows.py         what statistics of fewer rows leave

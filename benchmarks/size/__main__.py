@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 
 from benchmarks.machine import described, load, save
-from benchmarks.size import events, passes, pictures, rows, trainings
+from benchmarks.size import events, finetuned, passes, pictures, rows, trainings
 from benchmarks.size.common import FULL, QUICK, Counts, Figures
 
 PARTS: dict[str, Callable[[Counts, int], Figures]] = {
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Counts, int], Figures]] = {
     "rows": rows.rows,
     "recipe": trainings.recipe,
     "references": trainings.references,
+    "finetuned": finetuned.finetuned,
 }
 
 
@@ -33,7 +34,11 @@ def main() -> None:
     """Measure every part, or those that are named; the others keep their figures."""
     parser = argparse.ArgumentParser(description="The figures of docs/scale.md at size.")
     parser.add_argument("--quick", action="store_true", help="Smaller counts, for a first look.")
-    parser.add_argument("--part", choices=PARTS, help="This part alone, in this process.")
+    parser.add_argument(
+        "--part",
+        choices=PARTS,
+        help="This part alone, in this process and in the folder DAMP_SIZE.",
+    )
     parser.add_argument("--only", action="append", choices=PARTS, help="These parts alone.")
     parser.add_argument("--count", type=int, default=0, help="Images, where a part takes a number.")
     options = parser.parse_args()

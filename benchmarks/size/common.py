@@ -39,6 +39,7 @@ class Counts:
         seeds: Trainings of each.
         folder: Photographs of the folder that stands for ImageNet.
         large: Images of ResNet-50 and of ViT-B/16.
+        finetuned: Epochs of the start, and of the models that are fine-tuned from it.
     """
 
     memory: tuple[int, int]
@@ -50,6 +51,7 @@ class Counts:
     seeds: int
     folder: int
     large: tuple[int, int]
+    finetuned: tuple[int, int]
 
 
 FULL = Counts(
@@ -62,6 +64,7 @@ FULL = Counts(
     seeds=3,
     folder=100_000,
     large=(1000, 1000),
+    finetuned=(4, 2),
 )
 QUICK = Counts(
     memory=(200, 600),
@@ -73,6 +76,7 @@ QUICK = Counts(
     seeds=2,
     folder=4_000,
     large=(200, 60),
+    finetuned=(2, 1),
 )
 
 
