@@ -30,7 +30,14 @@ from damp.natural_edit import NaturalDepth, NaturalEdit
 from damp.natural_share import Goal, RowGeometry, cells_of, discriminability, natural_goals
 from damp.operators import find
 from damp.residuals import whitened_subspace
-from damp.rows import Answers, CappedRows, RowKeeper, capped_rows
+from damp.rows import (
+    MOST_MEMORY,
+    RETAIN_LEAST,
+    Answers,
+    CappedRows,
+    RowKeeper,
+    capped_rows,
+)
 from damp.running import Batches, exemplar, read_batches
 from damp.sum_writers import (
     ENOUGH,
@@ -97,7 +104,7 @@ def plan_naturally(
     if isinstance(last, str):
         return f"the sum that {head.operator.name!r} reads: {last}"
     dense = len(last.writers) == 1 and isinstance(last.writers[0].operator.layer, nn.Linear)
-    return NaturalCase(
+    case = NaturalCase(
         model=model,
         answers=Answers(original),
         head=head,
@@ -109,6 +116,7 @@ def plan_naturally(
         earlier=_read_by(model, last, sums, free, inputs),
         dense=dense,
     )
+    return _memory_obstacle(case, inputs[:1]) or case
 
 
 def _read_by(
@@ -221,6 +229,17 @@ class NaturalCase:
     def read(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches, as the model needs them."""
         return read_batches(self.batches, exemplar(self.model), self.retired)
+
+
+def _memory_obstacle(case: NaturalCase, row: Tensor) -> str | None:
+    """With many classes or large images even the least rows of each may not fit."""
+    needed = case.first_keeper().least_bytes(case.model, row.to(exemplar(case.model)))
+    if needed <= MOST_MEMORY:
+        return None
+    return (
+        f"{RETAIN_LEAST} rows of each class to keep would take {needed / (1 << 30):.1f} GiB of "
+        f"what its layers hold, above {MOST_MEMORY >> 30} GiB"
+    )
 
 
 def _head_obstacle(head: OperatorUse, skip: Sequence[str]) -> str | None:
@@ -411,7 +430,7 @@ def _move_dense(
     patches = _patches(case.last, rows)
     if patches is not None:  # where the whole move stops short; else there is nothing left to do
         writing = find_gated_writing(
-            case.last, moved.float(), patches, rows.labels, case.forget, goal.goal
+            case.last, moved.to(patches.joint), patches, rows.labels, case.forget, goal.goal
         )
         fold_gated_writing(case.last.writers, writing)
         moved = writing.values

@@ -32,6 +32,9 @@ FORGET_ROWS = 1500
 MEMORY = 1 << 29
 """Bytes that the kept tensors may take: fewer rows are taken where they would take more."""
 
+MOST_MEMORY = 1 << 31
+"""Bytes that `RETAIN_LEAST` rows of each class to keep may take; who would take more keeps none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CappedRows:
@@ -111,10 +114,17 @@ class RowKeeper:
         self.kept_inputs: dict[str, list[Tensor]] = {op.name: [] for op in operators}
         self.logits: list[Tensor] = []
         self.labels: list[Tensor] = []
-        kept_classes = max(classes - len(forget) - len(retired), 1)
-        self.caps = torch.full((classes,), max(RETAIN_LEAST, RETAIN_ROWS // kept_classes))
+        self.kept_classes = max(classes - len(forget) - len(retired), 1)
+        self.caps = torch.full((classes,), max(RETAIN_LEAST, RETAIN_ROWS // self.kept_classes))
         self.taken = torch.zeros_like(self.caps)
         self.caps[list(forget)], self.caps[list(retired)] = FORGET_ROWS, 0
+
+    def least_bytes(self, model: nn.Module, row: Tensor) -> int:
+        """Bytes that the least rows of every class to keep take, by one row, (1, ...)."""
+        with evaluating(model), torch.no_grad(), self.watching(torch.ones(1, dtype=torch.bool)):
+            model(row)
+        size = _bytes(self.kept_sums, self.kept_inputs)
+        return size * RETAIN_LEAST * self.kept_classes
 
     def choose(self, labels: Tensor) -> Tensor:
         """Which rows of a batch are wanted, (B,), bool; they count as taken."""
@@ -213,7 +223,11 @@ def _affordable(
     rows: int,
 ) -> Tensor:
     """Caps under which all that is kept fits in `MEMORY`, in proportion."""
-    parts = [part for parts in (*sums.values(), *inputs.values()) for part in parts]
-    size = sum(part.numel() * part.element_size() for part in parts) / rows
+    size = _bytes(sums, inputs) / rows
     share = min(1.0, MEMORY / (size * float(caps.sum())))
     return torch.minimum(caps, (caps * share).ceil().long().clamp_min(RETAIN_LEAST))
+
+
+def _bytes(sums: dict[int, list[Tensor]], inputs: dict[str, list[Tensor]]) -> int:
+    parts = [part for parts in (*sums.values(), *inputs.values()) for part in parts]
+    return sum(part.numel() * part.element_size() for part in parts)

@@ -1,8 +1,8 @@
 """Counts over requests: what a board asks for, and what some rules ask to be published. Pure.
 
 A request counts where it was *received* in the period. Days run from receipt to the answer: the
-denial, or the close of an event that has PASSED. Medians and means are over answered requests.
-Audits of claims are no requests: they are counted apart.
+denial, or the close of the event, whatever its verdict. Medians and means are over answered
+requests. Audits of claims are no requests: they are counted apart.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from compliance.ledger.states import Event, State
 Facts = dict[str, Any]
 
 ANSWERS = ("request_denied", "event_closed")
+ANSWERED = (State.DENIED, State.CLOSED)
 
 
 def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: datetime) -> Facts:
@@ -39,7 +40,11 @@ def counts(entries: Sequence[Entry], now: datetime, *, since: datetime, until: d
         if since <= parse_utc(event.received) < until
     ]
     events = [event for event in received if not event.claim]
-    answered = {e.event: parse_utc(e.time) for e in entries if e.kind in ANSWERS}
+    # a denial that came too late is in the ledger too and answers nothing
+    ended = {event.id for event in events if event.state in ANSWERED}
+    answered = {
+        e.event: parse_utc(e.time) for e in entries if e.kind in ANSWERS and e.event in ended
+    }
     denied = [event for event in events if event.state is State.DENIED]
     return {
         "since": since.isoformat(),
@@ -80,7 +85,7 @@ def _days(events: Sequence[Event], answered: dict[str, datetime]) -> Facts:
     taken = [
         (answered[event.id] - parse_utc(event.received)) / timedelta(days=1)
         for event in events
-        if event.id in answered and event.state in (State.DENIED, State.CLOSED)
+        if event.id in answered
     ]
     return {
         "answered": len(taken),

@@ -296,6 +296,20 @@ def test_float32_and_float64_agree_beside_what_was_changed(residual, monkeypatch
         assert float((a.double() - other[name]).norm()) <= apart * float(changed) + 1e-6, name
 
 
+@pytest.mark.parametrize("net", ["plain", "digit_net"])
+def test_a_linear_layer_is_moved_and_written_against_in_float64_too(net, request, split):
+    """Rows are of the network's own type there, and so is what is worked out on them."""
+    if net == "plain":
+        model, batches = request.getfixturevalue("plain")
+    else:
+        model = request.getfixturevalue("digit_net")
+        batches = split(*request.getfixturevalue("digits")[0])
+    before, one, other = in_both_precisions((model, batches))
+    for name, a in one.items():
+        changed = (a - before.get(name, torch.zeros_like(a))).double().norm()
+        assert float((a.double() - other[name]).norm()) <= 0.03 * float(changed) + 1e-5, name
+
+
 def stood_in(model, batches, reason, **options):
     """What another preset makes in its place is what that preset makes by itself, bit for bit."""
     edited = damp.forget(model, batches, forget=1, preset="natural", **options)
@@ -385,6 +399,11 @@ def test_another_preset_stands_in_where_a_class_is_not_separable(seeded, split):
     edited = damp.forget(seeded(Deeper).eval(), split(inputs, labels), forget=1, preset="natural")
     assert edited.stand_in == "mended"
     assert "not separable beyond noise" in edited.stand_in_reason
+
+
+def test_another_preset_stands_in_where_the_least_rows_would_not_fit(residual, monkeypatch):
+    monkeypatch.setattr(natural, "MOST_MEMORY", 0)
+    stood_in(*residual, "20 rows of each class to keep would take 0.0 GiB")
 
 
 def test_a_skipped_head_or_writer_is_left_alone(residual):

@@ -55,6 +55,15 @@ def test_fewer_rows_are_taken_where_memory_is_short(net, monkeypatch):
     assert set(fewer.labels.tolist()) == {0, 1, 2, 3}
 
 
+def test_what_the_least_rows_take_is_said_before_any_is_kept(net):
+    operators = find(net)[0]
+    inputs = torch.randn(8, 3)
+    sums = find_sums(net, trace(net, operators, inputs).uses["2"], inputs, 1)
+    keeper = RowKeeper(Answers(net), [1], [2], sums=sums, operators=[operators[0]], classes=4)
+    # two classes are kept: of each row (6 + 3) float32
+    assert keeper.least_bytes(net, inputs[:1]) == 36 * rows.RETAIN_LEAST * 2
+
+
 def test_no_more_batches_are_read_than_are_wanted(net, monkeypatch):
     monkeypatch.setattr(rows, "RETAIN_ROWS", 6)
     monkeypatch.setattr(rows, "RETAIN_LEAST", 1)

@@ -122,11 +122,12 @@ def test_audits_made_again_are_counted_by_their_entries() -> None:
 def test_a_denial_that_comes_too_late_to_be_one_answers_nothing() -> None:
     """The attempt is under way, so that the entry changes nothing: nobody was answered."""
     entries = Entries()
-    entries.receive(0, "under way")
+    entries.receive(0, "under way", days=30)
     entries.add(1, "under way", "attempt_started", attempt=1)
     entries.add(40, "under way", "request_denied", reason="exempt")
     figures = counts(entries.entries, NOW, **YEAR)
     assert (figures["open"], figures["denied"], figures["answered"]) == (1, 0, 0)
+    assert figures["answered_late"] == 0
     assert figures["median_days"] is None
 
 
