@@ -201,6 +201,10 @@ def page(rows: Sequence[Standing]) -> str:
     )
 
 
+def _rounded(row: Standing) -> dict[str, str | float]:
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
@@ -215,8 +219,7 @@ def main() -> None:
         [*kept, *(each for name in wanted for each in Choice(name).standings())],
         key=lambda row: EVENTS.index(row.event),
     )
-    content = {"command": COMMAND, "machine": described(), "rows": [asdict(r) for r in rows]}
-    save("tops", content)
+    save("tops", {"command": COMMAND, "machine": described(), "rows": [_rounded(r) for r in rows]})
     (RESULTS / "tops.md").write_text(page(rows))
     print(f"Results: {RESULTS / 'tops.md'}")
 
