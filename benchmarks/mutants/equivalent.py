@@ -287,12 +287,12 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
     ("audits/membership.py:98", "True -> False"): "there is one centre for each pair",
     ("damp/costing.py:6", "True -> False"): "there is one ramp for each first reader",
     ("damp/costing.py:17", "True -> False"): "a mixture has one weight for each class to keep",
-    ("damp/natural.py:67", "True -> False"): "a depth has one number of each kind for each class",
+    ("damp/natural.py:71", "True -> False"): "a depth has one number of each kind for each class",
     (
-        "damp/natural.py:100",
+        "damp/natural.py:104",
         "True -> False",
     ): "the values are taken from the chain, one for each sum",
-    ("damp/natural.py:102", "True -> False"): "a goal has one number of each kind for each class",
+    ("damp/natural.py:106", "True -> False"): "a goal has one number of each kind for each class",
     (
         "damp/patch_cut.py:76",
         "True -> False",
