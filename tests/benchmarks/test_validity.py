@@ -205,6 +205,8 @@ def test_every_candidate_of_an_event_is_planned_once_under_a_seed() -> None:
 
 
 def test_no_two_events_share_an_original_or_a_reference() -> None:
+    if not data.SHARED.exists():  # how many references an event has hangs on its held-out images
+        pytest.skip(f"NOT TESTED on the study's data: there is no {data.SHARED}")
     trained = [
         training.path.name
         for event in bench.events(nets.SETTINGS)
