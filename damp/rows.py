@@ -120,7 +120,10 @@ class RowKeeper:
         self.caps[list(forget)], self.caps[list(retired)] = FORGET_ROWS, 0
 
     def least_bytes(self, model: nn.Module, row: Tensor) -> int:
-        """Bytes that the least rows of every class to keep take, by one row, (1, ...)."""
+        """Bytes that the least rows of every class to keep take, by one row, (1, ...).
+
+        The row stays among those kept: ask a keeper that takes no others.
+        """
         with evaluating(model), torch.no_grad(), self.watching(torch.ones(1, dtype=torch.bool)):
             model(row)
         size = _bytes(self.kept_sums, self.kept_inputs)

@@ -4,4 +4,5 @@
 
 `cases.py` says what is compared, `data.py` and `training.py` make data sets and trained networks
 (cached by content), `measures.py` reads a network, `table.py` and `pictures.py` show the result.
+`by_event.py` is the command line of the studies of single events, `shares.py` and `tops.py`.
 """

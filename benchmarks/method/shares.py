@@ -11,20 +11,17 @@ models the mean. Writes benchmarks/results/shares.json and .md.
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import RESULTS, described, load, save
+from benchmarks.method.by_event import command_of, run
 from benchmarks.method.frontier import event_of_choice
 from benchmarks.race.page import table
-from benchmarks.validity import bench, data, nets
+from benchmarks.validity import bench, nets
 from damp.natural_share import RowGeometry, cells_of, discriminability, natural_goals
 from damp.operators import find
 from damp.rows import FORGET_ROWS, RETAIN_ROWS
@@ -35,7 +32,6 @@ EVENTS = (
     *("mnist-3-seed0", "cifar10-0-seed0", "tiny-0-seed0"),
     *("cifar10-residual-2-seed0", "cifar100-residual-1-seed0", "tiny-residual-1-seed0"),
 )
-COMMAND = "python -m benchmarks.method.shares"
 REFERENCES = 3
 BATCH = 250
 
@@ -157,7 +153,8 @@ def page(rows: Sequence[Share]) -> str:
     head = ("event", "sum", *(f"s: {n}" for n in names), *(f"d': {n}" for n in names))
     return (
         "# The natural share against retrained models\n\n"
-        f"Made by `{COMMAND}` on events of choice, {REFERENCES} retrained models each: "
+        f"Made by `{command_of('shares')}` on events of choice, "
+        f"{REFERENCES} retrained models each: "
         "what a network that never saw the class keeps of the original's s and d' at each sum, and "
         "what is predicted of it from retain rows of the original alone. Training rows that the "
         "original has memorised stand apart by more than new ones do, those of retrained models do "
@@ -168,29 +165,7 @@ def page(rows: Sequence[Share]) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--event", action="append", choices=EVENTS, help="repeatable")
-    parser.add_argument("--cache", type=Path, help="folder of trained models")
-    given = parser.parse_args()
-    if given.cache:
-        os.environ[data.CACHE] = str(given.cache)
-    wanted = given.event or list(EVENTS)
-    kept = [Share(**row) for row in load("shares").get("rows", []) if row["event"] not in wanted]
-    rows = sorted(
-        [*kept, *(share for name in wanted for share in shares(name))],
-        key=lambda row: (EVENTS.index(row.event), row.depth),
-    )
-    content = {
-        "command": COMMAND,
-        "machine": described(),
-        "rows": [
-            asdict(row) | {"separability": round(row.separability, 3), "apart": round(row.apart, 3)}
-            for row in rows
-        ],
-    }
-    save("shares", content)
-    (RESULTS / "shares.md").write_text(page(rows))
-    print(f"Results: {RESULTS / 'shares.md'}")
+    run("shares", __doc__, Share, shares, events=EVENTS, page=page, digits=3)
 
 
 if __name__ == "__main__":

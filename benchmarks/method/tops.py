@@ -12,23 +12,21 @@ retrained model on *them* too. Writes benchmarks/results/tops.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import copy
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from statistics import fmean
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import RESULTS, described, load, save
+from benchmarks.method.by_event import command_of, run
 from benchmarks.method.frontier import event_of_choice
+from benchmarks.race.metrics import linear_cka
 from benchmarks.race.page import table
-from benchmarks.validity import bench, data, nets
+from benchmarks.validity import bench, nets
 from damp.natural_share import discriminability
 from damp.operators import find
 from damp.patch_cut import cut_patches
@@ -36,7 +34,6 @@ from damp.waist import features
 from flows.models import renewal, statistics_cache
 
 EVENTS = ("cifar10-residual-2-seed0", "cifar100-residual-1-seed0", "tiny-residual-1-seed0")
-COMMAND = "python -m benchmarks.method.tops"
 REFERENCES = 4
 SHARES = (3 / 8, 1 / 2, 5 / 8, 3 / 4, 1.0)
 SEEDS = (0, 7)
@@ -155,7 +152,7 @@ class Choice:
         """CKA of the forgotten class, and the mean over the classes to keep."""
         centred = [h.features - h.features[self.labels != self.label].mean(0) for h in (one, other)]
         by_class = {
-            c: linear_cka(*(rows[self.labels == c] for rows in centred))
+            c: linear_cka(*(rows[self.labels == c].numpy() for rows in centred))
             for c in self.labels.unique().tolist()
         }
         forgotten = by_class.pop(self.label)
@@ -172,14 +169,9 @@ class Choice:
         )
 
 
-def linear_cka(one: Tensor, other: Tensor) -> float:
-    """Linear CKA of two (n, D) and (n, E) that are centred as they are wanted (Kornblith 2019).
-
-    >>> linear_cka(torch.eye(3), 2 * torch.eye(3))
-    1.0
-    """
-    shared = (one.T @ other).square().sum()
-    return float(shared / ((one.T @ one).norm() * (other.T @ other).norm()))
+def standings(name: str) -> Iterator[Standing]:
+    """All of one event."""
+    return Choice(name).standings()
 
 
 def page(rows: Sequence[Standing]) -> str:
@@ -194,34 +186,17 @@ def page(rows: Sequence[Standing]) -> str:
     ]  # fmt: skip
     return (
         "# Fresh tops by the share of the recipe\n\n"
-        f"Made by `{COMMAND}` on events of choice, held-out rows, {REFERENCES} retrained models "
-        f"each; of renewed models the mean of {len(SEEDS)} seeds. CKA: of the last features to "
+        f"Made by `{command_of('tops')}` on events of choice, held-out rows, "
+        f"{REFERENCES} retrained models each; of renewed models the mean of {len(SEEDS)} seeds. "
+        "CKA: of the last features to "
         "retrained models', of the forgotten class and on average of the classes to keep. Cost: "
         "operations, of a full retraining.\n\n" + table(head, lines)
     )
 
 
-def _rounded(row: Standing) -> dict[str, str | float]:
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
-
-
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--event", action="append", choices=EVENTS, help="repeatable")
-    parser.add_argument("--cache", type=Path, help="folder of trained models")
-    given = parser.parse_args()
-    if given.cache:
-        os.environ[data.CACHE] = str(given.cache)
-    wanted = given.event or list(EVENTS)
-    kept = [Standing(**row) for row in load("tops").get("rows", []) if row["event"] not in wanted]
-    rows = sorted(
-        [*kept, *(each for name in wanted for each in Choice(name).standings())],
-        key=lambda row: EVENTS.index(row.event),
-    )
-    save("tops", {"command": COMMAND, "machine": described(), "rows": [_rounded(r) for r in rows]})
-    (RESULTS / "tops.md").write_text(page(rows))
-    print(f"Results: {RESULTS / 'tops.md'}")
+    run("tops", __doc__, Standing, standings, events=EVENTS, page=page, digits=4)
 
 
 if __name__ == "__main__":

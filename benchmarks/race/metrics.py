@@ -164,7 +164,15 @@ def cka(one: np.ndarray, other: np.ndarray) -> float:
     >>> round(cka(rows, 2 * rows + 1), 4)
     1.0
     """
-    a, b = one - one.mean(0), other - other.mean(0)
+    return linear_cka(one - one.mean(0), other - other.mean(0))
+
+
+def linear_cka(a: np.ndarray, b: np.ndarray) -> float:
+    """The same of features that are centred as they are wanted (Kornblith 2019).
+
+    >>> linear_cka(np.eye(3), 2 * np.eye(3))
+    1.0
+    """
     cross = np.linalg.norm(a.T @ b) ** 2
     scale = np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b)
     return float(cross / scale) if scale > 0 else 0.0

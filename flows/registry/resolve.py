@@ -152,11 +152,8 @@ def newest_passed(registry: ReadRegistry, name: str) -> ModelVersion:
     """
     model_of(registry, name)
     for version in sorted(registry.versions(name), key=lambda each: each.number, reverse=True):
-        try:
-            if version.tags().verdict == "PASSED":
-                return version
-        except TagError as problem:
-            raise damaged_tags(version, problem) from problem
+        if version.tags().verdict == "PASSED":
+            return version
     raise RegistryError(
         f"No version of '{name}' has passed its audits, so none can become '{CHAMPION}'. "
         f"`damp lineage {name}` shows all versions with their verdicts."

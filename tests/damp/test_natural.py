@@ -275,13 +275,16 @@ def test_a_second_request_works_on_what_the_first_one_made(residual):
     assert bool(second.model(batches[0][0])[:, [1, 2]].isneginf().all())
 
 
-def in_both_precisions(residual):
-    """State of the model, and what it becomes in float32 and in float64."""
-    model, batches = residual
+def between_precisions(net):
+    """Of each tensor: how far float32 ends from float64, and how far from where it was."""
+    model, batches = net
     wide = [(inputs.double(), labels) for inputs, labels in batches]
     one = damp.forget(model, batches, forget=1, preset="natural").unretired
     other = damp.forget(copy.deepcopy(model).double(), wide, forget=1, preset="natural").unretired
-    return model.state_dict(), one.state_dict(), other.state_dict()
+    before, wanted = model.state_dict(), other.state_dict()
+    for name, a in one.state_dict().items():
+        changed = (a - before.get(name, torch.zeros_like(a))).double()  # some biases are new
+        yield name, float((a.double() - wanted[name]).norm()), float(changed.norm())
 
 
 @pytest.mark.parametrize(("scattered", "apart"), [(0.0, 0.005), (None, 0.03)])
@@ -290,10 +293,8 @@ def test_float32_and_float64_agree_beside_what_was_changed(residual, monkeypatch
     and which of them do differs from processor to processor, as the training before does."""
     if scattered is not None:
         monkeypatch.setattr(gated_writing, "SCATTERED", scattered)
-    before, one, other = in_both_precisions(residual)
-    for name, a in one.items():
-        changed = (a - before.get(name, torch.zeros_like(a))).double().norm()  # some biases are new
-        assert float((a.double() - other[name]).norm()) <= apart * float(changed) + 1e-6, name
+    for name, difference, changed in between_precisions(residual):
+        assert difference <= apart * changed + 1e-6, name
 
 
 @pytest.mark.parametrize("net", ["plain", "digit_net"])
@@ -304,10 +305,8 @@ def test_a_linear_layer_is_moved_and_written_against_in_float64_too(net, request
     else:
         model = request.getfixturevalue("digit_net")
         batches = split(*request.getfixturevalue("digits")[0])
-    before, one, other = in_both_precisions((model, batches))
-    for name, a in one.items():
-        changed = (a - before.get(name, torch.zeros_like(a))).double().norm()
-        assert float((a.double() - other[name]).norm()) <= 0.03 * float(changed) + 1e-5, name
+    for name, difference, changed in between_precisions((model, batches)):
+        assert difference <= 0.03 * changed + 1e-5, name
 
 
 def stood_in(model, batches, reason, **options):
