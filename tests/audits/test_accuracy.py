@@ -120,3 +120,19 @@ def test_a_class_without_test_rows_has_no_accuracy_and_warns_of_nothing(world):
     assert np.isnan(shares).tolist() == [False] * 5 + [True]
     hits = outputs.correct(evidence, evidence.original, masked=())
     assert shares[4] == pytest.approx(hits[labels == 4].mean())
+
+
+def test_the_confidence_that_is_named_is_that_of_the_intervals(world, figures):
+    """Where all of n answers are right, an exact interval begins at (half the error)^(1 / n)."""
+    original = world.model("original", knows=True)
+    logits = np.full_like(original.test_logits, -5.0)
+    logits[np.arange(len(logits)), world.test_labels] = 5.0
+    finding = accuracy.audit(
+        world.evidence(replace(original, digest="all right", test_logits=logits))
+    )
+    forget, retain = (
+        figures(finding)[name].interval
+        for name in ("accuracy.forget_before_retiring", "accuracy.retain")
+    )
+    named = finding.parameters["confidence"]
+    assert [1 - 2 * forget[0] ** 60, 1 - 2 * retain[0] ** 300] == pytest.approx([named, named])
