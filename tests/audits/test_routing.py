@@ -115,3 +115,16 @@ def test_distances_lie_between_nothing_and_the_most_that_their_formulas_allow(wo
     assert measured["routing.js"].value == pytest.approx(np.log(2))
     assert measured["routing.tv"].value == 1.0
     assert [one.parts[0].freedom for one in measured.values()] == [29, 29]
+
+
+def test_the_sample_itself_comes_first_and_as_many_resamples_as_were_asked_for(world):
+    """Sent by hand: of 60 images of the class 45 go to class 3 and 15 to class 0."""
+    model = sent(world, "two ways", 3)
+    logits = model.test_logits.copy()
+    logits[np.flatnonzero(world.test_labels == FORGET)[:15], 0] = 9.0
+    evidence = world.evidence(replace(model, test_logits=logits))
+    shares = routing.destinations(evidence, evidence.candidate, replicates=8)
+    assert shares.shape == (1 + 8, 1, len(RETAIN))
+    by_class = dict(zip(RETAIN, shares[0, 0], strict=True))
+    assert by_class == pytest.approx({0: 15 / 60, 1: 0, 3: 45 / 60, 4: 0, 5: 0})
+    assert shares.sum(2) == pytest.approx(np.ones((9, 1)))
