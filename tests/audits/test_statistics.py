@@ -74,6 +74,13 @@ def test_a_perfect_area_is_not_certain() -> None:
     assert high == 1.0
 
 
+def test_a_perfect_area_is_as_uncertain_as_one_deviating_image_of_each_group() -> None:
+    """An image of n that deviates adds 1 / n^2: of ten images a hundredth, of twenty a 400th."""
+    area = statistics.auc(np.arange(20.0, 30), np.arange(20.0))
+    assert area.value == 1.0
+    assert [part.variance() for part in area.parts] == pytest.approx([1 / 10**2, 1 / 20**2])
+
+
 def test_dprime_is_the_distance_in_spreads() -> None:
     high, low = RNG.normal(3, 2, 50), RNG.normal(0, 1, 90)
     spread = np.sqrt((np.var(high, ddof=1) + np.var(low, ddof=1)) / 2)
