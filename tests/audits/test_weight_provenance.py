@@ -365,3 +365,52 @@ def test_a_change_of_a_millionth_is_rounding(world):
         after = before.copy()
         after[1, 2] = share * 1e-6
         assert weight_provenance._differs(before, after) is differs
+
+
+def _holding(world, name, tensors):
+    """A model whose file holds these tensors, all of them with an effect."""
+    record = WeightRecord(
+        tensors=tensors, effects={n: np.ones(len(v)) for n, v in tensors.items()}, triggered={}
+    )
+    return replace(world.model(name, knows=True), record=record)
+
+
+def test_a_changed_weight_in_the_place_of_another_one_is_a_copy(world):
+    """Of two weights of one size: the first was changed, and lies where the second was."""
+    rng = np.random.default_rng(8)
+    first, second, anew = rng.normal(size=(3, 20, 20))
+    original = _holding(world, "original", {"a": first, "b": second})
+    moved = _holding(world, "moved", {"a": anew, "b": first})
+    evidence = replace(world.evidence(moved, original=original), references=())
+    assert [place[:2] for place in weight_provenance.copies(evidence)] == [("a", "b")]
+    # where the second stays as it was, nothing is told of it
+    honest = _holding(world, "honest", {"a": anew, "b": second})
+    evidence = replace(evidence, candidate=honest)
+    assert list(weight_provenance.copies(evidence)) == []
+
+
+def test_numbers_that_pad_a_convolution_in_groups_are_not_kept_weights(world):
+    """Of four weights in two groups one was changed; the zeros between groups say nothing."""
+    before = np.array([[0.5, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, -1.5]])
+    after = before.copy()
+    after[1, 2] = 2.5
+    own = world.model("original", knows=True)
+    original = replace(own, weights={"grouped": before, "empty": np.zeros((2, 3))})
+    edited = replace(own, digest="edited", weights={"grouped": after, "empty": np.zeros((2, 3))})
+    evidence = world.evidence(edited, original=original)
+    shares = {figure.name: figure.value for figure in weight_provenance._kept_by_depth(evidence)}
+    kept = weight_provenance.KEPT
+    assert shares == {f"{kept}@grouped": 3 / 4, f"{kept}@empty": 0.0}
+
+
+def test_a_share_without_effect_lies_between_none_and_all_and_does_not_scatter(world):
+    """Two units of six are without effect, so a third of the numbers."""
+    own = world.model("original", knows=True)
+    record = replace(own.record, effects={"fc.weight": np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0])})
+    evidence = world.evidence(replace(own, digest="idle", record=record))
+    share = weight_provenance.carried(evidence, evidence.candidate)[
+        weight_provenance.WITHOUT_EFFECT
+    ]
+    assert share.value == pytest.approx(1 / 3)
+    assert share.interval() == (share.value, share.value)
+    assert share.bounds == (0.0, 1.0)
