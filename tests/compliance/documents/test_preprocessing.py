@@ -93,6 +93,13 @@ def test_what_means_nothing_is_refused_with_its_key(name: str) -> None:
     assert "<" not in str(caught.value)  # a branch of pydantic's union is no key of the file
 
 
+def test_a_source_has_300_characters_at_most() -> None:
+    longest = "timm:".ljust(300, "x")
+    assert request(preprocessing=longest).model.preprocessing == longest
+    with pytest.raises(RequestError, match="300"):
+        request(preprocessing=longest + "x")
+
+
 def test_grey_images_need_no_mean_of_three() -> None:
     assert Preprocessing(channels=1, crop=8).mean == (0.0,)
     assert Preprocessing(channels=1, crop=8).std == (1.0,)
