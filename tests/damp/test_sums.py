@@ -12,7 +12,7 @@ from torch.nn import functional
 from damp import sums
 from damp.layouts import SAMPLES
 from damp.operators import find
-from damp.sums import RectifierCall, Rectifiers, cell_means, find_sums
+from damp.sums import RectifierCall, Rectifiers, Sum, cell_means, find_sums, with_writers
 from damp.tracing import trace
 
 
@@ -222,3 +222,20 @@ def test_as_many_sums_are_given_as_are_wanted_the_last_ones_in_forward_order():
     assert (last.name, last.channels, last.side, last.writers) == ("rectifier 3", 5, 1, ())
     same = find_sums(model, head, torch.ones(9, 5).double(), 1)
     assert same == "what '8' reads does not depend on the samples"
+
+
+def test_a_sum_is_written_by_the_layers_that_add_to_it_or_it_is_said_that_none_does():
+    """The inputs themselves go into the first rectifier: no layer comes before it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 2)).double()
+    rows = torch.randn(SAMPLES, 5).double()
+    uses = trace(model, find(model)[0], rows).uses
+    first, last = find_sums(model, uses["3"], rows, 2)
+    assert with_writers(model, first, uses["3"], uses, rows) == (
+        "no layer of its own weight and bias adds to it by a factor for each channel"
+    )
+    written = with_writers(model, last, uses["3"], uses, rows)
+    assert isinstance(written, Sum)
+    (writer,) = written.writers
+    assert (written.name, writer.operator.name) == ("1", "1")
+    assert writer.factor.tolist() == pytest.approx([1.0] * 5)
