@@ -179,6 +179,23 @@ def test_uses_are_counted_and_ordered():
     assert run.classes == 4
 
 
+def test_a_layer_that_evaluation_never_calls_is_passed_over_with_the_reason():
+    class Auxiliary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.aside, self.last = nn.Linear(6, 6), nn.Linear(6, 4), nn.Linear(6, 4)
+
+        def forward(self, inputs):
+            x = self.body(inputs)
+            return (self.last(x), self.aside(x)) if self.training else self.last(x)
+
+    run = traced(Auxiliary().train(), 6)
+    assert list(run.uses) == ["body", "last"]
+    (skipped,) = run.skipped
+    assert skipped.name == "aside"
+    assert skipped.reason.startswith("it was never called in a forward pass in evaluation mode")
+
+
 def test_the_model_is_left_as_it_was():
     model = nn.Sequential(nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(),
                           nn.Dropout(), nn.Linear(36, 4)).train()  # fmt: skip
