@@ -170,6 +170,33 @@ def test_parameters_that_are_no_floating_numbers_stay_without_gradients() -> Non
     assert not network.count.requires_grad
 
 
+class Kept(nn.Module):
+    """In evaluation mode a gain is worked out once, and kept for the passes that follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below, self.middle, self.head = nn.Linear(6, 5), nn.Linear(5, 4), nn.Linear(4, 3)
+        self.scale = nn.Parameter(torch.randn(3))
+        self.gain = None
+
+    def train(self, mode: bool = True):
+        self.gain = None
+        return super().train(mode)
+
+    def forward(self, rows):
+        if self.training or self.gain is None:
+            self.gain = self.scale.exp()
+        inner = functional.relu(self.middle(functional.relu(self.below(rows))))
+        return self.head(inner) * self.gain
+
+
+def test_what_a_network_keeps_from_pass_to_pass_is_traced_at_every_waist() -> None:
+    """Every waist's logits go through one and the same graph of the gain."""
+    every = waists(Kept(), torch.randn(4, 6))
+    assert [waist.name for waist in every] == ["below", "middle", "head"]
+    assert all("scale" in waist.parameters for waist in every)
+
+
 class Twice(nn.Module):
     """One layer is called twice, another with two tensors."""
 
