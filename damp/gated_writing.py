@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from damp.natural_share import RowGeometry
+from damp.parts import in_parts, part_rows
 from damp.sum_writers import (
     alternate,
     approach,
@@ -120,9 +121,15 @@ def patches_of(place: Sum, inputs: Sequence[Tensor]) -> Patches | None:
         size = 4 * rows * width * first[0].shape[2]
         if operations > MOST_OPERATIONS or size > MOST_BYTES:
             continue
-        parts = [read(layer, given) for layer, given in zip(layers, inputs, strict=True)]
-        ones = torch.ones_like(parts[0][:, :1])
-        return Patches(joint=torch.cat([*parts, ones], 1), whole=whole)
+        joint = first[0].new_ones(rows, width, first[0].shape[2])
+        start = 0
+        for layer, given, one in zip(layers, inputs, first, strict=True):
+            own = joint[:, start : start + one.shape[1]]
+            step = part_rows(own)
+            for part, patches in zip(given.split(step), own.split(step), strict=True):
+                patches.copy_(read(layer, part))
+            start += one.shape[1]
+        return Patches(joint=joint, whole=whole)
     return None
 
 
@@ -176,7 +183,12 @@ def find_gated_writing(
     problem = _Problem.of(place, cells, z[chosen], patches.joint[chosen], labels[chosen], forget)
 
     def written(z: Tensor, step: Tensor) -> Tensor:
-        return z + torch.einsum("cd,ndp->ncp", step.to(z), patches.joint)
+        after, change = torch.empty_like(z), step.to(z)
+        size = part_rows(patches.joint)
+        parts = (tensor.split(size) for tensor in (after, z, patches.joint))
+        for moved, own, joint in zip(*parts, strict=True):
+            torch.add(own, torch.einsum("cd,ndp->ncp", change, joint), out=moved)
+        return after
 
     def separability(z: Tensor) -> Tensor:
         return _separability(_pooled(place, cells, z), labels, chosen, forget)
@@ -386,7 +398,8 @@ def _moments(gated: Tensor) -> Tensor:
 
 def _pooled(place: Sum, cells: Tensor, z: Tensor) -> Tensor:
     """X, (n, C q), float64, of z (n, C, P)."""
-    return (place.rectifier(z) @ cells.to(z).T).flatten(1).double()
+    averages = cells.to(z).T
+    return in_parts(lambda part: place.rectifier(part) @ averages, z).flatten(1).double()
 
 
 def _separability(pooled: Tensor, labels: Tensor, chosen: Tensor, forget: Sequence[int]) -> Tensor:

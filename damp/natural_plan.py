@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from damp.natural import NaturalCase, plan_naturally, write_naturally
 from damp.natural_edit import NaturalEdit
-from damp.rows import RowKeeper, capped_rows
+from damp.rows import RowKeeper, keep_rows
 from damp.running import Batches, exemplar, read_batches
 
 
@@ -55,7 +55,7 @@ class NaturalPlan:
             first = next(stream)
             if (keeper := self.begin(first[0])) is not None:
                 # the first batch goes on into the first pass over capped rows
-                capped_rows(self.model, chain([first], stream), keeper, edited=False)
+                keep_rows(self.model, chain([first], stream), keeper, edited=False)
         if not isinstance(self.case, NaturalCase) or self.keeper is None:
             return str(self.case)
         return write_naturally(self.case, self.keeper.rows())

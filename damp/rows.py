@@ -164,14 +164,21 @@ class RowKeeper:
             self.caps = _affordable(self.caps, self.kept_sums, self.kept_inputs, len(labels))
 
     def rows(self) -> CappedRows:
-        """All that was kept."""
+        """All that was kept; the keeper holds nothing of it any more."""
         return CappedRows(
             places=self.places,
-            sums=tuple(torch.cat(self.kept_sums[place]) for place in self.places),
-            inputs={name: torch.cat(parts) for name, parts in self.kept_inputs.items()},
+            sums=tuple(_joined(self.kept_sums[place]) for place in self.places),
+            inputs={name: _joined(parts) for name, parts in self.kept_inputs.items()},
             logits=torch.cat(self.logits),
             labels=torch.cat(self.labels),
         )
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """All rows; the list is emptied, so that no more than one is in memory twice."""
+    joined = torch.cat(parts)
+    parts.clear()
+    return joined
 
 
 def _rows_of(values: Tensor, rows: Tensor | None) -> Tensor:
@@ -186,6 +193,18 @@ def capped_rows(
     *,
     edited: bool,
 ) -> CappedRows:
+    """What one pass over capped rows alone keeps; the arguments are those of `keep_rows`."""
+    keep_rows(model, batches, keeper, edited=edited)
+    return keeper.rows()
+
+
+def keep_rows(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    keeper: RowKeeper,
+    *,
+    edited: bool,
+) -> None:
     """One pass over capped rows alone, in evaluation mode.
 
     Args:
@@ -206,7 +225,6 @@ def capped_rows(
             keeper.add(wanted, own[chosen], None if edited else logits_of(output, len(wanted)))
             if keeper.full:
                 break
-    return keeper.rows()
 
 
 def _choose(labels: Tensor, taken: Tensor, caps: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from damp.natural_share import RowGeometry
+from damp.parts import in_parts
 from damp.residuals import whitened_subspace
 from damp.sums import Sum, Writer
 
@@ -252,7 +253,11 @@ def _follow(place: Sum, values: Tensor, held_by: Tensor) -> Tensor:
 def slopes(place: Sum, values: Tensor) -> Tensor:
     """g' of a sum's rectifier by differences, as large as the values."""
     step = 1e-4 * float(values.std().clamp_min(torch.finfo(values.dtype).tiny))
-    return (place.rectifier(values + step) - place.rectifier(values - step)) / (2 * step)
+
+    def differences(part: Tensor) -> Tensor:
+        return (place.rectifier(part + step) - place.rectifier(part - step)) / (2 * step)
+
+    return in_parts(differences, values)
 
 
 def _separability(place: Sum, values: Tensor, labels: Tensor, forget: Sequence[int]) -> Tensor:

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from damp.hooks import Watch
 from damp.layouts import SAMPLES, small_batch
 from damp.operators import Operator
+from damp.parts import in_parts
 from damp.running import evaluating
 from damp.tracing import OperatorUse
 
@@ -87,7 +88,7 @@ class Sum:
 
     def pooled(self, values: Tensor) -> Tensor:
         """X = mean over the positions of each cell of g(z), (B, C * side^2)."""
-        return cell_means(self.rectifier(values), self.side)
+        return in_parts(lambda part: cell_means(self.rectifier(part), self.side), values)
 
 
 def cell_means(after: Tensor, side: int) -> Tensor:

@@ -21,7 +21,7 @@ MEASURING = (
 )
 NATURAL = (
     *("natural", "natural_edit", "natural_plan", "natural_share", "gated_writing"),
-    *("sum_writers", "dense_writer", "sums", "rows"),
+    *("sum_writers", "dense_writer", "sums", "rows", "parts"),
 )
 """Modules of `damp` that make the preset `natural` and no other edit."""
 TRAINING = {"renewed": ("flows/models/renewal.py",)}

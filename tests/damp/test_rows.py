@@ -55,6 +55,16 @@ def test_fewer_rows_are_taken_where_memory_is_short(net, monkeypatch):
     assert set(fewer.labels.tolist()) == {0, 1, 2, 3}
 
 
+def test_a_keeper_holds_no_rows_that_it_has_given(net):
+    operators = find(net)[0]
+    inputs, labels = torch.randn(8, 3), torch.arange(8) % 4
+    sums = find_sums(net, trace(net, operators, inputs).uses["2"], inputs, 1)
+    keeper = RowKeeper(Answers(net), [1], [2], sums=sums, operators=[operators[0]], classes=4)
+    given = capped_rows(net, [(inputs, labels)], keeper, edited=False)
+    assert len(given.sums[0]) == len(given.inputs["0"]) == 6
+    assert not any([*keeper.kept_sums.values(), *keeper.kept_inputs.values()])
+
+
 def test_what_the_least_rows_take_is_said_before_any_is_kept(net):
     operators = find(net)[0]
     inputs = torch.randn(8, 3)
