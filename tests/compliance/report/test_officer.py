@@ -17,6 +17,18 @@ from compliance.report.render import render_html, report_json
 
 PAGES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "report_examples.py")))
 FIELD = re.compile(r"\{(\w+)\}")
+RECORDS = Path(__file__).parents[3] / "flows" / "records"
+LISTED = {
+    name
+    for file in RECORDS.glob("*.py")
+    for name in re.findall(r'artefact="([^"]+)"', file.read_text())
+} | {
+    *("model of an attempt that did not pass, in the registry", "model before, a file"),
+    *("model of an attempt that did not pass, a file", "cached activations of the old model"),
+    "cached activations of other models",
+}
+"""Every kind of artefact that the inventory writes by itself, but the line of copies elsewhere."""
+DATA = {"the data set itself"}
 
 
 def shown(example: ModuleType, kind: str = "PASSED", **more: Any) -> dict[str, Any]:
@@ -103,6 +115,37 @@ def test_whatever_still_holds_data_has_an_owner_and_a_date(example: ModuleType) 
         ("tape", "data-desk", "31 January 2027"),
     ]
     assert all(row["owner"] and row["until"] and row["state"] for row in rows)
+
+
+OUTSIDE = (
+    "model before, the file that was named",
+    "training rows of the class, in a cache outside",
+)
+"""What damp reads and never deletes."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_has_a_name_for_every_artefact_of_the_inventory(language: str) -> None:
+    assert len(LISTED) > 15
+    assert {f"art.{name}" for name in LISTED} <= catalogue(language).keys()
+
+
+@pytest.mark.parametrize("artefact", sorted(LISTED - set(OUTSIDE) - DATA))
+def test_whoever_runs_damp_deletes_what_damp_can_delete(example: ModuleType, artefact: str) -> None:
+    (owner,) = owners(example, artefact)
+    assert owner == "whoever runs damp"
+
+
+@pytest.mark.parametrize("artefact", OUTSIDE)
+def test_who_keeps_a_copy_elsewhere_is_to_be_named(example: ModuleType, artefact: str) -> None:
+    assert artefact in LISTED
+    assert owners(example, artefact) == ["to be named"]
+
+
+def owners(example: ModuleType, artefact: str) -> list[str]:
+    statement = PAGES.passed(example)
+    statement["predicate"]["propagation"] = [copy(artefact, "RETAINED", "Kept.")]
+    return [row["owner"] for row in shown(example, statement=statement)["holds"]["rows"]]
 
 
 def copy(artefact: str, status: str, note: str) -> dict[str, str]:
