@@ -73,7 +73,8 @@ def move_layer(
     retain, kept = inputs[~gone], labels[~gone].unique()
     centre = retain.mean(0)  # mu_r
     geometry = RowGeometry.from_rows(inputs, labels, forget)
-    learnt = learnt_of(geometry)
+    s4 = geometry.squared.square()  # (f,)
+    learnt = s4 / (s4 + HALF**2)  # rho
     # 1. a light cut of what the layer reads: T = a basis dual'
     strength = 1 - SPARED * float(learnt.sqrt().mean())
     subspace = whitened_subspace(geometry.residuals, geometry.metric)
@@ -115,18 +116,6 @@ def move_layer(
         widening=widening,
         strength=strength,
     )
-
-
-def learnt_of(geometry: RowGeometry) -> Tensor:
-    """How far each class is learnt where the layer reads, rho, (f,).
-
-    >>> rows = torch.tensor([[-1.0], [1.0], [-1.0], [1.0], [1e3], [1e3]], dtype=torch.float64)
-    >>> labels = torch.tensor([0, 0, 1, 1, 2, 2])
-    >>> round(float(learnt_of(RowGeometry.from_rows(rows, labels, [2]))), 3)
-    1.0
-    """
-    s4 = geometry.squared.square()  # (f,)
-    return s4 / (s4 + HALF**2)
 
 
 def _raised(matrix: Tensor, ridge: Tensor) -> Tensor:

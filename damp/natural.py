@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from damp.dense_writer import ASIDE, DenseMove, learnt_of, move_layer
+from damp.dense_writer import DenseMove, move_layer
 from damp.gated_writing import (
     GatedWriting,
     Patches,
@@ -169,13 +169,12 @@ def write_naturally(case: NaturalCase, rows: CappedRows) -> NaturalEdit | str:
         # what lies between is not linear: the last sum is looked at once more
         keeper = case.keeper([case.last], case.last)
         rows, passes = capped_rows(case.model, case.read(), keeper, edited=True), 2
-    learnt = _learnt(case, rows)
-    patches = _patches(case.last, rows)
-    if learnt is not None and (patches is None or bool((learnt > ASIDE).any())):
-        depth, features = _move_dense(case, rows, goals[-1], patches)
+    cut = 0.0
+    if case.dense:
+        depth, features, learnt = _move_dense(case, rows, goals[-1])
+        cut = head_cut(learnt)
     else:
-        depth, features = _write(case, case.last, rows, goals[-1], patches)
-    cut = 0.0 if learnt is None else head_cut(float(learnt.mean()))
+        depth, features = _write(case, case.last, rows, goals[-1], _patches(case.last, rows))
     reason = _missed(depth, case.forget)
     if reason is not None:
         return reason
@@ -363,7 +362,7 @@ def _write(
     writing: Writing | GatedWriting
     if patches is not None:
         writing = find_gated_writing(
-            place, values, patches, rows.labels, case.forget, goal.goal, _places(case, place, goal)
+            place, values, patches, rows.labels, case.forget, goal.goal, _places(case, goal)
         )
         fold_gated_writing(place.writers, writing)
     else:
@@ -386,35 +385,23 @@ def _write(
     return depth, place.pooled(writing.values).double()
 
 
-def _places(case: NaturalCase, place: Sum, goal: Goal) -> tuple[Tensor, ...] | None:
+def _places(case: NaturalCase, goal: Goal) -> tuple[Tensor, ...] | None:
     """Where the classes' rows are to lie around their means; None where they stay.
 
-    They do where every class is as it naturally is, and before the last sum where that is one
-    linear layer's: moving them there brought nothing on the whole.
+    They do where every class is as it naturally is, and in networks whose last sum one linear layer
+    writes: moving them there brought nothing on the whole.
     """
     natural = bool((goal.share >= 1 - ENOUGH).all())
-    before = case.dense and place is not case.last
-    return None if before or natural else goal.places
-
-
-def _learnt(case: NaturalCase, rows: CappedRows) -> Tensor | None:
-    """How far each class is learnt where one linear layer writes the last sum, rho, (f,).
-
-    None where none does.
-    """
-    if not case.dense:
-        return None
-    (writer,) = case.last.writers
-    h = rows.inputs[writer.operator.name].double()  # (n, D)
-    return learnt_of(RowGeometry.from_rows(h, rows.labels, case.forget))
+    return None if case.dense or natural else goal.places
 
 
 def _move_dense(
-    case: NaturalCase, rows: CappedRows, goal: Goal, patches: Patches | None
-) -> tuple[NaturalDepth, Tensor]:
+    case: NaturalCase, rows: CappedRows, goal: Goal
+) -> tuple[NaturalDepth, Tensor, float]:
     """Move the classes at the last linear layer, as far as the goal allows.
 
-    Also what is behind it afterwards, (n, C).
+    Also what is behind it afterwards, (n, C), and how far the classes are learnt at its input: the
+    mean of rho.
     """
     (writer,) = case.last.writers
     operator = writer.operator
@@ -446,6 +433,7 @@ def _move_dense(
     operator.weight()[..., 0].copy_(now)
     bias.copy_(shift)
     moved = sums(now, shift)
+    patches = _patches(case.last, rows)
     if patches is not None:  # where the whole move stops short; else there is nothing left to do
         writing = find_gated_writing(
             case.last, moved.to(patches.joint), patches, rows.labels, case.forget, goal.goal
@@ -463,7 +451,7 @@ def _move_dense(
         residual=goal.residual,
         changed=True,
     )
-    return depth, features
+    return depth, features, float(whole.learnt.mean())
 
 
 def _excess(features: Tensor, labels: Tensor, forget: Sequence[int], goal: Goal) -> float:
