@@ -277,10 +277,11 @@ class Suite:
         return PartResult(findings={NEAR_MARGIN: self.findings(blended)})
 
     def _shared(self, evidence: Evidence) -> list[Json]:
-        """Findings that no candidate has a part in: they serve every claim and every attempt.
+        """Findings that no candidate has a part in: they serve every claim by the same seed.
 
-        Kept beside the observations that they were worked out from, under all that they follow
-        from, the source of audits and networks among it.
+        A later attempt of a request draws its own seed, so that nobody can suit an edit to it, and
+        works them out again. Kept beside the observations that they were worked out from, under
+        all that they follow from, the source of audits and networks among it.
         """
         from audits.observation import CONTENT
         from flows.records import qualifications
