@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from damp.natural_share import RowGeometry
-from damp.parts import in_parts, part_rows
+from damp.parts import part_rows
 from damp.sum_writers import (
     alternate,
     approach,
@@ -122,13 +122,11 @@ def patches_of(place: Sum, inputs: Sequence[Tensor]) -> Patches | None:
         if operations > MOST_OPERATIONS or size > MOST_BYTES:
             continue
         joint = first[0].new_ones(rows, width, first[0].shape[2])
-        start = 0
-        for layer, given, one in zip(layers, inputs, first, strict=True):
-            own = joint[:, start : start + one.shape[1]]
+        columns = joint[:, :-1].split([one.shape[1] for one in first], 1)
+        for layer, given, own in zip(layers, inputs, columns, strict=True):
             step = part_rows(own)
             for part, patches in zip(given.split(step), own.split(step), strict=True):
                 patches.copy_(read(layer, part))
-            start += one.shape[1]
         return Patches(joint=joint, whole=whole)
     return None
 
@@ -399,7 +397,7 @@ def _moments(gated: Tensor) -> Tensor:
 def _pooled(place: Sum, cells: Tensor, z: Tensor) -> Tensor:
     """X, (n, C q), float64, of z (n, C, P)."""
     averages = cells.to(z).T
-    return in_parts(lambda part: place.rectifier(part) @ averages, z).flatten(1).double()
+    return place.behind(z, lambda after: after @ averages).flatten(1).double()
 
 
 def _separability(pooled: Tensor, labels: Tensor, chosen: Tensor, forget: Sequence[int]) -> Tensor:

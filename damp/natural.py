@@ -29,7 +29,6 @@ from damp.head_refit import RegressionSums
 from damp.natural_edit import NaturalDepth, NaturalEdit
 from damp.natural_share import Goal, RowGeometry, cells_of, discriminability, natural_goals
 from damp.operators import find
-from damp.parts import in_parts
 from damp.residuals import whitened_subspace
 from damp.rows import (
     MOST_MEMORY,
@@ -308,14 +307,9 @@ def _goals(case: NaturalCase, rows: CappedRows, place: Sum) -> list[Goal]:
     chain = [*(each for each in case.sums if each.place < place.place), place]
     values = [rows.sums[rows.places.index(each.place)] for each in chain]
     pairs = list(zip(chain, values, strict=True))
-    maps = [in_parts(_cells_behind(each), own).double() for each, own in pairs]
+    maps = [each.behind(own, cells_of).double() for each, own in pairs]
     pooled = [each.pooled(own).double() for each, own in pairs]
     return natural_goals(maps, pooled, rows.labels, case.forget)
-
-
-def _cells_behind(place: Sum) -> Callable[[Tensor], Tensor]:
-    """What the maps between depths read behind a sum, from its values."""
-    return lambda values: cells_of(place.rectifier(values))
 
 
 def _goal_obstacle(goal: Goal, forget: Sequence[int]) -> str | None:

@@ -88,7 +88,11 @@ class Sum:
 
     def pooled(self, values: Tensor) -> Tensor:
         """X = mean over the positions of each cell of g(z), (B, C * side^2)."""
-        return in_parts(lambda part: cell_means(self.rectifier(part), self.side), values)
+        return self.behind(values, lambda after: cell_means(after, self.side))
+
+    def behind(self, values: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """What is read of g(z), row by row; g(z) itself is never there for all rows at once."""
+        return in_parts(lambda part: read(self.rectifier(part)), values)
 
 
 def cell_means(after: Tensor, side: int) -> Tensor:

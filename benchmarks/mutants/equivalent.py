@@ -292,7 +292,7 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "damp/natural.py:104",
         "True -> False",
     ): "the values are taken from the chain, one for each sum",
-    ("damp/natural.py:107", "True -> False"): "a goal has one number of each kind for each class",
+    ("damp/natural.py:106", "True -> False"): "a goal has one number of each kind for each class",
     (
         "damp/patch_cut.py:76",
         "True -> False",
@@ -344,7 +344,7 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "audits/augmentation.py:66",
         "torch.rand(()) < 0.5 -> torch.rand(()) <= 0.5",
     ): "of 2^24 numbers that are drawn alike one is .5: on either side of it is a half",
-    ("damp/gated_writing.py:113", "True -> False"): "groups are made of the classes, one of each",
+    ("damp/gated_writing.py:111", "True -> False"): "groups are made of the classes, one of each",
     (
         "compliance/ledger/chain.py:41",
         "return '' -> return None",
